@@ -1,0 +1,130 @@
+//! Every knob of a context: its unit, its default, and what cannot work.
+
+use crate::disk::{Disk, RealDisk};
+use crate::error::{Error, ErrorKind, Result};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The settings of one context. They do not change while it lives.
+#[derive(Clone)]
+pub struct Config {
+    /// What the run is called in events. Default: `emberline`.
+    pub app_name: String,
+    /// Tasks that run at the same time, in threads. Default: the machine's cores.
+    pub threads: usize,
+    /// What the engine may hold in memory, in bytes. Default: 60 % of what the machine, or its
+    /// control group, has.
+    pub budget_bytes: u64,
+    /// What one task may hold of that, in bytes. Default: a quarter of the default budget's
+    /// smallest, 64 MiB. It is not derived from the threads, so that they never change a result.
+    pub task_share_bytes: u64,
+    /// The folder in which the scratch folder is made. Default: the system's temporary folder.
+    pub scratch_dir: PathBuf,
+    /// Partitions of a source that was given no number. Default: 16. It is not derived from the
+    /// threads, so that the same program gives the same bytes on every machine.
+    pub default_partitions: usize,
+    /// The seed of everything random, such as the sample behind a sort. Default: 0.
+    pub seed: u64,
+    /// Attempts of a task whose closure fails. Default: 1. Faults of the disk and lost blocks have
+    /// at least four.
+    pub max_attempts: usize,
+    /// Whether map outputs go to files even while they fit in memory. Default: no.
+    pub shuffle_to_files: bool,
+    /// Whether the console listener draws progress on a terminal. Default: no.
+    pub progress: bool,
+    /// The door to the disk. Default: the real one.
+    pub disk: Arc<dyn Disk>,
+}
+
+/// The least memory budget that works, in bytes: one frame and one chunk for a few tasks.
+pub const LEAST_BUDGET_BYTES: u64 = 1 << 20;
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            app_name: "emberline".into(),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            budget_bytes: machine_memory_bytes() / 10 * 6,
+            task_share_bytes: 64 << 20,
+            scratch_dir: std::env::temp_dir(),
+            default_partitions: 16,
+            seed: 0,
+            max_attempts: 1,
+            shuffle_to_files: false,
+            progress: false,
+            disk: Arc::new(RealDisk),
+        }
+    }
+}
+
+impl Config {
+    /// Refuses settings that cannot work, naming all of them at once.
+    pub fn check(&self) -> Result<()> {
+        let mut problems = Vec::new();
+        let mut refuse = |wrong: bool, what: String| {
+            if wrong {
+                problems.push(what);
+            }
+        };
+        refuse(cfg!(panic = "abort"), "panic = \"abort\" turns a closure's panic into the end of the process; build with panic = \"unwind\"".into());
+        refuse(self.app_name.trim().is_empty(), "app_name is empty; give the run a name".into());
+        refuse(self.threads == 0, "threads is 0; give at least 1".into());
+        refuse(self.threads > 4096, format!("threads is {}; give at most 4096", self.threads));
+        refuse(
+            self.budget_bytes < LEAST_BUDGET_BYTES,
+            format!("budget_bytes is {}; give at least {LEAST_BUDGET_BYTES}", self.budget_bytes),
+        );
+        refuse(self.task_share_bytes == 0, "task_share_bytes is 0; give at least 1".into());
+        refuse(self.default_partitions == 0, "default_partitions is 0; give at least 1".into());
+        refuse(self.max_attempts == 0, "max_attempts is 0; give at least 1".into());
+        refuse(
+            !self.scratch_dir.is_dir(),
+            format!("scratch_dir `{}` is not a folder; make it first", self.scratch_dir.display()),
+        );
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::InvalidConfig { problems }))
+    }
+}
+
+/// The memory of the machine or of the control group this process is in, whichever is less; 2 GiB
+/// where neither can be read.
+fn machine_memory_bytes() -> u64 {
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let group = group.and_then(|text| text.trim().parse::<u64>().ok());
+    let machine = std::fs::read_to_string("/proc/meminfo").ok();
+    let machine = machine.and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+    });
+    let known = [group, machine].into_iter().flatten().min();
+    known.unwrap_or(2 << 30).max(16 * LEAST_BUDGET_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_works() {
+        Config::default().check().unwrap();
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_named_at_once() {
+        let config = Config {
+            threads: 0,
+            default_partitions: 0,
+            max_attempts: 0,
+            budget_bytes: 3,
+            scratch_dir: "/no/such/folder".into(),
+            ..Config::default()
+        };
+        let text = config.check().unwrap_err().to_string();
+        for knob in ["threads", "default_partitions", "max_attempts", "budget_bytes", "scratch_dir"]
+        {
+            assert!(text.contains(knob), "{knob} is missing from: {text}");
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The one error of emberline: what went wrong, where in the user's program and in the run, and
+//! what to do next.
+
+use crate::ids::{JobId, ShuffleId, StageId};
+use crate::step::Step;
+use std::error::Error as StdError;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A result whose error is emberline's.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Any error a user's closure may return from `try_map` and its siblings.
+pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
+
+/// Why an action failed. One pointer wide and cheap to clone, since one failed stage may fail
+/// several jobs.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    step: Option<Step>,
+    action: Option<Step>,
+    task: Option<TaskPlace>,
+    cause: Option<Arc<dyn StdError + Send + Sync + 'static>>,
+}
+
+/// Where in a run a task stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskPlace {
+    /// The job that asked for the stage first.
+    pub job: JobId,
+    /// The stage of the task.
+    pub stage: StageId,
+    /// The partition the task computed.
+    pub partition: usize,
+    /// The attempt, from 0 up.
+    pub attempt: usize,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The builder was given settings that cannot work; all of them are listed.
+    #[error("the context cannot be built: {}", problems.join("; "))]
+    InvalidConfig {
+        /// One sentence for each setting.
+        problems: Vec<String>,
+    },
+    /// An operation was given an argument that cannot work.
+    #[error("{what}")]
+    InvalidArgument {
+        /// What was wrong, and what would be right.
+        what: String,
+    },
+    /// A closure panicked.
+    #[error("a closure panicked: {message}")]
+    Panicked {
+        /// The panic's message, or a note that it had none.
+        message: String,
+    },
+    /// A fallible closure returned an error, which is the cause.
+    #[error("a closure returned an error")]
+    ClosureFailed,
+    /// An action was called inside a task.
+    #[error(
+        "an action cannot run inside a closure ({inner} was called by a task of {outer}): \
+         collect the inner RDD first and hand its rows over with `.with(..)`, or use a join"
+    )]
+    NestedAction {
+        /// The action that was refused.
+        inner: String,
+        /// The operation or action whose task called it.
+        outer: String,
+    },
+    /// A path or pattern has no file behind it.
+    #[error("no input at `{path}`: check the path or pattern ({what})")]
+    InputNotFound {
+        /// The path as it was given.
+        path: String,
+        /// What was looked for.
+        what: String,
+    },
+    /// An input file is not what it was when it was listed.
+    #[error("`{}` changed after it was listed: make the source again and rerun", path.display())]
+    InputChanged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An input cannot be read as what it was said to be.
+    #[error("`{}` cannot be read: {what}", path.display())]
+    InvalidInput {
+        /// The file.
+        path: PathBuf,
+        /// What was found, where, and what to do.
+        what: String,
+    },
+    /// An output is already there; nothing was written.
+    #[error(
+        "`{}` already exists and was left untouched: remove it or choose another path",
+        path.display()
+    )]
+    OutputExists {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The disk refused.
+    #[error("{what}")]
+    Io {
+        /// What was being done, to which file.
+        what: String,
+    },
+    /// A file of the engine's own does not hold what was written.
+    #[error("a scratch file is damaged: {what}")]
+    Corrupt {
+        /// What does not fit.
+        what: String,
+    },
+    /// A task found a map output lost or damaged. The scheduler computes it again; a user sees
+    /// this only when that failed too often.
+    #[error("the output of map partition {map_partition} of {shuffle} is lost")]
+    FetchFailed {
+        /// The shuffle.
+        shuffle: ShuffleId,
+        /// The map partition whose output is lost.
+        map_partition: usize,
+    },
+    /// A row cannot be turned to bytes, or bytes to a row.
+    #[error(
+        "`{type_name}` does not survive its own serialisation: {what} (serde attributes such as \
+         `flatten`, `tag`, `untagged` and `skip` need a self-describing format; use plain fields)"
+    )]
+    NotEncodable {
+        /// The row's type.
+        type_name: &'static str,
+        /// What the codec said.
+        what: String,
+    },
+    /// The values of one key do not fit where they must.
+    #[error(
+        "a group of {rows} values needs more than a task's share of the memory budget \
+         ({share_bytes} bytes): use `{streaming}`, which does not hold a group in a Vec, or \
+         combine the values with reduce_by_key or aggregate_by_key"
+    )]
+    GroupTooLarge {
+        /// The values in the group so far.
+        rows: usize,
+        /// What one task may hold.
+        share_bytes: u64,
+        /// The sibling that streams.
+        streaming: &'static str,
+    },
+    /// A partitioner named a partition that does not exist.
+    #[error("a partitioner chose partition {partition} of {partitions}: answer 0..{partitions}")]
+    PartitionOutOfRange {
+        /// The answer.
+        partition: usize,
+        /// The number of partitions.
+        partitions: usize,
+    },
+    /// The job was cancelled.
+    #[error("cancelled: {reason}")]
+    Cancelled {
+        /// By whom or why.
+        reason: String,
+    },
+    /// A broken invariant of emberline.
+    #[error("internal error, please report it: {what}")]
+    Internal {
+        /// The invariant.
+        what: String,
+    },
+}
+
+impl Error {
+    /// An error with no place yet.
+    pub fn new(kind: ErrorKind) -> Self {
+        Error(Arc::new(Inner { kind, step: None, action: None, task: None, cause: None }))
+    }
+
+    /// A disk error: `what` was being done when `cause` happened.
+    pub fn io(what: impl Into<String>, cause: std::io::Error) -> Self {
+        Error::new(ErrorKind::Io { what: what.into() }).caused_by(cause)
+    }
+
+    /// A damaged scratch file.
+    pub fn corrupt(what: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Corrupt { what: what.into() })
+    }
+
+    /// An argument that cannot work.
+    pub fn invalid_argument(what: impl Into<String>) -> Self {
+        Error::new(ErrorKind::InvalidArgument { what: what.into() })
+    }
+
+    /// The same error with its cause.
+    pub fn caused_by(self, cause: impl Into<BoxError>) -> Self {
+        self.edit(|inner| inner.cause = Some(Arc::from(cause.into())))
+    }
+
+    /// The same error, blamed on `step` unless a step is already blamed.
+    pub fn in_step(self, step: Step) -> Self {
+        self.edit(|inner| inner.step = inner.step.or(Some(step)))
+    }
+
+    /// The same error, of the job that `action` started unless that is already known.
+    pub fn in_action(self, action: Step) -> Self {
+        self.edit(|inner| inner.action = inner.action.or(Some(action)))
+    }
+
+    /// The same error, found by the task at `place` unless a task is already named.
+    pub fn in_task(self, place: TaskPlace) -> Self {
+        self.edit(|inner| inner.task = inner.task.or(Some(place)))
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// The operation that failed, and where the user called it.
+    pub fn step(&self) -> Option<Step> {
+        self.0.step
+    }
+
+    /// The action that failed, and where the user called it.
+    pub fn action(&self) -> Option<Step> {
+        self.0.action
+    }
+
+    /// The task that failed.
+    pub fn task(&self) -> Option<TaskPlace> {
+        self.0.task
+    }
+
+    /// The lost map output, if this is a fetch failure.
+    pub fn fetch_failure(&self) -> Option<(ShuffleId, usize)> {
+        match self.0.kind {
+            ErrorKind::FetchFailed { shuffle, map_partition } => Some((shuffle, map_partition)),
+            _ => None,
+        }
+    }
+
+    /// Whether another attempt may end better: the disk may, a closure will not.
+    pub fn is_transient(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Io { .. } | ErrorKind::Corrupt { .. })
+    }
+
+    fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(step) = &self.0.step {
+            write!(f, "{step}: ")?;
+        }
+        write!(f, "{}", self.0.kind)?;
+        if let Some(cause) = &self.0.cause {
+            write!(f, ": {cause}")?;
+        }
+        if let Some(TaskPlace { stage, partition, attempt, .. }) = self.0.task {
+            write!(f, " ({stage}, partition {partition}, attempt {attempt})")?;
+        }
+        match &self.0.action {
+            Some(action) if self.0.step != Some(*action) => write!(f, " [{action}]"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({self})")
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.cause.as_ref().map(|cause| cause.as_ref() as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_pointer_wide_and_can_cross_threads() {
+        fn crosses_threads<T: Send + Sync + 'static>() {}
+        crosses_threads::<Error>();
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn the_text_names_operation_call_site_stage_partition_attempt_and_cause() {
+        let place = TaskPlace { job: JobId(0), stage: StageId(2), partition: 7, attempt: 1 };
+        let step = Step::new("map");
+        let text = Error::new(ErrorKind::ClosureFailed)
+            .caused_by("not a number")
+            .in_step(step)
+            .in_task(place)
+            .in_action(Step::new("collect"))
+            .to_string();
+        assert!(text.starts_with(&format!("map at {}", step.call_site)), "{text}");
+        assert!(text.contains("not a number"), "{text}");
+        assert!(text.contains("stage 2, partition 7, attempt 1"), "{text}");
+        assert!(text.contains("collect at"), "{text}");
+    }
+
+    #[test]
+    fn the_first_blame_stays() {
+        let (first, second) = (Step::new("map"), Step::new("filter"));
+        let error = Error::new(ErrorKind::ClosureFailed).in_step(first).in_step(second);
+        assert_eq!(error.step(), Some(first));
+    }
+}

@@ -1,0 +1,174 @@
+//! Everything that happens in a context, as data. Progress, metrics, reports and pages read only
+//! this. Events are delivered by a thread of their own, so a slow listener slows no task.
+
+use crate::ids::{JobId, RddId, ShuffleId, StageId, TaskId};
+use serde::{Deserialize, Serialize};
+
+/// The version of the event format. It grows when a field changes its meaning; new kinds and new
+/// fields do not change it.
+pub const EVENT_VERSION: u32 = 1;
+
+/// One event with its version and time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// [`EVENT_VERSION`] of the writer.
+    pub version: u32,
+    /// Microseconds since the context was built.
+    pub at_us: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Event {
+    /// The context was built.
+    ContextStarted {
+        /// The run's name.
+        app_name: String,
+        /// Tasks that run at the same time.
+        threads: usize,
+        /// The memory budget.
+        budget_bytes: u64,
+    },
+    /// An action asked for a job.
+    JobStarted {
+        /// The job.
+        job: JobId,
+        /// The action, such as `collect`.
+        action: String,
+        /// Where it was called, as `file:line`.
+        call_site: String,
+        /// Its stages, parents first; skipped ones included.
+        stages: Vec<StageInfo>,
+    },
+    /// A stage needs no task: its map outputs are there from an earlier job.
+    StageSkipped {
+        /// The job.
+        job: JobId,
+        /// The stage.
+        stage: StageId,
+    },
+    /// The tasks of a stage were handed to the pool.
+    StageStarted {
+        /// The stage.
+        stage: StageId,
+        /// The attempt, from 0 up; more than one only after a loss.
+        attempt: usize,
+        /// How many tasks this attempt runs.
+        tasks: usize,
+    },
+    /// A task began to run.
+    TaskStarted {
+        /// The attempt of the task.
+        task: TaskId,
+        /// Its stage.
+        stage: StageId,
+        /// Its partition.
+        partition: usize,
+        /// Which attempt of this partition it is, from 0 up.
+        attempt: usize,
+    },
+    /// A task ended well.
+    TaskFinished {
+        /// The attempt of the task.
+        task: TaskId,
+        /// Its stage.
+        stage: StageId,
+        /// Its partition.
+        partition: usize,
+        /// What it counted.
+        metrics: TaskMetrics,
+    },
+    /// A task ended badly.
+    TaskFailed {
+        /// The attempt of the task.
+        task: TaskId,
+        /// Its stage.
+        stage: StageId,
+        /// Its partition.
+        partition: usize,
+        /// Which attempt of this partition it was.
+        attempt: usize,
+        /// The error's text.
+        error: String,
+    },
+    /// A reader found a map output lost or damaged.
+    OutputLost {
+        /// The shuffle.
+        shuffle: ShuffleId,
+        /// The map partition.
+        map_partition: usize,
+    },
+    /// All tasks of a stage ended well.
+    StageFinished {
+        /// The stage.
+        stage: StageId,
+    },
+    /// A job ended.
+    JobFinished {
+        /// The job.
+        job: JobId,
+        /// The error's text, or nothing if it ended well.
+        error: Option<String>,
+    },
+    /// A partition of a persisted RDD was stored.
+    BlockStored {
+        /// The RDD.
+        rdd: RddId,
+        /// The partition.
+        partition: usize,
+        /// Its size, estimated.
+        bytes: u64,
+    },
+    /// The blocks of an RDD were dropped.
+    BlocksDropped {
+        /// The RDD.
+        rdd: RddId,
+    },
+    /// The context ended.
+    ContextStopped,
+}
+
+/// A stage as a job sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageInfo {
+    /// The stage.
+    pub stage: StageId,
+    /// The shuffle its tasks write, or nothing for the stage that gives the result.
+    pub shuffle: Option<ShuffleId>,
+    /// The operation at its end.
+    pub operation: String,
+    /// Where that was called, as `file:line`.
+    pub call_site: String,
+    /// Its partitions.
+    pub partitions: usize,
+    /// The stages it reads.
+    pub parents: Vec<StageId>,
+}
+
+/// What one task counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskMetrics {
+    /// Rows that sources and shuffle reads handed out.
+    pub rows_read: u64,
+    /// Rows left in a map output.
+    pub rows_written: u64,
+    /// Bytes that went to disk.
+    pub bytes_spilled: u64,
+    /// The time on its thread, in microseconds.
+    pub run_us: u64,
+}
+
+/// Hears every event of a context, in order, on a thread of its own.
+pub trait Listener: Send {
+    /// Called for each event. A panic is caught and ends this listener, not the run.
+    fn on_event(&mut self, record: &EventRecord);
+}
+
+impl<F: FnMut(&EventRecord) + Send> Listener for F {
+    fn on_event(&mut self, record: &EventRecord) {
+        self(record)
+    }
+}

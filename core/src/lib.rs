@@ -1,0 +1,20 @@
+//! The engine of emberline. It schedules work it cannot read: it knows lineage, stages, tasks,
+//! blocks and files, and never an element.
+//!
+//! In the order of a job: an action hands a [`job::JobRequest`] to the [`engine`], which lets the
+//! [`scheduler`] cut its [`lineage`] into stages; the [`runner`] runs their tasks on a pool; what
+//! happens is an [`event`].
+
+pub mod bounds;
+pub mod config;
+pub mod disk;
+pub mod engine;
+pub mod error;
+pub mod event;
+pub mod ids;
+pub mod job;
+pub mod lineage;
+pub mod memory;
+pub mod scratch;
+pub mod step;
+pub mod task;

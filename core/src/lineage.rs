@@ -1,0 +1,211 @@
+//! How an RDD came to be, without its rows: a graph of nodes, each with its parents.
+//!
+//! Five facts define a node, and the scheduler uses only them: its partitions, its dependencies,
+//! how to compute (only across a shuffle: [`ShuffleStep::run_map`]; narrow steps compute inside the
+//! task that needs them), its partitioner (known to `rdd`), and where its blocks are kept
+//! ([`StoredBlocks`]).
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::ids::{RddId, ShuffleId};
+use crate::step::Step;
+use crate::task::TaskContext;
+use std::any::Any;
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One node of the lineage.
+pub struct Lineage {
+    id: RddId,
+    step: Step,
+    partitions: usize,
+    dependencies: Vec<Dependency>,
+    name: Mutex<Option<String>>,
+    /// Bytes that the node's closures captured: what would travel with the stage.
+    pub closure_bytes: usize,
+    /// Why the node can never be computed, such as an input that was not found when it was listed.
+    pub problem: Option<Error>,
+    /// The blocks of a persisted node.
+    pub blocks: Option<Arc<dyn StoredBlocks>>,
+    /// Work that must be done before the node's stage can run, such as sampling for a sort.
+    pub preparation: Option<Arc<dyn Preparation>>,
+}
+
+/// An edge of the lineage.
+#[derive(Clone)]
+pub enum Dependency {
+    /// A partition needs a few known partitions of the parent: computed in the same task.
+    Narrow(Arc<Lineage>),
+    /// A partition needs rows from every partition of the parent: computed in an earlier stage.
+    Shuffle(Arc<dyn ShuffleStep>),
+}
+
+/// A shuffle as the scheduler sees it: work for each partition of a parent, and outputs that it
+/// keeps and hands to the readers by itself.
+pub trait ShuffleStep: Send + Sync {
+    /// The shuffle's name.
+    fn id(&self) -> ShuffleId;
+    /// The operation that asked for the shuffle.
+    fn step(&self) -> Step;
+    /// What the map tasks compute.
+    fn parent(&self) -> &Arc<Lineage>;
+    /// The number of partitions after the shuffle.
+    fn partitions(&self) -> usize;
+    /// Computes one map partition and keeps its output, in place of an older one.
+    fn run_map(&self, partition: usize, task: &TaskContext) -> Result<()>;
+}
+
+/// Asks which partitions of a persisted node are stored.
+pub trait StoredBlocks: Send + Sync {
+    /// Whether the partition can be read without computing it.
+    fn is_stored(&self, partition: usize) -> bool;
+}
+
+/// Work that runs jobs of its own before a node's stage can.
+pub trait Preparation: Send + Sync {
+    /// Does the work, once: later calls return at once. A failure may be tried again.
+    fn prepare(&self, engine: &Engine) -> Result<()>;
+}
+
+impl Lineage {
+    /// A node with the given facts.
+    pub fn new(id: RddId, step: Step, partitions: usize, dependencies: Vec<Dependency>) -> Self {
+        Lineage {
+            id,
+            step,
+            partitions,
+            dependencies,
+            name: Mutex::new(None),
+            closure_bytes: 0,
+            problem: None,
+            blocks: None,
+            preparation: None,
+        }
+    }
+
+    /// The node's name in events and `explain`.
+    pub fn id(&self) -> RddId {
+        self.id
+    }
+
+    /// The operation that made the node, and where the user called it.
+    pub fn step(&self) -> Step {
+        self.step
+    }
+
+    /// The number of partitions.
+    pub fn partitions(&self) -> usize {
+        self.partitions
+    }
+
+    /// The parents.
+    pub fn dependencies(&self) -> &[Dependency] {
+        &self.dependencies
+    }
+
+    /// What the user called the node.
+    pub fn name(&self) -> Option<String> {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives the node a name, in place of an older one.
+    pub fn set_name(&self, name: String) {
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
+    }
+
+    /// Whether every partition is stored, so that no parent is needed.
+    pub fn is_stored(&self) -> bool {
+        let all = |blocks: &Arc<dyn StoredBlocks>| {
+            (0..self.partitions).all(|partition| blocks.is_stored(partition))
+        };
+        self.blocks.as_ref().is_some_and(all)
+    }
+
+    /// What one operation did to another, as a number that is the same in every run of one binary:
+    /// the operations, the lines they were called at, and their parents.
+    pub fn fingerprint(&self) -> u64 {
+        let mut text = format!("{}:{}", self.step, self.step.call_site.column());
+        for dependency in &self.dependencies {
+            let parent = dependency.parent();
+            text.push_str(&format!("<{}:{}", parent.step, parent.partitions));
+        }
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+}
+
+impl Dependency {
+    /// The node at the other end.
+    pub fn parent(&self) -> &Arc<Lineage> {
+        match self {
+            Dependency::Narrow(parent) => parent,
+            Dependency::Shuffle(shuffle) => shuffle.parent(),
+        }
+    }
+}
+
+impl Drop for Lineage {
+    fn drop(&mut self) {
+        for dependency in self.dependencies.drain(..) {
+            match dependency {
+                Dependency::Narrow(parent) => drop_later(Box::new(parent)),
+                Dependency::Shuffle(shuffle) => drop_later(Box::new(shuffle)),
+            }
+        }
+    }
+}
+
+thread_local! {
+    static DROPPING: RefCell<Option<Vec<Box<dyn Any>>>> = const { RefCell::new(None) };
+}
+
+/// Drops `value`, but never inside another drop of this kind: a chain of a million parents comes
+/// apart in a loop, on any stack.
+pub fn drop_later(value: Box<dyn Any>) {
+    let waiting = DROPPING.try_with(|dropping| match dropping.borrow_mut().as_mut() {
+        Some(queue) => {
+            queue.push(value);
+            None
+        }
+        None => Some(value),
+    });
+    // `Err`: the thread is ending and took the queue with it; then the value is dropped in place.
+    let Ok(Some(first)) = waiting else { return };
+    let _ = DROPPING.try_with(|dropping| *dropping.borrow_mut() = Some(Vec::new()));
+    drop(first);
+    while let Ok(Some(next)) =
+        DROPPING.try_with(|dropping| dropping.borrow_mut().as_mut().and_then(Vec::pop))
+    {
+        drop(next);
+    }
+    let _ = DROPPING.try_with(|dropping| dropping.borrow_mut().take());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_of_a_hundred_thousand_parents_drops_on_a_small_stack() {
+        let work = || {
+            let mut node = Arc::new(Lineage::new(RddId(0), Step::new("source"), 1, vec![]));
+            for id in 1..100_000 {
+                let parents = vec![Dependency::Narrow(node)];
+                node = Arc::new(Lineage::new(RddId(id), Step::new("map"), 1, parents));
+            }
+        };
+        std::thread::Builder::new().stack_size(1 << 20).spawn(work).unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn a_fingerprint_tells_operations_and_parents_apart() {
+        let node = |operation, parents| {
+            Arc::new(Lineage::new(RddId(9), Step::new(operation), 2, parents))
+        };
+        let (a, b) = (node("range", vec![]), node("parallelize", vec![]));
+        let over = |parent: &Arc<Lineage>| node("map", vec![Dependency::Narrow(parent.clone())]);
+        assert_ne!(over(&a).fingerprint(), over(&b).fingerprint());
+        assert_eq!(over(&a).fingerprint(), over(&a).fingerprint());
+    }
+}

@@ -1,0 +1,161 @@
+//! Where in the user's program something was asked for, and how an error finds its way back there.
+//!
+//! Rows flow through one fused loop, so the loop cannot know which closure is running. [`blame`]
+//! costs nothing while closures return: only the landing pad of an unwinding closure notes its step.
+
+use crate::error::Error;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::Location;
+
+/// A line of the user's program.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CallSite(&'static Location<'static>);
+
+impl CallSite {
+    /// The caller of the function that calls this, if that function is `#[track_caller]`.
+    #[track_caller]
+    pub fn here() -> Self {
+        CallSite(Location::caller())
+    }
+
+    /// The file as the compiler names it.
+    pub fn file(&self) -> &'static str {
+        self.0.file()
+    }
+
+    /// The line, from 1 up.
+    pub fn line(&self) -> u32 {
+        self.0.line()
+    }
+
+    /// The column, from 1 up.
+    pub fn column(&self) -> u32 {
+        self.0.column()
+    }
+}
+
+impl fmt::Display for CallSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.0.file(), self.0.line())
+    }
+}
+
+impl fmt::Debug for CallSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One operation of the user's program: its name and where it was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The public name of the operation, such as `reduce_by_key`.
+    pub operation: &'static str,
+    /// Where the user called it.
+    pub call_site: CallSite,
+}
+
+impl Step {
+    /// The operation, called by the caller of the function that calls this.
+    #[track_caller]
+    pub fn new(operation: &'static str) -> Self {
+        Step { operation, call_site: CallSite::here() }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.operation, self.call_site)
+    }
+}
+
+thread_local! {
+    /// The innermost step whose closure is unwinding on this thread.
+    static BLAMED: Cell<Option<Step>> = const { Cell::new(None) };
+    /// The first error raised on this thread since [`reset_failure`].
+    static RAISED: RefCell<Option<Error>> = const { RefCell::new(None) };
+}
+
+/// Runs a user's closure; if it unwinds, notes that `step` was the one.
+#[inline(always)]
+pub fn blame<R>(step: &Step, call: impl FnOnce() -> R) -> R {
+    let noted_on_unwind = Blame(step);
+    let result = call();
+    std::mem::forget(noted_on_unwind);
+    result
+}
+
+struct Blame<'a>(&'a Step);
+
+impl Drop for Blame<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        BLAMED.with(|blamed| {
+            if blamed.get().is_none() {
+                blamed.set(Some(*self.0));
+            }
+        });
+    }
+}
+
+/// What travels up the stack when a source, a shuffle read or a fallible closure fails in the
+/// middle of an iteration. It is not a panic: no hook runs, and the runner turns it back into the
+/// error it carries.
+pub struct Raised(pub Error);
+
+/// Leaves the running task with `error`. An iterator that ended early instead would look like the
+/// end of the data, and a closure might commit half a partition.
+#[cold]
+pub fn raise(error: Error) -> ! {
+    RAISED.with(|raised| raised.borrow_mut().get_or_insert_with(|| error.clone()).clone());
+    std::panic::resume_unwind(Box::new(Raised(error)))
+}
+
+/// Unwraps a result inside an iteration; see [`raise`].
+#[inline]
+pub fn or_raise<T>(result: Result<T, Error>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => raise(error),
+    }
+}
+
+/// What this thread noted since the last call: the step whose closure unwound, and the error that
+/// was raised (even if the user's code caught the unwinding and went on).
+pub fn take_failure() -> (Option<Step>, Option<Error>) {
+    (BLAMED.with(Cell::take), RAISED.with(RefCell::take))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[test]
+    fn the_innermost_closure_that_unwinds_is_blamed() {
+        let (outer, inner) = (Step::new("map"), Step::new("filter"));
+        let _ = take_failure();
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            blame(&outer, || blame(&inner, || std::panic::resume_unwind(Box::new("no"))))
+        }));
+        assert!(caught.is_err());
+        assert_eq!(take_failure().0, Some(inner));
+    }
+
+    #[test]
+    fn a_closure_that_returns_is_not_blamed() {
+        let _ = take_failure();
+        assert_eq!(blame(&Step::new("map"), || 3), 3);
+        assert_eq!(take_failure().0, None);
+    }
+
+    #[test]
+    fn a_raised_error_is_remembered_even_when_caught() {
+        let _ = take_failure();
+        let error = Error::new(ErrorKind::Internal { what: "test".into() });
+        let _ = catch_unwind(AssertUnwindSafe(|| raise(error)));
+        assert!(take_failure().1.is_some());
+    }
+}

@@ -1,0 +1,134 @@
+//! What a running task knows: its place, its settings, and whether it should stop.
+
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result, TaskPlace};
+use crate::event::TaskMetrics;
+use crate::memory::MemoryBudget;
+use crate::scratch::Scratch;
+use crate::step::{Step, raise};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The surroundings of one attempt of one task. It lives on the task's thread.
+pub struct TaskContext {
+    /// Where in the run the task stands.
+    pub place: TaskPlace,
+    /// The settings of the context.
+    pub config: Arc<Config>,
+    /// The budget that caches, shuffles and sorts share.
+    pub memory: Arc<MemoryBudget>,
+    /// Where files of the engine go.
+    pub scratch: Arc<Scratch>,
+    cancelled: Arc<AtomicBool>,
+    rows_read: Cell<u64>,
+    rows_written: Cell<u64>,
+    bytes_spilled: Cell<u64>,
+}
+
+/// Rows a source hands out between two looks at the cancel flag.
+pub const ROWS_PER_CHECK: usize = 4096;
+
+impl TaskContext {
+    /// The surroundings of a task that stops when `cancelled` is set.
+    pub fn new(
+        place: TaskPlace,
+        config: Arc<Config>,
+        memory: Arc<MemoryBudget>,
+        scratch: Arc<Scratch>,
+        cancelled: Arc<AtomicBool>,
+    ) -> Self {
+        let zero = || Cell::new(0);
+        let (rows_read, rows_written, bytes_spilled) = (zero(), zero(), zero());
+        TaskContext {
+            place,
+            config,
+            memory,
+            scratch,
+            cancelled,
+            rows_read,
+            rows_written,
+            bytes_spilled,
+        }
+    }
+
+    /// A task on its own, outside any engine: for tests of code that runs inside tasks.
+    pub fn alone(config: Config) -> Self {
+        use crate::ids::{JobId, StageId};
+        let place = TaskPlace { job: JobId(0), stage: StageId(0), partition: 0, attempt: 0 };
+        let config = Arc::new(config);
+        let memory = Arc::new(MemoryBudget::new(config.budget_bytes));
+        let scratch = Arc::new(Scratch::new(&config));
+        TaskContext::new(place, config, memory, scratch, Arc::default())
+    }
+
+    /// Whether the job no longer wants the task's result.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Leaves the task if its job no longer wants the result. Sources call it every
+    /// [`ROWS_PER_CHECK`] rows.
+    #[inline]
+    pub fn check_cancelled(&self) {
+        if self.is_cancelled() {
+            raise(Error::new(ErrorKind::Cancelled { reason: "the job has ended".into() }));
+        }
+    }
+
+    /// Counts rows that a source or a shuffle read handed out; called once a block of rows.
+    #[inline]
+    pub fn count_read(&self, rows: usize) {
+        self.rows_read.set(self.rows_read.get() + rows as u64);
+    }
+
+    /// Counts rows that a map task left in its output.
+    pub fn count_written(&self, rows: usize) {
+        self.rows_written.set(self.rows_written.get() + rows as u64);
+    }
+
+    /// Counts bytes that went to disk.
+    pub fn count_spilled(&self, bytes: u64) {
+        self.bytes_spilled.set(self.bytes_spilled.get() + bytes);
+    }
+
+    /// What the task has counted so far. The time is the runner's to fill in.
+    pub fn metrics(&self) -> TaskMetrics {
+        TaskMetrics {
+            rows_read: self.rows_read.get(),
+            rows_written: self.rows_written.get(),
+            bytes_spilled: self.bytes_spilled.get(),
+            run_us: 0,
+        }
+    }
+}
+
+thread_local! {
+    /// The operation or action whose task runs on this thread.
+    static RUNNING: Cell<Option<Step>> = const { Cell::new(None) };
+}
+
+/// Runs `work` as a task of `owner` on this thread. A task that is stolen into the waiting time of
+/// another (a closure may call rayon) leaves the outer one's mark as it found it.
+pub fn as_task_of<R>(owner: Step, work: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Step>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            RUNNING.with(|running| running.set(self.0));
+        }
+    }
+    let _restore = Restore(RUNNING.with(|running| running.replace(Some(owner))));
+    work()
+}
+
+/// Refuses an action on a thread that runs a task: its own task could never end.
+pub fn refuse_nested(action: Step) -> Result<()> {
+    match RUNNING.with(Cell::get) {
+        None => Ok(()),
+        Some(owner) => Err(Error::new(ErrorKind::NestedAction {
+            inner: action.to_string(),
+            outer: owner.to_string(),
+        })
+        .in_action(action)),
+    }
+}
