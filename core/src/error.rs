@@ -25,6 +25,7 @@ struct Inner {
     step: Option<Step>,
     action: Option<Step>,
     task: Option<TaskPlace>,
+    attempts: usize,
     cause: Option<Arc<dyn StdError + Send + Sync + 'static>>,
 }
 
@@ -179,7 +180,8 @@ pub enum ErrorKind {
 impl Error {
     /// An error with no place yet.
     pub fn new(kind: ErrorKind) -> Self {
-        Error(Arc::new(Inner { kind, step: None, action: None, task: None, cause: None }))
+        let (step, action, task, cause) = (None, None, None, None);
+        Error(Arc::new(Inner { kind, step, action, task, attempts: 1, cause }))
     }
 
     /// A disk error: `what` was being done when `cause` happened.
@@ -217,6 +219,11 @@ impl Error {
         self.edit(|inner| inner.task = inner.task.or(Some(place)))
     }
 
+    /// The same error, which was the last after this many attempts.
+    pub fn after_attempts(self, attempts: usize) -> Self {
+        self.edit(|inner| inner.attempts = attempts)
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> &ErrorKind {
         &self.0.kind
@@ -235,6 +242,11 @@ impl Error {
     /// The task that failed.
     pub fn task(&self) -> Option<TaskPlace> {
         self.0.task
+    }
+
+    /// How many attempts failed before the job gave up; 1 if there was no other.
+    pub fn attempts(&self) -> usize {
+        self.0.attempts
     }
 
     /// The lost map output, if this is a fetch failure.
@@ -267,6 +279,9 @@ impl fmt::Display for Error {
         }
         if let Some(TaskPlace { stage, partition, attempt, .. }) = self.0.task {
             write!(f, " ({stage}, partition {partition}, attempt {attempt})")?;
+        }
+        if self.0.attempts > 1 {
+            write!(f, " after {} attempts", self.0.attempts)?;
         }
         match &self.0.action {
             Some(action) if self.0.step != Some(*action) => write!(f, " [{action}]"),
@@ -312,6 +327,13 @@ mod tests {
         assert!(text.contains("not a number"), "{text}");
         assert!(text.contains("stage 2, partition 7, attempt 1"), "{text}");
         assert!(text.contains("collect at"), "{text}");
+    }
+
+    #[test]
+    fn the_text_tells_the_attempts_if_there_was_more_than_one() {
+        let error = Error::corrupt("a frame's checksum");
+        assert!(!error.to_string().contains("after"), "{error}");
+        assert!(error.after_attempts(4).to_string().ends_with("checksum after 4 attempts"));
     }
 
     #[test]

@@ -5,8 +5,12 @@
 //! [`scheduler`] cut its [`lineage`] into stages; the [`runner`] runs their tasks on a pool; what
 //! happens is an [`event`].
 
+pub mod block_store;
 pub mod bounds;
+pub mod codec;
 pub mod config;
+#[cfg(feature = "console")]
+pub mod console;
 pub mod disk;
 pub mod engine;
 pub mod error;
@@ -15,6 +19,9 @@ pub mod ids;
 pub mod job;
 pub mod lineage;
 pub mod memory;
+pub mod runner;
+pub mod scheduler;
 pub mod scratch;
+pub mod size;
 pub mod step;
 pub mod task;

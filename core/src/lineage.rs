@@ -23,6 +23,8 @@ pub struct Lineage {
     name: Mutex<Option<String>>,
     /// Bytes that the node's closures captured: what would travel with the stage.
     pub closure_bytes: usize,
+    /// How the node's rows are known to be partitioned, for people.
+    pub partitioner: Option<String>,
     /// Why the node can never be computed, such as an input that was not found when it was listed.
     pub problem: Option<Error>,
     /// The blocks of a persisted node.
@@ -59,6 +61,8 @@ pub trait ShuffleStep: Send + Sync {
 pub trait StoredBlocks: Send + Sync {
     /// Whether the partition can be read without computing it.
     fn is_stored(&self, partition: usize) -> bool;
+    /// Drops what is stored and stores nothing more.
+    fn unpersist(&self) {}
 }
 
 /// Work that runs jobs of its own before a node's stage can.
@@ -77,6 +81,7 @@ impl Lineage {
             dependencies,
             name: Mutex::new(None),
             closure_bytes: 0,
+            partitioner: None,
             problem: None,
             blocks: None,
             preparation: None,
@@ -152,6 +157,9 @@ impl Drop for Lineage {
                 Dependency::Narrow(parent) => drop_later(Box::new(parent)),
                 Dependency::Shuffle(shuffle) => drop_later(Box::new(shuffle)),
             }
+        }
+        if let Some(preparation) = self.preparation.take() {
+            drop_later(Box::new(preparation));
         }
     }
 }

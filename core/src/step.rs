@@ -73,7 +73,7 @@ impl fmt::Display for Step {
 thread_local! {
     /// The innermost step whose closure is unwinding on this thread.
     static BLAMED: Cell<Option<Step>> = const { Cell::new(None) };
-    /// The first error raised on this thread since [`reset_failure`].
+    /// The first error raised on this thread since [`take_failure`].
     static RAISED: RefCell<Option<Error>> = const { RefCell::new(None) };
 }
 
@@ -110,6 +110,12 @@ pub struct Raised(pub Error);
 pub fn raise(error: Error) -> ! {
     RAISED.with(|raised| raised.borrow_mut().get_or_insert_with(|| error.clone()).clone());
     std::panic::resume_unwind(Box::new(Raised(error)))
+}
+
+/// Whether an error was raised on this thread since [`take_failure`], also if a closure caught it:
+/// then what was computed since may be half of the truth.
+pub fn has_raised() -> bool {
+    RAISED.with(|raised| raised.borrow().is_some())
 }
 
 /// Unwraps a result inside an iteration; see [`raise`].

@@ -7,11 +7,18 @@ use crate::memory::MemoryBudget;
 use crate::scratch::Scratch;
 use crate::step::{Step, raise};
 use std::cell::Cell;
+use std::ops::Deref;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The surroundings of one attempt of one task. It lives on the task's thread.
-pub struct TaskContext {
+/// The surroundings of one attempt of one task. It is made on the task's thread and stays there; a
+/// clone is another handle to the same one, so that an iterator can own its task.
+#[derive(Clone)]
+pub struct TaskContext(Rc<TaskState>);
+
+/// What all handles to one task share; read through [`TaskContext`].
+pub struct TaskState {
     /// Where in the run the task stands.
     pub place: TaskPlace,
     /// The settings of the context.
@@ -26,6 +33,14 @@ pub struct TaskContext {
     bytes_spilled: Cell<u64>,
 }
 
+impl Deref for TaskContext {
+    type Target = TaskState;
+
+    fn deref(&self) -> &TaskState {
+        &self.0
+    }
+}
+
 /// Rows a source hands out between two looks at the cancel flag.
 pub const ROWS_PER_CHECK: usize = 4096;
 
@@ -38,18 +53,16 @@ impl TaskContext {
         scratch: Arc<Scratch>,
         cancelled: Arc<AtomicBool>,
     ) -> Self {
-        let zero = || Cell::new(0);
-        let (rows_read, rows_written, bytes_spilled) = (zero(), zero(), zero());
-        TaskContext {
+        TaskContext(Rc::new(TaskState {
             place,
             config,
             memory,
             scratch,
             cancelled,
-            rows_read,
-            rows_written,
-            bytes_spilled,
-        }
+            rows_read: Cell::new(0),
+            rows_written: Cell::new(0),
+            bytes_spilled: Cell::new(0),
+        }))
     }
 
     /// A task on its own, outside any engine: for tests of code that runs inside tasks.
@@ -61,7 +74,9 @@ impl TaskContext {
         let scratch = Arc::new(Scratch::new(&config));
         TaskContext::new(place, config, memory, scratch, Arc::default())
     }
+}
 
+impl TaskState {
     /// Whether the job no longer wants the task's result.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)

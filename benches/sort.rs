@@ -1,0 +1,64 @@
+//! 20 million pairs sorted by key, beside rayon's stable parallel sort.
+
+mod hand;
+mod support;
+
+use emberline::prelude::*;
+use hand::sort::Sorted;
+use support::generate::sort_pair;
+
+const ROWS: u64 = 20_000_000;
+const SORTED_AT_FULL_SIZE: Sorted =
+    (ROWS, true, 235_659_190_066, 9_223_372_028_167_579_898, 10_363_960_481_045_160_600);
+
+fn main() -> Result<(), BoxError> {
+    let options = support::Options::read(ROWS)?;
+    let ctx = options.context()?;
+    let sorted = support::measure(
+        "sort",
+        &options,
+        || sort(&ctx, options.rows),
+        || hand::sort::sort(options.rows),
+    )?;
+    let expected = options.rows != ROWS || sorted == SORTED_AT_FULL_SIZE;
+    assert!(expected, "the generator changed: {sorted:?}");
+    Ok(())
+}
+
+fn sort(ctx: &Context, rows: u64) -> emberline::Result<Sorted> {
+    let sorted = ctx.range(0..rows).map(sort_pair).sort_by_key();
+    let runs = sorted.map_partitions(|rows| Some(rows.fold(Run::default(), Run::push)));
+    let all = runs.collect()?.into_iter().fold(Run::default(), Run::append);
+    Ok((all.rows, !all.disordered, all.first, all.last, all.checksum))
+}
+
+/// What is known of some rows that follow each other.
+#[derive(Default)]
+struct Run {
+    rows: u64,
+    disordered: bool,
+    first: u64,
+    last: u64,
+    checksum: u64,
+}
+
+impl Run {
+    fn push(self, (key, index): (u64, u64)) -> Run {
+        let checksum = key.wrapping_mul(index + 1);
+        self.append(Run { rows: 1, disordered: false, first: key, last: key, checksum })
+    }
+
+    fn append(self, next: Run) -> Run {
+        match (self.rows, next.rows) {
+            (0, _) => next,
+            (_, 0) => self,
+            _ => Run {
+                rows: self.rows + next.rows,
+                disordered: self.disordered || next.disordered || self.last > next.first,
+                first: self.first,
+                last: next.last,
+                checksum: self.checksum.wrapping_add(next.checksum),
+            },
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The partitions of persisted RDDs, kept in memory as values that the store cannot read.
+
+use crate::ids::RddId;
+use crate::memory::{MemoryBudget, Reservation};
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// One persisted partition. Who put it knows its type.
+pub type Block = Arc<dyn Any + Send + Sync>;
+
+/// The persisted partitions of one context. Their bytes are taken from its memory budget.
+///
+/// No block is dropped under the lock: dropping rows runs the user's code, which may be slow,
+/// panic, or come back here.
+pub struct BlockStore {
+    memory: Arc<MemoryBudget>,
+    blocks: Mutex<HashMap<RddId, HashMap<usize, Stored>>>,
+}
+
+struct Stored {
+    block: Block,
+    held: Reservation,
+}
+
+impl BlockStore {
+    /// An empty store that takes what it holds from `memory`.
+    pub fn new(memory: Arc<MemoryBudget>) -> Self {
+        BlockStore { memory, blocks: Mutex::default() }
+    }
+
+    /// The block of a partition, if it is stored.
+    pub fn get(&self, rdd: RddId, partition: usize) -> Option<Block> {
+        self.lock().get(&rdd)?.get(&partition).map(|stored| Arc::clone(&stored.block))
+    }
+
+    /// Stores a block of about `bytes` bytes; says whether this call did. The first put wins: two
+    /// tasks may compute the same partition, and readers of the first block keep it. A block the
+    /// budget has no room for is not stored, which is no error: it is computed again when read.
+    pub fn put(&self, rdd: RddId, partition: usize, block: Block, bytes: u64) -> bool {
+        let mut blocks = self.lock();
+        let of_rdd = blocks.entry(rdd).or_default();
+        if of_rdd.contains_key(&partition) {
+            drop(blocks);
+            drop(block);
+            return false;
+        }
+        let Some(held) = self.memory.try_reserve(bytes) else {
+            drop(blocks);
+            drop(block);
+            return false;
+        };
+        of_rdd.insert(partition, Stored { block, held });
+        true
+    }
+
+    /// Whether the block of a partition is stored.
+    pub fn contains(&self, rdd: RddId, partition: usize) -> bool {
+        self.lock().get(&rdd).is_some_and(|of_rdd| of_rdd.contains_key(&partition))
+    }
+
+    /// Drops the blocks of an RDD; says how many.
+    pub fn drop_rdd(&self, rdd: RddId) -> usize {
+        let dropped = self.lock().remove(&rdd);
+        dropped.map_or(0, |of_rdd| of_rdd.len())
+    }
+
+    /// How many partitions of an RDD are stored.
+    pub fn stored_partitions(&self, rdd: RddId) -> usize {
+        self.lock().get(&rdd).map_or(0, HashMap::len)
+    }
+
+    /// The bytes the stored partitions of an RDD take from the budget.
+    pub fn bytes(&self, rdd: RddId) -> u64 {
+        let sum = |of_rdd: &HashMap<usize, Stored>| of_rdd.values().map(|s| s.held.bytes()).sum();
+        self.lock().get(&rdd).map_or(0, sum)
+    }
+
+    /// The map is whole after any panic: no user code runs under the lock.
+    fn lock(&self) -> MutexGuard<'_, HashMap<RddId, HashMap<usize, Stored>>> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Weak;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const RDD: RddId = RddId(3);
+
+    fn store(limit: u64) -> (Arc<BlockStore>, Arc<MemoryBudget>) {
+        let memory = Arc::new(MemoryBudget::new(limit));
+        (Arc::new(BlockStore::new(Arc::clone(&memory))), memory)
+    }
+
+    fn rows(block: Option<Block>) -> Option<Vec<u32>> {
+        block?.downcast_ref::<Vec<u32>>().cloned()
+    }
+
+    #[test]
+    fn a_block_is_found_under_its_rdd_and_partition_alone() {
+        let (store, _) = store(100);
+        assert!(store.put(RDD, 1, Arc::new(vec![7_u32]), 4));
+        assert_eq!(rows(store.get(RDD, 1)), Some(vec![7]));
+        assert!(store.get(RDD, 0).is_none() && store.get(RddId(4), 1).is_none());
+        assert!(store.contains(RDD, 1) && !store.contains(RDD, 0));
+    }
+
+    #[test]
+    fn the_first_put_wins_and_the_second_takes_no_memory() {
+        let (store, memory) = store(100);
+        assert!(store.put(RDD, 0, Arc::new(vec![1_u32]), 10));
+        assert!(!store.put(RDD, 0, Arc::new(vec![2_u32]), 10));
+        assert_eq!(rows(store.get(RDD, 0)), Some(vec![1]));
+        assert_eq!((store.bytes(RDD), memory.used_bytes()), (10, 10));
+    }
+
+    #[test]
+    fn a_block_past_the_budget_is_not_stored() {
+        let (store, memory) = store(10);
+        assert!(store.put(RDD, 0, Arc::new(()), 8));
+        assert!(!store.put(RDD, 1, Arc::new(()), 3));
+        assert!(!store.contains(RDD, 1));
+        assert_eq!((store.stored_partitions(RDD), memory.used_bytes()), (1, 8));
+    }
+
+    #[test]
+    fn dropping_an_rdd_frees_its_memory_and_leaves_the_others() {
+        let (store, memory) = store(100);
+        for partition in 0..3 {
+            store.put(RDD, partition, Arc::new(()), 5);
+        }
+        store.put(RddId(9), 0, Arc::new(()), 7);
+        assert_eq!((store.drop_rdd(RDD), store.drop_rdd(RDD)), (3, 0));
+        assert_eq!((store.bytes(RDD), memory.used_bytes()), (0, 7));
+    }
+
+    #[test]
+    fn the_store_can_be_used_while_its_values_drop() {
+        static DROPPED: AtomicUsize = AtomicUsize::new(0);
+        struct Curious(Weak<BlockStore>);
+        impl Drop for Curious {
+            fn drop(&mut self) {
+                if let Some(store) = self.0.upgrade() {
+                    assert!(!store.contains(RDD, 5));
+                }
+                DROPPED.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let (store, _) = store(10);
+        let curious = || -> Block { Arc::new(Curious(Arc::downgrade(&store))) };
+        assert!(store.put(RDD, 0, curious(), 10));
+        assert!(!store.put(RDD, 0, curious(), 1));
+        assert!(!store.put(RDD, 1, curious(), 1));
+        store.drop_rdd(RDD);
+        assert_eq!(DROPPED.load(Ordering::SeqCst), 3);
+    }
+}

@@ -1,0 +1,278 @@
+//! One context's machine room: the threads, and the door through which actions come in.
+//!
+//! A thread of its own feeds the [`Scheduler`] with what happens and does what it answers. Callers
+//! of actions, tasks and handles that drop talk to it through one channel, so no two of them ever
+//! wait for each other's lock.
+
+mod bus;
+#[cfg(test)]
+mod tests;
+
+use crate::block_store::BlockStore;
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, Listener};
+use crate::ids::{IdCounter, JobId, RddId, ShuffleId};
+use crate::job::JobRequest;
+use crate::memory::MemoryBudget;
+use crate::runner::{Report, Runner, Surroundings, build_pool};
+use crate::scheduler::{Command, Input, Limits, Scheduler, parents_first};
+use crate::scratch::Scratch;
+use crate::step::Step;
+use crate::task::refuse_nested;
+use bus::Emitter;
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use rayon::ThreadPool;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+/// Everything that runs in one context. The threads end when it drops.
+pub struct Engine {
+    config: Arc<Config>,
+    memory: Arc<MemoryBudget>,
+    scratch: Arc<Scratch>,
+    blocks: Arc<BlockStore>,
+    rdds: IdCounter,
+    shuffles: IdCounter,
+    jobs: IdCounter,
+    pool: Arc<ThreadPool>,
+    messages: Sender<Message>,
+    scheduler: Option<JoinHandle<()>>,
+    emitter: Emitter,
+    listeners: Option<JoinHandle<()>>,
+}
+
+enum Message {
+    Submit { job: JobId, request: Arc<JobRequest>, tell: Sender<Result<()>> },
+    Input(Input),
+    Stop,
+}
+
+impl Engine {
+    /// Starts the threads of a context.
+    pub fn start(config: Config, mut listeners: Vec<Box<dyn Listener>>) -> Result<Arc<Engine>> {
+        config.check()?;
+        add_console(&config, &mut listeners);
+        let config = Arc::new(config);
+        let memory = Arc::new(MemoryBudget::new(config.budget_bytes));
+        let scratch = Arc::new(Scratch::new(&config));
+        let blocks = Arc::new(BlockStore::new(Arc::clone(&memory)));
+        let pool = build_pool(config.threads)?;
+        let (emitter, listeners) = Emitter::start(listeners)?;
+        emitter.emit(Event::ContextStarted {
+            app_name: config.app_name.clone(),
+            threads: config.threads,
+            budget_bytes: config.budget_bytes,
+        });
+        let (messages, inbox) = unbounded();
+        let scheduler = {
+            let (config, memory, scratch) = (config.clone(), memory.clone(), scratch.clone());
+            let limits = Limits::new(config.max_attempts);
+            let surroundings = Surroundings { config, memory, scratch };
+            let runner = Runner::new(pool.clone(), surroundings, reporter(messages.clone()));
+            let shell = Shell::new(limits, runner, emitter.clone());
+            thread::Builder::new()
+                .name("emberline-scheduler".into())
+                .spawn(move || shell.run(&inbox))
+                .map_err(|error| Error::io("starting the thread of the scheduler", error))?
+        };
+        let (rdds, shuffles, jobs) = Default::default();
+        Ok(Arc::new(Engine {
+            config,
+            memory,
+            scratch,
+            blocks,
+            rdds,
+            shuffles,
+            jobs,
+            pool,
+            messages,
+            scheduler: Some(scheduler),
+            emitter,
+            listeners,
+        }))
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// The budget that caches, shuffles and sorts share.
+    pub fn memory(&self) -> &Arc<MemoryBudget> {
+        &self.memory
+    }
+
+    /// Where files of the engine go.
+    pub fn scratch(&self) -> &Arc<Scratch> {
+        &self.scratch
+    }
+
+    /// The blocks of persisted RDDs.
+    pub fn blocks(&self) -> &Arc<BlockStore> {
+        &self.blocks
+    }
+
+    /// A number for a new node.
+    pub fn next_rdd_id(&self) -> RddId {
+        RddId(self.rdds.next())
+    }
+
+    /// A number for a new shuffle.
+    pub fn next_shuffle_id(&self) -> ShuffleId {
+        ShuffleId(self.shuffles.next())
+    }
+
+    /// Runs a job and waits for its end. When this returns `Ok`, no thread of the engine holds
+    /// anything of the request any more.
+    pub fn run_job(&self, request: JobRequest) -> Result<()> {
+        let action = request.action;
+        self.refuse_own_threads(action)?;
+        self.prepare(&request).map_err(|error| error.in_action(action))?;
+        let job = JobId(self.jobs.next());
+        // This handle outlives the job, so that whatever the user's closures captured is dropped
+        // here and not on a thread of the engine.
+        let request = Arc::new(request);
+        let (tell, told) = bounded(1);
+        let submit = Message::Submit { job, request: Arc::clone(&request), tell };
+        let gone = |_| {
+            let what = "the scheduler has stopped".into();
+            Error::new(ErrorKind::Internal { what }).in_action(action)
+        };
+        self.messages.send(submit).map_err(|_| gone(()))?;
+        told.recv().map_err(|_| gone(()))?
+    }
+
+    /// Forgets what a shuffle has computed; called when its last handle drops.
+    pub fn forget_shuffle(&self, shuffle: ShuffleId) {
+        // An error means that the scheduler is gone, and its memory with it.
+        let _ = self.messages.send(Message::Input(Input::ShuffleDropped { shuffle }));
+    }
+
+    /// Tells the listeners.
+    pub fn emit(&self, event: Event) {
+        self.emitter.emit(event);
+    }
+
+    /// Waits until the listeners have heard every event so far. On their own thread it returns at
+    /// once.
+    pub fn flush_listeners(&self) {
+        self.emitter.flush();
+    }
+
+    /// An action must not wait on a thread that is needed for its end. The first look finds a task
+    /// of any context; the second also a closure's rayon work that this pool has stolen.
+    fn refuse_own_threads(&self, action: Step) -> Result<()> {
+        refuse_nested(action)?;
+        if self.pool.current_thread_index().is_none() && !self.is_scheduler_thread() {
+            return Ok(());
+        }
+        let outer = "this context's own threads".to_string();
+        let kind = ErrorKind::NestedAction { inner: action.to_string(), outer };
+        Err(Error::new(kind).in_action(action))
+    }
+
+    /// Looks for nodes that can never be computed, and then does the work that must come before
+    /// the stages of the others.
+    fn prepare(&self, request: &JobRequest) -> Result<()> {
+        let nodes = parents_first(&request.lineage);
+        if let Some(problem) = nodes.iter().find_map(|node| node.problem.as_ref()) {
+            return Err(problem.clone());
+        }
+        let preparations = nodes.iter().filter_map(|node| node.preparation.as_ref());
+        preparations.into_iter().try_for_each(|preparation| preparation.prepare(self))
+    }
+
+    fn is_scheduler_thread(&self) -> bool {
+        let scheduler = self.scheduler.as_ref().map(|handle| handle.thread().id());
+        scheduler == Some(thread::current().id())
+    }
+}
+
+impl Drop for Engine {
+    /// Stops what runs and waits for the two threads. On a thread of the engine itself it waits for
+    /// nothing: they end by themselves.
+    fn drop(&mut self) {
+        let _ = self.messages.send(Message::Stop);
+        if self.is_scheduler_thread() || self.pool.current_thread_index().is_some() {
+            return;
+        }
+        // A thread that panicked has nothing more to say.
+        let _ = self.scheduler.take().map(JoinHandle::join);
+        self.emitter.stop();
+        if !self.emitter.is_listener_thread() {
+            let _ = self.listeners.take().map(JoinHandle::join);
+        }
+    }
+}
+
+#[cfg(feature = "console")]
+fn add_console(config: &Config, listeners: &mut Vec<Box<dyn Listener>>) {
+    if config.progress
+        && let Some(console) = crate::console::ConsoleListener::new()
+    {
+        listeners.push(Box::new(console));
+    }
+}
+
+#[cfg(not(feature = "console"))]
+fn add_console(_: &Config, _: &mut Vec<Box<dyn Listener>>) {}
+
+/// How tasks report: after the context has stopped nobody hears them.
+fn reporter(messages: Sender<Message>) -> Report {
+    Arc::new(move |input| drop(messages.send(Message::Input(input))))
+}
+
+/// The scheduler's thread: the state machine and everything around it that is not pure.
+struct Shell {
+    scheduler: Scheduler,
+    runner: Runner,
+    emitter: Emitter,
+    waiting: HashMap<JobId, Sender<Result<()>>>,
+}
+
+impl Shell {
+    fn new(limits: Limits, runner: Runner, emitter: Emitter) -> Self {
+        let scheduler = Scheduler::new(limits);
+        Shell { scheduler, runner, emitter, waiting: HashMap::new() }
+    }
+
+    fn run(mut self, inbox: &Receiver<Message>) {
+        for message in inbox {
+            match message {
+                Message::Stop => break,
+                Message::Input(input) => self.feed(input),
+                Message::Submit { job, request, tell } => {
+                    self.waiting.insert(job, tell);
+                    self.feed(Input::JobSubmitted { job, request });
+                }
+            }
+        }
+        let jobs: Vec<JobId> = self.scheduler.jobs().collect();
+        for job in jobs {
+            self.feed(Input::JobCancelled { job, reason: "the context was dropped".into() });
+        }
+        self.runner.cancel_all();
+        self.emitter.emit(Event::ContextStopped);
+        self.emitter.stop();
+    }
+
+    fn feed(&mut self, input: Input) {
+        if let Input::TaskEnded { task, .. } = &input {
+            self.runner.forget(*task);
+        }
+        for command in self.scheduler.on(input) {
+            match command {
+                Command::Launch(task) => self.runner.launch(task),
+                Command::CancelTask(task) => self.runner.cancel(task),
+                Command::Emit(event) => self.emitter.emit(event),
+                Command::FinishJob { job, result } => {
+                    if let Some(tell) = self.waiting.remove(&job) {
+                        let _ = tell.send(result);
+                    }
+                }
+            }
+        }
+    }
+}

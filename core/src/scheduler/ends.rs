@@ -1,0 +1,149 @@
+//! What the start and the end of a task change.
+
+use super::Scheduler;
+use super::plan;
+use super::stage::{LiveTask, Moment};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, TaskMetrics};
+use crate::ids::{ShuffleId, StageId, TaskId};
+use crate::lineage::ShuffleStep;
+use std::sync::Arc;
+
+impl Scheduler {
+    pub(super) fn task_started(&mut self, task: TaskId) {
+        let Some(live) = self.tasks.get_mut(&task) else { return };
+        live.began = self.now;
+        let place = live.place;
+        self.emit(Event::TaskStarted {
+            task,
+            stage: place.stage,
+            partition: place.partition,
+            attempt: place.attempt,
+        });
+    }
+
+    /// A task that is not live was cancelled: its end changes nothing.
+    pub(super) fn task_ended(&mut self, task: TaskId, result: Result<TaskMetrics>) {
+        let Some(ended) = self.tasks.remove(&task) else { return };
+        if let Some(stage) = self.stages.get_mut(&ended.place.stage) {
+            stage.slots[ended.slot].live = None;
+        }
+        match result {
+            Ok(metrics) => self.task_succeeded(task, &ended, metrics),
+            Err(error) => self.task_failed(task, &ended, error),
+        }
+    }
+
+    fn task_succeeded(&mut self, task: TaskId, ended: &LiveTask, metrics: TaskMetrics) {
+        let (id, partition) = (ended.place.stage, ended.place.partition);
+        self.emit(Event::TaskFinished { task, stage: id, partition, metrics });
+        let Some(stage) = self.stages.get_mut(&id) else { return };
+        stage.slots[ended.slot].forgive();
+        let Some(shuffle) = stage.shuffle() else {
+            stage.left -= 1;
+            if stage.left == 0 {
+                self.emit(Event::StageFinished { stage: id });
+                self.finish_job(ended.place.job, Ok(()));
+            }
+            return;
+        };
+        let Some(outputs) = self.outputs.get_mut(&shuffle) else { return };
+        outputs.keep(ended.slot, self.now);
+        if outputs.missing == 0 {
+            stage.failed_in_a_row = 0;
+            self.emit(Event::StageFinished { stage: id });
+            self.launch_ready_readers(shuffle);
+        }
+    }
+
+    fn task_failed(&mut self, task: TaskId, ended: &LiveTask, error: Error) {
+        let place = ended.place;
+        self.emit(Event::TaskFailed {
+            task,
+            stage: place.stage,
+            partition: place.partition,
+            attempt: place.attempt,
+            error: error.to_string(),
+        });
+        let Some(stage) = self.stages.get_mut(&place.stage) else { return };
+        stage.pending.push(ended.slot);
+        let error = error.in_task(place);
+        if let Some((shuffle, map_partition)) = error.fetch_failure() {
+            self.fetch_failed(ended, shuffle, map_partition, error);
+            return;
+        }
+        match stage.slots[ended.slot].count_failure(&error, &self.limits) {
+            Some(attempts) => self.fail_stage(place.stage, &error.after_attempts(attempts)),
+            None => self.advance(place.stage),
+        }
+    }
+
+    /// A task could not read one map output: that output is computed again, and then the task runs
+    /// again. The task itself is not to blame, but its stage has only so many attempts.
+    fn fetch_failed(
+        &mut self,
+        ended: &LiveTask,
+        shuffle: ShuffleId,
+        map_partition: usize,
+        error: Error,
+    ) {
+        let id = ended.place.stage;
+        let input = self.input_of(id, shuffle);
+        let Some(input) = input.filter(|it| map_partition < it.parent().partitions()) else {
+            let what = format!("a task reported {error}, which is not among what it reads");
+            let error = Error::new(ErrorKind::Internal { what }).in_task(ended.place);
+            self.fail_stage(id, &error);
+            return;
+        };
+        self.lose(&input, map_partition, ended.began);
+        let Some(stage) = self.stages.get_mut(&id) else { return };
+        stage.count_fetch_failure(ended.stage_attempt);
+        if stage.failed_in_a_row >= self.limits.stage_attempts {
+            let attempts = stage.failed_in_a_row;
+            self.fail_stage(id, &error.after_attempts(attempts));
+        }
+        for reader in self.waiting_readers(shuffle) {
+            self.advance(reader);
+        }
+    }
+
+    /// The shuffle, if tasks of the stage read it. It was not planned for if a stored block in
+    /// front of it got lost; from now on it is.
+    fn input_of(&mut self, id: StageId, shuffle: ShuffleId) -> Option<Arc<dyn ShuffleStep>> {
+        let stage = self.stages.get_mut(&id)?;
+        let known = stage.inputs.iter().flatten().find(|input| input.id() == shuffle);
+        if known.is_some() {
+            return known.cloned();
+        }
+        let found = plan::find_shuffle(stage.lineage(), shuffle)?;
+        stage.inputs.get_or_insert_default().push(Arc::clone(&found));
+        self.outputs_of(&found).readers.insert(id);
+        Some(found)
+    }
+
+    /// Marks a map output lost, on the word of a reader that began at `reader_began`. A reader that
+    /// is older than the output speaks of the one before it. An output that is being computed again
+    /// is not there to be lost: should it come out bad as well, the next reader will say so.
+    fn lose(&mut self, shuffle: &Arc<dyn ShuffleStep>, map_partition: usize, reader_began: Moment) {
+        let outputs = self.outputs_of(shuffle);
+        if outputs.done_at(map_partition).is_none_or(|done_at| reader_began < done_at) {
+            return;
+        }
+        outputs.lose(map_partition);
+        if let Some(stage) = outputs.stage.and_then(|id| self.stages.get_mut(&id)) {
+            stage.pending.push(map_partition);
+            stage.renew = true;
+        }
+        self.emit(Event::OutputLost { shuffle: shuffle.id(), map_partition });
+    }
+
+    /// Ends every job that needs the stage.
+    fn fail_stage(&mut self, id: StageId, error: &Error) {
+        let Some(stage) = self.stages.get(&id) else { return };
+        let jobs: Vec<_> = stage.jobs.iter().copied().filter(|job| self.needs(*job, id)).collect();
+        for job in jobs {
+            self.finish_job(job, Err(error.clone()));
+        }
+        self.park(id);
+    }
+}

@@ -1,0 +1,248 @@
+//! The graph of running stages: who reads what, what can start, what nobody needs any more.
+
+use super::plan;
+use super::stage::{Goal, LiveTask, Outputs, Stage};
+use super::{Command, Scheduler, Task};
+use crate::error::TaskPlace;
+use crate::event::Event;
+use crate::ids::{JobId, ShuffleId, StageId, TaskId};
+use crate::lineage::ShuffleStep;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+impl Scheduler {
+    pub(super) fn is_complete(&self, shuffle: &Arc<dyn ShuffleStep>) -> bool {
+        match self.outputs.get(&shuffle.id()) {
+            Some(outputs) => outputs.missing == 0,
+            None => shuffle.parent().partitions() == 0,
+        }
+    }
+
+    /// What the map tasks of a shuffle read, or nothing if none has to run.
+    pub(super) fn inputs_to_run(
+        &self,
+        shuffle: &Arc<dyn ShuffleStep>,
+    ) -> Option<Vec<Arc<dyn ShuffleStep>>> {
+        if self.is_complete(shuffle) {
+            return None;
+        }
+        let stage = self.outputs.get(&shuffle.id()).and_then(|outputs| outputs.stage);
+        let known = stage.and_then(|id| self.stages.get(&id)?.inputs.clone());
+        Some(known.unwrap_or_else(|| plan::direct_shuffles(shuffle.parent())))
+    }
+
+    pub(super) fn outputs_of(&mut self, shuffle: &Arc<dyn ShuffleStep>) -> &mut Outputs {
+        let new = || Outputs::new(shuffle.parent().partitions());
+        self.outputs.entry(shuffle.id()).or_insert_with(new)
+    }
+
+    /// The stage that computes a shuffle, made if there is none.
+    pub(super) fn stage_of(&mut self, shuffle: &Arc<dyn ShuffleStep>) -> StageId {
+        let outputs = self.outputs_of(shuffle);
+        if let Some(stage) = outputs.stage {
+            return stage;
+        }
+        let missing = outputs.missing_partitions();
+        let id = self.add_stage(Stage::new(Goal::Map(Arc::clone(shuffle)), missing));
+        self.outputs_of(shuffle).stage = Some(id);
+        id
+    }
+
+    pub(super) fn add_stage(&mut self, stage: Stage) -> StageId {
+        let id = StageId(self.next_stage);
+        self.next_stage += 1;
+        self.stages.insert(id, stage);
+        id
+    }
+
+    pub(super) fn stage_ids(&self, shuffles: &[Arc<dyn ShuffleStep>]) -> Vec<StageId> {
+        shuffles.iter().filter_map(|shuffle| self.outputs.get(&shuffle.id())?.stage).collect()
+    }
+
+    /// Notes what a stage reads, unless that is known.
+    pub(super) fn set_inputs(&mut self, id: StageId, inputs: Vec<Arc<dyn ShuffleStep>>) {
+        if self.stages.get(&id).is_none_or(|stage| stage.inputs.is_some()) {
+            return;
+        }
+        for input in &inputs {
+            self.outputs_of(input).readers.insert(id);
+        }
+        if let Some(stage) = self.stages.get_mut(&id) {
+            stage.inputs = Some(inputs);
+        }
+    }
+
+    /// Brings `first` forward: its waiting tasks are launched if all that they read is there, and
+    /// else whatever is missing is brought forward, for all the jobs that wait for it.
+    pub(super) fn advance(&mut self, first: StageId) {
+        let mut ready = BTreeSet::new();
+        let mut seen = HashSet::new();
+        let mut stack = vec![first];
+        while let Some(id) = stack.pop() {
+            let Some(stage) = self.stages.get_mut(&id) else { continue };
+            if !seen.insert(id) || stage.pending.is_empty() {
+                continue;
+            }
+            stage.parked = false;
+            let jobs = stage.jobs.clone();
+            if stage.inputs.is_none() {
+                let inputs = plan::direct_shuffles(stage.lineage());
+                self.set_inputs(id, inputs);
+            }
+            let missing = self.missing_inputs(id);
+            if missing.is_empty() {
+                ready.insert(id);
+            }
+            for input in missing {
+                let parent = self.stage_of(&input);
+                self.attach(&jobs, parent);
+                stack.push(parent);
+            }
+        }
+        for id in ready {
+            self.launch(id);
+        }
+    }
+
+    fn missing_inputs(&self, id: StageId) -> Vec<Arc<dyn ShuffleStep>> {
+        let inputs = self.stages.get(&id).and_then(|stage| stage.inputs.as_ref());
+        let inputs = inputs.into_iter().flatten();
+        inputs.filter(|input| !self.is_complete(input)).cloned().collect()
+    }
+
+    pub(super) fn attach(&mut self, jobs: &BTreeSet<JobId>, id: StageId) {
+        if let Some(stage) = self.stages.get_mut(&id) {
+            stage.jobs.extend(jobs);
+        }
+        for job in jobs {
+            if let Some(job) = self.jobs.get_mut(job) {
+                job.stages.insert(id);
+            }
+        }
+    }
+
+    /// Launches the readers of a shuffle that waited for nothing else.
+    pub(super) fn launch_ready_readers(&mut self, shuffle: ShuffleId) {
+        for id in self.waiting_readers(shuffle) {
+            if self.missing_inputs(id).is_empty() {
+                self.launch(id);
+            }
+        }
+    }
+
+    /// The stages with tasks that cannot run before the shuffle is complete.
+    pub(super) fn waiting_readers(&self, shuffle: ShuffleId) -> Vec<StageId> {
+        let readers = self.outputs.get(&shuffle).into_iter().flat_map(|it| &it.readers);
+        let waits = |id: &&StageId| {
+            self.stages.get(id).is_some_and(|stage| !stage.pending.is_empty() && !stage.parked)
+        };
+        readers.filter(waits).copied().collect()
+    }
+
+    fn launch(&mut self, id: StageId) {
+        let Some(stage) = self.stages.get_mut(&id) else { return };
+        // The oldest job that still lives: the first may have ended before the stage did.
+        let Some(job) = stage.jobs.first().copied() else { return };
+        let mut pending = std::mem::take(&mut stage.pending);
+        pending.sort_unstable();
+        if std::mem::take(&mut stage.renew) {
+            stage.attempts += 1;
+            stage.attempt_failed = false;
+            let attempt = stage.attempts - 1;
+            let started = Event::StageStarted { stage: id, attempt, tasks: pending.len() };
+            self.commands.push(Command::Emit(started));
+        }
+        let owner = stage.owner();
+        for slot in pending {
+            let task = TaskId(self.next_task);
+            self.next_task += 1;
+            let attempt = stage.slots[slot].launches as usize;
+            let place = TaskPlace { job, stage: id, partition: stage.partition(slot), attempt };
+            stage.slots[slot].launches += 1;
+            stage.slots[slot].live = Some(task);
+            let (stage_attempt, began) = (stage.attempts, self.now);
+            self.tasks.insert(task, LiveTask { place, slot, stage_attempt, began });
+            self.commands.push(Command::Launch(Task {
+                id: task,
+                place,
+                work: stage.work(),
+                owner,
+            }));
+        }
+    }
+
+    /// Whether a stage that has not ended reads, at any distance, what stage `id` computes: only
+    /// then does the job fail with it.
+    pub(super) fn needs(&self, job: JobId, id: StageId) -> bool {
+        self.needed_stages(job).contains(&id)
+    }
+
+    fn needed_stages(&self, job: JobId) -> HashSet<StageId> {
+        let mut needed = HashSet::new();
+        let mut stack: Vec<StageId> =
+            self.jobs.get(&job).map(|it| it.result_stage).into_iter().collect();
+        while let Some(id) = stack.pop() {
+            if needed.insert(id) {
+                stack.extend(self.stage_ids(&self.missing_inputs(id)));
+            }
+        }
+        needed
+    }
+
+    /// Stops those of the stages that have tasks but that no job waits for at the moment.
+    pub(super) fn park_unneeded(&mut self, stages: &[StageId]) {
+        let is_open = |stage: &Stage| match stage.shuffle() {
+            Some(shuffle) => self.outputs.get(&shuffle).is_some_and(|it| it.missing > 0),
+            None => false,
+        };
+        let open = |id: &&StageId| self.stages.get(id).is_some_and(is_open);
+        let open: Vec<StageId> = stages.iter().filter(open).copied().collect();
+        let jobs = open.iter().filter_map(|id| self.stages.get(id)).flat_map(|stage| &stage.jobs);
+        let jobs: BTreeSet<JobId> = jobs.copied().collect();
+        let needed: HashSet<StageId> =
+            jobs.into_iter().flat_map(|job| self.needed_stages(job)).collect();
+        for id in open {
+            if !needed.contains(&id) {
+                self.park(id);
+            }
+        }
+    }
+
+    /// Stops the tasks of a stage and leaves them for whoever may need them later.
+    pub(super) fn park(&mut self, id: StageId) {
+        let Some(stage) = self.stages.get_mut(&id) else { return };
+        stage.park();
+        for (slot, state) in stage.slots.iter_mut().enumerate() {
+            if let Some(task) = state.live.take() {
+                stage.pending.push(slot);
+                self.tasks.remove(&task);
+                self.commands.push(Command::CancelTask(task));
+            }
+        }
+    }
+
+    /// Forgets a stage that no job is attached to, and stops its tasks.
+    pub(super) fn remove_stage(&mut self, id: StageId) {
+        self.park(id);
+        let Some(stage) = self.stages.remove(&id) else { return };
+        for input in stage.inputs.iter().flatten() {
+            if let Some(outputs) = self.outputs.get_mut(&input.id()) {
+                outputs.readers.remove(&id);
+            }
+            self.prune(input.id());
+        }
+        if let Some(shuffle) = stage.shuffle() {
+            if let Some(outputs) = self.outputs.get_mut(&shuffle) {
+                outputs.stage = None;
+            }
+            self.prune(shuffle);
+        }
+    }
+
+    /// Forgets a shuffle of which there is nothing to remember.
+    pub(super) fn prune(&mut self, shuffle: ShuffleId) {
+        if self.outputs.get(&shuffle).is_some_and(Outputs::is_idle) {
+            self.outputs.remove(&shuffle);
+        }
+    }
+}

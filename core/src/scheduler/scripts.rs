@@ -1,0 +1,320 @@
+//! The vocabulary of the scheduler's stories, and the stories in the files beside. A story says
+//! what happens and which launches it expects; nothing is computed.
+
+mod faults;
+mod graphs;
+mod random;
+mod sharing;
+
+use super::{Command, Input, Limits, Scheduler};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, StageInfo, TaskMetrics};
+use crate::ids::{JobId, RddId, ShuffleId, TaskId};
+use crate::job::JobRequest;
+use crate::lineage::{Dependency, Lineage, ShuffleStep, StoredBlocks};
+use crate::step::Step;
+use crate::task::TaskContext;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+/// A shuffle whose map tasks must never really run.
+pub(super) struct FakeShuffle {
+    id: ShuffleId,
+    step: Step,
+    parent: Arc<Lineage>,
+}
+
+impl ShuffleStep for FakeShuffle {
+    fn id(&self) -> ShuffleId {
+        self.id
+    }
+    fn step(&self) -> Step {
+        self.step
+    }
+    fn parent(&self) -> &Arc<Lineage> {
+        &self.parent
+    }
+    fn partitions(&self) -> usize {
+        2
+    }
+    fn run_map(&self, _: usize, _: &TaskContext) -> Result<()> {
+        panic!("computed")
+    }
+}
+
+/// Blocks that are all there or all gone.
+#[derive(Default)]
+pub(super) struct FakeBlocks(AtomicBool);
+
+impl FakeBlocks {
+    fn set(&self, stored: bool) {
+        self.0.store(stored, Ordering::Relaxed);
+    }
+}
+
+impl StoredBlocks for FakeBlocks {
+    fn is_stored(&self, _: usize) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+type Node = Arc<Lineage>;
+type Shuffle = Arc<dyn ShuffleStep>;
+
+fn node(partitions: usize, dependencies: Vec<Dependency>) -> Lineage {
+    Lineage::new(RddId(0), Step::new("fake"), partitions, dependencies)
+}
+
+fn source(partitions: usize) -> Node {
+    Arc::new(node(partitions, vec![]))
+}
+
+fn narrow(partitions: usize, parents: &[&Node]) -> Node {
+    let parents = parents.iter().map(|parent| Dependency::Narrow(Arc::clone(parent)));
+    Arc::new(node(partitions, parents.collect()))
+}
+
+fn shuffle(id: u64, parent: &Node) -> Shuffle {
+    let (step, parent) = (Step::new("shuffle"), Arc::clone(parent));
+    Arc::new(FakeShuffle { id: ShuffleId(id), step, parent })
+}
+
+fn read(partitions: usize, shuffles: &[&Shuffle]) -> Node {
+    let shuffles = shuffles.iter().map(|shuffle| Dependency::Shuffle(Arc::clone(shuffle)));
+    Arc::new(node(partitions, shuffles.collect()))
+}
+
+fn stored(partitions: usize, shuffle: &Shuffle) -> (Node, Arc<FakeBlocks>) {
+    let blocks = Arc::new(FakeBlocks::default());
+    blocks.set(true);
+    let mut node = node(partitions, vec![Dependency::Shuffle(Arc::clone(shuffle))]);
+    node.blocks = Some(blocks.clone());
+    (Arc::new(node), blocks)
+}
+
+/// What a task works for: map partition `p` of shuffle 3 is `map(3, p)`, the task for partition `p`
+/// of job 0 is `result(0, p)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Goal {
+    Map(u64, usize),
+    Result(u64, usize),
+}
+
+fn map(shuffle: u64, partition: usize) -> Goal {
+    Goal::Map(shuffle, partition)
+}
+
+fn maps(shuffle: u64, partitions: usize) -> Vec<Goal> {
+    (0..partitions).map(|partition| map(shuffle, partition)).collect()
+}
+
+fn result(job: u64, partition: usize) -> Goal {
+    Goal::Result(job, partition)
+}
+
+fn results(job: u64, partitions: usize) -> Vec<Goal> {
+    (0..partitions).map(|partition| result(job, partition)).collect()
+}
+
+fn panicked() -> Error {
+    Error::new(ErrorKind::Panicked { message: "boom".into() })
+}
+
+fn disk_fault() -> Error {
+    Error::io("writing", std::io::Error::other("no space"))
+}
+
+fn lost(shuffle: u64, map_partition: usize) -> Error {
+    Error::new(ErrorKind::FetchFailed { shuffle: ShuffleId(shuffle), map_partition })
+}
+
+/// The stage and the test that watches it.
+struct Stage {
+    scheduler: Scheduler,
+    /// The live attempt of each goal.
+    live: BTreeMap<Goal, TaskId>,
+    goals: HashMap<TaskId, Goal>,
+    launched: Vec<Goal>,
+    cancelled: Vec<Goal>,
+    finished: BTreeMap<u64, Result<()>>,
+    events: Vec<Event>,
+    actions: BTreeMap<u64, Weak<JobRequest>>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Stage::with(Limits::new(1))
+    }
+
+    fn with(limits: Limits) -> Self {
+        Stage {
+            scheduler: Scheduler::new(limits),
+            live: BTreeMap::new(),
+            goals: HashMap::new(),
+            launched: Vec::new(),
+            cancelled: Vec::new(),
+            finished: BTreeMap::new(),
+            events: Vec::new(),
+            actions: BTreeMap::new(),
+        }
+    }
+
+    fn submit(&mut self, job: u64, lineage: &Node) -> &mut Self {
+        self.submit_partitions(job, lineage, (0..lineage.partitions()).collect())
+    }
+
+    fn submit_partitions(&mut self, job: u64, lineage: &Node, partitions: Vec<usize>) -> &mut Self {
+        let request = Arc::new(JobRequest {
+            action: Step::new("collect"),
+            lineage: Arc::clone(lineage),
+            partitions,
+            task: Arc::new(|_| panic!("computed")),
+        });
+        self.actions.insert(job, Arc::downgrade(&request));
+        self.on(Input::JobSubmitted { job: JobId(job), request })
+    }
+
+    fn on(&mut self, input: Input) -> &mut Self {
+        for command in self.scheduler.on(input) {
+            match command {
+                Command::Launch(task) => {
+                    let goal = match &task.work {
+                        super::Work::ShuffleMap(step) => map(step.id().0, task.place.partition),
+                        super::Work::Result(request) => {
+                            let mut jobs = self.actions.iter();
+                            let job = jobs.find(|(_, it)| it.as_ptr() == Arc::as_ptr(request));
+                            result(*job.unwrap().0, task.place.partition)
+                        }
+                    };
+                    let before = self.live.insert(goal, task.id);
+                    assert_eq!(before, None, "two live attempts of {goal:?}");
+                    self.goals.insert(task.id, goal);
+                    self.launched.push(goal);
+                }
+                Command::CancelTask(task) => {
+                    let goal = self.goals[&task];
+                    assert_eq!(self.live.remove(&goal), Some(task), "{goal:?} was not live");
+                    self.cancelled.push(goal);
+                }
+                Command::FinishJob { job, result } => {
+                    let before = self.finished.insert(job.0, result);
+                    assert!(before.is_none(), "{job} ended twice");
+                    let request = self.actions.remove(&job.0).unwrap();
+                    assert!(request.upgrade().is_none() || self.holds(job.0), "{job} is held");
+                }
+                Command::Emit(event) => self.events.push(event),
+            }
+        }
+        self
+    }
+
+    /// Whether a task of the job is live, which may hold the request.
+    fn holds(&self, job: u64) -> bool {
+        self.live.keys().any(|goal| matches!(goal, Goal::Result(owner, _) if *owner == job))
+    }
+
+    /// Asserts that exactly these were launched since the last look, in this order.
+    #[track_caller]
+    fn expect(&mut self, goals: impl IntoIterator<Item = Goal>) -> &mut Self {
+        let goals: Vec<Goal> = goals.into_iter().collect();
+        assert_eq!(std::mem::take(&mut self.launched), goals);
+        self
+    }
+
+    #[track_caller]
+    fn expect_nothing(&mut self) -> &mut Self {
+        self.expect([])
+    }
+
+    #[track_caller]
+    fn expect_cancelled(&mut self, goals: impl IntoIterator<Item = Goal>) -> &mut Self {
+        let goals: Vec<Goal> = goals.into_iter().collect();
+        assert_eq!(std::mem::take(&mut self.cancelled), goals);
+        self
+    }
+
+    #[track_caller]
+    fn task(&self, goal: Goal) -> TaskId {
+        *self.live.get(&goal).unwrap_or_else(|| panic!("{goal:?} is not live"))
+    }
+
+    #[track_caller]
+    fn start(&mut self, goal: Goal) -> &mut Self {
+        let task = self.task(goal);
+        self.on(Input::TaskStarted { task })
+    }
+
+    #[track_caller]
+    fn end(&mut self, goal: Goal, result: Result<TaskMetrics>) -> &mut Self {
+        let task = self.task(goal);
+        self.live.remove(&goal);
+        self.on(Input::TaskEnded { task, result })
+    }
+
+    #[track_caller]
+    fn succeed(&mut self, goals: impl IntoIterator<Item = Goal>) -> &mut Self {
+        for goal in goals {
+            self.end(goal, Ok(TaskMetrics::default()));
+        }
+        self
+    }
+
+    #[track_caller]
+    fn fail(&mut self, goal: Goal, error: Error) -> &mut Self {
+        self.end(goal, Err(error))
+    }
+
+    fn cancel(&mut self, job: u64) -> &mut Self {
+        self.on(Input::JobCancelled { job: JobId(job), reason: "by the test".into() })
+    }
+
+    fn drop_shuffle(&mut self, shuffle: u64) -> &mut Self {
+        self.on(Input::ShuffleDropped { shuffle: ShuffleId(shuffle) })
+    }
+
+    #[track_caller]
+    fn expect_done(&mut self, job: u64) -> &mut Self {
+        let result = self.finished.remove(&job).unwrap_or_else(|| panic!("job {job} runs"));
+        result.unwrap();
+        self
+    }
+
+    #[track_caller]
+    fn expect_failed(&mut self, job: u64) -> Error {
+        let result = self.finished.remove(&job).unwrap_or_else(|| panic!("job {job} runs"));
+        let error = result.unwrap_err();
+        assert_eq!(error.action().map(|step| step.operation), Some("collect"), "{error}");
+        error
+    }
+
+    #[track_caller]
+    fn expect_running(&mut self, job: u64) -> &mut Self {
+        assert!(!self.finished.contains_key(&job), "job {job} has ended");
+        self
+    }
+
+    /// Asserts that nothing is remembered but the outputs of these shuffles.
+    #[track_caller]
+    fn expect_idle(&mut self, shuffles: &[u64]) -> &mut Self {
+        let it = &self.scheduler;
+        assert_eq!((it.jobs.len(), it.stages.len(), it.tasks.len()), (0, 0, 0));
+        let mut known: Vec<u64> = it.outputs.keys().map(|shuffle| shuffle.0).collect();
+        known.sort_unstable();
+        assert_eq!(known, shuffles);
+        assert!(it.outputs.values().all(|it| it.stage.is_none() && it.readers.is_empty()));
+        self
+    }
+
+    fn stages_of(&self, wanted: u64) -> Vec<StageInfo> {
+        let find = |event: &Event| match event {
+            Event::JobStarted { job, stages, .. } if job.0 == wanted => Some(stages.clone()),
+            _ => None,
+        };
+        self.events.iter().find_map(find).unwrap()
+    }
+
+    fn count(&self, is_it: impl Fn(&Event) -> bool) -> usize {
+        self.events.iter().filter(|event| is_it(event)).count()
+    }
+}

@@ -1,0 +1,264 @@
+//! Stories about tasks that fail and outputs that get lost.
+
+use super::*;
+
+/// A job over two map and three result partitions, with the results running.
+fn reading() -> (Stage, Shuffle) {
+    let mut it = Stage::new();
+    let pairs = shuffle(1, &source(2));
+    it.submit(0, &read(3, &[&pairs])).succeed(maps(1, 2)).launched.clear();
+    (it, pairs)
+}
+
+#[test]
+fn a_fetch_failure_reruns_the_lost_map_task_and_then_the_unfinished_results() {
+    let (mut it, _) = reading();
+    it.succeed([result(0, 0)]);
+    it.fail(result(0, 1), lost(1, 1)).expect([map(1, 1)]);
+    it.succeed([result(0, 2)]).expect_nothing();
+    it.succeed([map(1, 1)]).expect([result(0, 1)]);
+    it.succeed([result(0, 1)]).expect_done(0).expect_idle(&[1]);
+    let lost = Event::OutputLost { shuffle: ShuffleId(1), map_partition: 1 };
+    assert_eq!(it.count(|event| *event == lost), 1);
+}
+
+#[test]
+fn after_one_loss_both_stages_have_attempts_0_and_1() {
+    let (mut it, _) = reading();
+    it.fail(result(0, 1), lost(1, 1)).succeed([map(1, 1)]);
+    let started = |event: &Event| match event {
+        Event::StageStarted { stage, attempt, tasks } => Some((stage.0, *attempt, *tasks)),
+        _ => None,
+    };
+    let started: Vec<_> = it.events.iter().filter_map(started).collect();
+    assert_eq!(started, [(0, 0, 2), (1, 0, 3), (0, 1, 1), (1, 1, 1)]);
+}
+
+#[test]
+fn a_loss_two_shuffles_deep_is_recomputed_in_order() {
+    let mut it = Stage::new();
+    let first = shuffle(1, &source(2));
+    let second = shuffle(2, &read(2, &[&first]));
+    it.submit(0, &read(1, &[&second])).succeed(maps(1, 2)).succeed(maps(2, 2)).launched.clear();
+    it.fail(result(0, 0), lost(2, 1)).expect([map(2, 1)]);
+    it.fail(map(2, 1), lost(1, 0)).expect([map(1, 0)]);
+    it.succeed([map(1, 0)]).expect([map(2, 1)]);
+    it.succeed([map(2, 1)]).expect([result(0, 0)]);
+    it.succeed([result(0, 0)]).expect_done(0).expect_idle(&[1, 2]);
+}
+
+#[test]
+fn a_loss_behind_a_skipped_stage_is_recomputed_even_if_its_parent_is_gone() {
+    let mut it = Stage::new();
+    let first = shuffle(1, &source(2));
+    let second = shuffle(2, &read(2, &[&first]));
+    it.submit(0, &read(1, &[&second])).succeed(maps(1, 2)).succeed(maps(2, 2));
+    it.succeed([result(0, 0)]).drop_shuffle(1).launched.clear();
+    it.submit(1, &read(1, &[&second])).expect([result(1, 0)]);
+    it.fail(result(1, 0), lost(2, 0)).expect(maps(1, 2));
+    it.succeed(maps(1, 2)).expect([map(2, 0)]);
+    it.succeed([map(2, 0)]).expect([result(1, 0)]);
+    it.succeed([result(1, 0)]).expect_done(1).expect_idle(&[1, 2]);
+}
+
+#[test]
+fn a_block_lost_after_planning_brings_its_shuffle_into_the_job() {
+    let mut it = Stage::new();
+    let (node, blocks) = stored(1, &shuffle(1, &source(2)));
+    it.submit(0, &narrow(1, &[&node])).expect([result(0, 0)]);
+    blocks.set(false);
+    it.fail(result(0, 0), lost(1, 0)).expect(maps(1, 2));
+    it.succeed(maps(1, 2)).expect([result(0, 0)]);
+    it.succeed([result(0, 0)]).expect_done(0).expect_idle(&[1]);
+}
+
+#[test]
+fn a_retry_reads_a_node_that_was_stored_meanwhile() {
+    let mut it = Stage::new();
+    let (node, blocks) = stored(1, &shuffle(1, &source(1)));
+    blocks.set(false);
+    it.submit(0, &node).succeed([map(1, 0), result(0, 0)]).launched.clear();
+    blocks.set(true);
+    it.submit(1, &narrow(1, &[&node])).expect([result(1, 0)]);
+    assert_eq!(it.stages_of(1).len(), 1);
+}
+
+#[test]
+fn eight_fetch_failures_in_one_attempt_count_once() {
+    let mut it = Stage::new();
+    let pairs = shuffle(1, &source(8));
+    it.submit(0, &read(8, &[&pairs])).succeed(maps(1, 8)).launched.clear();
+    for partition in 0..8 {
+        it.fail(result(0, partition), lost(1, partition)).expect([map(1, partition)]);
+    }
+    it.expect_running(0).succeed(maps(1, 8)).expect(results(0, 8));
+    it.succeed(results(0, 8)).expect_done(0);
+}
+
+#[test]
+fn eight_reports_of_one_loss_rerun_it_once() {
+    let mut it = Stage::new();
+    let pairs = shuffle(1, &source(2));
+    it.submit(0, &read(8, &[&pairs])).succeed(maps(1, 2)).launched.clear();
+    for partition in 0..8 {
+        it.start(result(0, partition));
+    }
+    it.fail(result(0, 0), lost(1, 0)).expect([map(1, 0)]).start(map(1, 0));
+    it.fail(result(0, 1), lost(1, 0)).expect_nothing();
+    it.succeed([map(1, 0)]).expect([result(0, 0), result(0, 1)]);
+    for partition in 2..8 {
+        // They began before the new output was there, so they speak of the old one.
+        it.fail(result(0, partition), lost(1, 0)).expect([result(0, partition)]);
+    }
+    it.succeed(results(0, 8)).expect_done(0);
+    assert_eq!(it.count(|event| matches!(event, Event::OutputLost { .. })), 1);
+}
+
+#[test]
+fn a_reader_that_waited_in_the_queue_speaks_of_the_output_it_found() {
+    let (mut it, _) = reading();
+    it.fail(result(0, 0), lost(1, 0)).succeed([map(1, 0)]).expect([map(1, 0), result(0, 0)]);
+    // It was launched before the loss, but began after the new output was there.
+    it.start(result(0, 1)).fail(result(0, 1), lost(1, 0)).expect([map(1, 0)]);
+}
+
+#[test]
+fn the_fourth_failed_attempt_of_one_stage_ends_the_job_with_the_last_cause() {
+    let (mut it, pairs) = reading();
+    for _ in 0..3 {
+        it.fail(result(0, 1), lost(1, 0)).expect([map(1, 0)]);
+        it.succeed([map(1, 0)]).expect([result(0, 1)]).expect_running(0);
+    }
+    it.fail(result(0, 1), lost(1, 0).caused_by("bad checksum")).expect_nothing();
+    let error = it.expect_failed(0);
+    assert_eq!(error.fetch_failure(), Some((ShuffleId(1), 0)));
+    assert_eq!(error.task().map(|task| task.partition), Some(1));
+    let text = error.to_string();
+    assert!(text.contains("bad checksum") && text.contains("after 4 attempts"), "{text}");
+    it.expect_cancelled([result(0, 0), result(0, 2)]).expect_idle(&[1]);
+    it.submit(1, &read(1, &[&pairs])).expect([map(1, 0)]);
+}
+
+#[test]
+fn losses_with_a_success_in_between_do_not_add_up() {
+    let mut it = Stage::new();
+    let first = shuffle(1, &source(1));
+    let second = shuffle(2, &read(1, &[&first]));
+    it.submit(0, &read(1, &[&second])).succeed([map(1, 0), map(2, 0)]);
+    for _ in 0..3 {
+        it.fail(result(0, 0), lost(2, 0));
+        for _ in 0..3 {
+            it.fail(map(2, 0), lost(1, 0)).succeed([map(1, 0)]);
+        }
+        it.succeed([map(2, 0)]);
+    }
+    it.expect_running(0).succeed([result(0, 0)]).expect_done(0);
+}
+
+#[test]
+fn late_fetch_failures_of_an_older_attempt_do_not_count() {
+    let (mut it, _) = reading();
+    for round in 0..2 {
+        it.fail(result(0, 0), lost(1, round)).expect([map(1, round)]);
+        it.succeed([map(1, round)]).expect([result(0, 0)]);
+    }
+    // Both began in attempt 0; attempt 2 is the one that runs.
+    it.fail(result(0, 1), lost(1, 0)).fail(result(0, 2), lost(1, 1));
+    it.expect([result(0, 1), result(0, 2)]);
+    it.fail(result(0, 0), lost(1, 0)).expect([map(1, 0)]).expect_running(0);
+    it.succeed([map(1, 0)]).expect([result(0, 0)]).succeed(results(0, 3)).expect_done(0);
+}
+
+#[test]
+fn a_late_success_of_a_cancelled_map_task_does_not_count() {
+    let mut it = Stage::new();
+    let pairs = shuffle(1, &source(1));
+    it.submit(0, &read(1, &[&pairs])).expect([map(1, 0)]).start(map(1, 0));
+    let late = it.task(map(1, 0));
+    it.cancel(0).expect_failed(0);
+    it.submit(1, &read(1, &[&pairs])).expect([map(1, 0)]);
+    it.on(Input::TaskEnded { task: late, result: Ok(TaskMetrics::default()) }).expect_nothing();
+    it.succeed([map(1, 0)]).expect([result(1, 0)]);
+}
+
+#[test]
+fn a_reader_that_meets_an_output_in_the_making_waits_for_it() {
+    let mut it = Stage::new();
+    let pairs = shuffle(1, &source(1));
+    let (node, blocks) = stored(1, &pairs);
+    it.submit(0, &read(1, &[&pairs])).expect([map(1, 0)]).start(map(1, 0));
+    it.submit(1, &node).expect([result(1, 0)]).start(result(1, 0));
+    blocks.set(false);
+    it.fail(result(1, 0), lost(1, 0)).expect_nothing();
+    it.succeed([map(1, 0)]).expect([result(0, 0), result(1, 0)]);
+}
+
+#[test]
+fn a_shuffle_dropped_under_a_waiting_stage_runs_again() {
+    let mut it = Stage::new();
+    let (left, right) = (shuffle(1, &source(1)), shuffle(2, &source(1)));
+    it.submit(0, &read(1, &[&left, &right])).succeed([map(1, 0)]).launched.clear();
+    it.drop_shuffle(1).expect([map(1, 0)]);
+    it.succeed([map(2, 0)]).expect_nothing().succeed([map(1, 0)]).expect([result(0, 0)]);
+    it.succeed([result(0, 0)]).expect_done(0);
+}
+
+#[test]
+fn the_end_of_a_task_that_is_not_live_is_ignored() {
+    let (mut it, pairs) = reading();
+    let old = it.task(result(0, 0));
+    it.cancel(0).expect_cancelled(results(0, 3)).expect_failed(0);
+    it.submit(1, &read(3, &[&pairs])).expect(results(1, 3));
+    for result in [Ok(TaskMetrics::default()), Err(panicked()), Err(lost(1, 0))] {
+        it.on(Input::TaskStarted { task: old }).on(Input::TaskEnded { task: old, result });
+    }
+    it.expect_nothing().succeed(results(1, 3)).expect_done(1).expect_idle(&[1]);
+}
+
+#[test]
+fn a_closure_that_fails_is_tried_once_by_default() {
+    let (mut it, _) = reading();
+    it.fail(result(0, 2), panicked()).expect_nothing();
+    let error = it.expect_failed(0);
+    assert_eq!((error.attempts(), error.task().map(|it| it.partition)), (1, Some(2)));
+    it.expect_cancelled([result(0, 0), result(0, 1)]).expect_idle(&[1]);
+}
+
+#[test]
+fn a_closure_gets_the_attempts_that_were_configured() {
+    let mut it = Stage::with(Limits::new(3));
+    it.submit(0, &source(1)).expect([result(0, 0)]);
+    it.fail(result(0, 0), panicked()).expect([result(0, 0)]);
+    it.fail(result(0, 0), panicked()).expect([result(0, 0)]);
+    let text = it.fail(result(0, 0), panicked()).expect_failed(0).to_string();
+    assert!(text.contains("boom") && text.contains("attempt 2) after 3 attempts"), "{text}");
+}
+
+#[test]
+fn a_fault_of_the_disk_is_tried_four_times_and_keeps_its_cause() {
+    let (mut it, _) = reading();
+    for _ in 0..3 {
+        it.fail(result(0, 1), disk_fault()).expect([result(0, 1)]);
+    }
+    it.fail(result(0, 1), disk_fault()).expect_nothing();
+    let text = it.expect_failed(0).to_string();
+    assert!(text.contains("no space") && text.contains("after 4 attempts"), "{text}");
+}
+
+#[test]
+fn fetch_failures_do_not_count_towards_the_attempts_of_a_task() {
+    let (mut it, _) = reading();
+    for _ in 0..3 {
+        it.fail(result(0, 1), disk_fault()).fail(result(0, 1), lost(1, 0)).succeed([map(1, 0)]);
+    }
+    it.expect_running(0).succeed(results(0, 3)).expect_done(0);
+}
+
+#[test]
+fn a_map_stage_that_fails_for_good_fails_the_job_and_the_results_never_start() {
+    let mut it = Stage::new();
+    it.submit(0, &read(3, &[&shuffle(1, &source(2))])).expect(maps(1, 2));
+    let error = it.fail(map(1, 0), panicked()).expect_failed(0);
+    assert!(error.to_string().contains("boom"));
+    it.expect_nothing().expect_cancelled([map(1, 1)]).expect_idle(&[]);
+}

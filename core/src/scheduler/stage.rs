@@ -1,0 +1,234 @@
+//! What the scheduler remembers: stages while a job needs them, and map outputs until their shuffle
+//! is dropped.
+
+use crate::error::{Error, TaskPlace};
+use crate::event::StageInfo;
+use crate::ids::{JobId, ShuffleId, StageId, TaskId};
+use crate::job::JobRequest;
+use crate::lineage::{Lineage, ShuffleStep};
+use crate::scheduler::{Limits, Work};
+use crate::step::Step;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A point in the scheduler's time: how many inputs it had seen.
+pub(super) type Moment = u64;
+
+/// A job that runs.
+pub(super) struct Job {
+    pub action: Step,
+    pub result_stage: StageId,
+    /// The stages it is attached to: a stage lives while a job is.
+    pub stages: BTreeSet<StageId>,
+}
+
+/// The tasks between two shuffles, while at least one job is attached.
+///
+/// Each slot (one partition) is in exactly one of three states: in `pending`, live, or done.
+pub(super) struct Stage {
+    pub goal: Goal,
+    pub jobs: BTreeSet<JobId>,
+    /// The shuffles its tasks read, once someone asked.
+    pub inputs: Option<Vec<Arc<dyn ShuffleStep>>>,
+    pub slots: Vec<Slot>,
+    pub pending: Vec<usize>,
+    /// Slots of a result stage that are not done. Those of a map stage are in [`Outputs`].
+    pub left: usize,
+    /// Attempts of the stage started so far.
+    pub attempts: usize,
+    /// Whether the next launch opens a new attempt.
+    pub renew: bool,
+    /// Whether the running attempt has been counted as failed.
+    pub attempt_failed: bool,
+    /// Failed attempts since the stage last ended well.
+    pub failed_in_a_row: usize,
+    /// Whether it was stopped because no job waits for it at the moment.
+    pub parked: bool,
+}
+
+/// What a stage is for.
+pub(super) enum Goal {
+    Map(Arc<dyn ShuffleStep>),
+    Result(Arc<JobRequest>),
+}
+
+/// One partition of a stage.
+#[derive(Clone, Default)]
+pub(super) struct Slot {
+    pub live: Option<TaskId>,
+    /// Attempts launched so far.
+    pub launches: u32,
+    transient_failures: u32,
+    closure_failures: u32,
+}
+
+/// One attempt of one task that was launched and has not been heard of again.
+pub(super) struct LiveTask {
+    pub place: TaskPlace,
+    pub slot: usize,
+    /// Which attempt of its stage launched it, counted like [`Stage::attempts`].
+    pub stage_attempt: usize,
+    /// When it began, or was launched if it has not.
+    pub began: Moment,
+}
+
+/// Which map outputs of one shuffle are there.
+pub(super) struct Outputs {
+    /// For each map partition, when its output was finished; 0 if it is not there.
+    done_at: Vec<Moment>,
+    pub missing: usize,
+    /// The stage that computes the missing ones, if a job needs any.
+    pub stage: Option<StageId>,
+    /// The stages that read the shuffle.
+    pub readers: BTreeSet<StageId>,
+}
+
+impl Stage {
+    pub fn new(goal: Goal, pending: Vec<usize>) -> Self {
+        let slots = match &goal {
+            Goal::Map(shuffle) => shuffle.parent().partitions(),
+            Goal::Result(request) => request.partitions.len(),
+        };
+        Stage {
+            goal,
+            jobs: BTreeSet::new(),
+            inputs: None,
+            left: pending.len(),
+            slots: vec![Slot::default(); slots],
+            pending,
+            attempts: 0,
+            renew: true,
+            attempt_failed: false,
+            failed_in_a_row: 0,
+            parked: false,
+        }
+    }
+
+    /// The node whose partitions the tasks compute.
+    pub fn lineage(&self) -> &Arc<Lineage> {
+        match &self.goal {
+            Goal::Map(shuffle) => shuffle.parent(),
+            Goal::Result(request) => &request.lineage,
+        }
+    }
+
+    pub fn shuffle(&self) -> Option<ShuffleId> {
+        match &self.goal {
+            Goal::Map(shuffle) => Some(shuffle.id()),
+            Goal::Result(_) => None,
+        }
+    }
+
+    /// The partition that a slot computes.
+    pub fn partition(&self, slot: usize) -> usize {
+        match &self.goal {
+            Goal::Map(_) => slot,
+            Goal::Result(request) => request.partitions[slot],
+        }
+    }
+
+    /// The operation or action that the tasks work for.
+    pub fn owner(&self) -> Step {
+        match &self.goal {
+            Goal::Map(shuffle) => shuffle.step(),
+            Goal::Result(request) => request.action,
+        }
+    }
+
+    pub fn work(&self) -> Work {
+        match &self.goal {
+            Goal::Map(shuffle) => Work::ShuffleMap(Arc::clone(shuffle)),
+            Goal::Result(request) => Work::Result(Arc::clone(request)),
+        }
+    }
+
+    pub fn info(&self, stage: StageId, parents: Vec<StageId>) -> StageInfo {
+        StageInfo {
+            stage,
+            shuffle: self.shuffle(),
+            operation: self.owner().operation.into(),
+            call_site: self.owner().call_site.to_string(),
+            partitions: self.slots.len(),
+            parents,
+        }
+    }
+
+    /// Notes that a task of the running attempt could not read its input. Many such tasks count as
+    /// one failed attempt of the stage, and late ones of an older attempt not at all.
+    pub fn count_fetch_failure(&mut self, stage_attempt: usize) {
+        if stage_attempt == self.attempts && !self.attempt_failed {
+            self.attempt_failed = true;
+            self.renew = true;
+            self.failed_in_a_row += 1;
+        }
+    }
+
+    /// Stops counting: nobody needs the stage any more, and whoever does later starts afresh.
+    pub fn park(&mut self) {
+        (self.parked, self.renew, self.failed_in_a_row) = (true, true, 0);
+        for slot in &mut self.slots {
+            slot.forgive();
+        }
+    }
+}
+
+impl Slot {
+    /// Counts a failed attempt. Answers how many there were if no other is allowed.
+    pub fn count_failure(&mut self, error: &Error, limits: &Limits) -> Option<usize> {
+        let (count, limit) = if error.is_transient() {
+            (&mut self.transient_failures, limits.transient_attempts)
+        } else {
+            (&mut self.closure_failures, limits.closure_attempts)
+        };
+        *count += 1;
+        let exhausted = *count as usize >= limit;
+        exhausted.then_some((self.transient_failures + self.closure_failures) as usize)
+    }
+
+    pub fn forgive(&mut self) {
+        (self.transient_failures, self.closure_failures) = (0, 0);
+    }
+}
+
+impl Outputs {
+    pub fn new(partitions: usize) -> Self {
+        Outputs {
+            done_at: vec![0; partitions],
+            missing: partitions,
+            stage: None,
+            readers: BTreeSet::new(),
+        }
+    }
+
+    /// The number of map partitions.
+    pub fn len(&self) -> usize {
+        self.done_at.len()
+    }
+
+    pub fn missing_partitions(&self) -> Vec<usize> {
+        let numbered = self.done_at.iter().enumerate();
+        numbered.filter(|(_, done_at)| **done_at == 0).map(|(partition, _)| partition).collect()
+    }
+
+    /// When the output was finished, if it is there.
+    pub fn done_at(&self, partition: usize) -> Option<Moment> {
+        Some(self.done_at[partition]).filter(|done_at| *done_at != 0)
+    }
+
+    pub fn keep(&mut self, partition: usize, now: Moment) {
+        if std::mem::replace(&mut self.done_at[partition], now) == 0 {
+            self.missing -= 1;
+        }
+    }
+
+    pub fn lose(&mut self, partition: usize) {
+        if std::mem::take(&mut self.done_at[partition]) != 0 {
+            self.missing += 1;
+        }
+    }
+
+    /// Whether nothing would be lost by forgetting the entry.
+    pub fn is_idle(&self) -> bool {
+        self.missing == self.done_at.len() && self.stage.is_none() && self.readers.is_empty()
+    }
+}

@@ -1,0 +1,449 @@
+//! How much memory rows take, for any row that serde can walk.
+//!
+//! A serializer that writes nothing visits the row and counts each string, sequence and map as one
+//! allocation. What serde does not show is estimated:
+//!
+//! - an allocation takes its bytes, 16 more for the allocator, and nothing for spare capacity;
+//! - an element of a sequence is as wide as the widest one seen, with the padding of its fields, so
+//!   that `None` beside `Some` and small variants beside large ones count in full;
+//! - a string or sequence is 24 bytes wide where it is an element, a map 48; a map's entries lie in
+//!   one allocation, without a hash table's control bytes and free slots;
+//! - a `Box` and an `Arc` look like what they hold, so their own allocation is not seen, and
+//!   something shared is counted once for each owner; a borrowed string counts as owned;
+//! - `#[serde(skip)]` hides a field, and `#[serde(with = ..)]` shows what it writes.
+
+use serde::ser::{self, Serialize, Serializer};
+use std::fmt;
+
+/// What the allocator keeps beside each allocation, in bytes.
+const ALLOCATION: u64 = 16;
+
+/// How many rows [`estimate_rows`] looks at.
+const SAMPLES: usize = 64;
+
+/// The bytes that `row` owns on the heap; not those of its own `size_of`. A row that refuses to
+/// serialize counts as 0.
+pub fn heap_bytes<T: Serialize>(row: &T) -> u64 {
+    let mut counter = Counter { heap: 0 };
+    row.serialize(&mut counter).map_or(0, |_| counter.heap)
+}
+
+/// The bytes that `rows` take, on the heap and in a vector of them: exact up to 64 rows as far as
+/// one row is, beyond that from 64 rows at even distances.
+pub fn estimate_rows<T: Serialize>(rows: &[T]) -> u64 {
+    let inline = size_of_val(rows) as u64;
+    let samples = rows.len().min(SAMPLES);
+    if samples == 0 {
+        return inline;
+    }
+    let sampled =
+        (0..samples).map(|sample| u128::from(heap_bytes(&rows[sample * rows.len() / samples])));
+    let heap = sampled.sum::<u128>() * rows.len() as u128 / samples as u128;
+    inline.saturating_add(u64::try_from(heap).unwrap_or(u64::MAX))
+}
+
+/// How a value lies in memory where it is a field or an element.
+#[derive(Clone, Copy)]
+struct Width {
+    bytes: u64,
+    align: u64,
+    /// Whether a bit pattern is free, so that `Option` or an enum around it needs no tag.
+    niche: bool,
+}
+
+impl Width {
+    const NOTHING: Width = Width { bytes: 0, align: 1, niche: false };
+    const TAG: Width = Width { bytes: 1, align: 1, niche: true };
+    const CHAR: Width = Width { bytes: 4, align: 4, niche: true };
+    const SEQUENCE: Width = Width { bytes: 24, align: 8, niche: true };
+    const MAP: Width = Width { bytes: 48, align: 8, niche: true };
+
+    const fn number(bytes: u64) -> Self {
+        Width { bytes, align: bytes, niche: false }
+    }
+
+    /// The next field of a struct that so far is `self`; see [`Width::padded`].
+    fn and(self, field: Width) -> Self {
+        Width {
+            bytes: self.bytes.saturating_add(field.bytes),
+            align: self.align.max(field.align),
+            niche: self.niche || field.niche,
+        }
+    }
+
+    /// A whole struct: rustc sorts the fields, so only its end has padding.
+    fn padded(self) -> Self {
+        Width { bytes: self.bytes.next_multiple_of(self.align), ..self }
+    }
+
+    /// The same with the tag of an `Option` or an enum.
+    fn tagged(self) -> Self {
+        if self.niche { self } else { self.and(Width::TAG).padded() }
+    }
+
+    /// What holds either of the two, as variants of one enum do.
+    fn or(self, other: Width) -> Self {
+        let wider = if other.bytes > self.bytes { other } else { self };
+        Width { align: self.align.max(other.align), ..wider }
+    }
+}
+
+/// The serializer: each value answers with its width, and adds what it owns to `heap`.
+struct Counter {
+    heap: u64,
+}
+
+impl Counter {
+    fn allocate(&mut self, bytes: u64) {
+        if bytes > 0 {
+            self.heap = self.heap.saturating_add(bytes).saturating_add(ALLOCATION);
+        }
+    }
+
+    fn elements(&mut self, own: Width) -> Elements<'_> {
+        Elements { counter: self, own, count: 0, widest: Width::NOTHING, key: Width::NOTHING }
+    }
+
+    fn fields(&mut self, is_variant: bool) -> Fields<'_> {
+        Fields { counter: self, sum: Width::NOTHING, is_variant }
+    }
+}
+
+/// The elements of a sequence or the entries of a map.
+struct Elements<'a> {
+    counter: &'a mut Counter,
+    own: Width,
+    count: u64,
+    widest: Width,
+    key: Width,
+}
+
+impl Elements<'_> {
+    #[inline]
+    fn add(&mut self, width: Width) {
+        self.count += 1;
+        self.widest = self.widest.or(width);
+    }
+
+    fn finish(self) -> Width {
+        self.counter.allocate(self.count.saturating_mul(self.widest.padded().bytes));
+        self.own
+    }
+}
+
+/// The fields of a struct, a tuple or a variant.
+struct Fields<'a> {
+    counter: &'a mut Counter,
+    sum: Width,
+    is_variant: bool,
+}
+
+impl Fields<'_> {
+    #[inline]
+    fn add<T: Serialize + ?Sized>(&mut self, field: &T) -> Result<(), Refused> {
+        self.sum = self.sum.and(field.serialize(&mut *self.counter)?);
+        Ok(())
+    }
+
+    fn finish(self) -> Width {
+        let width = self.sum.padded();
+        if self.is_variant { width.tagged() } else { width }
+    }
+}
+
+/// A row refused to serialize. Why is of no interest here: encoding it will say.
+#[derive(Debug)]
+struct Refused;
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the row refused to serialize")
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl ser::Error for Refused {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Refused
+    }
+}
+
+macro_rules! widths {
+    ($($method:ident($($value:ident: $type:ty)?) $width:expr;)*) => {
+        $(
+            #[inline]
+            fn $method(self, $($value: $type)?) -> Result<Width, Refused> {
+                Ok($width)
+            }
+        )*
+    };
+}
+
+impl<'a> Serializer for &'a mut Counter {
+    type Ok = Width;
+    type Error = Refused;
+    type SerializeSeq = Elements<'a>;
+    type SerializeMap = Elements<'a>;
+    type SerializeTuple = Fields<'a>;
+    type SerializeTupleStruct = Fields<'a>;
+    type SerializeTupleVariant = Fields<'a>;
+    type SerializeStruct = Fields<'a>;
+    type SerializeStructVariant = Fields<'a>;
+
+    widths! {
+        serialize_bool(_value: bool) Width::TAG;
+        serialize_i8(_value: i8) Width::number(1);
+        serialize_i16(_value: i16) Width::number(2);
+        serialize_i32(_value: i32) Width::number(4);
+        serialize_i64(_value: i64) Width::number(8);
+        serialize_i128(_value: i128) Width::number(16);
+        serialize_u8(_value: u8) Width::number(1);
+        serialize_u16(_value: u16) Width::number(2);
+        serialize_u32(_value: u32) Width::number(4);
+        serialize_u64(_value: u64) Width::number(8);
+        serialize_u128(_value: u128) Width::number(16);
+        serialize_f32(_value: f32) Width::number(4);
+        serialize_f64(_value: f64) Width::number(8);
+        serialize_char(_value: char) Width::CHAR;
+        serialize_unit_struct(_value: &'static str) Width::NOTHING;
+        serialize_unit() Width::NOTHING;
+        serialize_none() Width::NOTHING;
+    }
+
+    fn serialize_str(self, text: &str) -> Result<Width, Refused> {
+        self.serialize_bytes(text.as_bytes())
+    }
+
+    fn serialize_bytes(self, bytes: &[u8]) -> Result<Width, Refused> {
+        self.allocate(bytes.len() as u64);
+        Ok(Width::SEQUENCE)
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Width, Refused> {
+        Ok(value.serialize(self)?.tagged())
+    }
+
+    fn serialize_unit_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+    ) -> Result<Width, Refused> {
+        Ok(Width::TAG)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<Width, Refused> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        value: &T,
+    ) -> Result<Width, Refused> {
+        self.serialize_some(value)
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Elements<'a>, Refused> {
+        Ok(self.elements(Width::SEQUENCE))
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Elements<'a>, Refused> {
+        Ok(self.elements(Width::MAP))
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Fields<'a>, Refused> {
+        Ok(self.fields(false))
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Fields<'a>, Refused> {
+        Ok(self.fields(false))
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Fields<'a>, Refused> {
+        Ok(self.fields(false))
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Fields<'a>, Refused> {
+        Ok(self.fields(true))
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Fields<'a>, Refused> {
+        Ok(self.fields(true))
+    }
+
+    /// The codec's format is binary too; types such as `IpAddr` are then seen as the bytes they are.
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+}
+
+impl ser::SerializeSeq for Elements<'_> {
+    type Ok = Width;
+    type Error = Refused;
+
+    #[inline]
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
+        let width = value.serialize(&mut *self.counter)?;
+        self.add(width);
+        Ok(())
+    }
+
+    fn end(self) -> Result<Width, Refused> {
+        Ok(self.finish())
+    }
+}
+
+impl ser::SerializeMap for Elements<'_> {
+    type Ok = Width;
+    type Error = Refused;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refused> {
+        self.key = key.serialize(&mut *self.counter)?;
+        Ok(())
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
+        let value = value.serialize(&mut *self.counter)?;
+        self.add(self.key.and(value).padded());
+        Ok(())
+    }
+
+    fn end(self) -> Result<Width, Refused> {
+        Ok(self.finish())
+    }
+}
+
+macro_rules! fields {
+    ($($trait:ident::$method:ident($($name:ident: $type:ty)?);)*) => {
+        $(
+            impl ser::$trait for Fields<'_> {
+                type Ok = Width;
+                type Error = Refused;
+                #[inline]
+                fn $method<T: Serialize + ?Sized>(
+                    &mut self,
+                    $($name: $type,)?
+                    value: &T,
+                ) -> Result<(), Refused> {
+                    self.add(value)
+                }
+
+                fn end(self) -> Result<Width, Refused> {
+                    Ok(self.finish())
+                }
+            }
+        )*
+    };
+}
+
+fields! {
+    SerializeTuple::serialize_element();
+    SerializeTupleStruct::serialize_field();
+    SerializeTupleVariant::serialize_field();
+    SerializeStruct::serialize_field(_key: &'static str);
+    SerializeStructVariant::serialize_field(_key: &'static str);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn plain_values_own_nothing() {
+        assert_eq!(heap_bytes(&7_u64), 0);
+        assert_eq!(heap_bytes(&(1_u8, 2.5_f64, 'x', [0_u32; 9], Some(true), ())), 0);
+    }
+
+    #[test]
+    fn a_string_is_one_allocation_and_an_empty_one_is_none() {
+        assert_eq!(heap_bytes(&"abc".to_string()), 3 + 16);
+        assert_eq!(heap_bytes(&String::new()), 0);
+        assert_eq!(heap_bytes(&(1_u64, "abc".to_string())), 3 + 16);
+        assert_eq!(heap_bytes(&Some("abc".to_string())), 3 + 16);
+        assert_eq!(heap_bytes(&None::<String>), 0);
+    }
+
+    #[test]
+    fn a_vector_counts_its_elements_by_their_width() {
+        assert_eq!(heap_bytes(&vec![1_u64; 4]), 32 + 16);
+        assert_eq!(heap_bytes(&vec![1_u8; 4]), 4 + 16);
+        assert_eq!(heap_bytes(&vec![(1_u64, 2_u32); 3]), 3 * 16 + 16);
+        assert_eq!(heap_bytes(&vec![[1_u16; 3]; 2]), 12 + 16);
+        assert_eq!(heap_bytes(&vec![(); 9]), 0);
+    }
+
+    #[test]
+    fn inner_strings_count_in_the_outer_allocation_and_on_their_own() {
+        let words = vec!["ab".to_string(), "c".to_string()];
+        assert_eq!(heap_bytes(&words), (2 * 24 + 16) + (2 + 16) + (1 + 16));
+        assert_eq!(heap_bytes(&vec![vec![1_u32, 2], vec![]]), (2 * 24 + 16) + (8 + 16));
+    }
+
+    #[test]
+    fn options_and_variants_are_as_wide_as_rust_makes_them() {
+        assert_eq!(heap_bytes(&vec![Some(1_u64), None]), 2 * 16 + 16);
+        assert_eq!(heap_bytes(&vec![Some("a".to_string()), None]), 2 * 24 + 16 + 1 + 16);
+        #[derive(serde::Serialize)]
+        enum Shape {
+            Dot,
+            Circle(f64),
+            Line { from: (i32, i32), to: (i32, i32) },
+        }
+        let shapes = vec![Shape::Dot, Shape::Circle(1.0), Shape::Line { from: (0, 0), to: (1, 1) }];
+        assert_eq!(heap_bytes(&shapes), 3 * size_of::<Shape>() as u64 + 16);
+    }
+
+    #[test]
+    fn a_map_is_one_allocation_of_its_entries() {
+        let map = BTreeMap::from([("ab".to_string(), 1_u32), ("c".to_string(), 2)]);
+        assert_eq!(heap_bytes(&map), (2 * 32 + 16) + (2 + 16) + (1 + 16));
+    }
+
+    #[test]
+    fn rows_count_themselves_and_their_heap() {
+        let rows = vec!["abc".to_string(); 10];
+        assert_eq!(estimate_rows(&rows), 10 * (24 + 3 + 16));
+        assert_eq!(estimate_rows(&[1_u64; 1000]), 8000);
+        assert_eq!(estimate_rows::<String>(&[]), 0);
+    }
+
+    #[test]
+    fn many_rows_are_scaled_from_samples_at_even_distances() {
+        let rows: Vec<String> = (0..6400).map(|n| "x".repeat(n / 64)).collect();
+        let exact = rows.iter().map(|row| 24 + heap_bytes(row)).sum::<u64>();
+        let estimate = estimate_rows(&rows);
+        assert!(estimate.abs_diff(exact) < exact / 20, "{estimate} for {exact}");
+    }
+
+    #[test]
+    fn a_row_that_refuses_to_serialize_counts_as_nothing() {
+        struct Refuses;
+        impl Serialize for Refuses {
+            fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+                Err(ser::Error::custom("no"))
+            }
+        }
+        assert_eq!(heap_bytes(&vec![("abc".to_string(), Refuses)]), 0);
+    }
+}

@@ -1,0 +1,109 @@
+//! K-means: the airports of the United States in eight groups by where they lie.
+//!
+//! ```text
+//! cargo run --release --example k_means                the airports that come with the source
+//! ```
+//!
+//! Airports are points on the unit sphere, so that neither the date line nor the poles are special.
+//! Rounds go on until the centres stand still. Prints each group's centre and size and then
+//! one line `rounds=N cost=C`, the cost being the sum of squared distances to the nearest centre.
+//!
+//! One group is three airports whose coordinates the file has wrong: clusters find such things.
+//! The points are read once and cached; every round hands its centres to the tasks with `.with`.
+
+use emberline::prelude::*;
+
+pub const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/airports.csv");
+pub const GROUPS: usize = 8;
+const MOST_ROUNDS: usize = 100;
+
+pub type Point = [f64; 3];
+
+fn main() -> Result<(), BoxError> {
+    let found = k_means(&Context::local()?, AIRPORTS, GROUPS)?;
+    for (centre, size) in found.centres.iter().zip(&found.sizes) {
+        let (latitude, longitude) = degrees(centre);
+        println!("{size:>5} airports around {latitude:>8.3} {longitude:>8.3}");
+    }
+    println!("rounds={} cost={:.6}", found.rounds, found.cost);
+    Ok(())
+}
+
+/// The groups: their centres and sizes in one order, and how good they are.
+pub struct Groups {
+    pub centres: Vec<Point>,
+    pub sizes: Vec<u64>,
+    pub rounds: usize,
+    pub cost: f64,
+}
+
+pub fn k_means(ctx: &Context, path: &str, groups: usize) -> emberline::Result<Groups> {
+    let points: Rdd<Point> = ctx
+        .text_file(path)
+        .filter(|line| !line.starts_with("faa,")) // the header
+        .try_map(|line| airport(&line))
+        .cache();
+    let mut centres = points.take(groups)?;
+    let mut rounds = 0;
+    loop {
+        let (moved, sizes) = move_centres(&points, &centres)?;
+        rounds += 1;
+        if moved == centres || rounds == MOST_ROUNDS {
+            let cost = cost(&points, &moved)?;
+            return Ok(Groups { centres: moved, sizes, rounds, cost });
+        }
+        centres = moved;
+    }
+}
+
+/// One round: each centre goes to the middle of the points that are nearest to it.
+fn move_centres(
+    points: &Rdd<Point>,
+    centres: &[Point],
+) -> emberline::Result<(Vec<Point>, Vec<u64>)> {
+    let middles = points
+        .with(centres.to_vec())
+        .map(|centres, point| (nearest(centres, &point).0, (point, 1_u64)))
+        .reduce_by_key(|(a, m), (b, n)| (plus(a, b), m + n))
+        .collect()?;
+    // A centre that no point is nearest to stays where it is.
+    let (mut moved, mut sizes) = (centres.to_vec(), vec![0; centres.len()]);
+    for (group, (sum, size)) in middles {
+        moved[group] = sum.map(|x| x / size as f64);
+        sizes[group] = size;
+    }
+    Ok((moved, sizes))
+}
+
+fn cost(points: &Rdd<Point>, centres: &[Point]) -> emberline::Result<f64> {
+    let distances = points.with(centres.to_vec()).map(|centres, point| nearest(centres, &point).1);
+    distances.aggregate(0.0, |sum, distance| sum + distance, |a, b| a + b)
+}
+
+/// Which centre is nearest, the first of equals, and its squared distance.
+fn nearest(centres: &[Point], point: &Point) -> (usize, f64) {
+    let squared =
+        |centre: &Point| -> f64 { centre.iter().zip(point).map(|(a, b)| (a - b) * (a - b)).sum() };
+    let distances = centres.iter().map(squared).enumerate();
+    distances.fold((0, f64::INFINITY), |best, next| if next.1 < best.1 { next } else { best })
+}
+
+fn plus(a: Point, b: Point) -> Point {
+    std::array::from_fn(|axis| a[axis] + b[axis])
+}
+
+/// An airport as a point: `faa,name,lat,lon,...`, and no field holds a comma.
+fn airport(line: &str) -> Result<Point, BoxError> {
+    let mut fields = line.split(',').skip(2);
+    let mut radians = || -> Result<f64, BoxError> {
+        let field = fields.next().ok_or_else(|| format!("too few fields in {line:?}"))?;
+        Ok(field.parse::<f64>()?.to_radians())
+    };
+    let ((sin, cos), longitude) = (radians()?.sin_cos(), radians()?);
+    Ok([cos * longitude.cos(), cos * longitude.sin(), sin])
+}
+
+/// The latitude and longitude below a point.
+fn degrees([x, y, z]: &Point) -> (f64, f64) {
+    (z.atan2(x.hypot(*y)).to_degrees(), y.atan2(*x).to_degrees())
+}

@@ -1,0 +1,66 @@
+//! The words of a text and how often each occurs.
+//!
+//! ```text
+//! cargo run --release --example word_count             a book that comes with the source
+//! cargo run --release --example word_count PATH...     files, folders or patterns like *.txt
+//! ```
+//!
+//! A word is a maximal run of ASCII letters or digits, in lower case. Prints the twenty most
+//! frequent words and then one line `distinct=N total=M`.
+//!
+//! Two settings come from the environment, and neither changes a byte of the answer:
+//! `EMBERLINE_THREADS=N` runs on N threads (every core if unset), `EMBERLINE_SHUFFLE=files` moves
+//! all shuffled rows through files even where they would fit in memory.
+
+use emberline::prelude::*;
+
+pub const BOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/devils_dictionary.txt");
+
+fn main() -> Result<(), BoxError> {
+    let mut paths: Vec<String> = std::env::args().skip(1).collect();
+    if paths.is_empty() {
+        paths.push(BOOK.to_string());
+    }
+    let report = word_count(&context()?, paths)?;
+    for (word, n) in &report.top {
+        println!("{n:>9}  {word}");
+    }
+    println!("distinct={} total={}", report.distinct, report.total);
+    Ok(())
+}
+
+/// What is printed.
+pub struct Report {
+    pub top: Vec<(String, u64)>,
+    pub distinct: u64,
+    pub total: u64,
+}
+
+pub fn word_count(ctx: &Context, paths: Vec<String>) -> emberline::Result<Report> {
+    let counts = ctx
+        .text_file(paths)
+        .flat_map_into(|line, out| words(&line).for_each(|word| out.push((word, 1_u64))))
+        .reduce_by_key(|a, b| a + b)
+        .cache(); // two answers are asked of it; the text is read and counted once
+    let top = counts.top_by(20, |(_, n)| *n)?;
+    let (distinct, total) = counts.aggregate(
+        (0, 0),
+        |(distinct, total), (_, n)| (distinct + 1, total + n),
+        |a, b| (a.0 + b.0, a.1 + b.1),
+    )?;
+    Ok(Report { top, distinct, total })
+}
+
+fn words(line: &str) -> impl Iterator<Item = String> {
+    let pieces = line.split(|c: char| !c.is_ascii_alphanumeric());
+    pieces.filter(|piece| !piece.is_empty()).map(str::to_ascii_lowercase)
+}
+
+fn context() -> Result<Context, BoxError> {
+    let mut builder = Context::builder().app_name("word_count").progress(true);
+    if let Ok(threads) = std::env::var("EMBERLINE_THREADS") {
+        builder = builder.threads(threads.parse()?);
+    }
+    let files = std::env::var("EMBERLINE_SHUFFLE").is_ok_and(|way| way == "files");
+    Ok(builder.shuffle_to_files(files).build()?)
+}

@@ -1,0 +1,99 @@
+//! `aggregate` and `fold`: all rows into an accumulator.
+
+use super::on_driver;
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::Rdd;
+use emberline_core::error::Result;
+use emberline_core::step::{Step, blame};
+use std::sync::Arc;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Folds the rows of each partition from a clone of `zero` with `f`, then the results of the
+    /// partitions, in order, from `zero` once more: so `zero` should be neutral.
+    ///
+    /// - **Shape**: `Rdd<T>` to `T`
+    /// - **Partitions**: all, one task each
+    /// - **Partitioner**: not used
+    /// - **Shuffle**: none
+    /// - **Memory**: one row for each partition
+    /// - **Order**: merged in order, so `f` need not commute
+    ///
+    /// # Errors
+    ///
+    /// The first error of a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let rows = ctx.parallelize_with(2, vec![1, 2, 3, 4]);
+    /// assert_eq!(rows.fold(0, |a, b| a + b)?, 10);
+    /// assert_eq!(rows.fold(10, |a, b| a + b)?, 40, "10 twice in tasks and once for the result");
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn fold<F>(&self, zero: T, f: F) -> Result<T>
+    where
+        T: Clone + Sync,
+        F: Fn(T, T) -> T + Send + Sync + 'static,
+    {
+        let f = Arc::new(f);
+        let merge = Arc::clone(&f);
+        self.aggregated_rows(Step::new("fold"), zero, move |a, b| f(a, b), move |a, b| merge(a, b))
+    }
+
+    /// Folds the rows of each partition from a clone of `zero` with `merge_row`, then the
+    /// accumulators of the partitions, in order, from `zero` once more with `merge_accumulators`.
+    ///
+    /// - **Shape**: `Rdd<T>` to `A`
+    /// - **Partitions**: all, one task each
+    /// - **Partitioner**: not used
+    /// - **Shuffle**: none
+    /// - **Memory**: one accumulator for each partition
+    /// - **Order**: merged in order, so the closures need not commute
+    ///
+    /// # Errors
+    ///
+    /// The first error of a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let (sum, n) = ctx.range(1..5_u32).aggregate(
+    ///     (0, 0),
+    ///     |(sum, n), row| (sum + row, n + 1),
+    ///     |(sum, n), (more, m)| (sum + more, n + m),
+    /// )?;
+    /// assert_eq!((sum, n), (10, 4));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn aggregate<A, F, G>(&self, zero: A, merge_row: F, merge_accumulators: G) -> Result<A>
+    where
+        A: Clone + Send + Sync + 'static,
+        F: Fn(A, T) -> A + Send + Sync + 'static,
+        G: Fn(A, A) -> A + Send + Sync + 'static,
+    {
+        self.aggregated_rows(Step::new("aggregate"), zero, merge_row, merge_accumulators)
+    }
+
+    fn aggregated_rows<A, F, G>(&self, action: Step, zero: A, merge_row: F, merge: G) -> Result<A>
+    where
+        A: Clone + Send + Sync + 'static,
+        F: Fn(A, T) -> A + Send + Sync + 'static,
+        G: Fn(A, A) -> A + Send + Sync + 'static,
+    {
+        let in_task = zero.clone();
+        let parts = self.run_all(action, move |rows| {
+            rows.fold(in_task.clone(), |a, row| blame(&action, || merge_row(a, row)))
+        })?;
+        on_driver(action, || parts.into_iter().fold(zero, merge))
+    }
+}

@@ -1,0 +1,51 @@
+//! `collect`: all rows.
+
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::Rdd;
+use emberline_core::error::Result;
+use emberline_core::step::Step;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Gives all rows in one `Vec`.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Vec<T>`
+    /// - **Partitions**: all, one task each
+    /// - **Partitioner**: not used
+    /// - **Shuffle**: none
+    /// - **Memory**: all rows, outside the budget: use [`take`](Rdd::take) to look at a few
+    /// - **Order**: of the partitions, then of the rows
+    ///
+    /// # Errors
+    ///
+    /// The first error of a task, with the operation, its line, the partition and the cause.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// assert_eq!(ctx.range(0..3_u8).map(|n| n * 2).collect()?, [0, 2, 4]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn collect(&self) -> Result<Vec<T>> {
+        let mut parts = self.run_all(Step::new("collect"), gather)?;
+        if parts.len() == 1 {
+            return Ok(parts.remove(0));
+        }
+        let mut rows = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+        parts.into_iter().for_each(|part| rows.extend(part));
+        Ok(rows)
+    }
+}
+
+/// All rows of an iterator, by its `fold`: `Vec::extend` would pull them one at a time.
+pub(crate) fn gather<T>(rows: impl Iterator<Item = T>) -> Vec<T> {
+    let least = rows.size_hint().0.min(1 << 20);
+    rows.fold(Vec::with_capacity(least), |mut gathered, row| {
+        gathered.push(row);
+        gathered
+    })
+}

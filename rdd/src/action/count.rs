@@ -1,0 +1,37 @@
+//! `count`: how many rows.
+
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::Rdd;
+use emberline_core::error::Result;
+use emberline_core::step::Step;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Counts the rows. The steps before it run, as for any action.
+    ///
+    /// - **Shape**: `Rdd<T>` to `u64`
+    /// - **Partitions**: all, one task each
+    /// - **Partitioner**: not used
+    /// - **Shuffle**: none
+    /// - **Memory**: constant
+    /// - **Order**: not used
+    ///
+    /// # Errors
+    ///
+    /// The first error of a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// assert_eq!(ctx.range(0..1000_u32).filter(|n| n % 3 == 0).count()?, 334);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn count(&self) -> Result<u64> {
+        let counts = self.run_all(Step::new("count"), |rows| rows.fold(0_u64, |n, _| n + 1))?;
+        Ok(counts.into_iter().sum())
+    }
+}

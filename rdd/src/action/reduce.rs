@@ -1,0 +1,50 @@
+//! `reduce`: all rows into one.
+
+use super::on_driver;
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::Rdd;
+use emberline_core::error::Result;
+use emberline_core::step::{Step, blame};
+use std::sync::Arc;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Merges all rows with `f`, which must be associative: from the left within each partition,
+    /// then over the partitions in their order. `None` if there is no row.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Option<T>`
+    /// - **Partitions**: all, one task each; empty ones are skipped
+    /// - **Partitioner**: not used
+    /// - **Shuffle**: none
+    /// - **Memory**: one row for each partition
+    /// - **Order**: merged in order, so `f` need not commute
+    ///
+    /// # Errors
+    ///
+    /// The first error of a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// assert_eq!(ctx.range(1..6_u32).reduce(|a, b| a * b)?, Some(120));
+    /// assert_eq!(ctx.range(0..0_u32).reduce(|a, b| a * b)?, None);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn reduce<F>(&self, f: F) -> Result<Option<T>>
+    where
+        F: Fn(T, T) -> T + Send + Sync + 'static,
+    {
+        let action = Step::new("reduce");
+        let f = Arc::new(f);
+        let in_task = Arc::clone(&f);
+        let parts = self.run_all(action, move |mut rows| {
+            let first = rows.next()?;
+            Some(rows.fold(first, |a, b| blame(&action, || in_task(a, b))))
+        })?;
+        on_driver(action, || parts.into_iter().flatten().reduce(|a, b| f(a, b)))
+    }
+}

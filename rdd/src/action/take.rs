@@ -1,0 +1,112 @@
+//! `take` and `first`: the first rows, from as few partitions as can be.
+
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::Rdd;
+use emberline_core::error::Result;
+use emberline_core::step::Step;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Gives the first `n` rows, or all if there are fewer. It looks at one partition, then at four
+    /// times as many as before (fewer if what was found says so) until it has enough, a job each.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Vec<T>`
+    /// - **Partitions**: as many as needed
+    /// - **Partitioner**: not used
+    /// - **Shuffle**: none
+    /// - **Memory**: at most `n` rows for each partition that is looked at
+    /// - **Order**: of the partitions, then of the rows
+    ///
+    /// # Errors
+    ///
+    /// The first error of a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// assert_eq!(ctx.range(5..1_000_000_u64).take(3)?, [5, 6, 7]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn take(&self, n: usize) -> Result<Vec<T>> {
+        self.taken(Step::new("take"), n)
+    }
+
+    /// Gives the first row, if there is one.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Option<T>`
+    /// - **Partitions**: as many as needed
+    /// - **Partitioner**: not used
+    /// - **Shuffle**: none
+    /// - **Memory**: one row for each partition that is looked at
+    /// - **Order**: of the partitions, then of the rows
+    ///
+    /// # Errors
+    ///
+    /// The first error of a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// assert_eq!(ctx.range(0..9_u32).filter(|n| *n > 6).first()?, Some(7));
+    /// assert_eq!(ctx.range(0..9_u32).filter(|n| *n > 60).first()?, None);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn first(&self) -> Result<Option<T>> {
+        Ok(self.taken(Step::new("first"), 1)?.pop())
+    }
+
+    fn taken(&self, action: Step, n: usize) -> Result<Vec<T>> {
+        let (mut rows, mut scanned) = (Vec::new(), 0);
+        while rows.len() < n && scanned < self.num_partitions() {
+            let batch = next_batch(scanned, rows.len(), n);
+            let next = scanned.saturating_add(batch).min(self.num_partitions());
+            let left = n - rows.len();
+            let work = move |rows: P::Rows, _: &_| Ok(rows.take(left).collect::<Vec<T>>());
+            for part in self.run(action, scanned..next, work)? {
+                rows.extend(part);
+            }
+            scanned = next;
+        }
+        rows.truncate(n);
+        Ok(rows)
+    }
+}
+
+/// How many partitions to look at next: one at first, four times as many as before while nothing is
+/// found, else what the rows found so far suggest and half more, at most four times.
+fn next_batch(scanned: usize, found: usize, wanted: usize) -> usize {
+    if scanned == 0 {
+        return 1;
+    }
+    let most = scanned.saturating_mul(4);
+    if found == 0 {
+        return most;
+    }
+    let suggested = 1.5 * (wanted - found) as f64 * scanned as f64 / found as f64;
+    (suggested.ceil() as usize).clamp(1, most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next_batch;
+
+    #[test]
+    fn b051_fifty_of_one_row_partitions_take_four_jobs() {
+        let (mut scanned, mut batches) = (0, Vec::new());
+        while scanned < 50 {
+            let batch = next_batch(scanned, scanned, 50);
+            batches.push(batch);
+            scanned += batch;
+        }
+        assert_eq!(batches, [1, 4, 20, 38]);
+    }
+}

@@ -1,0 +1,168 @@
+//! `top`, `top_by` and `take_ordered`: the ends of an order, without sorting everything.
+
+use super::on_driver;
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::Rdd;
+use emberline_core::error::Result;
+use emberline_core::step::{Step, blame};
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Gives the `n` largest rows, largest first; of equal rows the first come first.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Vec<T>`
+    /// - **Partitions**: all, one task each
+    /// - **Partitioner**: not used
+    /// - **Shuffle**: none
+    /// - **Memory**: about `2 * n` rows for each partition
+    /// - **Order**: descending; stable
+    ///
+    /// # Errors
+    ///
+    /// The first error of a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// assert_eq!(ctx.parallelize(vec![10, 4, 2, 12, 3]).top(2)?, [12, 10]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn top(&self, n: usize) -> Result<Vec<T>>
+    where
+        T: Ord,
+    {
+        self.leading(Step::new("top"), n, |a, b| b.cmp(a))
+    }
+
+    /// Gives the `n` rows with the largest keys, largest first; of equal keys the first come first.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Vec<T>`
+    /// - **Partitions**: all, one task each
+    /// - **Partitioner**: not used
+    /// - **Shuffle**: none
+    /// - **Memory**: about `2 * n` rows and keys for each partition
+    /// - **Order**: descending by key; stable
+    ///
+    /// # Errors
+    ///
+    /// The first error of a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let words = ctx.parallelize(vec!["a", "ccc", "bb"]);
+    /// assert_eq!(words.top_by(2, |word| word.len())?, ["ccc", "bb"]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn top_by<K, F>(&self, n: usize, key_of: F) -> Result<Vec<T>>
+    where
+        K: Ord + Send + 'static,
+        F: Fn(&T) -> K + Send + Sync + 'static,
+    {
+        let action = Step::new("top_by");
+        let keyed = self.mapped(action, size_of::<F>(), crate::rdd::Keys::Changed, move |row| {
+            (key_of(&row), row)
+        });
+        let pairs = keyed.leading(action, n, |a: &(K, T), b: &(K, T)| b.0.cmp(&a.0))?;
+        Ok(pairs.into_iter().map(|(_, row)| row).collect())
+    }
+
+    /// Gives the `n` smallest rows, smallest first; of equal rows the first come first.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Vec<T>`
+    /// - **Partitions**: all, one task each
+    /// - **Partitioner**: not used
+    /// - **Shuffle**: none
+    /// - **Memory**: about `2 * n` rows for each partition
+    /// - **Order**: ascending; stable
+    ///
+    /// # Errors
+    ///
+    /// The first error of a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// assert_eq!(ctx.parallelize(vec![10, 1, 2, 9, 3]).take_ordered(3)?, [1, 2, 3]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn take_ordered(&self, n: usize) -> Result<Vec<T>>
+    where
+        T: Ord,
+    {
+        self.leading(Step::new("take_ordered"), n, |a, b| a.cmp(b))
+    }
+
+    /// The first `n` rows of an order.
+    fn leading<C>(&self, action: Step, n: usize, compare: C) -> Result<Vec<T>>
+    where
+        C: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
+    {
+        let compare = Arc::new(compare);
+        let in_task = Arc::clone(&compare);
+        let parts = self.run_all(action, move |rows| {
+            blame(&action, || lead(rows, n, &*in_task))
+        })?;
+        on_driver(action, || lead(parts.into_iter().flatten(), n, &*compare))
+    }
+}
+
+/// The first `n` rows of an order, by sorting each time that twice as many are held: no row costs
+/// more than the logarithm of `n` comparisons.
+fn lead<T>(
+    rows: impl Iterator<Item = T>,
+    n: usize,
+    compare: impl Fn(&T, &T) -> Ordering,
+) -> Vec<T> {
+    let shorten = |held: &mut Vec<T>| {
+        held.sort_by(&compare);
+        held.truncate(n);
+    };
+    let full = n.saturating_mul(2).max(64);
+    let mut leading = rows.fold(Vec::new(), |mut held, row| {
+        if n > 0 {
+            held.push(row);
+        }
+        if held.len() >= full {
+            shorten(&mut held);
+        }
+        held
+    });
+    shorten(&mut leading);
+    leading
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lead;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_leading_rows_are_those_of_a_stable_sort(
+            rows in proptest::collection::vec((0_u8..9, any::<u8>()), 0..300),
+            n in 0_usize..90,
+        ) {
+            let mut sorted = rows.clone();
+            sorted.sort_by_key(|row| row.0);
+            sorted.truncate(n);
+            prop_assert_eq!(lead(rows.into_iter(), n, |a, b| a.0.cmp(&b.0)), sorted);
+        }
+    }
+}

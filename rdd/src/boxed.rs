@@ -1,0 +1,201 @@
+//! Forgetting the type of a pipeline, so that a loop variable, a struct field or two branches can
+//! hold it. A boxed step hands rows over in chunks: one virtual call for up to a thousand rows.
+
+use crate::pipeline::{Element, Pipeline, sealed::Sealed};
+use emberline_core::lineage::drop_later;
+use emberline_core::task::TaskContext;
+use std::sync::Arc;
+use std::vec;
+
+/// A pipeline of any shape whose rows are `T`: what a plain `Rdd<T>` holds.
+pub struct Boxed<T: 'static> {
+    node: Option<Arc<dyn Node<T>>>,
+    depth: usize,
+}
+
+/// A node that gives its partitions in chunks.
+pub(crate) trait Node<T>: Send + Sync {
+    fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>>;
+}
+
+/// The rows of a partition behind one virtual call a chunk.
+pub(crate) trait Chunks<T> {
+    /// Adds up to `limit` rows to the empty `chunk`; none means the end.
+    fn next_chunk(&mut self, chunk: &mut Vec<T>, limit: usize);
+    /// Hands over all rows; `each` must take every row out of the chunk it is given.
+    fn drain(self: Box<Self>, limit: usize, each: &mut dyn FnMut(&mut Vec<T>));
+}
+
+/// The most rows in a chunk.
+const CHUNK_ROWS: usize = 1024;
+/// The fewest rows a long chain shrinks its chunks to.
+const CHUNK_ROWS_DEEP: usize = 16;
+/// The most bytes of rows in a chunk, as they lie in memory.
+const CHUNK_BYTES: usize = 64 << 10;
+/// Stack that must be free before a boxed step runs, and what is added when it is not.
+const STACK_LEFT: usize = 128 << 10;
+const STACK_MORE: usize = 2 << 20;
+
+/// Runs one boxed step, on more stack if little is left: chains may be of any length.
+fn on_enough_stack<R>(step: impl FnOnce() -> R) -> R {
+    stacker::maybe_grow(STACK_LEFT, STACK_MORE, step)
+}
+
+impl<T: Element> Boxed<T> {
+    pub(crate) fn new<P: Pipeline<Item = T>>(pipeline: P) -> Self {
+        let depth = pipeline.depth() + 1;
+        Boxed { node: Some(Arc::new(Erased(pipeline))), depth }
+    }
+
+    /// A step that never had a type to forget, such as a shuffle's reading end.
+    pub(crate) fn from_node(node: impl Node<T> + 'static, depth: usize) -> Self {
+        Boxed { node: Some(Arc::new(node)), depth: depth + 1 }
+    }
+}
+
+impl<T> Clone for Boxed<T> {
+    fn clone(&self) -> Self {
+        Boxed { node: self.node.clone(), depth: self.depth }
+    }
+}
+
+impl<T: 'static> Drop for Boxed<T> {
+    fn drop(&mut self) {
+        if let Some(node) = self.node.take()
+            && Arc::strong_count(&node) == 1
+        {
+            drop_later(Box::new(node));
+        }
+    }
+}
+
+impl<T> Sealed for Boxed<T> {}
+
+impl<T: Element> Pipeline for Boxed<T> {
+    type Item = T;
+    type Rows = BoxedRows<T>;
+
+    fn open(&self, partition: usize, task: &TaskContext) -> BoxedRows<T> {
+        let node = self.node.clone().expect("a boxed pipeline has its node until it is dropped");
+        let limit = (CHUNK_ROWS / self.depth).max(CHUNK_ROWS_DEEP);
+        let limit = limit.min(CHUNK_BYTES / size_of::<T>().max(1)).max(1);
+        let source = Source::Closed { node, partition, task: task.clone() };
+        BoxedRows { source, chunk: Vec::new().into_iter(), next_limit: 1, limit }
+    }
+
+    fn depth(&self) -> usize {
+        self.depth
+    }
+
+    fn to_boxed(&self) -> Boxed<T> {
+        self.clone()
+    }
+}
+
+/// A fused pipeline behind the chunked interface.
+struct Erased<P>(P);
+
+impl<T: Element, P: Pipeline<Item = T>> Node<T> for Erased<P> {
+    fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>> {
+        Box::new(RowChunks(self.0.open(partition, task)))
+    }
+}
+
+/// Any iterator behind the chunked interface.
+pub(crate) struct RowChunks<R>(pub(crate) R);
+
+impl<T, R: Iterator<Item = T>> Chunks<T> for RowChunks<R> {
+    fn next_chunk(&mut self, chunk: &mut Vec<T>, limit: usize) {
+        chunk.extend(self.0.by_ref().take(limit));
+    }
+
+    fn drain(self: Box<Self>, limit: usize, each: &mut dyn FnMut(&mut Vec<T>)) {
+        let mut rest = self.0.fold(Vec::with_capacity(limit), |mut chunk, row| {
+            chunk.push(row);
+            if chunk.len() == limit {
+                each(&mut chunk);
+            }
+            chunk
+        });
+        if !rest.is_empty() {
+            each(&mut rest);
+        }
+    }
+}
+
+/// The rows of a boxed step. The first chunk has one row and later ones more, so that `take(1)`
+/// computes one row.
+pub struct BoxedRows<T: 'static> {
+    source: Source<T>,
+    chunk: vec::IntoIter<T>,
+    next_limit: usize,
+    limit: usize,
+}
+
+/// A parent is opened at the first pull, so that opening a long chain needs no stack.
+enum Source<T> {
+    Closed { node: Arc<dyn Node<T>>, partition: usize, task: TaskContext },
+    Open(Box<dyn Chunks<T>>),
+    Ended,
+}
+
+impl<T> Source<T> {
+    fn open(self) -> Option<Box<dyn Chunks<T>>> {
+        match self {
+            Source::Closed { node, partition, task } => {
+                Some(on_enough_stack(|| node.open_chunks(partition, &task)))
+            }
+            Source::Open(chunks) => Some(chunks),
+            Source::Ended => None,
+        }
+    }
+}
+
+impl<T: 'static> BoxedRows<T> {
+    /// Fetches the next chunk and gives its first row.
+    #[cold]
+    fn refill(&mut self) -> Option<T> {
+        let mut chunks = std::mem::replace(&mut self.source, Source::Ended).open()?;
+        let mut chunk = Vec::with_capacity(self.next_limit);
+        on_enough_stack(|| chunks.next_chunk(&mut chunk, self.next_limit));
+        if chunk.is_empty() {
+            on_enough_stack(|| drop(chunks));
+            return None;
+        }
+        self.source = Source::Open(chunks);
+        self.next_limit = (self.next_limit * 2).min(self.limit);
+        self.chunk = chunk.into_iter();
+        self.chunk.next()
+    }
+}
+
+impl<T: 'static> Iterator for BoxedRows<T> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        self.chunk.next().or_else(|| self.refill())
+    }
+
+    fn fold<B, G: FnMut(B, T) -> B>(mut self, init: B, mut g: G) -> B {
+        let accumulated = std::mem::take(&mut self.chunk).fold(init, &mut g);
+        let source = std::mem::replace(&mut self.source, Source::Ended);
+        let Some(chunks) = source.open() else { return accumulated };
+        let mut slot = Some(accumulated);
+        let mut each = |chunk: &mut Vec<T>| {
+            if let Some(accumulated) = slot.take() {
+                slot = Some(chunk.drain(..).fold(accumulated, &mut g));
+            }
+        };
+        on_enough_stack(|| chunks.drain(self.limit, &mut each));
+        slot.expect("every chunk gives the accumulated value back")
+    }
+}
+
+impl<T: 'static> Drop for BoxedRows<T> {
+    fn drop(&mut self) {
+        if let Source::Open(chunks) = std::mem::replace(&mut self.source, Source::Ended) {
+            on_enough_stack(|| drop(chunks));
+        }
+    }
+}

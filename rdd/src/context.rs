@@ -1,0 +1,225 @@
+//! A context: the settings, the threads and the memory that its RDDs share.
+
+use emberline_core::config::Config;
+use emberline_core::disk::Disk;
+use emberline_core::engine::Engine;
+use emberline_core::error::{Error, Result};
+use emberline_core::event::Listener;
+use emberline_core::lineage::{Dependency, Lineage};
+use emberline_core::step::Step;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where RDDs begin. A context owns a pool of threads, a memory budget and a scratch folder; any
+/// number of contexts may live in one process. It is a handle: the threads end and the scratch
+/// folder goes when the last clone and the last RDD made from it are dropped.
+///
+/// ```
+/// # use emberline_rdd as emberline;
+/// use emberline::prelude::*;
+///
+/// let ctx = Context::local()?;
+/// assert_eq!(ctx.range(1..101_u64).reduce(|a, b| a + b)?, Some(5050));
+/// # Ok::<(), emberline_rdd::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Context {
+    pub(crate) engine: Arc<Engine>,
+}
+
+impl Context {
+    /// A context with the default settings: every core, and a memory budget from the machine.
+    ///
+    /// # Errors
+    ///
+    /// If the process was built with `panic = "abort"`, or the threads cannot be started.
+    pub fn local() -> Result<Context> {
+        Context::builder().build()
+    }
+
+    /// The settings of a context to be.
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::builder().app_name("words").threads(2).budget_bytes(64 << 20).build()?;
+    /// assert_eq!(ctx.threads(), 2);
+    ///
+    /// let refused = Context::builder().threads(0).max_attempts(0).build().unwrap_err();
+    /// assert!(refused.to_string().contains("threads") && refused.to_string().contains("max_attempts"));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    pub fn builder() -> ContextBuilder {
+        ContextBuilder { config: Config::default(), listeners: Vec::new() }
+    }
+
+    /// The number of tasks that run at the same time.
+    pub fn threads(&self) -> usize {
+        self.engine.config().threads
+    }
+
+    /// The number of partitions of a source that was given none.
+    pub fn default_partitions(&self) -> usize {
+        self.engine.config().default_partitions
+    }
+
+    /// Returns when the listeners have seen everything that happened before this call.
+    pub fn flush_listeners(&self) {
+        self.engine.flush_listeners();
+    }
+
+    /// A new lineage node of this context.
+    pub(crate) fn lineage(
+        &self,
+        step: Step,
+        partitions: usize,
+        dependencies: Vec<Dependency>,
+    ) -> Lineage {
+        Lineage::new(self.engine.next_rdd_id(), step, partitions, dependencies)
+    }
+
+    /// A lineage node of a source that may have been asked for no partitions at all: that is the
+    /// error of its first action.
+    pub(crate) fn source_lineage(&self, step: Step, partitions: usize) -> Lineage {
+        let mut lineage = self.lineage(step, partitions, Vec::new());
+        lineage.problem = no_partitions(step, partitions);
+        lineage
+    }
+}
+
+/// The error of an operation that was asked for zero partitions.
+pub(crate) fn no_partitions(step: Step, partitions: usize) -> Option<Error> {
+    let what = "the number of partitions is 0; give at least 1";
+    (partitions == 0).then(|| Error::invalid_argument(what).in_step(step))
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let config = self.engine.config();
+        write!(f, "Context({:?}, {} threads)", config.app_name, config.threads)
+    }
+}
+
+/// The settings of a context. Each has a default; [`build`](ContextBuilder::build) refuses what
+/// cannot work and names all of it at once.
+#[must_use = "a builder does nothing until `build`"]
+pub struct ContextBuilder {
+    config: Config,
+    listeners: Vec<Box<dyn Listener>>,
+}
+
+impl ContextBuilder {
+    /// What the run is called in events. Default: `emberline`.
+    pub fn app_name(mut self, name: impl Into<String>) -> Self {
+        self.config.app_name = name.into();
+        self
+    }
+
+    /// Tasks that run at the same time, in threads, 1 to 4096. Default: the machine's cores. It
+    /// never changes a result.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.config.threads = threads;
+        self
+    }
+
+    /// What the engine may hold in memory, in bytes, at least 1 MiB. Default: 60 % of what the
+    /// machine or its control group has. Map outputs that no longer fit go to disk; partitions of
+    /// cached RDDs that do not fit are computed again.
+    pub fn budget_bytes(mut self, bytes: u64) -> Self {
+        self.config.budget_bytes = bytes;
+        self
+    }
+
+    /// What one task may hold of the budget, in bytes. Default: 64 MiB. A group of `group_by_key`
+    /// past it is an error.
+    pub fn task_share_bytes(mut self, bytes: u64) -> Self {
+        self.config.task_share_bytes = bytes;
+        self
+    }
+
+    /// The folder in which the scratch folder is made. It must exist. Default: the system's
+    /// temporary folder.
+    pub fn scratch_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.config.scratch_dir = folder.into();
+        self
+    }
+
+    /// Partitions of a source that was given no number, at least 1. Default: 16, whatever the
+    /// machine, so that the same program gives the same bytes everywhere; use a few for each core.
+    pub fn default_partitions(mut self, partitions: usize) -> Self {
+        self.config.default_partitions = partitions;
+        self
+    }
+
+    /// The seed of everything random, such as the sample behind a sort. Default: 0.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.config.seed = seed;
+        self
+    }
+
+    /// Attempts of a task whose closure panics or returns an error, at least 1. Default: 1. Faults
+    /// of the disk are tried at least four times.
+    pub fn max_attempts(mut self, attempts: usize) -> Self {
+        self.config.max_attempts = attempts;
+        self
+    }
+
+    /// Whether map outputs go to files even while they fit in memory. Default: no. It never changes
+    /// a result; tests use it.
+    pub fn shuffle_to_files(mut self, files: bool) -> Self {
+        self.config.shuffle_to_files = files;
+        self
+    }
+
+    /// Whether progress is drawn on standard error while it is a terminal. Default: no. Needs the
+    /// feature `console`, which is on by default.
+    pub fn progress(mut self, progress: bool) -> Self {
+        self.config.progress = progress;
+        self
+    }
+
+    /// The door to the disk. Default: the real one; tests give a faulty one.
+    pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.config.disk = disk;
+        self
+    }
+
+    /// Adds a listener that hears every event, in order, on a thread of its own.
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::{Event, EventRecord, prelude::*};
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// let jobs = Arc::new(Mutex::new(0));
+    /// let counter = Arc::clone(&jobs);
+    /// let ctx = Context::builder()
+    ///     .listener(move |record: &EventRecord| {
+    ///         if let Event::JobFinished { .. } = record.event {
+    ///             *counter.lock().unwrap() += 1;
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// ctx.range(0..10_u32).count()?;
+    /// ctx.flush_listeners();
+    /// assert_eq!(*jobs.lock().unwrap(), 1);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    pub fn listener(mut self, listener: impl Listener + 'static) -> Self {
+        self.listeners.push(Box::new(listener));
+        self
+    }
+
+    /// Starts the context.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` with one sentence for each setting that cannot work; an I/O error if the
+    /// threads cannot be started.
+    pub fn build(self) -> Result<Context> {
+        let engine = Engine::start(self.config, self.listeners)?;
+        Ok(Context { engine })
+    }
+}

@@ -1,0 +1,121 @@
+//! `aggregate_by_key`: one accumulator for each key, of a type of its own.
+
+use super::combine_by_key::Combine;
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::Rdd;
+use emberline_core::bounds::{Key, Stored};
+use emberline_core::step::Step;
+use emberline_shuffle::Partitioning;
+use std::sync::Arc;
+
+impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
+    /// Folds the values of each key into an accumulator: `merge_value` from a clone of `zero` within
+    /// a partition, `merge_accumulators` over partitions in their order. `zero` is used once for
+    /// each key of each partition before the shuffle, so it should be neutral.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, A)>`, one row for each key
+    /// - **Partitions**: of the partitioner it already has, else kept
+    /// - **Partitioner**: the one it already has, else by hash
+    /// - **Shuffle**: one, with map-side combine; none if already partitioned so
+    /// - **Memory**: a table of the distinct keys of a partition
+    /// - **Order**: by the hash of the key
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    /// use std::collections::BTreeSet;
+    ///
+    /// let ctx = Context::local()?;
+    /// let pairs = ctx.parallelize(vec![(1, 1), (1, 1), (3, 2), (5, 1), (5, 3)]);
+    /// let sets = pairs.aggregate_by_key(
+    ///     BTreeSet::new(),
+    ///     |mut set, n| { set.insert(n); set },
+    ///     |mut set, more| { set.extend(more); set },
+    /// );
+    /// let mut rows = sets.collect()?;
+    /// rows.sort();
+    /// assert_eq!(rows, [(1, [1].into()), (3, [2].into()), (5, [1, 3].into())]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn aggregate_by_key<A, G, H>(
+        &self,
+        zero: A,
+        merge_value: G,
+        merge_accumulators: H,
+    ) -> Rdd<(K, A)>
+    where
+        K: Key,
+        A: Stored,
+        G: Fn(A, V) -> A + Send + Sync + 'static,
+        H: Fn(A, A) -> A + Send + Sync + 'static,
+    {
+        let step = Step::new("aggregate_by_key");
+        self.aggregated(step, self.own_partitioning(), zero, merge_value, merge_accumulators)
+    }
+
+    /// [`aggregate_by_key`](Rdd::aggregate_by_key) into a number of partitions or by a partitioner.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, A)>`, one row for each key
+    /// - **Partitions**: given
+    /// - **Partitioner**: given
+    /// - **Shuffle**: one, with map-side combine; none if already partitioned so
+    /// - **Memory**: a table of the distinct keys of a partition
+    /// - **Order**: by the hash of the key
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let pairs = ctx.parallelize(vec![('a', 2), ('a', 3)]);
+    /// let longest = pairs.aggregate_by_key_with(1, 0, |best, n| best.max(n), |a, b| a.max(b));
+    /// assert_eq!(longest.collect()?, [('a', 3)]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn aggregate_by_key_with<A, G, H>(
+        &self,
+        partitioning: impl Into<Partitioning<K>>,
+        zero: A,
+        merge_value: G,
+        merge_accumulators: H,
+    ) -> Rdd<(K, A)>
+    where
+        K: Key,
+        A: Stored,
+        G: Fn(A, V) -> A + Send + Sync + 'static,
+        H: Fn(A, A) -> A + Send + Sync + 'static,
+    {
+        let step = Step::new("aggregate_by_key");
+        self.aggregated(step, partitioning.into(), zero, merge_value, merge_accumulators)
+    }
+
+    fn aggregated<A, G, H>(
+        &self,
+        step: Step,
+        by: Partitioning<K>,
+        zero: A,
+        merge_value: G,
+        merge_combiners: H,
+    ) -> Rdd<(K, A)>
+    where
+        K: Key,
+        A: Stored,
+        G: Fn(A, V) -> A + Send + Sync + 'static,
+        H: Fn(A, A) -> A + Send + Sync + 'static,
+    {
+        let merge_value = Arc::new(merge_value);
+        let first = Arc::clone(&merge_value);
+        let combine = Combine {
+            create: move |value| first(zero.clone(), value),
+            merge_value: move |accumulator, value| merge_value(accumulator, value),
+            merge_combiners,
+        };
+        self.combined(step, by, combine)
+    }
+}

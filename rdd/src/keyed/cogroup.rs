@@ -1,0 +1,133 @@
+//! `cogroup`: the values of a key from two RDDs side by side.
+
+use super::shuffled::{Side, default_partitioning, wide};
+use crate::partitioner::KnownPartitioner;
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::Rdd;
+use emberline_core::bounds::{Key, Stored};
+use emberline_core::step::{Step, blame};
+use emberline_core::task::TaskContext;
+use emberline_shuffle::{Groups, Partitioning, into_co_groups};
+
+/// The values of one key from two RDDs.
+type Both<V, W> = (Vec<V>, Vec<W>);
+
+impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
+    /// Brings the values of each key of either RDD together: a list from this one and a list from
+    /// `other`, empty where the key is absent.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Vec<V>, Vec<W>))>`
+    /// - **Partitions**: of the larger partitioner either has, else the most of the two
+    /// - **Partitioner**: that one, else by hash
+    /// - **Shuffle**: one for each side that is not already partitioned so
+    /// - **Memory**: the rows of a partition of both sides
+    /// - **Order**: by the hash of the key; values in the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let left = ctx.parallelize(vec![(1, 'a'), (2, 'b')]);
+    /// let right = ctx.parallelize(vec![(1, true)]);
+    /// let mut rows = left.cogroup(&right).collect()?;
+    /// rows.sort();
+    /// assert_eq!(rows, [(1, (vec!['a'], vec![true])), (2, (vec!['b'], vec![]))]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn cogroup<W, Q>(&self, other: &Rdd<(K, W), Q>) -> Rdd<(K, Both<V, W>)>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        self.cogrouped(Step::new("cogroup"), self.partitioning_with(other), other, groups_of_both)
+    }
+
+    /// [`cogroup`](Rdd::cogroup) into a number of partitions or by a partitioner.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Vec<V>, Vec<W>))>`
+    /// - **Partitions**: given
+    /// - **Partitioner**: given
+    /// - **Shuffle**: one for each side that is not already partitioned so
+    /// - **Memory**: the rows of a partition of both sides
+    /// - **Order**: by the hash of the key; values in the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let pairs = ctx.parallelize(vec![(1, 'a')]);
+    /// let rows = pairs.cogroup_with(2, &pairs);
+    /// assert_eq!(rows.collect()?, [(1, (vec!['a'], vec!['a']))]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn cogroup_with<W, Q>(
+        &self,
+        partitioning: impl Into<Partitioning<K>>,
+        other: &Rdd<(K, W), Q>,
+    ) -> Rdd<(K, Both<V, W>)>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        self.cogrouped(Step::new("cogroup"), partitioning.into(), other, groups_of_both)
+    }
+
+    /// The partitioning of an operation on two RDDs when the user does not say.
+    pub(crate) fn partitioning_with<W, Q>(&self, other: &Rdd<(K, W), Q>) -> Partitioning<K>
+    where
+        W: Element,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        default_partitioning(&[
+            (self.num_partitions(), self.partitioning()),
+            (other.num_partitions(), other.partitioning()),
+        ])
+    }
+
+    /// Groups both sides by key and gives the groups of a partition to `merge`.
+    pub(crate) fn cogrouped<W, Q, U, I, F>(
+        &self,
+        step: Step,
+        by: Partitioning<K>,
+        other: &Rdd<(K, W), Q>,
+        merge: F,
+    ) -> Rdd<(K, U)>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+        U: Element,
+        I: Iterator<Item = (K, U)> + 'static,
+        F: Fn(Groups<K, V>, Groups<K, W>) -> I + Send + Sync + 'static,
+    {
+        let (left, left_edge) = Side::of(self, step, &by);
+        let (right, right_edge) = Side::of(other, step, &by);
+        let lineage = self.context.lineage(step, by.partitions(), vec![left_edge, right_edge]);
+        let depth = left.depth().max(right.depth());
+        let compute = move |partition, task: &TaskContext| {
+            let (left, right) = (left.entries(partition, task), right.entries(partition, task));
+            blame(&step, || merge(Groups::new(left), Groups::new(right)))
+        };
+        wide(&self.context, lineage, Some(KnownPartitioner::new(&by)), depth, compute)
+    }
+}
+
+fn groups_of_both<K: Key, V: Stored, W: Stored>(
+    left: Groups<K, V>,
+    right: Groups<K, W>,
+) -> impl Iterator<Item = (K, Both<V, W>)> + 'static {
+    into_co_groups(left, right).map(|(key, values, others)| (key, (values, others)))
+}

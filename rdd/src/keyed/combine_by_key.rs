@@ -1,0 +1,218 @@
+//! `combine_by_key`: the base of `reduce_by_key`, `aggregate_by_key` and `distinct`.
+//!
+//! A map task combines its rows in a table, so a key leaves it once; the reading task merges the
+//! tables of all map tasks in their order and gives the keys in the order of their hash.
+
+use super::shuffled::{Outputs, default_partitioning, shuffle, wide};
+use crate::partitioner::KnownPartitioner;
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::Rdd;
+use emberline_core::bounds::{Key, Stored};
+use emberline_core::lineage::Dependency;
+use emberline_core::step::{Step, blame, or_raise};
+use emberline_core::task::TaskContext;
+use emberline_shuffle::{Buckets, Chunk, CombineTable, Hashed, Partitioning, hash_of};
+use std::sync::Arc;
+
+impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
+    /// Merges the values of each key into one combiner: `create` makes it from the first value of a
+    /// key in a partition, `merge_value` adds a value, `merge_combiners` joins the combiners of two
+    /// partitions.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, C)>`, one row for each key
+    /// - **Partitions**: of the partitioner it already has, else kept
+    /// - **Partitioner**: the one it already has, else by hash
+    /// - **Shuffle**: one, with map-side combine; none if already partitioned so
+    /// - **Memory**: a table of the distinct keys of a partition
+    /// - **Order**: by the hash of the key; combiners merge in partition order
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let sales = ctx.parallelize(vec![("tea", 3.0), ("rye", 5.0), ("tea", 4.0)]);
+    /// let sums = sales.map(|(item, price)| (item.to_string(), price)).combine_by_key(
+    ///     |price| (price, 1),
+    ///     |(sum, n), price| (sum + price, n + 1),
+    ///     |(sum, n), (more, m)| (sum + more, n + m),
+    /// );
+    /// let mut means = sums.map_values(|(sum, n)| sum / n as f64).collect()?;
+    /// means.sort_by(|a, b| a.0.cmp(&b.0));
+    /// assert_eq!(means, [("rye".to_string(), 5.0), ("tea".to_string(), 3.5)]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn combine_by_key<C, F, G, H>(
+        &self,
+        create: F,
+        merge_value: G,
+        merge_combiners: H,
+    ) -> Rdd<(K, C)>
+    where
+        K: Key,
+        C: Stored,
+        F: Fn(V) -> C + Send + Sync + 'static,
+        G: Fn(C, V) -> C + Send + Sync + 'static,
+        H: Fn(C, C) -> C + Send + Sync + 'static,
+    {
+        let combine = Combine { create, merge_value, merge_combiners };
+        self.combined(Step::new("combine_by_key"), self.own_partitioning(), combine)
+    }
+
+    /// [`combine_by_key`](Rdd::combine_by_key) into a number of partitions or by a partitioner.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, C)>`, one row for each key
+    /// - **Partitions**: given
+    /// - **Partitioner**: given
+    /// - **Shuffle**: one, with map-side combine; none if already partitioned so
+    /// - **Memory**: a table of the distinct keys of a partition
+    /// - **Order**: by the hash of the key; combiners merge in partition order
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let lists = ctx.parallelize(vec![(1, 'a'), (2, 'b'), (1, 'c')]).combine_by_key_with(
+    ///     2,
+    ///     |c| c.to_string(),
+    ///     |mut text, c| { text.push(c); text },
+    ///     |text, more| text + &more,
+    /// );
+    /// assert_eq!(lists.num_partitions(), 2);
+    /// # let mut rows = lists.collect()?; rows.sort();
+    /// # assert_eq!(rows, [(1, "ac".to_string()), (2, "b".to_string())]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn combine_by_key_with<C, F, G, H>(
+        &self,
+        partitioning: impl Into<Partitioning<K>>,
+        create: F,
+        merge_value: G,
+        merge_combiners: H,
+    ) -> Rdd<(K, C)>
+    where
+        K: Key,
+        C: Stored,
+        F: Fn(V) -> C + Send + Sync + 'static,
+        G: Fn(C, V) -> C + Send + Sync + 'static,
+        H: Fn(C, C) -> C + Send + Sync + 'static,
+    {
+        let combine = Combine { create, merge_value, merge_combiners };
+        self.combined(Step::new("combine_by_key"), partitioning.into(), combine)
+    }
+
+    /// The partitioning a keyed operation on this RDD alone uses when the user does not say.
+    pub(crate) fn own_partitioning(&self) -> Partitioning<K> {
+        default_partitioning(&[(self.num_partitions(), self.partitioning())])
+    }
+
+    pub(crate) fn combined<C, F, G, H>(
+        &self,
+        step: Step,
+        partitioning: Partitioning<K>,
+        combine: Combine<F, G, H>,
+    ) -> Rdd<(K, C)>
+    where
+        K: Key,
+        C: Stored,
+        F: Fn(V) -> C + Send + Sync + 'static,
+        G: Fn(C, V) -> C + Send + Sync + 'static,
+        H: Fn(C, C) -> C + Send + Sync + 'static,
+    {
+        let combine = Arc::new(combine);
+        let partitions = partitioning.partitions();
+        let partitioner = Some(KnownPartitioner::new(&partitioning));
+        let node = |edge| {
+            let mut lineage = self.context.lineage(step, partitions, vec![edge]);
+            lineage.closure_bytes = size_of::<F>() + size_of::<G>() + size_of::<H>();
+            lineage
+        };
+        if self.partitioning().is_some_and(|own| own.same_as(&partitioning)) {
+            let lineage = node(Dependency::Narrow(Arc::clone(&self.lineage)));
+            let (parent, depth) = (self.pipeline.clone(), self.pipeline.depth());
+            let compute = move |partition, task: &TaskContext| {
+                pairs(combine.fold_rows(step, parent.open(partition, task)))
+            };
+            return wide(&self.context, lineage, partitioner, depth, compute);
+        }
+        let map_side = Arc::clone(&combine);
+        let write = move |rows: P::Rows, _| {
+            let mut buckets = Buckets::new(partitions);
+            for entry in map_side.fold_rows(step, rows).into_entries() {
+                buckets.push(partitioning.partition_of(&entry.key, entry.hash), entry);
+            }
+            buckets
+        };
+        let (outputs, edge) = shuffle(self, step, partitions, write);
+        let compute = move |partition, task: &TaskContext| {
+            pairs(combine.merge_segments(step, &outputs, partition, task))
+        };
+        wide(&self.context, node(edge), partitioner, 0, compute)
+    }
+}
+
+/// The three closures of a combining operation.
+pub(crate) struct Combine<F, G, H> {
+    pub(crate) create: F,
+    pub(crate) merge_value: G,
+    pub(crate) merge_combiners: H,
+}
+
+impl<F, G, H> Combine<F, G, H> {
+    /// The map side: one combiner for each key of a partition.
+    fn fold_rows<K, V, C>(&self, step: Step, rows: impl Iterator<Item = (K, V)>) -> CombineTable<K, C>
+    where
+        K: Key,
+        C: Stored,
+        F: Fn(V) -> C,
+        G: Fn(C, V) -> C,
+    {
+        let mut table = CombineTable::new();
+        rows.for_each(|(key, value)| {
+            blame(&step, || {
+                table.merge(hash_of(&key), key, value, &self.create, &self.merge_value);
+            });
+        });
+        table
+    }
+
+    /// The reading side: one combiner for each key of all segments.
+    fn merge_segments<K, C>(
+        &self,
+        step: Step,
+        outputs: &Outputs<Hashed<K, C>>,
+        partition: usize,
+        task: &TaskContext,
+    ) -> CombineTable<K, C>
+    where
+        K: Key,
+        C: Stored,
+        H: Fn(C, C) -> C,
+    {
+        let mut reader = outputs.read(partition, task);
+        let mut table = CombineTable::new();
+        while let Some(chunk) = or_raise(reader.next_chunk()) {
+            blame(&step, || match chunk {
+                Chunk::Shared(entries) => {
+                    entries.iter().for_each(|e| table.merge_shared(e, &self.merge_combiners));
+                }
+                Chunk::Owned(entries) => {
+                    entries.into_iter().for_each(|e| table.merge_owned(e, &self.merge_combiners));
+                }
+            });
+        }
+        table
+    }
+}
+
+/// The rows of a table, in the order of their hash.
+fn pairs<K: Key, C: Stored>(table: CombineTable<K, C>) -> impl Iterator<Item = (K, C)> + 'static {
+    table.into_hash_order().into_iter().map(|entry| (entry.key, entry.value))
+}

@@ -1,0 +1,102 @@
+//! `distinct`: each row once.
+
+use super::shuffled::wide;
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::{Keys, Rdd};
+use emberline_core::bounds::Key;
+use emberline_core::lineage::Dependency;
+use emberline_core::step::{Step, blame};
+use emberline_core::task::TaskContext;
+use emberline_shuffle::{CombineTable, Partitioning, hash_of};
+use std::sync::Arc;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Keeps one of equal rows, the first.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
+    /// - **Partitions**: kept
+    /// - **Partitioner**: kept if there is one, else none
+    /// - **Shuffle**: one, with map-side combine; none if the RDD has a partitioner, since equal
+    ///   rows have equal keys
+    /// - **Memory**: a table of the distinct rows of a partition
+    /// - **Order**: by the hash of the row
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let mut rows = ctx.parallelize(vec![3, 1, 3, 2, 1]).distinct().collect()?;
+    /// rows.sort();
+    /// assert_eq!(rows, [1, 2, 3]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn distinct(&self) -> Rdd<T>
+    where
+        T: Key,
+    {
+        let step = Step::new("distinct");
+        let partitions = self.num_partitions();
+        if self.partitioner.is_none() {
+            return self.deduplicated(step, Partitioning::Hash(partitions));
+        }
+        let narrow = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
+        let lineage = self.context.lineage(step, partitions, narrow);
+        let (parent, depth) = (self.pipeline.clone(), self.pipeline.depth());
+        let compute =
+            move |partition, task: &TaskContext| first_of_equals(step, parent.open(partition, task));
+        wide(&self.context, lineage, self.partitioner.clone(), depth, compute)
+    }
+
+    /// [`distinct`](Rdd::distinct) into a number of partitions or by a partitioner of the rows.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
+    /// - **Partitions**: given
+    /// - **Partitioner**: none
+    /// - **Shuffle**: one, with map-side combine
+    /// - **Memory**: a table of the distinct rows of a partition
+    /// - **Order**: by the hash of the row
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let rows = ctx.parallelize(vec![1, 2, 3, 1, 2, 3]).distinct_with(5);
+    /// assert_eq!((rows.num_partitions(), rows.count()?), (5, 3));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn distinct_with(&self, partitioning: impl Into<Partitioning<T>>) -> Rdd<T>
+    where
+        T: Key,
+    {
+        self.deduplicated(Step::new("distinct"), partitioning.into())
+    }
+
+    fn deduplicated(&self, step: Step, by: Partitioning<T>) -> Rdd<T>
+    where
+        T: Key,
+    {
+        let marked = self.mapped(step, 0, Keys::Changed, |row| (row, ()));
+        let distinct = marked.reduced(step, by, |first, _| first);
+        distinct.mapped(step, 0, Keys::Changed, |(row, ())| row).boxed()
+    }
+}
+
+/// The distinct rows of one partition, in the order of their hash.
+fn first_of_equals<T: Key>(
+    step: Step,
+    rows: impl Iterator<Item = T>,
+) -> impl Iterator<Item = T> + 'static {
+    let mut table = CombineTable::new();
+    rows.for_each(|row| {
+        blame(&step, || table.merge(hash_of(&row), row, (), &|()| (), &|(), ()| ()));
+    });
+    table.into_hash_order().into_iter().map(|entry| entry.key)
+}

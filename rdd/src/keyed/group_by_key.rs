@@ -1,0 +1,177 @@
+//! `group_by_key` and `grouped`: all values of a key together.
+
+use super::group::Group;
+use super::shuffled::{Side, wide};
+use crate::partitioner::KnownPartitioner;
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::Rdd;
+use emberline_core::bounds::{Key, Stored};
+use emberline_core::error::{Error, ErrorKind};
+use emberline_core::step::{Step, blame, raise};
+use emberline_core::task::TaskContext;
+use emberline_shuffle::{Groups, Partitioning};
+
+impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
+    /// Brings the values of each key together in a `Vec`. To sum, count or pick values, use
+    /// [`reduce_by_key`](Rdd::reduce_by_key) or [`aggregate_by_key`](Rdd::aggregate_by_key): they
+    /// move one value for each key and partition, this moves all.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, Vec<V>)>`, one row for each key
+    /// - **Partitions**: of the partitioner it already has, else kept
+    /// - **Partitioner**: the one it already has, else by hash
+    /// - **Shuffle**: one, without map-side combine; none if already partitioned so
+    /// - **Memory**: the rows of a partition. A group whose rows alone (without what they point to)
+    ///   pass a task's share is the error `GroupTooLarge`, which names [`grouped`](Rdd::grouped)
+    /// - **Order**: by the hash of the key; values in the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let mut groups = ctx.parallelize(vec![(1, 'a'), (2, 'b'), (1, 'c')]).group_by_key().collect()?;
+    /// groups.sort();
+    /// assert_eq!(groups, [(1, vec!['a', 'c']), (2, vec!['b'])]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn group_by_key(&self) -> Rdd<(K, Vec<V>)>
+    where
+        K: Key,
+        V: Stored,
+    {
+        self.gathered(Step::new("group_by_key"), self.own_partitioning(), limited::<K, V>)
+    }
+
+    /// [`group_by_key`](Rdd::group_by_key) into a number of partitions or by a partitioner.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, Vec<V>)>`, one row for each key
+    /// - **Partitions**: given
+    /// - **Partitioner**: given
+    /// - **Shuffle**: one, without map-side combine; none if already partitioned so
+    /// - **Memory**: the rows of a partition; `GroupTooLarge` as `group_by_key`
+    /// - **Order**: by the hash of the key; values in the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let groups = ctx.parallelize(vec![(1, 'a'), (1, 'c')]).group_by_key_with(3);
+    /// assert_eq!((groups.num_partitions(), groups.collect()?), (3, vec![(1, vec!['a', 'c'])]));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn group_by_key_with(
+        &self,
+        partitioning: impl Into<Partitioning<K>>,
+    ) -> Rdd<(K, Vec<V>)>
+    where
+        K: Key,
+        V: Stored,
+    {
+        self.gathered(Step::new("group_by_key"), partitioning.into(), limited::<K, V>)
+    }
+
+    /// Brings the values of each key together in a [`Group`], which is read by iterating it.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, Group<V>)>`, one row for each key
+    /// - **Partitions**: of the partitioner it already has, else kept
+    /// - **Partitioner**: the one it already has, else by hash
+    /// - **Shuffle**: one, without map-side combine; none if already partitioned so
+    /// - **Memory**: the rows of a partition
+    /// - **Order**: by the hash of the key; values in the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let groups = ctx.parallelize(vec![(1, 4.0), (1, 8.0)]).grouped();
+    /// let spreads = groups.map_values(|group| {
+    ///     let mean = group.iter().sum::<f64>() / group.len() as f64;
+    ///     group.iter().map(|x| (x - mean).abs()).fold(0.0, f64::max)
+    /// });
+    /// assert_eq!(spreads.collect()?, [(1, 2.0)]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn grouped(&self) -> Rdd<(K, Group<V>)>
+    where
+        K: Key,
+        V: Stored,
+    {
+        self.gathered(Step::new("grouped"), self.own_partitioning(), unlimited::<K, V>)
+    }
+
+    /// [`grouped`](Rdd::grouped) into a number of partitions or by a partitioner.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, Group<V>)>`, one row for each key
+    /// - **Partitions**: given
+    /// - **Partitioner**: given
+    /// - **Shuffle**: one, without map-side combine; none if already partitioned so
+    /// - **Memory**: the rows of a partition
+    /// - **Order**: by the hash of the key; values in the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let groups = ctx.parallelize(vec![(1, 2), (1, 3)]).grouped_with(2);
+    /// assert_eq!(groups.map_values(|group| group.into_iter().sum::<i32>()).collect()?, [(1, 5)]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn grouped_with(&self, partitioning: impl Into<Partitioning<K>>) -> Rdd<(K, Group<V>)>
+    where
+        K: Key,
+        V: Stored,
+    {
+        self.gathered(Step::new("grouped"), partitioning.into(), unlimited::<K, V>)
+    }
+
+    /// Groups by key and gives each group to `finish`.
+    fn gathered<U: Element>(
+        &self,
+        step: Step,
+        by: Partitioning<K>,
+        finish: fn(Step, &TaskContext, K, Vec<V>) -> (K, U),
+    ) -> Rdd<(K, U)>
+    where
+        K: Key,
+        V: Stored,
+    {
+        let (side, edge) = Side::of(self, step, &by);
+        let lineage = self.context.lineage(step, by.partitions(), vec![edge]);
+        let depth = side.depth();
+        let compute = move |partition, task: &TaskContext| {
+            let entries = side.entries(partition, task);
+            let groups = blame(&step, || Groups::new(entries));
+            let task = task.clone();
+            groups.into_vecs().map(move |(_, key, values)| finish(step, &task, key, values))
+        };
+        wide(&self.context, lineage, Some(KnownPartitioner::new(&by)), depth, compute)
+    }
+}
+
+fn limited<K, V>(step: Step, task: &TaskContext, key: K, values: Vec<V>) -> (K, Vec<V>) {
+    let (rows, share_bytes) = (values.len(), task.config.task_share_bytes);
+    if (rows * size_of::<V>()) as u64 > share_bytes {
+        let streaming = "grouped";
+        raise(Error::new(ErrorKind::GroupTooLarge { rows, share_bytes, streaming }).in_step(step));
+    }
+    (key, values)
+}
+
+fn unlimited<K, V>(_: Step, _: &TaskContext, key: K, values: Vec<V>) -> (K, Group<V>) {
+    (key, Group::new(values))
+}

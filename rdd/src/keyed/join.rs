@@ -1,0 +1,104 @@
+//! `join`: pairs of values that share a key.
+
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::Rdd;
+use emberline_core::bounds::{Key, Stored};
+use emberline_core::step::Step;
+use emberline_shuffle::{JoinRows, Partitioning};
+
+impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
+    /// Pairs each value with each value of the same key in `other`; keys that only one side has are
+    /// left out. Rests on the same grouping as [`cogroup`](Rdd::cogroup), without its lists.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (V, W))>`
+    /// - **Partitions**: of the larger partitioner either has, else the most of the two
+    /// - **Partitioner**: that one, else by hash
+    /// - **Shuffle**: one for each side that is not already partitioned so
+    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
+    ///   order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let ages = ctx.parallelize(vec![(1, 30), (2, 40), (2, 41)]);
+    /// let names = ctx.parallelize(vec![(2, 'b'), (3, 'c')]);
+    /// assert_eq!(ages.join(&names).collect()?, [(2, (40, 'b')), (2, (41, 'b'))]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    ///
+    /// Both sides need the same key type. This does not compile:
+    ///
+    /// ```compile_fail,E0271
+    /// # use emberline_rdd as emberline;
+    /// # use emberline::prelude::*;
+    /// # let ctx = Context::local()?;
+    /// let by_id = ctx.parallelize(vec![(1_u32, 'a')]);
+    /// let by_name = ctx.parallelize(vec![("one".to_string(), 'b')]);
+    /// by_id.join(&by_name).count()?;
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    ///
+    /// and this does:
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// # use emberline::prelude::*;
+    /// # let ctx = Context::local()?;
+    /// let by_id = ctx.parallelize(vec![(1_u32, 'a')]);
+    /// let also_by_id = ctx.parallelize(vec![(1_u32, 'b')]);
+    /// assert_eq!(by_id.join(&also_by_id).count()?, 1);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn join<W, Q>(&self, other: &Rdd<(K, W), Q>) -> Rdd<(K, (V, W))>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        self.cogrouped(Step::new("join"), self.partitioning_with(other), other, JoinRows::new)
+    }
+
+    /// [`join`](Rdd::join) into a number of partitions or by a partitioner.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (V, W))>`
+    /// - **Partitions**: given
+    /// - **Partitioner**: given
+    /// - **Shuffle**: one for each side that is not already partitioned so
+    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
+    ///   order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let pairs = ctx.parallelize(vec![(1, 'a'), (2, 'b')]);
+    /// let both = pairs.join_with(5, &pairs);
+    /// assert_eq!((both.num_partitions(), both.count()?), (5, 2));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn join_with<W, Q>(
+        &self,
+        partitioning: impl Into<Partitioning<K>>,
+        other: &Rdd<(K, W), Q>,
+    ) -> Rdd<(K, (V, W))>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        self.cogrouped(Step::new("join"), partitioning.into(), other, JoinRows::new)
+    }
+}

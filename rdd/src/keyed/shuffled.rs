@@ -1,0 +1,283 @@
+//! The shuffle as `rdd` sees it: [`shuffle`] makes the map side, whose tasks leave outputs in a
+//! shared table; a reading node ([`NodeFn`]) takes its segments from there.
+
+use crate::boxed::{Boxed, Chunks, Node, RowChunks};
+use crate::context::{Context, no_partitions};
+use crate::partitioner::KnownPartitioner;
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::Rdd;
+use emberline_core::bounds::{Key, Stored};
+use emberline_core::error::Result;
+use emberline_core::ids::ShuffleId;
+use emberline_core::lineage::{Dependency, Lineage, ShuffleStep};
+use emberline_core::step::{Step, or_raise};
+use emberline_core::task::TaskContext;
+use emberline_shuffle::{
+    Buckets, Chunk, Hashed, MapOutput, MapOutputs, Partitioning, SegmentReader, hash_of,
+};
+use std::sync::Arc;
+use std::vec;
+
+/// The outputs of one shuffle, shared by its map tasks and its readers.
+pub(crate) struct Outputs<R> {
+    shuffle: ShuffleId,
+    table: MapOutputs<R>,
+}
+
+impl<R: Stored> Outputs<R> {
+    /// The rows of one partition after the shuffle, a chunk at a time, in map-partition order.
+    pub(crate) fn read(&self, partition: usize, task: &TaskContext) -> SegmentReader<R> {
+        self.table.read(self.shuffle, partition, task)
+    }
+
+    /// All rows of one partition after the shuffle, in map-partition order.
+    pub(crate) fn read_all(&self, partition: usize, task: &TaskContext) -> Vec<R> {
+        let (mut reader, mut rows) = (self.read(partition, task), Vec::new());
+        while let Some(chunk) = or_raise(reader.next_chunk()) {
+            match chunk {
+                Chunk::Shared(shared) => rows.extend_from_slice(&shared),
+                Chunk::Owned(owned) => rows.extend(owned),
+            }
+        }
+        rows
+    }
+}
+
+/// The map side of a shuffle: what the scheduler runs.
+struct MapSide<P, R, W> {
+    outputs: Arc<Outputs<R>>,
+    context: Context,
+    step: Step,
+    parent: Arc<Lineage>,
+    pipeline: P,
+    partitions: usize,
+    write: W,
+}
+
+impl<P, R, W> ShuffleStep for MapSide<P, R, W>
+where
+    P: Pipeline,
+    R: Stored,
+    W: Fn(P::Rows, usize) -> Buckets<R> + Send + Sync + 'static,
+{
+    fn id(&self) -> ShuffleId {
+        self.outputs.shuffle
+    }
+
+    fn step(&self) -> Step {
+        self.step
+    }
+
+    fn parent(&self) -> &Arc<Lineage> {
+        &self.parent
+    }
+
+    fn partitions(&self) -> usize {
+        self.partitions
+    }
+
+    fn run_map(&self, partition: usize, task: &TaskContext) -> Result<()> {
+        let buckets = (self.write)(self.pipeline.open(partition, task), partition);
+        let output = MapOutput::keep(buckets.into_segments(), task)?;
+        self.outputs.table.put(partition, output);
+        Ok(())
+    }
+}
+
+impl<P, R, W> Drop for MapSide<P, R, W> {
+    fn drop(&mut self) {
+        self.context.engine.forget_shuffle(self.outputs.shuffle);
+    }
+}
+
+/// Adds a shuffle behind `rdd`: `write` puts the rows of one map partition (whose number it is also
+/// given) into a bucket for each partition after the shuffle.
+pub(crate) fn shuffle<T, P, R, W>(
+    rdd: &Rdd<T, P>,
+    step: Step,
+    partitions: usize,
+    write: W,
+) -> (Arc<Outputs<R>>, Dependency)
+where
+    T: Element,
+    P: Pipeline<Item = T>,
+    R: Stored,
+    W: Fn(P::Rows, usize) -> Buckets<R> + Send + Sync + 'static,
+{
+    let shuffle = rdd.context.engine.next_shuffle_id();
+    let outputs = Arc::new(Outputs { shuffle, table: MapOutputs::new(rdd.num_partitions()) });
+    let map_side = MapSide {
+        outputs: Arc::clone(&outputs),
+        context: rdd.context.clone(),
+        step,
+        parent: Arc::clone(&rdd.lineage),
+        pipeline: rdd.pipeline.clone(),
+        partitions,
+        write,
+    };
+    (outputs, Dependency::Shuffle(Arc::new(map_side)))
+}
+
+/// A node that is a function from partition to rows: the reading side of a shuffle, or a step that
+/// works on whole partitions.
+pub(crate) struct NodeFn<F>(pub(crate) F);
+
+impl<T, I, F> Node<T> for NodeFn<F>
+where
+    I: Iterator<Item = T> + 'static,
+    F: Fn(usize, &TaskContext) -> I + Send + Sync,
+{
+    fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>> {
+        Box::new(RowChunks((self.0)(partition, task)))
+    }
+}
+
+/// The RDD of a wide operation: `compute` gives the rows of a partition.
+pub(crate) fn wide<T, I, F>(
+    context: &Context,
+    mut lineage: Lineage,
+    partitioner: Option<KnownPartitioner>,
+    depth: usize,
+    compute: F,
+) -> Rdd<T>
+where
+    T: Element,
+    I: Iterator<Item = T> + 'static,
+    F: Fn(usize, &TaskContext) -> I + Send + Sync + 'static,
+{
+    lineage.problem = lineage.problem.take().or(no_partitions(lineage.step(), lineage.partitions()));
+    let pipeline = Boxed::from_node(NodeFn(compute), depth);
+    Rdd::partitioned(context, lineage, pipeline, partitioner)
+}
+
+/// One input of an operation that needs all rows of a key in one partition: shuffled there, or
+/// there already.
+pub(crate) enum Side<K: 'static, V: 'static> {
+    Shuffled(Arc<Outputs<Hashed<K, V>>>),
+    Narrow(Boxed<(K, V)>),
+}
+
+impl<K: Key, V: Stored> Side<K, V> {
+    /// The side of `rdd` under `partitioning`, and the edge to it. Rows that are already partitioned
+    /// that way are not shuffled again.
+    pub(crate) fn of<P>(
+        rdd: &Rdd<(K, V), P>,
+        step: Step,
+        partitioning: &Partitioning<K>,
+    ) -> (Self, Dependency)
+    where
+        P: Pipeline<Item = (K, V)>,
+    {
+        if rdd.partitioning().is_some_and(|own| own.same_as(partitioning)) {
+            let narrow = Dependency::Narrow(Arc::clone(&rdd.lineage));
+            return (Side::Narrow(rdd.pipeline.to_boxed()), narrow);
+        }
+        let (partitions, by) = (partitioning.partitions(), partitioning.clone());
+        let write = move |rows: P::Rows, _| {
+            let mut buckets = Buckets::new(partitions);
+            rows.for_each(|(key, value)| {
+                let hash = hash_of(&key);
+                let partition = by.partition_of(&key, hash);
+                buckets.push(partition, Hashed { hash, key, value });
+            });
+            buckets
+        };
+        let (outputs, edge) = shuffle(rdd, step, partitions, write);
+        (Side::Shuffled(outputs), edge)
+    }
+
+    /// The pairs of one partition, in the order of the map partitions or of the parent.
+    pub(crate) fn entries(&self, partition: usize, task: &TaskContext) -> Vec<Hashed<K, V>> {
+        match self {
+            Side::Shuffled(outputs) => outputs.read_all(partition, task),
+            Side::Narrow(parent) => {
+                let hashed = |(key, value)| Hashed { hash: hash_of(&key), key, value };
+                parent.open(partition, task).fold(Vec::new(), |mut entries, pair| {
+                    entries.push(hashed(pair));
+                    entries
+                })
+            }
+        }
+    }
+
+    /// How deep the boxed steps behind this side are, within its stage.
+    pub(crate) fn depth(&self) -> usize {
+        match self {
+            Side::Shuffled(_) => 0,
+            Side::Narrow(parent) => parent.depth(),
+        }
+    }
+}
+
+/// The rows of a partition after a shuffle as they lie in its segments, one chunk in memory.
+pub(crate) struct ConcatRows<R: 'static> {
+    reader: SegmentReader<R>,
+    chunk: ChunkRows<R>,
+}
+
+enum ChunkRows<R> {
+    Shared(Arc<Vec<R>>, usize),
+    Owned(vec::IntoIter<R>),
+}
+
+impl<R: Stored> ConcatRows<R> {
+    pub(crate) fn new(reader: SegmentReader<R>) -> Self {
+        ConcatRows { reader, chunk: ChunkRows::Owned(Vec::new().into_iter()) }
+    }
+
+    fn next_in_chunk(&mut self) -> Option<R> {
+        match &mut self.chunk {
+            ChunkRows::Owned(rows) => rows.next(),
+            ChunkRows::Shared(rows, at) => {
+                let row = rows.get(*at)?.clone();
+                *at += 1;
+                Some(row)
+            }
+        }
+    }
+}
+
+impl<R: Stored> Iterator for ConcatRows<R> {
+    type Item = R;
+
+    fn next(&mut self) -> Option<R> {
+        loop {
+            if let Some(row) = self.next_in_chunk() {
+                return Some(row);
+            }
+            self.chunk = match or_raise(self.reader.next_chunk())? {
+                Chunk::Shared(rows) => ChunkRows::Shared(rows, 0),
+                Chunk::Owned(rows) => ChunkRows::Owned(rows.into_iter()),
+            };
+        }
+    }
+
+    fn fold<B, G: FnMut(B, R) -> B>(mut self, init: B, mut g: G) -> B {
+        let mut accumulated = match self.chunk {
+            ChunkRows::Owned(rows) => rows.fold(init, &mut g),
+            ChunkRows::Shared(rows, at) => rows[at..].iter().cloned().fold(init, &mut g),
+        };
+        while let Some(chunk) = or_raise(self.reader.next_chunk()) {
+            accumulated = match chunk {
+                Chunk::Shared(rows) => rows.iter().cloned().fold(accumulated, &mut g),
+                Chunk::Owned(rows) => rows.into_iter().fold(accumulated, &mut g),
+            };
+        }
+        accumulated
+    }
+}
+
+/// How the inputs of a keyed operation should be partitioned when the user does not say: by the
+/// partitioner of the input with the most partitions among those that have one, unless that has
+/// less than a tenth of the most partitions of any input; else by hash into that most.
+pub(crate) fn default_partitioning<K: 'static>(
+    inputs: &[(usize, Option<Partitioning<K>>)],
+) -> Partitioning<K> {
+    let most = inputs.iter().map(|(partitions, _)| *partitions).max().unwrap_or(1);
+    let known = inputs.iter().filter_map(|(_, known)| known.as_ref());
+    let largest = known.reduce(|a, b| if b.partitions() > a.partitions() { b } else { a });
+    match largest {
+        Some(known) if known.partitions() * 10 > most => known.clone(),
+        _ => Partitioning::Hash(most),
+    }
+}

@@ -1,0 +1,378 @@
+//! `sort_by` and `sort_by_key`: a total order over all partitions.
+//!
+//! The first action samples the keys, which gives the bounds of a range partitioner; the shuffle
+//! brings each range into one partition, in the order of the input; a stable sort finishes it.
+
+use super::shuffled::{shuffle, wide};
+use crate::partitioner::KnownPartitioner;
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::Rdd;
+use emberline_core::bounds::Stored;
+use emberline_core::engine::Engine;
+use emberline_core::error::Result;
+use emberline_core::lineage::Preparation;
+use emberline_core::step::{Step, blame};
+use emberline_core::task::TaskContext;
+use emberline_shuffle::{Buckets, Partitioner, Partitioning, RangePartitioner, range_bounds};
+use std::cmp::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Keys sampled for each partition after the sort, and at most in all.
+const SAMPLE_PER_PARTITION: usize = 100;
+const SAMPLE_AT_MOST: usize = 1_000_000;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Sorts all rows by `key_of(row)`, ascending; rows of equal keys keep their order. Use
+    /// `std::cmp::Reverse` for descending, and
+    /// [`sort_by_cmp`](Rdd::sort_by_cmp) for floats.
+    ///
+    /// The first action runs a job that samples the keys; nothing runs at this call.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
+    /// - **Partitions**: kept; with few distinct keys some stay empty
+    /// - **Partitioner**: dropped
+    /// - **Shuffle**: one
+    /// - **Memory**: the rows of a partition
+    /// - **Order**: ascending over all partitions; stable
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    /// use std::cmp::Reverse;
+    ///
+    /// let ctx = Context::local()?;
+    /// let words = ctx.parallelize(vec!["ccc", "a", "bb"]).map(str::to_string);
+    /// assert_eq!(words.sort_by(|word| word.len()).collect()?, ["a", "bb", "ccc"]);
+    /// assert_eq!(words.sort_by(|word| Reverse(word.len())).first()?.as_deref(), Some("ccc"));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn sort_by<K, F>(&self, key_of: F) -> Rdd<T>
+    where
+        T: Stored,
+        K: Ord + Clone + Send + Sync + 'static,
+        F: Fn(&T) -> K + Send + Sync + 'static,
+    {
+        self.sorted_by_key_of(Step::new("sort_by"), self.num_partitions(), key_of)
+    }
+
+    /// [`sort_by`](Rdd::sort_by) into a number of partitions.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
+    /// - **Partitions**: given; with few distinct keys some stay empty
+    /// - **Partitioner**: dropped
+    /// - **Shuffle**: one
+    /// - **Memory**: the rows of a partition
+    /// - **Order**: ascending over all partitions; stable
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let sorted = ctx.parallelize(vec![3, 1, 2]).sort_by_with(2, |n| *n);
+    /// assert_eq!((sorted.num_partitions(), sorted.collect()?), (2, vec![1, 2, 3]));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn sort_by_with<K, F>(&self, partitions: usize, key_of: F) -> Rdd<T>
+    where
+        T: Stored,
+        K: Ord + Clone + Send + Sync + 'static,
+        F: Fn(&T) -> K + Send + Sync + 'static,
+    {
+        self.sorted_by_key_of(Step::new("sort_by"), partitions, key_of)
+    }
+
+    /// Sorts all rows by a comparison of their own, which must be a total order: the way to sort
+    /// floats, by `f64::total_cmp`.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
+    /// - **Partitions**: kept; with few distinct rows some stay empty
+    /// - **Partitioner**: dropped
+    /// - **Shuffle**: one
+    /// - **Memory**: the rows of a partition
+    /// - **Order**: ascending over all partitions; stable
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let sorted = ctx.parallelize(vec![2.5, -1.0, f64::INFINITY]).sort_by_cmp(f64::total_cmp);
+    /// assert_eq!(sorted.collect()?, [-1.0, 2.5, f64::INFINITY]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn sort_by_cmp<F>(&self, compare: F) -> Rdd<T>
+    where
+        T: Stored,
+        F: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
+    {
+        let (step, partitions) = (Step::new("sort_by_cmp"), self.num_partitions());
+        let compare = Arc::new(compare);
+        let (of_sample, of_place) = (Arc::clone(&compare), Arc::clone(&compare));
+        let order = Order {
+            key_of: move |row: &T| Compared { row: row.clone(), compare: Arc::clone(&of_sample) },
+            place: move |bounds: &[Compared<T, F>], row: &T| {
+                bounds.partition_point(|bound| of_place(&bound.row, row) == Ordering::Less)
+            },
+            sort: move |rows: &mut Vec<T>| rows.sort_by(|a, b| compare(a, b)),
+        };
+        self.sorted(step, Arc::new(RangePartitioner::new(partitions)), None, order)
+    }
+
+    fn sorted_by_key_of<K, F>(&self, step: Step, partitions: usize, key_of: F) -> Rdd<T>
+    where
+        T: Stored,
+        K: Ord + Clone + Send + Sync + 'static,
+        F: Fn(&T) -> K + Send + Sync + 'static,
+    {
+        let key_of = Arc::new(key_of);
+        let (of_place, of_sort) = (Arc::clone(&key_of), Arc::clone(&key_of));
+        let order = Order {
+            key_of: move |row: &T| key_of(row),
+            place: move |bounds: &[K], row: &T| {
+                let key = of_place(row);
+                bounds.partition_point(|bound| *bound < key)
+            },
+            sort: move |rows: &mut Vec<T>| rows.sort_by_cached_key(|row| of_sort(row)),
+        };
+        self.sorted(step, Arc::new(RangePartitioner::new(partitions)), None, order)
+    }
+
+    /// Range partitioning, then a sort of each partition.
+    fn sorted<K, F, G, S>(
+        &self,
+        step: Step,
+        range: Arc<RangePartitioner<K>>,
+        partitioner: Option<KnownPartitioner>,
+        order: Order<F, G, S>,
+    ) -> Rdd<T>
+    where
+        T: Stored,
+        K: Ord + Clone + Send + Sync + 'static,
+        F: Fn(&T) -> K + Send + Sync + 'static,
+        G: Fn(&[K], &T) -> usize + Send + Sync + 'static,
+        S: Fn(&mut Vec<T>) + Send + Sync + 'static,
+    {
+        let Order { key_of, place, sort } = order;
+        let (partitions, bounds) = (range.partitions(), Arc::clone(&range));
+        let write = move |rows: P::Rows, _| {
+            let (mut buckets, bounds) = (Buckets::new(partitions), bounds.bounds());
+            rows.for_each(|row| buckets.push(blame(&step, || place(bounds, &row)), row));
+            buckets
+        };
+        let (outputs, edge) = shuffle(self, step, partitions, write);
+        let mut lineage = self.context.lineage(step, partitions, vec![edge]);
+        let (rdd, key_of, running) = (self.clone(), Arc::new(key_of), Mutex::new(()));
+        let sample = SampleKeys { rdd, range, key_of, step, running };
+        lineage.preparation = Some(Arc::new(sample));
+        let compute = move |partition, task: &TaskContext| {
+            let mut rows = outputs.read_all(partition, task);
+            blame(&step, || sort(&mut rows));
+            rows.into_iter()
+        };
+        wide(&self.context, lineage, partitioner, 0, compute)
+    }
+}
+
+impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
+    /// Sorts pairs by key, ascending; pairs of equal keys keep their order.
+    ///
+    /// The first action runs a job that samples the keys; nothing runs at this call.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, V)>`
+    /// - **Partitions**: kept; with few distinct keys some stay empty
+    /// - **Partitioner**: the ranges of the sort
+    /// - **Shuffle**: one
+    /// - **Memory**: the rows of a partition
+    /// - **Order**: ascending by key over all partitions; stable
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let pairs = ctx.parallelize(vec![("b", 1), ("a", 2), ("b", 0)]);
+    /// let sorted = pairs.map(|(key, n)| (key.to_string(), n)).sort_by_key().collect()?;
+    /// assert_eq!(sorted, [("a".into(), 2), ("b".into(), 1), ("b".into(), 0)]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn sort_by_key(&self) -> Rdd<(K, V)>
+    where
+        K: Stored + Ord,
+        V: Stored,
+    {
+        self.sorted_by_key(Step::new("sort_by_key"), self.num_partitions())
+    }
+
+    /// [`sort_by_key`](Rdd::sort_by_key) into a number of partitions.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, V)>`
+    /// - **Partitions**: given; with few distinct keys some stay empty
+    /// - **Partitioner**: the ranges of the sort
+    /// - **Shuffle**: one
+    /// - **Memory**: the rows of a partition
+    /// - **Order**: ascending by key over all partitions; stable
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let sorted = ctx.parallelize(vec![(2, 'b'), (1, 'a')]).sort_by_key_with(3);
+    /// assert_eq!((sorted.num_partitions(), sorted.collect()?), (3, vec![(1, 'a'), (2, 'b')]));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn sort_by_key_with(&self, partitions: usize) -> Rdd<(K, V)>
+    where
+        K: Stored + Ord,
+        V: Stored,
+    {
+        self.sorted_by_key(Step::new("sort_by_key"), partitions)
+    }
+
+    fn sorted_by_key(&self, step: Step, partitions: usize) -> Rdd<(K, V)>
+    where
+        K: Stored + Ord,
+        V: Stored,
+    {
+        let range = Arc::new(RangePartitioner::new(partitions));
+        let partitioning = Partitioning::By(Arc::clone(&range) as Arc<dyn Partitioner<K>>);
+        let order = Order {
+            key_of: |pair: &(K, V)| pair.0.clone(),
+            place: |bounds: &[K], pair: &(K, V)| bounds.partition_point(|bound| *bound < pair.0),
+            sort: |rows: &mut Vec<(K, V)>| rows.sort_by(|a, b| a.0.cmp(&b.0)),
+        };
+        self.sorted(step, range, Some(KnownPartitioner::new(&partitioning)), order)
+    }
+}
+
+/// How one sort goes: the key of a sampled row, the range of a row, the order within a range.
+struct Order<F, G, S> {
+    key_of: F,
+    place: G,
+    sort: S,
+}
+
+/// A row that compares as the user's closure says, for the few rows of a sample.
+struct Compared<T, F> {
+    row: T,
+    compare: Arc<F>,
+}
+
+impl<T: Clone, F> Clone for Compared<T, F> {
+    fn clone(&self) -> Self {
+        Compared { row: self.row.clone(), compare: Arc::clone(&self.compare) }
+    }
+}
+
+impl<T, F: Fn(&T, &T) -> Ordering> Ord for Compared<T, F> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.compare)(&self.row, &other.row)
+    }
+}
+
+impl<T, F: Fn(&T, &T) -> Ordering> PartialOrd for Compared<T, F> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T, F: Fn(&T, &T) -> Ordering> PartialEq for Compared<T, F> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl<T, F: Fn(&T, &T) -> Ordering> Eq for Compared<T, F> {}
+
+/// The job before a sort: a sample of the keys gives the bounds of the ranges.
+struct SampleKeys<T: 'static, P, K, F> {
+    rdd: Rdd<T, P>,
+    range: Arc<RangePartitioner<K>>,
+    key_of: Arc<F>,
+    step: Step,
+    running: Mutex<()>,
+}
+
+impl<T, P, K, F> Preparation for SampleKeys<T, P, K, F>
+where
+    T: Element,
+    P: Pipeline<Item = T>,
+    K: Ord + Clone + Send + Sync + 'static,
+    F: Fn(&T) -> K + Send + Sync + 'static,
+{
+    fn prepare(&self, engine: &Engine) -> Result<()> {
+        // Two actions at once: the second waits for the first one's sample.
+        let _running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.range.has_bounds() {
+            return Ok(());
+        }
+        let (partitions, inputs) = (self.range.partitions(), self.rdd.num_partitions());
+        if partitions <= 1 || inputs == 0 {
+            self.range.set_bounds(Vec::new());
+            return Ok(());
+        }
+        let wanted = (SAMPLE_PER_PARTITION * partitions).min(SAMPLE_AT_MOST);
+        let each = (3 * wanted).div_ceil(inputs);
+        let seed = engine.config().seed ^ self.rdd.lineage.fingerprint();
+        let (step, key_of) = (self.step, Arc::clone(&self.key_of));
+        let samples = self.rdd.run(step, 0..inputs, move |rows, task| {
+            let mut random = Random(seed ^ ((task.place.partition as u64) << 32));
+            Ok(blame(&step, || reservoir(rows, each, &mut random, &*key_of)))
+        })?;
+        let weighted = samples.into_iter().flat_map(|(rows, keys)| {
+            let weight = rows as f64 / keys.len().max(1) as f64;
+            keys.into_iter().map(move |key| (key, weight))
+        });
+        self.range.set_bounds(range_bounds(weighted.collect(), partitions));
+        Ok(())
+    }
+}
+
+/// The number of rows, and the keys of `size` of them, each row being as likely as any other.
+fn reservoir<T, K>(
+    rows: impl Iterator<Item = T>,
+    size: usize,
+    random: &mut Random,
+    key_of: impl Fn(&T) -> K,
+) -> (u64, Vec<K>) {
+    let (mut seen, mut keys) = (0_u64, Vec::new());
+    rows.for_each(|row| {
+        seen += 1;
+        if keys.len() < size {
+            keys.push(key_of(&row));
+        } else if let Some(key) = keys.get_mut(random.below(seen) as usize) {
+            *key = key_of(&row);
+        }
+    });
+    (seen, keys)
+}
+
+/// splitmix64 (Steele, Lea and Flood 2014): enough for a sample, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        ((u128::from(mixed) * u128::from(limit)) >> 64) as u64
+    }
+}

@@ -1,0 +1,39 @@
+//! The RDDs of emberline. This crate describes work it does not run: every operation makes a node
+//! that remembers its parents; only an action hands the last node to the engine.
+//!
+//! In the order of the data: [`Context`] makes an RDD from a `source`; `narrow` steps compute a
+//! partition from the same partition of a parent and fuse into one loop; `keyed` steps move rows
+//! between partitions; an `action` asks for a result.
+//!
+//! Users meet all of it through the `emberline` crate.
+
+mod action;
+mod boxed;
+mod context;
+mod explain;
+mod keyed;
+mod narrow;
+mod partitioner;
+mod persist;
+mod pipeline;
+pub mod prelude;
+mod rdd;
+mod source;
+
+pub use boxed::Boxed;
+pub use context::{Context, ContextBuilder};
+pub use emberline_core::bounds::{Key, Stored};
+pub use emberline_core::disk;
+pub use emberline_core::error::{BoxError, Error, ErrorKind, Result, TaskPlace};
+pub use emberline_core::event::{
+    EVENT_VERSION, Event, EventRecord, Listener, StageInfo, TaskMetrics,
+};
+pub use emberline_core::ids::{JobId, RddId, ShuffleId, StageId, TaskId};
+pub use emberline_core::step::{CallSite, Step};
+pub use emberline_shuffle::{HashPartitioner, Partitioner, Partitioning};
+pub use explain::Explain;
+pub use keyed::{Group, GroupIter};
+pub use narrow::{Out, With};
+pub use pipeline::{Element, Fused, Pipeline};
+pub use rdd::Rdd;
+pub use source::{RangeItem, TextPaths};

@@ -1,0 +1,157 @@
+//! `flat_map_into`: emit rows while borrowing from the row they are cut from.
+
+use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use crate::rdd::{Keys, Rdd};
+use emberline_core::step::{Step, blame};
+use emberline_core::task::TaskContext;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Where the closure of [`Rdd::flat_map_into`] puts its rows.
+pub struct Out<'a, U> {
+    emit: &'a mut dyn FnMut(U),
+}
+
+impl<U> Out<'_, U> {
+    /// Emits one row.
+    #[inline(always)]
+    pub fn push(&mut self, row: U) {
+        (self.emit)(row);
+    }
+}
+
+impl<U> Extend<U> for Out<'_, U> {
+    fn extend<I: IntoIterator<Item = U>>(&mut self, rows: I) {
+        rows.into_iter().for_each(|row| self.push(row));
+    }
+}
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Turns each row into the rows that `f` pushes, so that `f` may borrow from its row while it
+    /// cuts it up: no list of pieces is made.
+    ///
+    /// A full scan hands each pushed row straight to the next step: `push` is inlined into the loop
+    /// where `f` is. `take` and a boxed chain pull rows one at a time and keep those of one input
+    /// row in a buffer.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<U>`
+    /// - **Partitions**: kept
+    /// - **Partitioner**: dropped
+    /// - **Shuffle**: none
+    /// - **Memory**: constant in a full scan; the rows of one row when pulled
+    /// - **Order**: kept, as pushed
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let lengths = ctx
+    ///     .parallelize(vec!["to be or".to_string(), "not".to_string()])
+    ///     .flat_map_into(|line: String, out| {
+    ///         for word in line.split(' ') {
+    ///             out.push(word.len());
+    ///         }
+    ///     });
+    /// assert_eq!(lengths.collect()?, [2, 2, 2, 3]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn flat_map_into<U, F>(&self, f: F) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, F>>
+    where
+        U: Element,
+        F: Fn(T, &mut Out<'_, U>) + Send + Sync + 'static,
+    {
+        let step = Step::new("flat_map_into");
+        let parent = self.pipeline.clone();
+        let pipeline = FlatMappedInto { parent, f: Arc::new(f), step, emits: Emits::default() };
+        self.narrow(step, size_of::<F>(), Keys::Changed, pipeline)
+    }
+}
+
+/// Remembers the type of the emitted rows, which the closure's type does not name.
+type Emits<U> = std::marker::PhantomData<fn() -> U>;
+
+struct FlatMappedInto<P, U, F> {
+    parent: P,
+    f: Arc<F>,
+    step: Step,
+    emits: Emits<U>,
+}
+
+impl<P: Clone, U, F> Clone for FlatMappedInto<P, U, F> {
+    fn clone(&self) -> Self {
+        let (parent, f) = (self.parent.clone(), Arc::clone(&self.f));
+        FlatMappedInto { parent, f, step: self.step, emits: self.emits }
+    }
+}
+
+impl<P, U, F> Sealed for FlatMappedInto<P, U, F> {}
+
+impl<P, U, F> Fused for FlatMappedInto<P, U, F>
+where
+    P: Pipeline,
+    U: Element,
+    F: Fn(P::Item, &mut Out<'_, U>) + Send + Sync + 'static,
+{
+}
+
+impl<P, U, F> Pipeline for FlatMappedInto<P, U, F>
+where
+    P: Pipeline,
+    U: Element,
+    F: Fn(P::Item, &mut Out<'_, U>) + Send + Sync + 'static,
+{
+    type Item = U;
+    type Rows = FlatMappedIntoRows<P::Rows, U, F>;
+
+    fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
+        let rows = self.parent.open(partition, task);
+        let (f, step) = (Arc::clone(&self.f), self.step);
+        FlatMappedIntoRows { rows, pushed: VecDeque::new(), f, step }
+    }
+
+    fn depth(&self) -> usize {
+        self.parent.depth()
+    }
+}
+
+struct FlatMappedIntoRows<R, U, F> {
+    rows: R,
+    pushed: VecDeque<U>,
+    f: Arc<F>,
+    step: Step,
+}
+
+impl<R, U, F> Iterator for FlatMappedIntoRows<R, U, F>
+where
+    R: Iterator,
+    F: Fn(R::Item, &mut Out<'_, U>),
+{
+    type Item = U;
+
+    fn next(&mut self) -> Option<U> {
+        while self.pushed.is_empty() {
+            let row = self.rows.next()?;
+            let (f, pushed) = (&*self.f, &mut self.pushed);
+            let mut emit = |emitted| pushed.push_back(emitted);
+            blame(&self.step, || f(row, &mut Out { emit: &mut emit }));
+        }
+        self.pushed.pop_front()
+    }
+
+    #[inline]
+    fn fold<B, G: FnMut(B, U) -> B>(self, init: B, mut g: G) -> B {
+        let (f, step) = (&*self.f, &self.step);
+        let accumulated = self.pushed.into_iter().fold(init, &mut g);
+        self.rows.fold(accumulated, |accumulated, row| {
+            // The accumulated value is in the slot except while `g` works on it.
+            let mut slot = Some(accumulated);
+            let mut emit = |emitted| slot = slot.take().map(|value| g(value, emitted));
+            blame(step, || f(row, &mut Out { emit: &mut emit }));
+            slot.expect("each push gives the accumulated value back")
+        })
+    }
+}

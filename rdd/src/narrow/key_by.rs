@@ -1,0 +1,40 @@
+//! `key_by`: rows become pairs.
+
+use crate::pipeline::{Element, Fused, Pipeline};
+use crate::rdd::{Keys, Rdd};
+use emberline_core::step::Step;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Turns each row into the pair of its key and itself.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<(K, T)>`
+    /// - **Partitions**: kept
+    /// - **Partitioner**: dropped
+    /// - **Shuffle**: none
+    /// - **Memory**: constant
+    /// - **Order**: kept
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let by_length = ctx.parallelize(vec!["a", "bcd"]).key_by(|word| word.len());
+    /// assert_eq!(by_length.collect()?, [(1, "a"), (3, "bcd")]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn key_by<K, F>(
+        &self,
+        key_of: F,
+    ) -> Rdd<(K, T), impl Fused<Item = (K, T)> + use<T, P, K, F>>
+    where
+        K: Element,
+        F: Fn(&T) -> K + Send + Sync + 'static,
+    {
+        let pair = move |row| (key_of(&row), row);
+        self.mapped(Step::new("key_by"), size_of::<F>(), Keys::Changed, pair)
+    }
+}

@@ -1,0 +1,148 @@
+//! `map`: one row for each row. `inspect`, `key_by`, `map_values` and `try_map` rest on its node.
+
+use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use crate::rdd::{Keys, Rdd};
+use emberline_core::step::{Step, blame};
+use emberline_core::task::TaskContext;
+use std::sync::Arc;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Turns each row into `f(row)`.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<U>`
+    /// - **Partitions**: kept
+    /// - **Partitioner**: dropped
+    /// - **Shuffle**: none
+    /// - **Memory**: constant
+    /// - **Order**: kept
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let lengths = ctx.parallelize(vec!["a", "bcd"]).map(|word| word.len());
+    /// assert_eq!(lengths.collect()?, [1, 3]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    ///
+    /// A closure runs on other threads, so it owns what it uses. A counter of the calling thread
+    /// does not compile:
+    ///
+    /// ```compile_fail,E0277
+    /// # use emberline_rdd as emberline;
+    /// # use emberline::prelude::*;
+    /// # let ctx = Context::local()?;
+    /// let seen = std::rc::Rc::new(std::cell::Cell::new(0));
+    /// ctx.range(0..3_u32).map(move |n| { seen.set(n); n }).count()?;
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    ///
+    /// an atomic one does:
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// # use emberline::prelude::*;
+    /// # use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+    /// # let ctx = Context::local()?;
+    /// let seen = Arc::new(AtomicU32::new(0));
+    /// let counter = Arc::clone(&seen);
+    /// ctx.range(0..3_u32).map(move |n| { counter.fetch_add(n, Ordering::Relaxed); n }).count()?;
+    /// assert_eq!(seen.load(Ordering::Relaxed), 3);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn map<U, F>(&self, f: F) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, F>>
+    where
+        U: Element,
+        F: Fn(T) -> U + Send + Sync + 'static,
+    {
+        self.mapped(Step::new("map"), size_of::<F>(), Keys::Changed, f)
+    }
+
+    /// The node behind `map` and what rests on it. `closure_bytes` is the size of the user's
+    /// closure, which `f` may wrap.
+    pub(crate) fn mapped<U, F>(
+        &self,
+        step: Step,
+        closure_bytes: usize,
+        keys: Keys,
+        f: F,
+    ) -> Rdd<U, Mapped<P, F>>
+    where
+        U: Element,
+        F: Fn(T) -> U + Send + Sync + 'static,
+    {
+        let pipeline = Mapped { parent: self.pipeline.clone(), f: Arc::new(f), step };
+        self.narrow(step, closure_bytes, keys, pipeline)
+    }
+}
+
+pub(crate) struct Mapped<P, F> {
+    parent: P,
+    f: Arc<F>,
+    step: Step,
+}
+
+impl<P: Clone, F> Clone for Mapped<P, F> {
+    fn clone(&self) -> Self {
+        Mapped { parent: self.parent.clone(), f: Arc::clone(&self.f), step: self.step }
+    }
+}
+
+impl<P, F> Sealed for Mapped<P, F> {}
+
+impl<P, U, F> Fused for Mapped<P, F>
+where
+    P: Pipeline,
+    U: Element,
+    F: Fn(P::Item) -> U + Send + Sync + 'static,
+{
+}
+
+impl<P, U, F> Pipeline for Mapped<P, F>
+where
+    P: Pipeline,
+    U: Element,
+    F: Fn(P::Item) -> U + Send + Sync + 'static,
+{
+    type Item = U;
+    type Rows = MappedRows<P::Rows, F>;
+
+    fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
+        let rows = self.parent.open(partition, task);
+        MappedRows { rows, f: Arc::clone(&self.f), step: self.step }
+    }
+
+    fn depth(&self) -> usize {
+        self.parent.depth()
+    }
+}
+
+pub(crate) struct MappedRows<R, F> {
+    rows: R,
+    f: Arc<F>,
+    step: Step,
+}
+
+impl<R: Iterator, U, F: Fn(R::Item) -> U> Iterator for MappedRows<R, F> {
+    type Item = U;
+
+    #[inline]
+    fn next(&mut self) -> Option<U> {
+        let row = self.rows.next()?;
+        Some(blame(&self.step, || (self.f)(row)))
+    }
+
+    #[inline]
+    fn fold<B, G: FnMut(B, U) -> B>(self, init: B, mut g: G) -> B {
+        let (f, step) = (&*self.f, &self.step);
+        self.rows.fold(init, |accumulated, row| g(accumulated, blame(step, || f(row))))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.rows.size_hint()
+    }
+}

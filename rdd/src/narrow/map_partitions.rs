@@ -1,0 +1,112 @@
+//! `map_partitions`: work on a partition as an iterator.
+
+use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use crate::rdd::{Keys, Rdd};
+use emberline_core::step::{Step, blame};
+use emberline_core::task::TaskContext;
+use std::sync::Arc;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Turns each partition into the rows of `f(rows)`. `f` runs once for each partition, also for
+    /// an empty one, and gets a real iterator: what it returns may be lazy, so a partition can be
+    /// larger than memory.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<U>`
+    /// - **Partitions**: kept
+    /// - **Partitioner**: dropped
+    /// - **Shuffle**: none
+    /// - **Memory**: what `f` holds
+    /// - **Order**: as `f` gives it
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let sums = ctx.parallelize_with(2, vec![1, 2, 3, 4]).map_partitions(|rows| [rows.sum::<i32>()]);
+    /// assert_eq!(sums.collect()?, [3, 7]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn map_partitions<U, I, F>(&self, f: F) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, I, F>>
+    where
+        U: Element,
+        I: IntoIterator<Item = U> + 'static,
+        F: Fn(P::Rows) -> I + Send + Sync + 'static,
+    {
+        let step = Step::new("map_partitions");
+        let pipeline = PartitionsMapped { parent: self.pipeline.clone(), f: Arc::new(f), step };
+        self.narrow(step, size_of::<F>(), Keys::Changed, pipeline)
+    }
+}
+
+struct PartitionsMapped<P, F> {
+    parent: P,
+    f: Arc<F>,
+    step: Step,
+}
+
+impl<P: Clone, F> Clone for PartitionsMapped<P, F> {
+    fn clone(&self) -> Self {
+        PartitionsMapped { parent: self.parent.clone(), f: Arc::clone(&self.f), step: self.step }
+    }
+}
+
+impl<P, F> Sealed for PartitionsMapped<P, F> {}
+
+impl<P, U, I, F> Fused for PartitionsMapped<P, F>
+where
+    P: Pipeline,
+    U: Element,
+    I: IntoIterator<Item = U> + 'static,
+    F: Fn(P::Rows) -> I + Send + Sync + 'static,
+{
+}
+
+impl<P, U, I, F> Pipeline for PartitionsMapped<P, F>
+where
+    P: Pipeline,
+    U: Element,
+    I: IntoIterator<Item = U> + 'static,
+    F: Fn(P::Rows) -> I + Send + Sync + 'static,
+{
+    type Item = U;
+    type Rows = BlamedRows<I::IntoIter>;
+
+    fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
+        let rows = self.parent.open(partition, task);
+        let rows = blame(&self.step, || (self.f)(rows).into_iter());
+        BlamedRows { rows, step: self.step }
+    }
+
+    fn depth(&self) -> usize {
+        self.parent.depth()
+    }
+}
+
+/// An iterator of the user's, whose panics are blamed on the step that made it.
+struct BlamedRows<R> {
+    rows: R,
+    step: Step,
+}
+
+impl<R: Iterator> Iterator for BlamedRows<R> {
+    type Item = R::Item;
+
+    #[inline]
+    fn next(&mut self) -> Option<R::Item> {
+        blame(&self.step, || self.rows.next())
+    }
+
+    // Steps further down run inside this fold; what they blamed first stays blamed.
+    #[inline]
+    fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, g: G) -> B {
+        blame(&self.step, || self.rows.fold(init, g))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.rows.size_hint()
+    }
+}

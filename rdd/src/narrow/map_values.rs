@@ -1,0 +1,40 @@
+//! `map_values`: turn the values of pairs and keep their keys.
+
+use crate::pipeline::{Element, Fused, Pipeline};
+use crate::rdd::{Keys, Rdd};
+use emberline_core::step::Step;
+
+impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
+    /// Turns each value into `f(value)` and keeps its key, so what is partitioned by key stays so.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, U)>`
+    /// - **Partitions**: kept
+    /// - **Partitioner**: kept
+    /// - **Shuffle**: none
+    /// - **Memory**: constant
+    /// - **Order**: kept
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let prices = ctx.parallelize(vec![("tea", 3), ("rye", 5)]).map_values(|price| price * 2);
+    /// assert_eq!(prices.collect()?, [("tea", 6), ("rye", 10)]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn map_values<U, F>(
+        &self,
+        f: F,
+    ) -> Rdd<(K, U), impl Fused<Item = (K, U)> + use<K, V, P, U, F>>
+    where
+        U: Element,
+        F: Fn(V) -> U + Send + Sync + 'static,
+    {
+        let turn = move |(key, value)| (key, f(value));
+        self.mapped(Step::new("map_values"), size_of::<F>(), Keys::Kept, turn)
+    }
+}

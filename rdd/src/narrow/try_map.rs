@@ -1,0 +1,53 @@
+//! `try_map`: a step that may fail.
+
+use crate::pipeline::{Element, Fused, Pipeline};
+use crate::rdd::{Keys, Rdd};
+use emberline_core::error::{BoxError, Error, ErrorKind};
+use emberline_core::step::{Step, raise};
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Turns each row into the value of `f(row)`; the first error fails the action, with the row's
+    /// partition and this call's line. Inside `f`, `?` works on any error.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<U>`
+    /// - **Partitions**: kept
+    /// - **Partitioner**: dropped
+    /// - **Shuffle**: none
+    /// - **Memory**: constant
+    /// - **Order**: kept
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let parse = |texts: Vec<&'static str>| {
+    ///     ctx.parallelize(texts).try_map(|text| Ok(text.parse::<i32>()?)).collect()
+    /// };
+    /// assert_eq!(parse(vec!["1", "2"])?, [1, 2]);
+    /// let error = parse(vec!["1", "two"]).unwrap_err();
+    /// assert!(error.to_string().contains("invalid digit"));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn try_map<U, F>(&self, f: F) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, F>>
+    where
+        U: Element,
+        F: Fn(T) -> Result<U, BoxError> + Send + Sync + 'static,
+    {
+        let step = Step::new("try_map");
+        let turn = move |row| match f(row) {
+            Ok(turned) => turned,
+            Err(cause) => fail(step, cause),
+        };
+        self.mapped(step, size_of::<F>(), Keys::Changed, turn)
+    }
+}
+
+/// Leaves the task with the error of a fallible closure.
+#[cold]
+fn fail(step: Step, cause: BoxError) -> ! {
+    raise(Error::new(ErrorKind::ClosureFailed).caused_by(cause).in_step(step))
+}

@@ -1,0 +1,194 @@
+//! `cache` and `unpersist`: keep computed partitions in memory, as blocks.
+
+use crate::boxed::{Boxed, Chunks, Node, RowChunks};
+use crate::context::Context;
+use crate::pipeline::Pipeline;
+use crate::rdd::Rdd;
+use crate::source::SharedRows;
+use emberline_core::bounds::Stored;
+use emberline_core::event::Event;
+use emberline_core::ids::RddId;
+use emberline_core::lineage::{Dependency, StoredBlocks};
+use emberline_core::size::estimate_rows;
+use emberline_core::step::{Step, has_raised};
+use emberline_core::task::TaskContext;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Gives an RDD whose partitions stay in memory once an action has computed them. A partition
+    /// that does not fit the memory budget is not kept and is computed again when needed.
+    ///
+    /// The blocks go with [`unpersist`](Rdd::unpersist) or when the last handle is dropped.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
+    /// - **Partitions**: kept
+    /// - **Partitioner**: kept
+    /// - **Shuffle**: none
+    /// - **Memory**: all partitions that were computed, inside the budget
+    /// - **Order**: kept
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    ///
+    /// static COMPUTED: AtomicUsize = AtomicUsize::new(0);
+    /// let ctx = Context::local()?;
+    /// let squares = ctx.range(0..100_u64).map(|n| {
+    ///     COMPUTED.fetch_add(1, Ordering::Relaxed);
+    ///     n * n
+    /// });
+    /// let kept = squares.cache();
+    /// assert_eq!(kept.count()?, kept.count()?);
+    /// assert_eq!(COMPUTED.load(Ordering::Relaxed), 100);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    ///
+    /// Rows that are kept can also be written, so they need serde. This does not compile:
+    ///
+    /// ```compile_fail,E0277
+    /// # use emberline_rdd as emberline;
+    /// # use emberline::prelude::*;
+    /// # let ctx = Context::local()?;
+    /// #[derive(Clone)]
+    /// struct Point(f64, f64);
+    /// ctx.range(0..9_u32).map(|n| Point(n.into(), 0.0)).cache().count()?;
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    ///
+    /// and this does:
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// # use emberline::prelude::*;
+    /// # let ctx = Context::local()?;
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Point(f64, f64);
+    /// assert_eq!(ctx.range(0..9_u32).map(|n| Point(n.into(), 0.0)).cache().count()?, 9);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn cache(&self) -> Rdd<T> {
+        let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
+        let mut lineage =
+            self.context.lineage(Step::new("cache"), self.num_partitions(), parent);
+        let blocks = Arc::new(Blocks {
+            context: self.context.clone(),
+            rdd: lineage.id(),
+            keeps: AtomicBool::new(true),
+        });
+        lineage.blocks = Some(Arc::clone(&blocks) as Arc<dyn StoredBlocks>);
+        let depth = self.pipeline.depth();
+        let node = Persisted { parent: self.pipeline.clone(), blocks };
+        let pipeline = Boxed::from_node(node, depth);
+        Rdd::partitioned(&self.context, lineage, pipeline, self.partitioner.clone())
+    }
+
+    /// Drops the blocks of a cached RDD and keeps none from now on; it is computed again when
+    /// needed. Does nothing to an RDD that `cache` did not return.
+    ///
+    /// - **Shape**: `Rdd<T>` to nothing
+    /// - **Partitions**: kept
+    /// - **Partitioner**: kept
+    /// - **Shuffle**: none
+    /// - **Memory**: frees the blocks
+    /// - **Order**: kept
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let kept = ctx.range(0..10_u64).cache();
+    /// assert_eq!(kept.count()?, 10);
+    /// kept.unpersist();
+    /// assert_eq!(kept.count()?, 10);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    pub fn unpersist(&self) {
+        if let Some(blocks) = &self.lineage.blocks {
+            blocks.unpersist();
+        }
+    }
+}
+
+/// The blocks of one persisted RDD. They go when the last handle does.
+struct Blocks {
+    context: Context,
+    rdd: RddId,
+    keeps: AtomicBool,
+}
+
+impl Blocks {
+    /// The rows of a stored partition. This is the one place where a block gets its type back; the
+    /// store keeps it under the id of this very RDD, so it is always the type that was put.
+    fn get<T: Stored>(&self, partition: usize) -> Option<Arc<Vec<T>>> {
+        let block = self.context.engine.blocks().get(self.rdd, partition)?;
+        block.downcast::<Vec<T>>().ok()
+    }
+
+    fn put<T: Stored>(&self, partition: usize, rows: &Arc<Vec<T>>) {
+        let bytes = estimate_rows(rows);
+        let block = Arc::clone(rows);
+        if self.context.engine.blocks().put(self.rdd, partition, block, bytes) {
+            self.context.engine.emit(Event::BlockStored { rdd: self.rdd, partition, bytes });
+        }
+    }
+
+    fn drop_all(&self) {
+        if self.context.engine.blocks().drop_rdd(self.rdd) > 0 {
+            self.context.engine.emit(Event::BlocksDropped { rdd: self.rdd });
+        }
+    }
+}
+
+impl StoredBlocks for Blocks {
+    fn is_stored(&self, partition: usize) -> bool {
+        self.context.engine.blocks().contains(self.rdd, partition)
+    }
+
+    fn unpersist(&self) {
+        self.keeps.store(false, Ordering::Release);
+        self.drop_all();
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        self.drop_all();
+    }
+}
+
+struct Persisted<P> {
+    parent: P,
+    blocks: Arc<Blocks>,
+}
+
+impl<T: Stored, P: Pipeline<Item = T>> Node<T> for Persisted<P> {
+    fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>> {
+        let blocks = &self.blocks;
+        if let Some(rows) = blocks.get::<T>(partition) {
+            let all = 0..rows.len();
+            return Box::new(RowChunks(SharedRows::new(rows, all, task)));
+        }
+        let rows = self.parent.open(partition, task);
+        if !blocks.keeps.load(Ordering::Acquire) {
+            return Box::new(RowChunks(rows));
+        }
+        let rows = rows.fold(Vec::new(), |mut rows, row| {
+            rows.push(row);
+            rows
+        });
+        let rows = Arc::new(rows);
+        if !has_raised() {
+            blocks.put(partition, &rows);
+        }
+        let all = 0..rows.len();
+        Box::new(RowChunks(SharedRows::new(rows, all, task)))
+    }
+}

@@ -1,0 +1,52 @@
+//! How a chain of narrow steps becomes one loop.
+//!
+//! A [`Pipeline`] is the typed half of a node: it opens a partition as an iterator. Narrow steps
+//! wrap the iterator of their parent as std's adaptors do, so the whole chain is one type and the
+//! compiler sees one loop. Full scans end in `fold`, which every adaptor forwards to its parent;
+//! `take` and `zip` pull with `next`.
+
+use crate::boxed::Boxed;
+use emberline_core::task::TaskContext;
+
+pub(crate) mod sealed {
+    /// Keeps the pipeline traits inside this crate, so that they can change.
+    pub trait Sealed {}
+}
+
+/// What the rows of any RDD must be: they may move to another thread. Every type with these bounds
+/// is an element.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a row of an RDD",
+    note = "rows move between threads, so they must be `Send` and own their data: use `Arc` for \
+            `Rc`, and `String` for `&str`"
+)]
+pub trait Element: Send + 'static {}
+
+impl<T: Send + 'static> Element for T {}
+
+/// A way to compute the rows of a partition. Sealed: users compose pipelines, they do not write
+/// them.
+pub trait Pipeline: sealed::Sealed + Clone + Send + Sync + 'static {
+    /// A row.
+    type Item: Element;
+    /// The rows of one partition, computed as they are asked for.
+    type Rows: Iterator<Item = Self::Item> + 'static;
+
+    /// Starts to compute a partition.
+    #[doc(hidden)]
+    fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows;
+
+    /// How many boxed steps lie one behind the other. Chunks shrink with it, so that a long chain
+    /// holds no more rows than a short one.
+    #[doc(hidden)]
+    fn depth(&self) -> usize;
+
+    /// The same pipeline without its type.
+    #[doc(hidden)]
+    fn to_boxed(&self) -> Boxed<Self::Item> {
+        Boxed::new(self.clone())
+    }
+}
+
+/// A pipeline whose steps are part of its type: everything but [`Boxed`].
+pub trait Fused: Pipeline {}

@@ -1,0 +1,269 @@
+//! The handle that users hold.
+
+use crate::boxed::Boxed;
+use crate::context::Context;
+use crate::partitioner::KnownPartitioner;
+use crate::pipeline::{Element, Fused, Pipeline};
+use emberline_core::lineage::{Dependency, Lineage};
+use emberline_core::step::Step;
+use emberline_shuffle::Partitioning;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+/// A typed, partitioned collection that remembers how it was made.
+///
+/// An `Rdd` is a handle: cloning it copies a few pointers, dropping the last one frees what was
+/// kept for it. Transformations are lazy, take `&self`, never fail and never run a job; actions
+/// (which return [`Result`](crate::Result)) run one.
+///
+/// The second parameter carries the chain of narrow steps as a type, so that they compile to one
+/// loop. Write `Rdd<T>` wherever a type must be named and call [`boxed`](Rdd::boxed) to get one;
+/// `&Rdd<T>` takes a handle of any shape:
+///
+/// ```
+/// # use emberline_rdd as emberline;
+/// use emberline::prelude::*;
+///
+/// fn long_lines(lines: &Rdd<String>) -> Rdd<String> {
+///     lines.filter(|line| line.len() > 3).boxed()
+/// }
+///
+/// let ctx = Context::local()?;
+/// let shouted = ctx.parallelize(vec!["ember", "is", "warm"]).map(|word| word.to_uppercase());
+/// assert_eq!(long_lines(&shouted).collect()?, ["EMBER", "WARM"]);
+/// # Ok::<(), emberline_rdd::Error>(())
+/// ```
+///
+/// A loop variable keeps one type only when it is boxed. This compiles:
+///
+/// ```
+/// # use emberline_rdd as emberline;
+/// # use emberline::prelude::*;
+/// # let ctx = Context::local()?;
+/// let mut numbers: Rdd<u64> = ctx.range(0..10_u64).boxed();
+/// for _ in 0..3 {
+///     numbers = numbers.map(|n| n + 1).boxed();
+/// }
+/// # assert_eq!(numbers.first()?, Some(3));
+/// # Ok::<(), emberline_rdd::Error>(())
+/// ```
+///
+/// and without `boxed` it does not:
+///
+/// ```compile_fail,E0308
+/// # use emberline_rdd as emberline;
+/// # use emberline::prelude::*;
+/// # let ctx = Context::local()?;
+/// let mut numbers: Rdd<u64> = ctx.range(0..10_u64).boxed();
+/// for _ in 0..3 {
+///     numbers = numbers.map(|n| n + 1);
+/// }
+/// # Ok::<(), emberline_rdd::Error>(())
+/// ```
+#[must_use = "an RDD is lazy and does nothing until an action such as `collect` asks for its rows"]
+pub struct Rdd<T: 'static, P = Boxed<T>> {
+    pub(crate) context: Context,
+    pub(crate) lineage: Arc<Lineage>,
+    pub(crate) pipeline: P,
+    pub(crate) partitioner: Option<KnownPartitioner>,
+    boxed: OnceLock<Box<Rdd<T>>>,
+}
+
+/// What a narrow step does to the partitioner of its parent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// Every row that is left keeps its key.
+    Kept,
+    /// Keys may be others, or no keys at all.
+    Changed,
+}
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    pub(crate) fn new(context: &Context, lineage: Lineage, pipeline: P) -> Self {
+        Rdd::partitioned(context, lineage, pipeline, None)
+    }
+
+    pub(crate) fn partitioned(
+        context: &Context,
+        mut lineage: Lineage,
+        pipeline: P,
+        partitioner: Option<KnownPartitioner>,
+    ) -> Self {
+        lineage.partitioner = partitioner.as_ref().map(KnownPartitioner::describe);
+        let (context, lineage) = (context.clone(), Arc::new(lineage));
+        Rdd { context, lineage, pipeline, partitioner, boxed: OnceLock::new() }
+    }
+
+    /// The node of a narrow step on this one, with the pipeline that computes it.
+    pub(crate) fn narrow<U: Element, Q: Pipeline<Item = U>>(
+        &self,
+        step: Step,
+        closure_bytes: usize,
+        keys: Keys,
+        pipeline: Q,
+    ) -> Rdd<U, Q> {
+        let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
+        let mut lineage = self.context.lineage(step, self.num_partitions(), parent);
+        lineage.closure_bytes = closure_bytes;
+        let partitioner = self.partitioner.clone().filter(|_| keys == Keys::Kept);
+        Rdd::partitioned(&self.context, lineage, pipeline, partitioner)
+    }
+
+    /// Forgets the shape of the chain, so that loop variables, struct fields and the two sides of an
+    /// `if` can hold it. Costs one virtual call for each chunk of up to a thousand rows.
+    ///
+    /// - **Shape**: `Rdd<T, P>` to `Rdd<T>`
+    /// - **Partitions**: kept
+    /// - **Partitioner**: kept
+    /// - **Shuffle**: none
+    /// - **Memory**: one chunk of at most 1,024 rows and 64 KiB (without what rows point to); less
+    ///   in long chains of boxed steps
+    /// - **Order**: kept
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let numbers = ctx.range(0..4_u64);
+    /// let even = true;
+    /// let chosen: Rdd<u64> = if even {
+    ///     numbers.filter(|n| n % 2 == 0).boxed()
+    /// } else {
+    ///     numbers.boxed()
+    /// };
+    /// assert_eq!(chosen.collect()?, [0, 2]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    pub fn boxed(&self) -> Rdd<T> {
+        Rdd {
+            context: self.context.clone(),
+            lineage: Arc::clone(&self.lineage),
+            pipeline: self.pipeline.to_boxed(),
+            partitioner: self.partitioner.clone(),
+            boxed: OnceLock::new(),
+        }
+    }
+
+    /// The number of partitions. Known without a job.
+    ///
+    /// - **Shape**: `Rdd<T>` to `usize`
+    /// - **Partitions**: not read
+    /// - **Partitioner**: not used
+    /// - **Shuffle**: none
+    /// - **Memory**: constant
+    /// - **Order**: not used
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// assert_eq!(ctx.parallelize_with(3, vec![1, 2, 3, 4]).num_partitions(), 3);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    pub fn num_partitions(&self) -> usize {
+        self.lineage.partitions()
+    }
+
+    /// The name given with [`set_name`](Rdd::set_name).
+    ///
+    /// - **Shape**: `Rdd<T>` to `Option<String>`
+    /// - **Partitions**: not read
+    /// - **Partitioner**: not used
+    /// - **Shuffle**: none
+    /// - **Memory**: constant
+    /// - **Order**: not used
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let links = ctx.range(0..3_u32).set_name("links");
+    /// assert_eq!(links.name().as_deref(), Some("links"));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    pub fn name(&self) -> Option<String> {
+        self.lineage.name()
+    }
+
+    /// Names the RDD in `explain`. All handles to it see the name.
+    ///
+    /// - **Shape**: `Rdd<T>` to the same
+    /// - **Partitions**: kept
+    /// - **Partitioner**: kept
+    /// - **Shuffle**: none
+    /// - **Memory**: constant
+    /// - **Order**: kept
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let ids = ctx.range(0..3_u32).set_name("ids");
+    /// assert!(ids.explain().to_string().contains("ids"));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    pub fn set_name(&self, name: impl Into<String>) -> Rdd<T, P> {
+        self.lineage.set_name(name.into());
+        self.clone()
+    }
+
+    /// The context that the RDD belongs to.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl<K: 'static, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P>
+where
+    (K, V): Element,
+{
+    /// The partitioner of the keys, if one is known.
+    pub(crate) fn partitioning(&self) -> Option<Partitioning<K>> {
+        self.partitioner.as_ref().and_then(KnownPartitioner::of_keys)
+    }
+}
+
+impl<T: 'static, P: Clone> Clone for Rdd<T, P> {
+    fn clone(&self) -> Self {
+        Rdd {
+            context: self.context.clone(),
+            lineage: Arc::clone(&self.lineage),
+            pipeline: self.pipeline.clone(),
+            partitioner: self.partitioner.clone(),
+            boxed: OnceLock::new(),
+        }
+    }
+}
+
+/// A fused handle is also a plain `&Rdd<T>`: functions take `&Rdd<T>` and are given any shape.
+impl<T: Element, P: Fused<Item = T>> Deref for Rdd<T, P> {
+    type Target = Rdd<T>;
+
+    fn deref(&self) -> &Rdd<T> {
+        self.boxed.get_or_init(|| Box::new(self.boxed()))
+    }
+}
+
+impl<T: 'static, P> fmt::Debug for Rdd<T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lineage = &self.lineage;
+        write!(f, "Rdd({}, {}, {} partitions", lineage.id(), lineage.step(), lineage.partitions())?;
+        match lineage.name() {
+            Some(name) => write!(f, ", {name:?})"),
+            None => write!(f, ")"),
+        }
+    }
+}

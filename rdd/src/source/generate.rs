@@ -1,0 +1,128 @@
+//! `generate`: rows that a closure makes, a partition at a time.
+
+use crate::context::Context;
+use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use crate::rdd::Rdd;
+use emberline_core::step::{Step, blame};
+use emberline_core::task::{ROWS_PER_CHECK, TaskContext};
+use std::sync::Arc;
+
+impl Context {
+    /// Makes an RDD of rows that `f` makes for each partition, lazily and inside the task. `f` must
+    /// give the same rows each time it is asked for a partition: a lost one is made again.
+    ///
+    /// - **Shape**: `Fn(usize) -> IntoIterator<Item = T>` to `Rdd<T>`
+    /// - **Partitions**: given; zero are the error of the first action
+    /// - **Partitioner**: none
+    /// - **Shuffle**: none
+    /// - **Memory**: what `f` holds
+    /// - **Order**: as made
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let rows = ctx.generate(3, |partition| std::iter::repeat_n(partition, partition));
+    /// assert_eq!(rows.collect()?, [1, 2, 2]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn generate<T, I, F>(
+        &self,
+        partitions: usize,
+        f: F,
+    ) -> Rdd<T, impl Fused<Item = T> + use<T, I, F>>
+    where
+        T: Element,
+        I: IntoIterator<Item = T> + 'static,
+        F: Fn(usize) -> I + Send + Sync + 'static,
+    {
+        let step = Step::new("generate");
+        let mut lineage = self.source_lineage(step, partitions);
+        lineage.closure_bytes = size_of::<F>();
+        Rdd::new(self, lineage, Generated { f: Arc::new(f), step })
+    }
+}
+
+struct Generated<F> {
+    f: Arc<F>,
+    step: Step,
+}
+
+impl<F> Clone for Generated<F> {
+    fn clone(&self) -> Self {
+        Generated { f: Arc::clone(&self.f), step: self.step }
+    }
+}
+
+impl<F> Sealed for Generated<F> {}
+
+impl<T, I, F> Fused for Generated<F>
+where
+    T: Element,
+    I: IntoIterator<Item = T> + 'static,
+    F: Fn(usize) -> I + Send + Sync + 'static,
+{
+}
+
+impl<T, I, F> Pipeline for Generated<F>
+where
+    T: Element,
+    I: IntoIterator<Item = T> + 'static,
+    F: Fn(usize) -> I + Send + Sync + 'static,
+{
+    type Item = T;
+    type Rows = GeneratedRows<I::IntoIter>;
+
+    fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
+        let rows = blame(&self.step, || (self.f)(partition).into_iter());
+        GeneratedRows { rows, seen: 0, step: self.step, task: task.clone() }
+    }
+
+    fn depth(&self) -> usize {
+        0
+    }
+}
+
+struct GeneratedRows<R> {
+    rows: R,
+    seen: usize,
+    step: Step,
+    task: TaskContext,
+}
+
+impl<R: Iterator> Iterator for GeneratedRows<R> {
+    type Item = R::Item;
+
+    #[inline]
+    fn next(&mut self) -> Option<R::Item> {
+        let row = blame(&self.step, || self.rows.next())?;
+        self.seen += 1;
+        if self.seen.is_multiple_of(ROWS_PER_CHECK) {
+            self.task.check_cancelled();
+            self.task.count_read(ROWS_PER_CHECK);
+        }
+        Some(row)
+    }
+
+    fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, mut g: G) -> B {
+        let (task, mut seen) = (self.task, self.seen);
+        let accumulated = self.rows.fold(init, |accumulated, row| {
+            seen += 1;
+            if seen.is_multiple_of(ROWS_PER_CHECK) {
+                task.check_cancelled();
+                task.count_read(ROWS_PER_CHECK);
+            }
+            g(accumulated, row)
+        });
+        task.count_read(seen % ROWS_PER_CHECK);
+        accumulated
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.rows.size_hint()
+    }
+}

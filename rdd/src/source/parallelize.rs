@@ -1,0 +1,176 @@
+//! `parallelize`: a collection of the program as an RDD.
+
+use super::even_piece;
+use crate::context::Context;
+use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use crate::rdd::Rdd;
+use emberline_core::step::Step;
+use emberline_core::task::{ROWS_PER_CHECK, TaskContext};
+use std::ops::Range;
+use std::sync::Arc;
+
+impl Context {
+    /// Makes an RDD of the rows of a collection, cut into even pieces in order.
+    ///
+    /// - **Shape**: `IntoIterator<Item = T>` to `Rdd<T>`
+    /// - **Partitions**: `default_partitions`, but not more than rows
+    /// - **Partitioner**: none
+    /// - **Shuffle**: none
+    /// - **Memory**: the whole collection, shared by all readers and outside the budget
+    /// - **Order**: kept
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// assert_eq!(ctx.parallelize(vec![3, 1, 2]).collect()?, [3, 1, 2]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    ///
+    /// Rows own what they hold. A row that cannot move to another thread does not compile:
+    ///
+    /// ```compile_fail,E0277
+    /// # use emberline_rdd as emberline;
+    /// # use emberline::prelude::*;
+    /// # let ctx = Context::local()?;
+    /// ctx.parallelize(vec![std::rc::Rc::new(1)]).count()?;
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    ///
+    /// with `Arc` it does:
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// # use emberline::prelude::*;
+    /// # let ctx = Context::local()?;
+    /// assert_eq!(ctx.parallelize(vec![std::sync::Arc::new(1)]).count()?, 1);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn parallelize<T, I>(&self, rows: I) -> Rdd<T, impl Fused<Item = T> + use<T, I>>
+    where
+        T: Element + Clone + Sync,
+        I: IntoIterator<Item = T>,
+    {
+        let rows: Vec<T> = rows.into_iter().collect();
+        let partitions = self.default_partitions().min(rows.len().max(1));
+        self.parallelized(Step::new("parallelize"), partitions, rows)
+    }
+
+    /// Makes an RDD of a collection in a given number of partitions, some empty if there are fewer
+    /// rows. Zero partitions are the error of the first action.
+    ///
+    /// - **Shape**: `IntoIterator<Item = T>` to `Rdd<T>`
+    /// - **Partitions**: given
+    /// - **Partitioner**: none
+    /// - **Shuffle**: none
+    /// - **Memory**: the whole collection, shared by all readers and outside the budget
+    /// - **Order**: kept
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let rows = ctx.parallelize_with(3, 0..100);
+    /// let sizes = rows.map_partitions(|rows| [rows.count()]).collect()?;
+    /// assert_eq!(sizes, [33, 33, 34]);
+    /// assert!(ctx.parallelize_with(0, vec![1]).count().is_err());
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn parallelize_with<T, I>(
+        &self,
+        partitions: usize,
+        rows: I,
+    ) -> Rdd<T, impl Fused<Item = T> + use<T, I>>
+    where
+        T: Element + Clone + Sync,
+        I: IntoIterator<Item = T>,
+    {
+        self.parallelized(Step::new("parallelize"), partitions, rows.into_iter().collect())
+    }
+
+    fn parallelized<T: Element + Clone + Sync>(
+        &self,
+        step: Step,
+        partitions: usize,
+        rows: Vec<T>,
+    ) -> Rdd<T, Parallelized<T>> {
+        let pipeline = Parallelized { rows: Arc::new(rows), partitions };
+        Rdd::new(self, self.source_lineage(step, partitions), pipeline)
+    }
+}
+
+struct Parallelized<T> {
+    rows: Arc<Vec<T>>,
+    partitions: usize,
+}
+
+impl<T> Clone for Parallelized<T> {
+    fn clone(&self) -> Self {
+        Parallelized { rows: Arc::clone(&self.rows), partitions: self.partitions }
+    }
+}
+
+impl<T> Sealed for Parallelized<T> {}
+impl<T: Element + Clone + Sync> Fused for Parallelized<T> {}
+
+impl<T: Element + Clone + Sync> Pipeline for Parallelized<T> {
+    type Item = T;
+    type Rows = SharedRows<T>;
+
+    fn open(&self, partition: usize, task: &TaskContext) -> SharedRows<T> {
+        let (low, high) = even_piece(self.rows.len() as u64, self.partitions, partition);
+        SharedRows::new(Arc::clone(&self.rows), low as usize..high as usize, task)
+    }
+
+    fn depth(&self) -> usize {
+        0
+    }
+}
+
+/// Clones of rows that several readers share: a collection, or a stored block.
+pub(crate) struct SharedRows<T> {
+    rows: Arc<Vec<T>>,
+    left: Range<usize>,
+    task: TaskContext,
+}
+
+impl<T> SharedRows<T> {
+    pub(crate) fn new(rows: Arc<Vec<T>>, left: Range<usize>, task: &TaskContext) -> Self {
+        task.count_read(left.len());
+        SharedRows { rows, left, task: task.clone() }
+    }
+}
+
+impl<T: Clone> Iterator for SharedRows<T> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        let at = self.left.next()?;
+        if at % ROWS_PER_CHECK == 0 {
+            self.task.check_cancelled();
+        }
+        Some(self.rows[at].clone())
+    }
+
+    fn fold<B, G: FnMut(B, T) -> B>(self, init: B, mut g: G) -> B {
+        let mut accumulated = init;
+        for block in self.rows[self.left].chunks(ROWS_PER_CHECK) {
+            self.task.check_cancelled();
+            accumulated = block.iter().cloned().fold(accumulated, &mut g);
+        }
+        accumulated
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.left.size_hint()
+    }
+}

@@ -1,0 +1,419 @@
+//! `text_file`: the lines of text files, cut by bytes so that every line is read exactly once.
+//!
+//! All files lie end to end in one space of bytes, which is cut into even partitions. A line belongs
+//! to the partition that holds its first byte; whoever owns it reads it to its end, also past the
+//! cut, and whoever starts in the middle of a line skips to the next.
+
+use super::even_piece;
+use super::text_paths::{InputFile, TextPaths, list_files};
+use crate::context::Context;
+use crate::pipeline::{Fused, Pipeline, sealed::Sealed};
+use crate::rdd::Rdd;
+use emberline_core::error::{Error, ErrorKind, Result};
+use emberline_core::step::{Step, or_raise, raise};
+use emberline_core::task::TaskContext;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::sync::Arc;
+
+/// A partition of a file that was given no number has at least and at most this many bytes.
+const LEAST_PARTITION_BYTES: u64 = 64 << 10;
+const MOST_PARTITION_BYTES: u64 = 32 << 20;
+/// What is read from a file at once.
+const BLOCK_BYTES: usize = 256 << 10;
+
+impl Context {
+    /// Makes an RDD of the lines of text files: a file, a folder (its files by name, without those
+    /// that begin with `.` or `_`), a pattern such as `corpus/**/*.txt`, or a list of these.
+    ///
+    /// A line ends with `\n` or `\r\n`, which are not part of it; the last line needs neither. Bytes
+    /// that are not UTF-8 become U+FFFD; [`text_file_strict`](Context::text_file_strict) refuses
+    /// them. The files are listed once, at this call; a file that has changed when it is read is an
+    /// error.
+    ///
+    /// - **Shape**: paths to `Rdd<String>`
+    /// - **Partitions**: by size: the bytes of all files in even cuts of 64 KiB to 32 MiB, about
+    ///   `default_partitions` of them where that fits
+    /// - **Partitioner**: none
+    /// - **Shuffle**: none
+    /// - **Memory**: a block of 256 KiB, or the longest line
+    /// - **Order**: of the files as given, then of the lines
+    ///
+    /// # Errors
+    ///
+    /// The first action fails when nothing is found, a file cannot be read, or a file is compressed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("emberline-doc-text-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder).unwrap();
+    /// let path = folder.join("poem.txt");
+    /// std::fs::write(&path, "the ember\nof the line\r\n").unwrap();
+    ///
+    /// let ctx = Context::local()?;
+    /// assert_eq!(ctx.text_file(&path).collect()?, ["the ember", "of the line"]);
+    /// assert!(ctx.text_file("no/such/*.txt").count().is_err());
+    /// # std::fs::remove_dir_all(&folder).unwrap();
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn text_file<S: TextPaths>(&self, paths: S) -> Rdd<String, impl Fused<Item = String> + use<S>> {
+        self.text_lines(Step::new("text_file"), None, &paths, decode_lossy)
+    }
+
+    /// Makes an RDD of the lines of text files in a given number of partitions, some empty if there
+    /// are few lines. Zero partitions are the error of the first action.
+    ///
+    /// - **Shape**: paths to `Rdd<String>`
+    /// - **Partitions**: given
+    /// - **Partitioner**: none
+    /// - **Shuffle**: none
+    /// - **Memory**: a block of 256 KiB, or the longest line
+    /// - **Order**: of the files as given, then of the lines
+    ///
+    /// # Errors
+    ///
+    /// As [`text_file`](Context::text_file).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// # let path = std::env::temp_dir().join(format!("emberline-doc-cut-{}.txt", std::process::id()));
+    /// std::fs::write(&path, "one\ntwo\nthree\n").unwrap();
+    /// let ctx = Context::local()?;
+    /// for partitions in 1..9 {
+    ///     let lines = ctx.text_file_with(partitions, &path);
+    ///     assert_eq!(lines.collect()?, ["one", "two", "three"]);
+    /// }
+    /// # std::fs::remove_file(&path).unwrap();
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn text_file_with<S: TextPaths>(
+        &self,
+        partitions: usize,
+        paths: S,
+    ) -> Rdd<String, impl Fused<Item = String> + use<S>> {
+        self.text_lines(Step::new("text_file"), Some(partitions), &paths, decode_lossy)
+    }
+
+    /// Makes an RDD of the lines of text files, and fails where a line is not UTF-8, naming the file
+    /// and the byte.
+    ///
+    /// - **Shape**: paths to `Rdd<String>`
+    /// - **Partitions**: by size, as [`text_file`](Context::text_file)
+    /// - **Partitioner**: none
+    /// - **Shuffle**: none
+    /// - **Memory**: a block of 256 KiB, or the longest line
+    /// - **Order**: of the files as given, then of the lines
+    ///
+    /// # Errors
+    ///
+    /// As [`text_file`](Context::text_file), and `InvalidInput` for bytes that are not UTF-8.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// # let path = std::env::temp_dir().join(format!("emberline-doc-utf-{}.txt", std::process::id()));
+    /// std::fs::write(&path, b"good\nb\xffd\n").unwrap();
+    /// let ctx = Context::local()?;
+    /// assert_eq!(ctx.text_file(&path).collect()?, ["good", "b\u{FFFD}d"]);
+    /// let error = ctx.text_file_strict(&path).count().unwrap_err();
+    /// assert!(error.to_string().contains("byte 6"));
+    /// # std::fs::remove_file(&path).unwrap();
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn text_file_strict<S: TextPaths>(
+        &self,
+        paths: S,
+    ) -> Rdd<String, impl Fused<Item = String> + use<S>> {
+        self.text_lines(Step::new("text_file_strict"), None, &paths, decode_strict)
+    }
+
+    fn text_lines<D: Decode>(
+        &self,
+        step: Step,
+        partitions: Option<usize>,
+        paths: &impl TextPaths,
+        decode: D,
+    ) -> Rdd<String, TextLines<D>> {
+        let (files, problem) = match list_files(&paths.paths()) {
+            Ok(files) => (files, None),
+            Err(error) => (Vec::new(), Some(error.in_step(step))),
+        };
+        let bytes: u64 = files.iter().map(|file| file.len).sum();
+        let by_size = || {
+            let even = bytes / self.default_partitions() as u64;
+            let target = even.clamp(LEAST_PARTITION_BYTES, MOST_PARTITION_BYTES);
+            bytes.div_ceil(target).max(1) as usize
+        };
+        let partitions = partitions.unwrap_or_else(by_size);
+        let mut lineage = self.source_lineage(step, partitions);
+        lineage.problem = lineage.problem.take().or(problem);
+        let files = Arc::new(files);
+        Rdd::new(self, lineage, TextLines { files, bytes, partitions, decode, step })
+    }
+}
+
+/// Turns the bytes of a line into text; knows the file and the line's first byte for its error.
+trait Decode: Fn(&[u8], &InputFile, u64) -> Result<String> + Copy + Send + Sync + 'static {}
+impl<F: Fn(&[u8], &InputFile, u64) -> Result<String> + Copy + Send + Sync + 'static> Decode for F {}
+
+fn decode_lossy(line: &[u8], _: &InputFile, _: u64) -> Result<String> {
+    Ok(match str::from_utf8(line) {
+        Ok(text) => text.to_owned(),
+        Err(_) => String::from_utf8_lossy(line).into_owned(),
+    })
+}
+
+fn decode_strict(line: &[u8], file: &InputFile, offset: u64) -> Result<String> {
+    str::from_utf8(line).map(str::to_owned).map_err(|error| {
+        let byte = offset + error.valid_up_to() as u64;
+        let what = format!("byte {byte} is not UTF-8; `text_file` replaces such bytes by U+FFFD");
+        Error::new(ErrorKind::InvalidInput { path: file.path.clone(), what })
+    })
+}
+
+#[derive(Clone)]
+struct TextLines<D> {
+    files: Arc<Vec<InputFile>>,
+    bytes: u64,
+    partitions: usize,
+    decode: D,
+    step: Step,
+}
+
+impl<D> Sealed for TextLines<D> {}
+impl<D: Decode> Fused for TextLines<D> {}
+
+impl<D: Decode> Pipeline for TextLines<D> {
+    type Item = String;
+    type Rows = LineRows<D>;
+
+    fn open(&self, partition: usize, task: &TaskContext) -> LineRows<D> {
+        let (low, high) = even_piece(self.bytes, self.partitions, partition);
+        let (mut pieces, mut file_start) = (VecDeque::new(), 0);
+        for (file, listed) in self.files.iter().enumerate() {
+            let file_end = file_start + listed.len;
+            let (start, end) = (low.max(file_start), high.min(file_end));
+            if start < end {
+                pieces.push_back(Piece { file, start: start - file_start, end: end - file_start });
+            }
+            file_start = file_end;
+        }
+        let files = Arc::clone(&self.files);
+        let (decode, step, task) = (self.decode, self.step, task.clone());
+        LineRows { files, pieces, reader: None, decode, step, task }
+    }
+
+    fn depth(&self) -> usize {
+        0
+    }
+}
+
+/// The bytes of one file that belong to one partition.
+#[derive(Clone, Copy)]
+struct Piece {
+    file: usize,
+    start: u64,
+    end: u64,
+}
+
+struct LineRows<D> {
+    files: Arc<Vec<InputFile>>,
+    pieces: VecDeque<Piece>,
+    reader: Option<(usize, LineReader<File>)>,
+    decode: D,
+    step: Step,
+    task: TaskContext,
+}
+
+impl<D: Decode> LineRows<D> {
+    /// Opens the next piece, if there is one.
+    fn open_next(&mut self) -> Option<()> {
+        self.task.check_cancelled();
+        let Piece { file, start, end } = self.pieces.pop_front()?;
+        let listed = &self.files[file];
+        let opened = listed.open().and_then(|input| {
+            LineReader::new(input, start, end).map_err(|cause| reading(listed, cause))
+        });
+        self.reader = Some((file, or_raise(opened.map_err(|error| error.in_step(self.step)))));
+        Some(())
+    }
+}
+
+impl<D: Decode> Iterator for LineRows<D> {
+    type Item = String;
+
+    #[inline]
+    fn next(&mut self) -> Option<String> {
+        loop {
+            if let Some((file, reader)) = &mut self.reader {
+                let listed = &self.files[*file];
+                match reader.next_line() {
+                    Ok(Some((line, offset))) => {
+                        let text = (self.decode)(line, listed, offset);
+                        return Some(or_raise(text.map_err(|error| error.in_step(self.step))));
+                    }
+                    Ok(None) => self.task.count_read(reader.lines),
+                    Err(cause) => raise(reading(listed, cause).in_step(self.step)),
+                }
+                self.reader = None;
+            }
+            self.open_next()?;
+        }
+    }
+}
+
+fn reading(file: &InputFile, cause: std::io::Error) -> Error {
+    Error::io(format!("reading `{}`", file.path.display()), cause)
+}
+
+/// The lines whose first byte lies in `start..end` of an input.
+struct LineReader<R> {
+    input: R,
+    /// Bytes read and not yet handed out are `buffer[at..filled]`.
+    buffer: Vec<u8>,
+    at: usize,
+    filled: usize,
+    /// The place of `buffer[at]` in the input.
+    offset: u64,
+    end: u64,
+    at_end: bool,
+    lines: usize,
+}
+
+impl<R: Read + Seek> LineReader<R> {
+    fn new(mut input: R, start: u64, end: u64) -> std::io::Result<Self> {
+        // From the byte before: if that ends a line, the first line here is a whole one.
+        let offset = start.saturating_sub(1);
+        input.seek(SeekFrom::Start(offset))?;
+        let buffer = vec![0; BLOCK_BYTES];
+        let (at, filled, at_end, lines) = (0, 0, false, 0);
+        let mut reader = LineReader { input, buffer, at, filled, offset, end, at_end, lines };
+        if start > 0 {
+            reader.end = u64::MAX;
+            reader.next_line()?;
+            (reader.end, reader.lines) = (end, 0);
+        }
+        Ok(reader)
+    }
+
+    /// The next line without its end, and the place of its first byte.
+    #[inline]
+    fn next_line(&mut self) -> std::io::Result<Option<(&[u8], u64)>> {
+        let start = self.offset;
+        if start >= self.end {
+            return Ok(None);
+        }
+        let mut seen = 0;
+        let found = loop {
+            match memchr::memchr(b'\n', &self.buffer[self.at + seen..self.filled]) {
+                Some(newline) => break Some(seen + newline),
+                None if self.at_end => break None,
+                None => {
+                    seen = self.filled - self.at;
+                    self.read_block()?;
+                }
+            }
+        };
+        let (len, taken) = match found {
+            Some(newline) => (newline, newline + 1),
+            None => (self.filled - self.at, self.filled - self.at),
+        };
+        if taken == 0 {
+            return Ok(None);
+        }
+        let line = &self.buffer[self.at..self.at + len];
+        self.at += taken;
+        self.offset += taken as u64;
+        self.lines += 1;
+        let line = match line.strip_suffix(b"\r") {
+            Some(stripped) if found.is_some() => stripped,
+            _ => line,
+        };
+        Ok(Some((line, start)))
+    }
+
+    /// Reads more behind what is left, growing the buffer for a line that is longer than it.
+    #[cold]
+    fn read_block(&mut self) -> std::io::Result<()> {
+        self.buffer.copy_within(self.at..self.filled, 0);
+        (self.at, self.filled) = (0, self.filled - self.at);
+        if self.filled == self.buffer.len() {
+            self.buffer.resize(self.filled * 2, 0);
+        }
+        match self.input.read(&mut self.buffer[self.filled..]) {
+            Ok(read) => {
+                self.filled += read;
+                self.at_end = read == 0;
+                Ok(())
+            }
+            Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => Ok(()),
+            Err(cause) => Err(cause),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Cursor;
+
+    fn lines_of(bytes: &[u8], partitions: usize) -> Vec<Vec<u8>> {
+        let piece = |partition| even_piece(bytes.len() as u64, partitions, partition);
+        let mut lines = Vec::new();
+        for (start, end) in (0..partitions).map(piece).filter(|(start, end)| start < end) {
+            let mut reader = LineReader::new(Cursor::new(bytes), start, end).unwrap();
+            while let Some((line, offset)) = reader.next_line().unwrap() {
+                assert!((start..end).contains(&offset));
+                lines.push(line.to_vec());
+            }
+        }
+        lines
+    }
+
+    /// What std's own reader says, in one piece.
+    fn plain(bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut lines: Vec<_> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+        let last = lines.pop().unwrap();
+        for line in &mut lines {
+            if line.last() == Some(&b'\r') {
+                line.pop();
+            }
+        }
+        lines.extend(Some(last).filter(|last| !last.is_empty()));
+        lines
+    }
+
+    proptest! {
+        #[test]
+        fn every_line_is_read_exactly_once_whatever_the_cut(
+            bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b'a'), any::<u8>()], 0..60),
+            partitions in 1_usize..70,
+        ) {
+            prop_assert_eq!(lines_of(&bytes, partitions), plain(&bytes));
+        }
+    }
+
+    #[test]
+    fn a_line_longer_than_a_block_is_one_line() {
+        let long = vec![b'x'; 3 * BLOCK_BYTES];
+        let bytes = [b"a\n".as_slice(), &long, b"\nb"].concat();
+        let lines = lines_of(&bytes, 3);
+        assert_eq!(lines.iter().map(Vec::len).collect::<Vec<_>>(), [1, 3 * BLOCK_BYTES, 1]);
+    }
+}

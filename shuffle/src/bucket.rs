@@ -1,0 +1,75 @@
+//! Where a map task puts its rows, one bucket for each partition after the shuffle.
+
+/// The buckets of one map task.
+#[derive(Debug)]
+pub struct Buckets<R> {
+    buckets: Vec<Vec<R>>,
+    rows: usize,
+}
+
+/// Bytes of rows that the first allocation of a bucket has room for: most buckets of a small input
+/// then never grow, and thousands of buckets still cost little.
+const FIRST_BYTES: usize = 1024;
+
+impl<R> Buckets<R> {
+    /// An empty bucket for each of `partitions` partitions.
+    pub fn new(partitions: usize) -> Self {
+        let mut buckets = Vec::new();
+        buckets.resize_with(partitions, Vec::new);
+        Buckets { buckets, rows: 0 }
+    }
+
+    /// Adds a row to the bucket of `partition`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such partition; [`partition_of`](crate::Partitioning::partition_of) never
+    /// answers with one.
+    #[inline]
+    pub fn push(&mut self, partition: usize, row: R) {
+        let bucket = &mut self.buckets[partition];
+        if bucket.len() == bucket.capacity() {
+            grow(bucket);
+        }
+        bucket.push(row);
+        self.rows += 1;
+    }
+
+    /// The rows in all buckets.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The buckets, in the order of the partitions; the rows of each in the order they came.
+    pub fn into_segments(self) -> Vec<Vec<R>> {
+        self.buckets
+    }
+}
+
+#[cold]
+fn grow<R>(bucket: &mut Vec<R>) {
+    let first = FIRST_BYTES / size_of::<R>().max(1);
+    bucket.reserve(first.clamp(4, 64).max(bucket.len()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_stay_in_order_in_their_bucket() {
+        let mut buckets = Buckets::new(3);
+        (0..1000).for_each(|n| buckets.push(n % 2, n));
+        assert_eq!(buckets.rows(), 1000);
+        let segments = buckets.into_segments();
+        assert_eq!(segments.iter().map(Vec::len).collect::<Vec<_>>(), [500, 500, 0]);
+        assert!(segments[1].iter().copied().eq((0..1000).filter(|n| n % 2 == 1)));
+    }
+
+    #[test]
+    fn rows_without_a_size_are_counted_too() {
+        let mut buckets = Buckets::new(1);
+        (0..10).for_each(|_| buckets.push(0, ()));
+        assert_eq!(buckets.into_segments(), [vec![(); 10]]);
+    }
+}

@@ -1,0 +1,223 @@
+//! One combiner for each key, found by hash, in the order in which keys were first seen.
+
+use crate::group::sort_stable_by_hash;
+use crate::hash::{Hashed, table_bits};
+use emberline_core::error::Error;
+use emberline_core::step::raise;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use std::mem;
+
+/// A table from keys to combiners. A row costs one look-up with a hash the caller has already, and
+/// one call of the user's function.
+///
+/// That function takes the combiner by value, so something must lie in the combiner's place while
+/// it runs: one spare combiner for the whole table. If the function panics the spare stays there,
+/// and the table must be thrown away.
+#[derive(Debug)]
+pub struct CombineTable<K, C> {
+    /// Where in `entries` a key is.
+    index: HashTable<u32>,
+    entries: Vec<Hashed<K, C>>,
+    spare: Option<C>,
+}
+
+impl<K, C> CombineTable<K, C> {
+    /// An empty table. It allocates when the first key comes.
+    pub fn new() -> Self {
+        CombineTable { index: HashTable::new(), entries: Vec::new(), spare: None }
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are no keys.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The keys and their combiners, in the order of the first occurrence of each key.
+    pub fn entries(&self) -> &[Hashed<K, C>] {
+        &self.entries
+    }
+
+    /// The keys and their combiners, in the order of the first occurrence of each key.
+    pub fn into_entries(self) -> Vec<Hashed<K, C>> {
+        self.entries
+    }
+
+    /// The keys and their combiners in the order of the hash, and of the first occurrence where
+    /// hashes are equal.
+    pub fn into_hash_order(self) -> Vec<Hashed<K, C>> {
+        drop(self.index);
+        sort_stable_by_hash(self.entries)
+    }
+}
+
+impl<K, C> Default for CombineTable<K, C> {
+    fn default() -> Self {
+        CombineTable::new()
+    }
+}
+
+impl<K: Eq, C: Clone> CombineTable<K, C> {
+    /// Adds a value to the combiner of `key`, whose hash is `hash`.
+    #[inline]
+    pub fn merge<V>(
+        &mut self,
+        hash: u64,
+        key: K,
+        value: V,
+        create: &impl Fn(V) -> C,
+        merge: &impl Fn(C, V) -> C,
+    ) {
+        match self.place_of(hash, &key) {
+            Ok(at) => self.update(at, |combiner| merge(combiner, value)),
+            Err(()) => self.entries.push(Hashed { hash, key, value: create(value) }),
+        }
+    }
+
+    /// Adds a combiner that other tasks may read too: the key is cloned when it is first seen.
+    #[inline]
+    pub fn merge_shared(&mut self, entry: &Hashed<K, C>, merge: &impl Fn(C, C) -> C)
+    where
+        K: Clone,
+    {
+        match self.place_of(entry.hash, &entry.key) {
+            Ok(at) => self.update(at, |combiner| merge(combiner, entry.value.clone())),
+            Err(()) => self.entries.push(entry.clone()),
+        }
+    }
+
+    /// Adds a combiner that no one else needs.
+    #[inline]
+    pub fn merge_owned(&mut self, entry: Hashed<K, C>, merge: &impl Fn(C, C) -> C) {
+        match self.place_of(entry.hash, &entry.key) {
+            Ok(at) => self.update(at, |combiner| merge(combiner, entry.value)),
+            Err(()) => self.entries.push(entry),
+        }
+    }
+
+    /// Where the key is. If it is new, the end of `entries` is made its place, and the caller must
+    /// put it there.
+    #[inline]
+    fn place_of(&mut self, hash: u64, key: &K) -> Result<usize, ()> {
+        let entries = &self.entries;
+        let same = |at: &u32| {
+            let entry = &entries[*at as usize];
+            entry.hash == hash && entry.key == *key
+        };
+        let rehash = |at: &u32| table_bits(entries[*at as usize].hash);
+        match self.index.entry(table_bits(hash), same, rehash) {
+            Entry::Occupied(found) => Ok(*found.get() as usize),
+            Entry::Vacant(place) => {
+                place.insert(u32::try_from(entries.len()).unwrap_or_else(|_| raise(table_full())));
+                Err(())
+            }
+        }
+    }
+
+    #[inline]
+    fn update(&mut self, at: usize, merge: impl FnOnce(C) -> C) {
+        let slot = &mut self.entries[at].value;
+        let spare = self.spare.take().unwrap_or_else(|| slot.clone());
+        let merged = merge(mem::replace(slot, spare));
+        self.spare = Some(mem::replace(slot, merged));
+    }
+}
+
+#[cold]
+fn table_full() -> Error {
+    Error::invalid_argument(
+        "one partition has more than 4294967296 distinct keys, and a table holds no more: use more \
+         partitions",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::hash_of;
+    use proptest::prelude::*;
+    use std::cell::Cell;
+    use std::collections::HashMap;
+
+    fn pairs<C>(entries: Vec<Hashed<u32, C>>) -> Vec<(u32, C)> {
+        entries.into_iter().map(|entry| (entry.key, entry.value)).collect()
+    }
+
+    fn add(a: Vec<u32>, b: Vec<u32>) -> Vec<u32> {
+        [a, b].concat()
+    }
+
+    fn push(mut list: Vec<u32>, n: u32) -> Vec<u32> {
+        list.push(n);
+        list
+    }
+
+    proptest! {
+        /// Few distinct hashes, so that unequal keys of equal hash are common.
+        #[test]
+        fn a_table_gives_what_a_map_of_lists_gives(
+            rows in prop::collection::vec((0_u32..60, any::<u32>()), 0..300),
+            hashes in 1_u64..80,
+        ) {
+            let mut table = CombineTable::new();
+            let mut order: Vec<u32> = Vec::new();
+            let mut model: HashMap<u32, Vec<u32>> = HashMap::new();
+            for &(key, value) in &rows {
+                let hash = hash_of(&key) % hashes;
+                table.merge(hash, key, value, &|n| vec![n], &push);
+                model.entry(key).or_insert_with(|| { order.push(key); Vec::new() }).push(value);
+            }
+            let expected: Vec<_> = order.iter().map(|key| (*key, model[key].clone())).collect();
+            prop_assert_eq!(table.len(), expected.len());
+            prop_assert_eq!(pairs(table.entries().to_vec()), expected.clone());
+
+            let (mut shared, mut owned) = (CombineTable::new(), CombineTable::new());
+            for entry in table.entries().iter().chain(table.entries()) {
+                shared.merge_shared(entry, &add);
+                owned.merge_owned(entry.clone(), &add);
+            }
+            let twice = |(key, list): &(u32, Vec<u32>)| (*key, add(list.clone(), list.clone()));
+            let doubled: Vec<_> = expected.iter().map(twice).collect();
+            prop_assert_eq!(pairs(shared.into_entries()), doubled.clone());
+            prop_assert_eq!(pairs(owned.into_entries()), doubled);
+
+            let mut sorted = expected;
+            sorted.sort_by_key(|(key, _)| hash_of(key) % hashes);
+            prop_assert_eq!(pairs(table.into_hash_order()), sorted);
+        }
+    }
+
+    thread_local! {
+        static CLONES: Cell<usize> = const { Cell::new(0) };
+    }
+
+    struct Counted(u64);
+    impl Clone for Counted {
+        fn clone(&self) -> Self {
+            CLONES.with(|clones| clones.set(clones.get() + 1));
+            Counted(self.0)
+        }
+    }
+
+    #[test]
+    fn a_table_clones_one_combiner_for_any_number_of_rows() {
+        let mut table = CombineTable::new();
+        for n in 0..10_000_u64 {
+            let key = n % 10;
+            table.merge(hash_of(&key), key, n, &Counted, &|sum, n| Counted(sum.0 + n));
+        }
+        assert_eq!(CLONES.with(Cell::get), 1);
+        assert_eq!(table.entries().iter().map(|entry| entry.value.0).sum::<u64>(), 49_995_000);
+    }
+
+    #[test]
+    fn an_empty_table_has_no_keys() {
+        let table = CombineTable::<u8, u8>::default();
+        assert!(table.is_empty() && table.into_hash_order().is_empty());
+    }
+}

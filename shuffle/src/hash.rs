@@ -1,0 +1,245 @@
+//! One 64-bit hash for each row, and what its bits are for.
+//!
+//! | bits          | choose                                                      |
+//! |---------------|-------------------------------------------------------------|
+//! | the high ones | the partition: [`partition_of_hash`]                        |
+//! | the low ones  | the place in a table: [`table_bits`]                        |
+//! | all           | the order of keys in a shuffled partition                   |
+//!
+//! The hash is the same for one binary, in every attempt and on every thread. It is never written
+//! to a file that another build may read.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::hash::{Hash, Hasher};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Odd constants with about as many ones as zeros: from the digits of pi.
+const START: u64 = 0x243f_6a88_85a3_08d3;
+const INTEGER: u64 = 0x9e37_79b9_7f4a_7c15;
+const BYTE: u64 = 0xa409_3822_299f_31d1;
+const FINISH: u64 = 0x082e_fa98_ec4e_6c89;
+
+/// The high half and the low half of a product, folded: every bit of `a` reaches both ends.
+#[inline(always)]
+const fn fold(a: u64, b: u64) -> u64 {
+    let product = a as u128 * b as u128;
+    product as u64 ^ (product >> 64) as u64
+}
+
+/// A small fast hasher with fixed constants. It does not resist keys that were chosen to collide:
+/// those cost time, never a wrong answer.
+#[derive(Clone, Debug)]
+pub struct StableHasher {
+    state: u64,
+}
+
+impl StableHasher {
+    /// A hasher that has seen nothing.
+    #[inline]
+    pub const fn new() -> Self {
+        StableHasher { state: START }
+    }
+}
+
+impl Default for StableHasher {
+    fn default() -> Self {
+        StableHasher::new()
+    }
+}
+
+impl Hasher for StableHasher {
+    #[inline]
+    fn finish(&self) -> u64 {
+        fold(self.state, FINISH)
+    }
+
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        self.state = xxh3_64_with_seed(bytes, self.state);
+    }
+
+    /// Also the end of every `str`, so it is one plain multiplication.
+    #[inline]
+    fn write_u8(&mut self, value: u8) {
+        self.state = (self.state ^ u64::from(value)).wrapping_mul(BYTE);
+    }
+
+    #[inline]
+    fn write_u16(&mut self, value: u16) {
+        self.write_u64(u64::from(value));
+    }
+
+    #[inline]
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(u64::from(value));
+    }
+
+    #[inline]
+    fn write_u64(&mut self, value: u64) {
+        self.state = fold(self.state ^ value, INTEGER);
+    }
+
+    #[inline]
+    fn write_u128(&mut self, value: u128) {
+        self.write_u64(value as u64);
+        self.write_u64((value >> 64) as u64);
+    }
+
+    #[inline]
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+
+    #[inline]
+    fn write_i8(&mut self, value: i8) {
+        self.write_u8(value as u8);
+    }
+
+    #[inline]
+    fn write_i16(&mut self, value: i16) {
+        self.write_u64(value as u64);
+    }
+
+    #[inline]
+    fn write_i32(&mut self, value: i32) {
+        self.write_u64(value as u64);
+    }
+
+    #[inline]
+    fn write_i64(&mut self, value: i64) {
+        self.write_u64(value as u64);
+    }
+
+    #[inline]
+    fn write_i128(&mut self, value: i128) {
+        self.write_u128(value as u128);
+    }
+
+    #[inline]
+    fn write_isize(&mut self, value: isize) {
+        self.write_u64(value as u64);
+    }
+}
+
+/// The hash of a key. Call it once for each row and carry the result along.
+#[inline]
+pub fn hash_of<K: Hash + ?Sized>(key: &K) -> u64 {
+    let mut hasher = StableHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The partition of a hash: its high bits, scaled, so that no division is needed.
+#[inline]
+pub fn partition_of_hash(hash: u64, partitions: usize) -> usize {
+    ((u128::from(hash) * partitions as u128) >> 64) as usize
+}
+
+/// The hash as a table should see it. All keys of one partition share their high bits, and a
+/// hashbrown table tells neighbours apart by just those: so low bits are put there.
+#[inline]
+pub fn table_bits(hash: u64) -> u64 {
+    hash.rotate_right(7)
+}
+
+/// A pair with the hash of its key. As bytes it is the pair alone; the hash is computed again when
+/// the pair is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hashed<K, V> {
+    /// [`hash_of`] the key.
+    pub hash: u64,
+    /// The key.
+    pub key: K,
+    /// The value.
+    pub value: V,
+}
+
+impl<K: Serialize, V: Serialize> Serialize for Hashed<K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.key, &self.value).serialize(serializer)
+    }
+}
+
+impl<'de, K: Deserialize<'de> + Hash, V: Deserialize<'de>> Deserialize<'de> for Hashed<K, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (key, value) = <(K, V)>::deserialize(deserializer)?;
+        Ok(Hashed { hash: hash_of(&key), key, value })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// How far the fullest or emptiest of 16 classes is from the mean.
+    fn unevenness(class_of: impl Fn(u64) -> usize, keys: impl Iterator<Item = u64>) -> f64 {
+        let mut counts = [0_u64; 16];
+        keys.for_each(|key| counts[class_of(key)] += 1);
+        let mean = counts.iter().sum::<u64>() as f64 / 16.0;
+        counts.iter().map(|n| (*n as f64 / mean - 1.0).abs()).fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn high_and_low_bits_of_patterned_integers_are_even() {
+        for step in [1, 2, 8, 1000, 1 << 16, 1 << 32, 1 << 40, 0x9e37_79b9] {
+            let keys = || (1..=1_000_000_u64).map(|n| n.wrapping_mul(step));
+            let high = unevenness(|key| partition_of_hash(hash_of(&key), 16), keys());
+            let low = unevenness(|key| (hash_of(&key) & 15) as usize, keys());
+            let table = unevenness(|key| (table_bits(hash_of(&key)) & 15) as usize, keys());
+            assert!(high < 0.03 && low < 0.03 && table < 0.03, "{step}: {high} {low} {table}");
+        }
+    }
+
+    #[test]
+    fn bits_for_the_table_are_even_inside_one_partition() {
+        let keys = (0..1_000_000_u64).filter(|key| partition_of_hash(hash_of(key), 16) == 3);
+        let keys: Vec<u64> = keys.collect();
+        let table = |key: u64| table_bits(hash_of(&key));
+        assert!(unevenness(|key| (table(key) & 15) as usize, keys.iter().copied()) < 0.05);
+        assert!(unevenness(|key| (table(key) >> 60) as usize, keys.into_iter()) < 0.05);
+    }
+
+    #[test]
+    fn one_flipped_bit_changes_about_half_of_the_hash() {
+        let mut changed = [0_u32; 64];
+        for key in (0..2000_u64).map(|n| n * n * 7919) {
+            for (bit, changed) in changed.iter_mut().enumerate() {
+                *changed += (hash_of(&key) ^ hash_of(&(key ^ (1 << bit)))).count_ones();
+            }
+        }
+        for changed in changed.map(|bits| f64::from(bits) / 2000.0) {
+            assert!((24.0..40.0).contains(&changed), "{changed}");
+        }
+    }
+
+    #[test]
+    fn a_million_integers_and_strings_do_not_collide() {
+        let integers: HashSet<u64> = (0..1_000_000_u64).map(|n| hash_of(&n)).collect();
+        let texts: HashSet<u64> = (0..1_000_000).map(|n| hash_of(&n.to_string())).collect();
+        assert_eq!((integers.len(), texts.len()), (1_000_000, 1_000_000));
+    }
+
+    #[test]
+    fn small_bytes_and_their_tuples_do_not_collide() {
+        let pairs = (0..=255_u8).flat_map(|a| (0..=255_u8).map(move |b| (a, b)));
+        let hashes: HashSet<u64> = pairs.map(|pair| hash_of(&pair)).collect();
+        assert_eq!(hashes.len(), 1 << 16);
+        assert!(unevenness(|n| partition_of_hash(hash_of(&(n as u8)), 16), 0..256) < 1.0);
+    }
+
+    #[test]
+    fn borrowed_and_owned_forms_of_a_key_hash_alike() {
+        assert_eq!(hash_of("ember"), hash_of(&"ember".to_string()));
+        assert_eq!(hash_of(&[1_u32, 2][..]), hash_of(&vec![1_u32, 2]));
+        assert_ne!(hash_of(&("a", "bc")), hash_of(&("ab", "c")));
+    }
+
+    #[test]
+    fn every_hash_has_a_partition() {
+        for partitions in [1, 2, 3, 7, 1000, usize::MAX] {
+            assert_eq!(partition_of_hash(0, partitions), 0);
+            assert_eq!(partition_of_hash(u64::MAX, partitions), partitions - 1);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The shuffle of emberline: pairs to bytes and back. It moves pairs it did not compute.
+//!
+//! In the order in which a pair travels:
+//!
+//! 1. [`hash`]: its key is hashed, once: [`hash_of`], [`Hashed`].
+//! 2. [`combine`]: if the operation can, values of one key are merged where they are:
+//!    [`CombineTable`].
+//! 3. [`partitioner`]: its key says which partition it goes to: [`Partitioning`], [`Partitioner`].
+//! 4. [`bucket`]: it waits in the bucket of that partition: [`Buckets`].
+//! 5. [`map_output`]: the buckets of a map task become a [`MapOutput`], typed in memory or in one
+//!    file of the [`mod@format`]; [`MapOutputs`] has one for each map task.
+//! 6. [`map_output`] again: a reading task takes its segment of each, in the order of the map
+//!    partitions: [`SegmentReader`].
+//! 7. [`group`] and [`cogroup`]: there the pairs are put in the order of their hash, and the values
+//!    of a key side by side: [`Groups`], [`co_groups`]; or they are combined once more.
+//!
+//! The order of a partition is a function of the rows and the configuration alone: the same in
+//! memory and through a file, and in every attempt.
+
+pub mod bucket;
+pub mod cogroup;
+pub mod combine;
+pub mod format;
+pub mod group;
+pub mod hash;
+pub mod map_output;
+pub mod partitioner;
+mod wire;
+
+pub use bucket::Buckets;
+pub use cogroup::{co_groups, into_co_groups};
+pub use combine::CombineTable;
+pub use group::{GroupVecs, Groups, GroupsIter, sort_by_hash};
+pub use hash::{Hashed, StableHasher, hash_of, partition_of_hash, table_bits};
+pub use map_output::{Chunk, MapOutput, MapOutputs, SegmentReader};
+pub use partitioner::{
+    HashPartitioner, Partitioner, Partitioning, RangePartitioner, range_bounds,
+};

@@ -1,0 +1,153 @@
+//! The answers of the three examples on their own data, against plain Rust that shares no code with
+//! them, on one and on several threads, with the shuffle in memory and through files.
+
+#![allow(dead_code, reason = "the examples' main functions are not called here")]
+
+#[path = "../examples/k_means.rs"]
+mod k_means;
+#[path = "../examples/page_rank.rs"]
+mod page_rank;
+#[path = "../examples/word_count.rs"]
+mod word_count;
+
+use emberline::prelude::*;
+use std::collections::{BTreeMap, HashMap};
+
+/// Runs `check` on every context of the grid; the message of a failure says which one it was.
+fn everywhere(check: impl Fn(&Context, &str) -> Result<(), BoxError>) -> Result<(), BoxError> {
+    for threads in [1, 2, 8] {
+        for files in [false, true] {
+            let ctx = Context::builder().threads(threads).shuffle_to_files(files).build()?;
+            check(&ctx, &format!("on {threads} threads, shuffle through files: {files}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn close(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-9 * a.abs().max(b.abs())
+}
+
+#[test]
+fn word_count_equals_a_loop_over_the_bytes() -> Result<(), BoxError> {
+    let expected = plain_word_count(&std::fs::read(word_count::BOOK)?);
+    let mut most: Vec<u64> = expected.values().copied().collect();
+    most.sort_unstable_by(|a, b| b.cmp(a));
+    everywhere(|ctx, place| {
+        let report = word_count::word_count(ctx, vec![word_count::BOOK.to_string()])?;
+        assert_eq!(report.distinct, expected.len() as u64, "{place}");
+        assert_eq!(report.total, expected.values().sum::<u64>(), "{place}");
+        // Words that are equally frequent may come in either order; their counts may not.
+        let counts: Vec<u64> = report.top.iter().map(|(_, n)| *n).collect();
+        assert_eq!(counts, most[..20], "{place}");
+        for (word, n) in &report.top {
+            assert_eq!(expected.get(word), Some(n), "{word} {place}");
+        }
+        Ok(())
+    })
+}
+
+fn plain_word_count(text: &[u8]) -> HashMap<String, u64> {
+    let (mut counts, mut word) = (HashMap::new(), String::new());
+    for &byte in text.iter().chain(b" ") {
+        if byte.is_ascii_alphanumeric() {
+            word.push(byte.to_ascii_lowercase().into());
+        } else if !word.is_empty() {
+            *counts.entry(std::mem::take(&mut word)).or_insert(0) += 1;
+        }
+    }
+    counts
+}
+
+#[test]
+fn page_rank_equals_a_loop_over_the_edges() -> Result<(), BoxError> {
+    let edges = std::fs::read_to_string(page_rank::GRAPH)?;
+    let expected = plain_page_rank(&edges);
+    everywhere(|ctx, place| {
+        let ranks = page_rank::page_rank(ctx, page_rank::GRAPH, page_rank::ROUNDS).collect()?;
+        assert_eq!(ranks.len(), expected.len(), "{place}");
+        for (page, rank) in ranks {
+            let plain = expected[page.as_str()];
+            assert!(close(rank, plain), "{page}: {rank}, in plain Rust {plain}, {place}");
+        }
+        Ok(())
+    })
+}
+
+fn plain_page_rank(edges: &str) -> BTreeMap<&str, f64> {
+    let edges: Vec<(&str, &str)> = edges.lines().filter_map(|line| line.split_once('\t')).collect();
+    let mut out_degree: BTreeMap<&str, f64> = BTreeMap::new();
+    for (from, to) in &edges {
+        *out_degree.entry(from).or_default() += 1.0;
+        out_degree.entry(to).or_default();
+    }
+    let mut ranks: BTreeMap<&str, f64> = out_degree.keys().map(|page| (*page, 1.0)).collect();
+    for _ in 0..page_rank::ROUNDS {
+        let mut given: BTreeMap<&str, f64> = ranks.keys().map(|page| (*page, 0.0)).collect();
+        for (from, to) in &edges {
+            *given.entry(to).or_default() += ranks[from] / out_degree[from];
+        }
+        ranks = given.into_iter().map(|(page, sum)| (page, 0.15 + 0.85 * sum)).collect();
+    }
+    ranks
+}
+
+#[test]
+fn k_means_equals_a_loop_over_the_points() -> Result<(), BoxError> {
+    let expected = plain_k_means(&std::fs::read_to_string(k_means::AIRPORTS)?)?;
+    everywhere(|ctx, place| {
+        let found = k_means::k_means(ctx, k_means::AIRPORTS, k_means::GROUPS)?;
+        assert_eq!(found.sizes, expected.sizes, "{place}");
+        assert!(close(found.cost, expected.cost), "{} {} {place}", found.cost, expected.cost);
+        let (ours, plain) = (found.centres.iter().flatten(), expected.centres.iter().flatten());
+        assert!(ours.zip(plain).all(|(a, b)| (a - b).abs() < 1e-9), "{place}");
+        Ok(())
+    })
+}
+
+/// Stops when no point changes its group, which is another rule than the example's with the same
+/// end: centres stand still when their groups do.
+fn plain_k_means(csv: &str) -> Result<k_means::Groups, BoxError> {
+    let points: Vec<[f64; 3]> = csv.lines().skip(1).map(plain_point).collect::<Result<_, _>>()?;
+    let mut centres = points[..k_means::GROUPS].to_vec();
+    let (mut groups, mut rounds) = (vec![usize::MAX; points.len()], 0);
+    loop {
+        let now: Vec<usize> = points.iter().map(|point| plain_nearest(&centres, point)).collect();
+        let still = now == groups;
+        (groups, rounds) = (now, rounds + 1);
+        if still {
+            break;
+        }
+        for (group, centre) in centres.iter_mut().enumerate() {
+            let own = || points.iter().zip(&groups).filter(|(_, g)| **g == group).map(|(p, _)| p);
+            for (axis, x) in centre.iter_mut().enumerate() {
+                *x = own().map(|point| point[axis]).sum::<f64>() / own().count() as f64;
+            }
+        }
+    }
+    let sizes = (0..k_means::GROUPS).map(|group| groups.iter().filter(|g| **g == group).count());
+    let sizes = sizes.map(|size| size as u64).collect();
+    let cost = points.iter().zip(&groups).map(|(p, g)| squared(p, &centres[*g])).sum();
+    Ok(k_means::Groups { centres, sizes, rounds, cost })
+}
+
+fn plain_point(line: &str) -> Result<[f64; 3], BoxError> {
+    let fields: Vec<&str> = line.split(',').collect();
+    let (phi, lambda) = (fields[2].parse::<f64>()?, fields[3].parse::<f64>()?);
+    let (phi, lambda) = (phi.to_radians(), lambda.to_radians());
+    Ok([phi.cos() * lambda.cos(), phi.cos() * lambda.sin(), phi.sin()])
+}
+
+fn plain_nearest(centres: &[[f64; 3]], point: &[f64; 3]) -> usize {
+    let mut best = 0;
+    for group in 1..centres.len() {
+        if squared(point, &centres[group]) < squared(point, &centres[best]) {
+            best = group;
+        }
+    }
+    best
+}
+
+fn squared(a: &[f64; 3], b: &[f64; 3]) -> f64 {
+    (0..3).map(|axis| (a[axis] - b[axis]).powi(2)).sum()
+}

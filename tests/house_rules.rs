@@ -1,0 +1,231 @@
+//! The rules of the house, read from the sources: style that is not a test decays.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Code lines of core + shuffle + rdd, without tests, comments and blank lines. Raise it with a
+/// reason.
+const MOST_CODE_LINES: usize = 8_000;
+/// Lines of any one file, with everything in it.
+const MOST_FILE_LINES: usize = 450;
+/// What each public operation says about itself.
+const FACTS: [&str; 6] = ["Shape", "Partitions", "Partitioner", "Shuffle", "Memory", "Order"];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust files under some folders of the workspace, with their text.
+fn sources(folders: &[&str]) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    let mut stack: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+    while let Some(folder) = stack.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                stack.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root()).unwrap().display().to_string();
+                files.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    assert!(!files.is_empty(), "no sources under {folders:?}");
+    files
+}
+
+/// Whether a file holds nothing but tests.
+fn is_test_file(name: &str) -> bool {
+    let test_names = ["tests", "tests.rs", "scripts", "scripts.rs"];
+    Path::new(name).components().any(|part| {
+        let part = part.as_os_str().to_string_lossy();
+        test_names.contains(&part.as_ref())
+    })
+}
+
+/// The lines of a file before its tests, without comments and blank lines.
+fn code_lines(text: &str) -> Vec<&str> {
+    let inner_tests = |line: &&str| !line.starts_with("#[cfg(test)]");
+    let lines = text.lines().take_while(inner_tests).map(str::trim);
+    lines.filter(|line| !line.is_empty() && !line.starts_with("//")).collect()
+}
+
+#[test]
+fn the_engine_stays_small() {
+    let all = sources(&["core/src", "shuffle/src", "rdd/src"]);
+    let code = all.iter().filter(|(name, _)| !is_test_file(name));
+    let lines: usize = code.map(|(_, text)| code_lines(text).len()).sum();
+    println!("core + shuffle + rdd: {lines} code lines");
+    assert!(lines < MOST_CODE_LINES, "{lines} code lines, at most {MOST_CODE_LINES}");
+}
+
+#[test]
+fn every_file_can_be_read_in_one_sitting() {
+    for (name, text) in sources(&["core", "shuffle", "rdd", "src", "examples", "tests", "benches"]) {
+        let lines = text.lines().count();
+        assert!(lines <= MOST_FILE_LINES, "{name} has {lines} lines, at most {MOST_FILE_LINES}");
+        assert!(text.starts_with("//!") || text.starts_with("#!["), "{name} does not say what it is");
+    }
+}
+
+#[test]
+fn imports_go_one_way() {
+    let forbidden: [(&str, &[&str]); 4] = [
+        ("core", &["emberline_shuffle", "emberline_rdd", "emberline::"]),
+        ("shuffle", &["emberline_rdd", "emberline::"]),
+        ("rdd/src/narrow", &["emberline_shuffle"]),
+        ("rdd/src/source", &["emberline_shuffle"]),
+    ];
+    for (folder, above) in forbidden {
+        for (name, text) in sources(&[folder]) {
+            for line in code_lines(&text) {
+                let wrong = above.iter().find(|upper| line.contains(**upper));
+                assert!(wrong.is_none(), "{name} imports upwards: {line}");
+            }
+        }
+    }
+    for (crate_, above) in [("core", "emberline-"), ("shuffle", "emberline-rdd")] {
+        let manifest = fs::read_to_string(root().join(crate_).join("Cargo.toml")).unwrap();
+        let own = format!("name = \"emberline-{crate_}\"");
+        let upwards = manifest.lines().find(|line| line.contains(above) && **line != own);
+        assert_eq!(upwards, None, "{crate_}/Cargo.toml depends upwards");
+    }
+}
+
+#[test]
+fn jobs_are_run_by_actions_and_the_sample_of_a_sort_only() {
+    for (name, text) in sources(&["rdd/src"]) {
+        let runs = code_lines(&text).iter().any(|line| line.contains(".run_job("));
+        assert!(!runs || name == "rdd/src/action/mod.rs", "{name} runs a job past the actions");
+    }
+}
+
+#[test]
+fn one_file_names_the_codec_and_one_folder_opens_scratch_files() {
+    for (name, text) in sources(&["core/src", "shuffle/src", "rdd/src", "src"]) {
+        for line in code_lines(&text) {
+            let codec = !line.contains("bincode") || name == "core/src/codec.rs";
+            assert!(codec, "{name} names bincode: {line}");
+        }
+    }
+    for (name, text) in sources(&["shuffle/src"]) {
+        for line in code_lines(&text) {
+            assert!(!line.contains("std::fs"), "{name} passes the disk door: {line}");
+        }
+    }
+}
+
+#[test]
+fn library_code_neither_unwraps_nor_leaves_work_undone() {
+    for (name, text) in sources(&["core/src", "shuffle/src", "rdd/src", "src"]) {
+        if is_test_file(&name) {
+            continue;
+        }
+        for line in code_lines(&text) {
+            for banned in [".unwrap()", "todo!(", "unimplemented!(", "dbg!(", "unsafe "] {
+                assert!(!line.contains(banned), "{name} has {banned} in: {line}");
+            }
+        }
+    }
+}
+
+/// A public method, with the documentation above it.
+struct Method {
+    place: String,
+    name: String,
+    docs: String,
+}
+
+/// The public methods of the `impl` blocks whose first line `wanted` accepts.
+fn methods(name: &str, text: &str, wanted: impl Fn(&str) -> bool) -> Vec<Method> {
+    let (mut inside, mut docs, mut found) = (false, String::new(), Vec::new());
+    for (number, line) in text.lines().enumerate() {
+        if line.starts_with("impl") {
+            inside = wanted(line);
+        } else if line.starts_with('}') {
+            inside = false;
+        }
+        let trimmed = line.trim();
+        if let Some(doc) = trimmed.strip_prefix("///") {
+            docs.push_str(doc);
+            docs.push('\n');
+        } else if let Some(method) = trimmed.strip_prefix("pub fn ") {
+            if inside {
+                let end = method.find(['(', '<']).unwrap_or(method.len());
+                let place = format!("{name}:{}", number + 1);
+                let docs = std::mem::take(&mut docs);
+                found.push(Method { place, name: method[..end].to_string(), docs });
+            }
+        } else if !trimmed.starts_with("#[") {
+            docs.clear();
+        }
+    }
+    found
+}
+
+/// Every operation of a user: the methods of `Rdd` and `With`, and the sources of `Context`.
+fn operations() -> Vec<Method> {
+    let mut all = Vec::new();
+    for (name, text) in sources(&["rdd/src"]) {
+        let of_rdd = |line: &str| line.contains("> Rdd<") || line.contains("> With<");
+        let of_source = |line: &str| name.contains("/source/") && line.starts_with("impl Context");
+        all.extend(methods(&name, &text, |line| of_rdd(line) || of_source(line)));
+    }
+    all.retain(|method| method.name != "context");
+    all
+}
+
+#[test]
+fn every_operation_states_its_facts_and_runs_an_example() {
+    let all = operations();
+    assert!(all.len() > 50, "found only {} operations", all.len());
+    for Method { place, name, docs } in all {
+        for fact in FACTS {
+            assert!(docs.contains(&format!("- **{fact}**:")), "{name} at {place} lacks {fact}");
+        }
+        let examples = docs.split("# Examples").nth(1).unwrap_or("");
+        let runs = examples.contains("```\n") && examples.contains("assert");
+        assert!(runs, "{name} at {place} has no example that asserts");
+    }
+}
+
+#[test]
+fn every_operation_of_the_first_issue_exists() {
+    let names: Vec<String> = operations().into_iter().map(|method| method.name).collect();
+    let wide = ["combine_by_key", "reduce_by_key", "aggregate_by_key", "group_by_key", "grouped"];
+    let wide = wide.into_iter().chain(["distinct", "cogroup", "join", "sort_by", "sort_by_key"]);
+    for name in wide {
+        assert!(names.contains(&name.to_string()), "{name} is missing");
+        assert!(names.contains(&format!("{name}_with")), "{name}_with is missing");
+    }
+    let others = "parallelize range generate text_file map filter flat_map flat_map_into filter_map \
+        map_partitions map_values key_by union inspect try_map with partition_by repartition \
+        collect count reduce fold aggregate take first top top_by take_ordered for_each \
+        count_by_value save_as_text_file cache unpersist explain name num_partitions boxed";
+    for name in others.split_whitespace() {
+        assert!(names.contains(&name.to_string()), "{name} is missing");
+    }
+}
+
+#[test]
+fn every_place_that_the_architecture_names_exists() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let mut places = 0;
+    for quoted in text.split('`').skip(1).step_by(2) {
+        let (path, function) = quoted.split_once(": ").unwrap_or((quoted, ""));
+        let is_path = path.contains('/') && !path.contains(' ') && !path.contains('*');
+        if !is_path {
+            continue;
+        }
+        places += 1;
+        assert!(root().join(path).exists(), "ARCHITECTURE.md names {path}, which does not exist");
+        if !function.is_empty() {
+            let source = fs::read_to_string(root().join(path)).unwrap();
+            let defined = ["fn ", "struct ", "enum ", "trait "];
+            let found = defined.iter().any(|kind| source.contains(&format!("{kind}{function}")));
+            assert!(found, "ARCHITECTURE.md names {function} in {path}, which does not define it");
+        }
+    }
+    assert!(places > 20, "ARCHITECTURE.md names only {places} places");
+}
