@@ -62,10 +62,14 @@ fn the_engine_stays_small() {
 
 #[test]
 fn every_file_can_be_read_in_one_sitting() {
-    for (name, text) in sources(&["core", "shuffle", "rdd", "src", "examples", "tests", "benches"]) {
+    for (name, text) in sources(&["core", "shuffle", "rdd", "src", "examples", "tests", "benches"])
+    {
         let lines = text.lines().count();
         assert!(lines <= MOST_FILE_LINES, "{name} has {lines} lines, at most {MOST_FILE_LINES}");
-        assert!(text.starts_with("//!") || text.starts_with("#!["), "{name} does not say what it is");
+        assert!(
+            text.starts_with("//!") || text.starts_with("#!["),
+            "{name} does not say what it is"
+        );
     }
 }
 

@@ -5,6 +5,8 @@
 //! [`scheduler`] cut its [`lineage`] into stages; the [`runner`] runs their tasks on a pool; what
 //! happens is an [`event`].
 
+#![deny(missing_docs)]
+
 pub mod block_store;
 pub mod bounds;
 pub mod codec;

@@ -208,9 +208,8 @@ mod tests {
 
     #[test]
     fn a_fingerprint_tells_operations_and_parents_apart() {
-        let node = |operation, parents| {
-            Arc::new(Lineage::new(RddId(9), Step::new(operation), 2, parents))
-        };
+        let node =
+            |operation, parents| Arc::new(Lineage::new(RddId(9), Step::new(operation), 2, parents));
         let (a, b) = (node("range", vec![]), node("parallelize", vec![]));
         let over = |parent: &Arc<Lineage>| node("map", vec![Dependency::Narrow(parent.clone())]);
         assert_ne!(over(&a).fingerprint(), over(&b).fingerprint());

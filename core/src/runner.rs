@@ -8,7 +8,7 @@ use crate::ids::TaskId;
 use crate::memory::MemoryBudget;
 use crate::scheduler::{Input, Task, Work};
 use crate::scratch::Scratch;
-use crate::step::{Raised, Step, take_failure};
+use crate::step::{Raised, Step, restore_failure, take_failure};
 use crate::task::{TaskContext, as_task_of};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::any::Any;
@@ -134,13 +134,14 @@ fn run(
 /// The work under `catch_unwind`. What the thread noted decides over what the work returned: an
 /// error that user code caught and swallowed still fails the task.
 fn attempt(task: &Task, context: &TaskContext) -> Result<()> {
-    let _of_an_earlier_task = take_failure();
+    let of_the_outer_task = take_failure();
     let work = || match &task.work {
         Work::ShuffleMap(shuffle) => shuffle.run_map(task.place.partition, context),
         Work::Result(request) => (request.task)(context),
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| as_task_of(task.owner, work)));
     let (blamed, raised) = take_failure();
+    restore_failure(of_the_outer_task);
     let outcome = outcome.unwrap_or_else(|payload| Err(error_of(payload, blamed)));
     let outcome = raised.map_or(outcome, Err);
     outcome.map_err(|error| error.in_step(task.owner))

@@ -133,6 +133,13 @@ pub fn take_failure() -> (Option<Step>, Option<Error>) {
     (BLAMED.with(Cell::take), RAISED.with(RefCell::take))
 }
 
+/// Puts back what [`take_failure`] took: a task that ran in the waiting time of another, because a
+/// closure called rayon, must not wipe out what the outer one noted.
+pub fn restore_failure((blamed, raised): (Option<Step>, Option<Error>)) {
+    BLAMED.with(|cell| cell.set(blamed));
+    RAISED.with(|cell| *cell.borrow_mut() = raised);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,8 @@
 //!
 //! Users meet all of it through the `emberline` crate.
 
+#![deny(missing_docs)]
+
 mod action;
 mod boxed;
 mod context;

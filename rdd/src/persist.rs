@@ -73,8 +73,7 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     #[track_caller]
     pub fn cache(&self) -> Rdd<T> {
         let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
-        let mut lineage =
-            self.context.lineage(Step::new("cache"), self.num_partitions(), parent);
+        let mut lineage = self.context.lineage(Step::new("cache"), self.num_partitions(), parent);
         let blocks = Arc::new(Blocks {
             context: self.context.clone(),
             rdd: lineage.id(),

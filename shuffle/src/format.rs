@@ -136,29 +136,25 @@ fn write_frame<R: Serialize>(rows: &[R], out: &mut Vec<u8>) -> Result<usize> {
             break;
         }
     }
-    let header = FrameHeader::of(count, &out[payload..])?;
-    out[start..payload].copy_from_slice(&header.bytes);
+    let header = frame_header(count, &out[payload..])?;
+    out[start..payload].copy_from_slice(&header);
     Ok(count)
 }
 
 /// What stands before a frame's rows.
-struct FrameHeader {
-    bytes: Vec<u8>,
-}
-
-impl FrameHeader {
-    fn of(count: usize, payload: &[u8]) -> Result<Self> {
-        let length = u32::try_from(payload.len());
-        let length = length.map_err(|_| Error::invalid_argument("a row has more than 4 GiB"))?;
-        let mut bytes = Vec::with_capacity(FRAME_HEADER_BYTES);
-        put_u32(&mut bytes, FRAME_MAGIC);
-        bytes.extend([VERSION, CODEC_ID, UNCOMPRESSED, 0]);
-        // The rows of a frame are capped far below u32::MAX.
-        [count as u32, length, length].map(|field| put_u32(&mut bytes, field));
-        let crc = frame_crc(&bytes, payload);
-        put_u32(&mut bytes, crc);
-        Ok(FrameHeader { bytes })
-    }
+fn frame_header(count: usize, payload: &[u8]) -> Result<Vec<u8>> {
+    let length = u32::try_from(payload.len());
+    let length = length.map_err(|_| Error::invalid_argument("a row has more than 4 GiB"))?;
+    let mut header = Vec::with_capacity(FRAME_HEADER_BYTES);
+    put_u32(&mut header, FRAME_MAGIC);
+    header.extend([VERSION, CODEC_ID, UNCOMPRESSED, 0]);
+    // The rows of a frame are capped far below u32::MAX.
+    put_u32(&mut header, count as u32);
+    put_u32(&mut header, length);
+    put_u32(&mut header, length);
+    let crc = frame_crc(&header, payload);
+    put_u32(&mut header, crc);
+    Ok(header)
 }
 
 fn frame_crc(fields: &[u8], payload: &[u8]) -> u32 {
@@ -172,7 +168,9 @@ impl FileIndex {
     fn append_footer(&self, out: &mut Vec<u8>) {
         let start = out.len();
         for place in &self.segments {
-            [place.offset, place.bytes, place.rows, place.frames].map(|field| put_u64(out, field));
+            for field in [place.offset, place.bytes, place.rows, place.frames] {
+                put_u64(out, field);
+            }
         }
         put_u64(out, self.file_bytes);
         put_u32(out, self.segments.len() as u32);

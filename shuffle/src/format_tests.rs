@@ -88,7 +88,7 @@ fn any_flipped_bit_is_corrupt() {
         assert_corrupt(read_all::<(u32, String)>(&bytes), &format!("bit {bit}"));
         bytes[bit / 8] ^= 1 << (bit % 8);
     }
-    assert_eq!(read_all(&bytes).unwrap(), small());
+    assert_eq!(read_all::<(u32, String)>(&bytes).unwrap(), small());
 }
 
 /// The reader of a shuffle has its index in memory and never looks at the footer.

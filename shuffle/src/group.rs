@@ -161,6 +161,24 @@ impl<K, V> Groups<K, V> {
         GroupsIter { keys: self.keys.iter(), values: &self.values, start: 0 }
     }
 
+    /// The group of a number, in the order this module promises.
+    #[inline]
+    pub(crate) fn group(&self, number: usize) -> Option<(u64, &K, &[V])> {
+        let GroupKey { hash, key, end } = self.keys.get(number)?;
+        Some((*hash, key, &self.values[self.start_of(number)..*end]))
+    }
+
+    /// [`Groups::iter`], from the group of a number on.
+    pub(crate) fn iter_from(&self, number: usize) -> GroupsIter<'_, K, V> {
+        let number = number.min(self.keys.len());
+        let start = self.start_of(number);
+        GroupsIter { keys: self.keys[number..].iter(), values: &self.values, start }
+    }
+
+    fn start_of(&self, number: usize) -> usize {
+        number.checked_sub(1).map_or(0, |before| self.keys[before].end)
+    }
+
     /// Each key with its hash and a `Vec` of its values, which are moved.
     pub fn into_vecs(self) -> GroupVecs<K, V> {
         GroupVecs { keys: self.keys.into_iter(), values: self.values.into_iter(), start: 0 }

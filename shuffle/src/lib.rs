@@ -11,11 +11,14 @@
 //!    file of the [`mod@format`]; [`MapOutputs`] has one for each map task.
 //! 6. [`map_output`] again: a reading task takes its segment of each, in the order of the map
 //!    partitions: [`SegmentReader`].
-//! 7. [`group`] and [`cogroup`]: there the pairs are put in the order of their hash, and the values
-//!    of a key side by side: [`Groups`], [`co_groups`]; or they are combined once more.
+//! 7. [`group`], [`cogroup`] and [`join`]: there the pairs are put in the order of their hash, and
+//!    the values of a key side by side: [`Groups`], [`co_groups`], [`JoinRows`]; or they are combined
+//!    once more.
 //!
 //! The order of a partition is a function of the rows and the configuration alone: the same in
 //! memory and through a file, and in every attempt.
+
+#![deny(missing_docs)]
 
 pub mod bucket;
 pub mod cogroup;
@@ -23,6 +26,7 @@ pub mod combine;
 pub mod format;
 pub mod group;
 pub mod hash;
+pub mod join;
 pub mod map_output;
 pub mod partitioner;
 mod wire;
@@ -32,7 +36,6 @@ pub use cogroup::{co_groups, into_co_groups};
 pub use combine::CombineTable;
 pub use group::{GroupVecs, Groups, GroupsIter, sort_by_hash};
 pub use hash::{Hashed, StableHasher, hash_of, partition_of_hash, table_bits};
+pub use join::JoinRows;
 pub use map_output::{Chunk, MapOutput, MapOutputs, SegmentReader};
-pub use partitioner::{
-    HashPartitioner, Partitioner, Partitioning, RangePartitioner, range_bounds,
-};
+pub use partitioner::{HashPartitioner, Partitioner, Partitioning, RangePartitioner, range_bounds};

@@ -86,11 +86,7 @@ enum Segment<R> {
 }
 
 /// The part of the budget that the segments need to stay in memory, if they may and it is there.
-fn reserve<R: Stored>(
-    segments: &[Vec<R>],
-    rows: usize,
-    task: &TaskContext,
-) -> Option<Reservation> {
+fn reserve<R: Stored>(segments: &[Vec<R>], rows: usize, task: &TaskContext) -> Option<Reservation> {
     if rows == 0 {
         return task.memory.try_reserve(0);
     }

@@ -93,7 +93,7 @@ pub enum Partitioning<K> {
     By(Arc<dyn Partitioner<K>>),
 }
 
-impl<K> Partitioning<K> {
+impl<K: 'static> Partitioning<K> {
     /// How many partitions there are.
     pub fn partitions(&self) -> usize {
         match self {
@@ -140,7 +140,7 @@ fn hash_partitions(partitioner: &dyn Any) -> Option<usize> {
     partitioner.downcast_ref::<HashPartitioner>().map(|by_hash| by_hash.partitions)
 }
 
-fn ask<K>(partitioner: &dyn Partitioner<K>, key: &K) -> usize {
+fn ask<K: 'static>(partitioner: &dyn Partitioner<K>, key: &K) -> usize {
     let (partition, partitions) = (partitioner.partition_of(key), partitioner.partitions());
     if partition >= partitions {
         raise(Error::new(ErrorKind::PartitionOutOfRange { partition, partitions }));
@@ -157,7 +157,7 @@ impl<K> Clone for Partitioning<K> {
     }
 }
 
-impl<K> fmt::Debug for Partitioning<K> {
+impl<K: 'static> fmt::Debug for Partitioning<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Partitioning::Hash(partitions) => write!(f, "Hash({partitions})"),
@@ -210,6 +210,12 @@ impl<K: Ord> RangePartitioner<K> {
         let _ = self.bounds.set(bounds);
     }
 
+    /// The bounds, ascending; none before they are set.
+    #[inline]
+    pub fn bounds(&self) -> &[K] {
+        self.bounds.get().map_or(&[][..], Vec::as_slice)
+    }
+
     /// Whether the bounds are set.
     pub fn has_bounds(&self) -> bool {
         self.bounds.get().is_some()
@@ -224,8 +230,7 @@ impl<K: Ord + Send + Sync + 'static> Partitioner<K> for RangePartitioner<K> {
     /// A key that equals a bound belongs to the partition below it.
     #[inline]
     fn partition_of(&self, key: &K) -> usize {
-        let bounds = self.bounds.get().map_or(&[][..], Vec::as_slice);
-        bounds.partition_point(|bound| bound < key)
+        self.bounds().partition_point(|bound| bound < key)
     }
 }
 
@@ -253,6 +258,7 @@ mod tests {
     use super::*;
     use emberline_core::step::Raised;
     use proptest::prelude::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     #[derive(Clone, Copy, Debug, PartialEq)]
     struct Float(f64);
@@ -282,7 +288,7 @@ mod tests {
     fn an_answer_out_of_range_is_an_error_that_names_it() {
         let by = Partitioning::from(Arc::new(Wrong));
         assert_eq!(by.partition_of(&3, 0), 3);
-        let caught = std::panic::catch_unwind(|| by.partition_of(&4, 0)).unwrap_err();
+        let caught = catch_unwind(AssertUnwindSafe(|| by.partition_of(&4, 0))).unwrap_err();
         let raised = caught.downcast::<Raised>().unwrap();
         assert!(matches!(
             raised.0.kind(),
@@ -295,7 +301,10 @@ mod tests {
         let plain = Partitioning::<u32>::from(8);
         let by = Partitioning::By(Arc::new(HashPartitioner { partitions: 8 }));
         assert!(plain.same_as(&by) && by.same_as(&plain) && by.same_as(&by.clone()));
-        assert!(by.uses_hash() && Partitioning::<u32>::from(HashPartitioner { partitions: 8 }).uses_hash());
+        assert!(
+            by.uses_hash()
+                && Partitioning::<u32>::from(HashPartitioner { partitions: 8 }).uses_hash()
+        );
         assert!(!plain.same_as(&Partitioning::Hash(7)));
         for key in 0..100 {
             assert_eq!(plain.partition_of(&key, hash_of(&key)), by.partition_of(&key, 0));

@@ -23,18 +23,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Runs `work` on some partitions and gives its results in partition order.
-    pub(crate) fn run<R, F>(&self, action: Step, partitions: Range<usize>, work: F) -> Result<Vec<R>>
+    pub(crate) fn run<R, F>(
+        &self,
+        action: Step,
+        partitions: Range<usize>,
+        work: F,
+    ) -> Result<Vec<R>>
     where
         R: Send + 'static,
         F: Fn(P::Rows, &TaskContext) -> Result<R> + Send + Sync + 'static,
     {
         let slots = partitions.clone().map(|_| Mutex::new(None)).collect::<Vec<Mutex<Option<R>>>>();
         let slots = Arc::new(slots);
-        let (results, pipeline, first) = (Arc::clone(&slots), self.pipeline.clone(), partitions.start);
+        let (results, pipeline, first) =
+            (Arc::clone(&slots), self.pipeline.clone(), partitions.start);
         let task = move |task: &TaskContext| {
             let partition = task.place.partition;
             let result = work(pipeline.open(partition, task), task)?;
-            *results[partition - first].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            *results[partition - first].lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(result);
             Ok(())
         };
         self.context.engine.run_job(JobRequest {
@@ -43,7 +50,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
             partitions: partitions.collect(),
             task: Arc::new(task),
         })?;
-        let taken = slots.iter().map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let taken =
+            slots.iter().map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take());
         taken.collect::<Option<Vec<R>>>().ok_or_else(|| {
             let what = "a job ended well without the result of each task".into();
             Error::new(ErrorKind::Internal { what }).in_action(action)

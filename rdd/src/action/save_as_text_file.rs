@@ -123,7 +123,9 @@ impl Output {
     fn commit(mut self) -> Result<()> {
         let marker = self.aside.join("_SUCCESS");
         let marked = self.disk.create(&marker, Access::Shared).and_then(|mut file| file.sync());
-        marked.and_then(|()| self.disk.sync_dir(&self.aside)).map_err(|cause| making(&marker, cause))?;
+        marked
+            .and_then(|()| self.disk.sync_dir(&self.aside))
+            .map_err(|cause| making(&marker, cause))?;
         refuse_existing(&self.path)?;
         self.disk.rename(&self.aside, &self.path).map_err(|cause| making(&self.path, cause))?;
         self.committed = true;

@@ -116,9 +116,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     {
         let compare = Arc::new(compare);
         let in_task = Arc::clone(&compare);
-        let parts = self.run_all(action, move |rows| {
-            blame(&action, || lead(rows, n, &*in_task))
-        })?;
+        let parts =
+            self.run_all(action, move |rows| blame(&action, || lead(rows, n, &*in_task)))?;
         on_driver(action, || lead(parts.into_iter().flatten(), n, &*compare))
     }
 }

@@ -167,7 +167,11 @@ pub(crate) struct Combine<F, G, H> {
 
 impl<F, G, H> Combine<F, G, H> {
     /// The map side: one combiner for each key of a partition.
-    fn fold_rows<K, V, C>(&self, step: Step, rows: impl Iterator<Item = (K, V)>) -> CombineTable<K, C>
+    fn fold_rows<K, V, C>(
+        &self,
+        step: Step,
+        rows: impl Iterator<Item = (K, V)>,
+    ) -> CombineTable<K, C>
     where
         K: Key,
         C: Stored,

@@ -46,8 +46,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let narrow = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
         let lineage = self.context.lineage(step, partitions, narrow);
         let (parent, depth) = (self.pipeline.clone(), self.pipeline.depth());
-        let compute =
-            move |partition, task: &TaskContext| first_of_equals(step, parent.open(partition, task));
+        let compute = move |partition, task: &TaskContext| {
+            first_of_equals(step, parent.open(partition, task))
+        };
         wide(&self.context, lineage, self.partitioner.clone(), depth, compute)
     }
 

@@ -66,10 +66,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn group_by_key_with(
-        &self,
-        partitioning: impl Into<Partitioning<K>>,
-    ) -> Rdd<(K, Vec<V>)>
+    pub fn group_by_key_with(&self, partitioning: impl Into<Partitioning<K>>) -> Rdd<(K, Vec<V>)>
     where
         K: Key,
         V: Stored,

@@ -145,7 +145,8 @@ where
     I: Iterator<Item = T> + 'static,
     F: Fn(usize, &TaskContext) -> I + Send + Sync + 'static,
 {
-    lineage.problem = lineage.problem.take().or(no_partitions(lineage.step(), lineage.partitions()));
+    lineage.problem =
+        lineage.problem.take().or(no_partitions(lineage.step(), lineage.partitions()));
     let pipeline = Boxed::from_node(NodeFn(compute), depth);
     Rdd::partitioned(context, lineage, pipeline, partitioner)
 }

@@ -62,7 +62,10 @@ impl Context {
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn text_file<S: TextPaths>(&self, paths: S) -> Rdd<String, impl Fused<Item = String> + use<S>> {
+    pub fn text_file<S: TextPaths>(
+        &self,
+        paths: S,
+    ) -> Rdd<String, impl Fused<Item = String> + use<S>> {
         self.text_lines(Step::new("text_file"), None, &paths, decode_lossy)
     }
 

@@ -113,7 +113,8 @@ fn list_pattern(path: &Path, files: &mut Vec<InputFile>) -> Result<()> {
     if !pattern.contains(['*', '?', '[']) {
         return Err(not_found("no such file or folder"));
     }
-    let matches = glob::glob(pattern).map_err(|cause| not_found("not a pattern").caused_by(cause))?;
+    let matches =
+        glob::glob(pattern).map_err(|cause| not_found("not a pattern").caused_by(cause))?;
     let before = files.len();
     // glob gives matches sorted by name. Folders among them are skipped: `**/*` names both a folder
     // and what is in it.

@@ -1,0 +1,231 @@
+use super::*;
+use emberline_core::config::Config;
+use emberline_core::disk::{Disk, FaultPlan, FaultyDisk, Truncate};
+use emberline_core::step::Raised;
+use proptest::prelude::*;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const SHUFFLE: ShuffleId = ShuffleId(3);
+
+type Row = (u32, String);
+
+/// Tasks that keep their output in memory, in files because they are told to, and in files because
+/// the budget is too small.
+fn three_ways() -> [TaskContext; 3] {
+    let to_files = Config { shuffle_to_files: true, ..Config::default() };
+    let small = Config { budget_bytes: 1, ..Config::default() };
+    [Config::default(), to_files, small].map(TaskContext::alone)
+}
+
+fn to_files(disk: impl Disk + 'static) -> TaskContext {
+    let disk = Arc::new(disk);
+    TaskContext::alone(Config { shuffle_to_files: true, disk, ..Config::default() })
+}
+
+fn rows(numbers: std::ops::Range<u32>) -> Vec<Row> {
+    numbers.map(|n| (n, format!("row {n}"))).collect()
+}
+
+/// Three outputs for two partitions; the middle one has nothing for the second.
+fn outputs(task: &TaskContext) -> MapOutputs<Row> {
+    let outputs = MapOutputs::new(3);
+    for (map_partition, second) in [(0, rows(10..20)), (1, vec![]), (2, rows(30..31))] {
+        let segments = vec![rows(map_partition..map_partition + 1), second];
+        let output = MapOutput::keep(segments, task).unwrap();
+        outputs.put(map_partition as usize, output);
+    }
+    outputs
+}
+
+fn read(outputs: &MapOutputs<Row>, partition: usize, task: &TaskContext) -> Result<Vec<Row>> {
+    let (mut reader, mut rows) = (outputs.read(SHUFFLE, partition, task), Vec::new());
+    while let Some(chunk) = reader.next_chunk()? {
+        rows.extend_from_slice(chunk.rows());
+    }
+    Ok(rows)
+}
+
+fn scratch_files(task: &TaskContext) -> Vec<std::path::PathBuf> {
+    let Some(folder) = task.scratch.folder() else { return Vec::new() };
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// A lost output is named, and so is what was wrong with it.
+fn assert_lost(result: Result<Vec<Row>>, map_partition: usize, why: &str) {
+    let error = result.expect_err(why);
+    assert_eq!(error.fetch_failure(), Some((SHUFFLE, map_partition)), "{error}");
+    assert!(error.to_string().contains(why), "{error}");
+}
+
+#[test]
+fn rows_come_in_map_partition_order_in_memory_and_from_files() {
+    for task in three_ways() {
+        let outputs = outputs(&task);
+        let second = [rows(10..20), rows(30..31)].concat();
+        assert_eq!(read(&outputs, 0, &task).unwrap(), rows(0..3));
+        assert_eq!(read(&outputs, 1, &task).unwrap(), second);
+        let metrics = task.metrics();
+        assert_eq!((metrics.rows_written, metrics.rows_read), (14, 14));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn files_and_memory_give_the_same_rows(
+        maps in prop::collection::vec(
+            prop::collection::vec(prop::collection::vec((any::<u32>(), ".{0,9}"), 0..9), 3), 0..6),
+    ) {
+        let expected = |p: usize| maps.iter().flat_map(|m| m[p].clone()).collect::<Vec<_>>();
+        for task in three_ways() {
+            let outputs = MapOutputs::new(maps.len());
+            for (at, map) in maps.iter().enumerate() {
+                outputs.put(at, MapOutput::keep(map.clone(), &task).unwrap());
+            }
+            for partition in 0..3 {
+                prop_assert_eq!(read(&outputs, partition, &task).unwrap(), expected(partition));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_is_reserved_or_in_files_and_given_back() {
+    let [memory, files, small] = three_ways();
+    let kept = outputs(&memory);
+    assert!(memory.memory.used_bytes() > 14 * size_of::<Row>() as u64);
+    assert!(kept.get(0).unwrap().file_bytes().is_none());
+    assert_eq!((memory.metrics().bytes_spilled, scratch_files(&memory).len()), (0, 0));
+    drop(kept);
+    assert_eq!(memory.memory.used_bytes(), 0);
+    for task in [files, small] {
+        let kept = outputs(&task);
+        let bytes: u64 = (0..3).map(|at| kept.get(at).unwrap().file_bytes().unwrap()).sum();
+        assert_eq!((task.metrics().bytes_spilled, scratch_files(&task).len()), (bytes, 3));
+        assert_eq!((kept.map_partitions(), kept.get(0).unwrap().partitions()), (3, 2));
+        assert_eq!(task.memory.used_bytes(), 0);
+        drop(kept);
+        assert_eq!(scratch_files(&task).len(), 0);
+    }
+}
+
+#[test]
+fn an_output_without_rows_makes_no_file() {
+    for task in three_ways() {
+        let outputs = MapOutputs::new(1);
+        outputs.put(0, MapOutput::<Row>::keep(vec![vec![], vec![]], &task).unwrap());
+        assert_eq!(read(&outputs, 1, &task).unwrap(), []);
+        assert_eq!(scratch_files(&task).len(), 0);
+    }
+}
+
+#[test]
+fn a_missing_output_is_a_fetch_failure_until_it_is_put_again() {
+    for task in three_ways() {
+        let outputs = outputs(&task);
+        outputs.lose(1);
+        assert!(outputs.get(1).is_none());
+        assert_lost(read(&outputs, 1, &task), 1, "not there");
+        outputs.put(1, MapOutput::keep(vec![vec![], rows(7..9)], &task).unwrap());
+        let expected = [rows(10..20), rows(7..9), rows(30..31)].concat();
+        assert_eq!(read(&outputs, 1, &task).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_reader_that_failed_gives_no_more_rows() {
+    let task = TaskContext::alone(Config::default());
+    let outputs = outputs(&task);
+    outputs.lose(0);
+    let mut reader = outputs.read(SHUFFLE, 1, &task);
+    for _ in 0..3 {
+        assert_eq!(reader.next_chunk().unwrap_err().fetch_failure(), Some((SHUFFLE, 0)));
+    }
+}
+
+#[test]
+fn a_removed_cut_or_changed_file_is_a_fetch_failure() {
+    let [_, task, _] = three_ways();
+    let outputs = outputs(&task);
+    let last = &scratch_files(&task)[2];
+    let bytes = fs::read(last).unwrap();
+    fs::write(last, &bytes[..bytes.len() - 1]).unwrap();
+    assert_lost(read(&outputs, 1, &task), 2, "were written");
+    let mut changed = bytes.clone();
+    changed[16 + 24] ^= 4;
+    fs::write(last, &changed).unwrap();
+    assert_lost(read(&outputs, 0, &task), 2, "checksum");
+    assert_eq!(read(&outputs, 1, &task).unwrap().len(), 11, "the other segment is whole");
+    fs::write(last, vec![b'?'; bytes.len()]).unwrap();
+    assert_lost(read(&outputs, 1, &task), 2, "does not begin as a frame");
+    fs::remove_file(last).unwrap();
+    assert_lost(read(&outputs, 1, &task), 2, "removed");
+}
+
+#[test]
+fn a_disk_that_loses_or_changes_bytes_is_found_out() {
+    let truncate = Some(Truncate { create: 1, bytes: 1 });
+    let task = to_files(FaultyDisk::new(FaultPlan { truncate, ..FaultPlan::default() }));
+    assert_lost(read(&outputs(&task), 0, &task), 1, "were written");
+    let plan = FaultPlan { flip_append: Some(2), ..FaultPlan::default() };
+    let task = to_files(FaultyDisk::new(plan));
+    let outputs = outputs(&task);
+    let found = (0..2).any(|partition| match read(&outputs, partition, &task) {
+        Ok(rows) => rows.iter().any(|(n, text)| *text != format!("row {n}")),
+        Err(error) => error.fetch_failure() == Some((SHUFFLE, 2)),
+    });
+    // The bit may be in the footer, which no reader needs; it is never in a row.
+    assert!(found || read(&outputs, 1, &task).unwrap().len() == 11);
+}
+
+/// One output, kept and read.
+fn keep_and_read(task: &TaskContext) -> Result<Vec<Row>> {
+    let outputs = MapOutputs::new(1);
+    outputs.put(0, MapOutput::keep(vec![rows(0..1), rows(10..20)], task)?);
+    read(&outputs, 1, task)
+}
+
+/// Every single operation fails once: the writer's error is its own, and a reader's is the disk's.
+#[test]
+fn a_disk_that_refuses_is_an_io_error_and_not_a_lost_output() {
+    let disk = Arc::new(FaultyDisk::new(FaultPlan::default()));
+    let config = Config { shuffle_to_files: true, disk: disk.clone(), ..Config::default() };
+    assert_eq!(keep_and_read(&TaskContext::alone(config)).unwrap(), rows(10..20));
+    // The last operation removes the file.
+    let operations = disk.operations() - 1;
+    assert!(operations >= 5);
+    for operation in 0..operations {
+        let plan = FaultPlan { fail_operation: Some(operation), ..FaultPlan::default() };
+        let task = to_files(FaultyDisk::new(plan));
+        let error = keep_and_read(&task).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Io { .. }), "{operation}: {error}");
+        assert!(error.to_string().contains("shuffle-"), "{error}");
+        assert_eq!(scratch_files(&task).len(), 0, "{operation}");
+    }
+}
+
+#[test]
+fn a_cancelled_task_reads_no_further() {
+    let task = TaskContext::alone(Config::default());
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let (config, memory, scratch) =
+        (task.config.clone(), task.memory.clone(), task.scratch.clone());
+    let task = TaskContext::new(task.place, config, memory, scratch, cancelled.clone());
+    let outputs = outputs(&task);
+    let mut reader = outputs.read(SHUFFLE, 0, &task);
+    assert!(reader.next_chunk().unwrap().is_some());
+    cancelled.store(true, Ordering::Relaxed);
+    let caught = catch_unwind(AssertUnwindSafe(|| reader.next_chunk().is_ok())).unwrap_err();
+    let raised = caught.downcast::<Raised>().unwrap();
+    assert!(matches!(raised.0.kind(), ErrorKind::Cancelled { .. }));
+}
+
+#[test]
+fn outputs_cross_threads() {
+    fn crosses_threads<T: Send + Sync + 'static>() {}
+    crosses_threads::<MapOutputs<Row>>();
+}
