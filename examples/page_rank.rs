@@ -14,6 +14,7 @@
 //! partitioned the same way: the join moves nothing, and only the shares cross between partitions.
 
 use emberline::prelude::*;
+use std::sync::Arc;
 
 pub const GRAPH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/r_packages.tsv");
 pub const ROUNDS: usize = 10;
@@ -33,7 +34,12 @@ fn main() -> Result<(), BoxError> {
 }
 
 pub fn page_rank(ctx: &Context, path: &str, rounds: usize) -> Rdd<(Page, f64)> {
-    let links = ctx.text_file(path).try_map(|line| link(&line)).group_by_key().cache();
+    let links: Rdd<(Page, Arc<[Page]>)> = ctx
+        .text_file(path)
+        .try_map(|line| link(&line))
+        .group_by_key()
+        .map_values(Arc::from) // shared by every round, not copied
+        .cache();
     let mut ranks: Rdd<(Page, f64)> = links.map_values(|_| 1.0).boxed();
     for _ in 0..rounds {
         ranks = links
@@ -48,9 +54,9 @@ pub fn page_rank(ctx: &Context, path: &str, rounds: usize) -> Rdd<(Page, f64)> {
 
 /// What a page gives away in a round. The nothing it gives itself keeps it among the ranked pages
 /// when nobody points at it.
-fn shares(page: Page, to: Vec<Page>, rank: f64) -> impl Iterator<Item = (Page, f64)> {
+fn shares(page: Page, to: Arc<[Page]>, rank: f64) -> impl Iterator<Item = (Page, f64)> {
     let share = rank / to.len() as f64;
-    to.into_iter().map(move |page| (page, share)).chain([(page, 0.0)])
+    (0..to.len()).map(move |i| (to[i].clone(), share)).chain([(page, 0.0)])
 }
 
 fn link(line: &str) -> Result<(Page, Page), BoxError> {

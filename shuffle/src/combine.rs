@@ -5,7 +5,6 @@ use crate::hash::{Hashed, table_bits};
 use emberline_core::error::Error;
 use emberline_core::step::raise;
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use std::mem;
 
 /// A table from keys to combiners. A row costs one look-up with a hash the caller has already, and
@@ -109,14 +108,21 @@ impl<K: Eq, C: Clone> CombineTable<K, C> {
             let entry = &entries[*at as usize];
             entry.hash == hash && entry.key == *key
         };
-        let rehash = |at: &u32| table_bits(entries[*at as usize].hash);
-        match self.index.entry(table_bits(hash), same, rehash) {
-            Entry::Occupied(found) => Ok(*found.get() as usize),
-            Entry::Vacant(place) => {
-                place.insert(u32::try_from(entries.len()).unwrap_or_else(|_| raise(table_full())));
+        match self.index.find(table_bits(hash), same) {
+            Some(at) => Ok(*at as usize),
+            None => {
+                self.add_place(hash);
                 Err(())
             }
         }
+    }
+
+    /// Makes the end of `entries` the place of a new key.
+    fn add_place(&mut self, hash: u64) {
+        let entries = &self.entries;
+        let at = u32::try_from(entries.len()).unwrap_or_else(|_| raise(table_full()));
+        let rehash = |at: &u32| table_bits(entries[*at as usize].hash);
+        self.index.insert_unique(table_bits(hash), at, rehash);
     }
 
     #[inline]

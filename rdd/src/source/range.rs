@@ -14,6 +14,8 @@ pub trait RangeItem: Element + Copy + Sync + Sealed {
     fn rows(range: Range<Self>) -> u64;
     #[doc(hidden)]
     fn at(self, row: u64) -> Self;
+    #[doc(hidden)]
+    fn fold_block<B, G: FnMut(B, Self) -> B>(block: Range<Self>, init: B, g: G) -> B;
 }
 
 macro_rules! range_item {
@@ -26,6 +28,10 @@ macro_rules! range_item {
             #[inline(always)]
             fn at(self, row: u64) -> Self {
                 self.wrapping_add(row as $int)
+            }
+            #[inline(always)]
+            fn fold_block<B, G: FnMut(B, Self) -> B>(block: Range<Self>, init: B, g: G) -> B {
+                block.fold(init, g)
             }
         }
     )*};
@@ -144,14 +150,15 @@ impl<N: RangeItem> Iterator for RangeRows<N> {
         Some(self.start.at(row))
     }
 
-    // The inner loop is a plain counted loop, so the compiler can unroll and vectorise the chain.
+    // The inner loop counts in `N` itself, as a loop by hand would: the compiler then unrolls and
+    // vectorises the whole chain. Adding the start to a row number costs a third more instructions.
     fn fold<B, G: FnMut(B, N) -> B>(self, init: B, mut g: G) -> B {
         let (start, end) = (self.start, self.left.end);
         let (mut accumulated, mut low) = (init, self.left.start);
         while low < end {
             self.task.check_cancelled();
             let high = end.min(low.saturating_add(ROWS_PER_CHECK as u64));
-            accumulated = (low..high).fold(accumulated, |b, row| g(b, start.at(row)));
+            accumulated = N::fold_block(start.at(low)..start.at(high), accumulated, &mut g);
             self.task.count_read((high - low) as usize);
             low = high;
         }
