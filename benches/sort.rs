@@ -1,4 +1,5 @@
-//! 20 million pairs sorted by key, beside rayon's stable parallel sort.
+//! 20 million pairs sorted by key, beside rayon's stable parallel sort (`bench=sort`) and its
+//! unstable one (`bench=sort_unstable`).
 
 mod hand;
 mod support;
@@ -13,14 +14,12 @@ const SORTED_AT_FULL_SIZE: Sorted =
 
 fn main() -> Result<(), BoxError> {
     let options = support::Options::read(ROWS)?;
-    let ctx = options.context()?;
-    let sorted = support::measure(
-        "sort",
-        &options,
-        || sort(&ctx, options.rows),
-        || hand::sort::sort(options.rows),
-    )?;
-    let expected = options.rows != ROWS || sorted == SORTED_AT_FULL_SIZE;
+    let (ctx, rows) = (options.context()?, options.rows);
+    let run = || sort(&ctx, rows);
+
+    let sorted = support::measure("sort", &options, run, || hand::sort::sort(rows))?;
+    support::measure("sort_unstable", &options, run, || hand::sort::sort_unstable(rows))?;
+    let expected = rows != ROWS || sorted == SORTED_AT_FULL_SIZE;
     assert!(expected, "the generator changed: {sorted:?}");
     Ok(())
 }

@@ -74,6 +74,14 @@ fn page_rank_equals_a_loop_over_the_edges() -> Result<(), BoxError> {
     })
 }
 
+#[test]
+fn page_rank_shuffles_the_links_once_and_the_shares_once_a_round() -> Result<(), BoxError> {
+    let ranks = page_rank::page_rank(&Context::local()?, page_rank::GRAPH, page_rank::ROUNDS);
+    let plan = ranks.explain().to_string();
+    assert_eq!(plan.matches("writes a shuffle").count(), 1 + page_rank::ROUNDS, "{plan}");
+    Ok(())
+}
+
 fn plain_page_rank(edges: &str) -> BTreeMap<&str, f64> {
     let edges: Vec<(&str, &str)> = edges.lines().filter_map(|line| line.split_once('\t')).collect();
     let mut out_degree: BTreeMap<&str, f64> = BTreeMap::new();

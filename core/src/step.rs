@@ -99,6 +99,12 @@ impl Drop for Blame<'_> {
     }
 }
 
+/// Takes back what [`blame`] noted: user code that was given an iterator caught what unwound in it
+/// and went on.
+pub fn forgive() {
+    BLAMED.with(Cell::take);
+}
+
 /// What travels up the stack when a source, a shuffle read or a fallible closure fails in the
 /// middle of an iteration. It is not a panic: no hook runs, and the runner turns it back into the
 /// error it carries.

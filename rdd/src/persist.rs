@@ -2,7 +2,7 @@
 
 use crate::boxed::{Boxed, Chunks, Node, RowChunks};
 use crate::context::Context;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, gather};
 use crate::rdd::Rdd;
 use crate::source::SharedRows;
 use emberline_core::bounds::Stored;
@@ -10,7 +10,7 @@ use emberline_core::event::Event;
 use emberline_core::ids::RddId;
 use emberline_core::lineage::{Dependency, StoredBlocks};
 use emberline_core::size::estimate_rows;
-use emberline_core::step::{Step, has_raised};
+use emberline_core::step::{Step, blame, has_raised};
 use emberline_core::task::TaskContext;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,7 +73,8 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     #[track_caller]
     pub fn cache(&self) -> Rdd<T> {
         let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
-        let mut lineage = self.context.lineage(Step::new("cache"), self.num_partitions(), parent);
+        let step = Step::new("cache");
+        let mut lineage = self.context.lineage(step, self.num_partitions(), parent);
         let blocks = Arc::new(Blocks {
             context: self.context.clone(),
             rdd: lineage.id(),
@@ -81,7 +82,7 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
         });
         lineage.blocks = Some(Arc::clone(&blocks) as Arc<dyn StoredBlocks>);
         let depth = self.pipeline.depth();
-        let node = Persisted { parent: self.pipeline.clone(), blocks };
+        let node = Persisted { parent: self.pipeline.clone(), blocks, step };
         let pipeline = Boxed::from_node(node, depth);
         Rdd::partitioned(&self.context, lineage, pipeline, self.partitioner.clone())
     }
@@ -166,6 +167,7 @@ impl Drop for Blocks {
 struct Persisted<P> {
     parent: P,
     blocks: Arc<Blocks>,
+    step: Step,
 }
 
 impl<T: Stored, P: Pipeline<Item = T>> Node<T> for Persisted<P> {
@@ -179,13 +181,9 @@ impl<T: Stored, P: Pipeline<Item = T>> Node<T> for Persisted<P> {
         if !blocks.keeps.load(Ordering::Acquire) {
             return Box::new(RowChunks(rows));
         }
-        let rows = rows.fold(Vec::new(), |mut rows, row| {
-            rows.push(row);
-            rows
-        });
-        let rows = Arc::new(rows);
+        let rows = Arc::new(gather(rows));
         if !has_raised() {
-            blocks.put(partition, &rows);
+            blame(&self.step, || blocks.put(partition, &rows));
         }
         let all = 0..rows.len();
         Box::new(RowChunks(SharedRows::new(rows, all, task)))

@@ -50,3 +50,12 @@ pub trait Pipeline: sealed::Sealed + Clone + Send + Sync + 'static {
 
 /// A pipeline whose steps are part of its type: everything but [`Boxed`].
 pub trait Fused: Pipeline {}
+
+/// All rows of an iterator, by its `fold`: `Vec::extend` would pull them one at a time.
+pub(crate) fn gather<T>(rows: impl Iterator<Item = T>) -> Vec<T> {
+    let least = rows.size_hint().0.min(1 << 20);
+    rows.fold(Vec::with_capacity(least), |mut gathered, row| {
+        gathered.push(row);
+        gathered
+    })
+}

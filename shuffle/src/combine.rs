@@ -1,7 +1,7 @@
 //! One combiner for each key, found by hash, in the order in which keys were first seen.
 
-use crate::group::sort_stable_by_hash;
 use crate::hash::{Hashed, table_bits};
+use crate::order::sort_stable_by_hash;
 use emberline_core::error::Error;
 use emberline_core::step::raise;
 use hashbrown::HashTable;

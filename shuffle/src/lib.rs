@@ -28,13 +28,14 @@ pub mod group;
 pub mod hash;
 pub mod join;
 pub mod map_output;
+mod order;
 pub mod partitioner;
 mod wire;
 
 pub use bucket::Buckets;
 pub use cogroup::{co_groups, into_co_groups};
 pub use combine::CombineTable;
-pub use group::{GroupVecs, Groups, GroupsIter, sort_by_hash};
+pub use group::{GroupVecs, Groups, GroupsIter};
 pub use hash::{Hashed, StableHasher, hash_of, partition_of_hash, table_bits};
 pub use join::JoinRows;
 pub use map_output::{Chunk, MapOutput, MapOutputs, SegmentReader};

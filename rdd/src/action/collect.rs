@@ -1,6 +1,6 @@
 //! `collect`: all rows.
 
-use crate::pipeline::{Element, Pipeline};
+use crate::pipeline::{Element, Pipeline, gather};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
 use emberline_core::step::Step;
@@ -39,13 +39,4 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         parts.into_iter().for_each(|part| rows.extend(part));
         Ok(rows)
     }
-}
-
-/// All rows of an iterator, by its `fold`: `Vec::extend` would pull them one at a time.
-pub(crate) fn gather<T>(rows: impl Iterator<Item = T>) -> Vec<T> {
-    let least = rows.size_hint().0.min(1 << 20);
-    rows.fold(Vec::with_capacity(least), |mut gathered, row| {
-        gathered.push(row);
-        gathered
-    })
 }

@@ -1,7 +1,6 @@
 //! `count_by_value`: how often each row occurs.
 
-use super::collect::gather;
-use crate::pipeline::{Element, Pipeline};
+use crate::pipeline::{Element, Pipeline, gather};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::bounds::Key;
 use emberline_core::error::Result;

@@ -66,6 +66,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 
     fn taken(&self, action: Step, n: usize) -> Result<Vec<T>> {
         let (mut rows, mut scanned) = (Vec::new(), 0);
+        if self.num_partitions() == 0 {
+            // Only the job knows whether that is no rows or a mistake.
+            self.run(action, 0..0, |_, _| Ok(()))?;
+        }
         while rows.len() < n && scanned < self.num_partitions() {
             let batch = next_batch(scanned, rows.len(), n);
             let next = scanned.saturating_add(batch).min(self.num_partitions());

@@ -114,10 +114,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         C: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
     {
-        let compare = Arc::new(compare);
+        let compare = Arc::new(move |a: &T, b: &T| blame(&action, || compare(a, b)));
         let in_task = Arc::clone(&compare);
-        let parts =
-            self.run_all(action, move |rows| blame(&action, || lead(rows, n, &*in_task)))?;
+        let parts = self.run_all(action, move |rows| lead(rows, n, &*in_task))?;
         on_driver(action, || lead(parts.into_iter().flatten(), n, &*compare))
     }
 }

@@ -118,8 +118,9 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let lineage = self.context.lineage(step, by.partitions(), vec![left_edge, right_edge]);
         let depth = left.depth().max(right.depth());
         let compute = move |partition, task: &TaskContext| {
-            let (left, right) = (left.entries(partition, task), right.entries(partition, task));
-            blame(&step, || merge(Groups::new(left), Groups::new(right)))
+            let groups = || (left.groups(partition, task), right.groups(partition, task));
+            let (left, right) = blame(&step, groups);
+            merge(left, right)
         };
         wide(&self.context, lineage, Some(KnownPartitioner::new(&by)), depth, compute)
     }

@@ -9,7 +9,7 @@ use emberline_core::bounds::{Key, Stored};
 use emberline_core::error::{Error, ErrorKind};
 use emberline_core::step::{Step, blame, raise};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{Groups, Partitioning};
+use emberline_shuffle::Partitioning;
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Brings the values of each key together in a `Vec`. To sum, count or pick values, use
@@ -151,8 +151,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let lineage = self.context.lineage(step, by.partitions(), vec![edge]);
         let depth = side.depth();
         let compute = move |partition, task: &TaskContext| {
-            let entries = side.entries(partition, task);
-            let groups = blame(&step, || Groups::new(entries));
+            let groups = blame(&step, || side.groups(partition, task));
             let task = task.clone();
             groups.into_vecs().map(move |(_, key, values)| finish(step, &task, key, values))
         };

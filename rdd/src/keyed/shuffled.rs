@@ -4,16 +4,16 @@
 use crate::boxed::{Boxed, Chunks, Node, RowChunks};
 use crate::context::{Context, no_partitions};
 use crate::partitioner::KnownPartitioner;
-use crate::pipeline::{Element, Pipeline};
+use crate::pipeline::{Element, Pipeline, gather};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::error::Result;
 use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::{Dependency, Lineage, ShuffleStep};
-use emberline_core::step::{Step, or_raise};
+use emberline_core::step::{Step, blame, or_raise};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{
-    Buckets, Chunk, Hashed, MapOutput, MapOutputs, Partitioning, SegmentReader, hash_of,
+    Buckets, Chunk, Groups, Hashed, MapOutput, MapOutputs, Partitioning, SegmentReader, hash_of,
 };
 use std::sync::Arc;
 use std::vec;
@@ -30,10 +30,17 @@ impl<R: Stored> Outputs<R> {
         self.table.read(self.shuffle, partition, task)
     }
 
+    /// All chunks of one partition after the shuffle, in map-partition order.
+    fn read_chunks(&self, partition: usize, task: &TaskContext) -> Vec<Chunk<R>> {
+        let mut reader = self.read(partition, task);
+        std::iter::from_fn(|| or_raise(reader.next_chunk())).collect()
+    }
+
     /// All rows of one partition after the shuffle, in map-partition order.
     pub(crate) fn read_all(&self, partition: usize, task: &TaskContext) -> Vec<R> {
-        let (mut reader, mut rows) = (self.read(partition, task), Vec::new());
-        while let Some(chunk) = or_raise(reader.next_chunk()) {
+        let chunks = self.read_chunks(partition, task);
+        let mut rows = Vec::with_capacity(chunks.iter().map(|chunk| chunk.rows().len()).sum());
+        for chunk in chunks {
             match chunk {
                 Chunk::Shared(shared) => rows.extend_from_slice(&shared),
                 Chunk::Owned(owned) => rows.extend(owned),
@@ -177,8 +184,10 @@ impl<K: Key, V: Stored> Side<K, V> {
         let write = move |rows: P::Rows, _| {
             let mut buckets = Buckets::new(partitions);
             rows.for_each(|(key, value)| {
-                let hash = hash_of(&key);
-                let partition = by.partition_of(&key, hash);
+                let (hash, partition) = blame(&step, || {
+                    let hash = hash_of(&key);
+                    (hash, by.partition_of(&key, hash))
+                });
                 buckets.push(partition, Hashed { hash, key, value });
             });
             buckets
@@ -187,16 +196,13 @@ impl<K: Key, V: Stored> Side<K, V> {
         (Side::Shuffled(outputs), edge)
     }
 
-    /// The pairs of one partition, in the order of the map partitions or of the parent.
-    pub(crate) fn entries(&self, partition: usize, task: &TaskContext) -> Vec<Hashed<K, V>> {
+    /// The pairs of one partition, grouped.
+    pub(crate) fn groups(&self, partition: usize, task: &TaskContext) -> Groups<K, V> {
         match self {
-            Side::Shuffled(outputs) => outputs.read_all(partition, task),
+            Side::Shuffled(outputs) => Groups::of_chunks(&outputs.read_chunks(partition, task)),
             Side::Narrow(parent) => {
                 let hashed = |(key, value)| Hashed { hash: hash_of(&key), key, value };
-                parent.open(partition, task).fold(Vec::new(), |mut entries, pair| {
-                    entries.push(hashed(pair));
-                    entries
-                })
+                Groups::new(gather(parent.open(partition, task).map(hashed)))
             }
         }
     }

@@ -4,6 +4,7 @@
 //! brings each range into one partition, in the order of the input; a stable sort finishes it.
 
 use super::shuffled::{shuffle, wide};
+use crate::action::on_driver;
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -333,13 +334,15 @@ where
         let (step, key_of) = (self.step, Arc::clone(&self.key_of));
         let samples = self.rdd.run(step, 0..inputs, move |rows, task| {
             let mut random = Random(seed ^ ((task.place.partition as u64) << 32));
-            Ok(blame(&step, || reservoir(rows, each, &mut random, &*key_of)))
+            let key_of = |row: &T| blame(&step, || key_of(row));
+            Ok(reservoir(rows, each, &mut random, key_of))
         })?;
         let weighted = samples.into_iter().flat_map(|(rows, keys)| {
             let weight = rows as f64 / keys.len().max(1) as f64;
             keys.into_iter().map(move |key| (key, weight))
         });
-        self.range.set_bounds(range_bounds(weighted.collect(), partitions));
+        let bounds = on_driver(step, || range_bounds(weighted.collect(), partitions))?;
+        self.range.set_bounds(bounds);
         Ok(())
     }
 }

@@ -124,15 +124,16 @@ where
         }
     }
 
+    // Steps further down run inside this fold; what they blamed first stays blamed.
     #[inline]
     fn fold<B, G: FnMut(B, I::Item) -> B>(self, init: B, mut g: G) -> B {
         let (f, step) = (&*self.f, &self.step);
         let accumulated = match self.inner {
-            Some(inner) => inner.fold(init, &mut g),
+            Some(inner) => blame(step, || inner.fold(init, &mut g)),
             None => init,
         };
         self.rows.fold(accumulated, |accumulated, row| {
-            blame(step, || f(row).into_iter()).fold(accumulated, &mut g)
+            blame(step, || f(row).into_iter().fold(accumulated, &mut g))
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::{Keys, Rdd};
-use emberline_core::step::{Step, blame};
+use emberline_core::step::{Step, blame, forgive};
 use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
@@ -78,6 +78,7 @@ where
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
         let rows = self.parent.open(partition, task);
         let rows = blame(&self.step, || (self.f)(rows).into_iter());
+        forgive();
         BlamedRows { rows, step: self.step }
     }
 

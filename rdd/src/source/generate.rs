@@ -109,15 +109,17 @@ impl<R: Iterator> Iterator for GeneratedRows<R> {
     }
 
     fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, mut g: G) -> B {
-        let (task, mut seen) = (self.task, self.seen);
-        let accumulated = self.rows.fold(init, |accumulated, row| {
+        let (rows, task, mut seen) = (self.rows, self.task, self.seen);
+        let counted = |accumulated, row| {
             seen += 1;
             if seen.is_multiple_of(ROWS_PER_CHECK) {
                 task.check_cancelled();
                 task.count_read(ROWS_PER_CHECK);
             }
             g(accumulated, row)
-        });
+        };
+        // Steps further down run inside this fold; what they blamed first stays blamed.
+        let accumulated = blame(&self.step, || rows.fold(init, counted));
         task.count_read(seen % ROWS_PER_CHECK);
         accumulated
     }

@@ -1,0 +1,472 @@
+//! Operations that bring the rows of a key together, against hash maps.
+
+use crate::support::*;
+use emberline::prelude::*;
+use emberline::{HashPartitioner, Partitioner};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+type Pairs = Vec<(i64, i64)>;
+
+/// Runs `program` over pairs in every shape and compares its rows with those of `oracle`.
+fn over_shapes<T, O, S>(oracle: O, program: S)
+where
+    T: Ord + Debug + Send + 'static,
+    O: Fn(&Pairs) -> Vec<T>,
+    S: Fn(&Rdd<(i64, i64)>) -> Result<Vec<T>> + Clone + Send + 'static,
+{
+    for rows in shapes() {
+        let program = program.clone();
+        check_rows(oracle(&rows), move |ctx, p| program(&spread(ctx, p, &rows)));
+    }
+}
+
+fn groups<K: Ord + Clone, V: Clone>(rows: &[(K, V)]) -> BTreeMap<K, Vec<V>> {
+    let mut groups = BTreeMap::<K, Vec<V>>::new();
+    for (key, value) in rows {
+        groups.entry(key.clone()).or_default().push(value.clone());
+    }
+    groups
+}
+
+fn sums(rows: &Pairs) -> Pairs {
+    groups(rows)
+        .into_iter()
+        .map(|(key, all)| (key, all.iter().fold(0, |a, b| b.wrapping_add(a))))
+        .collect()
+}
+
+#[test]
+fn reduce_by_key_equals_a_hash_map_for_any_partitioning() {
+    over_shapes(sums, |rdd| rdd.reduce_by_key(i64::wrapping_add).collect());
+    over_shapes(sums, |rdd| rdd.reduce_by_key_with(5, i64::wrapping_add).collect());
+    over_shapes(sums, |rdd| {
+        let by = HashPartitioner { partitions: 3 };
+        rdd.reduce_by_key_with(by, i64::wrapping_add).collect()
+    });
+}
+
+#[test]
+fn reduce_by_key_merges_in_the_order_of_partitions_and_rows() {
+    let joined = |rows: &Pairs| {
+        let text = |values: Vec<i64>| values.iter().map(|v| format!("{v} ")).collect::<String>();
+        groups(rows).into_iter().map(|(key, values)| (key, text(values))).collect::<Vec<_>>()
+    };
+    over_shapes(joined, |rdd| {
+        rdd.map_values(|v| format!("{v} ")).reduce_by_key(|a, b| a + &b).collect()
+    });
+}
+
+#[test]
+fn aggregate_by_key_equals_a_fold_of_each_group() {
+    let distinct = |rows: &Pairs| {
+        let sets = groups(rows).into_iter().map(|(key, all)| (key, BTreeSet::from_iter(all)));
+        sets.collect::<Vec<_>>()
+    };
+    let insert = |mut set: BTreeSet<i64>, value| {
+        set.insert(value);
+        set
+    };
+    let join = |mut set: BTreeSet<i64>, more| {
+        set.extend(more);
+        set
+    };
+    over_shapes(distinct, move |rdd| rdd.aggregate_by_key(BTreeSet::new(), insert, join).collect());
+    over_shapes(distinct, move |rdd| {
+        rdd.aggregate_by_key_with(4, BTreeSet::new(), insert, join).collect()
+    });
+}
+
+#[test]
+fn combine_by_key_equals_a_list_of_each_group() {
+    let push = |mut list: Vec<i64>, value| {
+        list.push(value);
+        list
+    };
+    let lists = |rows: &Pairs| groups(rows).into_iter().collect::<Vec<_>>();
+    over_shapes(lists, move |rdd| {
+        rdd.combine_by_key(|value| vec![value], push, |a, b| [a, b].concat()).collect()
+    });
+    over_shapes(lists, move |rdd| {
+        rdd.combine_by_key_with(9, |value| vec![value], push, |a, b| [a, b].concat()).collect()
+    });
+}
+
+#[test]
+fn groups_hold_their_values_in_the_order_of_partitions_and_rows() {
+    let lists = |rows: &Pairs| groups(rows).into_iter().collect::<Vec<_>>();
+    over_shapes(lists, |rdd| rdd.group_by_key().collect());
+    over_shapes(lists, |rdd| rdd.group_by_key_with(4).collect());
+    over_shapes(lists, |rdd| rdd.grouped().map_values(|g| g.into_iter().collect()).collect());
+    over_shapes(lists, |rdd| rdd.grouped_with(4).map_values(|g| g.iter().collect()).collect());
+}
+
+#[test]
+fn a_group_knows_its_length_and_can_be_iterated_again() {
+    over_shapes(
+        |rows| {
+            groups(rows)
+                .into_iter()
+                .map(|(k, all)| (k, all.len(), all.iter().max().copied()))
+                .collect()
+        },
+        |rdd| {
+            let groups = rdd.grouped().map(|(key, group)| {
+                assert!(!group.is_empty() && group.iter().len() == group.len());
+                assert_eq!(
+                    group.iter().collect::<Vec<_>>(),
+                    (&group).into_iter().collect::<Vec<_>>()
+                );
+                (key, group.len(), group.iter().max())
+            });
+            groups.collect()
+        },
+    );
+}
+
+#[test]
+fn distinct_equals_a_set() {
+    let set = |rows: &Pairs| {
+        rows.iter().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    over_shapes(set, |rdd| rdd.distinct().collect());
+    over_shapes(set, |rdd| rdd.distinct_with(5).collect());
+    over_shapes(set, |rdd| rdd.distinct().distinct().collect());
+    over_shapes(set, |rdd| rdd.partition_by(3).distinct().collect());
+}
+
+#[test]
+fn partition_by_keeps_all_rows_and_puts_equal_keys_together_in_order() {
+    over_shapes(
+        |rows| rows.clone(),
+        |rdd| {
+            let parts = glom(&rdd.partition_by(4))?;
+            let mut homes = HashMap::new();
+            for (home, part) in parts.iter().enumerate() {
+                part.iter()
+                    .for_each(|(key, _)| assert_eq!(*homes.entry(*key).or_insert(home), home));
+            }
+            let before = groups(&rdd.collect()?);
+            parts.iter().for_each(|part| {
+                groups(part).iter().for_each(|(k, vs)| assert_eq!(vs, &before[k]))
+            });
+            Ok(parts.concat())
+        },
+    );
+}
+
+#[test]
+fn repartition_keeps_all_rows_in_a_given_number_of_partitions() {
+    over_shapes(
+        |rows| rows.clone(),
+        |rdd| {
+            let spread = rdd.repartition(6);
+            assert_eq!(spread.num_partitions(), 6);
+            spread.collect()
+        },
+    );
+}
+
+/// Every keyed operation at once, over keys of one type.
+fn every_operation_on<K>(key_of: fn(u64) -> K)
+where
+    K: emberline::Key + Ord + Debug,
+{
+    let rows: Vec<(K, u64)> = (0..300).map(|n| (key_of(noise(n) % 20), n)).collect();
+    let lists: Vec<(K, Vec<u64>)> = groups(&rows).into_iter().collect();
+    check_rows(lists, move |ctx, p| {
+        let rdd = spread(ctx, p, &rows);
+        let grouped = rdd.group_by_key();
+        let sums = sorted(rdd.reduce_by_key(|a, b| a + b).collect()?);
+        let counted = sorted(rdd.map(|(key, _)| key).count_by_value()?.into_iter().collect());
+        let met = rdd.join(&rdd.map(|(key, _)| (key, ())).distinct()).count()?;
+        let of_groups = sorted(grouped.collect()?);
+        assert!(sums.iter().eq(
+            of_groups.iter().map(|(k, v)| (k.clone(), v.iter().sum())).collect::<Vec<_>>().iter()
+        ));
+        assert!(
+            counted
+                .iter()
+                .map(|(k, n)| (k, *n as usize))
+                .eq(of_groups.iter().map(|(k, v)| (k, v.len())))
+        );
+        assert_eq!(met, 300);
+        grouped.collect()
+    });
+}
+
+#[test]
+fn keys_of_every_kind_meet_their_equals() {
+    every_operation_on(|n| n);
+    every_operation_on(|n| n as u8);
+    every_operation_on(|n| u128::from(n) << 90);
+    every_operation_on(|n| -(n as i128));
+    every_operation_on(|n| -(n as i64));
+    every_operation_on(|n| char::from(b'a' + n as u8));
+    every_operation_on(|n| n % 2 == 0);
+    every_operation_on(|_| ());
+    every_operation_on(|n| (n % 3 != 0).then_some(n));
+    every_operation_on(|n| "k".repeat(n as usize));
+    every_operation_on(|n| (format!("{n}"), n as u16, [n as i8; 3]));
+    every_operation_on(|n| (0..n).collect::<Vec<u64>>());
+    every_operation_on(|n| if n % 2 == 0 { Ok(n) } else { Err(n.to_string()) });
+    every_operation_on(|n| Arc::<str>::from(n.to_string()));
+}
+
+#[test]
+fn f079_keys_that_share_a_hash_are_told_apart_by_equality() {
+    every_operation_on(|n| OneHash(n as i64));
+    every_operation_on(|n| (OneHash(n as i64 % 3), n));
+}
+
+#[test]
+fn f080_a_thousand_keys_with_one_hash_are_counted_ten_times_each() {
+    let oracle = (0..1000).map(|n| (OneHash(n), 10)).collect();
+    check_rows(oracle, |ctx, p| {
+        let ones = ctx.range_with(p, 0..10_000).map(|n| (OneHash(n % 1000), 1));
+        ones.reduce_by_key(|a, b| a + b).collect()
+    });
+}
+
+#[test]
+fn rows_whose_hashes_are_equal_come_in_the_order_of_their_first_occurrence() {
+    check((0..30).map(OneHash).collect(), |ctx, p| {
+        ctx.range_with(p, 0..90)
+            .map(|n| (OneHash(n % 30), n))
+            .reduce_by_key(|a, _| a)
+            .map(|(k, _)| k)
+            .collect()
+    });
+    check((0..30).map(OneHash).collect(), |ctx, p| {
+        ctx.range_with(p, 0..90).map(|n| OneHash(n % 30)).distinct().collect()
+    });
+    check((0..30).map(|n| (OneHash(n), vec![n, n + 30, n + 60])).collect(), |ctx, p| {
+        ctx.range_with(p, 0..90).map(|n| (OneHash(n % 30), n)).group_by_key().collect()
+    });
+}
+
+#[test]
+fn the_order_after_a_shuffle_depends_on_keys_and_output_partitions_alone() {
+    let rows: Vec<(String, i64)> =
+        (0..400).map(|n| (format!("key {}", noise(n) % 150), n as i64)).collect();
+    let backwards: Vec<_> = rows.iter().rev().cloned().collect();
+    let order = |ctx: &Context, p, rows: &[(String, i64)]| {
+        let rdd = spread(ctx, p, rows);
+        let reduced = rdd.reduce_by_key_with(5, |a, b| a + b).collect()?;
+        let keys =
+            |keys: &[(String, Vec<i64>)]| keys.iter().map(|(k, _)| k.clone()).collect::<Vec<_>>();
+        let grouped = rdd.group_by_key_with(5).collect()?;
+        assert_eq!(keys(&grouped), reduced.iter().map(|(k, _)| k.clone()).collect::<Vec<_>>());
+        Ok(reduced)
+    };
+    let oracle = order(&context(), 4, &rows).unwrap();
+    check(oracle.clone(), move |ctx, p| order(ctx, p, &rows));
+    check(oracle, move |ctx, p| order(ctx, p, &backwards));
+}
+
+#[test]
+fn results_larger_than_the_budget_go_through_files_and_come_back_the_same() {
+    let rows = || (0..120_000_u64).map(|n| (noise(n) % 50_000, n));
+    let mut sums = HashMap::<u64, u64>::new();
+    rows().for_each(|(key, n)| *sums.entry(key).or_default() += n);
+    check_short_of_memory(sums.into_iter().collect(), move |ctx, p| {
+        ctx.generate(p, move |i| rows().skip(i).step_by(p)).reduce_by_key(|a, b| a + b).collect()
+    });
+    let lists = groups(&rows().collect::<Vec<_>>()).into_iter().map(|(k, all)| (k, sorted(all)));
+    check_short_of_memory(lists.collect(), move |ctx, p| {
+        let all = ctx.generate(p, move |i| rows().skip(i).step_by(p)).group_by_key();
+        all.map_values(sorted).collect()
+    });
+}
+
+#[test]
+fn a_group_past_the_share_of_a_task_names_the_sibling_that_streams() {
+    test(|| {
+        let ctx = Context::builder().threads(2).task_share_bytes(800).build()?;
+        let pairs = |rows| ctx.range_with(3, 0..rows).map(|n| (0_u8, n));
+        assert_eq!(pairs(100_u64).group_by_key().count()?, 1);
+        let too_large = |kind: &ErrorKind| {
+            matches!(
+                kind,
+                ErrorKind::GroupTooLarge { rows: 101, share_bytes: 800, streaming: "grouped" }
+            )
+        };
+        let error = assert_kind(pairs(101).group_by_key().collect(), too_large);
+        let text = error.to_string();
+        assert!(
+            text.contains("`grouped`") && text.contains("group_by_key") && text.contains(file!()),
+            "{text}"
+        );
+        assert_eq!(pairs(101).grouped().map_values(|group| group.len()).collect()?, [(0, 101)]);
+        Ok(())
+    });
+}
+
+/// Puts a key where it says itself.
+struct Literal(usize);
+
+impl Partitioner<i64> for Literal {
+    fn partitions(&self) -> usize {
+        self.0
+    }
+
+    fn partition_of(&self, key: &i64) -> usize {
+        *key as usize
+    }
+}
+
+#[test]
+fn a_partitioner_of_the_user_decides_where_keys_go() {
+    check(vec![vec![(0, 6)], vec![(1, 9)], vec![(2, 12)]], |ctx, p| {
+        let pairs = ctx.range_with(p, 0..9_i64).map(|n| (n % 3, n - n % 3));
+        let by = Arc::new(Literal(3));
+        let reduced = pairs.reduce_by_key_with(Arc::clone(&by), |a, b| a + b);
+        assert_eq!(glom(&pairs.partition_by(Arc::clone(&by)))?.len(), 3);
+        let grouped = glom(&pairs.group_by_key_with(by).map_values(|all| all.iter().sum()))?;
+        let reduced = glom(&reduced)?;
+        assert_eq!(reduced, grouped);
+        Ok(reduced
+            .into_iter()
+            .zip(0..)
+            .map(|(part, n)| {
+                part.into_iter().map(|(k, v)| (k, v + 3 * n)).map(|(k, v)| (k, v - 3)).collect()
+            })
+            .collect())
+    });
+}
+
+#[test]
+fn a_partitioner_that_answers_out_of_range_is_an_error_of_the_operation() {
+    test(|| {
+        let ctx = context();
+        let pairs = ctx.range_with(2, 0..4_i64).map(|n| (n, n));
+        let by = || Arc::new(Literal(3));
+        let out = |kind: &ErrorKind| {
+            matches!(kind, ErrorKind::PartitionOutOfRange { partition: 3, partitions: 3 })
+        };
+        let named = |name: &str, error: Error| {
+            let text = error.to_string();
+            assert!(
+                text.contains(name) && text.contains(file!()) && error.task().is_some(),
+                "{text}"
+            );
+        };
+        named("partition_by", assert_kind(pairs.partition_by(by()).count(), out));
+        named("reduce_by_key", assert_kind(pairs.reduce_by_key_with(by(), |a, _| a).count(), out));
+        named("group_by_key", assert_kind(pairs.group_by_key_with(by()).count(), out));
+        named("join", assert_kind(pairs.join_with(by(), &pairs).count(), out));
+        named("cogroup", assert_kind(pairs.cogroup_with(by(), &pairs).count(), out));
+        Ok(())
+    });
+}
+
+#[test]
+fn b025_distinct_keeps_one_of_equal_rows() {
+    let rows = || vec![1, 1, 2, 2, 3, 3, 4, 4];
+    check_rows(vec![1, 2, 3, 4], move |ctx, p| {
+        ctx.parallelize_with(p, rows()).distinct().collect()
+    });
+    check_rows(vec![1, 2, 3, 4], move |ctx, p| {
+        ctx.parallelize_with(p, rows()).distinct_with(2).collect()
+    });
+    check(4, move |ctx, p| ctx.parallelize_with(p, rows()).distinct_with(10).count());
+}
+
+#[test]
+fn b133_aggregate_by_key_collects_sets() {
+    let rows = || vec![(1, 1), (1, 1), (3, 2), (5, 1), (5, 3)];
+    let oracle = vec![(1, vec![1]), (3, vec![2]), (5, vec![1, 3])];
+    check_rows(oracle, move |ctx, p| {
+        let sets = ctx.parallelize_with(p, rows()).aggregate_by_key(
+            BTreeSet::new(),
+            |set, n| &set | &BTreeSet::from([n]),
+            |a, b| &a | &b,
+        );
+        sets.map_values(|set| set.into_iter().collect()).collect()
+    });
+}
+
+#[test]
+fn b135_reduce_by_key_sums_with_any_number_of_output_partitions() {
+    let rows = || vec![(1, 1), (1, 2), (1, 3), (1, 1), (2, 1)];
+    check_rows(vec![(1, 7), (2, 1)], move |ctx, p| {
+        ctx.parallelize_with(p, rows()).reduce_by_key(|a, b| a + b).collect()
+    });
+    check_rows(vec![(1, 7), (2, 1)], move |ctx, p| {
+        ctx.parallelize_with(p, rows()).reduce_by_key_with(10, |a, b| a + b).collect()
+    });
+}
+
+#[test]
+fn b137_reducing_cached_buffers_in_place_leaves_them_as_they_were() {
+    let rows = || vec![(1, 1), (1, 2), (1, 3), (1, 1), (2, 1)];
+    check_rows(vec![(1, vec![1, 2, 3, 1]), (2, vec![1])], move |ctx, p| {
+        let buffers = ctx.parallelize_with(p, rows()).map_values(|n| vec![n]).cache();
+        buffers.count()?;
+        let reduced = buffers.reduce_by_key(|mut all, more| {
+            all.extend(more);
+            all
+        });
+        let lists = reduced.collect()?;
+        assert_eq!(reduced.collect()?, lists, "segments in memory are not changed by readers");
+        assert!(buffers.collect()?.iter().all(|(_, buffer)| buffer.len() == 1));
+        Ok(lists)
+    });
+}
+
+#[test]
+fn b139_combine_by_key_makes_lists() {
+    check_rows(vec![("a".to_string(), vec![1, 2]), ("b".to_string(), vec![1])], |ctx, p| {
+        let rows = ctx.parallelize_with(p, vec![("a", 1), ("b", 1), ("a", 2)]);
+        let rows = rows.map(|(key, n)| (key.to_string(), n));
+        let push = |all: Vec<i32>, n| [all, vec![n]].concat();
+        rows.combine_by_key(|n| vec![n], push, |a, b| [a, b].concat()).collect()
+    });
+}
+
+#[test]
+fn b143_partition_by_gives_disjoint_keys() {
+    check_rows(vec![1, 2, 3, 4, 2, 4, 1], |ctx, p| {
+        let rows = ctx.parallelize_with(p, vec![1, 2, 3, 4, 2, 4, 1]).map(|n| (n, n));
+        let parts = glom(&rows.partition_by(2))?;
+        let keys = |part: &[(i32, i32)]| part.iter().map(|pair| pair.0).collect::<BTreeSet<_>>();
+        assert!(parts.len() == 2 && keys(&parts[0]).is_disjoint(&keys(&parts[1])));
+        Ok(parts.concat().into_iter().map(|(_, n)| n).collect())
+    });
+}
+
+#[test]
+fn b147_three_groups_of_two_million_rows_with_a_budget_of_one_mebibyte() {
+    test(|| {
+        let ctx = Context::builder().threads(2).budget_bytes(LEAST_BUDGET).build()?;
+        let groups = ctx.range_with(4, 0..2_000_001_u32).map(|n| (n % 3, n)).grouped();
+        let twice = groups.map_values(|group| (group.iter().count(), group.into_iter().count()));
+        assert_eq!(
+            sorted(twice.collect()?),
+            (0..3).map(|key| (key, (666_667, 666_667))).collect::<Vec<_>>()
+        );
+        Ok(())
+    });
+}
+
+/// Spark refuses arrays as keys, since theirs are equal only to themselves. Those of Rust are equal
+/// by value, so they are keys like others.
+#[test]
+fn b173_arrays_and_lists_are_keys_by_value() {
+    check_rows(vec![([1, 2], 2), ([2, 1], 1)], |ctx, p| {
+        let rows = ctx.parallelize_with(p, vec![([1, 2], 1), ([2, 1], 1), ([1, 2], 1)]);
+        rows.reduce_by_key(|a, b| a + b).collect()
+    });
+}
+
+#[test]
+fn b177_distinct_of_thirty_rows_in_ten_partitions() {
+    test(|| {
+        let rows = context().parallelize_with(10, [1, 2, 3].repeat(10));
+        assert_eq!(rows.distinct().count()?, 3);
+        let five = rows.distinct_with(5);
+        assert_eq!((five.num_partitions(), five.count()?), (5, 3));
+        Ok(())
+    });
+}

@@ -1,0 +1,13 @@
+//! The engine as a user sees it: every operation against plain Rust, over partitions, threads, memory
+//! and files; random programs; and the promises that cut across operations.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
+
+mod actions;
+mod joins;
+mod keyed;
+mod narrow;
+mod partitioning;
+mod properties;
+mod sorting;
+mod support;

@@ -1,0 +1,281 @@
+//! Where rows go, and that what is already there is not moved again: counted through events.
+
+use crate::support::*;
+use emberline::Partitioner;
+use emberline::prelude::*;
+use std::any::Any;
+use std::sync::Arc;
+
+type Numbers = Rdd<(u32, u32)>;
+
+/// A hundred pairs of as many keys, all in one row each, in four partitions.
+fn numbers(ctx: &Context) -> Numbers {
+    ctx.range_with(4, 0..100_u32).map(|n| (n, n)).boxed()
+}
+
+/// The stages an action over a hundred rows ran, and the rows they moved.
+#[track_caller]
+fn assert_moves<T: Send + 'static>(
+    stages: usize,
+    rows_written: u64,
+    program: impl Fn(&Context) -> Rdd<T> + Send + 'static,
+) {
+    let (rows, counts) = within(DEADLINE, move || {
+        let counter = Counter::default();
+        let ctx = counter.listen(Context::builder().threads(2));
+        let rdd = program(&ctx);
+        assert_eq!(counter.counts().jobs, 0, "a transformation ran a job");
+        counter.during(|| rdd.count().unwrap())
+    });
+    assert_eq!((counts.stages, counts.rows_written), (stages, rows_written), "{counts:?}");
+    assert!(rows > 0);
+}
+
+#[test]
+fn each_keyed_operation_moves_its_rows_once() {
+    assert_moves(2, 100, |ctx| numbers(ctx).reduce_by_key(|a, b| a + b));
+    assert_moves(2, 100, |ctx| numbers(ctx).group_by_key());
+    assert_moves(2, 100, |ctx| numbers(ctx).partition_by(3));
+    assert_moves(2, 100, |ctx| numbers(ctx).distinct());
+    assert_moves(2, 100, |ctx| numbers(ctx).repartition(3));
+    assert_moves(3, 200, |ctx| numbers(ctx).join(&numbers(ctx)));
+}
+
+#[test]
+fn reduce_by_key_moves_one_row_for_each_key_and_partition() {
+    assert_moves(2, 12, |ctx| numbers(ctx).map(|(n, _)| (n % 3, 1)).reduce_by_key(|a, b| a + b));
+    assert_moves(2, 12, |ctx| numbers(ctx).map(|(n, _)| n % 3).distinct());
+}
+
+#[test]
+fn what_is_reduced_is_reduced_grouped_and_sorted_by_key_again_in_place() {
+    assert_moves(2, 100, |ctx| {
+        let reduced = numbers(ctx).reduce_by_key(|a, b| a + b);
+        reduced
+            .reduce_by_key(|a, b| a + b)
+            .group_by_key()
+            .map_values(|all| all.len())
+            .aggregate_by_key(0, |a, b| a + b, |a, b| a + b)
+            .grouped()
+    });
+    assert_moves(2, 100, |ctx| {
+        let placed = numbers(ctx).partition_by(4);
+        placed.combine_by_key(|n| n, |a, b| a + b, |a, b| a + b)
+    });
+}
+
+#[test]
+fn two_sides_that_lie_alike_join_without_a_move() {
+    assert_moves(3, 200, |ctx| {
+        let (left, right) = (numbers(ctx).reduce_by_key(|a, b| a + b), numbers(ctx).group_by_key());
+        left.join(&right).cogroup(&left)
+    });
+}
+
+#[test]
+fn only_the_side_that_lies_elsewhere_moves() {
+    assert_moves(3, 150, |ctx| {
+        let placed = numbers(ctx).partition_by(3);
+        placed.join(&ctx.range_with(7, 0..50_u32).map(|n| (n, 'x')))
+    });
+    assert_moves(3, 150, |ctx| {
+        let placed = numbers(ctx).partition_by(3);
+        ctx.range_with(7, 0..50_u32).map(|n| (n, 'x')).cogroup(&placed)
+    });
+}
+
+#[test]
+fn narrow_steps_that_keep_keys_keep_the_partitioner() {
+    assert_moves(2, 100, |ctx| {
+        let placed = numbers(ctx).partition_by(3);
+        let kept = placed.map_values(|n| n + 1).filter(|(key, _)| key % 2 == 0).inspect(|_| ());
+        kept.with(7_u32)
+            .filter(|limit, (key, _)| key > limit)
+            .boxed()
+            .cache()
+            .reduce_by_key(|a, b| a + b)
+    });
+}
+
+#[test]
+fn a_step_that_may_change_keys_drops_the_partitioner() {
+    assert_moves(3, 200, |ctx| numbers(ctx).partition_by(3).map(|pair| pair).group_by_key());
+    assert_moves(3, 200, |ctx| numbers(ctx).partition_by(3).filter_map(Some).group_by_key());
+    assert_moves(3, 200, |ctx| numbers(ctx).partition_by(3).flat_map(|pair| [pair]).group_by_key());
+    assert_moves(3, 200, |ctx| {
+        numbers(ctx).partition_by(3).map_partitions(|rows| rows).group_by_key()
+    });
+    assert_moves(3, 200, |ctx| numbers(ctx).partition_by(3).key_by(|pair| pair.0).group_by_key());
+    assert_moves(3, 200, |ctx| numbers(ctx).partition_by(3).try_map(Ok).group_by_key());
+}
+
+#[test]
+fn another_number_of_partitions_is_another_partitioner() {
+    assert_moves(2, 100, |ctx| numbers(ctx).partition_by(3).partition_by(3));
+    assert_moves(3, 200, |ctx| numbers(ctx).partition_by(3).partition_by(4));
+    assert_moves(3, 200, |ctx| numbers(ctx).partition_by(3).reduce_by_key_with(4, |a, b| a + b));
+    assert_moves(2, 100, |ctx| numbers(ctx).partition_by(3).reduce_by_key_with(3, |a, b| a + b));
+}
+
+/// Keys in tens; two of these are alike if they have the same number of tens.
+struct ByTens {
+    tens: usize,
+    says: bool,
+}
+
+impl Partitioner<u32> for ByTens {
+    fn partitions(&self) -> usize {
+        self.tens
+    }
+
+    fn partition_of(&self, key: &u32) -> usize {
+        (*key as usize / 10).min(self.tens - 1)
+    }
+
+    fn same_as(&self, other: &dyn Any) -> bool {
+        self.says && other.downcast_ref::<Self>().is_some_and(|other| other.tens == self.tens)
+    }
+}
+
+fn by_tens(tens: usize, says: bool) -> Arc<ByTens> {
+    Arc::new(ByTens { tens, says })
+}
+
+#[test]
+fn a_partitioner_of_the_user_is_the_same_as_itself() {
+    assert_moves(2, 100, |ctx| {
+        let by = by_tens(5, false);
+        let placed = numbers(ctx).partition_by(Arc::clone(&by));
+        placed.reduce_by_key_with(Arc::clone(&by), |a, b| a + b).join_with(by, &placed)
+    });
+    assert_moves(2, 100, |ctx| numbers(ctx).partition_by(by_tens(5, false)).group_by_key());
+}
+
+#[test]
+fn two_partitioners_of_the_user_are_the_same_only_if_they_say_so() {
+    let joined = |ctx: &Context, says, tens| {
+        let left = numbers(ctx).partition_by(by_tens(5, says));
+        left.partition_by(by_tens(tens, says))
+    };
+    assert_moves(2, 100, move |ctx| joined(ctx, true, 5));
+    assert_moves(3, 200, move |ctx| joined(ctx, false, 5));
+    assert_moves(3, 200, move |ctx| joined(ctx, true, 6));
+}
+
+#[test]
+fn equal_rows_of_a_partitioned_rdd_are_found_in_place() {
+    assert_moves(2, 200, |ctx| {
+        let twice = numbers(ctx).union(&numbers(ctx)).partition_by(3);
+        twice.distinct().reduce_by_key(|a, b| a + b)
+    });
+    check_rows(
+        (0..100)
+            .map(|n| (n % 10, n / 20))
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .collect(),
+        |ctx, p| {
+            let rows = ctx.range_with(p, 0..100).map(|n| (n % 10, n / 20));
+            rows.partition_by(3).distinct().collect()
+        },
+    );
+}
+
+#[test]
+fn b087_union_of_what_lies_alike_keeps_its_partitions() {
+    test(|| {
+        let ctx = context();
+        let (plain, placed) = (numbers(&ctx), numbers(&ctx).partition_by(3));
+        assert_eq!(plain.union(&placed).num_partitions(), 7);
+        assert_eq!(placed.union(&plain).num_partitions(), 7);
+        assert_eq!(placed.union(&numbers(&ctx).partition_by(2)).num_partitions(), 5);
+        let both = placed.union(&numbers(&ctx).reduce_by_key_with(3, |a, b| a + b));
+        assert_eq!((both.num_partitions(), both.count()?), (3, 200));
+        let (parts, both) = (glom(&placed)?, glom(&both)?);
+        assert!(parts.iter().zip(&both).all(|(part, both)| both.starts_with(part)));
+        Ok(())
+    });
+    assert_moves(3, 200, |ctx| {
+        let (a, b) = (numbers(ctx).partition_by(3), numbers(ctx).partition_by(3));
+        a.union(&b).reduce_by_key(|a, b| a + b)
+    });
+}
+
+#[test]
+fn union_of_what_lies_apart_forgets_the_partitioner() {
+    check_rows((0..100).map(|n| (n, 3)).collect(), |ctx, p| {
+        let ones = ctx.range_with(p, 0..100).map(|n| (n, 1));
+        let apart = ones.partition_by(2).union(&ones.partition_by(3)).union(&ones);
+        apart.reduce_by_key(|a, b| a + b).collect()
+    });
+}
+
+#[test]
+fn a_sort_by_key_leaves_its_ranges_for_the_next_operation() {
+    // The sample reads the rows in a stage of its own and moves none.
+    assert_moves(3, 100, |ctx| numbers(ctx).sort_by_key().reduce_by_key(|a, b| a + b));
+    assert_moves(4, 200, |ctx| numbers(ctx).sort_by(|pair| pair.0).reduce_by_key(|a, b| a + b));
+    assert_moves(4, 200, |ctx| {
+        let ranged = numbers(ctx).sort_by_key();
+        ranged.join(&numbers(ctx))
+    });
+}
+
+#[test]
+fn a_shuffle_that_is_done_is_not_done_again() {
+    test(|| {
+        let counter = Counter::default();
+        let ctx = counter.listen(Context::builder().threads(2));
+        let sums = numbers(&ctx).reduce_by_key(|a, b| a + b);
+        sums.count()?;
+        let (_, counts) = counter.during(|| sums.map_values(|n| n + 1).join(&sums).count());
+        assert_eq!((counts.stages, counts.skipped, counts.rows_written), (1, 1, 0));
+        Ok(())
+    });
+}
+
+#[test]
+fn b109_repartition_grows_and_shrinks_to_the_exact_number() {
+    for partitions in [2, 20] {
+        check((1..=1000).collect::<Vec<u32>>(), move |ctx, _| {
+            let spread = ctx.parallelize_with(10, 1..=1000_u32).repartition(partitions);
+            let sizes = sizes(&spread)?;
+            assert!(sizes.len() == partitions && !sizes.contains(&0), "{sizes:?}");
+            Ok(sorted(spread.collect()?))
+        });
+    }
+}
+
+#[test]
+fn b111_repartition_is_even_to_one_row_for_each_partition_before() {
+    test(|| {
+        let ctx = context();
+        for (rows, before, after) in [(100, 10, 20), (20_000, 20, 100), (1000, 250, 128)] {
+            let sizes = sizes(&ctx.range_with(before, 0..rows).repartition(after))?;
+            let most = rows as usize / after + before;
+            assert!(sizes.iter().all(|size| (1..=most).contains(size)), "{sizes:?}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn b115_repartition_of_seven_rows() {
+    test(|| {
+        let rows = context().parallelize_with(4, 1..=7);
+        assert_eq!(glom(&rows)?, [vec![1], vec![2, 3], vec![4, 5], vec![6, 7]]);
+        assert_eq!(rows.repartition(2).num_partitions(), 2);
+        let ten = rows.repartition(10);
+        assert_eq!((glom(&ten)?.len(), sorted(ten.collect()?)), (10, (1..=7).collect()));
+        Ok(())
+    });
+}
+
+#[test]
+fn b121_repartition_from_two_leaves_none_of_twenty_empty() {
+    same_bytes(|ctx, _| {
+        let spread = ctx.range_with(2, 0..1000_u32).repartition(20);
+        assert!(sizes(&spread)?.iter().all(|size| (48..=52).contains(size)));
+        spread.collect()
+    });
+}

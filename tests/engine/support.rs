@@ -1,0 +1,299 @@
+//! What the tests share: the grid that runs one program everywhere, deadlines, rows, counted events.
+
+use emberline::prelude::*;
+use emberline::{ContextBuilder, Event, EventRecord};
+use std::any::type_name;
+use std::fmt::Debug;
+use std::hash::{Hash, Hasher};
+use std::panic::resume_unwind;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// The numbers of partitions a program runs with.
+pub const PARTITIONS: [usize; 4] = [1, 2, 3, 7];
+/// How long one test may take before it counts as hanging.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+/// The least budget a context accepts, in bytes.
+pub const LEAST_BUDGET: u64 = 1 << 20;
+
+/// Runs `body` and fails, with the test's name, if it takes longer than `limit`.
+pub fn within<A: Send + 'static>(limit: Duration, body: impl FnOnce() -> A + Send + 'static) -> A {
+    let name = thread::current().name().unwrap_or("a test").to_string();
+    let (done, ended) = channel();
+    let run = move || {
+        let answer = body();
+        let _ = done.send(());
+        answer
+    };
+    let runner = thread::Builder::new().name(name.clone()).spawn(run).unwrap();
+    if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+        panic!("{name} was not done after {limit:?}");
+    }
+    runner.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Runs a test that needs no grid under the usual deadline.
+pub fn test(body: impl FnOnce() -> Result<()> + Send + 'static) {
+    within(DEADLINE, body).unwrap();
+}
+
+/// A context of a few threads for tests that need no grid.
+pub fn context() -> Context {
+    Context::builder().threads(2).build().unwrap()
+}
+
+/// A way to set up a context, and how a failure names it.
+type Place = (String, Context);
+
+/// One context for each pair of threads and the way map outputs go.
+pub fn places() -> Vec<Place> {
+    let mut places = Vec::new();
+    for threads in [1, 4] {
+        for files in [false, true] {
+            let ctx = Context::builder().threads(threads).shuffle_to_files(files).build().unwrap();
+            places.push((format!("on {threads} threads, through files: {files}"), ctx));
+        }
+    }
+    places
+}
+
+/// The answers of a program for each number of partitions: one for each place.
+pub fn grid<A>(
+    places: &[Place],
+    program: impl Fn(&Context, usize) -> Result<A>,
+    mut look: impl FnMut(usize, Vec<(&str, A)>),
+) {
+    for partitions in PARTITIONS {
+        let run = |(name, ctx): &'_ Place| match program(ctx, partitions) {
+            Ok(answer) => answer,
+            Err(error) => panic!("in {partitions} partitions {name}: {error}"),
+        };
+        let answers = places.iter().map(|place| (place.0.as_str(), run(place)));
+        look(partitions, answers.collect());
+    }
+}
+
+/// The program's answer equals the oracle in every cell of the grid.
+pub fn check<A, F>(oracle: A, program: F)
+where
+    A: PartialEq + Debug + Send + 'static,
+    F: Fn(&Context, usize) -> Result<A> + Send + 'static,
+{
+    within(DEADLINE, move || {
+        grid(&places(), program, |partitions, answers| {
+            for (place, answer) in answers {
+                assert_eq!(answer, oracle, "in {partitions} partitions {place}");
+            }
+        });
+    });
+}
+
+/// For one number of partitions the answer is the same, row for row, in every place.
+pub fn same_bytes<A, F>(program: F)
+where
+    A: PartialEq + Debug + Send + 'static,
+    F: Fn(&Context, usize) -> Result<A> + Send + 'static,
+{
+    within(DEADLINE, move || {
+        grid(&places(), program, |partitions, answers| same_answers(partitions, &answers));
+    });
+}
+
+fn same_answers<A: PartialEq + Debug>(partitions: usize, answers: &[(&str, A)]) {
+    let (first, expected) = &answers[0];
+    for (place, answer) in &answers[1..] {
+        assert_eq!(
+            answer, expected,
+            "in {partitions} partitions {place}, left, and {first}, right"
+        );
+    }
+}
+
+/// The program's rows are those of the oracle in some order, which is the same in every place.
+pub fn check_rows<T, F>(oracle: Vec<T>, program: F)
+where
+    T: Ord + Debug + Send + 'static,
+    F: Fn(&Context, usize) -> Result<Vec<T>> + Send + 'static,
+{
+    let oracle = sorted(oracle);
+    within(DEADLINE, move || {
+        grid(&places(), program, |partitions, mut answers| {
+            same_answers(partitions, &answers);
+            let (place, rows) = answers.remove(0);
+            assert_eq!(sorted(rows), oracle, "in {partitions} partitions {place}");
+        });
+    });
+}
+
+/// As [`check_rows`], with so small a budget that map outputs do not fit and go to files; the rows
+/// come in the order they have with enough memory.
+pub fn check_short_of_memory<T, F>(oracle: Vec<T>, program: F)
+where
+    T: Ord + Debug + Send + 'static,
+    F: Fn(&Context, usize) -> Result<Vec<T>> + Send + 'static,
+{
+    let oracle = sorted(oracle);
+    within(DEADLINE, move || {
+        let spilled = Counter::default();
+        let small = |threads| {
+            let builder = Context::builder().threads(threads).budget_bytes(LEAST_BUDGET);
+            (format!("with little memory on {threads} threads"), spilled.listen(builder))
+        };
+        let roomy = ("with enough memory".to_string(), context());
+        grid(&[small(1), small(4), roomy], program, |partitions, mut answers| {
+            same_answers(partitions, &answers);
+            assert_eq!(sorted(answers.remove(0).1), oracle, "in {partitions} partitions");
+        });
+        assert!(spilled.counts().bytes_spilled > 0, "everything fitted the budget");
+    });
+}
+
+/// What happened in some contexts, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub jobs: usize,
+    pub stages: usize,
+    pub skipped: usize,
+    pub tasks: usize,
+    pub rows_written: u64,
+    pub bytes_spilled: u64,
+}
+
+/// Counts the events of the contexts it listens to.
+#[derive(Clone, Default)]
+pub struct Counter(Arc<Mutex<(Counts, Vec<Context>)>>);
+
+impl Counter {
+    /// Builds a context that is counted.
+    pub fn listen(&self, builder: ContextBuilder) -> Context {
+        let shared = Arc::downgrade(&self.0);
+        let listener = move |record: &EventRecord| {
+            if let Some(shared) = shared.upgrade() {
+                count(&mut shared.lock().unwrap().0, &record.event);
+            }
+        };
+        let ctx = builder.listener(listener).build().unwrap();
+        self.0.lock().unwrap().1.push(ctx.clone());
+        ctx
+    }
+
+    /// What happened so far.
+    pub fn counts(&self) -> Counts {
+        let contexts = self.0.lock().unwrap().1.clone();
+        contexts.iter().for_each(Context::flush_listeners);
+        self.0.lock().unwrap().0
+    }
+
+    /// What happens while `body` runs.
+    pub fn during<A>(&self, body: impl FnOnce() -> A) -> (A, Counts) {
+        let before = self.counts();
+        let answer = body();
+        let after = self.counts();
+        let counts = Counts {
+            jobs: after.jobs - before.jobs,
+            stages: after.stages - before.stages,
+            skipped: after.skipped - before.skipped,
+            tasks: after.tasks - before.tasks,
+            rows_written: after.rows_written - before.rows_written,
+            bytes_spilled: after.bytes_spilled - before.bytes_spilled,
+        };
+        (answer, counts)
+    }
+}
+
+fn count(counts: &mut Counts, event: &Event) {
+    match event {
+        Event::JobStarted { .. } => counts.jobs += 1,
+        Event::StageStarted { .. } => counts.stages += 1,
+        Event::StageSkipped { .. } => counts.skipped += 1,
+        Event::TaskFinished { metrics, .. } => {
+            counts.tasks += 1;
+            counts.rows_written += metrics.rows_written;
+            counts.bytes_spilled += metrics.bytes_spilled;
+        }
+        _ => {}
+    }
+}
+
+/// The rows in order.
+pub fn sorted<T: Ord>(mut rows: Vec<T>) -> Vec<T> {
+    rows.sort();
+    rows
+}
+
+/// The rows of each partition.
+pub fn glom<T: Send + 'static>(rdd: &Rdd<T>) -> Result<Vec<Vec<T>>> {
+    rdd.map_partitions(|rows| [rows.collect::<Vec<T>>()]).collect()
+}
+
+/// How many rows each partition has.
+pub fn sizes<T: Send + 'static>(rdd: &Rdd<T>) -> Result<Vec<usize>> {
+    rdd.map_partitions(|rows| [rows.count()]).collect()
+}
+
+/// Numbers without a pattern: splitmix64.
+pub fn noise(n: u64) -> u64 {
+    let mut mixed = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// Pairs in every shape that has gone wrong somewhere: no row, fewer rows than partitions, one key,
+/// all keys distinct, equal rows, a few keys, one key with nearly all rows.
+pub fn shapes() -> Vec<Vec<(i64, i64)>> {
+    let value = |n: i64| noise(n as u64) as i64 % 1000;
+    let keyed = |rows: i64, key: fn(i64) -> i64| (0..rows).map(move |n| (key(n), value(n)));
+    vec![
+        Vec::new(),
+        vec![(7, 1)],
+        vec![(7, 1), (-7, 2)],
+        keyed(200, |_| 42).collect(),
+        keyed(200, |n| n * 1_000_003).collect(),
+        vec![(i64::MIN, i64::MAX); 50],
+        keyed(500, |n| noise(n as u64) as i64 % 17).collect(),
+        keyed(500, |n| if n % 50 == 0 { n } else { 0 }).collect(),
+    ]
+}
+
+/// Rows in a number of partitions; in seven, every second one is empty.
+pub fn spread<T>(ctx: &Context, partitions: usize, rows: &[T]) -> Rdd<T>
+where
+    T: Clone + Send + Sync + 'static,
+{
+    if partitions < 7 {
+        return ctx.parallelize_with(partitions, rows.to_vec()).boxed();
+    }
+    let rows = Arc::new(rows.to_vec());
+    ctx.generate(partitions, move |partition| {
+        let cut = |n: usize| rows.len() * n / 3;
+        let piece =
+            if partition % 2 == 1 { cut(partition / 2)..cut(partition / 2 + 1) } else { 0..0 };
+        rows[piece].to_vec()
+    })
+    .boxed()
+}
+
+/// A key whose hash is the same for all values: only equality tells them apart.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+pub struct OneHash(pub i64);
+
+impl Hash for OneHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(1);
+    }
+}
+
+/// Whether an error is of the kind that `wanted` accepts, or a panic that shows it.
+#[track_caller]
+pub fn assert_kind<A: Debug>(answer: Result<A>, wanted: impl FnOnce(&ErrorKind) -> bool) -> Error {
+    match answer {
+        Ok(answer) => panic!("expected an error, not {answer:?} of {}", type_name::<A>()),
+        Err(error) if wanted(error.kind()) => error,
+        Err(error) => panic!("not the expected kind: {error}"),
+    }
+}
