@@ -5,8 +5,9 @@
 //! 1. [`hash`]: its key is hashed, once: [`hash_of`], [`Hashed`].
 //! 2. [`combine`]: if the operation can, values of one key are merged where they are:
 //!    [`CombineTable`].
-//! 3. [`partitioner`]: its key says which partition it goes to: [`Partitioning`], [`Partitioner`].
-//! 4. [`bucket`]: it waits in the bucket of that partition: [`Buckets`].
+//! 3. [`partitioner`] and [`slice`]: its key says which partition it goes to, and which slice of
+//!    that: [`Partitioning`], [`Partitioner`], [`Slices`].
+//! 4. [`bucket`]: it waits in the bucket of that slice: [`Buckets`].
 //! 5. [`map_output`]: the buckets of a map task become a [`MapOutput`], typed in memory or in one
 //!    file of the [`mod@format`]; [`MapOutputs`] has one for each map task.
 //! 6. [`map_output`] again: a reading task takes its segment of each, in the order of the map
@@ -30,6 +31,7 @@ pub mod join;
 pub mod map_output;
 mod order;
 pub mod partitioner;
+pub mod slice;
 mod wire;
 
 pub use bucket::Buckets;
@@ -40,3 +42,4 @@ pub use hash::{Hashed, StableHasher, hash_of, partition_of_hash, table_bits};
 pub use join::JoinRows;
 pub use map_output::{Chunk, MapOutput, MapOutputs, SegmentReader};
 pub use partitioner::{HashPartitioner, Partitioner, Partitioning, RangePartitioner, range_bounds};
+pub use slice::Slices;

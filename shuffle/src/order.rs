@@ -33,8 +33,9 @@ pub(crate) fn in_hash_order(mut placed: Vec<Placed>) -> Vec<Placed> {
     let sorted = differing.min(placed.len().ilog2()).min(2 * PASS_BITS);
     let (low_bits, shift) = (sorted / 2, differing - sorted);
     let bucket = |placed: &Placed| (placed.hash - least) >> shift;
-    let placed = one_pass(&placed, sorted / 2, |placed| bucket(placed));
-    let mut placed = one_pass(&placed, sorted - low_bits, |placed| bucket(placed) >> low_bits);
+    let mut moved = vec![Placed::default(); placed.len()];
+    one_pass(&placed, &mut moved, low_bits, bucket);
+    one_pass(&moved, &mut placed, sorted - low_bits, |placed| bucket(placed) >> low_bits);
     if shift > 0 {
         let same_bucket = |a: &Placed, b: &Placed| bucket(a) == bucket(b);
         for bucket in placed.chunk_by_mut(same_bucket).filter(|bucket| bucket.len() > 1) {
@@ -45,22 +46,20 @@ pub(crate) fn in_hash_order(mut placed: Vec<Placed>) -> Vec<Placed> {
 }
 
 /// Moves everything behind what has a lower digit, the lowest `bits` of `digit`.
-fn one_pass(placed: &[Placed], bits: u32, digit: impl Fn(&Placed) -> u64) -> Vec<Placed> {
+fn one_pass(from: &[Placed], to: &mut [Placed], bits: u32, digit: impl Fn(&Placed) -> u64) {
     let mask = (1 << bits) - 1;
     let digit = |placed: &Placed| (digit(placed) & mask) as usize;
     let mut next = vec![0_usize; 1 << bits];
-    placed.iter().for_each(|placed| next[digit(placed)] += 1);
+    from.iter().for_each(|placed| next[digit(placed)] += 1);
     let mut before = 0;
     for counter in &mut next {
         before += std::mem::replace(counter, before);
     }
-    let mut moved = vec![Placed::default(); placed.len()];
-    for one in placed {
+    for one in from {
         let place = &mut next[digit(one)];
-        moved[*place] = *one;
+        to[*place] = *one;
         *place += 1;
     }
-    moved
 }
 
 /// Sorts rows by hash and keeps the order of equal hashes.

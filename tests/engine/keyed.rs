@@ -1,8 +1,8 @@
 //! Operations that bring the rows of a key together, against hash maps.
 
 use crate::support::*;
+use emberline::HashPartitioner;
 use emberline::prelude::*;
-use emberline::{HashPartitioner, Partitioner};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -299,64 +299,6 @@ fn a_group_past_the_share_of_a_task_names_the_sibling_that_streams() {
             "{text}"
         );
         assert_eq!(pairs(101).grouped().map_values(|group| group.len()).collect()?, [(0, 101)]);
-        Ok(())
-    });
-}
-
-/// Puts a key where it says itself.
-struct Literal(usize);
-
-impl Partitioner<i64> for Literal {
-    fn partitions(&self) -> usize {
-        self.0
-    }
-
-    fn partition_of(&self, key: &i64) -> usize {
-        *key as usize
-    }
-}
-
-#[test]
-fn a_partitioner_of_the_user_decides_where_keys_go() {
-    check(vec![vec![(0, 6)], vec![(1, 9)], vec![(2, 12)]], |ctx, p| {
-        let pairs = ctx.range_with(p, 0..9_i64).map(|n| (n % 3, n - n % 3));
-        let by = Arc::new(Literal(3));
-        let reduced = pairs.reduce_by_key_with(Arc::clone(&by), |a, b| a + b);
-        assert_eq!(glom(&pairs.partition_by(Arc::clone(&by)))?.len(), 3);
-        let grouped = glom(&pairs.group_by_key_with(by).map_values(|all| all.iter().sum()))?;
-        let reduced = glom(&reduced)?;
-        assert_eq!(reduced, grouped);
-        Ok(reduced
-            .into_iter()
-            .zip(0..)
-            .map(|(part, n)| {
-                part.into_iter().map(|(k, v)| (k, v + 3 * n)).map(|(k, v)| (k, v - 3)).collect()
-            })
-            .collect())
-    });
-}
-
-#[test]
-fn a_partitioner_that_answers_out_of_range_is_an_error_of_the_operation() {
-    test(|| {
-        let ctx = context();
-        let pairs = ctx.range_with(2, 0..4_i64).map(|n| (n, n));
-        let by = || Arc::new(Literal(3));
-        let out = |kind: &ErrorKind| {
-            matches!(kind, ErrorKind::PartitionOutOfRange { partition: 3, partitions: 3 })
-        };
-        let named = |name: &str, error: Error| {
-            let text = error.to_string();
-            assert!(
-                text.contains(name) && text.contains(file!()) && error.task().is_some(),
-                "{text}"
-            );
-        };
-        named("partition_by", assert_kind(pairs.partition_by(by()).count(), out));
-        named("reduce_by_key", assert_kind(pairs.reduce_by_key_with(by(), |a, _| a).count(), out));
-        named("group_by_key", assert_kind(pairs.group_by_key_with(by()).count(), out));
-        named("join", assert_kind(pairs.join_with(by(), &pairs).count(), out));
-        named("cogroup", assert_kind(pairs.cogroup_with(by(), &pairs).count(), out));
         Ok(())
     });
 }

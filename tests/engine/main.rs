@@ -6,6 +6,7 @@
 mod actions;
 mod joins;
 mod keyed;
+mod model;
 mod narrow;
 mod partitioning;
 mod properties;

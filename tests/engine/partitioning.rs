@@ -234,6 +234,59 @@ fn a_shuffle_that_is_done_is_not_done_again() {
     });
 }
 
+/// Puts a key where it says itself.
+struct Literal(usize);
+
+impl Partitioner<i64> for Literal {
+    fn partitions(&self) -> usize {
+        self.0
+    }
+
+    fn partition_of(&self, key: &i64) -> usize {
+        *key as usize
+    }
+}
+
+#[test]
+fn a_partitioner_of_the_user_decides_where_keys_go() {
+    check(vec![vec![(0, 9)], vec![(1, 12)], vec![(2, 15)]], |ctx, p| {
+        let pairs = ctx.range_with(p, 0..9_i64).map(|n| (n % 3, n));
+        let by = Arc::new(Literal(3));
+        let placed = glom(&pairs.partition_by(Arc::clone(&by)))?;
+        let oracle = (0..3).map(|key| vec![(key, key), (key, key + 3), (key, key + 6)]);
+        assert_eq!(placed, oracle.collect::<Vec<_>>());
+        let grouped = pairs.group_by_key_with(Arc::clone(&by)).map_values(|all| all.iter().sum());
+        let reduced = glom(&pairs.reduce_by_key_with(by, |a, b| a + b))?;
+        assert_eq!(glom(&grouped)?, reduced);
+        Ok(reduced)
+    });
+}
+
+#[test]
+fn a_partitioner_that_answers_out_of_range_is_an_error_of_the_operation() {
+    test(|| {
+        let ctx = context();
+        let pairs = ctx.range_with(2, 0..4_i64).map(|n| (n, n));
+        let by = || Arc::new(Literal(3));
+        let out = |kind: &ErrorKind| {
+            matches!(kind, ErrorKind::PartitionOutOfRange { partition: 3, partitions: 3 })
+        };
+        let named = |name: &str, error: Error| {
+            let text = error.to_string();
+            assert!(
+                text.contains(name) && text.contains(file!()) && error.task().is_some(),
+                "{text}"
+            );
+        };
+        named("partition_by", assert_kind(pairs.partition_by(by()).count(), out));
+        named("reduce_by_key", assert_kind(pairs.reduce_by_key_with(by(), |a, _| a).count(), out));
+        named("group_by_key", assert_kind(pairs.group_by_key_with(by()).count(), out));
+        named("join", assert_kind(pairs.join_with(by(), &pairs).count(), out));
+        named("cogroup", assert_kind(pairs.cogroup_with(by(), &pairs).count(), out));
+        Ok(())
+    });
+}
+
 #[test]
 fn b109_repartition_grows_and_shrinks_to_the_exact_number() {
     for partitions in [2, 20] {

@@ -1,6 +1,7 @@
 //! `cogroup`: the values of a key from two RDDs side by side.
 
-use super::shuffled::{Side, default_partitioning, wide};
+use super::shuffled::{default_partitioning, wide};
+use super::side::Side;
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -8,6 +9,7 @@ use emberline_core::bounds::{Key, Stored};
 use emberline_core::step::{Step, blame};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{Groups, Partitioning, into_co_groups};
+use std::sync::Arc;
 
 /// The values of one key from two RDDs.
 type Both<V, W> = (Vec<V>, Vec<W>);
@@ -117,10 +119,16 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let (right, right_edge) = Side::of(other, step, &by);
         let lineage = self.context.lineage(step, by.partitions(), vec![left_edge, right_edge]);
         let depth = left.depth().max(right.depth());
+        let merge = Arc::new(merge);
         let compute = move |partition, task: &TaskContext| {
-            let groups = || (left.groups(partition, task), right.groups(partition, task));
-            let (left, right) = blame(&step, groups);
-            merge(left, right)
+            let opened = (left.open(step, partition, task), right.open(step, partition, task));
+            let ((mut left_side, mut right_side), task) = (opened, task.clone());
+            let merge = Arc::clone(&merge);
+            (0..left.slices()).flat_map(move |slice| {
+                let groups = || (left_side.groups(slice, &task), right_side.groups(slice, &task));
+                let (left, right) = blame(&step, groups);
+                merge(left, right)
+            })
         };
         wide(&self.context, lineage, Some(KnownPartitioner::new(&by)), depth, compute)
     }

@@ -11,7 +11,7 @@ use emberline_core::bounds::{Key, Stored};
 use emberline_core::lineage::Dependency;
 use emberline_core::step::{Step, blame, or_raise};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{Buckets, Chunk, CombineTable, Hashed, Partitioning, hash_of};
+use emberline_shuffle::{Buckets, Chunk, CombineTable, Hashed, Partitioning, Slices, hash_of};
 use std::sync::Arc;
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
@@ -142,17 +142,21 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             };
             return wide(&self.context, lineage, partitioner, depth, compute);
         }
-        let map_side = Arc::clone(&combine);
+        let slices = Arc::new(Slices::new(partitioning));
+        let (map_side, cut) = (Arc::clone(&combine), Arc::clone(&slices));
         let write = move |rows: P::Rows, _| {
-            let mut buckets = Buckets::new(partitions);
+            let mut buckets = Buckets::new(cut.count());
             for entry in map_side.fold_rows(step, rows).into_entries() {
-                buckets.push(partitioning.partition_of(&entry.key, entry.hash), entry);
+                let slice = blame(&step, || cut.slice_of(&entry.key, entry.hash));
+                buckets.push(slice, entry);
             }
             buckets
         };
         let (outputs, edge) = shuffle(self, step, partitions, write);
         let compute = move |partition, task: &TaskContext| {
-            pairs(combine.merge_segments(step, &outputs, partition, task))
+            let (combine, outputs, task) = (combine.clone(), outputs.clone(), task.clone());
+            let slices = slices.of_partition(partition);
+            slices.flat_map(move |slice| pairs(combine.merge_segment(step, &outputs, slice, &task)))
         };
         wide(&self.context, node(edge), partitioner, 0, compute)
     }
@@ -187,12 +191,12 @@ impl<F, G, H> Combine<F, G, H> {
         table
     }
 
-    /// The reading side: one combiner for each key of all segments.
-    fn merge_segments<K, C>(
+    /// The reading side: one combiner for each key of one slice.
+    fn merge_segment<K, C>(
         &self,
         step: Step,
         outputs: &Outputs<Hashed<K, C>>,
-        partition: usize,
+        slice: usize,
         task: &TaskContext,
     ) -> CombineTable<K, C>
     where
@@ -200,7 +204,7 @@ impl<F, G, H> Combine<F, G, H> {
         C: Stored,
         H: Fn(C, C) -> C,
     {
-        let mut reader = outputs.read(partition, task);
+        let mut reader = outputs.read(slice, task);
         let mut table = CombineTable::new();
         while let Some(chunk) = or_raise(reader.next_chunk()) {
             blame(&step, || match chunk {

@@ -1,7 +1,8 @@
 //! `group_by_key` and `grouped`: all values of a key together.
 
 use super::group::Group;
-use super::shuffled::{Side, wide};
+use super::shuffled::wide;
+use super::side::Side;
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -151,9 +152,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let lineage = self.context.lineage(step, by.partitions(), vec![edge]);
         let depth = side.depth();
         let compute = move |partition, task: &TaskContext| {
-            let groups = blame(&step, || side.groups(partition, task));
-            let task = task.clone();
-            groups.into_vecs().map(move |(_, key, values)| finish(step, &task, key, values))
+            let (mut opened, task) = (side.open(step, partition, task), task.clone());
+            (0..side.slices()).flat_map(move |slice| {
+                let (groups, task) = (blame(&step, || opened.groups(slice, &task)), task.clone());
+                groups.into_vecs().map(move |(_, key, values)| finish(step, &task, key, values))
+            })
         };
         wide(&self.context, lineage, Some(KnownPartitioner::new(&by)), depth, compute)
     }

@@ -12,6 +12,7 @@ mod partition_by;
 mod reduce_by_key;
 mod repartition;
 mod shuffled;
+mod side;
 mod sort_by;
 
 pub use group::{Group, GroupIter};

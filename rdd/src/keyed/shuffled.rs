@@ -4,17 +4,15 @@
 use crate::boxed::{Boxed, Chunks, Node, RowChunks};
 use crate::context::{Context, no_partitions};
 use crate::partitioner::KnownPartitioner;
-use crate::pipeline::{Element, Pipeline, gather};
+use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
-use emberline_core::bounds::{Key, Stored};
+use emberline_core::bounds::Stored;
 use emberline_core::error::Result;
 use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::{Dependency, Lineage, ShuffleStep};
-use emberline_core::step::{Step, blame, or_raise};
+use emberline_core::step::{Step, or_raise};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{
-    Buckets, Chunk, Groups, Hashed, MapOutput, MapOutputs, Partitioning, SegmentReader, hash_of,
-};
+use emberline_shuffle::{Buckets, Chunk, MapOutput, MapOutputs, Partitioning, SegmentReader};
 use std::sync::Arc;
 use std::vec;
 
@@ -25,20 +23,21 @@ pub(crate) struct Outputs<R> {
 }
 
 impl<R: Stored> Outputs<R> {
-    /// The rows of one partition after the shuffle, a chunk at a time, in map-partition order.
-    pub(crate) fn read(&self, partition: usize, task: &TaskContext) -> SegmentReader<R> {
-        self.table.read(self.shuffle, partition, task)
+    /// The rows of one segment of every map output, a chunk at a time, in map-partition order. There
+    /// is a segment for each partition after the shuffle, or for each slice of one.
+    pub(crate) fn read(&self, segment: usize, task: &TaskContext) -> SegmentReader<R> {
+        self.table.read(self.shuffle, segment, task)
     }
 
-    /// All chunks of one partition after the shuffle, in map-partition order.
-    fn read_chunks(&self, partition: usize, task: &TaskContext) -> Vec<Chunk<R>> {
-        let mut reader = self.read(partition, task);
+    /// All chunks of one segment, in map-partition order.
+    pub(crate) fn read_chunks(&self, segment: usize, task: &TaskContext) -> Vec<Chunk<R>> {
+        let mut reader = self.read(segment, task);
         std::iter::from_fn(|| or_raise(reader.next_chunk())).collect()
     }
 
-    /// All rows of one partition after the shuffle, in map-partition order.
-    pub(crate) fn read_all(&self, partition: usize, task: &TaskContext) -> Vec<R> {
-        let chunks = self.read_chunks(partition, task);
+    /// All rows of one segment, in map-partition order.
+    pub(crate) fn read_all(&self, segment: usize, task: &TaskContext) -> Vec<R> {
+        let chunks = self.read_chunks(segment, task);
         let mut rows = Vec::with_capacity(chunks.iter().map(|chunk| chunk.rows().len()).sum());
         for chunk in chunks {
             match chunk {
@@ -98,7 +97,7 @@ impl<P, R, W> Drop for MapSide<P, R, W> {
 }
 
 /// Adds a shuffle behind `rdd`: `write` puts the rows of one map partition (whose number it is also
-/// given) into a bucket for each partition after the shuffle.
+/// given) into a bucket for each partition after the shuffle, or for each slice of one.
 pub(crate) fn shuffle<T, P, R, W>(
     rdd: &Rdd<T, P>,
     step: Step,
@@ -156,64 +155,6 @@ where
         lineage.problem.take().or(no_partitions(lineage.step(), lineage.partitions()));
     let pipeline = Boxed::from_node(NodeFn(compute), depth);
     Rdd::partitioned(context, lineage, pipeline, partitioner)
-}
-
-/// One input of an operation that needs all rows of a key in one partition: shuffled there, or
-/// there already.
-pub(crate) enum Side<K: 'static, V: 'static> {
-    Shuffled(Arc<Outputs<Hashed<K, V>>>),
-    Narrow(Boxed<(K, V)>),
-}
-
-impl<K: Key, V: Stored> Side<K, V> {
-    /// The side of `rdd` under `partitioning`, and the edge to it. Rows that are already partitioned
-    /// that way are not shuffled again.
-    pub(crate) fn of<P>(
-        rdd: &Rdd<(K, V), P>,
-        step: Step,
-        partitioning: &Partitioning<K>,
-    ) -> (Self, Dependency)
-    where
-        P: Pipeline<Item = (K, V)>,
-    {
-        if rdd.partitioning().is_some_and(|own| own.same_as(partitioning)) {
-            let narrow = Dependency::Narrow(Arc::clone(&rdd.lineage));
-            return (Side::Narrow(rdd.pipeline.to_boxed()), narrow);
-        }
-        let (partitions, by) = (partitioning.partitions(), partitioning.clone());
-        let write = move |rows: P::Rows, _| {
-            let mut buckets = Buckets::new(partitions);
-            rows.for_each(|(key, value)| {
-                let (hash, partition) = blame(&step, || {
-                    let hash = hash_of(&key);
-                    (hash, by.partition_of(&key, hash))
-                });
-                buckets.push(partition, Hashed { hash, key, value });
-            });
-            buckets
-        };
-        let (outputs, edge) = shuffle(rdd, step, partitions, write);
-        (Side::Shuffled(outputs), edge)
-    }
-
-    /// The pairs of one partition, grouped.
-    pub(crate) fn groups(&self, partition: usize, task: &TaskContext) -> Groups<K, V> {
-        match self {
-            Side::Shuffled(outputs) => Groups::of_chunks(&outputs.read_chunks(partition, task)),
-            Side::Narrow(parent) => {
-                let hashed = |(key, value)| Hashed { hash: hash_of(&key), key, value };
-                Groups::new(gather(parent.open(partition, task).map(hashed)))
-            }
-        }
-    }
-
-    /// How deep the boxed steps behind this side are, within its stage.
-    pub(crate) fn depth(&self) -> usize {
-        match self {
-            Side::Shuffled(_) => 0,
-            Side::Narrow(parent) => parent.depth(),
-        }
-    }
 }
 
 /// The rows of a partition after a shuffle as they lie in its segments, one chunk in memory.

@@ -1,0 +1,110 @@
+//! One input of an operation that needs all rows of a key together: shuffled there, or there
+//! already.
+
+use super::shuffled::{Outputs, shuffle};
+use crate::boxed::Boxed;
+use crate::pipeline::Pipeline;
+use crate::rdd::Rdd;
+use emberline_core::bounds::{Key, Stored};
+use emberline_core::lineage::Dependency;
+use emberline_core::step::{Step, blame};
+use emberline_core::task::TaskContext;
+use emberline_shuffle::{Buckets, Groups, Hashed, Partitioning, Slices, hash_of};
+use std::sync::Arc;
+
+/// One input, cut into the slices that the operation works on one after the other.
+pub(crate) struct Side<K: 'static, V: 'static> {
+    slices: Arc<Slices<K>>,
+    rows: Rows<K, V>,
+}
+
+enum Rows<K: 'static, V: 'static> {
+    Shuffled(Arc<Outputs<Hashed<K, V>>>),
+    Narrow(Boxed<(K, V)>),
+}
+
+impl<K: Key, V: Stored> Side<K, V> {
+    /// The side of `rdd` under `partitioning`, and the edge to it. Rows that are already partitioned
+    /// that way are not shuffled again.
+    pub(crate) fn of<P>(
+        rdd: &Rdd<(K, V), P>,
+        step: Step,
+        partitioning: &Partitioning<K>,
+    ) -> (Self, Dependency)
+    where
+        P: Pipeline<Item = (K, V)>,
+    {
+        let slices = Arc::new(Slices::new(partitioning.clone()));
+        if rdd.partitioning().is_some_and(|own| own.same_as(partitioning)) {
+            let narrow = Dependency::Narrow(Arc::clone(&rdd.lineage));
+            return (Side { slices, rows: Rows::Narrow(rdd.pipeline.to_boxed()) }, narrow);
+        }
+        let cut = Arc::clone(&slices);
+        let write = move |rows: P::Rows, _| into_slices(step, &cut, rows);
+        let (outputs, edge) = shuffle(rdd, step, partitioning.partitions(), write);
+        (Side { slices, rows: Rows::Shuffled(outputs) }, edge)
+    }
+
+    /// Starts to read a partition.
+    pub(crate) fn open(&self, step: Step, partition: usize, task: &TaskContext) -> OpenSide<K, V> {
+        let slices = self.slices.of_partition(partition);
+        match &self.rows {
+            Rows::Shuffled(outputs) => {
+                OpenSide::Shuffled { outputs: Arc::clone(outputs), first: slices.start }
+            }
+            Rows::Narrow(parent) => {
+                let rows = parent.open(partition, task);
+                let mut all = into_slices(step, &self.slices, rows).into_segments();
+                OpenSide::Narrow(all.drain(slices).collect())
+            }
+        }
+    }
+
+    /// How many slices each partition has.
+    pub(crate) fn slices(&self) -> usize {
+        self.slices.of_partition(0).len()
+    }
+
+    /// How deep the boxed steps behind this side are, within its stage.
+    pub(crate) fn depth(&self) -> usize {
+        match &self.rows {
+            Rows::Shuffled(_) => 0,
+            Rows::Narrow(parent) => parent.depth(),
+        }
+    }
+}
+
+/// Puts pairs with their hashes into the buckets of their slices.
+fn into_slices<K: Key, V>(
+    step: Step,
+    slices: &Slices<K>,
+    rows: impl Iterator<Item = (K, V)>,
+) -> Buckets<Hashed<K, V>> {
+    let mut buckets = Buckets::new(slices.count());
+    rows.for_each(|(key, value)| {
+        let (hash, slice) = blame(&step, || {
+            let hash = hash_of(&key);
+            (hash, slices.slice_of(&key, hash))
+        });
+        buckets.push(slice, Hashed { hash, key, value });
+    });
+    buckets
+}
+
+/// One partition of a side, read a slice at a time.
+pub(crate) enum OpenSide<K, V> {
+    Shuffled { outputs: Arc<Outputs<Hashed<K, V>>>, first: usize },
+    Narrow(Vec<Vec<Hashed<K, V>>>),
+}
+
+impl<K: Key, V: Stored> OpenSide<K, V> {
+    /// The pairs of a slice, which is asked for once, grouped.
+    pub(crate) fn groups(&mut self, slice: usize, task: &TaskContext) -> Groups<K, V> {
+        match self {
+            OpenSide::Shuffled { outputs, first } => {
+                Groups::of_chunks(&outputs.read_chunks(*first + slice, task))
+            }
+            OpenSide::Narrow(slices) => Groups::new(std::mem::take(&mut slices[slice])),
+        }
+    }
+}
