@@ -8,9 +8,6 @@ use crate::map_output::Chunk;
 use crate::order::{Placed, in_hash_order};
 use std::vec;
 
-/// Rows that are looked at ahead of their turn: few enough to stay in the first caches.
-const AHEAD: usize = 512;
-
 /// The rows of a partition, grouped: all values in one `Vec`, so that a group costs no allocation.
 #[derive(Clone, Debug)]
 pub struct Groups<K, V> {
@@ -39,15 +36,7 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
         let row =
             |placed: &Placed| &rows[(placed.place >> 32) as usize][placed.place as u32 as usize];
         let mut groups = Groups { keys: Vec::new(), values: Vec::with_capacity(order.len()) };
-        let mut warm = 0;
         for run in order.chunk_by(|a, b| a.hash == b.hash) {
-            // The rows of the next runs lie anywhere. Looking at many of them at once brings them
-            // into the cache together; one after the other, each would be waited for.
-            let done = groups.values.len();
-            if done >= warm {
-                warm = order.len().min(done + AHEAD);
-                std::hint::black_box(order[done..warm].iter().fold(0, |all, p| all ^ row(p).hash));
-            }
             let first = row(&run[0]);
             if run.iter().all(|placed| row(placed).key == first.key) {
                 groups.push(first, run.iter().map(row));
