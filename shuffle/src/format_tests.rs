@@ -1,3 +1,5 @@
+//! Tests of `format`.
+
 use super::*;
 use emberline_core::config::Config;
 use emberline_core::error::ErrorKind;

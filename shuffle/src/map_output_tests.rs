@@ -1,3 +1,5 @@
+//! Tests of `map_output`.
+
 use super::*;
 use emberline_core::config::Config;
 use emberline_core::disk::{Disk, FaultPlan, FaultyDisk, Truncate};

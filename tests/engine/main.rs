@@ -4,11 +4,18 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
 mod actions;
+mod cleanup;
+mod contexts;
+mod errors;
+mod events;
 mod joins;
 mod keyed;
+mod laziness;
 mod model;
 mod narrow;
 mod partitioning;
 mod properties;
+mod sharing;
 mod sorting;
 mod support;
+mod text;

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// What is handed to the disk at once.
 const BLOCK_BYTES: usize = 1 << 20;
+/// How often the removal of a folder is tried while tasks may still write into it.
+const REMOVALS: usize = 16;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Writes each row as a line of text into the new folder `path`: one file for each partition
@@ -73,10 +75,11 @@ fn write_part<T: Display>(
 ) -> Result<()> {
     let (partition, attempt) = (task.place.partition, task.place.attempt);
     let part = folder.join(format!("part-{partition:05}"));
+    let disk = &*task.config.disk;
     let trial = folder.join(format!(".part-{partition:05}-attempt-{attempt}"));
-    let disk = &task.config.disk;
+    let mut trial = Trial { path: trial, disk, renamed: false };
     let writing = |cause| Error::io(format!("writing `{}`", part.display()), cause);
-    let mut file = disk.create(&trial, Access::Shared).map_err(writing)?;
+    let mut file = disk.create(&trial.path, Access::Shared).map_err(writing)?;
     let mut block = String::with_capacity(BLOCK_BYTES);
     let mut failed = Ok(());
     rows.for_each(|row| {
@@ -93,7 +96,25 @@ fn write_part<T: Display>(
     });
     let written = failed.and_then(|()| file.append(block.as_bytes())).and_then(|()| file.sync());
     written.map_err(writing)?;
-    disk.rename(&trial, &part).map_err(writing)
+    disk.rename(&trial.path, &part).map_err(writing)?;
+    trial.renamed = true;
+    Ok(())
+}
+
+/// The file of an attempt. It goes when the attempt fails, also by unwinding.
+struct Trial<'a> {
+    path: PathBuf,
+    disk: &'a dyn Disk,
+    renamed: bool,
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // It may never have been made, and what stays behind is hidden.
+            let _ = self.disk.remove_file(&self.path);
+        }
+    }
 }
 
 /// An output folder in the making. Dropped before it is committed, it leaves nothing.
@@ -135,10 +156,10 @@ impl Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        if !self.committed {
-            // Nothing more can be done if even this fails; the folder's name says what it is.
-            let _ = self.disk.remove_dir_all(&self.aside);
-        }
+        // Tasks of a failed job may still be on their way and make a file between a look into the
+        // folder and its end. If all of this fails, the folder's name says what it is.
+        let remove = || self.disk.remove_dir_all(&self.aside).is_ok();
+        let _ = !self.committed && (0..REMOVALS).any(|_| remove());
     }
 }
 

@@ -1,0 +1,289 @@
+//! What handles hold goes with them, and what the disk loses is computed again.
+
+mod faults;
+
+use crate::events::{Recorder, count_of};
+use crate::support::{DEADLINE, within};
+use emberline::ContextBuilder;
+use emberline::prelude::*;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A place for scratch folders, and a builder that puts all shuffles there.
+fn scratch() -> (TempDir, ContextBuilder) {
+    let folder = tempfile::tempdir().unwrap();
+    let builder = Context::builder().threads(2).shuffle_to_files(true);
+    let builder = builder.scratch_dir(folder.path());
+    (folder, builder)
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let (mut found, mut stack) = (Vec::new(), vec![folder.to_path_buf()]);
+    while let Some(folder) = stack.pop() {
+        let Ok(entries) = fs::read_dir(folder) else { continue };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.is_dir() { stack.push(path) } else { found.push(path) }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Waits until something holds: tasks that were cancelled end a moment after their job.
+fn soon(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..400 {
+        if holds() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{what} did not come true");
+}
+
+/// Four map tasks, three reading tasks.
+fn sums(ctx: &Context) -> Rdd<(u64, u64)> {
+    ctx.range_with(4, 0..400_u64).map(|n| (n % 10, n)).reduce_by_key_with(3, |a, b| a + b)
+}
+
+#[test]
+fn shuffle_files_live_as_long_as_a_handle() {
+    within(DEADLINE, || {
+        let (folder, builder) = scratch();
+        let ctx = builder.build().unwrap();
+        let rows = sums(&ctx);
+        assert!(files(folder.path()).is_empty(), "nothing is written before an action");
+        assert_eq!(rows.count().unwrap(), 10);
+        let made = files(folder.path());
+        assert!(!made.is_empty());
+        let behind = rows.map(|(key, _)| key);
+        drop(rows);
+        assert_eq!(files(folder.path()), made);
+        assert_eq!(behind.count().unwrap(), 10);
+        drop(behind);
+        assert_eq!(files(folder.path()), Vec::<PathBuf>::new());
+    });
+}
+
+#[test]
+fn the_scratch_folder_goes_with_the_last_handle() {
+    within(DEADLINE, || {
+        let (folder, builder) = scratch();
+        let ctx = builder.build().unwrap();
+        let rows = sums(&ctx);
+        rows.count().unwrap();
+        drop(ctx);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        drop(rows);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn a_run_in_memory_touches_no_disk() {
+    within(DEADLINE, || {
+        let (folder, builder) = scratch();
+        let ctx = builder.shuffle_to_files(false).build().unwrap();
+        let kept = sums(&ctx).cache();
+        assert_eq!(kept.count().unwrap() + kept.count().unwrap(), 20);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn scratch_folders_and_files_are_private() {
+    use std::os::unix::fs::PermissionsExt;
+    within(DEADLINE, || {
+        let (folder, builder) = scratch();
+        let rows = sums(&builder.build().unwrap());
+        rows.count().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for file in files(folder.path()) {
+            assert_eq!(mode(&file), 0o600, "{}", file.display());
+            assert_eq!(mode(file.parent().unwrap()), 0o700);
+        }
+    });
+}
+
+#[test]
+fn f087_a_job_that_fails_leaves_no_file() {
+    within(DEADLINE, || {
+        let (folder, builder) = scratch();
+        let ctx = builder.max_attempts(2).build().unwrap();
+        for side in 0..2 {
+            let rows = sums(&ctx).map(move |(key, sum)| {
+                assert!(side == 0 || key != 7, "boom");
+                (sum, key)
+            });
+            let broken = rows.map(move |(sum, key)| {
+                assert!(side == 1 || key != 7, "boom");
+                (key % 2, sum)
+            });
+            let groups = broken.group_by_key();
+            groups.count().unwrap_err();
+            drop((rows, broken, groups));
+            soon("a folder without files", || files(folder.path()).is_empty());
+        }
+        drop(ctx);
+        soon("an empty folder", || fs::read_dir(folder.path()).unwrap().count() == 0);
+    });
+}
+
+/// Rows that count how many of them are alive. The count is this thread's own test's.
+mod alive {
+    use serde::{Deserialize, Serialize};
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    pub static ROWS: AtomicI64 = AtomicI64::new(0);
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(from = "u64", into = "u64")]
+    pub struct Row(u64);
+
+    impl From<u64> for Row {
+        fn from(n: u64) -> Row {
+            ROWS.fetch_add(1, Ordering::SeqCst);
+            Row(n)
+        }
+    }
+
+    impl From<Row> for u64 {
+        fn from(row: Row) -> u64 {
+            row.0
+        }
+    }
+
+    impl Clone for Row {
+        fn clone(&self) -> Row {
+            Row::from(self.0)
+        }
+    }
+
+    impl Drop for Row {
+        fn drop(&mut self) {
+            ROWS.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    pub fn now() -> i64 {
+        ROWS.load(Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn f073_rows_in_shuffles_blocks_and_sources_are_freed_with_their_handles() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(2).build().unwrap();
+        let source = ctx.parallelize_with(2, (0..50).map(alive::Row::from).collect::<Vec<_>>());
+        assert_eq!(alive::now(), 50);
+        let shuffled = source.repartition(3);
+        shuffled.count().unwrap();
+        assert_eq!(alive::now(), 100, "the source and the shuffle");
+        let kept = shuffled.cache();
+        kept.count().unwrap();
+        assert_eq!(alive::now(), 150, "and the blocks");
+        kept.unpersist();
+        assert_eq!(alive::now(), 100);
+        kept.count().unwrap();
+        assert_eq!(alive::now(), 100, "nothing is kept any more");
+        drop((kept, shuffled));
+        assert_eq!(alive::now(), 50);
+        let again = source.cache();
+        again.count().unwrap();
+        assert_eq!(alive::now(), 100);
+        drop(again);
+        assert_eq!(alive::now(), 50);
+        source.map(|_| -> u8 { panic!("boom") }).repartition(2).count().unwrap_err();
+        soon("the rows of the failed job to go", || alive::now() == 50);
+        drop(source);
+        assert_eq!(alive::now(), 0);
+    });
+}
+
+#[test]
+fn what_closures_captured_is_freed_with_the_last_handle() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(2).build().unwrap();
+        let captured = Arc::new(());
+        for action in 0..3 {
+            let (one, two) = (Arc::clone(&captured), Arc::clone(&captured));
+            let rows = ctx
+                .range_with(4, 0..40_u64)
+                .map(move |n| (n % 3, n + Arc::strong_count(&one) as u64));
+            let sums = rows.reduce_by_key(move |a, b| a + b * Arc::strong_count(&two) as u64);
+            match action {
+                0 => drop(sums.clone()),
+                1 => drop(sums.count().unwrap()),
+                _ => drop(sums.sort_by_key().cache().first().unwrap()),
+            }
+            assert!(Arc::strong_count(&captured) >= 3);
+            drop((rows, sums));
+            assert_eq!(Arc::strong_count(&captured), 1, "after action {action}");
+        }
+        let one = Arc::clone(&captured);
+        let broken = ctx.range_with(8, 0..40_u64).map(move |n| {
+            assert!(n != 3 || Arc::strong_count(&one) == 0, "boom");
+            n
+        });
+        broken.count().unwrap_err();
+        drop(broken);
+        soon("a closure of a failed job to go", || Arc::strong_count(&captured) == 1);
+    });
+}
+
+#[test]
+fn f066_an_unpersisted_rdd_is_computed_again() {
+    within(DEADLINE, || {
+        let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&calls);
+        let kept = ctx.range_with(2, 0..10_u64).map(move |n| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            n
+        });
+        let kept = kept.cache();
+        for want in [10, 10] {
+            assert_eq!(kept.count().unwrap(), 10);
+            assert_eq!(calls.load(Ordering::SeqCst), want);
+        }
+        kept.unpersist();
+        assert_eq!(count_of(&recorder.events(&ctx), "BlocksDropped"), 1);
+        assert_eq!(kept.count().unwrap(), 10);
+        assert_eq!(calls.load(Ordering::SeqCst), 20);
+    });
+}
+
+#[test]
+fn f060_partitions_that_do_not_fit_the_budget_are_computed_again_and_right() {
+    within(DEADLINE, || {
+        let builder = Context::builder().threads(2).budget_bytes(1 << 20);
+        let (ctx, recorder) = Recorder::on(builder);
+        let kept = ctx.range_with(20, 0..400_000_u64).cache();
+        for _ in 0..2 {
+            assert_eq!(kept.reduce(|a, b| a + b).unwrap(), Some(399_999 * 200_000));
+        }
+        let stored = count_of(&recorder.events(&ctx), "BlockStored");
+        assert!((1..20).contains(&stored), "{stored} blocks of 160 kB in 1 MiB");
+    });
+}
+
+#[test]
+fn a_shuffle_may_hold_its_own_handle_and_still_goes() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(2).build().unwrap();
+        let own: Arc<OnceLock<Rdd<(u64, u64)>>> = Arc::default();
+        let weak = Arc::downgrade(&own);
+        let rows = ctx.range(0..9_u64).map(move |n| (n % 2, n + weak.strong_count() as u64));
+        let _ = own.set(rows.reduce_by_key(|a, b| a + b));
+        assert_eq!(own.get().unwrap().count().unwrap(), 2);
+        let weak = Arc::downgrade(&own);
+        drop((own, rows));
+        assert!(weak.upgrade().is_none());
+    });
+}

@@ -1,0 +1,204 @@
+//! Shuffle files that get lost or damaged, and a disk that fails.
+
+use super::{files, scratch, soon, sums};
+use crate::events::{Recorder, count_of};
+use crate::support::{DEADLINE, within};
+use emberline::Event;
+use emberline::disk::{FaultPlan, FaultyDisk, Truncate};
+use emberline::prelude::*;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+fn collected(rows: &Rdd<(u64, u64)>) -> Result<Vec<(u64, u64)>> {
+    let mut rows = rows.collect()?;
+    rows.sort();
+    Ok(rows)
+}
+
+fn wanted() -> Vec<(u64, u64)> {
+    (0..10).map(|key| (key, (0..400).filter(|n| n % 10 == key).sum())).collect()
+}
+
+/// The map partitions that events say were lost.
+fn lost(events: &[Event]) -> Vec<usize> {
+    let lost = events.iter().filter_map(|event| match event {
+        Event::OutputLost { map_partition, .. } => Some(*map_partition),
+        _ => None,
+    });
+    let mut lost: Vec<usize> = lost.collect();
+    lost.sort();
+    lost.dedup();
+    lost
+}
+
+/// How many map tasks ended well: those that read the range of numbers.
+fn map_tasks(events: &[Event]) -> usize {
+    let of_map = |event: &&Event| matches!(event, Event::TaskFinished { metrics, .. } if metrics.rows_written > 0);
+    events.iter().filter(of_map).count()
+}
+
+/// Damages some of the files between two jobs, and checks that the second is right and computes
+/// only what is lost; says how many map tasks ran again.
+fn recovers(what: &str, damage: impl Fn(&[PathBuf]) + Send + 'static) -> usize {
+    let what = what.to_string();
+    within(DEADLINE, move || {
+        let (folder, builder) = scratch();
+        let (ctx, recorder) = Recorder::on(builder);
+        let rows = sums(&ctx);
+        assert_eq!(collected(&rows).unwrap(), wanted());
+        assert_eq!(map_tasks(&recorder.events(&ctx)), 4);
+        damage(&files(folder.path()));
+        assert_eq!(collected(&rows).unwrap(), wanted(), "{what}");
+        let events = recorder.events(&ctx);
+        let (lost, again) = (lost(&events), map_tasks(&events));
+        assert_eq!(lost.len(), again, "{what}: only the lost ones run again: {events:#?}");
+        assert_eq!(collected(&rows).unwrap(), wanted(), "{what}");
+        assert_eq!(map_tasks(&recorder.events(&ctx)), 0, "{what}: what was recovered stays");
+        drop((rows, ctx));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{what}");
+        again
+    })
+}
+
+fn change(path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).unwrap();
+    edit(&mut bytes);
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn f037_a_deleted_shuffle_file_is_computed_again_and_nothing_else() {
+    let again = recovers("deleted", |files| fs::remove_file(&files[0]).unwrap());
+    assert_eq!(again, 1);
+}
+
+#[test]
+#[ignore = "a reader finds one lost output an attempt, and the scheduler gives up after four"]
+fn all_shuffle_files_deleted_are_all_computed_again() {
+    let again = recovers("all deleted", |files| {
+        files.iter().for_each(|file| fs::remove_file(file).unwrap());
+    });
+    assert_eq!(again, 4);
+    let again = recovers("folder deleted", |files| {
+        fs::remove_dir_all(files[0].parent().unwrap()).unwrap();
+    });
+    assert_eq!(again, 4);
+}
+
+#[test]
+fn a_truncated_shuffle_file_is_detected_and_computed_again() {
+    for keep in [0.0, 0.5, 0.99] {
+        let again = recovers("truncated", move |files| {
+            change(&files[1], |bytes| bytes.truncate((bytes.len() as f64 * keep) as usize));
+        });
+        assert_eq!(again, 1, "kept {keep}");
+    }
+}
+
+#[test]
+fn f038_a_flipped_bit_anywhere_in_a_shuffle_file_is_detected_and_computed_again() {
+    for place in [0.0, 0.2, 0.4, 0.6, 0.8, 0.999] {
+        let again = recovers("flipped", move |files| {
+            change(&files[2], |bytes| {
+                let at = (bytes.len() as f64 * place) as usize;
+                bytes[at] ^= 0x10;
+            });
+        });
+        assert!(again <= 1, "at {place}");
+    }
+}
+
+/// Runs the sums on a faulty disk: the answer, the faults that fired and how many operations the
+/// disk saw. Nothing may be left afterwards but what a failed removal left.
+fn on_faulty_disk(plan: FaultPlan) -> (Result<Vec<(u64, u64)>>, u64, u64, usize) {
+    within(DEADLINE, move || {
+        let (folder, builder) = scratch();
+        let disk = Arc::new(FaultyDisk::new(plan));
+        let (ctx, recorder) = Recorder::on(builder.disk(Arc::clone(&disk) as _));
+        let rows = sums(&ctx);
+        let outcome = collected(&rows);
+        let failed = count_of(&recorder.events(&ctx), "TaskFailed");
+        let (fired, operations) = (disk.faults_fired(), disk.operations());
+        drop((rows, ctx));
+        soon("an empty folder", || fs::read_dir(folder.path()).unwrap().count() == 0);
+        (outcome, fired, operations, failed)
+    })
+}
+
+#[test]
+fn any_single_operation_of_the_disk_may_fail_and_the_answer_is_right() {
+    let (outcome, _, operations, _) = on_faulty_disk(FaultPlan::default());
+    assert_eq!(outcome.unwrap(), wanted());
+    assert!(operations >= 12, "{operations} operations");
+    let mut failed_tasks = 0;
+    for operation in 0..operations {
+        let plan = FaultPlan { fail_operation: Some(operation), ..FaultPlan::default() };
+        let (outcome, fired, _, failed) = on_faulty_disk(plan);
+        assert_eq!((outcome.unwrap(), fired), (wanted(), 1), "operation {operation}");
+        failed_tasks += failed;
+    }
+    assert!(failed_tasks > 0);
+}
+
+#[test]
+fn a_disk_that_fails_for_ever_is_a_typed_error_with_what_was_done() {
+    for from in [0, 3, 9] {
+        let plan = FaultPlan { fail_from: Some(from), ..FaultPlan::default() };
+        let (outcome, fired, ..) = on_faulty_disk(plan);
+        let error = outcome.unwrap_err();
+        let typed = matches!(error.kind(), ErrorKind::Io { .. } | ErrorKind::FetchFailed { .. });
+        assert!(typed && fired > 0, "{error}");
+        assert!(error.attempts() >= 4, "{error}");
+        assert!(error.to_string().contains("injected fault"), "{error}");
+        assert!(error.to_string().contains("tests/engine/cleanup"), "{error}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_says_what_to_do() {
+    let plan = FaultPlan { full_after_bytes: Some(100), ..FaultPlan::default() };
+    let (outcome, fired, ..) = on_faulty_disk(plan);
+    let error = outcome.unwrap_err();
+    assert!(fired > 0 && matches!(error.kind(), ErrorKind::Io { .. }), "{error}");
+    assert!(error.to_string().contains("scratch_dir"), "{error}");
+}
+
+#[test]
+fn a_write_that_silently_loses_or_changes_bytes_is_detected_by_its_reader() {
+    for number in 0..4 {
+        let truncate = Some(Truncate { create: number, bytes: 5 });
+        let (outcome, fired, ..) = on_faulty_disk(FaultPlan { truncate, ..FaultPlan::default() });
+        assert_eq!((outcome.unwrap(), fired), (wanted(), 1), "create {number} truncated");
+        let flip_append = Some(number);
+        let (outcome, fired, ..) =
+            on_faulty_disk(FaultPlan { flip_append, ..FaultPlan::default() });
+        assert_eq!((outcome.unwrap(), fired), (wanted(), 1), "append {number} flipped");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_an_error_and_leaves_nothing() {
+    within(DEADLINE, || {
+        for operation in 0..9 {
+            let folder = tempfile::tempdir().unwrap();
+            let plan = FaultPlan { fail_operation: Some(operation), ..FaultPlan::default() };
+            let disk = Arc::new(FaultyDisk::new(plan));
+            let ctx = Context::builder().threads(1).disk(Arc::clone(&disk) as _).build().unwrap();
+            let path = folder.path().join("out");
+            match ctx.range_with(2, 0..6_u32).save_as_text_file(&path) {
+                Ok(()) => {
+                    let lines = ctx.text_file(&path).collect().unwrap();
+                    assert_eq!(lines, ["0", "1", "2", "3", "4", "5"], "operation {operation}");
+                    assert_eq!(fs::read_dir(&path).unwrap().count(), 3, "operation {operation}");
+                }
+                Err(error) => {
+                    assert!(matches!(error.kind(), ErrorKind::Io { .. }), "{error}");
+                    let left = fs::read_dir(folder.path()).unwrap().count();
+                    assert_eq!(left, 0, "operation {operation}: {error}");
+                }
+            }
+            assert_eq!(disk.faults_fired(), 1, "operation {operation}");
+        }
+    });
+}

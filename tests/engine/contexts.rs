@@ -1,0 +1,223 @@
+//! Contexts come and go, several at once, and their chains may be long.
+
+use crate::support::{DEADLINE, within};
+use emberline::prelude::*;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+fn sums(ctx: &Context) -> Rdd<(u64, u64)> {
+    ctx.range_with(4, 0..40_u64).map(|n| (n % 4, n)).reduce_by_key(|a, b| a + b)
+}
+
+#[test]
+fn several_contexts_with_their_own_settings_work_at_once() {
+    within(DEADLINE, || {
+        let workers = (1..=6_usize).map(|n| {
+            thread::spawn(move || {
+                let builder = Context::builder().app_name(format!("run {n}")).threads(n);
+                let builder = builder.default_partitions(n).shuffle_to_files(n % 2 == 0);
+                let ctx =
+                    builder.seed(n as u64).budget_bytes(n as u64 * (8 << 20)).build().unwrap();
+                assert_eq!((ctx.threads(), ctx.default_partitions()), (n, n));
+                assert_eq!(ctx.range(0..9_u8).num_partitions(), n);
+                for _ in 0..5 {
+                    assert_eq!(sums(&ctx).count().unwrap(), 4);
+                }
+            })
+        });
+        workers.collect::<Vec<_>>().into_iter().for_each(|worker| worker.join().unwrap());
+    });
+}
+
+#[test]
+fn a_builder_refuses_every_setting_that_cannot_work_and_names_all_at_once() {
+    within(DEADLINE, || {
+        let builder =
+            Context::builder().app_name(" ").threads(0).budget_bytes(1).task_share_bytes(0);
+        let builder = builder.default_partitions(0).max_attempts(0).scratch_dir("/no/such/folder");
+        let error = builder.build().unwrap_err();
+        let ErrorKind::InvalidConfig { problems } = error.kind() else { panic!("{error}") };
+        let knobs = ["app_name", "threads", "budget_bytes", "task_share_bytes"];
+        let knobs = knobs.into_iter().chain(["default_partitions", "max_attempts", "scratch_dir"]);
+        let knobs: Vec<&str> = knobs.collect();
+        assert_eq!(problems.len(), knobs.len(), "{problems:?}");
+        for knob in knobs {
+            assert!(error.to_string().contains(knob), "{knob} is missing in {error}");
+        }
+    });
+}
+
+#[test]
+fn a_builder_refuses_each_setting_alone_and_says_what_would_work() {
+    within(DEADLINE, || {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let new = Context::builder;
+        let refused = [
+            (new().app_name(""), "app_name"),
+            (new().threads(0), "at least 1"),
+            (new().threads(1 << 20), "at most 4096"),
+            (new().budget_bytes((1 << 20) - 1), "1048576"),
+            (new().task_share_bytes(0), "task_share_bytes"),
+            (new().default_partitions(0), "default_partitions"),
+            (new().max_attempts(0), "max_attempts"),
+            (new().scratch_dir(file.path()), "scratch_dir"),
+        ];
+        for (builder, wanted) in refused {
+            let error = builder.build().unwrap_err();
+            let ErrorKind::InvalidConfig { problems } = error.kind() else { panic!("{error}") };
+            assert!(problems.len() == 1 && problems[0].contains(wanted), "{problems:?}");
+        }
+    });
+}
+
+#[test]
+fn rdds_work_on_after_their_context_handle_is_dropped() {
+    within(DEADLINE, || {
+        for files in [false, true] {
+            let ctx = Context::builder().threads(2).shuffle_to_files(files).build().unwrap();
+            let (rows, sums) = (ctx.range_with(3, 0..9_u64), sums(&ctx));
+            drop(ctx);
+            assert_eq!(rows.count().unwrap(), 9);
+            assert_eq!(sums.count().unwrap(), 4);
+            assert_eq!(sums.context().range(0..3_u8).count().unwrap(), 3);
+        }
+    });
+}
+
+#[test]
+fn a_context_whose_last_handle_drops_inside_its_own_task_ends() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(2).build().unwrap();
+        let own: Mutex<Option<Context>> = Mutex::new(Some(ctx.clone()));
+        let rows = ctx.range_with(2, 0..2_u8).map(move |n| {
+            drop(own.lock().unwrap().take());
+            n
+        });
+        drop(ctx);
+        assert_eq!(rows.count().unwrap(), 2);
+        // The last handle of this one goes on a thread of another one's pool.
+        let other = Context::builder().threads(1).build().unwrap();
+        other.range(0..3_u8).count().unwrap();
+        let held = Mutex::new(Some(other));
+        rows.map(move |n| (drop(held.lock().unwrap().take()), n)).count().unwrap();
+    });
+}
+
+#[test]
+fn actions_may_come_from_a_foreign_pool_of_one_thread() {
+    within(DEADLINE, || {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let ctx = Context::builder().threads(1).build().unwrap();
+        pool.install(|| {
+            assert_eq!(sums(&ctx).count().unwrap(), 4);
+            let (one, two) = rayon::join(|| sums(&ctx).count(), || ctx.range(0..3_u8).count());
+            assert_eq!((one.unwrap(), two.unwrap()), (4, 3));
+        });
+    });
+}
+
+/// The threads of this process.
+fn threads_of_this_process() -> Option<usize> {
+    std::fs::read_dir("/proc/self/task").ok().map(Iterator::count)
+}
+
+#[test]
+fn contexts_that_come_and_go_leave_no_thread() {
+    within(DEADLINE, || {
+        let Some(before) = threads_of_this_process() else {
+            println!("skipped: this system has no /proc/self/task");
+            return;
+        };
+        for _ in 0..200 {
+            let ctx = Context::builder().threads(2).listener(|_: &_| ()).build().unwrap();
+            assert_eq!(ctx.range_with(2, 0..4_u8).count().unwrap(), 4);
+        }
+        // Other tests run beside this one, and a pool's threads end a moment after their context.
+        let most = before + 200;
+        for _ in 0..100 {
+            if threads_of_this_process().unwrap() < most {
+                return;
+            }
+            thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("{before} threads became {}", threads_of_this_process().unwrap());
+    });
+}
+
+fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
+    within(DEADLINE, || {
+        thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
+    });
+}
+
+/// A chain of boxed steps.
+fn chain(ctx: &Context, steps: usize) -> Rdd<u64> {
+    let mut rows = ctx.range_with(2, 0..100_u64).boxed();
+    for _ in 0..steps {
+        rows = rows.map(|n| n + 1).boxed();
+    }
+    rows
+}
+
+#[test]
+fn two_thousand_boxed_steps_run_and_drop_on_a_small_stack() {
+    on_a_small_stack(|| {
+        let ctx = Context::builder().threads(2).build().unwrap();
+        let rows = chain(&ctx, 2_000);
+        assert!(rows.collect().unwrap().into_iter().eq(2_000..2_100));
+        assert_eq!(rows.take(1).unwrap(), [2_000]);
+        assert!(rows.explain().to_string().lines().count() >= 2_000);
+    });
+}
+
+#[test]
+fn ten_thousand_boxed_steps_drop_on_a_small_stack() {
+    on_a_small_stack(|| {
+        let ctx = Context::builder().threads(2).build().unwrap();
+        let rows = chain(&ctx, 10_000);
+        let copy = rows.clone();
+        drop(rows);
+        assert_eq!(copy.num_partitions(), 2);
+        drop(copy);
+        assert_eq!(ctx.range(0..3_u8).count().unwrap(), 3);
+    });
+}
+
+#[test]
+fn a_loop_of_two_hundred_shuffles_keeps_few_files() {
+    within(DEADLINE, || {
+        let scratch = tempfile::tempdir().unwrap();
+        let builder = Context::builder().threads(2).shuffle_to_files(true);
+        let ctx = builder.scratch_dir(scratch.path()).build().unwrap();
+        let most = Arc::new(Mutex::new(0));
+        let mut rows = ctx.range_with(2, 0..10_u64).map(|n| (n, n)).cache();
+        for _ in 0..200 {
+            let next = rows.map(|(key, n)| (key % 10, n + 1)).reduce_by_key(|a, b| a + b).cache();
+            assert_eq!(next.count().unwrap(), 10);
+            // Cached rows made anew have no lineage to hold on to.
+            rows = ctx.parallelize_with(2, next.collect().unwrap()).boxed();
+            let folder = std::fs::read_dir(scratch.path()).unwrap().next();
+            let files = folder
+                .map_or(0, |folder| std::fs::read_dir(folder.unwrap().path()).unwrap().count());
+            let mut most = most.lock().unwrap();
+            *most = files.max(*most);
+        }
+        assert!((1..=20).contains(&*most.lock().unwrap()), "{most:?} files");
+    });
+}
+
+#[test]
+fn a_lineage_of_two_hundred_shuffles_runs_once_and_leaves_no_file() {
+    within(DEADLINE, || {
+        let scratch = tempfile::tempdir().unwrap();
+        let builder = Context::builder().threads(2).shuffle_to_files(true);
+        let ctx = builder.scratch_dir(scratch.path()).build().unwrap();
+        let mut rows = ctx.range_with(2, 0..10_u64).map(|n| (n, n)).boxed();
+        for _ in 0..200 {
+            rows = rows.map(|(key, n)| (key, n + 1)).reduce_by_key(|a, b| a + b);
+        }
+        assert_eq!(rows.map(|(key, n)| n - key).collect().unwrap(), [200; 10]);
+        drop((rows, ctx));
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+    });
+}

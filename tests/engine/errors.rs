@@ -1,0 +1,375 @@
+//! A closure that fails is an `Err` that says which one, where, and why; everything else goes on.
+
+mod arguments;
+mod nested;
+mod retries;
+mod rows;
+
+use crate::support::{DEADLINE, within};
+use emberline::prelude::*;
+use emberline::{Partitioner, Partitioning};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::sync::Arc;
+
+/// Passes rows through but one, of the third of four partitions.
+fn not_25(n: u64) -> u64 {
+    assert!(n != 25, "boom at {n}");
+    n
+}
+
+fn numbers(ctx: &Context) -> Rdd<u64> {
+    ctx.range_with(4, 0..40_u64).boxed()
+}
+
+/// Forty pairs; row 25 is not the first of its key in its partition.
+fn pairs(ctx: &Context) -> Rdd<(u64, u64)> {
+    numbers(ctx).map(|n| (n % 5, n)).boxed()
+}
+
+/// Four partitions of one pair each, all of one key: only the reading side merges.
+fn lonely_pairs(ctx: &Context) -> Rdd<(u8, u64)> {
+    ctx.range_with(4, 0..4_u64).map(|n| (0, n)).boxed()
+}
+
+/// The error of a job that fails, on a context that works afterwards.
+fn error_of<R: fmt::Debug>(run: impl FnOnce(&Context) -> Result<R> + Send + 'static) -> Error {
+    within(DEADLINE, move || {
+        let ctx = Context::builder().threads(2).build().unwrap();
+        let error = run(&ctx).unwrap_err();
+        assert_eq!(pairs(&ctx).reduce_by_key(|a, b| a + b).count().unwrap(), 5);
+        error
+    })
+}
+
+/// Checks that `error` blames `operation`, on a line of the test that holds its call, which is at
+/// most a few lines below the one this was called at.
+fn assert_blames(error: &Error, operation: &str, here: &Location<'_>) {
+    let step = error.step().unwrap_or_else(|| panic!("nobody is blamed: {error}"));
+    let (file, line) = (step.call_site.file(), step.call_site.line());
+    assert_eq!((step.operation, file), (operation, here.file()), "{error}");
+    assert!((here.line()..here.line() + 12).contains(&line), "line {line}: {error}");
+    let root = env!("CARGO_MANIFEST_DIR");
+    let source = std::fs::read_to_string(std::path::Path::new(root).join(file)).unwrap();
+    let text = source.lines().nth(line as usize - 1).unwrap();
+    assert!(text.contains(operation), "line {line} is `{text}`: {error}");
+    assert!(error.to_string().starts_with(&format!("{operation} at {file}:{line}: ")), "{error}");
+}
+
+/// Runs a job whose closure panics at row 25, and checks what its error says.
+#[track_caller]
+fn breaks<R, F>(operation: &str, run: F)
+where
+    R: fmt::Debug,
+    F: FnOnce(&Context) -> Result<R> + Send + 'static,
+{
+    let here = Location::caller();
+    let error = error_of(run);
+    assert_blames(&error, operation, here);
+    let task = error.task().unwrap_or_else(|| panic!("no task is named: {error}"));
+    assert_eq!(task.attempt, 0, "{error}");
+    let place = format!("(stage {}, partition {}, attempt 0)", task.stage.0, task.partition);
+    let text = error.to_string();
+    assert!(text.contains("boom") && text.contains(&place), "{text}");
+}
+
+/// [`breaks`], in the third partition.
+#[track_caller]
+fn breaks_in_2<R, F>(operation: &str, run: F)
+where
+    R: fmt::Debug,
+    F: FnOnce(&Context) -> Result<R> + Send + 'static,
+{
+    breaks(operation, move |ctx| {
+        let outcome = run(ctx);
+        if let Err(error) = &outcome {
+            assert_eq!(error.task().unwrap().partition, 2, "{error}");
+        }
+        outcome
+    });
+}
+
+/// [`breaks`], on the thread that called the action.
+#[track_caller]
+fn breaks_on_the_driver<R, F>(operation: &str, run: F)
+where
+    R: fmt::Debug,
+    F: FnOnce(&Context) -> Result<R> + Send + 'static,
+{
+    let here = Location::caller();
+    let error = error_of(run);
+    assert_blames(&error, operation, here);
+    assert!(error.task().is_none() && error.to_string().contains("boom"), "{error}");
+}
+
+#[test]
+fn a_panic_in_a_step_for_each_row_names_step_line_and_task() {
+    breaks_in_2("map", |ctx| numbers(ctx).map(not_25).count());
+    breaks_in_2("filter", |ctx| numbers(ctx).filter(|n| not_25(*n) > 0).count());
+    breaks_in_2("filter_map", |ctx| numbers(ctx).filter_map(|n| Some(not_25(n))).count());
+    breaks_in_2("inspect", |ctx| numbers(ctx).inspect(|n| _ = not_25(*n)).count());
+    breaks_in_2("key_by", |ctx| numbers(ctx).key_by(|n| not_25(*n)).count());
+    breaks_in_2("map_values", |ctx| pairs(ctx).map_values(not_25).count());
+    breaks_in_2("try_map", |ctx| numbers(ctx).try_map(|n| Ok(not_25(n))).count());
+    breaks_in_2("map", |ctx| numbers(ctx).with(1_u64).map(|one, n| one + not_25(n)).count());
+}
+
+#[test]
+fn a_panic_in_a_step_of_many_rows_names_step_line_and_task() {
+    breaks_in_2("flat_map", |ctx| numbers(ctx).flat_map(|n| Some(not_25(n))).count());
+    breaks_in_2("flat_map", |ctx| numbers(ctx).flat_map(|n| (n..=n).map(not_25)).count());
+    breaks_in_2("flat_map_into", |ctx| {
+        numbers(ctx).flat_map_into(|n, out| out.push(not_25(n))).count()
+    });
+    breaks_in_2("map_partitions", |ctx| {
+        numbers(ctx).map_partitions(|rows| rows.map(not_25).collect::<Vec<_>>()).count()
+    });
+    breaks_in_2("map_partitions", |ctx| {
+        numbers(ctx).map_partitions(|rows| rows.map(not_25)).count()
+    });
+    breaks_in_2("generate", |ctx| ctx.generate(4, |p| vec![not_25(p as u64 * 12 + 1)]).count());
+    breaks_in_2("generate", |ctx| {
+        ctx.generate(4, |p| (0..10).map(move |n| not_25(10 * p as u64 + n))).count()
+    });
+}
+
+#[test]
+fn the_innermost_step_is_blamed_whatever_lies_behind_it() {
+    breaks_in_2("map", |ctx| numbers(ctx).map(not_25).flat_map(|n| [n, n]).count());
+    breaks_in_2("flat_map", |ctx| {
+        numbers(ctx)
+            .flat_map(|n| (n..=n).map(not_25))
+            .map(|n| n + 1)
+            .boxed()
+            .filter(|_| true)
+            .count()
+    });
+    breaks_in_2("filter", |ctx| {
+        numbers(ctx).flat_map(|n| [n]).filter(|n| not_25(*n) > 0).for_each(|_| ())
+    });
+    breaks_in_2("map", |ctx| numbers(ctx).map_partitions(|rows| rows).map(not_25).for_each(|_| ()));
+    breaks_in_2("map", |ctx| {
+        ctx.generate(4, |p| (0..10).map(move |n| 10 * p as u64 + n)).map(not_25).count()
+    });
+    breaks("map", |ctx| numbers(ctx).map(not_25).take(40));
+    breaks("flat_map", |ctx| numbers(ctx).flat_map(|n| (n..=n).map(not_25)).take(40));
+    breaks("generate", |ctx| {
+        ctx.generate(4, |p| (0..10).map(move |n| not_25(10 * p as u64 + n))).take(40)
+    });
+}
+
+#[test]
+fn a_panic_while_keys_are_combined_names_the_operation_on_both_sides() {
+    let merge = |a: u64, b| a + not_25(b);
+    breaks_in_2("reduce_by_key", move |ctx| pairs(ctx).reduce_by_key(merge).count());
+    breaks("reduce_by_key", |ctx| {
+        lonely_pairs(ctx).reduce_by_key_with(2, |_, _| panic!("boom")).count()
+    });
+    breaks_in_2("aggregate_by_key", move |ctx| {
+        pairs(ctx).aggregate_by_key(0, merge, |a, b| a + b).count()
+    });
+    breaks("aggregate_by_key", move |ctx| {
+        lonely_pairs(ctx).aggregate_by_key(0, merge, |_, _| panic!("boom")).count()
+    });
+    breaks_in_2("combine_by_key", move |ctx| {
+        numbers(ctx).map(|n| (n, n)).combine_by_key(not_25, merge, merge).count()
+    });
+    breaks_in_2("combine_by_key", move |ctx| {
+        pairs(ctx).combine_by_key(|n| n, merge, |a, b| a + b).count()
+    });
+    breaks("combine_by_key", |ctx| {
+        lonely_pairs(ctx).combine_by_key(|n| n, |a, b| a + b, |_, _| panic!("boom")).count()
+    });
+}
+
+#[test]
+fn a_panic_while_rows_are_sorted_names_the_sort() {
+    breaks("sort_by", |ctx| numbers(ctx).sort_by(|n| not_25(*n)).count());
+    breaks("sort_by", |ctx| numbers(ctx).sort_by_with(1, |n| not_25(*n)).count());
+    breaks("sort_by_cmp", |ctx| {
+        ctx.range_with(1, 0..40).sort_by_cmp(|a, b| not_25(*a).cmp(&not_25(*b))).count()
+    });
+    // With more partitions the first comparisons are those of the sample.
+    breaks_on_the_driver("sort_by_cmp", |ctx| {
+        numbers(ctx).sort_by_cmp(|a, b| not_25(*a).cmp(&not_25(*b))).count()
+    });
+}
+
+/// A partitioner of five that has something against key 25.
+struct Picky;
+
+impl Partitioner<u64> for Picky {
+    fn partitions(&self) -> usize {
+        5
+    }
+
+    fn partition_of(&self, key: &u64) -> usize {
+        not_25(*key) as usize % 5
+    }
+}
+
+fn picky() -> Partitioning<u64> {
+    Partitioning::from(Arc::new(Picky))
+}
+
+#[test]
+fn a_panic_in_a_partitioner_names_the_operation_it_was_given_to() {
+    let keyed = |ctx: &Context| numbers(ctx).map(|n| (n, n)).boxed();
+    breaks_in_2("partition_by", move |ctx| keyed(ctx).partition_by(picky()).count());
+    breaks_in_2("reduce_by_key", move |ctx| {
+        keyed(ctx).reduce_by_key_with(picky(), |a, b| a + b).count()
+    });
+    breaks_in_2("group_by_key", move |ctx| keyed(ctx).group_by_key_with(picky()).count());
+    breaks_in_2("join", move |ctx| keyed(ctx).join_with(picky(), &keyed(ctx)).count());
+    breaks_in_2("group_by_key", move |ctx| {
+        keyed(ctx).map_partitions(|rows| rows).group_by_key_with(picky()).count()
+    });
+    breaks_in_2("distinct", move |ctx| numbers(ctx).distinct_with(picky()).count());
+}
+
+#[test]
+fn a_partitioner_that_names_a_partition_too_many_is_an_error() {
+    struct TooFar;
+    impl Partitioner<u64> for TooFar {
+        fn partitions(&self) -> usize {
+            3
+        }
+        fn partition_of(&self, key: &u64) -> usize {
+            *key as usize
+        }
+    }
+    let error =
+        error_of(|ctx| pairs(ctx).partition_by(Partitioning::from(Arc::new(TooFar))).count());
+    let kind = error.kind();
+    assert!(matches!(kind, ErrorKind::PartitionOutOfRange { partitions: 3, .. }), "{error}");
+    assert_eq!(error.step().unwrap().operation, "partition_by", "{error}");
+}
+
+#[test]
+fn a_panic_in_an_actions_closure_names_the_action() {
+    breaks_in_2("for_each", |ctx| numbers(ctx).for_each(|n| _ = not_25(n)));
+    breaks_in_2("reduce", |ctx| numbers(ctx).reduce(|a, b| a + not_25(b)));
+    breaks_in_2("fold", |ctx| numbers(ctx).fold(0, |a, b| a + not_25(b)));
+    breaks_in_2("aggregate", |ctx| numbers(ctx).aggregate(0, |a, b| a + not_25(b), |a, b| a + b));
+    breaks_in_2("top_by", |ctx| numbers(ctx).top_by(3, |n| not_25(*n)));
+}
+
+#[test]
+fn a_panic_in_a_merge_on_the_callers_thread_is_an_error_too() {
+    breaks_on_the_driver("reduce", |ctx| ctx.range_with(4, 0..4_u64).reduce(|_, _| panic!("boom")));
+    breaks_on_the_driver("aggregate", |ctx| {
+        numbers(ctx).aggregate(0, |a, b| a + b, |_, _| panic!("boom"))
+    });
+    let merge = |a: u64, b| if b > 100 { panic!("boom") } else { a + b };
+    breaks_on_the_driver("fold", move |ctx| numbers(ctx).fold(0, merge));
+}
+
+/// A row whose text cannot be had.
+struct Unspeakable(bool);
+
+impl fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        assert!(self.0, "boom");
+        Err(fmt::Error)
+    }
+}
+
+#[test]
+fn a_display_that_panics_or_refuses_fails_the_save_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for refuses in [false, true] {
+        let path = folder.path().join("out");
+        let error = error_of(move |ctx| {
+            numbers(ctx).map(move |_| Unspeakable(refuses)).save_as_text_file(path)
+        });
+        assert_eq!(error.step().unwrap().operation, "save_as_text_file", "{error}");
+        let wanted = if refuses { "Display" } else { "boom" };
+        assert!(error.to_string().contains(wanted), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn a_panic_with_any_payload_is_an_error() {
+    breaks("map", |ctx| numbers(ctx).map(|n| -> u64 { panic!("{}", format!("boom {n}")) }).count());
+    let error =
+        error_of(|ctx| numbers(ctx).map(|_| -> u64 { std::panic::panic_any(17_u8) }).count());
+    assert!(matches!(error.kind(), ErrorKind::Panicked { .. }), "{error}");
+}
+
+#[test]
+fn the_cause_of_a_failed_closure_can_be_reached() {
+    let error = error_of(|ctx| {
+        let words = ctx.parallelize_with(2, vec!["1", "2", "three"]);
+        words.try_map(|word| Ok(word.parse::<u32>()?)).collect()
+    });
+    assert!(matches!(error.kind(), ErrorKind::ClosureFailed), "{error}");
+    let cause = std::error::Error::source(&error).expect("a cause");
+    let parse = cause.downcast_ref::<std::num::ParseIntError>().expect("the user's own error");
+    assert!(error.to_string().contains(&parse.to_string()), "{error}");
+}
+
+#[test]
+fn an_error_of_try_map_names_line_partition_and_attempt() {
+    breaks_in_2("try_map", |ctx| {
+        let refuse = |n| if n == 25 { Err("boom".into()) } else { Ok(n) };
+        numbers(ctx).try_map(refuse).count()
+    });
+}
+
+#[test]
+fn a_closure_that_catches_a_raised_error_and_goes_on_still_fails_the_action() {
+    let error = error_of(|ctx| {
+        let parsed = ctx.range_with(1, 0..10_u64).try_map(|n| match n {
+            5 => Err("boom".into()),
+            n => Ok(n),
+        });
+        let half = parsed.map_partitions(|rows| {
+            let mut seen = Vec::new();
+            let _ = catch_unwind(AssertUnwindSafe(|| rows.for_each(|row| seen.push(row))));
+            seen
+        });
+        half.cache().count()
+    });
+    assert!(matches!(error.kind(), ErrorKind::ClosureFailed), "{error}");
+    assert_eq!(error.step().unwrap().operation, "try_map", "{error}");
+}
+
+#[test]
+fn a_panic_that_a_closure_caught_itself_does_not_get_the_blame_for_a_later_one() {
+    breaks("filter", |ctx| {
+        let caught = numbers(ctx).map(not_25).map_partitions(|rows| {
+            let mut seen = Vec::new();
+            let _ = catch_unwind(AssertUnwindSafe(|| rows.for_each(|row| seen.push(row))));
+            seen
+        });
+        caught.filter(|n| if *n == 24 { panic!("boom") } else { true }).count()
+    });
+}
+
+#[test]
+fn other_jobs_go_on_while_one_fails() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(2).build().unwrap();
+        let jobs = (0..16_u64).map(|job| {
+            let ctx = ctx.clone();
+            std::thread::spawn(move || {
+                let rows = pairs(&ctx)
+                    .map(move |(key, n)| (key, if job % 2 == 1 { not_25(n) } else { n }));
+                rows.reduce_by_key(|a, b| a + b).count()
+            })
+        });
+        for (job, outcome) in jobs.collect::<Vec<_>>().into_iter().enumerate() {
+            assert_eq!(outcome.join().unwrap().ok(), (job % 2 == 0).then_some(5), "job {job}");
+        }
+    });
+}
+
+#[test]
+fn f058_the_text_also_names_the_action_and_its_line() {
+    let line = line!() + 1;
+    let error = error_of(|ctx| numbers(ctx).map(not_25).count());
+    let action = format!("[count at {}:{line}]", file!());
+    assert!(error.to_string().ends_with(&action), "{error}");
+    assert_eq!(error.action().unwrap().operation, "count");
+}

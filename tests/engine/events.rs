@@ -1,0 +1,296 @@
+//! What listeners hear, and when.
+
+use crate::support::{DEADLINE, within};
+use emberline::prelude::*;
+use emberline::{ContextBuilder, EVENT_VERSION, Event, EventRecord, StageId, StageInfo};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// A listener that keeps what it hears.
+#[derive(Clone, Default)]
+pub struct Recorder(Arc<Mutex<Vec<EventRecord>>>);
+
+impl Recorder {
+    /// A context with a recorder, and the recorder.
+    pub fn on(builder: ContextBuilder) -> (Context, Recorder) {
+        let recorder = Recorder::default();
+        let keep = recorder.clone();
+        let listener = move |record: &EventRecord| keep.0.lock().unwrap().push(record.clone());
+        (builder.listener(listener).build().unwrap(), recorder)
+    }
+
+    /// All that was heard since the last call.
+    pub fn heard(&self, ctx: &Context) -> Vec<EventRecord> {
+        ctx.flush_listeners();
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
+    /// [`heard`](Recorder::heard), without versions and times.
+    pub fn events(&self, ctx: &Context) -> Vec<Event> {
+        self.heard(ctx).into_iter().map(|record| record.event).collect()
+    }
+
+    /// How many tasks began since the last call.
+    pub fn tasks_started(&self, ctx: &Context) -> usize {
+        self.events(ctx).iter().filter(|event| matches!(event, Event::TaskStarted { .. })).count()
+    }
+}
+
+/// The name of an event's kind, as serde writes it.
+pub fn kind(event: &Event) -> String {
+    let json = serde_json::to_value(event).unwrap();
+    match &json {
+        serde_json::Value::String(name) => name.clone(),
+        object => object.as_object().unwrap().keys().next().unwrap().clone(),
+    }
+}
+
+/// How many of the events are of a kind.
+pub fn count_of(events: &[Event], wanted: &str) -> usize {
+    events.iter().filter(|event| kind(event) == wanted).count()
+}
+
+/// The place of the first event that `wanted` accepts.
+fn place(events: &[Event], wanted: impl Fn(&Event) -> bool) -> usize {
+    events.iter().position(wanted).unwrap_or_else(|| panic!("no such event in {events:#?}"))
+}
+
+/// Five map tasks and three reduce tasks.
+fn two_stages(ctx: &Context) -> Rdd<(u64, u64)> {
+    ctx.range_with(5, 0..100_u64).map(|n| (n % 7, n)).reduce_by_key_with(3, |a, b| a + b)
+}
+
+fn stages_of_job(events: &[Event]) -> Vec<StageInfo> {
+    let stages = events.iter().find_map(|event| match event {
+        Event::JobStarted { stages, .. } => Some(stages.clone()),
+        _ => None,
+    });
+    stages.expect("a job started")
+}
+
+fn of_stage(event: &Event, wanted: &str, stage: StageId) -> bool {
+    let json = serde_json::to_value(event).unwrap();
+    kind(event) == wanted && json[wanted]["stage"] == serde_json::json!(stage)
+}
+
+#[test]
+fn a_job_of_two_stages_tells_its_story_in_order() {
+    within(DEADLINE, || {
+        let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
+        two_stages(&ctx).count().unwrap();
+        let events = recorder.events(&ctx);
+        assert_eq!(kind(&events[0]), "ContextStarted");
+        let stages = stages_of_job(&events);
+        let (map, reduce) = (&stages[0], &stages[1]);
+        assert_eq!((stages.len(), map.partitions, reduce.partitions), (2, 5, 3));
+        assert!(map.parents.is_empty() && reduce.parents == [map.stage], "{stages:?}");
+        assert!(map.shuffle.is_some() && reduce.shuffle.is_none(), "{stages:?}");
+        assert!(map.call_site.contains("events.rs"), "{stages:?}");
+        let started = |stage| place(&events, |e| of_stage(e, "StageStarted", stage));
+        let finished = |stage| place(&events, |e| of_stage(e, "StageFinished", stage));
+        let job = place(&events, |e| kind(e) == "JobStarted");
+        let end = place(&events, |e| kind(e) == "JobFinished");
+        let order = [
+            job,
+            started(map.stage),
+            finished(map.stage),
+            started(reduce.stage),
+            finished(reduce.stage),
+            end,
+        ];
+        assert!(order.is_sorted(), "{order:?} of {events:#?}");
+        assert_eq!(count_of(&events, "TaskStarted"), 8);
+        assert_eq!(count_of(&events, "TaskFinished"), 8);
+        assert!(matches!(&events[end], Event::JobFinished { error: None, .. }));
+    });
+}
+
+#[test]
+fn a_task_ends_after_it_began_and_counts_its_rows() {
+    within(DEADLINE, || {
+        let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
+        two_stages(&ctx).count().unwrap();
+        let events = recorder.events(&ctx);
+        let (mut read, mut written) = (0, 0);
+        for (at, event) in events.iter().enumerate() {
+            let Event::TaskFinished { task, metrics, .. } = event else { continue };
+            let same = |e: &Event| matches!(e, Event::TaskStarted { task: t, .. } if t == task);
+            assert!(place(&events, same) < at, "{events:#?}");
+            read += metrics.rows_read;
+            written += metrics.rows_written;
+        }
+        assert!(read >= 100 && written >= 7, "read {read}, written {written}");
+    });
+}
+
+#[test]
+fn f048_a_finished_shuffle_is_skipped_by_the_next_job_and_no_map_task_runs_again() {
+    within(DEADLINE, || {
+        let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
+        let sums = two_stages(&ctx);
+        sums.count().unwrap();
+        let map = stages_of_job(&recorder.events(&ctx))[0].clone();
+        sums.count().unwrap();
+        let events = recorder.events(&ctx);
+        let stages = stages_of_job(&events);
+        assert_eq!((stages.len(), stages[0].shuffle), (2, map.shuffle), "{events:#?}");
+        assert!(events.iter().any(|e| of_stage(e, "StageSkipped", stages[0].stage)), "{events:#?}");
+        assert_eq!(count_of(&events, "TaskStarted"), 3, "{events:#?}");
+        assert_eq!(count_of(&events, "StageStarted"), 1, "{events:#?}");
+    });
+}
+
+#[test]
+fn every_record_has_the_version_and_times_never_go_back() {
+    within(DEADLINE, || {
+        let (ctx, recorder) = Recorder::on(Context::builder().threads(4));
+        let jobs = (0..4).map(|_| {
+            let ctx = ctx.clone();
+            std::thread::spawn(move || two_stages(&ctx).count().unwrap())
+        });
+        jobs.collect::<Vec<_>>().into_iter().for_each(|job| assert_eq!(job.join().unwrap(), 7));
+        let heard = recorder.heard(&ctx);
+        assert!(heard.iter().all(|record| record.version == EVENT_VERSION));
+        let times: Vec<u64> = heard.iter().map(|record| record.at_us).collect();
+        assert!(times.is_sorted(), "{times:?}");
+    });
+}
+
+#[test]
+fn every_record_survives_json() {
+    within(DEADLINE, || {
+        let (ctx, recorder) = Recorder::on(Context::builder().threads(2).app_name("story"));
+        let kept = two_stages(&ctx).cache();
+        kept.count().unwrap();
+        kept.unpersist();
+        kept.map(|_| -> u64 { panic!("boom") }).count().unwrap_err();
+        let heard = recorder.heard(&ctx);
+        for record in &heard {
+            let text = serde_json::to_string(record).unwrap();
+            assert_eq!(&serde_json::from_str::<EventRecord>(&text).unwrap(), record, "{text}");
+        }
+        let told: Vec<String> = heard.iter().map(|record| kind(&record.event)).collect();
+        let wanted =
+            ["ContextStarted", "StageSkipped", "TaskFailed", "BlockStored", "BlocksDropped"];
+        assert!(wanted.iter().all(|name| told.iter().any(|kind| kind == name)), "{told:?}");
+    });
+}
+
+#[test]
+fn f104_a_listener_that_panics_is_left_out_and_the_others_go_on() {
+    within(DEADLINE, || {
+        let heard_by_bad = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&heard_by_bad);
+        let bad = move |_: &EventRecord| {
+            *count.lock().unwrap() += 1;
+            panic!("a bad listener");
+        };
+        let (ctx, recorder) = Recorder::on(Context::builder().threads(2).listener(bad));
+        assert_eq!(two_stages(&ctx).count().unwrap(), 7);
+        let events = recorder.events(&ctx);
+        assert_eq!(count_of(&events, "JobFinished"), 1);
+        let heard = heard_by_bad.lock().map(|n| *n).unwrap_or_else(|e| *e.into_inner());
+        assert_eq!(heard, 1);
+    });
+}
+
+#[test]
+fn a_failed_job_tells_which_task_failed_and_why() {
+    within(DEADLINE, || {
+        let (ctx, recorder) = Recorder::on(Context::builder().threads(1));
+        let error = ctx
+            .range_with(4, 0..40_u64)
+            .map(|n| if n == 25 { panic!("boom") } else { n })
+            .count()
+            .unwrap_err();
+        let events = recorder.events(&ctx);
+        let failed = place(&events, |e| kind(e) == "TaskFailed");
+        let Event::TaskFailed { partition, attempt, error: told, .. } = &events[failed] else {
+            unreachable!()
+        };
+        assert!((*partition, *attempt) == (2, 0) && told.contains("boom"), "{told}");
+        let end = place(&events, |e| kind(e) == "JobFinished");
+        let Event::JobFinished { error: Some(told), .. } = &events[end] else {
+            panic!("the job did not fail: {events:#?}")
+        };
+        assert!(failed < end && *told == error.to_string(), "{told} is not {error}");
+        assert_eq!(count_of(&events, "StageFinished"), 0);
+    });
+}
+
+#[test]
+fn blocks_are_told_when_stored_and_when_dropped() {
+    within(DEADLINE, || {
+        let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
+        let kept = ctx.range_with(3, 0..30_u64).cache();
+        kept.count().unwrap();
+        assert_eq!(count_of(&recorder.events(&ctx), "BlockStored"), 3);
+        kept.count().unwrap();
+        assert_eq!(count_of(&recorder.events(&ctx), "BlockStored"), 0);
+        kept.unpersist();
+        assert_eq!(count_of(&recorder.events(&ctx), "BlocksDropped"), 1);
+        let again = ctx.range_with(2, 0..4_u64).cache();
+        again.count().unwrap();
+        drop(again);
+        assert_eq!(count_of(&recorder.events(&ctx), "BlocksDropped"), 1);
+    });
+}
+
+#[test]
+fn the_last_event_of_a_context_is_its_stop() {
+    within(DEADLINE, || {
+        let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
+        two_stages(&ctx).count().unwrap();
+        drop(ctx);
+        let heard = recorder.0.lock().unwrap();
+        assert_eq!(heard.last().unwrap().event, Event::ContextStopped);
+        assert_eq!(heard.iter().filter(|r| r.event == Event::ContextStopped).count(), 1);
+    });
+}
+
+#[test]
+fn flush_listeners_waits_for_a_slow_listener() {
+    within(DEADLINE, || {
+        let ended = Arc::new(Mutex::new(false));
+        let flag = Arc::clone(&ended);
+        let slow = move |record: &EventRecord| {
+            std::thread::sleep(Duration::from_millis(2));
+            if let Event::JobFinished { .. } = record.event {
+                *flag.lock().unwrap() = true;
+            }
+        };
+        let ctx = Context::builder().threads(2).listener(slow).build().unwrap();
+        ctx.range_with(20, 0..20_u64).count().unwrap();
+        ctx.flush_listeners();
+        assert!(*ended.lock().unwrap());
+    });
+}
+
+#[test]
+fn a_listener_may_hold_its_context_and_flush_it() {
+    within(DEADLINE, || {
+        let held: Arc<Mutex<Option<Context>>> = Arc::default();
+        let own = Arc::clone(&held);
+        let listener = move |_: &EventRecord| {
+            if let Some(ctx) = own.lock().unwrap().as_ref() {
+                ctx.flush_listeners();
+            }
+        };
+        let ctx = Context::builder().threads(2).listener(listener).build().unwrap();
+        *held.lock().unwrap() = Some(ctx.clone());
+        assert_eq!(two_stages(&ctx).count().unwrap(), 7);
+        ctx.flush_listeners();
+        held.lock().unwrap().take();
+    });
+}
+
+#[test]
+fn f053_a_job_without_rows_starts_and_ends() {
+    within(DEADLINE, || {
+        let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
+        assert_eq!(ctx.parallelize(Vec::<u64>::new()).count().unwrap(), 0);
+        let events = recorder.events(&ctx);
+        assert_eq!(count_of(&events, "JobStarted"), 1);
+        assert_eq!(count_of(&events, "JobFinished"), 1);
+    });
+}

@@ -1,0 +1,255 @@
+//! What several stages, jobs and threads share is computed once, and answers come in order.
+
+use crate::events::{Recorder, count_of};
+use crate::support::{DEADLINE, within};
+use emberline::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// How often a closure ran.
+#[derive(Clone, Default)]
+struct Calls(Arc<AtomicUsize>);
+
+impl Calls {
+    fn note(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The calls since the last look.
+    fn take(&self) -> usize {
+        self.0.swap(0, Ordering::SeqCst)
+    }
+}
+
+/// Sixty pairs of six keys, their closure calls counted.
+fn counted_pairs(ctx: &Context, calls: &Calls) -> Rdd<(u64, u64)> {
+    let calls = calls.clone();
+    let pair = move |n| {
+        calls.note();
+        (n % 6, n)
+    };
+    ctx.range_with(4, 0..60_u64).map(pair).boxed()
+}
+
+fn contexts() -> [Context; 3] {
+    let build = |threads: usize, files: bool| {
+        Context::builder().threads(threads).shuffle_to_files(files).build().unwrap()
+    };
+    [build(1, false), build(4, false), build(2, true)]
+}
+
+#[test]
+fn f050_a_parent_that_two_branches_share_runs_once() {
+    within(DEADLINE, || {
+        for ctx in contexts() {
+            let calls = Calls::default();
+            let sums = counted_pairs(&ctx, &calls).reduce_by_key_with(3, |a, b| a + b);
+            let left = sums.map(|(key, sum)| (key % 2, sum)).reduce_by_key_with(2, |a, b| a + b);
+            let right = sums.map(|(key, sum)| (key % 2, sum)).reduce_by_key_with(5, u64::max);
+            let mut rows = left.join(&right).collect().unwrap();
+            rows.sort();
+            let sum = |key: u64| (0..60).filter(|n| n % 6 == key).sum::<u64>();
+            let odd = |odd| [odd, odd + 2, odd + 4].map(sum);
+            let want = [0, 1].map(|n| (n, (odd(n).iter().sum(), *odd(n).iter().max().unwrap())));
+            assert_eq!(rows, want);
+            assert_eq!(calls.take(), 60);
+        }
+    });
+}
+
+#[test]
+fn f048_a_finished_shuffle_is_used_by_later_jobs_and_later_handles() {
+    within(DEADLINE, || {
+        for ctx in contexts() {
+            let calls = Calls::default();
+            let sums = counted_pairs(&ctx, &calls).reduce_by_key_with(3, |a, b| a + b);
+            assert_eq!(sums.count().unwrap(), 6);
+            assert_eq!(calls.take(), 60);
+            assert_eq!(sums.clone().map(|(key, _)| key).reduce(|a, b| a + b).unwrap(), Some(15));
+            assert_eq!(sums.sort_by_key().first().unwrap().unwrap().0, 0);
+            assert_eq!(calls.take(), 0);
+        }
+    });
+}
+
+#[test]
+fn two_actions_from_two_threads_over_one_shuffle_run_its_map_side_once() {
+    within(DEADLINE, || {
+        for ctx in contexts() {
+            let calls = Calls::default();
+            let sums = counted_pairs(&ctx, &calls).reduce_by_key_with(3, |a, b| a + b);
+            let start = Arc::new(std::sync::Barrier::new(4));
+            let actions = (0..4).map(|_| {
+                let (sums, start) = (sums.clone(), Arc::clone(&start));
+                thread::spawn(move || {
+                    start.wait();
+                    sums.count().unwrap()
+                })
+            });
+            for action in actions.collect::<Vec<_>>() {
+                assert_eq!(action.join().unwrap(), 6);
+            }
+            assert_eq!(calls.take(), 60);
+        }
+    });
+}
+
+/// A place where two tasks wait for each other.
+#[derive(Clone, Default)]
+struct Rendezvous(Arc<(Mutex<usize>, Condvar)>);
+
+impl Rendezvous {
+    /// Whether the other one came in time.
+    fn meet(&self) -> bool {
+        let (arrived, changed) = &*self.0;
+        let mut arrived = arrived.lock().unwrap();
+        *arrived += 1;
+        changed.notify_all();
+        let limit = Duration::from_secs(10);
+        let (arrived, _) = changed.wait_timeout_while(arrived, limit, |n| *n < 2).unwrap();
+        *arrived >= 2
+    }
+}
+
+#[test]
+fn independent_stages_run_at_the_same_time() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(2).build().unwrap();
+        let place = Rendezvous::default();
+        let side = |at: u64| {
+            let place = place.clone();
+            let pairs = ctx.range_with(1, 0..1_u64).map(move |n| (n, place.meet()));
+            pairs.partition_by(at as usize + 1)
+        };
+        let (left, right) = (side(1), side(2));
+        assert_eq!(left.join_with(4, &right).collect().unwrap(), [(0, (true, true))]);
+    });
+}
+
+#[test]
+fn f098_jobs_of_two_threads_run_at_the_same_time() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(2).build().unwrap();
+        let place = Rendezvous::default();
+        let jobs = [0, 1].map(|_| {
+            let (ctx, place) = (ctx.clone(), place.clone());
+            thread::spawn(move || ctx.range_with(1, 0..1_u8).map(move |_| place.meet()).collect())
+        });
+        for job in jobs {
+            assert_eq!(job.join().unwrap().unwrap(), [true]);
+        }
+    });
+}
+
+#[test]
+fn a_cached_rdd_is_computed_once() {
+    within(DEADLINE, || {
+        let (ctx, recorder) = Recorder::on(Context::builder().threads(4));
+        let calls = Calls::default();
+        let kept = counted_pairs(&ctx, &calls).cache();
+        for _ in 0..3 {
+            assert_eq!(kept.count().unwrap(), 60);
+        }
+        assert_eq!(calls.take(), 60);
+        assert_eq!(kept.map(|(_, n)| n).reduce(|a, b| a + b).unwrap(), Some(1770));
+        assert_eq!(calls.take(), 0);
+        assert_eq!(count_of(&recorder.events(&ctx), "BlockStored"), 4);
+    });
+}
+
+#[test]
+fn f049_nothing_behind_a_whole_cache_runs() {
+    within(DEADLINE, || {
+        let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
+        let calls = Calls::default();
+        let kept = counted_pairs(&ctx, &calls).reduce_by_key_with(3, |a, b| a + b).cache();
+        kept.count().unwrap();
+        recorder.events(&ctx);
+        assert_eq!(kept.map(|(key, _)| key).reduce(|a, b| a + b).unwrap(), Some(15));
+        let events = recorder.events(&ctx);
+        assert_eq!(count_of(&events, "StageStarted"), 1, "{events:#?}");
+        assert_eq!(recorder.tasks_started(&ctx), 0);
+    });
+}
+
+#[test]
+fn a_cache_under_concurrent_actions_is_right_and_computed_at_most_once_by_each() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(4).build().unwrap();
+        let calls = Calls::default();
+        let kept = counted_pairs(&ctx, &calls).cache();
+        let actions = (0..4).map(|_| {
+            let kept = kept.clone();
+            thread::spawn(move || kept.collect().unwrap())
+        });
+        for action in actions.collect::<Vec<_>>() {
+            assert!(action.join().unwrap().into_iter().eq((0..60).map(|n| (n % 6, n))));
+        }
+        let computed = calls.take();
+        assert!((60..=240).contains(&computed), "{computed} calls");
+        assert_eq!(kept.count().unwrap(), 60);
+        assert_eq!(calls.take(), 0);
+    });
+}
+
+#[test]
+fn results_come_in_partition_order_though_tasks_end_out_of_order() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(4).build().unwrap();
+        let rows = ctx.generate(8, |partition| {
+            thread::sleep(Duration::from_millis(5 * (8 - partition as u64)));
+            [partition, partition + 100]
+        });
+        let want: Vec<usize> = (0..8).flat_map(|n| [n, n + 100]).collect();
+        assert_eq!(rows.collect().unwrap(), want);
+        assert_eq!(rows.take(16).unwrap(), want);
+        let text = rows.map(|n| format!("{n} "));
+        let joined = text.fold(String::new(), |a, b| a + &b).unwrap();
+        assert_eq!(joined, want.iter().map(|n| format!("{n} ")).collect::<String>());
+    });
+}
+
+#[test]
+fn f098_many_threads_with_many_jobs_on_one_context_are_all_right() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(4).build().unwrap();
+        let shared = counted_pairs(&ctx, &Calls::default()).reduce_by_key_with(3, |a, b| a + b);
+        let threads = (0..12_u64).map(|thread| {
+            let (ctx, shared) = (ctx.clone(), shared.clone());
+            thread::spawn(move || {
+                for job in 0..12_u64 {
+                    let own = ctx.range_with(3, 0..90_u64).map(move |n| (n % (thread + 1), job));
+                    let sums = own.reduce_by_key_with(2, |a, b| a + b);
+                    assert_eq!(sums.count().unwrap(), thread + 1);
+                    assert_eq!(shared.count().unwrap(), 6);
+                    let total = sums.map(|(_, sum)| sum).reduce(|a, b| a + b).unwrap();
+                    assert_eq!(total, Some(90 * job));
+                }
+            })
+        });
+        threads.collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+#[test]
+fn f054_two_jobs_that_share_a_failing_stage_both_fail_and_neither_hangs() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(2).build().unwrap();
+        let broken = ctx.range_with(4, 0..40_u64).map(|n| {
+            thread::sleep(Duration::from_millis(1));
+            assert!(n != 35, "boom");
+            (n % 3, n)
+        });
+        let sums = broken.reduce_by_key(|a, b| a + b);
+        let jobs = [0, 1].map(|_| {
+            let sums = sums.clone();
+            thread::spawn(move || sums.count())
+        });
+        for job in jobs {
+            let error = job.join().unwrap().unwrap_err();
+            assert!(error.to_string().contains("boom"), "{error}");
+        }
+    });
+}
