@@ -50,7 +50,7 @@ impl Scheduler {
         let Some(outputs) = self.outputs.get_mut(&shuffle) else { return };
         outputs.keep(ended.slot, self.now);
         if outputs.missing == 0 {
-            stage.failed_in_a_row = 0;
+            stage.forget_losses();
             self.emit(Event::StageFinished { stage: id });
             self.launch_ready_readers(shuffle);
         }
@@ -97,9 +97,8 @@ impl Scheduler {
         };
         self.lose(&input, map_partition, ended.began);
         let Some(stage) = self.stages.get_mut(&id) else { return };
-        stage.count_fetch_failure(ended.stage_attempt);
-        if stage.failed_in_a_row >= self.limits.stage_attempts {
-            let attempts = stage.failed_in_a_row;
+        let attempts = stage.count_fetch_failure(ended.stage_attempt, (shuffle, map_partition));
+        if attempts >= self.limits.stage_attempts {
             self.fail_stage(id, &error.after_attempts(attempts));
         }
         for reader in self.waiting_readers(shuffle) {

@@ -147,7 +147,6 @@ impl Scheduler {
         pending.sort_unstable();
         if std::mem::take(&mut stage.renew) {
             stage.attempts += 1;
-            stage.attempt_failed = false;
             let attempt = stage.attempts - 1;
             let started = Event::StageStarted { stage: id, attempt, tasks: pending.len() };
             self.commands.push(Command::Emit(started));

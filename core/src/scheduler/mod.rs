@@ -31,7 +31,7 @@ pub struct Limits {
     pub closure_attempts: usize,
     /// Attempts of a task that the disk fails.
     pub transient_attempts: usize,
-    /// Attempts of a stage, one after the other, that lose an input.
+    /// Attempts of a stage, one after the other, that find one and the same input lost.
     pub stage_attempts: usize,
 }
 

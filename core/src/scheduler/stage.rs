@@ -8,7 +8,7 @@ use crate::job::JobRequest;
 use crate::lineage::{Lineage, ShuffleStep};
 use crate::scheduler::{Limits, Work};
 use crate::step::Step;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// A point in the scheduler's time: how many inputs it had seen.
@@ -38,10 +38,8 @@ pub(super) struct Stage {
     pub attempts: usize,
     /// Whether the next launch opens a new attempt.
     pub renew: bool,
-    /// Whether the running attempt has been counted as failed.
-    pub attempt_failed: bool,
-    /// Failed attempts since the stage last ended well.
-    pub failed_in_a_row: usize,
+    /// How often each of its inputs was lost since the stage last ended well.
+    losses: HashMap<(ShuffleId, usize), Losses>,
     /// Whether it was stopped because no job waits for it at the moment.
     pub parked: bool,
 }
@@ -72,6 +70,13 @@ pub(super) struct LiveTask {
     pub began: Moment,
 }
 
+/// The attempts of a stage that found one output gone.
+#[derive(Default)]
+struct Losses {
+    attempts: usize,
+    last_attempt: Option<usize>,
+}
+
 /// Which map outputs of one shuffle are there.
 pub(super) struct Outputs {
     /// For each map partition, when its output was finished; 0 if it is not there.
@@ -98,8 +103,7 @@ impl Stage {
             pending,
             attempts: 0,
             renew: true,
-            attempt_failed: false,
-            failed_in_a_row: 0,
+            losses: HashMap::new(),
             parked: false,
         }
     }
@@ -153,19 +157,28 @@ impl Stage {
         }
     }
 
-    /// Notes that a task of the running attempt could not read its input. Many such tasks count as
-    /// one failed attempt of the stage, and late ones of an older attempt not at all.
-    pub fn count_fetch_failure(&mut self, stage_attempt: usize) {
-        if stage_attempt == self.attempts && !self.attempt_failed {
-            self.attempt_failed = true;
+    /// Notes that a task of the running attempt found `lost` gone, and answers in how many attempts
+    /// that very output was. Many such tasks count as one failed attempt, late ones of an older
+    /// attempt not at all; and an attempt that finds another output gone has come further.
+    pub fn count_fetch_failure(&mut self, stage_attempt: usize, lost: (ShuffleId, usize)) -> usize {
+        let losses = self.losses.entry(lost).or_default();
+        if stage_attempt == self.attempts && losses.last_attempt != Some(stage_attempt) {
+            losses.attempts += 1;
+            losses.last_attempt = Some(stage_attempt);
             self.renew = true;
-            self.failed_in_a_row += 1;
         }
+        losses.attempts
+    }
+
+    /// Starts counting afresh: the stage has ended well.
+    pub fn forget_losses(&mut self) {
+        self.losses.clear();
     }
 
     /// Stops counting: nobody needs the stage any more, and whoever does later starts afresh.
     pub fn park(&mut self) {
-        (self.parked, self.renew, self.failed_in_a_row) = (true, true, 0);
+        (self.parked, self.renew) = (true, true);
+        self.forget_losses();
         for slot in &mut self.slots {
             slot.forgive();
         }

@@ -74,7 +74,6 @@ fn f037_a_deleted_shuffle_file_is_computed_again_and_nothing_else() {
 }
 
 #[test]
-#[ignore = "a reader finds one lost output an attempt, and the scheduler gives up after four"]
 fn all_shuffle_files_deleted_are_all_computed_again() {
     let again = recovers("all deleted", |files| {
         files.iter().for_each(|file| fs::remove_file(file).unwrap());
