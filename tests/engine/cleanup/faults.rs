@@ -108,9 +108,11 @@ fn f038_a_flipped_bit_anywhere_in_a_shuffle_file_is_detected_and_computed_again(
     }
 }
 
+type Sums = Vec<(u64, u64)>;
+
 /// Runs the sums on a faulty disk: the answer, the faults that fired and how many operations the
 /// disk saw. Nothing may be left afterwards but what a failed removal left.
-fn on_faulty_disk(plan: FaultPlan) -> (Result<Vec<(u64, u64)>>, u64, u64, usize) {
+fn on_faulty_disk(plan: FaultPlan) -> (Result<Sums>, u64, u64, usize) {
     within(DEADLINE, move || {
         let (folder, builder) = scratch();
         let disk = Arc::new(FaultyDisk::new(plan));
