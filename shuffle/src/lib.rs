@@ -5,7 +5,7 @@
 //! 1. [`hash`]: its key is hashed, once: [`hash_of`], [`Hashed`].
 //! 2. [`combine`]: if the operation can, values of one key are merged where they are:
 //!    [`CombineTable`].
-//! 3. [`partitioner`] and [`slice`]: its key says which partition it goes to, and which slice of
+//! 3. [`partitioner`] and [`mod@slice`]: its key says which partition it goes to, and which slice of
 //!    that: [`Partitioning`], [`Partitioner`], [`Slices`].
 //! 4. [`bucket`]: it waits in the bucket of that slice: [`Buckets`].
 //! 5. [`map_output`]: the buckets of a map task become a [`MapOutput`], typed in memory or in one
