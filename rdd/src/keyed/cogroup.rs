@@ -19,7 +19,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// `other`, empty where the key is absent.
     ///
     /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Vec<V>, Vec<W>))>`
-    /// - **Partitions**: of the larger partitioner either has, else the most of the two
+    /// - **Partitions**: of the larger partitioner either has (unless that has less than a tenth of
+    ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
     /// - **Memory**: the rows of a partition of both sides

@@ -1,9 +1,9 @@
 //! `filter`: the rows that a predicate keeps.
 
-use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use super::adapted::Adaptor;
+use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::step::{Step, blame};
-use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -39,57 +39,30 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         step: Step,
         closure_bytes: usize,
         predicate: F,
-    ) -> Rdd<T, Filtered<P, F>>
+    ) -> Rdd<T, impl Fused<Item = T> + use<T, P, F>>
     where
         F: Fn(&T) -> bool + Send + Sync + 'static,
     {
-        let pipeline =
-            Filtered { parent: self.pipeline.clone(), predicate: Arc::new(predicate), step };
-        self.narrow(step, closure_bytes, Keys::Kept, pipeline)
+        self.adapted::<F, Filter>(step, closure_bytes, Keys::Kept, predicate)
     }
 }
 
-pub(crate) struct Filtered<P, F> {
-    parent: P,
-    predicate: Arc<F>,
-    step: Step,
-}
+enum Filter {}
 
-impl<P: Clone, F> Clone for Filtered<P, F> {
-    fn clone(&self) -> Self {
-        let predicate = Arc::clone(&self.predicate);
-        Filtered { parent: self.parent.clone(), predicate, step: self.step }
-    }
-}
-
-impl<P, F> Sealed for Filtered<P, F> {}
-
-impl<P, F> Fused for Filtered<P, F>
+impl<R, F> Adaptor<R, F> for Filter
 where
-    P: Pipeline,
-    F: Fn(&P::Item) -> bool + Send + Sync + 'static,
+    R: Iterator<Item: Element> + 'static,
+    F: Fn(&R::Item) -> bool + 'static,
 {
-}
+    type Item = R::Item;
+    type Rows = FilteredRows<R, F>;
 
-impl<P, F> Pipeline for Filtered<P, F>
-where
-    P: Pipeline,
-    F: Fn(&P::Item) -> bool + Send + Sync + 'static,
-{
-    type Item = P::Item;
-    type Rows = FilteredRows<P::Rows, F>;
-
-    fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
-        let rows = self.parent.open(partition, task);
-        FilteredRows { rows, predicate: Arc::clone(&self.predicate), step: self.step }
-    }
-
-    fn depth(&self) -> usize {
-        self.parent.depth()
+    fn adapt(rows: R, predicate: Arc<F>, step: Step) -> Self::Rows {
+        FilteredRows { rows, predicate, step }
     }
 }
 
-pub(crate) struct FilteredRows<R, F> {
+struct FilteredRows<R, F> {
     rows: R,
     predicate: Arc<F>,
     step: Step,

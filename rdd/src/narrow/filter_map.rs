@@ -1,9 +1,9 @@
 //! `filter_map`: choose and turn in one step.
 
-use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use super::adapted::Adaptor;
+use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::step::{Step, blame};
-use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -41,58 +41,32 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         step: Step,
         closure_bytes: usize,
         f: F,
-    ) -> Rdd<U, FilterMapped<P, F>>
+    ) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, F>>
     where
         U: Element,
         F: Fn(T) -> Option<U> + Send + Sync + 'static,
     {
-        let pipeline = FilterMapped { parent: self.pipeline.clone(), f: Arc::new(f), step };
-        self.narrow(step, closure_bytes, Keys::Changed, pipeline)
+        self.adapted::<F, FilterMap>(step, closure_bytes, Keys::Changed, f)
     }
 }
 
-pub(crate) struct FilterMapped<P, F> {
-    parent: P,
-    f: Arc<F>,
-    step: Step,
-}
+enum FilterMap {}
 
-impl<P: Clone, F> Clone for FilterMapped<P, F> {
-    fn clone(&self) -> Self {
-        FilterMapped { parent: self.parent.clone(), f: Arc::clone(&self.f), step: self.step }
-    }
-}
-
-impl<P, F> Sealed for FilterMapped<P, F> {}
-
-impl<P, U, F> Fused for FilterMapped<P, F>
+impl<R, U, F> Adaptor<R, F> for FilterMap
 where
-    P: Pipeline,
+    R: Iterator + 'static,
     U: Element,
-    F: Fn(P::Item) -> Option<U> + Send + Sync + 'static,
-{
-}
-
-impl<P, U, F> Pipeline for FilterMapped<P, F>
-where
-    P: Pipeline,
-    U: Element,
-    F: Fn(P::Item) -> Option<U> + Send + Sync + 'static,
+    F: Fn(R::Item) -> Option<U> + 'static,
 {
     type Item = U;
-    type Rows = FilterMappedRows<P::Rows, F>;
+    type Rows = FilterMappedRows<R, F>;
 
-    fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
-        let rows = self.parent.open(partition, task);
-        FilterMappedRows { rows, f: Arc::clone(&self.f), step: self.step }
-    }
-
-    fn depth(&self) -> usize {
-        self.parent.depth()
+    fn adapt(rows: R, f: Arc<F>, step: Step) -> Self::Rows {
+        FilterMappedRows { rows, f, step }
     }
 }
 
-pub(crate) struct FilterMappedRows<R, F> {
+struct FilterMappedRows<R, F> {
     rows: R,
     f: Arc<F>,
     step: Step,

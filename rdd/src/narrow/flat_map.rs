@@ -1,9 +1,9 @@
 //! `flat_map`: any number of rows for each row.
 
-use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use super::adapted::Adaptor;
+use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::step::{Step, blame};
-use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -42,61 +42,33 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         step: Step,
         closure_bytes: usize,
         f: F,
-    ) -> Rdd<U, FlatMapped<P, F>>
+    ) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, I, F>>
     where
         U: Element,
         I: IntoIterator<Item = U> + 'static,
         F: Fn(T) -> I + Send + Sync + 'static,
     {
-        let pipeline = FlatMapped { parent: self.pipeline.clone(), f: Arc::new(f), step };
-        self.narrow(step, closure_bytes, Keys::Changed, pipeline)
+        self.adapted::<F, FlatMap>(step, closure_bytes, Keys::Changed, f)
     }
 }
 
-pub(crate) struct FlatMapped<P, F> {
-    parent: P,
-    f: Arc<F>,
-    step: Step,
-}
+enum FlatMap {}
 
-impl<P: Clone, F> Clone for FlatMapped<P, F> {
-    fn clone(&self) -> Self {
-        FlatMapped { parent: self.parent.clone(), f: Arc::clone(&self.f), step: self.step }
-    }
-}
-
-impl<P, F> Sealed for FlatMapped<P, F> {}
-
-impl<P, U, I, F> Fused for FlatMapped<P, F>
+impl<R, I, F> Adaptor<R, F> for FlatMap
 where
-    P: Pipeline,
-    U: Element,
-    I: IntoIterator<Item = U> + 'static,
-    F: Fn(P::Item) -> I + Send + Sync + 'static,
+    R: Iterator + 'static,
+    I: IntoIterator<Item: Element> + 'static,
+    F: Fn(R::Item) -> I + 'static,
 {
-}
+    type Item = I::Item;
+    type Rows = FlatMappedRows<R, I::IntoIter, F>;
 
-impl<P, U, I, F> Pipeline for FlatMapped<P, F>
-where
-    P: Pipeline,
-    U: Element,
-    I: IntoIterator<Item = U> + 'static,
-    F: Fn(P::Item) -> I + Send + Sync + 'static,
-{
-    type Item = U;
-    type Rows = FlatMappedRows<P::Rows, I::IntoIter, F>;
-
-    fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
-        let rows = self.parent.open(partition, task);
-        FlatMappedRows { rows, inner: None, f: Arc::clone(&self.f), step: self.step }
-    }
-
-    fn depth(&self) -> usize {
-        self.parent.depth()
+    fn adapt(rows: R, f: Arc<F>, step: Step) -> Self::Rows {
+        FlatMappedRows { rows, inner: None, f, step }
     }
 }
 
-pub(crate) struct FlatMappedRows<R, J, F> {
+struct FlatMappedRows<R, J, F> {
     rows: R,
     inner: Option<J>,
     f: Arc<F>,

@@ -1,10 +1,11 @@
 //! `flat_map_into`: emit rows while borrowing from the row they are cut from.
 
-use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use super::adapted::Adaptor;
+use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::step::{Step, blame};
-use emberline_core::task::TaskContext;
 use std::collections::VecDeque;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// Where the closure of [`Rdd::flat_map_into`] puts its rows.
@@ -65,56 +66,24 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(T, &mut Out<'_, U>) + Send + Sync + 'static,
     {
         let step = Step::new("flat_map_into");
-        let parent = self.pipeline.clone();
-        let pipeline = FlatMappedInto { parent, f: Arc::new(f), step, emits: Emits::default() };
-        self.narrow(step, size_of::<F>(), Keys::Changed, pipeline)
+        self.adapted::<F, FlatMapInto<U>>(step, size_of::<F>(), Keys::Changed, f)
     }
 }
 
-/// Remembers the type of the emitted rows, which the closure's type does not name.
-type Emits<U> = std::marker::PhantomData<fn() -> U>;
+/// The adaptor names the type of the emitted rows, which the closure's type does not.
+struct FlatMapInto<U>(PhantomData<fn() -> U>);
 
-struct FlatMappedInto<P, U, F> {
-    parent: P,
-    f: Arc<F>,
-    step: Step,
-    emits: Emits<U>,
-}
-
-impl<P: Clone, U, F> Clone for FlatMappedInto<P, U, F> {
-    fn clone(&self) -> Self {
-        let (parent, f) = (self.parent.clone(), Arc::clone(&self.f));
-        FlatMappedInto { parent, f, step: self.step, emits: self.emits }
-    }
-}
-
-impl<P, U, F> Sealed for FlatMappedInto<P, U, F> {}
-
-impl<P, U, F> Fused for FlatMappedInto<P, U, F>
+impl<R, U, F> Adaptor<R, F> for FlatMapInto<U>
 where
-    P: Pipeline,
+    R: Iterator + 'static,
     U: Element,
-    F: Fn(P::Item, &mut Out<'_, U>) + Send + Sync + 'static,
-{
-}
-
-impl<P, U, F> Pipeline for FlatMappedInto<P, U, F>
-where
-    P: Pipeline,
-    U: Element,
-    F: Fn(P::Item, &mut Out<'_, U>) + Send + Sync + 'static,
+    F: Fn(R::Item, &mut Out<'_, U>) + 'static,
 {
     type Item = U;
-    type Rows = FlatMappedIntoRows<P::Rows, U, F>;
+    type Rows = FlatMappedIntoRows<R, U, F>;
 
-    fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
-        let rows = self.parent.open(partition, task);
-        let (f, step) = (Arc::clone(&self.f), self.step);
+    fn adapt(rows: R, f: Arc<F>, step: Step) -> Self::Rows {
         FlatMappedIntoRows { rows, pushed: VecDeque::new(), f, step }
-    }
-
-    fn depth(&self) -> usize {
-        self.parent.depth()
     }
 }
 

@@ -1,9 +1,9 @@
 //! `map`: one row for each row. `inspect`, `key_by`, `map_values` and `try_map` rest on its node.
 
-use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use super::adapted::Adaptor;
+use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::step::{Step, blame};
-use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -62,7 +62,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.mapped(Step::new("map"), size_of::<F>(), Keys::Changed, f)
     }
 
-    /// The node behind `map` and what rests on it. `closure_bytes` is the size of the user's
+    /// The step behind `map` and what rests on it. `closure_bytes` is the size of the user's
     /// closure, which `f` may wrap.
     pub(crate) fn mapped<U, F>(
         &self,
@@ -70,58 +70,32 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         closure_bytes: usize,
         keys: Keys,
         f: F,
-    ) -> Rdd<U, Mapped<P, F>>
+    ) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, F>>
     where
         U: Element,
         F: Fn(T) -> U + Send + Sync + 'static,
     {
-        let pipeline = Mapped { parent: self.pipeline.clone(), f: Arc::new(f), step };
-        self.narrow(step, closure_bytes, keys, pipeline)
+        self.adapted::<F, Map>(step, closure_bytes, keys, f)
     }
 }
 
-pub(crate) struct Mapped<P, F> {
-    parent: P,
-    f: Arc<F>,
-    step: Step,
-}
+enum Map {}
 
-impl<P: Clone, F> Clone for Mapped<P, F> {
-    fn clone(&self) -> Self {
-        Mapped { parent: self.parent.clone(), f: Arc::clone(&self.f), step: self.step }
-    }
-}
-
-impl<P, F> Sealed for Mapped<P, F> {}
-
-impl<P, U, F> Fused for Mapped<P, F>
+impl<R, U, F> Adaptor<R, F> for Map
 where
-    P: Pipeline,
+    R: Iterator + 'static,
     U: Element,
-    F: Fn(P::Item) -> U + Send + Sync + 'static,
-{
-}
-
-impl<P, U, F> Pipeline for Mapped<P, F>
-where
-    P: Pipeline,
-    U: Element,
-    F: Fn(P::Item) -> U + Send + Sync + 'static,
+    F: Fn(R::Item) -> U + 'static,
 {
     type Item = U;
-    type Rows = MappedRows<P::Rows, F>;
+    type Rows = MappedRows<R, F>;
 
-    fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
-        let rows = self.parent.open(partition, task);
-        MappedRows { rows, f: Arc::clone(&self.f), step: self.step }
-    }
-
-    fn depth(&self) -> usize {
-        self.parent.depth()
+    fn adapt(rows: R, f: Arc<F>, step: Step) -> Self::Rows {
+        MappedRows { rows, f, step }
     }
 }
 
-pub(crate) struct MappedRows<R, F> {
+struct MappedRows<R, F> {
     rows: R,
     f: Arc<F>,
     step: Step,

@@ -1,9 +1,9 @@
 //! `map_partitions`: work on a partition as an iterator.
 
-use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use super::adapted::Adaptor;
+use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::step::{Step, blame, forgive};
-use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -37,53 +37,24 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(P::Rows) -> I + Send + Sync + 'static,
     {
         let step = Step::new("map_partitions");
-        let pipeline = PartitionsMapped { parent: self.pipeline.clone(), f: Arc::new(f), step };
-        self.narrow(step, size_of::<F>(), Keys::Changed, pipeline)
+        self.adapted::<F, MapPartitions>(step, size_of::<F>(), Keys::Changed, f)
     }
 }
 
-struct PartitionsMapped<P, F> {
-    parent: P,
-    f: Arc<F>,
-    step: Step,
-}
+enum MapPartitions {}
 
-impl<P: Clone, F> Clone for PartitionsMapped<P, F> {
-    fn clone(&self) -> Self {
-        PartitionsMapped { parent: self.parent.clone(), f: Arc::clone(&self.f), step: self.step }
-    }
-}
-
-impl<P, F> Sealed for PartitionsMapped<P, F> {}
-
-impl<P, U, I, F> Fused for PartitionsMapped<P, F>
+impl<R, I, F> Adaptor<R, F> for MapPartitions
 where
-    P: Pipeline,
-    U: Element,
-    I: IntoIterator<Item = U> + 'static,
-    F: Fn(P::Rows) -> I + Send + Sync + 'static,
+    I: IntoIterator<Item: Element> + 'static,
+    F: Fn(R) -> I,
 {
-}
-
-impl<P, U, I, F> Pipeline for PartitionsMapped<P, F>
-where
-    P: Pipeline,
-    U: Element,
-    I: IntoIterator<Item = U> + 'static,
-    F: Fn(P::Rows) -> I + Send + Sync + 'static,
-{
-    type Item = U;
+    type Item = I::Item;
     type Rows = BlamedRows<I::IntoIter>;
 
-    fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
-        let rows = self.parent.open(partition, task);
-        let rows = blame(&self.step, || (self.f)(rows).into_iter());
+    fn adapt(rows: R, f: Arc<F>, step: Step) -> Self::Rows {
+        let rows = blame(&step, || f(rows).into_iter());
         forgive();
-        BlamedRows { rows, step: self.step }
-    }
-
-    fn depth(&self) -> usize {
-        self.parent.depth()
+        BlamedRows { rows, step }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Transformations that compute a partition from the same partition of a parent: no row moves. Each
 //! file has the method, the node and its iterator.
 
+mod adapted;
 mod filter;
 mod filter_map;
 mod flat_map;
