@@ -44,11 +44,16 @@ fn is_test_file(name: &str) -> bool {
     })
 }
 
-/// The lines of a file before its tests, without comments and blank lines.
+/// The lines of a file before the tests it holds, without comments and blank lines.
 fn code_lines(text: &str) -> Vec<&str> {
-    let inner_tests = |line: &&str| !line.starts_with("#[cfg(test)]");
-    let lines = text.lines().take_while(inner_tests).map(str::trim);
-    lines.filter(|line| !line.is_empty() && !line.starts_with("//")).collect()
+    let lines: Vec<&str> = text.lines().collect();
+    let holds_tests = |at: usize| {
+        let next = lines[at + 1..].iter().find(|line| !line.starts_with('#'));
+        lines[at] == "#[cfg(test)]" && next.is_some_and(|line| line.ends_with('{'))
+    };
+    let end = (0..lines.len()).find(|at| holds_tests(*at)).unwrap_or(lines.len());
+    let code = lines[..end].iter().map(|line| line.trim());
+    code.filter(|line| !line.is_empty() && !line.starts_with("//")).collect()
 }
 
 #[test]
@@ -213,9 +218,17 @@ fn every_operation_of_the_first_issue_exists() {
 }
 
 #[test]
-fn every_place_that_the_architecture_names_exists() {
-    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let mut places = 0;
+fn every_place_that_the_documents_name_exists() {
+    let documents = ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "shuffle/FORMAT.md"];
+    let places: Vec<usize> = documents.iter().map(|document| check_places(document)).collect();
+    assert!(places[0] > 20, "ARCHITECTURE.md names only {} places", places[0]);
+}
+
+/// Checks the quoted paths of a document, and the function or type quoted behind one.
+fn check_places(document: &str) -> usize {
+    let (document, mut places) = (root().join(document), 0);
+    let text = fs::read_to_string(&document).unwrap();
+    let (folder, document) = (document.parent().unwrap(), document.display());
     for quoted in text.split('`').skip(1).step_by(2) {
         let (path, function) = quoted.split_once(": ").unwrap_or((quoted, ""));
         let is_path = path.contains('/') && !path.contains(' ') && !path.contains('*');
@@ -223,13 +236,13 @@ fn every_place_that_the_architecture_names_exists() {
             continue;
         }
         places += 1;
-        assert!(root().join(path).exists(), "ARCHITECTURE.md names {path}, which does not exist");
+        assert!(folder.join(path).exists(), "{document} names {path}, which does not exist");
         if !function.is_empty() {
-            let source = fs::read_to_string(root().join(path)).unwrap();
+            let source = fs::read_to_string(folder.join(path)).unwrap();
             let defined = ["fn ", "struct ", "enum ", "trait "];
             let found = defined.iter().any(|kind| source.contains(&format!("{kind}{function}")));
-            assert!(found, "ARCHITECTURE.md names {function} in {path}, which does not define it");
+            assert!(found, "{document} names {function} in {path}, which does not define it");
         }
     }
-    assert!(places > 20, "ARCHITECTURE.md names only {places} places");
+    places
 }

@@ -64,7 +64,7 @@ impl Drop for ConsoleListener {
             // It only draws: if it panicked, there is nothing to save.
             let _ = painter.join();
         }
-        lock(&self.screen).clear();
+        lock(&self.screen).keep_bars(0);
     }
 }
 
@@ -100,9 +100,7 @@ impl Screen {
         let (at_us, then) = self.heard;
         let since = u64::try_from(then.elapsed().as_micros()).unwrap_or(u64::MAX);
         let lines = self.progress.lines(at_us.saturating_add(since));
-        while self.bars.len() > lines.len() {
-            self.remove_last();
-        }
+        self.keep_bars(lines.len());
         while self.bars.len() < lines.len() {
             // `wide_msg` cuts the text at the terminal's edge, so that a line stays one line.
             let style = ProgressStyle::with_template("{wide_msg}");
@@ -115,16 +113,11 @@ impl Screen {
         }
     }
 
-    fn remove_last(&mut self) {
-        if let Some(bar) = self.bars.pop() {
+    /// Takes the bars behind the first `most` away.
+    fn keep_bars(&mut self, most: usize) {
+        for bar in self.bars.drain(most.min(self.bars.len())..).rev() {
             bar.finish_and_clear();
             self.terminal.remove(&bar);
-        }
-    }
-
-    fn clear(&mut self) {
-        while !self.bars.is_empty() {
-            self.remove_last();
         }
     }
 }

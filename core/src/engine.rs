@@ -5,8 +5,6 @@
 //! wait for each other's lock.
 
 mod bus;
-#[cfg(test)]
-mod tests;
 
 use crate::block_store::BlockStore;
 use crate::config::Config;
@@ -30,9 +28,7 @@ use std::thread::{self, JoinHandle};
 /// Everything that runs in one context. The threads end when it drops.
 pub struct Engine {
     config: Arc<Config>,
-    memory: Arc<MemoryBudget>,
-    scratch: Arc<Scratch>,
-    blocks: Arc<BlockStore>,
+    blocks: BlockStore,
     rdds: IdCounter,
     shuffles: IdCounter,
     jobs: IdCounter,
@@ -57,7 +53,7 @@ impl Engine {
         let config = Arc::new(config);
         let memory = Arc::new(MemoryBudget::new(config.budget_bytes));
         let scratch = Arc::new(Scratch::new(&config));
-        let blocks = Arc::new(BlockStore::new(Arc::clone(&memory)));
+        let blocks = BlockStore::new(Arc::clone(&memory));
         let pool = build_pool(config.threads)?;
         let (emitter, listeners) = Emitter::start(listeners)?;
         emitter.emit(Event::ContextStarted {
@@ -67,9 +63,8 @@ impl Engine {
         });
         let (messages, inbox) = unbounded();
         let scheduler = {
-            let (config, memory, scratch) = (config.clone(), memory.clone(), scratch.clone());
             let limits = Limits::new(config.max_attempts);
-            let surroundings = Surroundings { config, memory, scratch };
+            let surroundings = Surroundings { config: Arc::clone(&config), memory, scratch };
             let runner = Runner::new(pool.clone(), surroundings, reporter(messages.clone()));
             let shell = Shell::new(limits, runner, emitter.clone());
             thread::Builder::new()
@@ -80,8 +75,6 @@ impl Engine {
         let (rdds, shuffles, jobs) = Default::default();
         Ok(Arc::new(Engine {
             config,
-            memory,
-            scratch,
             blocks,
             rdds,
             shuffles,
@@ -95,22 +88,12 @@ impl Engine {
     }
 
     /// The settings.
-    pub fn config(&self) -> &Arc<Config> {
+    pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The budget that caches, shuffles and sorts share.
-    pub fn memory(&self) -> &Arc<MemoryBudget> {
-        &self.memory
-    }
-
-    /// Where files of the engine go.
-    pub fn scratch(&self) -> &Arc<Scratch> {
-        &self.scratch
-    }
-
     /// The blocks of persisted RDDs.
-    pub fn blocks(&self) -> &Arc<BlockStore> {
+    pub fn blocks(&self) -> &BlockStore {
         &self.blocks
     }
 
@@ -276,3 +259,6 @@ impl Shell {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ pub struct Lineage {
     id: RddId,
     step: Step,
     partitions: usize,
+    fingerprint: u64,
     dependencies: Vec<Dependency>,
     name: Mutex<Option<String>>,
     /// Bytes that the node's closures captured: what would travel with the stage.
@@ -74,10 +75,12 @@ pub trait Preparation: Send + Sync {
 impl Lineage {
     /// A node with the given facts.
     pub fn new(id: RddId, step: Step, partitions: usize, dependencies: Vec<Dependency>) -> Self {
+        let fingerprint = fingerprint(step, &dependencies);
         Lineage {
             id,
             step,
             partitions,
+            fingerprint,
             dependencies,
             name: Mutex::new(None),
             closure_bytes: 0,
@@ -126,18 +129,23 @@ impl Lineage {
         self.blocks.as_ref().is_some_and(all)
     }
 
-    /// What one operation did to another, as a number that is the same in every run of one binary:
-    /// the operations, the lines they were called at, and their parents.
+    /// The node as a number that is the same in every run of one binary: its operation, the line it
+    /// was called at, and its parents.
     pub fn fingerprint(&self) -> u64 {
-        let mut text = format!("{}:{}", self.step, self.step.call_site.column());
-        for dependency in &self.dependencies {
-            let parent = dependency.parent();
-            text.push_str(&format!("<{}:{}", parent.step, parent.partitions));
-        }
-        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        self.fingerprint
     }
+}
+
+fn fingerprint(step: Step, dependencies: &[Dependency]) -> u64 {
+    let parents = dependencies.iter().map(|edge| edge.parent().fingerprint);
+    let text = format!("{step}:{}", step.call_site.column());
+    let own = text.bytes().fold(0xcbf2_9ce4_8422_2325, mix_byte);
+    parents.fold(own, |hash, parent| parent.to_le_bytes().into_iter().fold(hash, mix_byte))
+}
+
+/// One step of FNV-1a.
+fn mix_byte(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
 }
 
 impl Dependency {

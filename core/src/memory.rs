@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct MemoryBudget {
     limit: u64,
     used: AtomicU64,
-    peak: AtomicU64,
 }
 
 /// A part of the budget that someone holds.
@@ -22,37 +21,19 @@ pub struct Reservation {
 impl MemoryBudget {
     /// A budget of `limit` bytes with nothing taken.
     pub fn new(limit: u64) -> Self {
-        MemoryBudget { limit, used: AtomicU64::new(0), peak: AtomicU64::new(0) }
+        MemoryBudget { limit, used: AtomicU64::new(0) }
     }
 
     /// Takes `bytes`, or nothing if that would pass the limit.
     pub fn try_reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         let take = |used: u64| used.checked_add(bytes).filter(|after| *after <= self.limit);
-        let before = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).ok()?;
-        self.peak.fetch_max(before + bytes, Ordering::Relaxed);
+        self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).ok()?;
         Some(Reservation { budget: Arc::clone(self), bytes })
-    }
-
-    /// The limit, in bytes.
-    pub fn limit_bytes(&self) -> u64 {
-        self.limit
     }
 
     /// What is taken now, in bytes.
     pub fn used_bytes(&self) -> u64 {
         self.used.load(Ordering::Acquire)
-    }
-
-    /// The most that was ever taken, in bytes.
-    pub fn peak_bytes(&self) -> u64 {
-        self.peak.load(Ordering::Relaxed)
-    }
-}
-
-impl Reservation {
-    /// How much is held, in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
     }
 }
 
@@ -74,6 +55,6 @@ mod tests {
         assert!(budget.try_reserve(u64::MAX).is_none());
         assert_eq!(budget.used_bytes(), 7);
         drop(held);
-        assert_eq!((budget.used_bytes(), budget.peak_bytes()), (0, 7));
+        assert_eq!(budget.used_bytes(), 0);
     }
 }

@@ -13,7 +13,6 @@
 //! - `#[serde(skip)]` hides a field, and `#[serde(with = ..)]` shows what it writes.
 
 use serde::ser::{self, Serialize, Serializer};
-use std::fmt;
 
 /// What the allocator keeps beside each allocation, in bytes.
 const ALLOCATION: u64 = 16;
@@ -23,7 +22,7 @@ const SAMPLES: usize = 64;
 
 /// The bytes that `row` owns on the heap; not those of its own `size_of`. A row that refuses to
 /// serialize counts as 0.
-pub fn heap_bytes<T: Serialize>(row: &T) -> u64 {
+fn heap_bytes<T: Serialize>(row: &T) -> u64 {
     let mut counter = Counter { heap: 0 };
     row.serialize(&mut counter).map_or(0, |_| counter.heap)
 }
@@ -120,7 +119,13 @@ struct Elements<'a> {
 
 impl Elements<'_> {
     #[inline]
-    fn add(&mut self, width: Width) {
+    fn add<T: Serialize + ?Sized>(&mut self, element: &T) -> Result<(), Refused> {
+        let width = element.serialize(&mut *self.counter)?;
+        self.add_width(width);
+        Ok(())
+    }
+
+    fn add_width(&mut self, width: Width) {
         self.count += 1;
         self.widest = self.widest.or(width);
     }
@@ -152,28 +157,16 @@ impl Fields<'_> {
 }
 
 /// A row refused to serialize. Why is of no interest here: encoding it will say.
-#[derive(Debug)]
-struct Refused;
+type Refused = std::fmt::Error;
 
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the row refused to serialize")
-    }
-}
-
-impl std::error::Error for Refused {}
-
-impl ser::Error for Refused {
-    fn custom<T: fmt::Display>(_: T) -> Self {
-        Refused
-    }
-}
+/// What a serializer's method calls the name of a type, variant or field.
+type Name = &'static str;
 
 macro_rules! widths {
-    ($($method:ident($($value:ident: $type:ty)?) $width:expr;)*) => {
+    ($($method:ident($($value:ident: $type:ty),*) $width:expr;)*) => {
         $(
             #[inline]
-            fn $method(self, $($value: $type)?) -> Result<Width, Refused> {
+            fn $method(self, $($value: $type),*) -> Result<Width, Refused> {
                 Ok($width)
             }
         )*
@@ -206,7 +199,8 @@ impl<'a> Serializer for &'a mut Counter {
         serialize_f32(_value: f32) Width::number(4);
         serialize_f64(_value: f64) Width::number(8);
         serialize_char(_value: char) Width::CHAR;
-        serialize_unit_struct(_value: &'static str) Width::NOTHING;
+        serialize_unit_struct(_name: Name) Width::NOTHING;
+        serialize_unit_variant(_name: Name, _index: u32, _variant: Name) Width::TAG;
         serialize_unit() Width::NOTHING;
         serialize_none() Width::NOTHING;
     }
@@ -224,18 +218,9 @@ impl<'a> Serializer for &'a mut Counter {
         Ok(value.serialize(self)?.tagged())
     }
 
-    fn serialize_unit_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-    ) -> Result<Width, Refused> {
-        Ok(Width::TAG)
-    }
-
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        _: Name,
         value: &T,
     ) -> Result<Width, Refused> {
         value.serialize(self)
@@ -243,9 +228,9 @@ impl<'a> Serializer for &'a mut Counter {
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        _: Name,
         _: u32,
-        _: &'static str,
+        _: Name,
         value: &T,
     ) -> Result<Width, Refused> {
         self.serialize_some(value)
@@ -263,19 +248,19 @@ impl<'a> Serializer for &'a mut Counter {
         Ok(self.fields(false))
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Fields<'a>, Refused> {
+    fn serialize_tuple_struct(self, _: Name, _: usize) -> Result<Fields<'a>, Refused> {
         Ok(self.fields(false))
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Fields<'a>, Refused> {
+    fn serialize_struct(self, _: Name, _: usize) -> Result<Fields<'a>, Refused> {
         Ok(self.fields(false))
     }
 
     fn serialize_tuple_variant(
         self,
-        _: &'static str,
+        _: Name,
         _: u32,
-        _: &'static str,
+        _: Name,
         _: usize,
     ) -> Result<Fields<'a>, Refused> {
         Ok(self.fields(true))
@@ -283,9 +268,9 @@ impl<'a> Serializer for &'a mut Counter {
 
     fn serialize_struct_variant(
         self,
-        _: &'static str,
+        _: Name,
         _: u32,
-        _: &'static str,
+        _: Name,
         _: usize,
     ) -> Result<Fields<'a>, Refused> {
         Ok(self.fields(true))
@@ -294,22 +279,6 @@ impl<'a> Serializer for &'a mut Counter {
     /// The codec's format is binary too; types such as `IpAddr` are then seen as the bytes they are.
     fn is_human_readable(&self) -> bool {
         false
-    }
-}
-
-impl ser::SerializeSeq for Elements<'_> {
-    type Ok = Width;
-    type Error = Refused;
-
-    #[inline]
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
-        let width = value.serialize(&mut *self.counter)?;
-        self.add(width);
-        Ok(())
-    }
-
-    fn end(self) -> Result<Width, Refused> {
-        Ok(self.finish())
     }
 }
 
@@ -324,7 +293,7 @@ impl ser::SerializeMap for Elements<'_> {
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
         let value = value.serialize(&mut *self.counter)?;
-        self.add(self.key.and(value).padded());
+        self.add_width(self.key.and(value).padded());
         Ok(())
     }
 
@@ -333,10 +302,11 @@ impl ser::SerializeMap for Elements<'_> {
     }
 }
 
-macro_rules! fields {
-    ($($trait:ident::$method:ident($($name:ident: $type:ty)?);)*) => {
+/// What takes one value after the other with `add`.
+macro_rules! one_by_one {
+    ($($of:ident: $trait:ident::$method:ident($($name:ident: $type:ty)?);)*) => {
         $(
-            impl ser::$trait for Fields<'_> {
+            impl ser::$trait for $of<'_> {
                 type Ok = Width;
                 type Error = Refused;
                 #[inline]
@@ -356,12 +326,13 @@ macro_rules! fields {
     };
 }
 
-fields! {
-    SerializeTuple::serialize_element();
-    SerializeTupleStruct::serialize_field();
-    SerializeTupleVariant::serialize_field();
-    SerializeStruct::serialize_field(_key: &'static str);
-    SerializeStructVariant::serialize_field(_key: &'static str);
+one_by_one! {
+    Elements: SerializeSeq::serialize_element();
+    Fields: SerializeTuple::serialize_element();
+    Fields: SerializeTupleStruct::serialize_field();
+    Fields: SerializeTupleVariant::serialize_field();
+    Fields: SerializeStruct::serialize_field(_key: Name);
+    Fields: SerializeStructVariant::serialize_field(_key: Name);
 }
 
 #[cfg(test)]

@@ -114,8 +114,15 @@ pub struct Raised(pub Error);
 /// end of the data, and a closure might commit half a partition.
 #[cold]
 pub fn raise(error: Error) -> ! {
-    RAISED.with(|raised| raised.borrow_mut().get_or_insert_with(|| error.clone()).clone());
+    note_raised(&error);
     std::panic::resume_unwind(Box::new(Raised(error)))
+}
+
+/// Notes an error that fails the running task whatever its closures make of it.
+pub fn note_raised(error: &Error) {
+    RAISED.with(|raised| {
+        raised.borrow_mut().get_or_insert_with(|| error.clone());
+    });
 }
 
 /// Whether an error was raised on this thread since [`take_failure`], also if a closure caught it:

@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Result, TaskPlace};
 use crate::event::TaskMetrics;
 use crate::memory::MemoryBudget;
 use crate::scratch::Scratch;
-use crate::step::{Step, raise};
+use crate::step::{Step, note_raised, raise};
 use std::cell::Cell;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -136,14 +136,12 @@ pub fn as_task_of<R>(owner: Step, work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Refuses an action on a thread that runs a task: its own task could never end.
+/// Refuses an action on a thread that runs a task: its own task could never end. That task fails,
+/// even if its closure turns the refusal into a value: the value would be wrong.
 pub fn refuse_nested(action: Step) -> Result<()> {
-    match RUNNING.with(Cell::get) {
-        None => Ok(()),
-        Some(owner) => Err(Error::new(ErrorKind::NestedAction {
-            inner: action.to_string(),
-            outer: owner.to_string(),
-        })
-        .in_action(action)),
-    }
+    let Some(owner) = RUNNING.with(Cell::get) else { return Ok(()) };
+    let (inner, outer) = (action.to_string(), owner.to_string());
+    let refused = Error::new(ErrorKind::NestedAction { inner, outer }).in_action(action);
+    note_raised(&refused);
+    Err(refused)
 }

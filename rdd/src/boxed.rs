@@ -22,6 +22,8 @@ pub(crate) trait Node<T>: Send + Sync {
 pub(crate) trait Chunks<T> {
     /// Adds up to `limit` rows to the empty `chunk`; none means the end.
     fn next_chunk(&mut self, chunk: &mut Vec<T>, limit: usize);
+    /// Says how many rows there are, computing no more than that needs.
+    fn count(self: Box<Self>) -> usize;
     /// Hands over all rows; `each` must take every row out of the chunk it is given.
     fn drain(self: Box<Self>, limit: usize, each: &mut dyn FnMut(&mut Vec<T>));
 }
@@ -109,6 +111,10 @@ impl<T, R: Iterator<Item = T>> Chunks<T> for RowChunks<R> {
         chunk.extend(self.0.by_ref().take(limit));
     }
 
+    fn count(self: Box<Self>) -> usize {
+        self.0.count()
+    }
+
     fn drain(self: Box<Self>, limit: usize, each: &mut dyn FnMut(&mut Vec<T>)) {
         let mut rest = self.0.fold(Vec::with_capacity(limit), |mut chunk, row| {
             chunk.push(row);
@@ -175,6 +181,12 @@ impl<T: 'static> Iterator for BoxedRows<T> {
     #[inline]
     fn next(&mut self) -> Option<T> {
         self.chunk.next().or_else(|| self.refill())
+    }
+
+    fn count(mut self) -> usize {
+        let source = std::mem::replace(&mut self.source, Source::Ended);
+        let rest = source.open().map_or(0, |chunks| on_enough_stack(|| chunks.count()));
+        self.chunk.len() + rest
     }
 
     fn fold<B, G: FnMut(B, T) -> B>(mut self, init: B, mut g: G) -> B {

@@ -89,6 +89,14 @@ impl Context {
     }
 }
 
+/// The error of an operation on RDDs of two contexts: neither could run the other's tasks.
+pub(crate) fn two_contexts(step: Step, one: &Context, other: &Context) -> Option<Error> {
+    let what = "the two RDDs belong to two contexts; make both from one, or collect one and \
+                parallelize its rows in the other's context";
+    let apart = !Arc::ptr_eq(&one.engine, &other.engine);
+    apart.then(|| Error::invalid_argument(what).in_step(step))
+}
+
 /// The error of an operation that was asked for zero partitions.
 pub(crate) fn no_partitions(step: Step, partitions: usize) -> Option<Error> {
     let what = "the number of partitions is 0; give at least 1";

@@ -9,8 +9,10 @@ use std::fmt;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Says what an action on this RDD would run: the stages, their partitions, the operations in
-    /// them with the lines they were called at, and what is wrong with a source.
+    /// Shows the lineage as stages: their partitions, the operations in them with the lines they were
+    /// called at, what is stored, and what is wrong with a source. An action runs these stages, but
+    /// for those whose outputs are there from an earlier job or that lie behind stored partitions;
+    /// before a sort it also runs a job that samples the keys.
     ///
     /// It is a value that displays as text, and never fails.
     ///
@@ -68,9 +70,11 @@ impl Explain {
         let numbers: HashMap<ShuffleId, usize> =
             cuts.iter().enumerate().filter_map(|(n, cut)| Some((cut.shuffle?.0, n))).collect();
         let stages = cuts.iter().map(|cut| {
-            let (nodes, shuffles) = nodes_of(&cut.end);
-            let mut reads: Vec<usize> = shuffles.iter().map(|id| numbers[id]).collect();
+            let (nodes, shuffles) = stage_behind(&cut.end);
+            let read = shuffles.iter().filter_map(|parent| parent.shuffle);
+            let mut reads: Vec<usize> = read.map(|(id, _)| numbers[&id]).collect();
             reads.sort_unstable();
+            reads.dedup();
             Stage {
                 partitions: cut.end.partitions(),
                 writes: cut.shuffle.map(|(_, partitions)| partitions),
@@ -94,54 +98,35 @@ fn cut(result: &Arc<Lineage>) -> Vec<Cut> {
         if stage.shuffle.is_some_and(|(id, _)| !seen.insert(id)) {
             continue;
         }
-        let parents = shuffles_into(&stage.end);
+        let (_, parents) = stage_behind(&stage.end);
         stack.push((stage, true));
         stack.extend(parents.into_iter().rev().map(|parent| (parent, false)));
     }
     cuts
 }
 
-fn shuffles_into(end: &Arc<Lineage>) -> Vec<Cut> {
-    let mut parents = Vec::new();
-    walk(end, |node| {
-        for dependency in node.dependencies() {
-            if let Dependency::Shuffle(step) = dependency {
-                let shuffle = Some((step.id(), step.partitions()));
-                parents.push(Cut { end: Arc::clone(step.parent()), shuffle });
-            }
-        }
-    });
-    parents
-}
-
-/// The nodes of one stage, last first, and the shuffles it reads.
-fn nodes_of(end: &Arc<Lineage>) -> (Vec<Arc<Lineage>>, HashSet<ShuffleId>) {
-    let (mut nodes, mut shuffles) = (Vec::new(), HashSet::new());
-    walk(end, |node| {
-        nodes.push(Arc::clone(node));
-        for dependency in node.dependencies() {
-            if let Dependency::Shuffle(step) = dependency {
-                shuffles.insert(step.id());
-            }
-        }
-    });
-    (nodes, shuffles)
-}
-
-/// Visits each node of a stage once, without recursion.
-fn walk(end: &Arc<Lineage>, mut visit: impl FnMut(&Arc<Lineage>)) {
+/// The nodes of the stage that `end` ends, last first, each once, and the shuffles it reads; without
+/// recursion.
+fn stage_behind(end: &Arc<Lineage>) -> (Vec<Arc<Lineage>>, Vec<Cut>) {
+    let (mut nodes, mut parents) = (Vec::new(), Vec::new());
     let mut seen: HashSet<RddId> = HashSet::from([end.id()]);
     let mut stack = vec![Arc::clone(end)];
     while let Some(node) = stack.pop() {
-        visit(&node);
         for dependency in node.dependencies().iter().rev() {
-            if let Dependency::Narrow(parent) = dependency
-                && seen.insert(parent.id())
-            {
-                stack.push(Arc::clone(parent));
+            match dependency {
+                Dependency::Narrow(parent) if seen.insert(parent.id()) => {
+                    stack.push(Arc::clone(parent));
+                }
+                Dependency::Narrow(_) => {}
+                Dependency::Shuffle(step) => {
+                    let shuffle = Some((step.id(), step.partitions()));
+                    parents.push(Cut { end: Arc::clone(step.parent()), shuffle });
+                }
             }
         }
+        nodes.push(node);
     }
+    (nodes, parents)
 }
 
 fn describe(node: &Lineage) -> String {

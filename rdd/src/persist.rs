@@ -138,6 +138,10 @@ impl Blocks {
         if self.context.engine.blocks().put(self.rdd, partition, block, bytes) {
             self.context.engine.emit(Event::BlockStored { rdd: self.rdd, partition, bytes });
         }
+        // An `unpersist` that came while the partition was computed found nothing to drop.
+        if !self.keeps.load(Ordering::Acquire) {
+            self.drop_all();
+        }
     }
 
     fn drop_all(&self) {

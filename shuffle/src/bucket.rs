@@ -4,7 +4,6 @@
 #[derive(Debug)]
 pub struct Buckets<R> {
     buckets: Vec<Vec<R>>,
-    rows: usize,
 }
 
 /// Bytes of rows that the first allocation of a bucket has room for: most buckets of a small input
@@ -16,7 +15,7 @@ impl<R> Buckets<R> {
     pub fn new(partitions: usize) -> Self {
         let mut buckets = Vec::new();
         buckets.resize_with(partitions, Vec::new);
-        Buckets { buckets, rows: 0 }
+        Buckets { buckets }
     }
 
     /// Adds a row to the bucket of `partition`.
@@ -32,12 +31,6 @@ impl<R> Buckets<R> {
             grow(bucket);
         }
         bucket.push(row);
-        self.rows += 1;
-    }
-
-    /// The rows in all buckets.
-    pub fn rows(&self) -> usize {
-        self.rows
     }
 
     /// The buckets, in the order of the partitions; the rows of each in the order they came.
@@ -60,7 +53,6 @@ mod tests {
     fn rows_stay_in_order_in_their_bucket() {
         let mut buckets = Buckets::new(3);
         (0..1000).for_each(|n| buckets.push(n % 2, n));
-        assert_eq!(buckets.rows(), 1000);
         let segments = buckets.into_segments();
         assert_eq!(segments.iter().map(Vec::len).collect::<Vec<_>>(), [500, 500, 0]);
         assert!(segments[1].iter().copied().eq((0..1000).filter(|n| n % 2 == 1)));

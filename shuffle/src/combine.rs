@@ -27,21 +27,6 @@ impl<K, C> CombineTable<K, C> {
         CombineTable { index: HashTable::new(), entries: Vec::new(), spare: None }
     }
 
-    /// How many keys there are.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there are no keys.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// The keys and their combiners, in the order of the first occurrence of each key.
-    pub fn entries(&self) -> &[Hashed<K, C>] {
-        &self.entries
-    }
-
     /// The keys and their combiners, in the order of the first occurrence of each key.
     pub fn into_entries(self) -> Vec<Hashed<K, C>> {
         self.entries
@@ -179,11 +164,10 @@ mod tests {
                 model.entry(key).or_insert_with(|| { order.push(key); Vec::new() }).push(value);
             }
             let expected: Vec<_> = order.iter().map(|key| (*key, model[key].clone())).collect();
-            prop_assert_eq!(table.len(), expected.len());
-            prop_assert_eq!(pairs(table.entries().to_vec()), expected.clone());
+            prop_assert_eq!(pairs(table.entries.clone()), expected.clone());
 
             let (mut shared, mut owned) = (CombineTable::new(), CombineTable::new());
-            for entry in table.entries().iter().chain(table.entries()) {
+            for entry in table.entries.iter().chain(&table.entries) {
                 shared.merge_shared(entry, &add);
                 owned.merge_owned(entry.clone(), &add);
             }
@@ -218,12 +202,12 @@ mod tests {
             table.merge(hash_of(&key), key, n, &Counted, &|sum, n| Counted(sum.0 + n));
         }
         assert_eq!(CLONES.with(Cell::get), 1);
-        assert_eq!(table.entries().iter().map(|entry| entry.value.0).sum::<u64>(), 49_995_000);
+        assert_eq!(table.entries.iter().map(|entry| entry.value.0).sum::<u64>(), 49_995_000);
     }
 
     #[test]
     fn an_empty_table_has_no_keys() {
         let table = CombineTable::<u8, u8>::default();
-        assert!(table.is_empty() && table.into_hash_order().is_empty());
+        assert!(table.entries.is_empty() && table.into_hash_order().is_empty());
     }
 }

@@ -1,10 +1,9 @@
-//! The file of a map output. `FORMAT.md` beside this crate draws it; in short: a header, the frames
-//! of partition 0, of partition 1, ..., and a footer that says where each partition begins.
+//! The file of a map output. `FORMAT.md` beside this crate draws it; in short: the frames of
+//! partition 0, of partition 1, ...; where each partition begins is kept in memory.
 //!
 //! Every byte is under a checksum, and every length is compared with the bytes that are really
 //! there before anything of that length is allocated.
 
-use crate::wire::{Fields, put_u32, put_u64};
 use emberline_core::bounds::Stored;
 use emberline_core::codec::{CODEC_ID, decode_rows, encode_into};
 use emberline_core::disk::{DiskReader, DiskWriter};
@@ -14,16 +13,13 @@ use serde::Serialize;
 use std::io;
 use std::marker::PhantomData;
 
-const FILE_MAGIC: u64 = u64::from_le_bytes(*b"emberSHF");
-const END_MAGIC: u64 = u64::from_le_bytes(*b"emberEND");
-const FRAME_MAGIC: u32 = u32::from_le_bytes(*b"FRME");
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const UNCOMPRESSED: u8 = 0;
+const NO_FLAGS: u8 = 0;
 
-const HEADER_BYTES: usize = 16;
+/// How every frame begins.
+const FRAME_START: [u8; 8] = [b'F', b'R', b'M', b'E', VERSION, CODEC_ID, UNCOMPRESSED, NO_FLAGS];
 const FRAME_HEADER_BYTES: usize = 24;
-const ENTRY_BYTES: usize = 32;
-const TAIL_BYTES: usize = 24;
 
 /// A frame ends with the row that reaches so many bytes.
 const FRAME_TARGET: usize = 256 << 10;
@@ -70,11 +66,7 @@ impl<'a> FileWriter<'a> {
     /// Makes the file.
     pub fn create(file: &'a ScratchFile) -> Result<Self> {
         let disk = file.create()?;
-        let mut pending = Vec::with_capacity(APPEND_BYTES + 2 * FRAME_TARGET);
-        put_u64(&mut pending, FILE_MAGIC);
-        pending.extend([VERSION, CODEC_ID, 0, 0]);
-        let crc = crc32fast::hash(&pending);
-        put_u32(&mut pending, crc);
+        let pending = Vec::with_capacity(APPEND_BYTES + 2 * FRAME_TARGET);
         Ok(FileWriter { file, disk, pending, on_disk: 0, segments: Vec::new() })
     }
 
@@ -95,14 +87,10 @@ impl<'a> FileWriter<'a> {
         Ok(())
     }
 
-    /// Writes the footer and says where everything is.
+    /// Ends the file and says where everything is.
     pub fn finish(mut self) -> Result<FileIndex> {
-        let footer = self.segments.len() * ENTRY_BYTES + TAIL_BYTES;
-        let file_bytes = self.position() + footer as u64;
-        let index = FileIndex { segments: std::mem::take(&mut self.segments), file_bytes };
-        index.append_footer(&mut self.pending);
         self.flush()?;
-        Ok(index)
+        Ok(FileIndex { segments: self.segments, file_bytes: self.on_disk })
     }
 
     fn position(&self) -> u64 {
@@ -146,15 +134,21 @@ fn frame_header(count: usize, payload: &[u8]) -> Result<Vec<u8>> {
     let length = u32::try_from(payload.len());
     let length = length.map_err(|_| Error::invalid_argument("a row has more than 4 GiB"))?;
     let mut header = Vec::with_capacity(FRAME_HEADER_BYTES);
-    put_u32(&mut header, FRAME_MAGIC);
-    header.extend([VERSION, CODEC_ID, UNCOMPRESSED, 0]);
+    header.extend(FRAME_START);
     // The rows of a frame are capped far below u32::MAX.
-    put_u32(&mut header, count as u32);
-    put_u32(&mut header, length);
-    put_u32(&mut header, length);
+    for field in [count as u32, length, length] {
+        header.extend(field.to_le_bytes());
+    }
     let crc = frame_crc(&header, payload);
-    put_u32(&mut header, crc);
+    header.extend(crc.to_le_bytes());
     Ok(header)
+}
+
+/// The number at a byte of a header.
+fn u32_at(header: &[u8], at: usize) -> u32 {
+    let mut field = [0; 4];
+    field.copy_from_slice(&header[at..at + 4]);
+    u32::from_le_bytes(field)
 }
 
 fn frame_crc(fields: &[u8], payload: &[u8]) -> u32 {
@@ -162,70 +156,6 @@ fn frame_crc(fields: &[u8], payload: &[u8]) -> u32 {
     crc.update(fields);
     crc.update(payload);
     crc.finalize()
-}
-
-impl FileIndex {
-    fn append_footer(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        for place in &self.segments {
-            for field in [place.offset, place.bytes, place.rows, place.frames] {
-                put_u64(out, field);
-            }
-        }
-        put_u64(out, self.file_bytes);
-        put_u32(out, self.segments.len() as u32);
-        let crc = crc32fast::hash(&out[start..]);
-        put_u32(out, crc);
-        put_u64(out, END_MAGIC);
-    }
-
-    /// Reads the header and the footer of a file of which nothing else is known.
-    pub fn read(file: &OpenFile) -> Result<FileIndex> {
-        let file_bytes = file.len()?;
-        if file_bytes < (HEADER_BYTES + TAIL_BYTES) as u64 {
-            return Err(file.corrupt(format!("it has only {file_bytes} bytes")));
-        }
-        file.check_header()?;
-        let mut tail = vec![0; TAIL_BYTES];
-        file.read_at(file_bytes - TAIL_BYTES as u64, &mut tail)?;
-        let mut fields = Fields(&tail);
-        let (length, partitions) = (fields.u64(), fields.u32());
-        let (crc, magic) = (fields.u32(), fields.u64());
-        if magic != END_MAGIC || length != file_bytes {
-            return Err(file.corrupt("it does not end as a whole file does"));
-        }
-        let footer = u64::from(partitions) * ENTRY_BYTES as u64 + TAIL_BYTES as u64;
-        if footer > file_bytes - HEADER_BYTES as u64 {
-            return Err(file.corrupt(format!("{partitions} partitions do not fit into it")));
-        }
-        let mut entries = vec![0; (footer as usize) - TAIL_BYTES];
-        file.read_at(file_bytes - footer, &mut entries)?;
-        if frame_crc(&entries, &tail[..12]) != crc {
-            return Err(file.corrupt("the checksum of its footer does not match"));
-        }
-        let segments = entries.chunks_exact(ENTRY_BYTES).map(parse_entry).collect();
-        let index = FileIndex { segments, file_bytes };
-        index.check_layout(file_bytes - footer).map_err(|what| file.corrupt(what))?;
-        Ok(index)
-    }
-
-    /// The segments must lie one behind the other and fill the space before the footer.
-    fn check_layout(&self, footer_at: u64) -> Result<(), String> {
-        let mut end = HEADER_BYTES as u64;
-        for (partition, place) in self.segments.iter().enumerate() {
-            let next = end.checked_add(place.bytes).filter(|next| *next <= footer_at);
-            end = next
-                .filter(|_| place.offset == end)
-                .ok_or_else(|| format!("partition {partition} is not where it should be"))?;
-        }
-        if end == footer_at { Ok(()) } else { Err("there is a gap before its footer".into()) }
-    }
-}
-
-fn parse_entry(bytes: &[u8]) -> SegmentPlace {
-    let mut fields = Fields(bytes);
-    let (offset, bytes) = (fields.u64(), fields.u64());
-    SegmentPlace { offset, bytes, rows: fields.u64(), frames: fields.u64() }
 }
 
 /// A file that is open for reading, with the name it has in errors.
@@ -242,31 +172,12 @@ impl OpenFile {
 
     /// Refuses a file that is not as long as `index` says.
     pub fn check_length(&self, index: &FileIndex) -> Result<()> {
-        let (found, written) = (self.len()?, index.file_bytes);
+        let found = self.reader.len().map_err(|cause| self.io(cause))?;
+        let written = index.file_bytes;
         if found != written {
             return Err(self.corrupt(format!("it has {found} bytes, but {written} were written")));
         }
         Ok(())
-    }
-
-    fn check_header(&self) -> Result<()> {
-        let mut header = [0; HEADER_BYTES];
-        self.read_at(0, &mut header)?;
-        let mut fields = Fields(&header);
-        let (magic, version, codec) = (fields.u64(), fields.u8(), fields.u8());
-        let _reserved = (fields.u8(), fields.u8());
-        let crc = crc32fast::hash(&header[..HEADER_BYTES - 4]);
-        if magic != FILE_MAGIC || fields.u32() != crc {
-            return Err(self.corrupt("it does not begin as a shuffle file does"));
-        }
-        if (version, codec) != (VERSION, CODEC_ID) {
-            return Err(self.corrupt(format!("its version {version}, codec {codec} is foreign")));
-        }
-        Ok(())
-    }
-
-    fn len(&self) -> Result<u64> {
-        self.reader.len().map_err(|cause| self.io(cause))
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
@@ -330,7 +241,7 @@ impl<R: Stored> FrameReader<R> {
         let frame = &self.buffer[self.used..][..whole];
         let (header, payload) = frame.split_at(FRAME_HEADER_BYTES);
         let (fields, crc) = header.split_at(FRAME_HEADER_BYTES - 4);
-        if frame_crc(fields, payload) != Fields(crc).u32() {
+        if frame_crc(fields, payload).to_le_bytes() != crc {
             return Err(self.damaged("its checksum does not match"));
         }
         let rows = decode_rows(payload, count)?;
@@ -342,11 +253,9 @@ impl<R: Stored> FrameReader<R> {
 
     /// The rows and the payload bytes of the frame whose header is in the buffer.
     fn parse_header(&self) -> Result<(usize, usize)> {
-        let mut fields = Fields(&self.buffer[self.used..][..FRAME_HEADER_BYTES]);
-        let magic = fields.u32();
-        let kind = [fields.u8(), fields.u8(), fields.u8(), fields.u8()];
-        let (count, raw, stored) = (fields.u32(), fields.u32(), fields.u32());
-        if magic != FRAME_MAGIC || kind != [VERSION, CODEC_ID, UNCOMPRESSED, 0] {
+        let header = &self.buffer[self.used..][..FRAME_HEADER_BYTES];
+        let (count, raw, stored) = (u32_at(header, 8), u32_at(header, 12), u32_at(header, 16));
+        if !header.starts_with(&FRAME_START) {
             return Err(self.damaged("it does not begin as a frame does"));
         }
         if raw != stored || count == 0 || u64::from(count) > self.rows_left {

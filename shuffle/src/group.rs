@@ -90,21 +90,6 @@ fn places<K, V>(chunks: &[&[Hashed<K, V>]]) -> Vec<Placed> {
 }
 
 impl<K, V> Groups<K, V> {
-    /// How many keys there are.
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Whether there are no keys.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
-    /// Each key with its hash and values, in the order this module promises.
-    pub fn iter(&self) -> GroupsIter<'_, K, V> {
-        GroupsIter { keys: self.keys.iter(), values: &self.values, start: 0 }
-    }
-
     /// The group of a number, in the order this module promises.
     #[inline]
     pub(crate) fn group(&self, number: usize) -> Option<(u64, &K, &[V])> {
@@ -112,7 +97,7 @@ impl<K, V> Groups<K, V> {
         Some((*hash, key, &self.values[self.start_of(number)..*end]))
     }
 
-    /// [`Groups::iter`], from the group of a number on.
+    /// Each key with its hash and values, from the group of a number on.
     pub(crate) fn iter_from(&self, number: usize) -> GroupsIter<'_, K, V> {
         let number = number.min(self.keys.len());
         let start = self.start_of(number);
@@ -129,18 +114,9 @@ impl<K, V> Groups<K, V> {
     }
 }
 
-impl<'a, K, V> IntoIterator for &'a Groups<K, V> {
-    type Item = (u64, &'a K, &'a [V]);
-    type IntoIter = GroupsIter<'a, K, V>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
-}
-
-/// Made by [`Groups::iter`].
-#[derive(Clone, Debug)]
-pub struct GroupsIter<'a, K, V> {
+/// Made by [`Groups::iter_from`].
+#[derive(Clone)]
+pub(crate) struct GroupsIter<'a, K, V> {
     keys: std::slice::Iter<'a, GroupKey<K>>,
     values: &'a [V],
     start: usize,
@@ -155,10 +131,6 @@ impl<'a, K, V> Iterator for GroupsIter<'a, K, V> {
         let values = &self.values[self.start..*end];
         self.start = *end;
         Some((*hash, key, values))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.keys.size_hint()
     }
 }
 
@@ -221,9 +193,10 @@ mod tests {
                 numbered.map(|(at, key)| entry(hash_of(key) % hashes, *key, at)).collect();
             let expected = model(&entries);
             let groups = Groups::new(entries);
-            let borrowed: Vec<_> = groups.iter().map(|(h, k, vs)| (h, *k, vs.to_vec())).collect();
-            prop_assert_eq!((groups.len(), groups.is_empty()), (expected.len(), keys.is_empty()));
-            prop_assert_eq!(&borrowed, &expected);
+            for from in 0..=expected.len() {
+                let borrowed = groups.iter_from(from).map(|(h, k, vs)| (h, *k, vs.to_vec()));
+                prop_assert!(borrowed.eq(expected[from..].iter().cloned()));
+            }
             prop_assert_eq!(groups.into_vecs().collect::<Vec<_>>(), expected);
         }
     }

@@ -3,7 +3,7 @@
 //! | bits          | choose                                                      |
 //! |---------------|-------------------------------------------------------------|
 //! | the high ones | the partition: [`partition_of_hash`]                        |
-//! | the low ones  | the place in a table: [`table_bits`]                        |
+//! | the low ones  | the place in a table                                        |
 //! | all           | the order of keys in a shuffled partition                   |
 //!
 //! The hash is the same for one binary, in every attempt and on every thread. It is never written
@@ -28,25 +28,11 @@ const fn fold(a: u64, b: u64) -> u64 {
 
 /// A small fast hasher with fixed constants. It does not resist keys that were chosen to collide:
 /// those cost time, never a wrong answer.
-#[derive(Clone, Debug)]
-pub struct StableHasher {
+struct StableHasher {
     state: u64,
 }
 
-impl StableHasher {
-    /// A hasher that has seen nothing.
-    #[inline]
-    pub const fn new() -> Self {
-        StableHasher { state: START }
-    }
-}
-
-impl Default for StableHasher {
-    fn default() -> Self {
-        StableHasher::new()
-    }
-}
-
+/// Signed integers are hashed as the unsigned ones of their width: `Hasher` does that by itself.
 impl Hasher for StableHasher {
     #[inline]
     fn finish(&self) -> u64 {
@@ -89,42 +75,12 @@ impl Hasher for StableHasher {
     fn write_usize(&mut self, value: usize) {
         self.write_u64(value as u64);
     }
-
-    #[inline]
-    fn write_i8(&mut self, value: i8) {
-        self.write_u8(value as u8);
-    }
-
-    #[inline]
-    fn write_i16(&mut self, value: i16) {
-        self.write_u64(value as u64);
-    }
-
-    #[inline]
-    fn write_i32(&mut self, value: i32) {
-        self.write_u64(value as u64);
-    }
-
-    #[inline]
-    fn write_i64(&mut self, value: i64) {
-        self.write_u64(value as u64);
-    }
-
-    #[inline]
-    fn write_i128(&mut self, value: i128) {
-        self.write_u128(value as u128);
-    }
-
-    #[inline]
-    fn write_isize(&mut self, value: isize) {
-        self.write_u64(value as u64);
-    }
 }
 
 /// The hash of a key. Call it once for each row and carry the result along.
 #[inline]
 pub fn hash_of<K: Hash + ?Sized>(key: &K) -> u64 {
-    let mut hasher = StableHasher::new();
+    let mut hasher = StableHasher { state: START };
     key.hash(&mut hasher);
     hasher.finish()
 }
@@ -138,7 +94,7 @@ pub fn partition_of_hash(hash: u64, partitions: usize) -> usize {
 /// The hash as a table should see it. All keys of one partition share their high bits, and a
 /// hashbrown table tells neighbours apart by just those: so low bits are put there.
 #[inline]
-pub fn table_bits(hash: u64) -> u64 {
+pub(crate) fn table_bits(hash: u64) -> u64 {
     hash.rotate_right(7)
 }
 

@@ -116,9 +116,9 @@ mod tests {
     /// What the type promises, said slowly.
     fn model(left: &Groups<u32, usize>, right: &Groups<u32, usize>) -> Rows {
         let mut rows = Vec::new();
-        for (_, key, values) in left {
+        for (_, key, values) in left.iter_from(0) {
             for value in values {
-                for (_, _, others) in right.iter().filter(|(_, other, _)| *other == key) {
+                for (_, _, others) in right.iter_from(0).filter(|(_, other, _)| *other == key) {
                     rows.extend(others.iter().map(|other| (*key, (*value, *other))));
                 }
             }

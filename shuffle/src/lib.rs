@@ -13,7 +13,7 @@
 //! 6. [`map_output`] again: a reading task takes its segment of each, in the order of the map
 //!    partitions: [`SegmentReader`].
 //! 7. [`group`], [`cogroup`] and [`join`]: there the pairs are put in the order of their hash, and
-//!    the values of a key side by side: [`Groups`], [`co_groups`], [`JoinRows`]; or they are combined
+//!    the values of a key side by side: [`Groups`], [`into_co_groups`], [`JoinRows`]; or they are combined
 //!    once more.
 //!
 //! The order of a partition is a function of the rows and the configuration alone: the same in
@@ -32,13 +32,12 @@ pub mod map_output;
 mod order;
 pub mod partitioner;
 pub mod slice;
-mod wire;
 
 pub use bucket::Buckets;
-pub use cogroup::{co_groups, into_co_groups};
+pub use cogroup::into_co_groups;
 pub use combine::CombineTable;
-pub use group::{GroupVecs, Groups, GroupsIter};
-pub use hash::{Hashed, StableHasher, hash_of, partition_of_hash, table_bits};
+pub use group::{GroupVecs, Groups};
+pub use hash::{Hashed, hash_of, partition_of_hash};
 pub use join::JoinRows;
 pub use map_output::{Chunk, MapOutput, MapOutputs, SegmentReader};
 pub use partitioner::{HashPartitioner, Partitioner, Partitioning, RangePartitioner, range_bounds};

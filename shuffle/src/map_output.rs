@@ -23,24 +23,6 @@ enum Form<R> {
     File { file: ScratchFile, index: FileIndex },
 }
 
-impl<R> MapOutput<R> {
-    /// How many partitions there are after the shuffle.
-    pub fn partitions(&self) -> usize {
-        match &self.form {
-            Form::Typed { segments, .. } => segments.len(),
-            Form::File { index, .. } => index.segments.len(),
-        }
-    }
-
-    /// The length of the file, or nothing if the rows are in memory.
-    pub fn file_bytes(&self) -> Option<u64> {
-        match &self.form {
-            Form::Typed { .. } => None,
-            Form::File { index, .. } => Some(index.file_bytes),
-        }
-    }
-}
-
 impl<R: Stored> MapOutput<R> {
     /// Keeps the segments of one map task. If the disk refuses, that is the error.
     pub fn keep(segments: Vec<Vec<R>>, task: &TaskContext) -> Result<Self> {
@@ -132,28 +114,12 @@ impl<R> MapOutputs<R> {
         MapOutputs { slots: (0..map_partitions).map(|_| Mutex::new(None)).collect() }
     }
 
-    /// How many map partitions there are.
-    pub fn map_partitions(&self) -> usize {
-        self.slots.len()
-    }
-
     /// Keeps the output of a map partition, in place of an older one. Readers of the older one may
     /// read on.
     pub fn put(&self, map_partition: usize, output: MapOutput<R>) {
         let older = lock(&self.slots[map_partition]).replace(Arc::new(output));
         // Dropped here, after the lock: dropping rows runs the user's code.
         drop(older);
-    }
-
-    /// The output of a map partition, if it is there.
-    pub fn get(&self, map_partition: usize) -> Option<Arc<MapOutput<R>>> {
-        lock(&self.slots[map_partition]).clone()
-    }
-
-    /// Forgets the output of a map partition.
-    pub fn lose(&self, map_partition: usize) {
-        let lost = lock(&self.slots[map_partition]).take();
-        drop(lost);
     }
 
     /// Reads one partition after the shuffle. Nothing is opened before the first chunk.

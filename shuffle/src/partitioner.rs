@@ -4,6 +4,7 @@ use crate::hash::{hash_of, partition_of_hash};
 use emberline_core::error::{Error, ErrorKind};
 use emberline_core::step::raise;
 use std::any::Any;
+use std::cmp::Ordering;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, OnceLock};
@@ -112,11 +113,6 @@ impl<K: 'static> Partitioning<K> {
         }
     }
 
-    /// Whether partitions are chosen by hash alone.
-    pub fn uses_hash(&self) -> bool {
-        self.hash_partitions().is_some()
-    }
-
     /// Whether both put every key into the same partition, as far as is known.
     pub fn same_as(&self, other: &Self) -> bool {
         match (self, other) {
@@ -180,6 +176,12 @@ impl<K> From<HashPartitioner> for Partitioning<K> {
 
 impl<K, Q: Partitioner<K>> From<Arc<Q>> for Partitioning<K> {
     fn from(partitioner: Arc<Q>) -> Self {
+        Partitioning::from(partitioner as Arc<dyn Partitioner<K>>)
+    }
+}
+
+impl<K> From<Arc<dyn Partitioner<K>>> for Partitioning<K> {
+    fn from(partitioner: Arc<dyn Partitioner<K>>) -> Self {
         match hash_partitions(&*partitioner as &dyn Any) {
             Some(partitions) => Partitioning::Hash(partitions),
             None => Partitioning::By(partitioner),
@@ -195,16 +197,16 @@ pub struct RangePartitioner<K> {
     bounds: OnceLock<Vec<K>>,
 }
 
-impl<K: Ord> RangePartitioner<K> {
+impl<K> RangePartitioner<K> {
     /// A partitioner that has no bounds yet; until it has, every key is in partition 0.
     pub fn new(partitions: usize) -> Self {
         RangePartitioner { partitions, bounds: OnceLock::new() }
     }
 
-    /// Sets the upper bound of every partition but the last. Only the first call counts, so that
-    /// a partition never changes under a task. Bounds past the last partition are left out.
+    /// Sets the upper bound of every partition but the last, ascending, as [`range_bounds`] gives
+    /// them. Only the first call counts, so that a partition never changes under a task. Bounds past
+    /// the last partition are left out.
     pub fn set_bounds(&self, mut bounds: Vec<K>) {
-        bounds.sort();
         bounds.truncate(self.partitions.saturating_sub(1));
         // Bounds that are there already were found from the same sample.
         let _ = self.bounds.set(bounds);
@@ -235,9 +237,14 @@ impl<K: Ord + Send + Sync + 'static> Partitioner<K> for RangePartitioner<K> {
 }
 
 /// Upper bounds for all partitions but the last that give each about the same weight of a sample.
-/// There are fewer if a few keys carry most of it.
-pub fn range_bounds<K: Ord + Clone>(mut sample: Vec<(K, f64)>, partitions: usize) -> Vec<K> {
-    sample.sort_by(|a, b| a.0.cmp(&b.0));
+/// There are fewer if a few keys carry most of it. `compare` is the order of the keys, in which the
+/// bounds ascend.
+pub fn range_bounds<K: Clone>(
+    mut sample: Vec<(K, f64)>,
+    partitions: usize,
+    compare: impl Fn(&K, &K) -> Ordering,
+) -> Vec<K> {
+    sample.sort_by(|a, b| compare(&a.0, &b.0));
     let step = sample.iter().map(|(_, weight)| weight).sum::<f64>() / partitions as f64;
     let (mut bounds, mut reached, mut target) = (Vec::<K>::new(), 0.0, step);
     for (key, weight) in &sample {
@@ -245,7 +252,7 @@ pub fn range_bounds<K: Ord + Clone>(mut sample: Vec<(K, f64)>, partitions: usize
             break;
         }
         reached += weight;
-        if reached >= target && bounds.last().is_none_or(|last| last < key) {
+        if reached >= target && bounds.last().is_none_or(|last| compare(last, key).is_lt()) {
             bounds.push(key.clone());
             target += step;
         }
@@ -259,20 +266,6 @@ mod tests {
     use emberline_core::step::Raised;
     use proptest::prelude::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    #[derive(Clone, Copy, Debug, PartialEq)]
-    struct Float(f64);
-    impl Eq for Float {}
-    impl Ord for Float {
-        fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-            self.0.total_cmp(&other.0)
-        }
-    }
-    impl PartialOrd for Float {
-        fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-            Some(self.cmp(other))
-        }
-    }
 
     struct Wrong;
     impl Partitioner<u32> for Wrong {
@@ -301,10 +294,9 @@ mod tests {
         let plain = Partitioning::<u32>::from(8);
         let by = Partitioning::By(Arc::new(HashPartitioner { partitions: 8 }));
         assert!(plain.same_as(&by) && by.same_as(&plain) && by.same_as(&by.clone()));
-        assert!(
-            by.uses_hash()
-                && Partitioning::<u32>::from(HashPartitioner { partitions: 8 }).uses_hash()
-        );
+        let shared: Arc<dyn Partitioner<u32>> = Arc::new(HashPartitioner { partitions: 8 });
+        assert!(matches!(Partitioning::from(shared), Partitioning::Hash(8)));
+        assert!(plain.same_as(&Partitioning::from(HashPartitioner { partitions: 8 })));
         assert!(!plain.same_as(&Partitioning::Hash(7)));
         for key in 0..100 {
             assert_eq!(plain.partition_of(&key, hash_of(&key)), by.partition_of(&key, 0));
@@ -316,7 +308,7 @@ mod tests {
         let (a, b) = (Partitioning::from(Arc::new(Wrong)), Partitioning::from(Arc::new(Wrong)));
         assert!(a.same_as(&a.clone()) && !a.same_as(&b) && !a.same_as(&Partitioning::Hash(4)));
         let range = Partitioning::from(Arc::new(RangePartitioner::<u32>::new(4)));
-        assert!(range.same_as(&range.clone()) && !range.same_as(&a) && !range.uses_hash());
+        assert!(range.same_as(&range.clone()) && !range.same_as(&a));
         assert_eq!(format!("{range:?} {:?}", Partitioning::<u32>::Hash(3)), "By(4) Hash(3)");
     }
 
@@ -324,23 +316,22 @@ mod tests {
     fn bounds_are_the_weighted_quantiles_that_spark_finds() {
         let sample =
             [(0.7, 2.0), (0.1, 1.0), (0.4, 1.0), (0.3, 1.0), (0.2, 1.0), (0.5, 1.0), (1.0, 3.0)];
-        let sample = sample.map(|(key, weight)| (Float(key), weight)).to_vec();
-        assert_eq!(range_bounds(sample, 3), [Float(0.4), Float(0.7)]);
+        assert_eq!(range_bounds(sample.to_vec(), 3, f64::total_cmp), [0.4, 0.7]);
     }
 
     #[test]
     fn a_bound_that_comes_twice_is_one_bound() {
         let sample = (0..100).map(|n| (n / 90, 1.0)).collect();
-        assert_eq!(range_bounds(sample, 10), [0, 1]);
-        assert!(range_bounds(Vec::<(u8, f64)>::new(), 10).is_empty());
-        assert!(range_bounds(vec![(1, 1.0), (2, 1.0)], 1).is_empty());
+        assert_eq!(range_bounds(sample, 10, i32::cmp), [0, 1]);
+        assert!(range_bounds(Vec::new(), 10, u8::cmp).is_empty());
+        assert!(range_bounds(vec![(1, 1.0), (2, 1.0)], 1, i32::cmp).is_empty());
     }
 
     #[test]
     fn the_first_bounds_stay_and_equal_keys_go_below_them() {
         let range = RangePartitioner::new(3);
         assert!(!range.has_bounds() && range.partition_of(&99) == 0);
-        range.set_bounds(vec![20, 10, 30]);
+        range.set_bounds(vec![10, 20, 30]);
         range.set_bounds(vec![1, 2]);
         assert!(range.has_bounds());
         assert_eq!([5, 10, 11, 20, 21, 99].map(|key| range.partition_of(&key)), [0, 0, 1, 1, 2, 2]);
@@ -353,7 +344,8 @@ mod tests {
             partitions in 1_usize..12,
         ) {
             let range = RangePartitioner::new(partitions);
-            range.set_bounds(range_bounds(keys.iter().map(|key| (*key, 1.0)).collect(), partitions));
+            let sample = keys.iter().map(|key| (*key, 1.0)).collect();
+            range.set_bounds(range_bounds(sample, partitions, u16::cmp));
             keys.sort_unstable();
             let chosen: Vec<usize> = keys.iter().map(|key| range.partition_of(key)).collect();
             prop_assert!(chosen.is_sorted());

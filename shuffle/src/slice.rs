@@ -29,6 +29,11 @@ impl<K: 'static> Slices<K> {
         self.partitioning.partitions() * self.each
     }
 
+    /// The slices of each partition.
+    pub fn each(&self) -> usize {
+        self.each
+    }
+
     /// The slices of one partition, in the order of their hashes.
     pub fn of_partition(&self, partition: usize) -> Range<usize> {
         partition * self.each..(partition + 1) * self.each
@@ -41,6 +46,21 @@ impl<K: 'static> Slices<K> {
         match &self.partitioning {
             Partitioning::Hash(partitions) => partition_of_hash(hash, partitions * self.each),
             by => by.partition_of(key, hash) * self.each + partition_of_hash(hash, self.each),
+        }
+    }
+
+    /// The number of the slice inside `partition`, below [`each`](Slices::each), of a row that is
+    /// there. The hash alone says it: no partitioner is asked, and a row that should be elsewhere
+    /// gets a slice all the same.
+    #[inline]
+    pub fn within(&self, partition: usize, hash: u64) -> usize {
+        match &self.partitioning {
+            Partitioning::Hash(partitions) => {
+                let first = partition * self.each;
+                let slice = partition_of_hash(hash, partitions * self.each);
+                slice.clamp(first, first + self.each - 1) - first
+            }
+            Partitioning::By(_) => partition_of_hash(hash, self.each),
         }
     }
 }
@@ -68,6 +88,21 @@ mod tests {
                 assert!(slices.of_partition(partition).contains(&slice));
                 assert!(last[partition] <= slice && slice < slices.count());
                 last[partition] = slice;
+                let first = slices.of_partition(partition).start;
+                assert_eq!(first + slices.within(partition, hash), slice);
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_of_another_partition_stays_within_the_slices() {
+        let range = Partitioning::from(Arc::new(RangePartitioner::<u32>::new(3)));
+        for partitioning in [range].into_iter().chain([1, 3, 7, 1000].map(Partitioning::Hash)) {
+            let slices = Slices::new(partitioning.clone());
+            let hashes = (0..100_u32).map(|key| hash_of(&key)).chain([0, u64::MAX]);
+            for (hash, partition) in hashes.flat_map(|hash| [0, 1, 2, 999].map(|n| (hash, n))) {
+                let partition = partition % partitioning.partitions();
+                assert!(slices.within(partition, hash) < slices.each());
             }
         }
     }

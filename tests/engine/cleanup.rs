@@ -202,7 +202,8 @@ fn f073_rows_in_shuffles_blocks_and_sources_are_freed_with_their_handles() {
         source.map(|_| -> u8 { panic!("boom") }).repartition(2).count().unwrap_err();
         soon("the rows of the failed job to go", || alive::now() == 50);
         drop(source);
-        assert_eq!(alive::now(), 0);
+        // The other task of the failed job may hold its lineage a moment longer.
+        soon("the rows of the source to go", || alive::now() == 0);
     });
 }
 

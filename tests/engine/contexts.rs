@@ -221,3 +221,20 @@ fn a_lineage_of_two_hundred_shuffles_runs_once_and_leaves_no_file() {
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
     });
 }
+
+#[test]
+fn rdds_of_two_contexts_do_not_mix_and_the_error_says_so() {
+    within(DEADLINE, || {
+        let (one, two) = (Context::local().unwrap(), Context::local().unwrap());
+        let pairs = |ctx: &Context| ctx.range(0..9_u64).map(|n| (n % 3, n)).boxed();
+        let (left, right) = (pairs(&one), pairs(&two));
+        let errors = [
+            left.join(&right).count().unwrap_err(),
+            left.cogroup(&right).count().unwrap_err(),
+            left.union(&right).count().unwrap_err(),
+        ];
+        for error in errors {
+            assert!(error.to_string().contains("two contexts"), "{error}");
+        }
+    });
+}

@@ -5,6 +5,7 @@ use emberline::Partitioner;
 use emberline::prelude::*;
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Numbers = Rdd<(u32, u32)>;
 
@@ -330,5 +331,32 @@ fn b121_repartition_from_two_leaves_none_of_twenty_empty() {
         let spread = ctx.range_with(2, 0..1000_u32).repartition(20);
         assert!(sizes(&spread)?.iter().all(|size| (48..=52).contains(size)));
         spread.collect()
+    });
+}
+
+/// A partitioner that answers otherwise each time it is asked.
+struct Fickle(AtomicUsize);
+
+impl Partitioner<u64> for Fickle {
+    fn partitions(&self) -> usize {
+        4
+    }
+
+    fn partition_of(&self, _: &u64) -> usize {
+        self.0.fetch_add(1, Ordering::Relaxed) % 4
+    }
+}
+
+#[test]
+fn a_partitioner_that_changes_its_mind_loses_no_rows() {
+    test(|| {
+        let ctx = context();
+        let placed = ctx.range(0..1_001_u64).map(|n| (n, n));
+        let placed = placed.partition_by(Arc::new(Fickle(AtomicUsize::new(0))));
+        let grouped = placed.group_by_key().flat_map(|(_, values)| values);
+        let mut rows = grouped.collect()?;
+        rows.sort_unstable();
+        assert_eq!(rows, (0..1_001).collect::<Vec<u64>>());
+        Ok(())
     });
 }

@@ -4,6 +4,7 @@ use crate::support::{DEADLINE, within};
 use emberline::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
@@ -154,6 +155,25 @@ fn a_file_that_changes_or_goes_after_it_was_listed_is_an_error() {
             let file = fs::File::options().append(true).open(path).unwrap();
             file.set_modified(SystemTime::now() + Duration::from_secs(90)).unwrap();
         });
+    });
+}
+
+#[test]
+fn a_file_that_is_cut_while_it_is_read_is_an_error_and_not_the_end_of_the_data() {
+    within(DEADLINE, || {
+        let rows = b"a line of some length\n".repeat(200_000);
+        let folder = folder(&[("f.txt", &rows)]);
+        let (path, ctx) = (folder.path().join("f.txt"), context());
+        let (seen, cut) = (AtomicUsize::new(0), path.clone());
+        let shorten = move |_: &String| {
+            if seen.fetch_add(1, Ordering::Relaxed) == 50_000 {
+                fs::File::options().write(true).open(&cut).unwrap().set_len(1_500_000).unwrap();
+            }
+        };
+        let counted = ctx.text_file_with(1, &path).inspect(shorten).collect();
+        let changed = |kind: &ErrorKind| matches!(kind, ErrorKind::InputChanged { .. });
+        let text = error_of(counted.map(|lines| vec![lines.len().to_string()]), changed);
+        assert!(text.contains("f.txt"), "{text}");
     });
 }
 

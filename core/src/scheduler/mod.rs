@@ -8,8 +8,6 @@
 mod ends;
 mod graph;
 mod plan;
-#[cfg(test)]
-mod scripts;
 mod stage;
 
 pub(crate) use plan::parents_first;
@@ -276,3 +274,6 @@ impl Scheduler {
         self.commands.push(Command::Emit(event));
     }
 }
+
+#[cfg(test)]
+mod scripts;

@@ -4,6 +4,7 @@
 use crate::ids::ShuffleId;
 use crate::lineage::{Dependency, Lineage, ShuffleStep};
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::Arc;
 
 /// A shuffle in the plan of a job.
@@ -72,54 +73,49 @@ pub(super) fn parents_first_shuffles(
     roots: &[Arc<dyn ShuffleStep>],
     mut inputs_of: impl FnMut(&Arc<dyn ShuffleStep>) -> Option<Vec<Arc<dyn ShuffleStep>>>,
 ) -> Vec<Planned> {
-    enum Visit {
-        Enter(Arc<dyn ShuffleStep>),
-        Leave(Planned),
-    }
-    let mut seen = HashSet::new();
-    let mut order = Vec::new();
-    let enter = |shuffles: &[Arc<dyn ShuffleStep>]| {
-        shuffles.iter().rev().cloned().map(Visit::Enter).collect::<Vec<_>>()
+    let open = |shuffle: Arc<dyn ShuffleStep>| {
+        let inputs = inputs_of(&shuffle);
+        let parents = inputs.clone().unwrap_or_default();
+        Some((Planned { shuffle, inputs }, parents))
     };
-    let mut stack = enter(roots);
-    while let Some(visit) = stack.pop() {
-        match visit {
-            Visit::Leave(planned) => order.push(planned),
-            Visit::Enter(shuffle) => {
-                if !seen.insert(shuffle.id()) {
-                    continue;
-                }
-                let inputs = inputs_of(&shuffle);
-                let below = enter(inputs.as_deref().unwrap_or_default());
-                stack.push(Visit::Leave(Planned { shuffle, inputs }));
-                stack.extend(below);
-            }
-        }
-    }
-    order
+    walk_parents_first(roots.to_vec(), |shuffle| shuffle.id(), open)
 }
 
 /// `root` and its ancestors across narrow and shuffle dependencies, parents before children; stored
 /// nodes and what is behind them are left out.
 pub(crate) fn parents_first(root: &Arc<Lineage>) -> Vec<&Lineage> {
-    enum Visit<'a> {
-        Enter(&'a Arc<Lineage>),
-        Leave(&'a Lineage),
+    walk_parents_first(
+        vec![root],
+        |node| Arc::as_ptr(node),
+        |node| {
+            let parents = || node.dependencies().iter().map(Dependency::parent).collect();
+            (!node.is_stored()).then(|| (&**node, parents()))
+        },
+    )
+}
+
+/// Visits `roots` and their ancestors once each, and gives what `open` makes of them, parents first.
+/// `open` also names a node's parents; a node that it answers with nothing is left out.
+fn walk_parents_first<N, I: Eq + Hash, T>(
+    roots: Vec<N>,
+    id_of: impl Fn(&N) -> I,
+    mut open: impl FnMut(N) -> Option<(T, Vec<N>)>,
+) -> Vec<T> {
+    enum Visit<N, T> {
+        Enter(N),
+        Leave(T),
     }
-    let mut seen = HashSet::new();
-    let mut order = Vec::new();
-    let mut stack = vec![Visit::Enter(root)];
+    let (mut seen, mut order) = (HashSet::new(), Vec::new());
+    let mut stack: Vec<_> = roots.into_iter().rev().map(Visit::Enter).collect();
     while let Some(visit) = stack.pop() {
         match visit {
-            Visit::Leave(node) => order.push(node),
-            Visit::Enter(node) => {
-                if !seen.insert(Arc::as_ptr(node)) || node.is_stored() {
-                    continue;
-                }
-                stack.push(Visit::Leave(node));
-                let parents = node.dependencies().iter().rev().map(Dependency::parent);
-                stack.extend(parents.map(Visit::Enter));
+            Visit::Leave(opened) => order.push(opened),
+            Visit::Enter(node) if seen.insert(id_of(&node)) => {
+                let Some((opened, parents)) = open(node) else { continue };
+                stack.push(Visit::Leave(opened));
+                stack.extend(parents.into_iter().rev().map(Visit::Enter));
             }
+            Visit::Enter(_) => {}
         }
     }
     order

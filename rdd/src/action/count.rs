@@ -6,7 +6,8 @@ use emberline_core::error::Result;
 use emberline_core::step::Step;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Counts the rows. The steps before it run, as for any action.
+    /// Counts the rows. The steps before it run, as for any action; rows that are stored or lie in a
+    /// collection are not looked at.
     ///
     /// - **Shape**: `Rdd<T>` to `u64`
     /// - **Partitions**: all, one task each
@@ -31,7 +32,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     #[track_caller]
     pub fn count(&self) -> Result<u64> {
-        let counts = self.run_all(Step::new("count"), |rows| rows.fold(0_u64, |n, _| n + 1))?;
-        Ok(counts.into_iter().sum())
+        let counts = self.run_all(Step::new("count"), Iterator::count)?;
+        Ok(counts.into_iter().map(|n| n as u64).sum())
     }
 }

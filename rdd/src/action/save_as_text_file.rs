@@ -4,7 +4,7 @@ use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::disk::{Access, Disk};
 use emberline_core::error::{Error, ErrorKind, Result};
-use emberline_core::step::{Step, blame};
+use emberline_core::step::{Step, blame, or_raise, raise};
 use emberline_core::task::TaskContext;
 use std::fmt::{Display, Write};
 use std::hash::BuildHasher;
@@ -34,7 +34,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Errors
     ///
     /// `OutputExists` if there is something at `path`; the first error of a task; what the disk says.
-    /// Nothing is left behind.
+    /// Nothing of the output is left behind; parent folders that were made stay.
     ///
     /// # Examples
     ///
@@ -81,21 +81,19 @@ fn write_part<T: Display>(
     let writing = |cause| Error::io(format!("writing `{}`", part.display()), cause);
     let mut file = disk.create(&trial.path, Access::Shared).map_err(writing)?;
     let mut block = String::with_capacity(BLOCK_BYTES);
-    let mut failed = Ok(());
     rows.for_each(|row| {
         // Writing to a String fails only if the row's own Display does.
         let displayed = blame(&action, || writeln!(block, "{row}"));
         if displayed.is_err() {
-            let what = "a row's Display returned an error".into();
-            emberline_core::step::raise(Error::new(ErrorKind::Panicked { message: what }));
+            let message = "a row's Display returned an error".into();
+            raise(Error::new(ErrorKind::Panicked { message }).in_step(action));
         }
-        if block.len() >= BLOCK_BYTES && failed.is_ok() {
-            failed = file.append(block.as_bytes());
+        if block.len() >= BLOCK_BYTES {
+            or_raise(file.append(block.as_bytes()).map_err(writing));
             block.clear();
         }
     });
-    let written = failed.and_then(|()| file.append(block.as_bytes())).and_then(|()| file.sync());
-    written.map_err(writing)?;
+    file.append(block.as_bytes()).and_then(|()| file.sync()).map_err(writing)?;
     disk.rename(&trial.path, &part).map_err(writing)?;
     trial.renamed = true;
     Ok(())

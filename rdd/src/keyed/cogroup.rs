@@ -2,6 +2,7 @@
 
 use super::shuffled::{default_partitioning, wide};
 use super::side::Side;
+use crate::context::two_contexts;
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -23,7 +24,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides
+    /// - **Memory**: the rows of a partition of both sides; lists of any length are made
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -57,7 +58,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides
+    /// - **Memory**: the rows of a partition of both sides; lists of any length are made
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -118,7 +119,9 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     {
         let (left, left_edge) = Side::of(self, step, &by);
         let (right, right_edge) = Side::of(other, step, &by);
-        let lineage = self.context.lineage(step, by.partitions(), vec![left_edge, right_edge]);
+        let edges = vec![left_edge, right_edge];
+        let mut lineage = self.context.lineage(step, by.partitions(), edges);
+        lineage.problem = two_contexts(step, &self.context, &other.context);
         let depth = left.depth().max(right.depth());
         let merge = Arc::new(merge);
         let compute = move |partition, task: &TaskContext| {

@@ -52,7 +52,17 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     ///
-    /// while an integer key does:
+    /// nor does a key that borrows its text, since a row read back from a file owns it:
+    ///
+    /// ```compile_fail
+    /// # use emberline_rdd as emberline;
+    /// # use emberline::prelude::*;
+    /// # let ctx = Context::local()?;
+    /// ctx.parallelize(vec!["a"]).map(|word| (word, 1)).reduce_by_key(|a, b| a + b).count()?;
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    ///
+    /// while a key that owns its text and an integer key do:
     ///
     /// ```
     /// # use emberline_rdd as emberline;
@@ -60,6 +70,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// # let ctx = Context::local()?;
     /// let sums = ctx.parallelize(vec![(5, 1), (5, 2)]).reduce_by_key(|a, b| a + b);
     /// assert_eq!(sums.collect()?, [(5, 3)]);
+    /// let words = ctx.parallelize(vec!["a"]).map(|word| (word.to_string(), 1));
+    /// assert_eq!(words.reduce_by_key(|a, b| a + b).count()?, 1);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]

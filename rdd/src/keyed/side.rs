@@ -40,7 +40,17 @@ impl<K: Key, V: Stored> Side<K, V> {
             return (Side { slices, rows: Rows::Narrow(rdd.pipeline.to_boxed()) }, narrow);
         }
         let cut = Arc::clone(&slices);
-        let write = move |rows: P::Rows, _| into_slices(step, &cut, rows);
+        let write = move |rows: P::Rows, _| {
+            let mut buckets = Buckets::new(cut.count());
+            rows.for_each(|(key, value)| {
+                let (hash, slice) = blame(&step, || {
+                    let hash = hash_of(&key);
+                    (hash, cut.slice_of(&key, hash))
+                });
+                buckets.push(slice, Hashed { hash, key, value });
+            });
+            buckets
+        };
         let (outputs, edge) = shuffle(rdd, step, partitioning.partitions(), write);
         (Side { slices, rows: Rows::Shuffled(outputs) }, edge)
     }
@@ -53,9 +63,14 @@ impl<K: Key, V: Stored> Side<K, V> {
                 OpenSide::Shuffled { outputs: Arc::clone(outputs), first: slices.start }
             }
             Rows::Narrow(parent) => {
-                let rows = parent.open(partition, task);
-                let mut all = into_slices(step, &self.slices, rows).into_segments();
-                OpenSide::Narrow(all.drain(slices).collect())
+                // The rows are here already, so only their hash says where they go: a partitioner
+                // that changes its mind loses nothing.
+                let mut buckets = Buckets::new(slices.len());
+                parent.open(partition, task).for_each(|(key, value)| {
+                    let hash = blame(&step, || hash_of(&key));
+                    buckets.push(self.slices.within(partition, hash), Hashed { hash, key, value });
+                });
+                OpenSide::Narrow(buckets.into_segments())
             }
         }
     }
@@ -72,23 +87,6 @@ impl<K: Key, V: Stored> Side<K, V> {
             Rows::Narrow(parent) => parent.depth(),
         }
     }
-}
-
-/// Puts pairs with their hashes into the buckets of their slices.
-fn into_slices<K: Key, V>(
-    step: Step,
-    slices: &Slices<K>,
-    rows: impl Iterator<Item = (K, V)>,
-) -> Buckets<Hashed<K, V>> {
-    let mut buckets = Buckets::new(slices.count());
-    rows.for_each(|(key, value)| {
-        let (hash, slice) = blame(&step, || {
-            let hash = hash_of(&key);
-            (hash, slices.slice_of(&key, hash))
-        });
-        buckets.push(slice, Hashed { hash, key, value });
-    });
-    buckets
 }
 
 /// One partition of a side, read a slice at a time.

@@ -116,17 +116,55 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         T: Stored,
         F: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
     {
-        let (step, partitions) = (Step::new("sort_by_cmp"), self.num_partitions());
+        self.sorted_by_cmp(Step::new("sort_by_cmp"), self.num_partitions(), compare)
+    }
+
+    /// [`sort_by_cmp`](Rdd::sort_by_cmp) into a number of partitions.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
+    /// - **Partitions**: given; with few distinct rows some stay empty
+    /// - **Partitioner**: dropped
+    /// - **Shuffle**: one
+    /// - **Memory**: the rows of a partition
+    /// - **Order**: ascending over all partitions; stable
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let sorted = ctx.parallelize(vec![2.5, -1.0]).sort_by_cmp_with(2, f64::total_cmp);
+    /// assert_eq!((sorted.num_partitions(), sorted.collect()?), (2, vec![-1.0, 2.5]));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn sort_by_cmp_with<F>(&self, partitions: usize, compare: F) -> Rdd<T>
+    where
+        T: Stored,
+        F: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
+    {
+        self.sorted_by_cmp(Step::new("sort_by_cmp"), partitions, compare)
+    }
+
+    fn sorted_by_cmp<F>(&self, step: Step, partitions: usize, compare: F) -> Rdd<T>
+    where
+        T: Stored,
+        F: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
+    {
         let compare = Arc::new(compare);
-        let (of_sample, of_place) = (Arc::clone(&compare), Arc::clone(&compare));
+        let (of_place, of_sort) = (Arc::clone(&compare), Arc::clone(&compare));
         let order = Order {
-            key_of: move |row: &T| Compared { row: row.clone(), compare: Arc::clone(&of_sample) },
-            place: move |bounds: &[Compared<T, F>], row: &T| {
-                bounds.partition_point(|bound| of_place(&bound.row, row) == Ordering::Less)
+            key_of: T::clone,
+            compare: move |a: &T, b: &T| compare(a, b),
+            place: move |bounds: &[T], row: &T| {
+                bounds.partition_point(|bound| of_place(bound, row) == Ordering::Less)
             },
-            sort: move |rows: &mut Vec<T>| rows.sort_by(|a, b| compare(a, b)),
+            sort: move |rows: &mut Vec<T>| rows.sort_by(|a, b| of_sort(a, b)),
         };
-        self.sorted(step, Arc::new(RangePartitioner::new(partitions)), None, order)
+        let range = Arc::new(RangePartitioner::new(partitions));
+        self.sorted(step, partitions, range, None, order)
     }
 
     fn sorted_by_key_of<K, F>(&self, step: Step, partitions: usize, key_of: F) -> Rdd<T>
@@ -139,32 +177,36 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let (of_place, of_sort) = (Arc::clone(&key_of), Arc::clone(&key_of));
         let order = Order {
             key_of: move |row: &T| key_of(row),
+            compare: K::cmp,
             place: move |bounds: &[K], row: &T| {
                 let key = of_place(row);
                 bounds.partition_point(|bound| *bound < key)
             },
             sort: move |rows: &mut Vec<T>| rows.sort_by_cached_key(|row| of_sort(row)),
         };
-        self.sorted(step, Arc::new(RangePartitioner::new(partitions)), None, order)
+        let range = Arc::new(RangePartitioner::new(partitions));
+        self.sorted(step, partitions, range, None, order)
     }
 
     /// Range partitioning, then a sort of each partition.
-    fn sorted<K, F, G, S>(
+    fn sorted<K, F, C, G, S>(
         &self,
         step: Step,
+        partitions: usize,
         range: Arc<RangePartitioner<K>>,
         partitioner: Option<KnownPartitioner>,
-        order: Order<F, G, S>,
+        order: Order<F, C, G, S>,
     ) -> Rdd<T>
     where
         T: Stored,
-        K: Ord + Clone + Send + Sync + 'static,
+        K: Clone + Send + Sync + 'static,
         F: Fn(&T) -> K + Send + Sync + 'static,
+        C: Fn(&K, &K) -> Ordering + Send + Sync + 'static,
         G: Fn(&[K], &T) -> usize + Send + Sync + 'static,
         S: Fn(&mut Vec<T>) + Send + Sync + 'static,
     {
-        let Order { key_of, place, sort } = order;
-        let (partitions, bounds) = (range.partitions(), Arc::clone(&range));
+        let Order { key_of, compare, place, sort } = order;
+        let bounds = Arc::clone(&range);
         let write = move |rows: P::Rows, _| {
             let (mut buckets, bounds) = (Buckets::new(partitions), bounds.bounds());
             rows.for_each(|row| buckets.push(blame(&step, || place(bounds, &row)), row));
@@ -173,7 +215,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let (outputs, edge) = shuffle(self, step, partitions, write);
         let mut lineage = self.context.lineage(step, partitions, vec![edge]);
         let (rdd, key_of, running) = (self.clone(), Arc::new(key_of), Mutex::new(()));
-        let sample = SampleKeys { rdd, range, key_of, step, running };
+        let sample = SampleKeys { rdd, partitions, range, key_of, compare, step, running };
         lineage.preparation = Some(Arc::new(sample));
         let compute = move |partition, task: &TaskContext| {
             let mut rows = outputs.read_all(partition, task);
@@ -255,67 +297,41 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let partitioning = Partitioning::By(Arc::clone(&range) as Arc<dyn Partitioner<K>>);
         let order = Order {
             key_of: |pair: &(K, V)| pair.0.clone(),
+            compare: K::cmp,
             place: |bounds: &[K], pair: &(K, V)| bounds.partition_point(|bound| *bound < pair.0),
             sort: |rows: &mut Vec<(K, V)>| rows.sort_by(|a, b| a.0.cmp(&b.0)),
         };
-        self.sorted(step, range, Some(KnownPartitioner::new(&partitioning)), order)
+        self.sorted(step, partitions, range, Some(KnownPartitioner::new(&partitioning)), order)
     }
 }
 
-/// How one sort goes: the key of a sampled row, the range of a row, the order within a range.
-struct Order<F, G, S> {
+/// How one sort goes: the key of a sampled row, the order of keys, the range of a row, the order
+/// within a range.
+struct Order<F, C, G, S> {
     key_of: F,
+    compare: C,
     place: G,
     sort: S,
 }
 
-/// A row that compares as the user's closure says, for the few rows of a sample.
-struct Compared<T, F> {
-    row: T,
-    compare: Arc<F>,
-}
-
-impl<T: Clone, F> Clone for Compared<T, F> {
-    fn clone(&self) -> Self {
-        Compared { row: self.row.clone(), compare: Arc::clone(&self.compare) }
-    }
-}
-
-impl<T, F: Fn(&T, &T) -> Ordering> Ord for Compared<T, F> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.compare)(&self.row, &other.row)
-    }
-}
-
-impl<T, F: Fn(&T, &T) -> Ordering> PartialOrd for Compared<T, F> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T, F: Fn(&T, &T) -> Ordering> PartialEq for Compared<T, F> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl<T, F: Fn(&T, &T) -> Ordering> Eq for Compared<T, F> {}
-
 /// The job before a sort: a sample of the keys gives the bounds of the ranges.
-struct SampleKeys<T: 'static, P, K, F> {
+struct SampleKeys<T: 'static, P, K, F, C> {
     rdd: Rdd<T, P>,
+    partitions: usize,
     range: Arc<RangePartitioner<K>>,
     key_of: Arc<F>,
+    compare: C,
     step: Step,
     running: Mutex<()>,
 }
 
-impl<T, P, K, F> Preparation for SampleKeys<T, P, K, F>
+impl<T, P, K, F, C> Preparation for SampleKeys<T, P, K, F, C>
 where
     T: Element,
     P: Pipeline<Item = T>,
-    K: Ord + Clone + Send + Sync + 'static,
+    K: Clone + Send + Sync + 'static,
     F: Fn(&T) -> K + Send + Sync + 'static,
+    C: Fn(&K, &K) -> Ordering + Send + Sync,
 {
     fn prepare(&self, engine: &Engine) -> Result<()> {
         // Two actions at once: the second waits for the first one's sample.
@@ -323,7 +339,7 @@ where
         if self.range.has_bounds() {
             return Ok(());
         }
-        let (partitions, inputs) = (self.range.partitions(), self.rdd.num_partitions());
+        let (partitions, inputs) = (self.partitions, self.rdd.num_partitions());
         if partitions <= 1 || inputs == 0 {
             self.range.set_bounds(Vec::new());
             return Ok(());
@@ -341,7 +357,8 @@ where
             let weight = rows as f64 / keys.len().max(1) as f64;
             keys.into_iter().map(move |key| (key, weight))
         });
-        let bounds = on_driver(step, || range_bounds(weighted.collect(), partitions))?;
+        let bounds = || range_bounds(weighted.collect(), partitions, &self.compare);
+        let bounds = on_driver(step, bounds)?;
         self.range.set_bounds(bounds);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! `union`: the rows of two RDDs.
 
+use crate::context::two_contexts;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
 use emberline_core::lineage::Dependency;
@@ -18,7 +19,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitioner**: kept when both have the same, else dropped
     /// - **Shuffle**: none
     /// - **Memory**: constant
-    /// - **Order**: this RDD's rows first, in each partition and over all
+    /// - **Order**: this RDD's rows first: over all, or in each partition when both have one
+    ///   partitioner
     ///
     /// # Examples
     ///
@@ -46,7 +48,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let (own, theirs) = (self.num_partitions(), other.num_partitions());
         let split = if shared.is_some() { None } else { Some(own) };
         let partitions = if shared.is_some() { own } else { own + theirs };
-        let lineage = self.context.lineage(step, partitions, parents);
+        let mut lineage = self.context.lineage(step, partitions, parents);
+        lineage.problem = two_contexts(step, &self.context, &other.context);
         let (left, right) = (self.pipeline.clone(), other.pipeline.clone());
         Rdd::partitioned(&self.context, lineage, Union { left, right, split }, shared)
     }

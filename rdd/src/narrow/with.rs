@@ -51,6 +51,12 @@ pub struct With<T: 'static, V, P> {
     value: Arc<V>,
 }
 
+impl<T, V, P: Clone> Clone for With<T, V, P> {
+    fn clone(&self) -> Self {
+        With { rdd: self.rdd.clone(), value: Arc::clone(&self.value) }
+    }
+}
+
 impl<T, V, P> With<T, V, P>
 where
     T: Element,

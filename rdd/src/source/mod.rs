@@ -2,6 +2,7 @@
 //! what is wrong with it is the error of the first action.
 
 mod generate;
+mod line_reader;
 mod parallelize;
 mod range;
 mod text_file;

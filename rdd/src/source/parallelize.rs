@@ -170,6 +170,10 @@ impl<T: Clone> Iterator for SharedRows<T> {
         accumulated
     }
 
+    fn count(self) -> usize {
+        self.left.len()
+    }
+
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.left.size_hint()
     }

@@ -5,6 +5,7 @@
 //! cut, and whoever starts in the middle of a line skips to the next.
 
 use super::even_piece;
+use super::line_reader::LineReader;
 use super::text_paths::{InputFile, TextPaths, list_files};
 use crate::context::Context;
 use crate::pipeline::{Fused, Pipeline, sealed::Sealed};
@@ -14,14 +15,11 @@ use emberline_core::step::{Step, or_raise, raise};
 use emberline_core::task::TaskContext;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 /// A partition of a file that was given no number has at least and at most this many bytes.
 const LEAST_PARTITION_BYTES: u64 = 64 << 10;
 const MOST_PARTITION_BYTES: u64 = 32 << 20;
-/// What is read from a file at once.
-const BLOCK_BYTES: usize = 256 << 10;
 
 impl Context {
     /// Makes an RDD of the lines of text files: a file, a folder (its files by name, without those
@@ -42,7 +40,9 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// The first action fails when nothing is found, a file cannot be read, or a file is compressed.
+    /// The first action fails when a path or pattern finds nothing, the list is empty, a file cannot be
+    /// read, has no length (a pipe, a device) or is compressed, or changes while it is read. A folder
+    /// without files is no lines.
     ///
     /// # Examples
     ///
@@ -143,6 +143,41 @@ impl Context {
         paths: S,
     ) -> Rdd<String, impl Fused<Item = String> + use<S>> {
         self.text_lines(Step::new("text_file_strict"), None, &paths, decode_strict)
+    }
+
+    /// [`text_file_strict`](Context::text_file_strict) in a given number of partitions.
+    ///
+    /// - **Shape**: paths to `Rdd<String>`
+    /// - **Partitions**: given
+    /// - **Partitioner**: none
+    /// - **Shuffle**: none
+    /// - **Memory**: a block of 256 KiB, or the longest line
+    /// - **Order**: of the files as given, then of the lines
+    ///
+    /// # Errors
+    ///
+    /// As [`text_file_strict`](Context::text_file_strict).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// # let path = std::env::temp_dir().join(format!("emberline-doc-strict-{}.txt", std::process::id()));
+    /// std::fs::write(&path, "one\ntwo\n").unwrap();
+    /// let ctx = Context::local()?;
+    /// assert_eq!(ctx.text_file_strict_with(2, &path).collect()?, ["one", "two"]);
+    /// # std::fs::remove_file(&path).unwrap();
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn text_file_strict_with<S: TextPaths>(
+        &self,
+        partitions: usize,
+        paths: S,
+    ) -> Rdd<String, impl Fused<Item = String> + use<S>> {
+        self.text_lines(Step::new("text_file_strict"), Some(partitions), &paths, decode_strict)
     }
 
     fn text_lines<D: Decode>(
@@ -250,7 +285,8 @@ impl<D: Decode> LineRows<D> {
         let Piece { file, start, end } = self.pieces.pop_front()?;
         let listed = &self.files[file];
         let opened = listed.open().and_then(|input| {
-            LineReader::new(input, start, end).map_err(|cause| reading(listed, cause))
+            let lines = LineReader::new(input, start..end, listed.len, &self.task);
+            lines.map_err(|cause| reading(listed, cause))
         });
         self.reader = Some((file, or_raise(opened.map_err(|error| error.in_step(self.step)))));
         Some(())
@@ -270,7 +306,7 @@ impl<D: Decode> Iterator for LineRows<D> {
                         let text = (self.decode)(line, listed, offset);
                         return Some(or_raise(text.map_err(|error| error.in_step(self.step))));
                     }
-                    Ok(None) => self.task.count_read(reader.lines),
+                    Ok(None) => {}
                     Err(cause) => raise(reading(listed, cause).in_step(self.step)),
                 }
                 self.reader = None;
@@ -281,142 +317,8 @@ impl<D: Decode> Iterator for LineRows<D> {
 }
 
 fn reading(file: &InputFile, cause: std::io::Error) -> Error {
+    if cause.kind() == std::io::ErrorKind::UnexpectedEof {
+        return Error::new(ErrorKind::InputChanged { path: file.path.clone() }).caused_by(cause);
+    }
     Error::io(format!("reading `{}`", file.path.display()), cause)
-}
-
-/// The lines whose first byte lies in `start..end` of an input.
-struct LineReader<R> {
-    input: R,
-    /// Bytes read and not yet handed out are `buffer[at..filled]`.
-    buffer: Vec<u8>,
-    at: usize,
-    filled: usize,
-    /// The place of `buffer[at]` in the input.
-    offset: u64,
-    end: u64,
-    at_end: bool,
-    lines: usize,
-}
-
-impl<R: Read + Seek> LineReader<R> {
-    fn new(mut input: R, start: u64, end: u64) -> std::io::Result<Self> {
-        // From the byte before: if that ends a line, the first line here is a whole one.
-        let offset = start.saturating_sub(1);
-        input.seek(SeekFrom::Start(offset))?;
-        let buffer = vec![0; BLOCK_BYTES];
-        let (at, filled, at_end, lines) = (0, 0, false, 0);
-        let mut reader = LineReader { input, buffer, at, filled, offset, end, at_end, lines };
-        if start > 0 {
-            reader.end = u64::MAX;
-            reader.next_line()?;
-            (reader.end, reader.lines) = (end, 0);
-        }
-        Ok(reader)
-    }
-
-    /// The next line without its end, and the place of its first byte.
-    #[inline]
-    fn next_line(&mut self) -> std::io::Result<Option<(&[u8], u64)>> {
-        let start = self.offset;
-        if start >= self.end {
-            return Ok(None);
-        }
-        let mut seen = 0;
-        let found = loop {
-            match memchr::memchr(b'\n', &self.buffer[self.at + seen..self.filled]) {
-                Some(newline) => break Some(seen + newline),
-                None if self.at_end => break None,
-                None => {
-                    seen = self.filled - self.at;
-                    self.read_block()?;
-                }
-            }
-        };
-        let (len, taken) = match found {
-            Some(newline) => (newline, newline + 1),
-            None => (self.filled - self.at, self.filled - self.at),
-        };
-        if taken == 0 {
-            return Ok(None);
-        }
-        let line = &self.buffer[self.at..self.at + len];
-        self.at += taken;
-        self.offset += taken as u64;
-        self.lines += 1;
-        let line = match line.strip_suffix(b"\r") {
-            Some(stripped) if found.is_some() => stripped,
-            _ => line,
-        };
-        Ok(Some((line, start)))
-    }
-
-    /// Reads more behind what is left, growing the buffer for a line that is longer than it.
-    #[cold]
-    fn read_block(&mut self) -> std::io::Result<()> {
-        self.buffer.copy_within(self.at..self.filled, 0);
-        (self.at, self.filled) = (0, self.filled - self.at);
-        if self.filled == self.buffer.len() {
-            self.buffer.resize(self.filled * 2, 0);
-        }
-        match self.input.read(&mut self.buffer[self.filled..]) {
-            Ok(read) => {
-                self.filled += read;
-                self.at_end = read == 0;
-                Ok(())
-            }
-            Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => Ok(()),
-            Err(cause) => Err(cause),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::io::Cursor;
-
-    fn lines_of(bytes: &[u8], partitions: usize) -> Vec<Vec<u8>> {
-        let piece = |partition| even_piece(bytes.len() as u64, partitions, partition);
-        let mut lines = Vec::new();
-        for (start, end) in (0..partitions).map(piece).filter(|(start, end)| start < end) {
-            let mut reader = LineReader::new(Cursor::new(bytes), start, end).unwrap();
-            while let Some((line, offset)) = reader.next_line().unwrap() {
-                assert!((start..end).contains(&offset));
-                lines.push(line.to_vec());
-            }
-        }
-        lines
-    }
-
-    /// What std's own reader says, in one piece.
-    fn plain(bytes: &[u8]) -> Vec<Vec<u8>> {
-        let mut lines: Vec<_> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
-        let last = lines.pop().unwrap();
-        for line in &mut lines {
-            if line.last() == Some(&b'\r') {
-                line.pop();
-            }
-        }
-        lines.extend(Some(last).filter(|last| !last.is_empty()));
-        lines
-    }
-
-    proptest! {
-        #[test]
-        fn every_line_is_read_exactly_once_whatever_the_cut(
-            bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b'a'), any::<u8>()], 0..60),
-            partitions in 1_usize..70,
-        ) {
-            prop_assert_eq!(lines_of(&bytes, partitions), plain(&bytes));
-        }
-    }
-
-    #[test]
-    fn a_line_longer_than_a_block_is_one_line() {
-        let long = vec![b'x'; 3 * BLOCK_BYTES];
-        let bytes = [b"a\n".as_slice(), &long, b"\nb"].concat();
-        let lines = lines_of(&bytes, 3);
-        assert_eq!(lines.iter().map(Vec::len).collect::<Vec<_>>(), [1, 3 * BLOCK_BYTES, 1]);
-    }
 }

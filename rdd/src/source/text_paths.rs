@@ -2,6 +2,7 @@
 
 use emberline_core::error::{Error, ErrorKind, Result};
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -24,6 +25,18 @@ macro_rules! one_path {
 one_path!(&str, String, &String, &Path, PathBuf, &PathBuf);
 
 impl<S: AsRef<Path>> TextPaths for Vec<S> {
+    fn paths(&self) -> Vec<PathBuf> {
+        self.as_slice().paths()
+    }
+}
+
+impl<S: AsRef<Path>> TextPaths for &Vec<S> {
+    fn paths(&self) -> Vec<PathBuf> {
+        self.as_slice().paths()
+    }
+}
+
+impl<S: AsRef<Path>, const N: usize> TextPaths for &[S; N] {
     fn paths(&self) -> Vec<PathBuf> {
         self.as_slice().paths()
     }
@@ -53,6 +66,7 @@ impl InputFile {
     fn list(path: PathBuf) -> Result<InputFile> {
         refuse_compressed(&path)?;
         let about = fs::metadata(&path).map_err(|cause| unreadable(&path, cause))?;
+        refuse_unmeasured(&path, &about)?;
         Ok(InputFile { len: about.len(), modified: about.modified().ok(), path })
     }
 
@@ -73,12 +87,18 @@ impl InputFile {
 
 /// The files behind the paths: in the order given, those of a folder or pattern by name.
 pub(crate) fn list_files(paths: &[PathBuf]) -> Result<Vec<InputFile>> {
+    if paths.is_empty() {
+        let (path, what) = ("[]".into(), "the list of paths is empty".into());
+        return Err(Error::new(ErrorKind::InputNotFound { path, what }));
+    }
     let mut files = Vec::new();
     for path in paths {
-        if path.exists() {
-            list_path(path, &mut files)?;
-        } else {
-            list_pattern(path, &mut files)?;
+        match fs::metadata(path) {
+            Ok(_) => list_path(path, &mut files)?,
+            Err(cause) if cause.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Err(unreadable(path, cause));
+            }
+            Err(_) => list_pattern(path, &mut files)?,
         }
     }
     Ok(files)
@@ -116,11 +136,17 @@ fn list_pattern(path: &Path, files: &mut Vec<InputFile>) -> Result<()> {
     let matches =
         glob::glob(pattern).map_err(|cause| not_found("not a pattern").caused_by(cause))?;
     let before = files.len();
+    let literal = |part: &std::path::Component<'_>| {
+        !part.as_os_str().to_string_lossy().contains(['*', '?', '['])
+    };
+    let named = path.components().take_while(literal).count();
     // glob gives matches sorted by name. Folders among them are skipped: `**/*` names both a folder
     // and what is in it.
     for found in matches {
         let found = found.map_err(|cause| not_found("a folder cannot be read").caused_by(cause))?;
-        if found.is_file() && !is_hidden(&found) {
+        let matched = found.components().skip(named);
+        let hidden = matched.into_iter().any(|part| is_hidden(Path::new(part.as_os_str())));
+        if !found.is_dir() && !hidden {
             files.push(InputFile::list(found)?);
         }
     }
@@ -134,6 +160,17 @@ fn list_pattern(path: &Path, files: &mut Vec<InputFile>) -> Result<()> {
 fn is_hidden(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     name.is_some_and(|name| name.starts_with(['_', '.']))
+}
+
+/// Pipes, devices and files that the kernel makes up have no length to cut into partitions.
+fn refuse_unmeasured(path: &Path, about: &fs::Metadata) -> Result<()> {
+    let readable = || fs::File::open(path).and_then(|mut file| file.read(&mut [0]));
+    let unmeasured = !about.is_file() || (about.len() == 0 && readable().is_ok_and(|n| n > 0));
+    if !unmeasured {
+        return Ok(());
+    }
+    let what = "it is not a file with a length (a pipe, a device?); copy it to a file first".into();
+    Err(Error::new(ErrorKind::InvalidInput { path: path.to_path_buf(), what }))
 }
 
 /// Compressed bytes read as text would be nonsense.
@@ -197,6 +234,26 @@ mod tests {
             let error = list_files(&[folder.path().join(name)]).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn a_pattern_does_not_lead_into_hidden_folders() {
+        let folder = folder_with(&["a/x", ".out.writing-1/part-00000", "_temporary/y", "b/.z"]);
+        assert_eq!(names(list_files(&[folder.path().join("**").join("*")])), ["x"]);
+        let named = folder.path().join("_temporary").join("*");
+        assert_eq!(names(list_files(&[named])), ["y"]);
+    }
+
+    #[test]
+    fn an_empty_list_and_what_has_no_length_are_refused() {
+        assert!(list_files(&[]).unwrap_err().to_string().contains("empty"));
+        let made_up = Path::new("/proc/cpuinfo");
+        if !made_up.exists() {
+            println!("skipped: there is no /proc here");
+            return;
+        }
+        let error = list_files(&[made_up.to_path_buf()]).unwrap_err().to_string();
+        assert!(error.contains("not a file with a length"), "{error}");
     }
 
     #[test]

@@ -15,7 +15,9 @@ fn on_threads(
         let ctx = Context::builder().threads(threads).build().unwrap();
         let answers = Answers::default();
         let ended = run(&ctx, &answers);
-        assert_eq!(ended.unwrap(), 8);
+        // Whatever the closure made of the refusal, the outer action fails with it.
+        let error = ended.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::NestedAction { .. }), "{error}");
         let answers = answers.lock().unwrap();
         assert!(!answers.is_empty());
         for answer in answers.iter() {
@@ -108,10 +110,7 @@ fn an_action_of_another_context_in_a_closure_is_refused_too() {
         let (one, two) = (Context::local().unwrap(), Context::local().unwrap());
         let inner = two.range(0..5_u64).boxed();
         let error = one.range(0..8_u64).try_map(move |_| Ok(inner.count()?)).count().unwrap_err();
-        let cause = std::error::Error::source(&error).unwrap();
-        let nested = cause.downcast_ref::<Error>().unwrap();
-        assert!(matches!(nested.kind(), ErrorKind::NestedAction { .. }), "{error}");
-        assert!(error.to_string().contains("try_map at"), "{error}");
+        assert!(matches!(error.kind(), ErrorKind::NestedAction { .. }), "{error}");
     });
 }
 

@@ -1,0 +1,218 @@
+//! The lines of a piece of an input.
+
+use emberline_core::task::TaskContext;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+
+/// What is read at once.
+const BLOCK_BYTES: usize = 256 << 10;
+
+/// The lines whose first byte lies in a piece of an input.
+pub(super) struct LineReader<R> {
+    input: R,
+    /// Bytes read and not yet handed out are `buffer[at..filled]`.
+    buffer: Vec<u8>,
+    at: usize,
+    filled: usize,
+    /// The place of `buffer[at]` in the input.
+    offset: u64,
+    end: u64,
+    length: u64,
+    at_end: bool,
+    /// Lines handed out that the task has not counted yet.
+    lines: usize,
+    task: TaskContext,
+}
+
+impl<R: Read + Seek> LineReader<R> {
+    /// The lines of `piece` of an input that is `length` bytes long.
+    pub(super) fn new(
+        mut input: R,
+        piece: Range<u64>,
+        length: u64,
+        task: &TaskContext,
+    ) -> io::Result<Self> {
+        // From the byte before: if that ends a line, the first line here is a whole one.
+        let offset = piece.start.saturating_sub(1);
+        input.seek(SeekFrom::Start(offset))?;
+        let (buffer, task, end) = (vec![0; BLOCK_BYTES], task.clone(), piece.end);
+        let (at, filled, at_end, lines) = (0, 0, false, 0);
+        let mut reader =
+            LineReader { input, buffer, at, filled, offset, end, length, at_end, lines, task };
+        if piece.start > 0 {
+            reader.skip_line()?;
+        }
+        Ok(reader)
+    }
+
+    /// Passes over the rest of a line, keeping none of it, but not over the end of the piece.
+    fn skip_line(&mut self) -> io::Result<()> {
+        loop {
+            if let Some(newline) = memchr::memchr(b'\n', &self.buffer[self.at..self.filled]) {
+                self.pass(newline + 1);
+                return Ok(());
+            }
+            self.pass(self.filled - self.at);
+            if self.at_end || self.offset >= self.end {
+                return Ok(());
+            }
+            self.read_block()?;
+        }
+    }
+
+    fn pass(&mut self, bytes: usize) {
+        self.at += bytes;
+        self.offset += bytes as u64;
+    }
+
+    /// The next line without its end, and the place of its first byte.
+    #[inline]
+    pub(super) fn next_line(&mut self) -> io::Result<Option<(&[u8], u64)>> {
+        let start = self.offset;
+        if start >= self.end {
+            self.count();
+            return Ok(None);
+        }
+        let mut seen = 0;
+        let found = loop {
+            match memchr::memchr(b'\n', &self.buffer[self.at + seen..self.filled]) {
+                Some(newline) => break Some(seen + newline),
+                None if self.at_end => break None,
+                None => {
+                    seen = self.filled - self.at;
+                    self.read_block()?;
+                }
+            }
+        };
+        let (first, length) = (self.at, found.unwrap_or(self.filled - self.at));
+        let taken = length + usize::from(found.is_some());
+        if taken == 0 {
+            self.count();
+            return Ok(None);
+        }
+        self.pass(taken);
+        self.lines += 1;
+        let line = &self.buffer[first..first + length];
+        let line = match line.strip_suffix(b"\r") {
+            Some(stripped) if found.is_some() => stripped,
+            _ => line,
+        };
+        Ok(Some((line, start)))
+    }
+
+    /// Reads more behind what is left, growing the buffer for a line that is longer than it. An
+    /// input that ends before its length was cut while it was read.
+    #[cold]
+    fn read_block(&mut self) -> io::Result<()> {
+        self.task.check_cancelled();
+        self.count();
+        self.buffer.copy_within(self.at..self.filled, 0);
+        (self.at, self.filled) = (0, self.filled - self.at);
+        if self.filled == self.buffer.len() {
+            self.buffer.resize(self.filled * 2, 0);
+        }
+        let read = match self.input.read(&mut self.buffer[self.filled..]) {
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            read => read?,
+        };
+        self.filled += read;
+        self.at_end = read == 0;
+        if self.at_end && self.offset + ((self.filled - self.at) as u64) < self.length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
+    }
+
+    fn count(&mut self) {
+        self.task.count_read(std::mem::take(&mut self.lines));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::even_piece;
+    use super::*;
+    use emberline_core::config::Config;
+    use proptest::prelude::*;
+    use std::io::Cursor;
+
+    fn lines_of(bytes: &[u8], partitions: usize) -> Vec<Vec<u8>> {
+        let piece = |partition| even_piece(bytes.len() as u64, partitions, partition);
+        let mut lines = Vec::new();
+        for (start, end) in (0..partitions).map(piece).filter(|(start, end)| start < end) {
+            let task = TaskContext::alone(Config::default());
+            let length = bytes.len() as u64;
+            let mut reader =
+                LineReader::new(Cursor::new(bytes), start..end, length, &task).unwrap();
+            while let Some((line, offset)) = reader.next_line().unwrap() {
+                assert!((start..end).contains(&offset));
+                lines.push(line.to_vec());
+            }
+        }
+        lines
+    }
+
+    /// What std's own reader says, in one piece.
+    fn plain(bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut lines: Vec<_> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+        let last = lines.pop().unwrap();
+        for line in &mut lines {
+            if line.last() == Some(&b'\r') {
+                line.pop();
+            }
+        }
+        lines.extend(Some(last).filter(|last| !last.is_empty()));
+        lines
+    }
+
+    proptest! {
+        #[test]
+        fn every_line_is_read_exactly_once_whatever_the_cut(
+            bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b'a'), any::<u8>()], 0..60),
+            partitions in 1_usize..70,
+        ) {
+            prop_assert_eq!(lines_of(&bytes, partitions), plain(&bytes));
+        }
+    }
+
+    #[test]
+    fn a_line_longer_than_a_block_is_one_line() {
+        let long = vec![b'x'; 3 * BLOCK_BYTES];
+        let bytes = [b"a\n".as_slice(), &long, b"\nb"].concat();
+        let lines = lines_of(&bytes, 3);
+        assert_eq!(lines.iter().map(Vec::len).collect::<Vec<_>>(), [1, 3 * BLOCK_BYTES, 1]);
+    }
+
+    #[test]
+    fn an_input_that_ends_before_its_length_is_not_the_end_of_the_data() {
+        let task = TaskContext::alone(Config::default());
+        let mut reader = LineReader::new(Cursor::new(b"one\ntw"), 0..9, 9, &task).unwrap();
+        assert_eq!(reader.next_line().unwrap().unwrap().0, b"one");
+        let error = reader.next_line().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_piece_inside_a_line_looks_at_no_more_than_its_own_bytes() {
+        struct Counted(Cursor<Vec<u8>>, usize);
+        impl Read for &mut Counted {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                let read = self.0.read(buffer)?;
+                self.1 += read;
+                Ok(read)
+            }
+        }
+        impl Seek for &mut Counted {
+            fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+                self.0.seek(to)
+            }
+        }
+        let task = TaskContext::alone(Config::default());
+        let length = 20 * BLOCK_BYTES as u64;
+        let mut input = Counted(Cursor::new(vec![b'x'; length as usize]), 0);
+        let piece = length / 2..length / 2 + 100;
+        let mut reader = LineReader::new(&mut input, piece, length, &task).unwrap();
+        assert!(reader.next_line().unwrap().is_none());
+        assert!(input.1 <= 2 * BLOCK_BYTES, "read {} bytes", input.1);
+    }
+}
