@@ -19,9 +19,11 @@ mod partitioner;
 mod persist;
 mod pipeline;
 pub mod prelude;
+mod random;
 mod rdd;
 mod source;
 
+pub use action::Stats;
 pub use boxed::Boxed;
 pub use context::{Context, ContextBuilder};
 pub use emberline_core::bounds::{Key, Stored};

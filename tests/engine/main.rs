@@ -4,17 +4,20 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
 mod actions;
+mod answers;
 mod cleanup;
 mod contexts;
 mod errors;
 mod events;
 mod joins;
 mod keyed;
+mod layout;
 mod laziness;
 mod model;
 mod narrow;
 mod partitioning;
 mod properties;
+mod sets;
 mod sharing;
 mod sorting;
 mod support;

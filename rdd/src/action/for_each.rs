@@ -1,4 +1,4 @@
-//! `for_each`: side effects.
+//! `for_each` and `for_each_partition`: side effects.
 
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -41,6 +41,48 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     {
         let action = Step::new("for_each");
         self.run_all(action, move |rows| rows.for_each(|row| blame(&action, || f(row))))?;
+        Ok(())
+    }
+
+    /// Calls `f` once for each partition, also for an empty one, with its rows: for what is opened
+    /// once and used for many rows, such as a connection. `f` need not take all rows; those it leaves
+    /// are not computed. A task that is tried again calls `f` again.
+    ///
+    /// - **Shape**: `Rdd<T>` to nothing
+    /// - **Partitions**: all, one task each
+    /// - **Partitioner**: not used
+    /// - **Shuffle**: none
+    /// - **Memory**: what `f` holds
+    /// - **Order**: of the rows within a partition; partitions run at the same time
+    ///
+    /// # Errors
+    ///
+    /// The first error of a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// let ctx = Context::local()?;
+    /// let batches = Arc::new(Mutex::new(Vec::new()));
+    /// let log = Arc::clone(&batches);
+    /// let rows = ctx.range_with(2, 0..10_u64);
+    /// rows.for_each_partition(move |rows| log.lock().unwrap().push(rows.sum::<u64>()))?;
+    /// let mut sums = batches.lock().unwrap().clone();
+    /// sums.sort();
+    /// assert_eq!(sums, [10, 35]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn for_each_partition<F>(&self, f: F) -> Result<()>
+    where
+        F: Fn(P::Rows) + Send + Sync + 'static,
+    {
+        let action = Step::new("for_each_partition");
+        self.run_all(action, move |rows| blame(&action, || f(rows)))?;
         Ok(())
     }
 }

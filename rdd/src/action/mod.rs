@@ -2,20 +2,30 @@
 
 mod aggregate;
 mod collect;
+mod collect_as_map;
 mod count;
+mod count_by_key;
 mod count_by_value;
+mod exact;
 mod for_each;
+mod lookup;
+mod min_max;
 mod reduce;
 mod save_as_text_file;
+mod stats;
+mod sum;
 mod take;
+mod to_local_iterator;
 mod top;
+
+pub use stats::Stats;
 
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::job::JobRequest;
 use emberline_core::runner::error_of;
-use emberline_core::step::Step;
+use emberline_core::step::{Step, restore_failure, take_failure};
 use emberline_core::task::TaskContext;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -70,6 +80,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 
 /// Merges results on the caller's thread; a panic of the user's closure is an error there too.
 pub(crate) fn on_driver<R>(action: Step, merge: impl FnOnce() -> R) -> Result<R> {
+    // What this thread notes goes into the error: left behind, it would blame another's failure.
+    let of_the_caller = take_failure();
     let merged = catch_unwind(AssertUnwindSafe(merge));
-    merged.map_err(|payload| error_of(payload, Some(action)).in_action(action))
+    let _ = take_failure();
+    restore_failure(of_the_caller);
+    merged.map_err(|payload| error_of(payload, Some(action)).in_step(action).in_action(action))
 }

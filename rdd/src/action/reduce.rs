@@ -38,7 +38,14 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         F: Fn(T, T) -> T + Send + Sync + 'static,
     {
-        let action = Step::new("reduce");
+        self.merged(Step::new("reduce"), f)
+    }
+
+    /// All rows merged in order by `f`, on behalf of `action`.
+    pub(super) fn merged<F>(&self, action: Step, f: F) -> Result<Option<T>>
+    where
+        F: Fn(T, T) -> T + Send + Sync + 'static,
+    {
         let f = Arc::new(f);
         let in_task = Arc::clone(&f);
         let parts = self.run_all(action, move |mut rows| {

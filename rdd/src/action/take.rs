@@ -1,4 +1,4 @@
-//! `take` and `first`: the first rows, from as few partitions as can be.
+//! `take`, `first` and `is_empty`: the first rows, from as few partitions as can be.
 
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -62,6 +62,37 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     #[track_caller]
     pub fn first(&self) -> Result<Option<T>> {
         Ok(self.taken(Step::new("first"), 1)?.pop())
+    }
+
+    /// Whether there is no row. It looks for the first one as [`first`](Rdd::first) does and stops
+    /// there: only an RDD that is empty, or nearly so, has all of its partitions computed.
+    ///
+    /// - **Shape**: `Rdd<T>` to `bool`
+    /// - **Partitions**: as many as needed
+    /// - **Partitioner**: not used
+    /// - **Shuffle**: none
+    /// - **Memory**: one row for each partition that is looked at
+    /// - **Order**: not used
+    ///
+    /// # Errors
+    ///
+    /// The first error of a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let numbers = ctx.range(0..9_u32);
+    /// assert!(!numbers.is_empty()?);
+    /// assert!(numbers.filter(|n| *n > 60).is_empty()?);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.taken(Step::new("is_empty"), 1)?.is_empty())
     }
 
     fn taken(&self, action: Step, n: usize) -> Result<Vec<T>> {

@@ -95,7 +95,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         self.aggregated(step, partitioning.into(), zero, merge_value, merge_accumulators)
     }
 
-    fn aggregated<A, G, H>(
+    /// The step behind `aggregate_by_key` and `fold_by_key`.
+    pub(super) fn aggregated<A, G, H>(
         &self,
         step: Step,
         by: Partitioning<K>,

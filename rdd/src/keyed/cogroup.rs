@@ -138,7 +138,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     }
 }
 
-fn groups_of_both<K: Key, V: Stored, W: Stored>(
+/// Both lists of each key.
+pub(super) fn groups_of_both<K: Key, V: Stored, W: Stored>(
     left: Groups<K, V>,
     right: Groups<K, W>,
 ) -> impl Iterator<Item = (K, Both<V, W>)> + 'static {

@@ -138,7 +138,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     }
 
     /// Groups by key and gives each group to `finish`.
-    fn gathered<U: Element>(
+    pub(super) fn gathered<U: Element>(
         &self,
         step: Step,
         by: Partitioning<K>,
@@ -162,7 +162,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     }
 }
 
-fn limited<K, V>(step: Step, task: &TaskContext, key: K, values: Vec<V>) -> (K, Vec<V>) {
+/// A group as a `Vec`, unless its rows alone pass a task's share.
+pub(super) fn limited<K, V>(step: Step, task: &TaskContext, key: K, values: Vec<V>) -> (K, Vec<V>) {
     let (rows, share_bytes) = (values.len(), task.config.task_share_bytes);
     if (rows * size_of::<V>()) as u64 > share_bytes {
         let streaming = "grouped";

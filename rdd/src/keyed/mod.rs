@@ -3,14 +3,21 @@
 
 mod aggregate_by_key;
 mod cogroup;
+mod cogroup3;
 mod combine_by_key;
 mod distinct;
+mod fold_by_key;
 mod group;
+mod group_by;
 mod group_by_key;
+mod group_sorted_by_key;
 mod join;
+mod outer_join;
 mod partition_by;
 mod reduce_by_key;
 mod repartition;
+mod repartition_and_sort;
+mod sets;
 mod shuffled;
 mod side;
 mod sort_by;

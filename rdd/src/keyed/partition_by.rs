@@ -45,7 +45,15 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        let (step, by) = (Step::new("partition_by"), partitioning.into());
+        self.placed(Step::new("partition_by"), partitioning.into())
+    }
+
+    /// The step behind `partition_by` and what sorts the partitions it makes.
+    pub(super) fn placed(&self, step: Step, by: Partitioning<K>) -> Rdd<(K, V)>
+    where
+        K: Key,
+        V: Stored,
+    {
         if self.partitioning().is_some_and(|own| own.same_as(&by)) {
             return self.boxed();
         }

@@ -7,6 +7,7 @@ use super::shuffled::{shuffle, wide};
 use crate::action::on_driver;
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
+use crate::random::Random;
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::engine::Engine;
@@ -349,7 +350,7 @@ where
         let seed = engine.config().seed ^ self.rdd.lineage.fingerprint();
         let (step, key_of) = (self.step, Arc::clone(&self.key_of));
         let samples = self.rdd.run(step, 0..inputs, move |rows, task| {
-            let mut random = Random(seed ^ ((task.place.partition as u64) << 32));
+            let mut random = Random::new(seed ^ ((task.place.partition as u64) << 32));
             let key_of = |row: &T| blame(&step, || key_of(row));
             Ok(reservoir(rows, each, &mut random, key_of))
         })?;
@@ -381,18 +382,4 @@ fn reservoir<T, K>(
         }
     });
     (seen, keys)
-}
-
-/// splitmix64 (Steele, Lea and Flood 2014): enough for a sample, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        ((u128::from(mixed) * u128::from(limit)) >> 64) as u64
-    }
 }

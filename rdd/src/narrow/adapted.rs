@@ -14,7 +14,7 @@ pub(crate) trait Adaptor<R, F>: 'static {
     type Rows: Iterator<Item = Self::Item> + 'static;
 
     /// Wraps the rows of a partition in the step `f`.
-    fn adapt(rows: R, f: Arc<F>, step: Step) -> Self::Rows;
+    fn adapt(rows: R, f: Arc<F>, step: Step, partition: usize) -> Self::Rows;
 }
 
 /// A parent, the closure of a step on it, and how the one is applied to the other.
@@ -38,9 +38,14 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Send + Sync + 'static,
         A: Adaptor<P::Rows, F>,
     {
-        let (parent, f) = (self.pipeline.clone(), Arc::new(f));
-        let pipeline = Adapted { parent, f, step, adaptor: PhantomData };
+        let pipeline = Adapted::new(self.pipeline.clone(), f, step);
         self.narrow(step, closure_bytes, keys, pipeline)
+    }
+}
+
+impl<P, F, A> Adapted<P, F, A> {
+    pub(crate) fn new(parent: P, f: F, step: Step) -> Self {
+        Adapted { parent, f: Arc::new(f), step, adaptor: PhantomData }
     }
 }
 
@@ -71,7 +76,7 @@ where
     type Rows = A::Rows;
 
     fn open(&self, partition: usize, task: &TaskContext) -> A::Rows {
-        A::adapt(self.parent.open(partition, task), Arc::clone(&self.f), self.step)
+        A::adapt(self.parent.open(partition, task), Arc::clone(&self.f), self.step, partition)
     }
 
     fn depth(&self) -> usize {

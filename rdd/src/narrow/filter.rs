@@ -57,7 +57,7 @@ where
     type Item = R::Item;
     type Rows = FilteredRows<R, F>;
 
-    fn adapt(rows: R, predicate: Arc<F>, step: Step) -> Self::Rows {
+    fn adapt(rows: R, predicate: Arc<F>, step: Step, _: usize) -> Self::Rows {
         FilteredRows { rows, predicate, step }
     }
 }

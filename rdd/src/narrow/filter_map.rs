@@ -61,7 +61,7 @@ where
     type Item = U;
     type Rows = FilterMappedRows<R, F>;
 
-    fn adapt(rows: R, f: Arc<F>, step: Step) -> Self::Rows {
+    fn adapt(rows: R, f: Arc<F>, step: Step, _: usize) -> Self::Rows {
         FilterMappedRows { rows, f, step }
     }
 }

@@ -52,7 +52,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-enum FlatMap {}
+pub(super) enum FlatMap {}
 
 impl<R, I, F> Adaptor<R, F> for FlatMap
 where
@@ -63,12 +63,12 @@ where
     type Item = I::Item;
     type Rows = FlatMappedRows<R, I::IntoIter, F>;
 
-    fn adapt(rows: R, f: Arc<F>, step: Step) -> Self::Rows {
+    fn adapt(rows: R, f: Arc<F>, step: Step, _: usize) -> Self::Rows {
         FlatMappedRows { rows, inner: None, f, step }
     }
 }
 
-struct FlatMappedRows<R, J, F> {
+pub(super) struct FlatMappedRows<R, J, F> {
     rows: R,
     inner: Option<J>,
     f: Arc<F>,

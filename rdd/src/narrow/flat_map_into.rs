@@ -82,7 +82,7 @@ where
     type Item = U;
     type Rows = FlatMappedIntoRows<R, U, F>;
 
-    fn adapt(rows: R, f: Arc<F>, step: Step) -> Self::Rows {
+    fn adapt(rows: R, f: Arc<F>, step: Step, _: usize) -> Self::Rows {
         FlatMappedIntoRows { rows, pushed: VecDeque::new(), f, step }
     }
 }

@@ -90,7 +90,7 @@ where
     type Item = U;
     type Rows = MappedRows<R, F>;
 
-    fn adapt(rows: R, f: Arc<F>, step: Step) -> Self::Rows {
+    fn adapt(rows: R, f: Arc<F>, step: Step, _: usize) -> Self::Rows {
         MappedRows { rows, f, step }
     }
 }

@@ -41,7 +41,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-enum MapPartitions {}
+pub(super) enum MapPartitions {}
 
 impl<R, I, F> Adaptor<R, F> for MapPartitions
 where
@@ -51,17 +51,28 @@ where
     type Item = I::Item;
     type Rows = BlamedRows<I::IntoIter>;
 
-    fn adapt(rows: R, f: Arc<F>, step: Step) -> Self::Rows {
-        let rows = blame(&step, || f(rows).into_iter());
-        forgive();
-        BlamedRows { rows, step }
+    fn adapt(rows: R, f: Arc<F>, step: Step, _: usize) -> Self::Rows {
+        BlamedRows::of(step, || f(rows))
     }
 }
 
 /// An iterator of the user's, whose panics are blamed on the step that made it.
-struct BlamedRows<R> {
+pub(super) struct BlamedRows<R> {
     rows: R,
     step: Step,
+}
+
+impl<R> BlamedRows<R> {
+    /// The rows of what `call` returns; it may have caught what unwound in its input.
+    pub(super) fn of<I>(step: Step, call: impl FnOnce() -> I) -> Self
+    where
+        I: IntoIterator<IntoIter = R, Item = R::Item>,
+        R: Iterator,
+    {
+        let rows = blame(&step, || call().into_iter());
+        forgive();
+        BlamedRows { rows, step }
+    }
 }
 
 impl<R: Iterator> Iterator for BlamedRows<R> {

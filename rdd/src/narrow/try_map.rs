@@ -48,6 +48,6 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 
 /// Leaves the task with the error of a fallible closure.
 #[cold]
-fn fail(step: Step, cause: BoxError) -> ! {
+pub(super) fn fail(step: Step, cause: BoxError) -> ! {
     raise(Error::new(ErrorKind::ClosureFailed).caused_by(cause).in_step(step))
 }

@@ -1,6 +1,8 @@
-//! `union`: the rows of two RDDs.
+//! `union` and `union_all`: the rows of two or more RDDs.
 
-use crate::context::two_contexts;
+use super::chained::{ChainedRows, chained};
+use crate::context::{Context, two_contexts};
+use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
 use emberline_core::lineage::Dependency;
@@ -111,5 +113,108 @@ impl<L: Iterator, R: Iterator<Item = L::Item>> Iterator for UnionRows<L, R> {
     fn fold<B, G: FnMut(B, L::Item) -> B>(self, init: B, mut g: G) -> B {
         let accumulated = self.left.into_iter().flatten().fold(init, &mut g);
         self.right.into_iter().flatten().fold(accumulated, g)
+    }
+}
+
+impl Context {
+    /// Puts the rows of any number of RDDs one behind the other, in the order they are given;
+    /// duplicates stay. RDDs of different shapes go in as [`boxed`](Rdd::boxed) ones. No RDDs at all
+    /// give one without partitions, whose actions have the results of no rows.
+    ///
+    /// When all were partitioned by one shuffle or by equal partitioners, partitions of one number
+    /// are joined end to end and the partitioner is kept; else the partitions of the second follow
+    /// those of the first, and so on.
+    ///
+    /// - **Shape**: `IntoIterator<Item = Rdd<T>>` to `Rdd<T>`
+    /// - **Partitions**: the sum; kept when all have one partitioner
+    /// - **Partitioner**: kept when all have the same, else dropped
+    /// - **Shuffle**: none
+    /// - **Memory**: constant
+    /// - **Order**: as given: over all, or in each partition when all have one partitioner
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let days = (1..4).map(|day| ctx.parallelize(vec![day, day * 10]));
+    /// assert_eq!(ctx.union_all(days).collect()?, [1, 10, 2, 20, 3, 30]);
+    /// assert_eq!(ctx.union_all(Vec::<Rdd<u8>>::new()).count()?, 0);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn union_all<T, P, I>(&self, rdds: I) -> Rdd<T, impl Fused<Item = T> + use<T, P, I>>
+    where
+        T: Element,
+        P: Pipeline<Item = T>,
+        I: IntoIterator<Item = Rdd<T, P>>,
+    {
+        let (step, rdds) = (Step::new("union_all"), rdds.into_iter().collect::<Vec<_>>());
+        let shared = shared_partitioner(&rdds);
+        let ends = running_sums(rdds.iter().map(Rdd::num_partitions));
+        // Equal partitioners have equal numbers of partitions: the first end is that of each.
+        let last = if shared.is_some() { ends.first() } else { ends.last() };
+        let partitions = last.copied().unwrap_or(0);
+        let ends = shared.is_none().then_some(ends);
+        let narrow = |rdd: &Rdd<T, P>| Dependency::Narrow(Arc::clone(&rdd.lineage));
+        let mut lineage = self.lineage(step, partitions, rdds.iter().map(narrow).collect());
+        lineage.problem = rdds.iter().find_map(|rdd| two_contexts(step, self, &rdd.context));
+        let parents = rdds.iter().map(|rdd| rdd.pipeline.clone()).collect();
+        Rdd::partitioned(self, lineage, UnionAll { parents, ends }, shared)
+    }
+}
+
+/// The partitioner that all RDDs have, if there is one.
+fn shared_partitioner<T, P>(rdds: &[Rdd<T, P>]) -> Option<KnownPartitioner> {
+    let first = rdds.first()?.partitioner.as_ref()?;
+    let same = |rdd: &Rdd<T, P>| rdd.partitioner.as_ref().is_some_and(|own| own.same_as(first));
+    rdds.iter().all(same).then(|| first.clone())
+}
+
+/// The sum up to and with each number.
+fn running_sums(numbers: impl Iterator<Item = usize>) -> Arc<[usize]> {
+    let sums = numbers.scan(0, |sum, number| {
+        *sum += number;
+        Some(*sum)
+    });
+    sums.collect()
+}
+
+/// Many parents. With ends, each parent has the partitions from the end of the one before it up to
+/// its own; without, partitions of one number are joined end to end.
+struct UnionAll<P> {
+    parents: Arc<[P]>,
+    ends: Option<Arc<[usize]>>,
+}
+
+impl<P> Clone for UnionAll<P> {
+    fn clone(&self) -> Self {
+        UnionAll { parents: Arc::clone(&self.parents), ends: self.ends.clone() }
+    }
+}
+
+impl<P> Sealed for UnionAll<P> {}
+impl<P: Pipeline> Fused for UnionAll<P> {}
+
+impl<P: Pipeline> Pipeline for UnionAll<P> {
+    type Item = P::Item;
+    type Rows = ChainedRows<P>;
+
+    fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
+        let joined = match &self.ends {
+            None => (0..self.parents.len()).map(|parent| (parent, partition)).collect(),
+            Some(ends) => {
+                let parent = ends.partition_point(|end| *end <= partition);
+                let before = if parent == 0 { 0 } else { ends[parent - 1] };
+                vec![(parent, partition - before)]
+            }
+        };
+        chained(&self.parents, joined, task)
+    }
+
+    fn depth(&self) -> usize {
+        self.parents.iter().map(P::depth).max().unwrap_or(0)
     }
 }

@@ -1,0 +1,47 @@
+//! `collect_as_map`: all pairs in a map.
+
+use super::on_driver;
+use crate::pipeline::{Element, Pipeline, gather};
+use crate::rdd::Rdd;
+use emberline_core::error::Result;
+use emberline_core::step::Step;
+use std::collections::HashMap;
+use std::hash::Hash;
+
+impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
+    /// Gives all pairs in one map. Of the values of one key the last stays, in the order of
+    /// [`collect`](Rdd::collect); [`group_by_key`](Rdd::group_by_key) keeps all.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` to `HashMap<K, V>`
+    /// - **Partitions**: all, one task each
+    /// - **Partitioner**: not used
+    /// - **Shuffle**: none
+    /// - **Memory**: all pairs, outside the budget
+    /// - **Order**: none; later values replace earlier ones
+    ///
+    /// # Errors
+    ///
+    /// The first error of a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let prices = ctx.parallelize(vec![("tea", 3), ("rye", 5), ("tea", 4)]).collect_as_map()?;
+    /// assert_eq!((prices.len(), prices["tea"], prices["rye"]), (2, 4, 5));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn collect_as_map(&self) -> Result<HashMap<K, V>>
+    where
+        K: Hash + Eq,
+    {
+        let action = Step::new("collect_as_map");
+        let parts = self.run_all(action, gather)?;
+        // The hash and the equality of the key are the user's, and may panic.
+        on_driver(action, || parts.into_iter().flatten().collect())
+    }
+}

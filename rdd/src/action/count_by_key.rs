@@ -1,0 +1,46 @@
+//! `count_by_key`: how often each key occurs.
+
+use crate::pipeline::{Element, Pipeline, gather};
+use crate::rdd::{Keys, Rdd};
+use emberline_core::bounds::Key;
+use emberline_core::error::Result;
+use emberline_core::step::Step;
+use std::collections::HashMap;
+
+impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
+    /// Counts the pairs of each key. For many distinct keys,
+    /// `map_values(|_| 1).reduce_by_key(..)` keeps the counts in an RDD.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` to `HashMap<K, u64>`
+    /// - **Partitions**: all, one task each, twice; once if no shuffle is needed
+    /// - **Partitioner**: used
+    /// - **Shuffle**: one, with map-side combine; none if a partitioner is known
+    /// - **Memory**: all distinct keys
+    /// - **Order**: none
+    ///
+    /// # Errors
+    ///
+    /// The first error of a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let counts = ctx.parallelize(vec![('a', 5), ('b', 6), ('a', 7)]).count_by_key()?;
+    /// assert_eq!((counts[&'a'], counts[&'b']), (2, 1));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn count_by_key(&self) -> Result<HashMap<K, u64>>
+    where
+        K: Key,
+    {
+        let action = Step::new("count_by_key");
+        let ones = self.mapped(action, 0, Keys::Kept, |(key, _)| (key, 1_u64));
+        let counts = ones.reduced(action, ones.own_partitioning(), |a, b| a + b);
+        Ok(counts.run_all(action, gather)?.into_iter().flatten().collect())
+    }
+}

@@ -1,0 +1,79 @@
+//! `lookup`: the values of one key.
+
+use super::on_driver;
+use crate::pipeline::{Element, Pipeline, gather};
+use crate::rdd::Rdd;
+use emberline_core::error::Result;
+use emberline_core::step::{Step, blame};
+use emberline_shuffle::{Partitioning, RangePartitioner, hash_of};
+use std::any::Any;
+use std::hash::Hash;
+use std::ops::Range;
+
+impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
+    /// Gives the values of one key, none if the key does not occur. If a partitioner is known, only
+    /// the partition that it names is computed; else all are.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` to `Vec<V>`
+    /// - **Partitions**: one if a partitioner is known, else all
+    /// - **Partitioner**: used
+    /// - **Shuffle**: none
+    /// - **Memory**: the values of the key
+    /// - **Order**: of the partitions, then of the rows
+    ///
+    /// # Errors
+    ///
+    /// `PartitionOutOfRange` if the partitioner names a partition that does not exist; the first
+    /// error of a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let pairs = ctx.range(0..1000_u32).map(|n| (n % 100, n)).partition_by(8);
+    /// let found = pairs.lookup(&42)?;
+    /// assert_eq!((found.len(), found[0], found[9]), (10, 42, 942));
+    /// assert!(pairs.lookup(&100)?.is_empty());
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn lookup(&self, key: &K) -> Result<Vec<V>>
+    where
+        K: Hash + Eq + Clone + Sync,
+    {
+        let action = Step::new("lookup");
+        let (partitions, wanted) = (self.partitions_of(action, key)?, key.clone());
+        let parts = self.run(action, partitions, move |rows, _| {
+            let is_wanted = |row: &(K, V)| blame(&action, || row.0 == wanted);
+            Ok(gather(rows.filter(is_wanted).map(|(_, value)| value)))
+        })?;
+        Ok(parts.into_iter().flatten().collect())
+    }
+
+    /// The partitions that may hold a key.
+    fn partitions_of(&self, action: Step, key: &K) -> Result<Range<usize>>
+    where
+        K: Hash,
+    {
+        let all = 0..self.num_partitions();
+        // A partitioner of another number of partitions than there are says nothing of these rows.
+        let known = self.partitioning().filter(|by| by.partitions() == all.end && all.end > 0);
+        let Some(by) = known else { return Ok(all) };
+        if waits_for_sample(&by) {
+            // A job without tasks takes the sample; until then the ranges put every key first.
+            self.run(action, 0..0, |_, _| Ok(()))?;
+        }
+        let partition = on_driver(action, || by.partition_of(key, hash_of(key)))?;
+        Ok(partition..partition + 1)
+    }
+}
+
+/// Whether these are the ranges of a sort that did not run yet.
+fn waits_for_sample<K: 'static>(by: &Partitioning<K>) -> bool {
+    let Partitioning::By(partitioner) = by else { return false };
+    let ranges = (&**partitioner as &dyn Any).downcast_ref::<RangePartitioner<K>>();
+    ranges.is_some_and(|ranges| !ranges.has_bounds())
+}

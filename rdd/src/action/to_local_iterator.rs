@@ -1,0 +1,86 @@
+//! `to_local_iterator`: all rows, one partition at a time.
+
+use crate::pipeline::{Element, Pipeline, gather};
+use crate::rdd::Rdd;
+use emberline_core::error::Result;
+use emberline_core::step::Step;
+use std::vec;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Gives all rows through an iterator on the caller's thread. It runs one job for each
+    /// partition, when the first row of that partition is asked for; partitions that are never
+    /// reached are never computed. [`cache`](Rdd::cache) the RDD if a job should not start over.
+    ///
+    /// - **Shape**: `Rdd<T>` to an iterator of `Result<T>`
+    /// - **Partitions**: one task each, on demand, one after the other
+    /// - **Partitioner**: not used
+    /// - **Shuffle**: none
+    /// - **Memory**: the rows of one partition, outside the budget
+    /// - **Order**: of the partitions, then of the rows
+    ///
+    /// # Errors
+    ///
+    /// The call itself runs nothing. The iterator gives the first error of a task and then ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let mut sum = 0;
+    /// for row in ctx.range(0..1000_u64).map(|n| n * 2).to_local_iterator() {
+    ///     sum += row?;
+    /// }
+    /// assert_eq!(sum, 999_000);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn to_local_iterator(&self) -> impl Iterator<Item = Result<T>> + use<T, P> {
+        let rows = Vec::new().into_iter();
+        LocalRows { rdd: self.clone(), action: Step::new("to_local_iterator"), next: 0, rows }
+    }
+}
+
+/// The rows of one partition, and which comes next.
+struct LocalRows<T: 'static, P> {
+    rdd: Rdd<T, P>,
+    action: Step,
+    next: usize,
+    rows: vec::IntoIter<T>,
+}
+
+impl<T: Element, P: Pipeline<Item = T>> LocalRows<T, P> {
+    /// Runs the job of the next partition.
+    fn fetch(&mut self) -> Result<()> {
+        // What is left of the partition before goes first.
+        self.rows = Vec::new().into_iter();
+        let end = (self.next + 1).min(self.rdd.num_partitions());
+        let parts = self.rdd.run(self.action, self.next..end, |rows, _| Ok(gather(rows)))?;
+        self.rows = parts.into_iter().next().unwrap_or_default().into_iter();
+        self.next += 1;
+        Ok(())
+    }
+}
+
+impl<T: Element, P: Pipeline<Item = T>> Iterator for LocalRows<T, P> {
+    type Item = Result<T>;
+
+    fn next(&mut self) -> Option<Result<T>> {
+        // Without partitions one job runs all the same: only it knows whether that is a mistake.
+        let jobs = self.rdd.num_partitions().max(1);
+        loop {
+            if let Some(row) = self.rows.next() {
+                return Some(Ok(row));
+            }
+            if self.next >= jobs {
+                return None;
+            }
+            if let Err(error) = self.fetch() {
+                self.next = jobs;
+                return Some(Err(error));
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! `cogroup3`: the values of a key from three RDDs side by side.
+
+use super::cogroup::groups_of_both;
+use super::shuffled::default_partitioning;
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::Rdd;
+use emberline_core::bounds::{Key, Stored};
+use emberline_core::step::Step;
+use emberline_shuffle::{Groups, Partitioning, into_co_groups};
+
+/// The values of one key from three RDDs.
+type Three<V, W, X> = (Vec<V>, Vec<W>, Vec<X>);
+
+impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
+    /// Brings the values of each key of any of three RDDs together: a list from this one, one from
+    /// `second` and one from `third`, empty where the key is absent.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>`, `Rdd<(K, W)>` and `Rdd<(K, X)>` to `Rdd<(K, (Vec<V>, Vec<W>,
+    ///   Vec<X>))>`
+    /// - **Partitions**: of the largest partitioner any has (unless that has less than a tenth of
+    ///   another side's partitions), else the most of the three
+    /// - **Partitioner**: that one, else by hash
+    /// - **Shuffle**: one for each side that is not already partitioned so
+    /// - **Memory**: the rows of a partition of all sides, those of the first two twice; lists of
+    ///   any length are made
+    /// - **Order**: by the hash of the key; values in the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let names = ctx.parallelize(vec![(1, 'a'), (2, 'b')]);
+    /// let ages = ctx.parallelize(vec![(1, 30)]);
+    /// let flags = ctx.parallelize(vec![(2, true)]);
+    /// let mut rows = names.cogroup3(&ages, &flags).collect()?;
+    /// rows.sort();
+    /// assert_eq!(rows, [(1, (vec!['a'], vec![30], vec![])), (2, (vec!['b'], vec![], vec![true]))]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn cogroup3<W, X, Q, R>(
+        &self,
+        second: &Rdd<(K, W), Q>,
+        third: &Rdd<(K, X), R>,
+    ) -> Rdd<(K, Three<V, W, X>)>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        X: Stored,
+        Q: Pipeline<Item = (K, W)>,
+        R: Pipeline<Item = (K, X)>,
+    {
+        let by = default_partitioning(&[
+            (self.num_partitions(), self.partitioning()),
+            (second.num_partitions(), second.partitioning()),
+            (third.num_partitions(), third.partitioning()),
+        ]);
+        self.cogrouped3(Step::new("cogroup3"), by, second, third)
+    }
+
+    /// [`cogroup3`](Rdd::cogroup3) into a number of partitions or by a partitioner.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>`, `Rdd<(K, W)>` and `Rdd<(K, X)>` to `Rdd<(K, (Vec<V>, Vec<W>,
+    ///   Vec<X>))>`
+    /// - **Partitions**: given
+    /// - **Partitioner**: given
+    /// - **Shuffle**: one for each side that is not already partitioned so
+    /// - **Memory**: the rows of a partition of all sides, those of the first two twice; lists of
+    ///   any length are made
+    /// - **Order**: by the hash of the key; values in the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let pairs = ctx.parallelize(vec![(1, 'a')]);
+    /// let rows = pairs.cogroup3_with(2, &pairs, &pairs);
+    /// assert_eq!(rows.collect()?, [(1, (vec!['a'], vec!['a'], vec!['a']))]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn cogroup3_with<W, X, Q, R>(
+        &self,
+        partitioning: impl Into<Partitioning<K>>,
+        second: &Rdd<(K, W), Q>,
+        third: &Rdd<(K, X), R>,
+    ) -> Rdd<(K, Three<V, W, X>)>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        X: Stored,
+        Q: Pipeline<Item = (K, W)>,
+        R: Pipeline<Item = (K, X)>,
+    {
+        self.cogrouped3(Step::new("cogroup3"), partitioning.into(), second, third)
+    }
+
+    /// A cogroup of a cogroup: the first one's result lies as the second one wants it, so no row is
+    /// shuffled twice.
+    fn cogrouped3<W, X, Q, R>(
+        &self,
+        step: Step,
+        by: Partitioning<K>,
+        second: &Rdd<(K, W), Q>,
+        third: &Rdd<(K, X), R>,
+    ) -> Rdd<(K, Three<V, W, X>)>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        X: Stored,
+        Q: Pipeline<Item = (K, W)>,
+        R: Pipeline<Item = (K, X)>,
+    {
+        let both = self.cogrouped(step, by.clone(), second, groups_of_both);
+        both.cogrouped(step, by, third, groups_of_three)
+    }
+}
+
+fn groups_of_three<K: Key, V: Stored, W: Stored, X: Stored>(
+    left: Groups<K, (Vec<V>, Vec<W>)>,
+    right: Groups<K, X>,
+) -> impl Iterator<Item = (K, Three<V, W, X>)> + 'static {
+    into_co_groups(left, right).map(|(key, both, third)| {
+        // The first cogroup gives a key once, or not at all if only the third side has it.
+        let (first, second) = both.into_iter().next().unwrap_or_default();
+        (key, (first, second, third))
+    })
+}

@@ -1,0 +1,89 @@
+//! `group_by`: all rows of a key together.
+
+use super::group_by_key::limited;
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::{Keys, Rdd};
+use emberline_core::bounds::{Key, Stored};
+use emberline_core::step::Step;
+use emberline_shuffle::Partitioning;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Brings the rows with one `key_of(row)` together in a `Vec`: [`key_by`](Rdd::key_by), then
+    /// [`group_by_key`](Rdd::group_by_key). To sum, count or pick rows, use
+    /// [`reduce_by_key`](Rdd::reduce_by_key) after `key_by`: it moves one row for each key and
+    /// partition, this moves all.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<(K, Vec<T>)>`, one row for each key
+    /// - **Partitions**: kept
+    /// - **Partitioner**: by hash
+    /// - **Shuffle**: one, without map-side combine
+    /// - **Memory**: the rows of a partition; `GroupTooLarge` as `group_by_key`
+    /// - **Order**: by the hash of the key; rows of a group in the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let mut groups = ctx.parallelize(vec![1, 1, 2, 3, 5, 8]).group_by(|n| n % 2).collect()?;
+    /// groups.sort();
+    /// assert_eq!(groups, [(0, vec![2, 8]), (1, vec![1, 1, 3, 5])]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn group_by<K, F>(&self, key_of: F) -> Rdd<(K, Vec<T>)>
+    where
+        T: Stored,
+        K: Key,
+        F: Fn(&T) -> K + Send + Sync + 'static,
+    {
+        self.grouped_by(Step::new("group_by"), Partitioning::Hash(self.num_partitions()), key_of)
+    }
+
+    /// [`group_by`](Rdd::group_by) into a number of partitions or by a partitioner.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<(K, Vec<T>)>`, one row for each key
+    /// - **Partitions**: given
+    /// - **Partitioner**: given
+    /// - **Shuffle**: one, without map-side combine
+    /// - **Memory**: the rows of a partition; `GroupTooLarge` as `group_by_key`
+    /// - **Order**: by the hash of the key; rows of a group in the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let groups = ctx.parallelize(vec![7, 9]).group_by_with(3, |n| n % 2);
+    /// assert_eq!((groups.num_partitions(), groups.collect()?), (3, vec![(1, vec![7, 9])]));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn group_by_with<K, F>(
+        &self,
+        partitioning: impl Into<Partitioning<K>>,
+        key_of: F,
+    ) -> Rdd<(K, Vec<T>)>
+    where
+        T: Stored,
+        K: Key,
+        F: Fn(&T) -> K + Send + Sync + 'static,
+    {
+        self.grouped_by(Step::new("group_by"), partitioning.into(), key_of)
+    }
+
+    fn grouped_by<K, F>(&self, step: Step, by: Partitioning<K>, key_of: F) -> Rdd<(K, Vec<T>)>
+    where
+        T: Stored,
+        K: Key,
+        F: Fn(&T) -> K + Send + Sync + 'static,
+    {
+        let pair = move |row| (key_of(&row), row);
+        let pairs = self.mapped(step, size_of::<F>(), Keys::Changed, pair);
+        pairs.gathered(step, by, limited::<K, T>)
+    }
+}

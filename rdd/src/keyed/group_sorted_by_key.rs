@@ -1,0 +1,112 @@
+//! `group_sorted_by_key`: all values of a key together and in order, a secondary sort.
+
+use super::group_by_key::limited;
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::{Keys, Rdd};
+use emberline_core::bounds::{Key, Stored};
+use emberline_core::step::Step;
+use emberline_shuffle::Partitioning;
+
+impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
+    /// Brings the values of each key together in a `Vec` that is sorted by `sort_key_of(value)`,
+    /// ascending; values of equal sort keys keep their order. Use `std::cmp::Reverse` for
+    /// descending. `sort_key_of` is called once for each value.
+    ///
+    /// For rows sorted by key within partitions, without groups, see
+    /// [`repartition_and_sort_within_partitions`](Rdd::repartition_and_sort_within_partitions).
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, Vec<V>)>`, one row for each key
+    /// - **Partitions**: of the partitioner it already has, else kept
+    /// - **Partitioner**: the one it already has, else by hash
+    /// - **Shuffle**: one, without map-side combine; none if already partitioned so
+    /// - **Memory**: the rows of a partition; `GroupTooLarge` as `group_by_key`
+    /// - **Order**: by the hash of the key; values ascending by `sort_key_of(value)`, stable over
+    ///   the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let visits = ctx.parallelize(vec![(1, (9, 'b')), (2, (7, 'a')), (1, (8, 'c'))]);
+    /// let mut days = visits.group_sorted_by_key(|(hour, _)| *hour).collect()?;
+    /// days.sort();
+    /// assert_eq!(days, [(1, vec![(8, 'c'), (9, 'b')]), (2, vec![(7, 'a')])]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn group_sorted_by_key<S, F>(&self, sort_key_of: F) -> Rdd<(K, Vec<V>)>
+    where
+        K: Key,
+        V: Stored,
+        S: Ord,
+        F: Fn(&V) -> S + Send + Sync + 'static,
+    {
+        self.gathered_in_order(
+            Step::new("group_sorted_by_key"),
+            self.own_partitioning(),
+            sort_key_of,
+        )
+    }
+
+    /// [`group_sorted_by_key`](Rdd::group_sorted_by_key) into a number of partitions or by a
+    /// partitioner.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, Vec<V>)>`, one row for each key
+    /// - **Partitions**: given
+    /// - **Partitioner**: given
+    /// - **Shuffle**: one, without map-side combine; none if already partitioned so
+    /// - **Memory**: the rows of a partition; `GroupTooLarge` as `group_by_key`
+    /// - **Order**: by the hash of the key; values ascending by `sort_key_of(value)`, stable over
+    ///   the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// use std::cmp::Reverse;
+    /// let pairs = ctx.parallelize(vec![(1, 5), (1, 9), (1, 7)]);
+    /// let best_first = pairs.group_sorted_by_key_with(2, |score| Reverse(*score));
+    /// assert_eq!(best_first.collect()?, [(1, vec![9, 7, 5])]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn group_sorted_by_key_with<S, F>(
+        &self,
+        partitioning: impl Into<Partitioning<K>>,
+        sort_key_of: F,
+    ) -> Rdd<(K, Vec<V>)>
+    where
+        K: Key,
+        V: Stored,
+        S: Ord,
+        F: Fn(&V) -> S + Send + Sync + 'static,
+    {
+        self.gathered_in_order(Step::new("group_sorted_by_key"), partitioning.into(), sort_key_of)
+    }
+
+    fn gathered_in_order<S, F>(
+        &self,
+        step: Step,
+        by: Partitioning<K>,
+        sort_key_of: F,
+    ) -> Rdd<(K, Vec<V>)>
+    where
+        K: Key,
+        V: Stored,
+        S: Ord,
+        F: Fn(&V) -> S + Send + Sync + 'static,
+    {
+        let groups = self.gathered(step, by, limited::<K, V>);
+        let sort = move |(key, mut values): (K, Vec<V>)| {
+            values.sort_by_cached_key(&sort_key_of);
+            (key, values)
+        };
+        groups.mapped(step, size_of::<F>(), Keys::Kept, sort).boxed()
+    }
+}

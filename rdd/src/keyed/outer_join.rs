@@ -1,0 +1,313 @@
+//! `left_outer_join`, `right_outer_join` and `full_outer_join`: joins that keep the keys only one
+//! side has.
+
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::Rdd;
+use emberline_core::bounds::{Key, Stored};
+use emberline_core::step::Step;
+use emberline_shuffle::{Groups, Partitioning, into_co_groups};
+
+/// A value of either side, or of both.
+type Either<V, W> = (Option<V>, Option<W>);
+
+impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
+    /// Pairs each value with each value of the same key in `other`, or with `None` if `other` does
+    /// not have the key; keys that only `other` has are left out.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (V, Option<W>))>`
+    /// - **Partitions**: of the larger partitioner either has (unless that has less than a tenth of
+    ///   the other side's partitions), else the most of the two
+    /// - **Partitioner**: that one, else by hash
+    /// - **Shuffle**: one for each side that is not already partitioned so
+    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
+    ///   order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let ages = ctx.parallelize(vec![(1, 30), (2, 40), (2, 41)]);
+    /// let names = ctx.parallelize(vec![(2, 'b'), (3, 'c')]);
+    /// let mut rows = ages.left_outer_join(&names).collect()?;
+    /// rows.sort();
+    /// assert_eq!(rows, [(1, (30, None)), (2, (40, Some('b'))), (2, (41, Some('b')))]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn left_outer_join<W, Q>(&self, other: &Rdd<(K, W), Q>) -> Rdd<(K, (V, Option<W>))>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        self.cogrouped(
+            Step::new("left_outer_join"),
+            self.partitioning_with(other),
+            other,
+            left_rows,
+        )
+    }
+
+    /// [`left_outer_join`](Rdd::left_outer_join) into a number of partitions or by a partitioner.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (V, Option<W>))>`
+    /// - **Partitions**: given
+    /// - **Partitioner**: given
+    /// - **Shuffle**: one for each side that is not already partitioned so
+    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
+    ///   order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let ages = ctx.parallelize(vec![(1, 30)]);
+    /// let names = ctx.parallelize(vec![(3, 'c')]);
+    /// let rows = ages.left_outer_join_with(4, &names);
+    /// assert_eq!((rows.num_partitions(), rows.count()?), (4, 1));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn left_outer_join_with<W, Q>(
+        &self,
+        partitioning: impl Into<Partitioning<K>>,
+        other: &Rdd<(K, W), Q>,
+    ) -> Rdd<(K, (V, Option<W>))>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        self.cogrouped(Step::new("left_outer_join"), partitioning.into(), other, left_rows)
+    }
+
+    /// Pairs each value of this side, or `None` if it does not have the key, with each value of the
+    /// key in `other`; keys that only this side has are left out.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Option<V>, W))>`
+    /// - **Partitions**: of the larger partitioner either has (unless that has less than a tenth of
+    ///   the other side's partitions), else the most of the two
+    /// - **Partitioner**: that one, else by hash
+    /// - **Shuffle**: one for each side that is not already partitioned so
+    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
+    ///   order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let ages = ctx.parallelize(vec![(1, 30), (2, 40), (2, 41)]);
+    /// let names = ctx.parallelize(vec![(2, 'b'), (3, 'c')]);
+    /// let mut rows = ages.right_outer_join(&names).collect()?;
+    /// rows.sort();
+    /// assert_eq!(rows, [(2, (Some(40), 'b')), (2, (Some(41), 'b')), (3, (None, 'c'))]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn right_outer_join<W, Q>(&self, other: &Rdd<(K, W), Q>) -> Rdd<(K, (Option<V>, W))>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        self.cogrouped(
+            Step::new("right_outer_join"),
+            self.partitioning_with(other),
+            other,
+            right_rows,
+        )
+    }
+
+    /// [`right_outer_join`](Rdd::right_outer_join) into a number of partitions or by a partitioner.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Option<V>, W))>`
+    /// - **Partitions**: given
+    /// - **Partitioner**: given
+    /// - **Shuffle**: one for each side that is not already partitioned so
+    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
+    ///   order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let ages = ctx.parallelize(vec![(1, 30)]);
+    /// let names = ctx.parallelize(vec![(3, 'c')]);
+    /// let rows = ages.right_outer_join_with(4, &names);
+    /// assert_eq!((rows.num_partitions(), rows.count()?), (4, 1));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn right_outer_join_with<W, Q>(
+        &self,
+        partitioning: impl Into<Partitioning<K>>,
+        other: &Rdd<(K, W), Q>,
+    ) -> Rdd<(K, (Option<V>, W))>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        self.cogrouped(Step::new("right_outer_join"), partitioning.into(), other, right_rows)
+    }
+
+    /// Pairs each value with each value of the same key in `other`; the values of a key that only
+    /// one side has are paired with `None`.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Option<V>, Option<W>))>`
+    /// - **Partitions**: of the larger partitioner either has (unless that has less than a tenth of
+    ///   the other side's partitions), else the most of the two
+    /// - **Partitioner**: that one, else by hash
+    /// - **Shuffle**: one for each side that is not already partitioned so
+    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
+    ///   order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let ages = ctx.parallelize(vec![(1, 30), (2, 40)]);
+    /// let names = ctx.parallelize(vec![(2, 'b'), (3, 'c')]);
+    /// let mut rows = ages.full_outer_join(&names).collect()?;
+    /// rows.sort();
+    /// let both = (2, (Some(40), Some('b')));
+    /// assert_eq!(rows, [(1, (Some(30), None)), both, (3, (None, Some('c')))]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn full_outer_join<W, Q>(&self, other: &Rdd<(K, W), Q>) -> Rdd<(K, Either<V, W>)>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        self.cogrouped(
+            Step::new("full_outer_join"),
+            self.partitioning_with(other),
+            other,
+            full_rows,
+        )
+    }
+
+    /// [`full_outer_join`](Rdd::full_outer_join) into a number of partitions or by a partitioner.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Option<V>, Option<W>))>`
+    /// - **Partitions**: given
+    /// - **Partitioner**: given
+    /// - **Shuffle**: one for each side that is not already partitioned so
+    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
+    ///   order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let ages = ctx.parallelize(vec![(1, 30)]);
+    /// let names = ctx.parallelize(vec![(3, 'c')]);
+    /// let rows = ages.full_outer_join_with(4, &names);
+    /// assert_eq!((rows.num_partitions(), rows.count()?), (4, 2));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn full_outer_join_with<W, Q>(
+        &self,
+        partitioning: impl Into<Partitioning<K>>,
+        other: &Rdd<(K, W), Q>,
+    ) -> Rdd<(K, Either<V, W>)>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        self.cogrouped(Step::new("full_outer_join"), partitioning.into(), other, full_rows)
+    }
+}
+
+fn left_rows<K: Key, V: Stored, W: Stored>(
+    left: Groups<K, V>,
+    right: Groups<K, W>,
+) -> impl Iterator<Item = (K, (V, Option<W>))> + 'static {
+    into_co_groups(left, right)
+        .flat_map(|(key, values, others)| Product::new(key, values, or_none(others)))
+}
+
+fn right_rows<K: Key, V: Stored, W: Stored>(
+    left: Groups<K, V>,
+    right: Groups<K, W>,
+) -> impl Iterator<Item = (K, (Option<V>, W))> + 'static {
+    into_co_groups(left, right)
+        .flat_map(|(key, values, others)| Product::new(key, or_none(values), others))
+}
+
+fn full_rows<K: Key, V: Stored, W: Stored>(
+    left: Groups<K, V>,
+    right: Groups<K, W>,
+) -> impl Iterator<Item = (K, Either<V, W>)> + 'static {
+    into_co_groups(left, right)
+        .flat_map(|(key, values, others)| Product::new(key, or_none(values), or_none(others)))
+}
+
+/// The values of a side, or one `None` in their place: then the other side's values still come.
+fn or_none<V>(values: Vec<V>) -> Vec<Option<V>> {
+    if values.is_empty() { vec![None] } else { values.into_iter().map(Some).collect() }
+}
+
+/// Each value of the left side with each of the right side, under their key; made one at a time,
+/// since under one frequent key there may be more of them than fit in memory.
+struct Product<K, A, B> {
+    key: K,
+    left: Vec<A>,
+    right: Vec<B>,
+    next_left: usize,
+    next_right: usize,
+}
+
+impl<K, A, B> Product<K, A, B> {
+    fn new(key: K, left: Vec<A>, right: Vec<B>) -> Self {
+        Product { key, left, right, next_left: 0, next_right: 0 }
+    }
+}
+
+impl<K: Clone, A: Clone, B: Clone> Iterator for Product<K, A, B> {
+    type Item = (K, (A, B));
+
+    #[inline]
+    fn next(&mut self) -> Option<(K, (A, B))> {
+        let (a, b) = (self.left.get(self.next_left)?, self.right.get(self.next_right)?);
+        self.next_right += 1;
+        if self.next_right == self.right.len() {
+            (self.next_left, self.next_right) = (self.next_left + 1, 0);
+        }
+        Some((self.key.clone(), (a.clone(), b.clone())))
+    }
+}

@@ -1,0 +1,274 @@
+//! `subtract`, `subtract_by_key` and `intersection`: what of this RDD the other lacks or has. The
+//! other side only says which keys it has, so its values stay behind.
+
+use crate::pipeline::{Element, Pipeline};
+use crate::rdd::{Keys, Rdd};
+use emberline_core::bounds::{Key, Stored};
+use emberline_core::step::Step;
+use emberline_shuffle::{Groups, Partitioning, into_co_groups};
+use std::iter::repeat_n;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Keeps the rows that are not in `other`. Equal rows of this side are all kept; of pairs, key
+    /// and value must be equal: [`subtract_by_key`](Rdd::subtract_by_key) looks at the keys alone.
+    ///
+    /// - **Shape**: `Rdd<T>` and `Rdd<T>` to `Rdd<T>`
+    /// - **Partitions**: kept
+    /// - **Partitioner**: none
+    /// - **Shuffle**: one for each side
+    /// - **Memory**: the rows of a partition of both sides
+    /// - **Order**: by the hash of the row; equal rows side by side
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let rows = ctx.parallelize(vec![1, 2, 2, 3]);
+    /// let mut rest = rows.subtract(&ctx.parallelize(vec![3, 4])).collect()?;
+    /// rest.sort();
+    /// assert_eq!(rest, [1, 2, 2]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn subtract<Q>(&self, other: &Rdd<T, Q>) -> Rdd<T>
+    where
+        T: Key,
+        Q: Pipeline<Item = T>,
+    {
+        self.rows_by_co_groups(
+            Step::new("subtract"),
+            Partitioning::Hash(self.num_partitions()),
+            other,
+            left_only,
+        )
+    }
+
+    /// [`subtract`](Rdd::subtract) into a number of partitions or by a partitioner of the rows.
+    ///
+    /// - **Shape**: `Rdd<T>` and `Rdd<T>` to `Rdd<T>`
+    /// - **Partitions**: given
+    /// - **Partitioner**: none
+    /// - **Shuffle**: one for each side
+    /// - **Memory**: the rows of a partition of both sides
+    /// - **Order**: by the hash of the row; equal rows side by side
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let rest = ctx.parallelize(vec![1, 2]).subtract_with(3, &ctx.parallelize(vec![2]));
+    /// assert_eq!((rest.num_partitions(), rest.collect()?), (3, vec![1]));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn subtract_with<Q>(
+        &self,
+        partitioning: impl Into<Partitioning<T>>,
+        other: &Rdd<T, Q>,
+    ) -> Rdd<T>
+    where
+        T: Key,
+        Q: Pipeline<Item = T>,
+    {
+        self.rows_by_co_groups(Step::new("subtract"), partitioning.into(), other, left_only)
+    }
+
+    /// Keeps the rows that are in `other` too, each once.
+    ///
+    /// - **Shape**: `Rdd<T>` and `Rdd<T>` to `Rdd<T>`
+    /// - **Partitions**: the most of the two
+    /// - **Partitioner**: none
+    /// - **Shuffle**: one for each side
+    /// - **Memory**: the rows of a partition of both sides
+    /// - **Order**: by the hash of the row
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let rows = ctx.parallelize(vec![1, 2, 2, 3]);
+    /// let mut common = rows.intersection(&ctx.parallelize(vec![3, 2, 3, 4])).collect()?;
+    /// common.sort();
+    /// assert_eq!(common, [2, 3]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn intersection<Q>(&self, other: &Rdd<T, Q>) -> Rdd<T>
+    where
+        T: Key,
+        Q: Pipeline<Item = T>,
+    {
+        let most = self.num_partitions().max(other.num_partitions());
+        self.rows_by_co_groups(Step::new("intersection"), Partitioning::Hash(most), other, in_both)
+    }
+
+    /// [`intersection`](Rdd::intersection) into a number of partitions or by a partitioner of the
+    /// rows.
+    ///
+    /// - **Shape**: `Rdd<T>` and `Rdd<T>` to `Rdd<T>`
+    /// - **Partitions**: given
+    /// - **Partitioner**: none
+    /// - **Shuffle**: one for each side
+    /// - **Memory**: the rows of a partition of both sides
+    /// - **Order**: by the hash of the row
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let common = ctx.parallelize(vec![1, 2]).intersection_with(3, &ctx.parallelize(vec![2]));
+    /// assert_eq!((common.num_partitions(), common.collect()?), (3, vec![2]));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn intersection_with<Q>(
+        &self,
+        partitioning: impl Into<Partitioning<T>>,
+        other: &Rdd<T, Q>,
+    ) -> Rdd<T>
+    where
+        T: Key,
+        Q: Pipeline<Item = T>,
+    {
+        self.rows_by_co_groups(Step::new("intersection"), partitioning.into(), other, in_both)
+    }
+
+    /// Groups the rows of both sides and gives the groups of a partition to `merge`.
+    fn rows_by_co_groups<Q, I>(
+        &self,
+        step: Step,
+        by: Partitioning<T>,
+        other: &Rdd<T, Q>,
+        merge: fn(Groups<T, ()>, Groups<T, ()>) -> I,
+    ) -> Rdd<T>
+    where
+        T: Key,
+        Q: Pipeline<Item = T>,
+        I: Iterator<Item = (T, ())> + 'static,
+    {
+        let left = self.mapped(step, 0, Keys::Changed, |row| (row, ()));
+        let right = other.mapped(step, 0, Keys::Changed, |row| (row, ()));
+        let rows = left.cogrouped(step, by, &right, merge);
+        rows.mapped(step, 0, Keys::Changed, |(row, ())| row).boxed()
+    }
+}
+
+impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
+    /// Keeps the pairs whose key `other` does not have, whatever its values are. Pairs of one key
+    /// are all kept.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, V)>`
+    /// - **Partitions**: of the partitioner it already has, else kept
+    /// - **Partitioner**: the one it already has, else by hash
+    /// - **Shuffle**: one for each side that is not already partitioned so; of `other` only the
+    ///   keys
+    /// - **Memory**: the rows of a partition of this side and the keys of the other's
+    /// - **Order**: by the hash of the key; values in the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let stock = ctx.parallelize(vec![('a', 3), ('b', 5), ('a', 4)]);
+    /// let sold_out = ctx.parallelize(vec![('b', "today")]);
+    /// assert_eq!(stock.subtract_by_key(&sold_out).collect()?, [('a', 3), ('a', 4)]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn subtract_by_key<W, Q>(&self, other: &Rdd<(K, W), Q>) -> Rdd<(K, V)>
+    where
+        K: Key,
+        V: Stored,
+        W: Element,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        self.without_keys(Step::new("subtract_by_key"), self.own_partitioning(), other)
+    }
+
+    /// [`subtract_by_key`](Rdd::subtract_by_key) into a number of partitions or by a partitioner.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, V)>`
+    /// - **Partitions**: given
+    /// - **Partitioner**: given
+    /// - **Shuffle**: one for each side that is not already partitioned so; of `other` only the
+    ///   keys
+    /// - **Memory**: the rows of a partition of this side and the keys of the other's
+    /// - **Order**: by the hash of the key; values in the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let pairs = ctx.parallelize(vec![(1, 'a'), (2, 'b'), (2, 'c')]);
+    /// let rest = pairs.subtract_by_key_with(3, &ctx.parallelize(vec![(1, true)]));
+    /// assert_eq!((rest.num_partitions(), rest.collect()?), (3, vec![(2, 'b'), (2, 'c')]));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn subtract_by_key_with<W, Q>(
+        &self,
+        partitioning: impl Into<Partitioning<K>>,
+        other: &Rdd<(K, W), Q>,
+    ) -> Rdd<(K, V)>
+    where
+        K: Key,
+        V: Stored,
+        W: Element,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        self.without_keys(Step::new("subtract_by_key"), partitioning.into(), other)
+    }
+
+    fn without_keys<W, Q>(
+        &self,
+        step: Step,
+        by: Partitioning<K>,
+        other: &Rdd<(K, W), Q>,
+    ) -> Rdd<(K, V)>
+    where
+        K: Key,
+        V: Stored,
+        W: Element,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        let keys = other.mapped(step, 0, Keys::Kept, |(key, _)| (key, ()));
+        self.cogrouped(step, by, &keys, left_only)
+    }
+}
+
+/// The pairs of the left side whose key the right side lacks.
+fn left_only<K: Key, V: Stored>(
+    left: Groups<K, V>,
+    right: Groups<K, ()>,
+) -> impl Iterator<Item = (K, V)> + 'static {
+    let groups = into_co_groups(left, right).filter(|(_, _, others)| others.is_empty());
+    groups.flat_map(|(key, values, _)| repeat_n(key, values.len()).zip(values))
+}
+
+/// Each key of both sides, once.
+fn in_both<K: Key>(
+    left: Groups<K, ()>,
+    right: Groups<K, ()>,
+) -> impl Iterator<Item = (K, ())> + 'static {
+    let groups = into_co_groups(left, right);
+    let common = groups.filter(|(_, own, others)| !own.is_empty() && !others.is_empty());
+    common.map(|(key, ..)| (key, ()))
+}

@@ -1,0 +1,80 @@
+//! `coalesce`: fewer partitions without a shuffle.
+
+use super::chained::{ChainedRows, chained};
+use crate::context::no_partitions;
+use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use crate::rdd::Rdd;
+use crate::source::even_piece;
+use emberline_core::lineage::Dependency;
+use emberline_core::step::Step;
+use emberline_core::task::TaskContext;
+use std::sync::Arc;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Joins neighbouring partitions end to end until at most `partitions` are left. No row moves:
+    /// one task computes all the partitions it joins, so everything back to the last shuffle or the
+    /// source runs in as few tasks. [`repartition`](Rdd::repartition) spreads rows evenly, and can
+    /// make more partitions. Zero partitions are the error of the first action.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
+    /// - **Partitions**: given, but never more than there were
+    /// - **Partitioner**: dropped
+    /// - **Shuffle**: none
+    /// - **Memory**: constant
+    /// - **Order**: kept
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let numbers = ctx.parallelize_with(4, 0..8);
+    /// assert_eq!(numbers.coalesce(2).glom().collect()?, [[0, 1, 2, 3], [4, 5, 6, 7]]);
+    /// assert_eq!(numbers.coalesce(9).num_partitions(), 4);
+    /// assert!(numbers.coalesce(0).count().is_err());
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn coalesce(&self, partitions: usize) -> Rdd<T, impl Fused<Item = T> + use<T, P>> {
+        let (step, inputs) = (Step::new("coalesce"), self.num_partitions());
+        let fewer = partitions.min(inputs);
+        let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
+        let mut lineage = self.context.lineage(step, fewer, parent);
+        lineage.problem = no_partitions(step, partitions);
+        let parent = Arc::from([self.pipeline.clone()]);
+        Rdd::new(&self.context, lineage, Coalesced { parent, inputs, partitions: fewer })
+    }
+}
+
+/// A list of one parent, and into how many partitions its own are cut.
+struct Coalesced<P> {
+    parent: Arc<[P]>,
+    inputs: usize,
+    partitions: usize,
+}
+
+impl<P> Clone for Coalesced<P> {
+    fn clone(&self) -> Self {
+        Coalesced { parent: Arc::clone(&self.parent), ..*self }
+    }
+}
+
+impl<P> Sealed for Coalesced<P> {}
+impl<P: Pipeline> Fused for Coalesced<P> {}
+
+impl<P: Pipeline> Pipeline for Coalesced<P> {
+    type Item = P::Item;
+    type Rows = ChainedRows<P>;
+
+    fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
+        let (low, high) = even_piece(self.inputs as u64, self.partitions, partition);
+        let joined = (low as usize..high as usize).map(|input| (0, input));
+        chained(&self.parent, joined.collect(), task)
+    }
+
+    fn depth(&self) -> usize {
+        self.parent.iter().map(P::depth).max().unwrap_or(0)
+    }
+}

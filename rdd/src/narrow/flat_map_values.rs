@@ -1,0 +1,47 @@
+//! `flat_map_values`: any number of values for each value, under its key.
+
+use super::flat_map::FlatMap;
+use crate::pipeline::{Element, Fused, Pipeline};
+use crate::rdd::{Keys, Rdd};
+use emberline_core::step::Step;
+
+impl<K: Element + Clone, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
+    /// Turns each pair into one pair of its key with each value of `f(value)`, so what is partitioned
+    /// by key stays so. A pair whose `f(value)` is empty goes.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, U)>`
+    /// - **Partitions**: kept
+    /// - **Partitioner**: kept
+    /// - **Shuffle**: none
+    /// - **Memory**: what `f` returns for one value
+    /// - **Order**: kept: the values of the first pair, then those of the second
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let counts = ctx.parallelize(vec![("a", 2), ("b", 0), ("c", 1)]);
+    /// let numbered = counts.flat_map_values(|count| 0..count);
+    /// assert_eq!(numbered.collect()?, [("a", 0), ("a", 1), ("c", 0)]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn flat_map_values<U, I, F>(
+        &self,
+        f: F,
+    ) -> Rdd<(K, U), impl Fused<Item = (K, U)> + use<K, V, P, U, I, F>>
+    where
+        U: Element,
+        I: IntoIterator<Item = U> + 'static,
+        F: Fn(V) -> I + Send + Sync + 'static,
+    {
+        let turn = move |(key, value): (K, V)| {
+            f(value).into_iter().map(move |turned| (key.clone(), turned))
+        };
+        let step = Step::new("flat_map_values");
+        self.adapted::<_, FlatMap>(step, size_of::<F>(), Keys::Kept, turn)
+    }
+}

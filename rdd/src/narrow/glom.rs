@@ -1,0 +1,36 @@
+//! `glom`: each partition as one row.
+
+use super::map_partitions::MapPartitions;
+use crate::pipeline::{Element, Fused, Pipeline, gather};
+use crate::rdd::{Keys, Rdd};
+use emberline_core::step::Step;
+use std::iter::once_with;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Puts the rows of each partition into one list; an empty partition gives an empty list.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<Vec<T>>`
+    /// - **Partitions**: kept, each with one row
+    /// - **Partitioner**: dropped
+    /// - **Shuffle**: none
+    /// - **Memory**: the rows of a partition
+    /// - **Order**: kept, in each list
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let pieces = ctx.parallelize_with(2, vec![1, 2, 3, 4]).glom();
+    /// assert_eq!(pieces.collect()?, [[1, 2], [3, 4]]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn glom(&self) -> Rdd<Vec<T>, impl Fused<Item = Vec<T>> + use<T, P>> {
+        // Gathered when the list is asked for, not when the partition is opened.
+        let list = |rows: P::Rows| once_with(move || gather(rows));
+        self.adapted::<_, MapPartitions>(Step::new("glom"), 0, Keys::Changed, list)
+    }
+}

@@ -1,0 +1,62 @@
+//! `map_partitions_with_index`: `map_partitions` that knows which partition it is.
+
+use super::adapted::Adaptor;
+use super::map_partitions::BlamedRows;
+use crate::pipeline::{Element, Fused, Pipeline};
+use crate::rdd::{Keys, Rdd};
+use emberline_core::step::Step;
+use std::sync::Arc;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Turns each partition into the rows of `f(partition, rows)`, where `partition` is its number
+    /// in this RDD, from 0 up. Else as [`map_partitions`](Rdd::map_partitions): `f` runs once for
+    /// each partition, also for an empty one, and what it returns may be lazy.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<U>`
+    /// - **Partitions**: kept
+    /// - **Partitioner**: dropped
+    /// - **Shuffle**: none
+    /// - **Memory**: what `f` holds
+    /// - **Order**: as `f` gives it
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let numbers = ctx.parallelize_with(2, vec![1, 2, 3, 4]);
+    /// let sums = numbers.map_partitions_with_index(|partition, rows| [(partition, rows.sum::<i32>())]);
+    /// assert_eq!(sums.collect()?, [(0, 3), (1, 7)]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn map_partitions_with_index<U, I, F>(
+        &self,
+        f: F,
+    ) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, I, F>>
+    where
+        U: Element,
+        I: IntoIterator<Item = U> + 'static,
+        F: Fn(usize, P::Rows) -> I + Send + Sync + 'static,
+    {
+        let step = Step::new("map_partitions_with_index");
+        self.adapted::<F, MapPartitionsWithIndex>(step, size_of::<F>(), Keys::Changed, f)
+    }
+}
+
+enum MapPartitionsWithIndex {}
+
+impl<R, I, F> Adaptor<R, F> for MapPartitionsWithIndex
+where
+    I: IntoIterator<Item: Element> + 'static,
+    F: Fn(usize, R) -> I,
+{
+    type Item = I::Item;
+    type Rows = BlamedRows<I::IntoIter>;
+
+    fn adapt(rows: R, f: Arc<F>, step: Step, partition: usize) -> Self::Rows {
+        BlamedRows::of(step, || f(partition, rows))
+    }
+}

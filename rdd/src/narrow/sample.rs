@@ -1,0 +1,113 @@
+//! `sample`: each row once or not at all, by chance.
+
+use super::adapted::{Adapted, Adaptor};
+use crate::pipeline::{Element, Fused, Pipeline};
+use crate::random::Random;
+use crate::rdd::Rdd;
+use emberline_core::error::Error;
+use emberline_core::lineage::Dependency;
+use emberline_core::step::Step;
+use std::sync::Arc;
+
+/// How likely a row is, and what decides it.
+pub(super) struct Sampling {
+    /// The rows wanted for each row there is.
+    pub(super) rate: f64,
+    pub(super) seed: u64,
+}
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Keeps each row with probability `fraction`, from 0 to 1; any other fraction is the error of
+    /// the first action. About `fraction` of the rows stay, not exactly.
+    ///
+    /// Whether a row stays depends on `seed`, its partition and its place in it only: the same rows
+    /// stay each time the sample is computed, and on any number of threads.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
+    /// - **Partitions**: kept, also when they become empty
+    /// - **Partitioner**: kept
+    /// - **Shuffle**: none
+    /// - **Memory**: constant
+    /// - **Order**: kept
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let numbers = ctx.range(0..10_000_u32);
+    /// let tenth = numbers.sample(0.1, 42);
+    /// assert!((900..1100).contains(&tenth.count()?));
+    /// assert_eq!(tenth.collect()?, numbers.sample(0.1, 42).collect()?);
+    /// assert!(numbers.sample(1.5, 42).count().is_err());
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn sample(&self, fraction: f64, seed: u64) -> Rdd<T, impl Fused<Item = T> + use<T, P>> {
+        let step = Step::new("sample");
+        let what = || format!("the fraction is {fraction}; give one from 0 to 1");
+        let wrong = !(0.0..=1.0).contains(&fraction);
+        let problem = wrong.then(|| Error::invalid_argument(what()).in_step(step));
+        self.sampled::<Bernoulli>(step, Sampling { rate: fraction, seed }, problem)
+    }
+
+    /// A sample, or the problem with what was asked for.
+    pub(super) fn sampled<A>(
+        &self,
+        step: Step,
+        sampling: Sampling,
+        problem: Option<Error>,
+    ) -> Rdd<T, Adapted<P, Sampling, A>>
+    where
+        A: Adaptor<P::Rows, Sampling, Item = T>,
+    {
+        let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
+        let mut lineage = self.context.lineage(step, self.num_partitions(), parent);
+        lineage.problem = problem;
+        let pipeline = Adapted::new(self.pipeline.clone(), sampling, step);
+        Rdd::partitioned(&self.context, lineage, pipeline, self.partitioner.clone())
+    }
+}
+
+enum Bernoulli {}
+
+impl<R: Iterator<Item: Element> + 'static> Adaptor<R, Sampling> for Bernoulli {
+    type Item = R::Item;
+    type Rows = SampledRows<R>;
+
+    fn adapt(rows: R, sampling: Arc<Sampling>, _: Step, partition: usize) -> Self::Rows {
+        let random = Random::of_partition(sampling.seed, partition);
+        SampledRows { rows, random, fraction: sampling.rate }
+    }
+}
+
+/// Rows that are drawn for one number each, so that a row's fate depends on its place alone.
+struct SampledRows<R> {
+    rows: R,
+    random: Random,
+    fraction: f64,
+}
+
+impl<R: Iterator> Iterator for SampledRows<R> {
+    type Item = R::Item;
+
+    #[inline]
+    fn next(&mut self) -> Option<R::Item> {
+        let (random, fraction) = (&mut self.random, self.fraction);
+        self.rows.find(|_| random.unit() < fraction)
+    }
+
+    #[inline]
+    fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, mut g: G) -> B {
+        let (mut random, fraction) = (self.random, self.fraction);
+        self.rows.fold(init, |accumulated, row| {
+            if random.unit() < fraction { g(accumulated, row) } else { accumulated }
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, self.rows.size_hint().1)
+    }
+}

@@ -1,0 +1,138 @@
+//! `sample_with_replacement`: each row any number of times, by chance.
+
+use super::adapted::Adaptor;
+use super::sample::Sampling;
+use crate::pipeline::{Element, Fused, Pipeline};
+use crate::random::Random;
+use crate::rdd::Rdd;
+use emberline_core::error::Error;
+use emberline_core::step::Step;
+use std::iter::{RepeatN, repeat_n};
+use std::sync::Arc;
+
+impl<T: Element + Clone, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Draws each row `rate` times on average: 0, 1 or more times, as a Poisson distribution has it.
+    /// A rate that is negative or not finite is the error of the first action.
+    ///
+    /// How often a row is drawn depends on `seed`, its partition and its place in it only: the same
+    /// rows are drawn each time the sample is computed, and on any number of threads.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
+    /// - **Partitions**: kept, also when they become empty
+    /// - **Partitioner**: kept
+    /// - **Shuffle**: none
+    /// - **Memory**: constant
+    /// - **Order**: kept; the copies of a row follow it
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let numbers = ctx.range(0..10_000_u32);
+    /// let thrice = numbers.sample_with_replacement(3.0, 42);
+    /// assert!((29_000..31_000).contains(&thrice.count()?));
+    /// assert!(numbers.sample_with_replacement(-1.0, 42).count().is_err());
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn sample_with_replacement(
+        &self,
+        rate: f64,
+        seed: u64,
+    ) -> Rdd<T, impl Fused<Item = T> + use<T, P>> {
+        let step = Step::new("sample_with_replacement");
+        let what = || format!("the rate is {rate}; give a finite one that is at least 0");
+        let wrong = !(rate.is_finite() && rate >= 0.0);
+        let problem = wrong.then(|| Error::invalid_argument(what()).in_step(step));
+        self.sampled::<Poisson>(step, Sampling { rate, seed }, problem)
+    }
+}
+
+enum Poisson {}
+
+impl<R: Iterator<Item: Element + Clone> + 'static> Adaptor<R, Sampling> for Poisson {
+    type Item = R::Item;
+    type Rows = DrawnRows<R>;
+
+    fn adapt(rows: R, sampling: Arc<Sampling>, _: Step, partition: usize) -> Self::Rows {
+        let random = Random::of_partition(sampling.seed, partition);
+        DrawnRows { rows, copies: None, random, rate: sampling.rate }
+    }
+}
+
+struct DrawnRows<R: Iterator> {
+    rows: R,
+    copies: Option<RepeatN<R::Item>>,
+    random: Random,
+    rate: f64,
+}
+
+impl<R: Iterator<Item: Clone>> Iterator for DrawnRows<R> {
+    type Item = R::Item;
+
+    #[inline]
+    fn next(&mut self) -> Option<R::Item> {
+        loop {
+            if let Some(row) = self.copies.as_mut().and_then(Iterator::next) {
+                return Some(row);
+            }
+            let row = self.rows.next()?;
+            self.copies = Some(repeat_n(row, poisson(self.rate, &mut self.random)));
+        }
+    }
+
+    #[inline]
+    fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, mut g: G) -> B {
+        let (mut random, rate) = (self.random, self.rate);
+        let accumulated = self.copies.into_iter().flatten().fold(init, &mut g);
+        self.rows.fold(accumulated, |accumulated, row| {
+            repeat_n(row, poisson(rate, &mut random)).fold(accumulated, &mut g)
+        })
+    }
+}
+
+/// The largest rate whose `exp(-rate)` is still far from the smallest float.
+const RATE_AT_ONCE: f64 = 500.0;
+
+/// A number of Poisson's distribution with the mean `rate`, by Knuth's method: as long as the
+/// product of random numbers stays above `exp(-rate)`, count one more. A sum of such numbers is one
+/// of the sum of their rates, so a large rate is taken in parts.
+fn poisson(rate: f64, random: &mut Random) -> usize {
+    let (mut left, mut count) = (rate, 0);
+    while left > 0.0 {
+        let part = left.min(RATE_AT_ONCE);
+        let floor = (-part).exp();
+        let mut product = random.unit();
+        while product > floor {
+            count += 1;
+            product *= random.unit();
+        }
+        left -= part;
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn poissons_mean_and_variance_are_the_rate_also_when_it_is_large() {
+        for rate in [0.1, 1.0, 20.0, 1200.0] {
+            let mut random = Random::new(7);
+            let counts: Vec<f64> = (0..20_000).map(|_| poisson(rate, &mut random) as f64).collect();
+            let mean = counts.iter().sum::<f64>() / 20_000.0;
+            let variance = counts.iter().map(|n| (n - mean).powi(2)).sum::<f64>() / 20_000.0;
+            assert!((mean / rate - 1.0).abs() < 0.1, "{mean} for {rate}");
+            assert!((variance / rate - 1.0).abs() < 0.1, "{variance} for {rate}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_drawn_at_the_rate_zero() {
+        assert!((0..100).all(|seed| poisson(0.0, &mut Random::new(seed)) == 0));
+    }
+}

@@ -1,0 +1,47 @@
+//! `try_filter`: a predicate that may fail.
+
+use super::try_map::fail;
+use crate::pipeline::{Element, Fused, Pipeline};
+use crate::rdd::Rdd;
+use emberline_core::error::BoxError;
+use emberline_core::step::Step;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Keeps the rows for which `predicate` is true; the first error fails the action, with the
+    /// row's partition and this call's line. Inside `predicate`, `?` works on any error.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
+    /// - **Partitions**: kept, also when they become empty
+    /// - **Partitioner**: kept
+    /// - **Shuffle**: none
+    /// - **Memory**: constant
+    /// - **Order**: kept
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let large = |texts: Vec<&'static str>| {
+    ///     ctx.parallelize(texts).try_filter(|text| Ok(text.parse::<i32>()? > 9)).collect()
+    /// };
+    /// assert_eq!(large(vec!["7", "70"])?, ["70"]);
+    /// let error = large(vec!["7", "seventy"]).unwrap_err();
+    /// assert!(error.to_string().contains("invalid digit"));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn try_filter<F>(&self, predicate: F) -> Rdd<T, impl Fused<Item = T> + use<T, P, F>>
+    where
+        F: Fn(&T) -> Result<bool, BoxError> + Send + Sync + 'static,
+    {
+        let step = Step::new("try_filter");
+        let keep = move |row: &T| match predicate(row) {
+            Ok(kept) => kept,
+            Err(cause) => fail(step, cause),
+        };
+        self.filtered(step, size_of::<F>(), keep)
+    }
+}

@@ -1,0 +1,153 @@
+//! `zip`: the rows of two RDDs in pairs.
+
+use crate::context::two_contexts;
+use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use crate::rdd::Rdd;
+use emberline_core::error::Error;
+use emberline_core::lineage::{Dependency, Lineage};
+use emberline_core::step::{Step, raise};
+use emberline_core::task::TaskContext;
+use std::sync::Arc;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Pairs each row with the row of `other` in the same place. Both must have the same number of
+    /// partitions, which is checked by the first action, and the same number of rows in each, which
+    /// is checked as the rows go by: a row without a partner is an error, never left out.
+    ///
+    /// - **Shape**: `Rdd<T>` and `Rdd<U>` to `Rdd<(T, U)>`
+    /// - **Partitions**: kept; `other` must have as many
+    /// - **Partitioner**: dropped
+    /// - **Shuffle**: none
+    /// - **Memory**: constant
+    /// - **Order**: kept
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let numbers = ctx.parallelize(vec![1, 2, 3]);
+    /// let zipped = numbers.zip(&numbers.map(|n| n * n));
+    /// assert_eq!(zipped.collect()?, [(1, 1), (2, 4), (3, 9)]);
+    /// assert!(numbers.zip(&numbers.filter(|n| *n > 1)).collect().is_err());
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn zip<U, Q>(
+        &self,
+        other: &Rdd<U, Q>,
+    ) -> Rdd<(T, U), impl Fused<Item = (T, U)> + use<T, P, U, Q>>
+    where
+        U: Element,
+        Q: Pipeline<Item = U>,
+    {
+        let step = Step::new("zip");
+        let lineage = self.beside(step, other);
+        let (left, right) = (self.pipeline.clone(), other.pipeline.clone());
+        Rdd::new(&self.context, lineage, Zip { left, right, step })
+    }
+
+    /// The node of a step that reads partitions of one number of two parents at the same time.
+    pub(super) fn beside<U, Q>(&self, step: Step, other: &Rdd<U, Q>) -> Lineage
+    where
+        U: Element,
+        Q: Pipeline<Item = U>,
+    {
+        let narrow = |lineage: &Arc<_>| Dependency::Narrow(Arc::clone(lineage));
+        let parents = vec![narrow(&self.lineage), narrow(&other.lineage)];
+        let (own, theirs) = (self.num_partitions(), other.num_partitions());
+        let mut lineage = self.context.lineage(step, own, parents);
+        lineage.problem = two_contexts(step, &self.context, &other.context)
+            .or_else(|| unequal_partitions(step, own, theirs));
+        lineage
+    }
+}
+
+/// The error of a step that needs as many partitions on both sides.
+fn unequal_partitions(step: Step, left: usize, right: usize) -> Option<Error> {
+    let what = || {
+        format!(
+            "the left RDD has {left} partitions and the right one {right}; both need the same \
+             number: give it to their sources, or use `repartition` or `coalesce`"
+        )
+    };
+    (left != right).then(|| Error::invalid_argument(what()).in_step(step))
+}
+
+#[derive(Clone)]
+struct Zip<P, Q> {
+    left: P,
+    right: Q,
+    step: Step,
+}
+
+impl<P, Q> Sealed for Zip<P, Q> {}
+impl<P: Pipeline, Q: Pipeline> Fused for Zip<P, Q> {}
+
+impl<P: Pipeline, Q: Pipeline> Pipeline for Zip<P, Q> {
+    type Item = (P::Item, Q::Item);
+    type Rows = ZippedRows<P::Rows, Q::Rows>;
+
+    fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
+        let (left, right) = (self.left.open(partition, task), self.right.open(partition, task));
+        ZippedRows { left, right, step: self.step, partition }
+    }
+
+    fn depth(&self) -> usize {
+        self.left.depth().max(self.right.depth())
+    }
+}
+
+struct ZippedRows<L, R> {
+    left: L,
+    right: R,
+    step: Step,
+    partition: usize,
+}
+
+impl<L: Iterator, R: Iterator> Iterator for ZippedRows<L, R> {
+    type Item = (L::Item, R::Item);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match (self.left.next(), self.right.next()) {
+            (Some(left), Some(right)) => Some((left, right)),
+            (None, None) => None,
+            (left, _) => unequal_rows(self.step, self.partition, left.is_some()),
+        }
+    }
+
+    // Only one side can push its rows; the other is pulled along.
+    #[inline]
+    fn fold<B, G: FnMut(B, Self::Item) -> B>(self, init: B, mut g: G) -> B {
+        let ZippedRows { left, mut right, step, partition } = self;
+        let accumulated = left.fold(init, |accumulated, row| match right.next() {
+            Some(other) => g(accumulated, (row, other)),
+            None => unequal_rows(step, partition, true),
+        });
+        if right.next().is_some() {
+            unequal_rows(step, partition, false);
+        }
+        accumulated
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let ((left, left_most), (right, right_most)) =
+            (self.left.size_hint(), self.right.size_hint());
+        let most = left_most.into_iter().chain(right_most).min();
+        (left.min(right), most)
+    }
+}
+
+/// Leaves the task, because one side of a partition has a row without a partner.
+#[cold]
+fn unequal_rows(step: Step, partition: usize, left_has_more: bool) -> ! {
+    let (longer, shorter) = if left_has_more { ("left", "right") } else { ("right", "left") };
+    let what = format!(
+        "the {longer} RDD has more rows in partition {partition} than the {shorter} one; `zip` \
+         needs the same number on both sides"
+    );
+    raise(Error::invalid_argument(what).in_step(step))
+}

@@ -1,0 +1,100 @@
+//! `zip_partitions`: work on partitions of two RDDs as two iterators.
+
+use super::map_partitions::BlamedRows;
+use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use crate::rdd::Rdd;
+use emberline_core::step::Step;
+use emberline_core::task::TaskContext;
+use std::sync::Arc;
+
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Turns each partition and the one of the same number in `other` into the rows of
+    /// `f(rows, other_rows)`. Both must have the same number of partitions, which is checked by the
+    /// first action; the numbers of rows may differ. `f` runs once for each pair of partitions, also
+    /// for empty ones, and what it returns may be lazy.
+    ///
+    /// - **Shape**: `Rdd<T>` and `Rdd<U>` to `Rdd<V>`
+    /// - **Partitions**: kept; `other` must have as many
+    /// - **Partitioner**: dropped
+    /// - **Shuffle**: none
+    /// - **Memory**: what `f` holds
+    /// - **Order**: as `f` gives it
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let numbers = ctx.parallelize_with(2, vec![1, 2, 3, 4]);
+    /// let words = ctx.parallelize_with(2, vec!["one", "two", "three"]);
+    /// let sizes = numbers.zip_partitions(&words, |left, right| [(left.count(), right.count())]);
+    /// assert_eq!(sizes.collect()?, [(2, 1), (2, 2)]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn zip_partitions<U, V, Q, I, F>(
+        &self,
+        other: &Rdd<U, Q>,
+        f: F,
+    ) -> Rdd<V, impl Fused<Item = V> + use<T, P, U, V, Q, I, F>>
+    where
+        U: Element,
+        V: Element,
+        Q: Pipeline<Item = U>,
+        I: IntoIterator<Item = V> + 'static,
+        F: Fn(P::Rows, Q::Rows) -> I + Send + Sync + 'static,
+    {
+        let step = Step::new("zip_partitions");
+        let mut lineage = self.beside(step, other);
+        lineage.closure_bytes = size_of::<F>();
+        let (left, right) = (self.pipeline.clone(), other.pipeline.clone());
+        Rdd::new(&self.context, lineage, ZipPartitions { left, right, f: Arc::new(f), step })
+    }
+}
+
+struct ZipPartitions<P, Q, F> {
+    left: P,
+    right: Q,
+    f: Arc<F>,
+    step: Step,
+}
+
+impl<P: Clone, Q: Clone, F> Clone for ZipPartitions<P, Q, F> {
+    fn clone(&self) -> Self {
+        let (left, right) = (self.left.clone(), self.right.clone());
+        ZipPartitions { left, right, f: Arc::clone(&self.f), step: self.step }
+    }
+}
+
+impl<P, Q, F> Sealed for ZipPartitions<P, Q, F> {}
+
+impl<P, Q, I, F> Fused for ZipPartitions<P, Q, F>
+where
+    P: Pipeline,
+    Q: Pipeline,
+    I: IntoIterator<Item: Element> + 'static,
+    F: Fn(P::Rows, Q::Rows) -> I + Send + Sync + 'static,
+{
+}
+
+impl<P, Q, I, F> Pipeline for ZipPartitions<P, Q, F>
+where
+    P: Pipeline,
+    Q: Pipeline,
+    I: IntoIterator<Item: Element> + 'static,
+    F: Fn(P::Rows, Q::Rows) -> I + Send + Sync + 'static,
+{
+    type Item = I::Item;
+    type Rows = BlamedRows<I::IntoIter>;
+
+    fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
+        let (left, right) = (self.left.open(partition, task), self.right.open(partition, task));
+        BlamedRows::of(self.step, || (self.f)(left, right))
+    }
+
+    fn depth(&self) -> usize {
+        self.left.depth().max(self.right.depth())
+    }
+}
