@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "the examples' main functions are not called here")]
 
+#[path = "../examples/flights.rs"]
+mod flights;
 #[path = "../examples/inverted_index.rs"]
 mod inverted_index;
 #[path = "../examples/k_means.rs"]
@@ -221,6 +223,35 @@ fn transitive_closure_equals_a_search_from_every_package() -> Result<(), BoxErro
         let paths = paths.collect()?;
         assert_eq!(paths.len(), expected.len(), "{place}");
         assert_eq!(paths.into_iter().collect::<BTreeSet<_>>(), expected, "{place}");
+        Ok(())
+    })
+}
+
+#[test]
+fn flights_equal_a_loop_over_the_tables() -> Result<(), BoxError> {
+    let table = |file| std::fs::read_to_string(format!("{}/{file}", flights::FOLDER));
+    let (all, planes, weather) =
+        (table("flights.csv")?, table("planes.csv")?, table("weather.csv")?);
+    let fields = |line: &'static str| line.split(',').collect::<Vec<&str>>();
+    let lines = |text: String| Box::leak(text.into_boxed_str()).lines().skip(1).map(fields);
+    let makers: HashMap<&str, &str> = lines(planes).map(|row| (row[0], row[3])).collect();
+    let winds: HashMap<_, f64> =
+        lines(weather).filter_map(|row| Some((row[..5].to_vec(), row[9].parse().ok()?))).collect();
+    let mut expected: BTreeMap<String, (u64, i64, u64)> = BTreeMap::new();
+    for row in lines(all) {
+        let hour = vec![row[12], row[0], row[1], row[2], row[16]];
+        let known = (row[8].parse::<i64>(), makers.get(row[11]), winds.get(&hour));
+        if let (Ok(late), Some(maker), Some(wind)) = known {
+            let sums = expected.entry(maker.to_string()).or_default();
+            *sums = (sums.0 + 1, sums.1 + late, sums.2 + u64::from(*wind >= 15.0));
+        }
+    }
+    assert!(expected.len() > 5);
+    everywhere(|ctx, place| {
+        let found = flights::makers(ctx, flights::FOLDER).collect()?;
+        let sums = |sums: flights::Sums| (sums.flights, sums.delay, sums.windy);
+        let found = found.into_iter().map(|(maker, all)| (maker, sums(all)));
+        assert_eq!(found.collect::<BTreeMap<_, _>>(), expected, "{place}");
         Ok(())
     })
 }
