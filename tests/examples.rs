@@ -1,17 +1,25 @@
-//! The answers of the three examples on their own data, against plain Rust that shares no code with
+//! The answers of the examples on their own data, against plain Rust that shares no code with
 //! them, on one and on several threads, with the shuffle in memory and through files.
 
 #![allow(dead_code, reason = "the examples' main functions are not called here")]
 
+#[path = "../examples/flights.rs"]
+mod flights;
+#[path = "../examples/inverted_index.rs"]
+mod inverted_index;
 #[path = "../examples/k_means.rs"]
 mod k_means;
+#[path = "../examples/monte_carlo_pi.rs"]
+mod monte_carlo_pi;
 #[path = "../examples/page_rank.rs"]
 mod page_rank;
+#[path = "../examples/transitive_closure.rs"]
+mod transitive_closure;
 #[path = "../examples/word_count.rs"]
 mod word_count;
 
 use emberline::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Runs `check` on every context of the grid; the message of a failure says which one it was.
 fn everywhere(check: impl Fn(&Context, &str) -> Result<(), BoxError>) -> Result<(), BoxError> {
@@ -158,4 +166,92 @@ fn plain_nearest(centres: &[[f64; 3]], point: &[f64; 3]) -> usize {
 
 fn squared(a: &[f64; 3], b: &[f64; 3]) -> f64 {
     (0..3).map(|axis| (a[axis] - b[axis]).powi(2)).sum()
+}
+
+#[test]
+fn inverted_index_equals_a_loop_over_the_lines() -> Result<(), BoxError> {
+    let book = std::fs::read_to_string(inverted_index::BOOK)?;
+    let mut expected: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for (number, line) in (1..).zip(book.lines()) {
+        let lower = line.to_ascii_lowercase();
+        let mut words: Vec<&str> = lower.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+        words.sort_unstable();
+        words.dedup();
+        for word in words.into_iter().filter(|word| !word.is_empty()) {
+            expected.entry(word.to_string()).or_default().push(number);
+        }
+    }
+    everywhere(|ctx, place| {
+        let lines = book.lines().map(String::from).collect();
+        let found = inverted_index::inverted_index(ctx, lines).collect()?;
+        assert_eq!(found.len(), expected.len(), "{place}");
+        assert_eq!(found.into_iter().collect::<BTreeMap<_, _>>(), expected, "{place}");
+        Ok(())
+    })
+}
+
+#[test]
+fn monte_carlo_pi_is_near_pi_and_the_same_everywhere() -> Result<(), BoxError> {
+    let darts = 200_000;
+    let once = monte_carlo_pi::inside(&Context::builder().threads(1).build()?, darts)?;
+    assert!((4.0 * once as f64 / darts as f64 - std::f64::consts::PI).abs() < 0.01, "{once}");
+    everywhere(|ctx, place| {
+        assert_eq!(monte_carlo_pi::inside(ctx, darts)?, once, "{place}");
+        Ok(())
+    })
+}
+
+#[test]
+fn transitive_closure_equals_a_search_from_every_package() -> Result<(), BoxError> {
+    let graph = std::fs::read_to_string(transitive_closure::GRAPH)?;
+    let mut needed: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (package, other) in graph.lines().filter_map(|line| line.split_once('\t')) {
+        needed.entry(package).or_default().push(other);
+    }
+    let mut expected = BTreeSet::new();
+    for start in needed.keys() {
+        let mut stack = needed[start].clone();
+        while let Some(reached) = stack.pop() {
+            if expected.insert((start.to_string(), reached.to_string())) {
+                stack.extend(needed.get(reached).into_iter().flatten());
+            }
+        }
+    }
+    everywhere(|ctx, place| {
+        let edges = transitive_closure::edges(ctx, transitive_closure::GRAPH);
+        let (paths, _) = transitive_closure::closure(&edges)?;
+        let paths = paths.collect()?;
+        assert_eq!(paths.len(), expected.len(), "{place}");
+        assert_eq!(paths.into_iter().collect::<BTreeSet<_>>(), expected, "{place}");
+        Ok(())
+    })
+}
+
+#[test]
+fn flights_equal_a_loop_over_the_tables() -> Result<(), BoxError> {
+    let table = |file| std::fs::read_to_string(format!("{}/{file}", flights::FOLDER));
+    let (all, planes, weather) =
+        (table("flights.csv")?, table("planes.csv")?, table("weather.csv")?);
+    let fields = |line: &'static str| line.split(',').collect::<Vec<&str>>();
+    let lines = |text: String| Box::leak(text.into_boxed_str()).lines().skip(1).map(fields);
+    let makers: HashMap<&str, &str> = lines(planes).map(|row| (row[0], row[3])).collect();
+    let winds: HashMap<_, f64> =
+        lines(weather).filter_map(|row| Some((row[..5].to_vec(), row[9].parse().ok()?))).collect();
+    let mut expected: BTreeMap<String, (u64, i64, u64)> = BTreeMap::new();
+    for row in lines(all) {
+        let hour = vec![row[12], row[0], row[1], row[2], row[16]];
+        let known = (row[8].parse::<i64>(), makers.get(row[11]), winds.get(&hour));
+        if let (Ok(late), Some(maker), Some(wind)) = known {
+            let sums = expected.entry(maker.to_string()).or_default();
+            *sums = (sums.0 + 1, sums.1 + late, sums.2 + u64::from(*wind >= 15.0));
+        }
+    }
+    assert!(expected.len() > 5);
+    everywhere(|ctx, place| {
+        let found = flights::makers(ctx, flights::FOLDER).collect()?;
+        let sums = |sums: flights::Sums| (sums.flights, sums.delay, sums.windy);
+        let found = found.into_iter().map(|(maker, all)| (maker, sums(all)));
+        assert_eq!(found.collect::<BTreeMap<_, _>>(), expected, "{place}");
+        Ok(())
+    })
 }

@@ -164,7 +164,7 @@ impl Engine {
             return Err(problem.clone());
         }
         let preparations = nodes.iter().filter_map(|node| node.preparation.as_ref());
-        preparations.into_iter().try_for_each(|preparation| preparation.prepare(self))
+        preparations.into_iter().try_for_each(|preparation| preparation.prepare())
     }
 
     fn is_scheduler_thread(&self) -> bool {

@@ -5,7 +5,6 @@
 //! task that needs them), its partitioner (known to `rdd`), and where its blocks are kept
 //! ([`StoredBlocks`]).
 
-use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::ids::{RddId, ShuffleId};
 use crate::step::Step;
@@ -69,7 +68,7 @@ pub trait StoredBlocks: Send + Sync {
 /// Work that runs jobs of its own before a node's stage can.
 pub trait Preparation: Send + Sync {
     /// Does the work, once: later calls return at once. A failure may be tried again.
-    fn prepare(&self, engine: &Engine) -> Result<()>;
+    fn prepare(&self) -> Result<()>;
 }
 
 impl Lineage {

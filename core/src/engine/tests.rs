@@ -258,11 +258,11 @@ fn a_problem_of_an_ancestor_is_the_error_of_the_action() {
     });
 }
 
-struct Sampling(AtomicUsize);
+struct Sampling(Arc<Engine>, AtomicUsize);
 
 impl Preparation for Sampling {
-    fn prepare(&self, engine: &Engine) -> Result<()> {
-        self.0.fetch_add(count(engine, 4)?, Ordering::Relaxed);
+    fn prepare(&self) -> Result<()> {
+        self.1.fetch_add(count(&self.0, 4)?, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -271,12 +271,12 @@ impl Preparation for Sampling {
 fn a_preparation_runs_its_own_job_before_the_action() {
     within(DEADLINE, || {
         let engine = engine(1);
-        let sampling = Arc::new(Sampling(AtomicUsize::new(0)));
+        let sampling = Arc::new(Sampling(Arc::clone(&engine), AtomicUsize::new(0)));
         let mut node = Lineage::new(RddId(0), Step::new("sort_by"), 1, vec![]);
         node.preparation = Some(sampling.clone());
         let seen = sampling.clone();
         let check = move |_: &TaskContext| {
-            assert_eq!(seen.0.load(Ordering::Relaxed), 4);
+            assert_eq!(seen.1.load(Ordering::Relaxed), 4);
             Ok(())
         };
         engine.run_job(request(&Arc::new(node), check)).unwrap();

@@ -10,7 +10,6 @@ use crate::pipeline::{Element, Pipeline};
 use crate::random::Random;
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
-use emberline_core::engine::Engine;
 use emberline_core::error::Result;
 use emberline_core::lineage::Preparation;
 use emberline_core::step::{Step, blame};
@@ -334,7 +333,7 @@ where
     F: Fn(&T) -> K + Send + Sync + 'static,
     C: Fn(&K, &K) -> Ordering + Send + Sync,
 {
-    fn prepare(&self, engine: &Engine) -> Result<()> {
+    fn prepare(&self) -> Result<()> {
         // Two actions at once: the second waits for the first one's sample.
         let _running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if self.range.has_bounds() {
@@ -347,7 +346,7 @@ where
         }
         let wanted = (SAMPLE_PER_PARTITION * partitions).min(SAMPLE_AT_MOST);
         let each = (3 * wanted).div_ceil(inputs);
-        let seed = engine.config().seed ^ self.rdd.lineage.fingerprint();
+        let seed = self.rdd.context.engine.config().seed ^ self.rdd.lineage.fingerprint();
         let (step, key_of) = (self.step, Arc::clone(&self.key_of));
         let samples = self.rdd.run(step, 0..inputs, move |rows, task| {
             let mut random = Random::new(seed ^ ((task.place.partition as u64) << 32));

@@ -1,0 +1,36 @@
+//! Pi, by throwing darts at a square and counting those inside the circle.
+//!
+//! ```text
+//! cargo run --release --example monte_carlo_pi         ten million darts
+//! cargo run --release --example monte_carlo_pi DARTS
+//! ```
+//!
+//! Prints one line `darts=N inside=M pi=X`. Where a dart lands depends on its number alone, so every
+//! run and every number of threads gives the same answer.
+
+use emberline::prelude::*;
+
+fn main() -> Result<(), BoxError> {
+    let darts = std::env::args().nth(1).map_or(Ok(10_000_000), |darts| darts.parse())?;
+    let inside = inside(&Context::local()?, darts)?;
+    println!("darts={darts} inside={inside} pi={:.6}", 4.0 * inside as f64 / darts as f64);
+    Ok(())
+}
+
+/// How many of the first `darts` darts hit the circle.
+pub fn inside(ctx: &Context, darts: u64) -> emberline::Result<u64> {
+    ctx.range(0..darts).filter(|dart| hits(*dart)).count()
+}
+
+fn hits(dart: u64) -> bool {
+    let (x, y) = (unit(2 * dart), unit(2 * dart + 1));
+    x * x + y * y < 1.0
+}
+
+/// The `i`-th number of splitmix64 (Steele, Lea and Flood 2014), as a fraction of one.
+fn unit(i: u64) -> f64 {
+    let mut z = (i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+}

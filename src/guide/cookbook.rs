@@ -1,0 +1,96 @@
+//! Short answers.
+//!
+//! # Skip the header of a CSV file
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! # let ctx = Context::local()?;
+//! let lines = ctx.parallelize(vec!["city,people", "Ulm,126000", "Bonn,336000"]);
+//! let rows = lines.filter(|line| !line.starts_with("city,"));
+//! assert_eq!(rows.count()?, 2);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # Parse rows that may be wrong
+//!
+//! Fail at the first, with its line and partition, or keep what can be parsed.
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! # let ctx = Context::local()?;
+//! let texts = ctx.parallelize(vec!["1", "two", "3"]);
+//! let error = texts.try_map(|text| Ok(text.parse::<i32>()?)).collect().unwrap_err();
+//! assert!(error.to_string().contains("invalid digit"));
+//! assert_eq!(texts.filter_map(|text| text.parse::<i32>().ok()).collect()?, [1, 3]);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # The mean of each key
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! # let ctx = Context::local()?;
+//! let ages = ctx.parallelize(vec![('a', 30.0), ('a', 40.0)]);
+//! let sums = ages.aggregate_by_key(
+//!     (0.0, 0),
+//!     |(sum, n), age| (sum + age, n + 1),
+//!     |(sum, n), (more, m)| (sum + more, n + m),
+//! );
+//! assert_eq!(sums.map_values(|(sum, n)| sum / f64::from(n)).collect()?, [('a', 35.0)]);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # Join with a small table, without a shuffle
+//!
+//! Hand the table to every task.
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! # use std::collections::HashMap;
+//! # let ctx = Context::local()?;
+//! let names = HashMap::from([(1, "tea".to_string())]);
+//! let sales = ctx.parallelize(vec![(1, 250), (9, 10)]);
+//! let named = sales
+//!     .with(names)
+//!     .filter_map(|names, (id, cents)| Some((names.get(&id)?.clone(), cents)));
+//! assert_eq!(named.collect()?, [("tea".to_string(), 250)]);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # Sort floats
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! # let ctx = Context::local()?;
+//! let sorted = ctx.parallelize(vec![0.5, f64::NEG_INFINITY, -2.0]).sort_by_cmp(f64::total_cmp);
+//! assert_eq!(sorted.collect()?, [f64::NEG_INFINITY, -2.0, 0.5]);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # Use a program's error type
+//!
+//! Actions return [`Error`](crate::Error), which `?` turns into a `Box<dyn Error>`.
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! fn rows() -> std::result::Result<u64, Box<dyn std::error::Error>> {
+//!     Ok(Context::local()?.range(0..3_u32).count()?)
+//! }
+//! assert_eq!(rows().unwrap(), 3);
+//! ```
+//!
+//! # Test a pipeline
+//!
+//! Write it as a function of RDDs and give it small ones; a context takes well under a millisecond.
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! fn long(lines: &Rdd<String>) -> Rdd<String> {
+//!     lines.filter(|line| line.len() > 3).boxed()
+//! }
+//!
+//! let ctx = Context::builder().threads(1).build()?;
+//! let lines = ctx.parallelize(vec!["abc".to_string(), "abcd".to_string()]);
+//! assert_eq!(long(&lines).collect()?, ["abcd"]);
+//! # Ok::<(), Error>(())
+//! ```
