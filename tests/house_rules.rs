@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Code lines of core + shuffle + rdd, without tests, comments and blank lines. Raise it with a
-/// reason.
-const MOST_CODE_LINES: usize = 8_000;
+/// reason. 8,000 was the spine; the everyday operations added 30 files of about 50 lines.
+const MOST_CODE_LINES: usize = 9_800;
 /// Lines of any one file, with everything in it.
 const MOST_FILE_LINES: usize = 450;
 /// What each public operation says about itself.
@@ -178,7 +178,8 @@ fn operations() -> Vec<Method> {
     let mut all = Vec::new();
     for (name, text) in sources(&["rdd/src"]) {
         let of_rdd = |line: &str| line.contains("> Rdd<") || line.contains("> With<");
-        let of_source = |line: &str| name.contains("/source/") && line.starts_with("impl Context");
+        let makes_rdds = name.contains("/source/") || name.contains("/narrow/");
+        let of_source = |line: &str| makes_rdds && line.starts_with("impl Context");
         all.extend(methods(&name, &text, |line| of_rdd(line) || of_source(line)));
     }
     all.retain(|method| method.name != "context");
@@ -200,7 +201,7 @@ fn every_operation_states_its_facts_and_runs_an_example() {
 }
 
 #[test]
-fn every_operation_of_the_first_issue_exists() {
+fn every_operation_that_was_promised_exists() {
     let names: Vec<String> = operations().into_iter().map(|method| method.name).collect();
     let wide = ["combine_by_key", "reduce_by_key", "aggregate_by_key", "group_by_key", "grouped"];
     let wide = wide.into_iter().chain(["distinct", "cogroup", "join", "sort_by", "sort_by_key"]);
@@ -211,7 +212,12 @@ fn every_operation_of_the_first_issue_exists() {
     let others = "parallelize range generate text_file map filter flat_map flat_map_into filter_map \
         map_partitions map_values key_by union inspect try_map with partition_by repartition \
         collect count reduce fold aggregate take first top top_by take_ordered for_each \
-        count_by_value save_as_text_file cache unpersist explain name num_partitions boxed";
+        count_by_value save_as_text_file cache unpersist explain name num_partitions boxed \
+        keys values flat_map_values glom map_partitions_with_index zip zip_partitions sample \
+        sample_with_replacement coalesce union_all try_filter try_flat_map fold_by_key \
+        left_outer_join right_outer_join full_outer_join cogroup3 subtract subtract_by_key \
+        intersection group_by group_sorted_by_key repartition_and_sort_within_partitions min max \
+        sum stats count_by_key collect_as_map lookup is_empty for_each_partition to_local_iterator";
     for name in others.split_whitespace() {
         assert!(names.contains(&name.to_string()), "{name} is missing");
     }

@@ -41,7 +41,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let step = Step::new("distinct");
         let partitions = self.num_partitions();
         if self.partitioner.is_none() {
-            return self.deduplicated(step, Partitioning::Hash(partitions));
+            return self.deduplicated(step, Partitioning::Hash(partitions.max(1)));
         }
         let narrow = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
         let lineage = self.context.lineage(step, partitions, narrow);

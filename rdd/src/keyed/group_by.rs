@@ -39,7 +39,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         K: Key,
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
-        self.grouped_by(Step::new("group_by"), Partitioning::Hash(self.num_partitions()), key_of)
+        self.grouped_by(
+            Step::new("group_by"),
+            Partitioning::Hash(self.num_partitions().max(1)),
+            key_of,
+        )
     }
 
     /// [`group_by`](Rdd::group_by) into a number of partitions or by a partitioner.

@@ -40,7 +40,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     {
         self.rows_by_co_groups(
             Step::new("subtract"),
-            Partitioning::Hash(self.num_partitions()),
+            Partitioning::Hash(self.num_partitions().max(1)),
             other,
             left_only,
         )
@@ -107,7 +107,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         T: Key,
         Q: Pipeline<Item = T>,
     {
-        let most = self.num_partitions().max(other.num_partitions());
+        let most = self.num_partitions().max(other.num_partitions()).max(1);
         self.rows_by_co_groups(Step::new("intersection"), Partitioning::Hash(most), other, in_both)
     }
 

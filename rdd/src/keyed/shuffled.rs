@@ -221,7 +221,8 @@ impl<R: Stored> Iterator for ConcatRows<R> {
 pub(crate) fn default_partitioning<K: 'static>(
     inputs: &[(usize, Option<Partitioning<K>>)],
 ) -> Partitioning<K> {
-    let most = inputs.iter().map(|(partitions, _)| *partitions).max().unwrap_or(1);
+    // An RDD of no partitions is shuffled into one.
+    let most = inputs.iter().map(|(partitions, _)| *partitions).max().unwrap_or(1).max(1);
     let known = inputs.iter().filter_map(|(_, known)| known.as_ref());
     let largest = known.reduce(|a, b| if b.partitions() > a.partitions() { b } else { a });
     match largest {

@@ -56,7 +56,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         K: Ord + Clone + Send + Sync + 'static,
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
-        self.sorted_by_key_of(Step::new("sort_by"), self.num_partitions(), key_of)
+        self.sorted_by_key_of(Step::new("sort_by"), self.num_partitions().max(1), key_of)
     }
 
     /// [`sort_by`](Rdd::sort_by) into a number of partitions.
@@ -116,7 +116,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         T: Stored,
         F: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
     {
-        self.sorted_by_cmp(Step::new("sort_by_cmp"), self.num_partitions(), compare)
+        self.sorted_by_cmp(Step::new("sort_by_cmp"), self.num_partitions().max(1), compare)
     }
 
     /// [`sort_by_cmp`](Rdd::sort_by_cmp) into a number of partitions.
@@ -256,7 +256,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Stored + Ord,
         V: Stored,
     {
-        self.sorted_by_key(Step::new("sort_by_key"), self.num_partitions())
+        self.sorted_by_key(Step::new("sort_by_key"), self.num_partitions().max(1))
     }
 
     /// [`sort_by_key`](Rdd::sort_by_key) into a number of partitions.

@@ -90,6 +90,9 @@ fn no_rdds_at_all_give_no_rows_to_every_action() {
         assert_eq!(none.fold(7, |a, b| a + b)?, 7);
         assert_eq!(none.union(&one_to_four(&ctx)).collect()?, [1, 2, 3, 4]);
         assert_eq!(none.map(|n| (n, n)).reduce_by_key_with(2, |a, b| a + b).count()?, 0);
+        assert_eq!(none.map(|n| (n, n)).reduce_by_key(|a, b| a + b).count()?, 0);
+        assert_eq!((none.distinct().count()?, none.sort_by(|n| *n).count()?), (0, 0));
+        assert_eq!((none.subtract(&none).count()?, none.intersection(&none).count()?), (0, 0));
         Ok(())
     });
 }
