@@ -13,6 +13,8 @@ mod k_means;
 mod monte_carlo_pi;
 #[path = "../examples/page_rank.rs"]
 mod page_rank;
+#[path = "../examples/secondary_sort.rs"]
+mod secondary_sort;
 #[path = "../examples/transitive_closure.rs"]
 mod transitive_closure;
 #[path = "../examples/word_count.rs"]
@@ -252,6 +254,25 @@ fn flights_equal_a_loop_over_the_tables() -> Result<(), BoxError> {
         let sums = |sums: flights::Sums| (sums.flights, sums.delay, sums.windy);
         let found = found.into_iter().map(|(maker, all)| (maker, sums(all)));
         assert_eq!(found.collect::<BTreeMap<_, _>>(), expected, "{place}");
+        Ok(())
+    })
+}
+
+#[test]
+fn secondary_sort_equals_a_sorted_list_for_each_plane() -> Result<(), BoxError> {
+    let flights = std::fs::read_to_string(secondary_sort::FLIGHTS)?;
+    let mut expected: BTreeMap<String, Vec<secondary_sort::Leg>> = BTreeMap::new();
+    for row in flights.lines().skip(1).map(|line| line.split(',').collect::<Vec<&str>>()) {
+        if let (Ok(day), Ok(left)) = (row[2].parse::<u32>(), row[3].parse::<u32>()) {
+            let leg = (day * 10_000 + left, row[13].to_string());
+            expected.entry(row[11].to_string()).or_default().push(leg);
+        }
+    }
+    expected.values_mut().for_each(|route| route.sort_by_key(|leg| leg.0));
+    assert!(expected.len() > 1_000);
+    everywhere(|ctx, place| {
+        let found = secondary_sort::routes(ctx, secondary_sort::FLIGHTS).collect()?;
+        assert_eq!(found.into_iter().collect::<BTreeMap<_, _>>(), expected, "{place}");
         Ok(())
     })
 }
