@@ -77,7 +77,7 @@ impl<K: Key, V: Stored> Side<K, V> {
 
     /// How many slices each partition has.
     pub(crate) fn slices(&self) -> usize {
-        self.slices.of_partition(0).len()
+        self.slices.each()
     }
 
     /// How deep the boxed steps behind this side are, within its stage.
