@@ -9,7 +9,8 @@
 //! one line `rounds=N cost=C`, the cost being the sum of squared distances to the nearest centre.
 //!
 //! One group is three airports whose coordinates the file has wrong: clusters find such things.
-//! The points are read once and cached; every round hands its centres to the tasks with `.with`.
+//! The points are read once and cached; every round reads them where they lie, with `.refs`, and
+//! hands its centres to the tasks with `.with`.
 
 use emberline::prelude::*;
 
@@ -62,8 +63,9 @@ fn move_centres(
     centres: &[Point],
 ) -> emberline::Result<(Vec<Point>, Vec<u64>)> {
     let middles = points
+        .refs()
         .with(centres.to_vec())
-        .map(|centres, point| (nearest(centres, &point).0, (point, 1_u64)))
+        .map(|centres, point| (nearest(centres, point).0, (*point, 1_u64)))
         .reduce_by_key(|(a, m), (b, n)| (plus(a, b), m + n))
         .collect()?;
     // A centre that no point is nearest to stays where it is.
@@ -76,7 +78,8 @@ fn move_centres(
 }
 
 fn cost(points: &Rdd<Point>, centres: &[Point]) -> emberline::Result<f64> {
-    let distances = points.with(centres.to_vec()).map(|centres, point| nearest(centres, &point).1);
+    let distances =
+        points.refs().with(centres.to_vec()).map(|centres, point| nearest(centres, point).1);
     distances.aggregate(0.0, |sum, distance| sum + distance, |a, b| a + b)
 }
 

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Code lines of core + shuffle + rdd, without tests, comments and blank lines. Raise it with a
-/// reason. 8,000 was the spine; the everyday operations added 30 files of about 50 lines.
-const MOST_CODE_LINES: usize = 9_800;
+/// reason. 8,000 was the spine; the everyday operations added 30 files of about 50 lines, and then
+/// references, accumulators and the picture of `explain`.
+const MOST_CODE_LINES: usize = 11_000;
 /// Lines of any one file, with everything in it.
 const MOST_FILE_LINES: usize = 450;
 /// What each public operation says about itself.
@@ -173,11 +174,12 @@ fn methods(name: &str, text: &str, wanted: impl Fn(&str) -> bool) -> Vec<Method>
     found
 }
 
-/// Every operation of a user: the methods of `Rdd` and `With`, and the sources of `Context`.
+/// Every operation of a user: the methods of `Rdd` and its views, and the sources of `Context`.
 fn operations() -> Vec<Method> {
     let mut all = Vec::new();
     for (name, text) in sources(&["rdd/src"]) {
-        let of_rdd = |line: &str| line.contains("> Rdd<") || line.contains("> With<");
+        let handles = ["> Rdd<", "> With<", "> Refs<", "> RefsWith<"];
+        let of_rdd = |line: &str| handles.iter().any(|handle| line.contains(handle));
         let makes_rdds = name.contains("/source/") || name.contains("/narrow/");
         let of_source = |line: &str| makes_rdds && line.starts_with("impl Context");
         all.extend(methods(&name, &text, |line| of_rdd(line) || of_source(line)));
@@ -204,7 +206,14 @@ fn every_operation_states_its_facts_and_runs_an_example() {
 fn every_operation_that_was_promised_exists() {
     let names: Vec<String> = operations().into_iter().map(|method| method.name).collect();
     let wide = ["combine_by_key", "reduce_by_key", "aggregate_by_key", "group_by_key", "grouped"];
-    let wide = wide.into_iter().chain(["distinct", "cogroup", "join", "sort_by", "sort_by_key"]);
+    let wide = wide.into_iter().chain([
+        "distinct",
+        "cogroup",
+        "cogrouped",
+        "join",
+        "sort_by",
+        "sort_by_key",
+    ]);
     for name in wide {
         assert!(names.contains(&name.to_string()), "{name} is missing");
         assert!(names.contains(&format!("{name}_with")), "{name}_with is missing");
@@ -217,7 +226,7 @@ fn every_operation_that_was_promised_exists() {
         sample_with_replacement coalesce union_all try_filter try_flat_map fold_by_key \
         left_outer_join right_outer_join full_outer_join cogroup3 subtract subtract_by_key \
         intersection group_by group_sorted_by_key repartition_and_sort_within_partitions min max \
-        sum stats count_by_key collect_as_map lookup is_empty for_each_partition to_local_iterator";
+        sum stats count_by_key collect_as_map lookup is_empty for_each_partition to_local_iterator refs";
     for name in others.split_whitespace() {
         assert!(names.contains(&name.to_string()), "{name} is missing");
     }

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Listener};
 use crate::ids::{IdCounter, JobId, RddId, ShuffleId};
 use crate::job::JobRequest;
+use crate::lineage::{Dependency, ShuffleStep};
 use crate::memory::MemoryBudget;
 use crate::runner::{Report, Runner, Surroundings, build_pool};
 use crate::scheduler::{Command, Input, Limits, Scheduler, parents_first};
@@ -107,12 +108,12 @@ impl Engine {
         ShuffleId(self.shuffles.next())
     }
 
-    /// Runs a job and waits for its end. When this returns `Ok`, no thread of the engine holds
-    /// anything of the request any more.
-    pub fn run_job(&self, request: JobRequest) -> Result<()> {
+    /// Runs a job, waits for its end and names the shuffles that its lineage has, parents first.
+    /// When this returns `Ok`, no thread of the engine holds anything of the request any more.
+    pub fn run_job(&self, request: JobRequest) -> Result<Vec<Arc<dyn ShuffleStep>>> {
         let action = request.action;
         self.refuse_own_threads(action)?;
-        self.prepare(&request).map_err(|error| error.in_action(action))?;
+        let shuffles = self.prepare(&request).map_err(|error| error.in_action(action))?;
         let job = JobId(self.jobs.next());
         // This handle outlives the job, so that whatever the user's closures captured is dropped
         // here and not on a thread of the engine.
@@ -124,7 +125,8 @@ impl Engine {
             Error::new(ErrorKind::Internal { what }).in_action(action)
         };
         self.messages.send(submit).map_err(|_| gone(()))?;
-        told.recv().map_err(|_| gone(()))?
+        told.recv().map_err(|_| gone(()))??;
+        Ok(shuffles)
     }
 
     /// Forgets what a shuffle has computed; called when its last handle drops.
@@ -157,14 +159,16 @@ impl Engine {
     }
 
     /// Looks for nodes that can never be computed, and then does the work that must come before
-    /// the stages of the others.
-    fn prepare(&self, request: &JobRequest) -> Result<()> {
+    /// the stages of the others. Names the shuffles that it met.
+    fn prepare(&self, request: &JobRequest) -> Result<Vec<Arc<dyn ShuffleStep>>> {
         let nodes = parents_first(&request.lineage);
         if let Some(problem) = nodes.iter().find_map(|node| node.problem.as_ref()) {
             return Err(problem.clone());
         }
         let preparations = nodes.iter().filter_map(|node| node.preparation.as_ref());
-        preparations.into_iter().try_for_each(|preparation| preparation.prepare())
+        preparations.into_iter().try_for_each(|preparation| preparation.prepare())?;
+        let edges = nodes.iter().flat_map(|node| node.dependencies());
+        Ok(edges.filter_map(Dependency::shuffle).cloned().collect())
     }
 
     fn is_scheduler_thread(&self) -> bool {

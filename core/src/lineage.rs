@@ -55,6 +55,8 @@ pub trait ShuffleStep: Send + Sync {
     fn partitions(&self) -> usize;
     /// Computes one map partition and keeps its output, in place of an older one.
     fn run_map(&self, partition: usize, task: &TaskContext) -> Result<()>;
+    /// A job that needed the shuffle has ended well: what its map tasks counted is final.
+    fn settle(&self) {}
 }
 
 /// Asks which partitions of a persisted node are stored.
@@ -153,6 +155,14 @@ impl Dependency {
         match self {
             Dependency::Narrow(parent) => parent,
             Dependency::Shuffle(shuffle) => shuffle.parent(),
+        }
+    }
+
+    /// The shuffle, if it is one.
+    pub fn shuffle(&self) -> Option<&Arc<dyn ShuffleStep>> {
+        match self {
+            Dependency::Narrow(_) => None,
+            Dependency::Shuffle(shuffle) => Some(shuffle),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Forgetting the type of a pipeline, so that a loop variable, a struct field or two branches can
 //! hold it. A boxed step hands rows over in chunks: one virtual call for up to a thousand rows.
 
+use crate::held::HeldRows;
 use crate::pipeline::{Element, Pipeline, sealed::Sealed};
 use emberline_core::lineage::drop_later;
 use emberline_core::task::TaskContext;
@@ -16,6 +17,11 @@ pub struct Boxed<T: 'static> {
 /// A node that gives its partitions in chunks.
 pub(crate) trait Node<T>: Send + Sync {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>>;
+
+    /// As [`Pipeline::held`].
+    fn held(&self, _partition: usize, _task: &TaskContext) -> Option<HeldRows<T>> {
+        None
+    }
 }
 
 /// The rows of a partition behind one virtual call a chunk.
@@ -85,6 +91,11 @@ impl<T: Element> Pipeline for Boxed<T> {
         BoxedRows { source, chunk: Vec::new().into_iter(), next_limit: 1, limit }
     }
 
+    fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<T>> {
+        let node = self.node.as_ref()?;
+        on_enough_stack(|| node.held(partition, task))
+    }
+
     fn depth(&self) -> usize {
         self.depth
     }
@@ -100,6 +111,10 @@ struct Erased<P>(P);
 impl<T: Element, P: Pipeline<Item = T>> Node<T> for Erased<P> {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>> {
         Box::new(RowChunks(self.0.open(partition, task)))
+    }
+
+    fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<T>> {
+        self.0.held(partition, task)
     }
 }
 

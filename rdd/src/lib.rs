@@ -9,10 +9,12 @@
 
 #![deny(missing_docs)]
 
+mod accumulator;
 mod action;
 mod boxed;
 mod context;
 mod explain;
+mod held;
 mod keyed;
 mod narrow;
 mod partitioner;
@@ -23,7 +25,8 @@ mod random;
 mod rdd;
 mod source;
 
-pub use action::Stats;
+pub use accumulator::{Accumulate, Accumulator};
+pub use action::{RunningStats, Stats};
 pub use boxed::Boxed;
 pub use context::{Context, ContextBuilder};
 pub use emberline_core::bounds::{Key, Stored};
@@ -37,7 +40,7 @@ pub use emberline_core::step::{CallSite, Step};
 pub use emberline_shuffle::{HashPartitioner, Partitioner, Partitioning};
 pub use explain::Explain;
 pub use keyed::{Group, GroupIter};
-pub use narrow::{Out, With};
+pub use narrow::{Out, Refs, RefsWith, With};
 pub use pipeline::{Element, Fused, Pipeline};
 pub use rdd::Rdd;
 pub use source::{RangeItem, TextPaths};

@@ -2,9 +2,9 @@
 
 use crate::boxed::{Boxed, Chunks, Node, RowChunks};
 use crate::context::Context;
+use crate::held::HeldRows;
 use crate::pipeline::{Pipeline, gather};
 use crate::rdd::Rdd;
-use crate::source::SharedRows;
 use emberline_core::bounds::Stored;
 use emberline_core::event::Event;
 use emberline_core::ids::RddId;
@@ -176,20 +176,28 @@ struct Persisted<P> {
 
 impl<T: Stored, P: Pipeline<Item = T>> Node<T> for Persisted<P> {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>> {
+        match self.held(partition, task) {
+            Some(rows) => Box::new(RowChunks(rows)),
+            None => Box::new(RowChunks(self.parent.open(partition, task))),
+        }
+    }
+
+    /// The block, computed and stored if it is not there; nothing after an `unpersist`.
+    fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<T>> {
         let blocks = &self.blocks;
-        if let Some(rows) = blocks.get::<T>(partition) {
-            let all = 0..rows.len();
-            return Box::new(RowChunks(SharedRows::new(rows, all, task)));
-        }
-        let rows = self.parent.open(partition, task);
-        if !blocks.keeps.load(Ordering::Acquire) {
-            return Box::new(RowChunks(rows));
-        }
-        let rows = Arc::new(gather(rows));
-        if !has_raised() {
-            blame(&self.step, || blocks.put(partition, &rows));
-        }
+        let stored = blocks.get::<T>(partition);
+        let rows = match stored {
+            Some(rows) => rows,
+            None if !blocks.keeps.load(Ordering::Acquire) => return None,
+            None => {
+                let rows = Arc::new(gather(self.parent.open(partition, task)));
+                if !has_raised() {
+                    blame(&self.step, || blocks.put(partition, &rows));
+                }
+                rows
+            }
+        };
         let all = 0..rows.len();
-        Box::new(RowChunks(SharedRows::new(rows, all, task)))
+        Some(HeldRows::new(rows, all, task))
     }
 }

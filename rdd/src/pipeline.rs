@@ -6,6 +6,7 @@
 //! `take` and `zip` pull with `next`.
 
 use crate::boxed::Boxed;
+use crate::held::HeldRows;
 use emberline_core::task::TaskContext;
 
 pub(crate) mod sealed {
@@ -35,6 +36,13 @@ pub trait Pipeline: sealed::Sealed + Clone + Send + Sync + 'static {
     /// Starts to compute a partition.
     #[doc(hidden)]
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows;
+
+    /// The rows of one partition as they lie in memory, if they do or can be brought there: those of
+    /// a collection and of a cached RDD. What [`refs`](crate::Rdd::refs) reads in place.
+    #[doc(hidden)]
+    fn held(&self, _partition: usize, _task: &TaskContext) -> Option<HeldRows<Self::Item>> {
+        None
+    }
 
     /// How many boxed steps lie one behind the other. Chunks shrink with it, so that a long chain
     /// holds no more rows than a short one.

@@ -25,6 +25,23 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! # Count what was skipped
+//!
+//! An [accumulator](crate::Context::accumulator) is added to in closures and read after the action.
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! # let ctx = Context::local()?;
+//! let skipped = ctx.accumulator(0_u64);
+//! let counter = skipped.clone();
+//! let numbers = ctx.parallelize(vec!["1", "two", "3"]).filter_map(move |text| {
+//!     let number = text.parse::<i32>();
+//!     number.inspect_err(|_| counter.add(1)).ok()
+//! });
+//! assert_eq!((numbers.collect()?, skipped.value()), (vec![1, 3], 1));
+//! # Ok::<(), Error>(())
+//! ```
+//!
 //! # The mean of each key
 //!
 //! ```
@@ -54,6 +71,31 @@
 //!     .with(names)
 //!     .filter_map(|names, (id, cents)| Some((names.get(&id)?.clone(), cents)));
 //! assert_eq!(named.collect()?, [("tea".to_string(), 250)]);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # Keys that only one of two tables has
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! # let ctx = Context::local()?;
+//! let old = ctx.parallelize(vec![(1, 'a'), (2, 'b')]);
+//! let new = ctx.parallelize(vec![(2, 'b'), (3, 'c')]);
+//! assert_eq!(new.subtract_by_key(&old).collect()?, [(3, 'c')]);
+//! assert_eq!(old.left_outer_join(&new).filter(|(_, (_, new))| new.is_none()).count()?, 1);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # The latest row of each key, and rows of a key in order
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! # let ctx = Context::local()?;
+//! let visits = ctx.parallelize(vec![('a', (9, "home".to_string())), ('a', (3, "shop".to_string()))]);
+//! let latest = visits.reduce_by_key(|a, b| if b.0 > a.0 { b } else { a });
+//! assert_eq!(latest.collect()?, [('a', (9, "home".to_string()))]);
+//! let paths = visits.group_sorted_by_key(|(time, _)| *time);
+//! assert_eq!(paths.collect()?, [('a', vec![(3, "shop".to_string()), (9, "home".to_string())])]);
 //! # Ok::<(), Error>(())
 //! ```
 //!

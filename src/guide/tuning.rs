@@ -41,6 +41,18 @@
 //! keeps partitions in memory while the budget has room, and `unpersist` or dropping the last handle
 //! frees them. A sort reads its input twice, once for a sample.
 //!
+//! Closures over cached rows are given clones, which costs where rows own memory.
+//! [`refs`](crate::Rdd::refs) lends them instead:
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! # let ctx = Context::local()?;
+//! let points = ctx.range(0..100_u32).map(|n| vec![f64::from(n); 8]).cache();
+//! let norms = points.refs().map(|point| point.iter().map(|x| x * x).sum::<f64>().sqrt());
+//! assert_eq!(norms.count()?, 100);
+//! # Ok::<(), Error>(())
+//! ```
+//!
 //! # Memory
 //!
 //! [`budget_bytes`](crate::ContextBuilder::budget_bytes) bounds cached partitions and the outputs of

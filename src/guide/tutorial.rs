@@ -138,8 +138,8 @@
 //! # 7. A cached iteration
 //!
 //! An RDD is computed again by every action that needs it, unless it is
-//! [cached](crate::Rdd::cache). [`with`](crate::Rdd::with) hands one shared value to every task.
-//! The loop looks for the middle of the points by moving a guess towards their mean.
+//! [cached](crate::Rdd::cache). [`refs`](crate::Rdd::refs) reads the cached rows where they lie,
+//! and [`with`](crate::Refs::with) hands one shared value to every task. The loop looks for the middle of the points by moving a guess towards their mean.
 //!
 //! ```
 //! use emberline::prelude::*;
@@ -150,7 +150,7 @@
 //!     let n = points.count()? as f64; // computes and keeps the partitions
 //!     let mut guess = 0.0;
 //!     for _ in 0..60 {
-//!         let errors = points.with(guess).map(|guess, point| point - guess);
+//!         let errors = points.refs().with(guess).map(|guess, point| point - guess);
 //!         guess += 0.5 * errors.reduce(|a, b| a + b)?.unwrap_or(0.0) / n;
 //!     }
 //!     assert!((guess - 499.5).abs() < 1e-9);

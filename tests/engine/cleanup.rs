@@ -23,7 +23,7 @@ fn scratch() -> (TempDir, ContextBuilder) {
 }
 
 /// All files below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub fn files(folder: &Path) -> Vec<PathBuf> {
     let (mut found, mut stack) = (Vec::new(), vec![folder.to_path_buf()]);
     while let Some(folder) = stack.pop() {
         let Ok(entries) = fs::read_dir(folder) else { continue };

@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
+mod accumulators;
 mod actions;
 mod answers;
 mod cleanup;
+mod cogrouped;
 mod contexts;
 mod errors;
 mod events;
@@ -17,6 +19,7 @@ mod model;
 mod narrow;
 mod partitioning;
 mod properties;
+mod refs;
 mod sets;
 mod sharing;
 mod sorting;

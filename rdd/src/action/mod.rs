@@ -18,8 +18,9 @@ mod take;
 mod to_local_iterator;
 mod top;
 
-pub use stats::Stats;
+pub use stats::{RunningStats, Stats};
 
+use crate::accumulator::{Parts, counted};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::{Error, ErrorKind, Result};
@@ -29,7 +30,7 @@ use emberline_core::step::{Step, restore_failure, take_failure};
 use emberline_core::task::TaskContext;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Runs `work` on some partitions and gives its results in partition order.
@@ -43,29 +44,32 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         R: Send + 'static,
         F: Fn(P::Rows, &TaskContext) -> Result<R> + Send + Sync + 'static,
     {
-        let slots = partitions.clone().map(|_| Mutex::new(None)).collect::<Vec<Mutex<Option<R>>>>();
-        let slots = Arc::new(slots);
+        let slots: Arc<[Slot<R>]> = partitions.clone().map(|_| Mutex::new(None)).collect();
         let (results, pipeline, first) =
             (Arc::clone(&slots), self.pipeline.clone(), partitions.start);
         let task = move |task: &TaskContext| {
             let partition = task.place.partition;
-            let result = work(pipeline.open(partition, task), task)?;
-            *results[partition - first].lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(result);
+            let (result, parts) = counted(|| work(pipeline.open(partition, task), task));
+            *lock(&results[partition - first]) = Some((result?, parts));
             Ok(())
         };
-        self.context.engine.run_job(JobRequest {
+        let shuffles = self.context.engine.run_job(JobRequest {
             action,
             lineage: Arc::clone(&self.lineage),
             partitions: partitions.collect(),
             task: Arc::new(task),
         })?;
-        let taken =
-            slots.iter().map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take());
-        taken.collect::<Option<Vec<R>>>().ok_or_else(|| {
-            let what = "a job ended well without the result of each task".into();
-            Error::new(ErrorKind::Internal { what }).in_action(action)
-        })
+        let taken = slots.iter().map(|slot| lock(slot).take());
+        let (results, parts): (Vec<R>, Vec<Parts>) = taken
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| lost_result(action))?
+            .into_iter()
+            .unzip();
+        on_driver(action, || {
+            shuffles.iter().for_each(|shuffle| shuffle.settle());
+            parts.into_iter().for_each(Parts::merge);
+        })?;
+        Ok(results)
     }
 
     /// [`run`](Rdd::run) on all partitions, for work that cannot fail but by unwinding.
@@ -76,6 +80,18 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     {
         self.run(action, 0..self.num_partitions(), move |rows, _| Ok(work(rows)))
     }
+}
+
+/// The result of one task, and what it added to accumulators.
+type Slot<R> = Mutex<Option<(R, Parts)>>;
+
+fn lock<R>(slot: &Slot<R>) -> MutexGuard<'_, Option<(R, Parts)>> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lost_result(action: Step) -> Error {
+    let what = "a job ended well without the result of each task".into();
+    Error::new(ErrorKind::Internal { what }).in_action(action)
 }
 
 /// Merges results on the caller's thread; a panic of the user's closure is an error there too.

@@ -2,6 +2,7 @@
 
 use super::exact::{Moments, SQUARES_UNIT, SUM_UNIT, quotient};
 use super::on_driver;
+use crate::accumulator::Accumulate;
 use crate::pipeline::Pipeline;
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -134,7 +135,55 @@ impl<P: Pipeline<Item = f64>> Rdd<f64, P> {
     }
 }
 
+/// [`Stats`] in the making: an accumulator of numbers that, as [`stats`](Rdd::stats), rounds once.
+///
+/// ```
+/// # use emberline_rdd as emberline;
+/// use emberline::{RunningStats, prelude::*};
+///
+/// let ctx = Context::local()?;
+/// let lengths = ctx.accumulator(RunningStats::default());
+/// let seen = lengths.clone();
+/// let words = ctx.parallelize(vec!["an", "ember"]).inspect(move |w| seen.add(w.len() as f64));
+/// assert_eq!(words.count()?, 2);
+/// assert_eq!(lengths.value().stats().mean(), 3.5);
+/// # Ok::<(), emberline_rdd::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct RunningStats(Box<Seen>);
+
+impl RunningStats {
+    /// What is known so far.
+    pub fn stats(&self) -> Stats {
+        self.0.stats()
+    }
+}
+
+impl Accumulate for RunningStats {
+    type Input = f64;
+
+    fn zero(&self) -> Self {
+        RunningStats::default()
+    }
+
+    #[inline]
+    fn add(&mut self, number: f64) {
+        self.0.add(number);
+    }
+
+    fn merge(&mut self, later: Self) {
+        self.0.merge(&later.0);
+    }
+}
+
+impl fmt::Debug for RunningStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.stats().fmt(f)
+    }
+}
+
 /// What is known of some numbers. Nothing here rounds, so the order of merging does not show.
+#[derive(Clone)]
 struct Seen {
     count: u64,
     finite: Moments,

@@ -1,5 +1,6 @@
-//! `cogroup`: the values of a key from two RDDs side by side.
+//! `cogroup` and `cogrouped`: the values of a key from two RDDs side by side.
 
+use super::group::{Group, refuse_too_large};
 use super::shuffled::{default_partitioning, wide};
 use super::side::Side;
 use crate::context::two_contexts;
@@ -14,17 +15,21 @@ use std::sync::Arc;
 
 /// The values of one key from two RDDs.
 type Both<V, W> = (Vec<V>, Vec<W>);
+/// The same, to be iterated.
+type BothGroups<V, W> = (Group<V>, Group<W>);
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Brings the values of each key of either RDD together: a list from this one and a list from
-    /// `other`, empty where the key is absent.
+    /// `other`, empty where the key is absent. Lists that are only read once are better as
+    /// [`cogrouped`](Rdd::cogrouped) groups.
     ///
     /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Vec<V>, Vec<W>))>`
     /// - **Partitions**: of the larger partitioner either has (unless that has less than a tenth of
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides; lists of any length are made
+    /// - **Memory**: the rows of a partition of both sides. A list whose rows alone (without what
+    ///   they point to) pass a task's share is the error `GroupTooLarge`, which names `cogrouped`
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -49,7 +54,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.cogrouped(Step::new("cogroup"), self.partitioning_with(other), other, groups_of_both)
+        self.in_lists(Step::new("cogroup"), self.partitioning_with(other), other)
     }
 
     /// [`cogroup`](Rdd::cogroup) into a number of partitions or by a partitioner.
@@ -58,7 +63,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides; lists of any length are made
+    /// - **Memory**: the rows of a partition of both sides; `GroupTooLarge` as `cogroup`
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -85,7 +90,119 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.cogrouped(Step::new("cogroup"), partitioning.into(), other, groups_of_both)
+        self.in_lists(Step::new("cogroup"), partitioning.into(), other)
+    }
+
+    /// Brings the values of each key of either RDD together as [`Group`]s, which are read by
+    /// iterating them: one from this RDD and one from `other`, empty where the key is absent.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Group<V>, Group<W>))>`
+    /// - **Partitions**: of the larger partitioner either has (unless that has less than a tenth of
+    ///   the other side's partitions), else the most of the two
+    /// - **Partitioner**: that one, else by hash
+    /// - **Shuffle**: one for each side that is not already partitioned so
+    /// - **Memory**: the rows of a partition of both sides
+    /// - **Order**: by the hash of the key; values in the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let bids = ctx.parallelize(vec![("pen", 3), ("pen", 5), ("ink", 2)]).map(|(k, n)| (k.to_string(), n));
+    /// let asks = ctx.parallelize(vec![("pen", 4)]).map(|(k, n)| (k.to_string(), n));
+    /// let spread = bids.cogrouped(&asks).filter_map(|(what, (bids, asks))| {
+    ///     Some((what, asks.iter().min()? - bids.iter().max()?))
+    /// });
+    /// assert_eq!(spread.collect()?, [("pen".to_string(), -1)]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn cogrouped<W, Q>(&self, other: &Rdd<(K, W), Q>) -> Rdd<(K, BothGroups<V, W>)>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        self.in_groups(Step::new("cogrouped"), self.partitioning_with(other), other)
+    }
+
+    /// [`cogrouped`](Rdd::cogrouped) into a number of partitions or by a partitioner.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Group<V>, Group<W>))>`
+    /// - **Partitions**: given
+    /// - **Partitioner**: given
+    /// - **Shuffle**: one for each side that is not already partitioned so
+    /// - **Memory**: the rows of a partition of both sides
+    /// - **Order**: by the hash of the key; values in the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let pairs = ctx.parallelize(vec![(1, 'a'), (1, 'b')]);
+    /// let sizes = pairs.cogrouped_with(2, &pairs).map_values(|(a, b)| (a.len(), b.len()));
+    /// assert_eq!((sizes.num_partitions(), sizes.collect()?), (2, vec![(1, (2, 2))]));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn cogrouped_with<W, Q>(
+        &self,
+        partitioning: impl Into<Partitioning<K>>,
+        other: &Rdd<(K, W), Q>,
+    ) -> Rdd<(K, BothGroups<V, W>)>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        self.in_groups(Step::new("cogrouped"), partitioning.into(), other)
+    }
+
+    fn in_lists<W, Q>(
+        &self,
+        step: Step,
+        by: Partitioning<K>,
+        other: &Rdd<(K, W), Q>,
+    ) -> Rdd<(K, Both<V, W>)>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        let share = self.context.engine.config().task_share_bytes;
+        self.side_by_side(step, by, other, move |left, right| {
+            groups_of_both(left, right).inspect(move |(_, (values, others))| {
+                refuse_too_large(step, share, values, "cogrouped");
+                refuse_too_large(step, share, others, "cogrouped");
+            })
+        })
+    }
+
+    fn in_groups<W, Q>(
+        &self,
+        step: Step,
+        by: Partitioning<K>,
+        other: &Rdd<(K, W), Q>,
+    ) -> Rdd<(K, BothGroups<V, W>)>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        self.side_by_side(step, by, other, |left, right| {
+            into_co_groups(left, right)
+                .map(|(key, values, others)| (key, (Group::new(values), Group::new(others))))
+        })
     }
 
     /// The partitioning of an operation on two RDDs when the user does not say.
@@ -101,7 +218,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     }
 
     /// Groups both sides by key and gives the groups of a partition to `merge`.
-    pub(crate) fn cogrouped<W, Q, U, I, F>(
+    pub(crate) fn side_by_side<W, Q, U, I, F>(
         &self,
         step: Step,
         by: Partitioning<K>,

@@ -120,8 +120,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         Q: Pipeline<Item = (K, W)>,
         R: Pipeline<Item = (K, X)>,
     {
-        let both = self.cogrouped(step, by.clone(), second, groups_of_both);
-        both.cogrouped(step, by, third, groups_of_three)
+        let both = self.side_by_side(step, by.clone(), second, groups_of_both);
+        both.side_by_side(step, by, third, groups_of_three)
     }
 }
 

@@ -1,5 +1,7 @@
 //! [`Group`]: the values of one key, as `grouped` and its kin hand them out.
 
+use emberline_core::error::{Error, ErrorKind};
+use emberline_core::step::{Step, raise};
 use serde::{Deserialize, Serialize};
 use std::slice;
 use std::vec;
@@ -16,12 +18,12 @@ impl<V> Group<V> {
         Group(values)
     }
 
-    /// The number of values, at least 1.
+    /// The number of values.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is no value: never for a group that an operation made.
+    /// Whether there is no value: the side of [`cogrouped`](crate::Rdd::cogrouped) that lacks the key.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -65,5 +67,18 @@ impl<V> IntoIterator for Group<V> {
 
     fn into_iter(self) -> vec::IntoIter<V> {
         self.0.into_iter()
+    }
+}
+
+/// Refuses a list whose rows alone pass a task's share, and names the operation that streams them.
+pub(super) fn refuse_too_large<V>(
+    step: Step,
+    share_bytes: u64,
+    values: &[V],
+    streaming: &'static str,
+) {
+    if size_of_val(values) as u64 > share_bytes {
+        let rows = values.len();
+        raise(Error::new(ErrorKind::GroupTooLarge { rows, share_bytes, streaming }).in_step(step));
     }
 }

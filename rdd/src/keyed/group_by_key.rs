@@ -1,14 +1,13 @@
 //! `group_by_key` and `grouped`: all values of a key together.
 
-use super::group::Group;
+use super::group::{Group, refuse_too_large};
 use super::shuffled::wide;
 use super::side::Side;
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
-use emberline_core::error::{Error, ErrorKind};
-use emberline_core::step::{Step, blame, raise};
+use emberline_core::step::{Step, blame};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::Partitioning;
 
@@ -164,11 +163,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
 
 /// A group as a `Vec`, unless its rows alone pass a task's share.
 pub(super) fn limited<K, V>(step: Step, task: &TaskContext, key: K, values: Vec<V>) -> (K, Vec<V>) {
-    let (rows, share_bytes) = (values.len(), task.config.task_share_bytes);
-    if (rows * size_of::<V>()) as u64 > share_bytes {
-        let streaming = "grouped";
-        raise(Error::new(ErrorKind::GroupTooLarge { rows, share_bytes, streaming }).in_step(step));
-    }
+    refuse_too_large(step, task.config.task_share_bytes, &values, "grouped");
     (key, values)
 }
 

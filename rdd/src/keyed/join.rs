@@ -63,7 +63,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.cogrouped(Step::new("join"), self.partitioning_with(other), other, JoinRows::new)
+        self.side_by_side(Step::new("join"), self.partitioning_with(other), other, JoinRows::new)
     }
 
     /// [`join`](Rdd::join) into a number of partitions or by a partitioner.
@@ -100,6 +100,6 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.cogrouped(Step::new("join"), partitioning.into(), other, JoinRows::new)
+        self.side_by_side(Step::new("join"), partitioning.into(), other, JoinRows::new)
     }
 }

@@ -45,7 +45,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.cogrouped(
+        self.side_by_side(
             Step::new("left_outer_join"),
             self.partitioning_with(other),
             other,
@@ -88,7 +88,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.cogrouped(Step::new("left_outer_join"), partitioning.into(), other, left_rows)
+        self.side_by_side(Step::new("left_outer_join"), partitioning.into(), other, left_rows)
     }
 
     /// Pairs each value of this side, or `None` if it does not have the key, with each value of the
@@ -125,7 +125,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.cogrouped(
+        self.side_by_side(
             Step::new("right_outer_join"),
             self.partitioning_with(other),
             other,
@@ -168,7 +168,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.cogrouped(Step::new("right_outer_join"), partitioning.into(), other, right_rows)
+        self.side_by_side(Step::new("right_outer_join"), partitioning.into(), other, right_rows)
     }
 
     /// Pairs each value with each value of the same key in `other`; the values of a key that only
@@ -206,7 +206,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.cogrouped(
+        self.side_by_side(
             Step::new("full_outer_join"),
             self.partitioning_with(other),
             other,
@@ -249,7 +249,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.cogrouped(Step::new("full_outer_join"), partitioning.into(), other, full_rows)
+        self.side_by_side(Step::new("full_outer_join"), partitioning.into(), other, full_rows)
     }
 }
 

@@ -160,7 +160,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     {
         let left = self.mapped(step, 0, Keys::Changed, |row| (row, ()));
         let right = other.mapped(step, 0, Keys::Changed, |row| (row, ()));
-        let rows = left.cogrouped(step, by, &right, merge);
+        let rows = left.side_by_side(step, by, &right, merge);
         rows.mapped(step, 0, Keys::Changed, |(row, ())| row).boxed()
     }
 }
@@ -250,7 +250,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         Q: Pipeline<Item = (K, W)>,
     {
         let keys = other.mapped(step, 0, Keys::Kept, |(key, _)| (key, ()));
-        self.cogrouped(step, by, &keys, left_only)
+        self.side_by_side(step, by, &keys, left_only)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The shuffle as `rdd` sees it: [`shuffle`] makes the map side, whose tasks leave outputs in a
 //! shared table; a reading node ([`NodeFn`]) takes its segments from there.
 
+use crate::accumulator::{MapParts, counted};
 use crate::boxed::{Boxed, Chunks, Node, RowChunks};
 use crate::context::{Context, no_partitions};
 use crate::partitioner::KnownPartitioner;
@@ -58,6 +59,7 @@ struct MapSide<P, R, W> {
     pipeline: P,
     partitions: usize,
     write: W,
+    parts: MapParts,
 }
 
 impl<P, R, W> ShuffleStep for MapSide<P, R, W>
@@ -83,10 +85,16 @@ where
     }
 
     fn run_map(&self, partition: usize, task: &TaskContext) -> Result<()> {
-        let buckets = (self.write)(self.pipeline.open(partition, task), partition);
+        let write = || (self.write)(self.pipeline.open(partition, task), partition);
+        let (buckets, parts) = counted(write);
         let output = MapOutput::keep(buckets.into_segments(), task)?;
+        self.parts.keep(partition, parts);
         self.outputs.table.put(partition, output);
         Ok(())
+    }
+
+    fn settle(&self) {
+        self.parts.merge();
     }
 }
 
@@ -120,6 +128,7 @@ where
         pipeline: rdd.pipeline.clone(),
         partitions,
         write,
+        parts: MapParts::default(),
     };
     (outputs, Dependency::Shuffle(Arc::new(map_side)))
 }

@@ -50,7 +50,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-enum FilterMap {}
+pub(super) enum FilterMap {}
 
 impl<R, U, F> Adaptor<R, F> for FilterMap
 where
@@ -66,7 +66,7 @@ where
     }
 }
 
-struct FilterMappedRows<R, F> {
+pub(super) struct FilterMappedRows<R, F> {
     rows: R,
     f: Arc<F>,
     step: Step,

@@ -17,6 +17,8 @@ mod map;
 mod map_partitions;
 mod map_partitions_with_index;
 mod map_values;
+mod refs;
+mod refs_with;
 mod sample;
 mod sample_with_replacement;
 mod try_filter;
@@ -28,4 +30,6 @@ mod zip;
 mod zip_partitions;
 
 pub use flat_map_into::Out;
+pub use refs::Refs;
+pub use refs_with::RefsWith;
 pub use with::With;

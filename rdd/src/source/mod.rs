@@ -8,7 +8,6 @@ mod range;
 mod text_file;
 mod text_paths;
 
-pub(crate) use parallelize::SharedRows;
 pub use range::RangeItem;
 pub use text_paths::TextPaths;
 

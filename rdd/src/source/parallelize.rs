@@ -2,11 +2,11 @@
 
 use super::even_piece;
 use crate::context::Context;
+use crate::held::HeldRows;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
 use emberline_core::step::Step;
-use emberline_core::task::{ROWS_PER_CHECK, TaskContext};
-use std::ops::Range;
+use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
 impl Context {
@@ -123,58 +123,18 @@ impl<T: Element + Clone + Sync> Fused for Parallelized<T> {}
 
 impl<T: Element + Clone + Sync> Pipeline for Parallelized<T> {
     type Item = T;
-    type Rows = SharedRows<T>;
+    type Rows = HeldRows<T>;
 
-    fn open(&self, partition: usize, task: &TaskContext) -> SharedRows<T> {
+    fn open(&self, partition: usize, task: &TaskContext) -> HeldRows<T> {
         let (low, high) = even_piece(self.rows.len() as u64, self.partitions, partition);
-        SharedRows::new(Arc::clone(&self.rows), low as usize..high as usize, task)
+        HeldRows::new(Arc::clone(&self.rows), low as usize..high as usize, task)
+    }
+
+    fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<T>> {
+        Some(self.open(partition, task))
     }
 
     fn depth(&self) -> usize {
         0
-    }
-}
-
-/// Clones of rows that several readers share: a collection, or a stored block.
-pub(crate) struct SharedRows<T> {
-    rows: Arc<Vec<T>>,
-    left: Range<usize>,
-    task: TaskContext,
-}
-
-impl<T> SharedRows<T> {
-    pub(crate) fn new(rows: Arc<Vec<T>>, left: Range<usize>, task: &TaskContext) -> Self {
-        task.count_read(left.len());
-        SharedRows { rows, left, task: task.clone() }
-    }
-}
-
-impl<T: Clone> Iterator for SharedRows<T> {
-    type Item = T;
-
-    #[inline]
-    fn next(&mut self) -> Option<T> {
-        let at = self.left.next()?;
-        if at % ROWS_PER_CHECK == 0 {
-            self.task.check_cancelled();
-        }
-        Some(self.rows[at].clone())
-    }
-
-    fn fold<B, G: FnMut(B, T) -> B>(self, init: B, mut g: G) -> B {
-        let mut accumulated = init;
-        for block in self.rows[self.left].chunks(ROWS_PER_CHECK) {
-            self.task.check_cancelled();
-            accumulated = block.iter().cloned().fold(accumulated, &mut g);
-        }
-        accumulated
-    }
-
-    fn count(self) -> usize {
-        self.left.len()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.left.size_hint()
     }
 }

@@ -1,0 +1,251 @@
+//! Accumulators: what tasks add is counted exactly once for each partition of a result, whatever
+//! fails, is tried again, gets lost or runs beside it.
+
+use crate::cleanup::files;
+use crate::support::*;
+use emberline::prelude::*;
+use emberline::{Accumulate, ErrorKind, RunningStats};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fs, thread};
+
+#[test]
+fn b213_an_accumulator_adds_on_the_driver_and_merges() {
+    test(|| {
+        let ctx = context();
+        let number = ctx.accumulator(9_i64);
+        number.add(1);
+        assert_eq!(number.value(), 10);
+        number.add(5);
+        assert_eq!(number.value(), 15);
+
+        let empty = RunningStats::default().stats();
+        assert_eq!(
+            (empty.count(), empty.sum(), empty.mean()),
+            (0, 0.0, 0.0),
+            "Spark's mean is NaN"
+        );
+        let stats = ctx.accumulator(RunningStats::default());
+        [0.0, 1.0, 2.0].into_iter().for_each(|n| stats.add(n));
+        let of = |running: RunningStats| {
+            let stats = running.stats();
+            (stats.count(), stats.sum(), stats.mean())
+        };
+        assert_eq!(of(stats.value()), (3, 3.0, 1.0));
+        let (mut merged, mut other) = (stats.value(), RunningStats::default());
+        other.add(2.0);
+        merged.merge(other);
+        assert_eq!(of(merged), (4, 5.0, 1.25));
+        Ok(())
+    });
+}
+
+#[test]
+fn an_action_adds_each_row_once() {
+    check((300, (0..300).collect::<Vec<i64>>(), 300), |ctx, p| {
+        let (count, rows, floats) =
+            (ctx.accumulator(0_u32), ctx.accumulator(Vec::new()), ctx.accumulator(0.0_f64));
+        let (counter, log, sum) = (count.clone(), rows.clone(), floats.clone());
+        ctx.range_with(p, 0..300_i64).for_each(move |n| {
+            counter.add(1);
+            log.add(n);
+            sum.add(1.0);
+        })?;
+        Ok((count.value(), rows.value(), floats.value() as u32))
+    });
+}
+
+#[test]
+fn steps_on_both_sides_of_a_shuffle_add_each_row_once() {
+    check((120, 12, 12), |ctx, p| {
+        let counts: [Accumulator<u64>; 3] = std::array::from_fn(|_| ctx.accumulator(0));
+        let [before, between, after] = counts.clone();
+        let pairs =
+            ctx.range_with(p, 0..120_u64).inspect(move |_| before.add(1)).map(|n| (n % 12, n));
+        let sums = pairs.reduce_by_key_with(3, |a, b| a + b).inspect(move |_| between.add(1));
+        let again = sums.map(|(key, sum)| (sum % 5, key)).group_by_key_with(2);
+        again.for_each(move |(_, keys)| after.add(keys.len() as u64))?;
+        Ok(counts.map(|count| count.value()).into())
+    });
+}
+
+#[test]
+fn float_sums_have_the_same_bits_on_any_number_of_threads() {
+    same_bytes(|ctx, p| {
+        let (result, map) = (ctx.accumulator(0.0_f64), ctx.accumulator(0.0_f64));
+        let (in_result, in_map) = (result.clone(), map.clone());
+        let noisy = |n: u64| 1.0 / (1 + noise(n) % 1000) as f64;
+        let pairs = ctx.range_with(p, 0..500_u64).map(move |n| {
+            in_map.add(noisy(n));
+            (n % 70, n)
+        });
+        pairs.reduce_by_key(|a, b| a ^ b).for_each(move |(_, n)| in_result.add(noisy(n)))?;
+        Ok((result.value().to_bits(), map.value().to_bits()))
+    });
+}
+
+#[test]
+fn an_attempt_that_failed_adds_nothing() {
+    test(|| {
+        let ctx = Context::builder().threads(2).max_attempts(3).build()?;
+        let (count, calls) = (ctx.accumulator(0_u64), Arc::new(AtomicUsize::new(0)));
+        let (counter, ran) = (count.clone(), Arc::clone(&calls));
+        ctx.range_with(4, 0..40_u64).for_each(move |n| {
+            counter.add(1);
+            let fails = n % 10 == 9 && ran.fetch_add(1, Ordering::SeqCst) < 5;
+            assert!(!fails, "at the last row of a partition");
+        })?;
+        assert_eq!((count.value(), calls.load(Ordering::SeqCst)), (40, 9));
+        Ok(())
+    });
+}
+
+#[test]
+fn an_action_that_failed_adds_nothing_and_a_later_one_adds_all() {
+    test(|| {
+        let ctx = context();
+        let counts = [ctx.accumulator(0_u64), ctx.accumulator(0_u64)];
+        let [before, after] = counts.clone();
+        let fails = Arc::new(AtomicUsize::new(1));
+        let failing = Arc::clone(&fails);
+        let pairs = ctx.range_with(4, 0..40_u64).map(move |n| {
+            before.add(1);
+            (n % 4, n)
+        });
+        let groups = pairs.group_by_key_with(4).inspect(move |(key, _)| {
+            after.add(1);
+            assert!(*key != 3 || failing.swap(0, Ordering::SeqCst) == 0, "once");
+        });
+        assert_kind(groups.count(), |kind| matches!(kind, ErrorKind::Panicked { .. }));
+        assert_eq!(counts.clone().map(|count| count.value()), [0, 0]);
+        assert_eq!(groups.count()?, 4);
+        assert_eq!(counts.clone().map(|count| count.value()), [40, 4], "the map tasks ran once");
+        assert_eq!(groups.count()?, 4);
+        assert_eq!(counts.map(|count| count.value()), [40, 8], "each action computes its stage");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_map_output_that_is_lost_and_computed_again_counts_once() {
+    test(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let builder = Context::builder().threads(2).shuffle_to_files(true);
+        let ctx = builder.scratch_dir(folder.path()).build()?;
+        let (count, ran) = (ctx.accumulator(0_u64), Arc::new(AtomicUsize::new(0)));
+        let (counter, calls) = (count.clone(), Arc::clone(&ran));
+        let sums = ctx.range_with(4, 0..40_u64).map(move |n| {
+            counter.add(1);
+            calls.fetch_add(1, Ordering::SeqCst);
+            (n % 4, n)
+        });
+        let sums = sums.reduce_by_key(|a, b| a + b);
+        assert_eq!(sums.count()?, 4);
+        files(folder.path()).iter().for_each(|file| fs::remove_file(file).unwrap());
+        assert_eq!(sums.count()?, 4);
+        assert!(ran.load(Ordering::SeqCst) > 40, "nothing was computed again");
+        assert_eq!(count.value(), 40);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_cached_step_counts_once_for_all_actions() {
+    test(|| {
+        let ctx = context();
+        let count = ctx.accumulator(0_u64);
+        let counter = count.clone();
+        let rows = ctx.range_with(3, 0..30_u64).inspect(move |_| counter.add(1));
+        let kept = rows.cache();
+        assert_eq!((kept.count()?, kept.sum::<u64>()?), (30, 435));
+        assert_eq!(count.take(), 30);
+        assert_eq!((rows.sum::<u64>()?, rows.sum::<u64>()?), (435, 435));
+        assert_eq!(count.take(), 60, "without the cache each action counts");
+        assert_eq!(count.value(), 0, "take leaves zero");
+        Ok(())
+    });
+}
+
+#[test]
+fn take_adds_the_rows_it_read_and_no_more() {
+    test(|| {
+        let ctx = context();
+        let count = ctx.accumulator(0_u64);
+        let counter = count.clone();
+        let rows = ctx.range_with(8, 0..80_u64).inspect(move |_| counter.add(1));
+        assert_eq!(rows.take(3)?, [0, 1, 2]);
+        assert_eq!(count.value(), 3);
+        Ok(())
+    });
+}
+
+#[test]
+fn many_accumulators_of_one_type_and_of_several_are_told_apart() {
+    test(|| {
+        let ctx = context();
+        let by_digit: Vec<Accumulator<u64>> = (0..10).map(|_| ctx.accumulator(0)).collect();
+        let odd = ctx.accumulator(Vec::new());
+        let (digits, log) = (by_digit.clone(), odd.clone());
+        ctx.range_with(7, 0..1000_u64).for_each(move |n| {
+            digits[(n % 10) as usize].add(1);
+            if n % 500 == 1 {
+                log.add(n);
+            }
+        })?;
+        assert!(by_digit.iter().all(|digit| digit.value() == 100));
+        assert_eq!(odd.value(), [1, 501]);
+        Ok(())
+    });
+}
+
+#[test]
+fn actions_on_many_threads_add_to_one_accumulator() {
+    test(|| {
+        let ctx = context();
+        let count = ctx.accumulator(0_u64);
+        let shared = ctx.range_with(4, 0..100_u64).map(|n| (n % 3, n)).reduce_by_key(|a, b| a + b);
+        let actions = (0..8).map(|_| {
+            let (rows, counter) = (shared.clone(), count.clone());
+            thread::spawn(move || rows.for_each(move |_| counter.add(1)))
+        });
+        let actions: Vec<_> = actions.collect();
+        actions.into_iter().try_for_each(|action| action.join().unwrap())?;
+        assert_eq!(count.value(), 24);
+        Ok(())
+    });
+}
+
+/// A value whose merge panics.
+#[derive(Clone, Debug)]
+struct Refuses;
+
+impl Accumulate for Refuses {
+    type Input = ();
+
+    fn zero(&self) -> Self {
+        Refuses
+    }
+
+    fn add(&mut self, (): ()) {}
+
+    fn merge(&mut self, _: Self) {
+        panic!("will not merge");
+    }
+}
+
+#[test]
+fn a_sum_past_its_type_and_a_merge_that_panics_are_errors_of_the_action() {
+    test(|| {
+        let ctx = context();
+        let (small, refuses) = (ctx.accumulator(250_u8), ctx.accumulator(Refuses));
+        let (counter, refused) = (small.clone(), refuses.clone());
+        let error = ctx.range(0..300_u32).for_each(move |_| counter.add(100)).unwrap_err();
+        assert!(error.to_string().contains("past u8"), "{error}");
+        assert_eq!(small.value(), 250);
+        let error = ctx.range(0..3_u32).for_each(move |_| refused.add(())).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("will not merge") && text.contains("for_each at"), "{text}");
+        assert_eq!(ctx.range(0..3_u32).count()?, 3, "and the context goes on");
+        Ok(())
+    });
+}
