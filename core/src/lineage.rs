@@ -11,6 +11,7 @@ use crate::step::Step;
 use crate::task::TaskContext;
 use std::any::Any;
 use std::cell::RefCell;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One node of the lineage.
@@ -57,6 +58,12 @@ pub trait ShuffleStep: Send + Sync {
     fn run_map(&self, partition: usize, task: &TaskContext) -> Result<()>;
     /// A job that needed the shuffle has ended well: what its map tasks counted is final.
     fn settle(&self) {}
+}
+
+impl fmt::Debug for dyn ShuffleStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} of {}", self.id(), self.step())
+    }
 }
 
 /// Asks which partitions of a persisted node are stored.

@@ -3,13 +3,14 @@
 use crate::support::*;
 use emberline::prelude::*;
 
+type Groups = (i64, (Group<i64>, Group<i64>));
 type Lists = (i64, (Vec<i64>, Vec<i64>));
 
 fn pairs(shift: i64) -> Vec<(i64, i64)> {
     (0..200).map(|n| (noise(n) as i64 % 20 + shift, n as i64)).collect()
 }
 
-fn in_lists((key, (values, others)): (i64, (Group<i64>, Group<i64>))) -> Lists {
+fn in_lists((key, (values, others)): Groups) -> Lists {
     let sizes = (values.len(), others.len());
     let (again, lists) =
         (values.iter().count(), (values.iter().collect(), others.into_iter().collect()));
@@ -40,8 +41,8 @@ fn cogrouped_shuffles_no_side_that_lies_as_it_should() {
         let ctx = counter.listen(Context::builder().threads(2));
         let placed = |shift| spread(&ctx, 3, &pairs(shift)).partition_by(4).cache();
         let (left, right) = (placed(0), placed(10));
-        (left.count()?, right.count()?);
-        let written = |rows: Rdd<(i64, (Group<i64>, Group<i64>))>| {
+        assert_eq!((left.count()?, right.count()?), (200, 200));
+        let written = |rows: Rdd<Groups>| {
             let (count, counts) = counter.during(|| rows.count());
             count.map(|_| counts.rows_written)
         };
