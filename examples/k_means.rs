@@ -9,8 +9,8 @@
 //! one line `rounds=N cost=C`, the cost being the sum of squared distances to the nearest centre.
 //!
 //! One group is three airports whose coordinates the file has wrong: clusters find such things.
-//! The points are read once and cached; every round reads them where they lie, with `.refs`, and
-//! hands its centres to the tasks with `.with`.
+//! The points are read once and cached; every round reads them in place, with `.refs`, and hands its
+//! centres to the tasks with `.with`.
 
 use emberline::prelude::*;
 
@@ -39,48 +39,27 @@ pub struct Groups {
 }
 
 pub fn k_means(ctx: &Context, path: &str, groups: usize) -> emberline::Result<Groups> {
-    let points: Rdd<Point> = ctx
-        .text_file(path)
-        .filter(|line| !line.starts_with("faa,")) // the header
-        .try_map(|line| airport(&line))
-        .cache();
-    let mut centres = points.take(groups)?;
-    let mut rounds = 0;
+    let lines = ctx.text_file(path).filter(|line| !line.starts_with("faa,")); // the header
+    let points = lines.try_map(|line| airport(&line)).cache();
+    let (mut centres, mut rounds) = (points.take(groups)?, 0);
     loop {
-        let (moved, sizes) = move_centres(&points, &centres)?;
+        let near = points.refs().with(centres.clone()).map(|centres, point| {
+            let (group, cost) = nearest(centres, point);
+            (group, (*point, 1_u64, cost))
+        });
+        let sums = near.reduce_by_key(|a, b| (plus(a.0, b.0), a.1 + b.1, a.2 + b.2)).collect()?;
+        // Each centre goes to the middle of its points; one that has none stays where it is.
+        let (mut moved, mut sizes, mut cost) = (centres.clone(), vec![0; groups], 0.0);
+        for (group, (sum, size, costs)) in sums {
+            (moved[group], sizes[group]) = (sum.map(|x| x / size as f64), size);
+            cost += costs;
+        }
         rounds += 1;
         if moved == centres || rounds == MOST_ROUNDS {
-            let cost = cost(&points, &moved)?;
-            return Ok(Groups { centres: moved, sizes, rounds, cost });
+            return Ok(Groups { centres, sizes, rounds, cost });
         }
         centres = moved;
     }
-}
-
-/// One round: each centre goes to the middle of the points that are nearest to it.
-fn move_centres(
-    points: &Rdd<Point>,
-    centres: &[Point],
-) -> emberline::Result<(Vec<Point>, Vec<u64>)> {
-    let middles = points
-        .refs()
-        .with(centres.to_vec())
-        .map(|centres, point| (nearest(centres, point).0, (*point, 1_u64)))
-        .reduce_by_key(|(a, m), (b, n)| (plus(a, b), m + n))
-        .collect()?;
-    // A centre that no point is nearest to stays where it is.
-    let (mut moved, mut sizes) = (centres.to_vec(), vec![0; centres.len()]);
-    for (group, (sum, size)) in middles {
-        moved[group] = sum.map(|x| x / size as f64);
-        sizes[group] = size;
-    }
-    Ok((moved, sizes))
-}
-
-fn cost(points: &Rdd<Point>, centres: &[Point]) -> emberline::Result<f64> {
-    let distances =
-        points.refs().with(centres.to_vec()).map(|centres, point| nearest(centres, point).1);
-    distances.aggregate(0.0, |sum, distance| sum + distance, |a, b| a + b)
 }
 
 /// Which centre is nearest, the first of equals, and its squared distance.
@@ -97,12 +76,10 @@ fn plus(a: Point, b: Point) -> Point {
 
 /// An airport as a point: `faa,name,lat,lon,...`, and no field holds a comma.
 fn airport(line: &str) -> Result<Point, BoxError> {
-    let mut fields = line.split(',').skip(2);
-    let mut radians = || -> Result<f64, BoxError> {
-        let field = fields.next().ok_or_else(|| format!("too few fields in {line:?}"))?;
-        Ok(field.parse::<f64>()?.to_radians())
-    };
-    let ((sin, cos), longitude) = (radians()?.sin_cos(), radians()?);
+    let row: Vec<&str> = line.split(',').collect();
+    let [_, _, latitude, longitude, ..] = row[..] else { return Err("too few fields".into()) };
+    let (sin, cos) = latitude.parse::<f64>()?.to_radians().sin_cos();
+    let longitude = longitude.parse::<f64>()?.to_radians();
     Ok([cos * longitude.cos(), cos * longitude.sin(), sin])
 }
 

@@ -19,12 +19,8 @@ fn main() -> Result<(), BoxError> {
 
 /// How many of the first `darts` darts hit the circle.
 pub fn inside(ctx: &Context, darts: u64) -> emberline::Result<u64> {
-    ctx.range(0..darts).filter(|dart| hits(*dart)).count()
-}
-
-fn hits(dart: u64) -> bool {
-    let (x, y) = (unit(2 * dart), unit(2 * dart + 1));
-    x * x + y * y < 1.0
+    let places = ctx.range(0..darts).map(|dart| (unit(2 * dart), unit(2 * dart + 1)));
+    places.filter(|(x, y)| x * x + y * y < 1.0).count()
 }
 
 /// The `i`-th number of splitmix64 (Steele, Lea and Flood 2014), as a fraction of one.

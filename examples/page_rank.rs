@@ -19,8 +19,6 @@ use std::sync::Arc;
 pub const GRAPH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/r_packages.tsv");
 pub const ROUNDS: usize = 10;
 
-type Page = String;
-
 fn main() -> Result<(), BoxError> {
     let path = std::env::args().nth(1).unwrap_or_else(|| GRAPH.to_string());
     let ranks = page_rank(&Context::local()?, &path, ROUNDS).cache();
@@ -28,38 +26,31 @@ fn main() -> Result<(), BoxError> {
     for (page, rank) in ranks.top_by(10, |(_, rank)| rank.to_bits())? {
         println!("{rank:>9.3}  {page}");
     }
-    let sum = ranks.aggregate(0.0, |sum, (_, rank)| sum + rank, |a, b| a + b)?;
-    println!("pages={} sum={sum:.6}", ranks.count()?);
+    println!("pages={} sum={:.6}", ranks.count()?, ranks.values().sum::<f64>()?);
     Ok(())
 }
 
-pub fn page_rank(ctx: &Context, path: &str, rounds: usize) -> Rdd<(Page, f64)> {
-    let links: Rdd<(Page, Arc<[Page]>)> = ctx
-        .text_file(path)
-        .try_map(|line| link(&line))
-        .group_by_key()
-        .map_values(Arc::from) // shared by every round, not copied
-        .cache();
-    let mut ranks: Rdd<(Page, f64)> = links.map_values(|_| 1.0).boxed();
+pub fn page_rank(ctx: &Context, path: &str, rounds: usize) -> Rdd<(String, f64)> {
+    let links = ctx.text_file(path).try_map(|line| link(&line)).group_by_key();
+    let links: Rdd<(String, Arc<[String]>)> = links.map_values(Arc::from).cache(); // shared, not copied
+    let mut ranks: Rdd<(String, f64)> = links.map_values(|_| 1.0).boxed();
     for _ in 0..rounds {
-        ranks = links
-            .join(&ranks) // both sides lie the same way: no row is moved
-            .flat_map(|(page, (to, rank))| shares(page, to, rank))
-            .reduce_by_key(|a, b| a + b)
-            .map_values(|given| 0.15 + 0.85 * given)
-            .boxed(); // a loop variable keeps one type
+        let both = links.join(&ranks); // both sides lie the same way: no row is moved
+        let given = both.flat_map(|(page, (to, rank))| shares(page, to, rank));
+        let sums = given.reduce_by_key(|a, b| a + b);
+        ranks = sums.map_values(|sum| 0.15 + 0.85 * sum).boxed(); // a loop variable keeps one type
     }
     ranks
 }
 
 /// What a page gives away in a round. The nothing it gives itself keeps it among the ranked pages
 /// when nobody points at it.
-fn shares(page: Page, to: Arc<[Page]>, rank: f64) -> impl Iterator<Item = (Page, f64)> {
+fn shares(page: String, to: Arc<[String]>, rank: f64) -> impl Iterator<Item = (String, f64)> {
     let share = rank / to.len() as f64;
     (0..to.len()).map(move |i| (to[i].clone(), share)).chain([(page, 0.0)])
 }
 
-fn link(line: &str) -> Result<(Page, Page), BoxError> {
+fn link(line: &str) -> Result<(String, String), BoxError> {
     let (from, to) = line.split_once('\t').ok_or_else(|| format!("no tab in {line:?}"))?;
     Ok((from.to_string(), to.to_string()))
 }

@@ -21,34 +21,18 @@ fn main() -> Result<(), BoxError> {
     if paths.is_empty() {
         paths.push(BOOK.to_string());
     }
-    let report = word_count(&context()?, paths)?;
-    for (word, n) in &report.top {
+    let counts = word_count(&context()?, paths).cache(); // the text is read and counted once
+    for (word, n) in counts.top_by(20, |(_, n)| *n)? {
         println!("{n:>9}  {word}");
     }
-    println!("distinct={} total={}", report.distinct, report.total);
+    println!("distinct={} total={}", counts.count()?, counts.values().sum::<u64>()?);
     Ok(())
 }
 
-/// What is printed.
-pub struct Report {
-    pub top: Vec<(String, u64)>,
-    pub distinct: u64,
-    pub total: u64,
-}
-
-pub fn word_count(ctx: &Context, paths: Vec<String>) -> emberline::Result<Report> {
-    let counts = ctx
-        .text_file(paths)
+pub fn word_count(ctx: &Context, paths: Vec<String>) -> Rdd<(String, u64)> {
+    ctx.text_file(paths)
         .flat_map_into(|line, out| words(&line).for_each(|word| out.push((word, 1_u64))))
         .reduce_by_key(|a, b| a + b)
-        .cache(); // two answers are asked of it; the text is read and counted once
-    let top = counts.top_by(20, |(_, n)| *n)?;
-    let (distinct, total) = counts.aggregate(
-        (0, 0),
-        |(distinct, total), (_, n)| (distinct + 1, total + n),
-        |a, b| (a.0 + b.0, a.1 + b.1),
-    )?;
-    Ok(Report { top, distinct, total })
 }
 
 fn words(line: &str) -> impl Iterator<Item = String> {
