@@ -76,7 +76,7 @@ impl Expected {
                     left = at.map_or(&[], |at| &left[at..]);
                     at.is_some()
                 };
-                answer.iter().all(|row| found(row))
+                answer.iter().all(&mut found)
             }
             Among(rows) => answer.iter().all(|row| rows.contains(row)),
             OneForEach(groups) => {

@@ -163,7 +163,7 @@ impl Pairs {
             PairStep::Aggregate => self.folded(None, Values::InAnyOrder, |all| {
                 all.iter().copied().max().into_iter().collect()
             }),
-            PairStep::GroupFlatten => self.grouped(None),
+            PairStep::GroupFlatten => self.unplaced(self.grouped(None).parts),
             PairStep::GroupSorted(by, given) => self.folded(*given, Values::InOrder, |all| {
                 let mut all = all.to_vec();
                 all.sort_by_key(|n| n.rem_euclid(*by));
