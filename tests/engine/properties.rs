@@ -11,8 +11,11 @@ use crate::support::{DEADLINE, glom, noise, places, within};
 use asked::run_action;
 use emberline::prelude::*;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 use rows::run_step;
+use std::collections::BTreeSet;
+use std::fmt::Debug;
 
 /// A program: rows, in how many partitions, what is done to them, what is asked.
 #[derive(Clone, Debug)]
@@ -62,6 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
         (n(), given()).prop_map(|(by, given)| Step::Intersection(by, given)),
         (n(), given()).prop_map(|(by, given)| Step::GroupBy(by, given)),
         (1_usize..9).prop_map(Step::Repartition),
+        (1_usize..9).prop_map(Step::RepartitionNumbered),
         given().prop_map(Step::SortAll),
         Just(Step::SortDownByCmp),
         n().prop_map(Step::SortBy),
@@ -221,4 +225,41 @@ fn random_programs_equal_their_model_on_any_threads_in_memory_and_through_files(
             TestRunner::new(config).run(&program(), |program| check_program(&places, program));
         checked.unwrap_or_else(|failure| panic!("{failure}"));
     });
+}
+
+/// How many programs tell what programs are like.
+const PROGRAMS: u32 = 256;
+
+/// What a step is called, without its numbers.
+fn name(what: &impl Debug) -> String {
+    format!("{what:?}").split('(').next().unwrap_or_default().to_string()
+}
+
+/// The names of steps, those on pairs apart.
+fn names(steps: &[Step]) -> BTreeSet<String> {
+    let of_pairs = |step: &Step| match step {
+        Step::Pairs(_, steps) => {
+            steps.iter().map(|step| format!("on pairs: {}", name(step))).collect()
+        }
+        _ => Vec::new(),
+    };
+    steps.iter().flat_map(|step| [vec![name(step)], of_pairs(step)].concat()).collect()
+}
+
+#[test]
+fn random_programs_do_every_operation_and_mostly_know_where_their_rows_are() {
+    let mut runner = TestRunner::deterministic();
+    let (mut wanted, mut done) = (BTreeSet::new(), BTreeSet::new());
+    let (mut ordered, mut placed) = (0, 0);
+    for _ in 0..PROGRAMS {
+        let program = program().new_tree(&mut runner).unwrap().current();
+        let mut model = Parts::cut(&program.rows, program.partitions);
+        let kept: Vec<Step> = program.steps.iter().filter_map(|step| model.apply(step)).collect();
+        wanted.append(&mut names(&program.steps));
+        done.append(&mut names(&kept));
+        ordered += u32::from(model.known >= Known::Order);
+        placed += u32::from(model.known == Known::Places);
+    }
+    assert_eq!(done, wanted, "some are always left out");
+    assert!(ordered > PROGRAMS / 2 && placed > PROGRAMS / 3, "{ordered} {placed} of {PROGRAMS}");
 }

@@ -38,6 +38,8 @@ pub enum Step {
     /// The groups one behind the other.
     GroupBy(i64, Option<usize>),
     Repartition(usize),
+    /// Looks at the order of the rows in each partition.
+    RepartitionNumbered(usize),
     SortAll(Option<usize>),
     SortDownByCmp,
     SortBy(i64),
@@ -135,7 +137,7 @@ impl Parts<i64> {
                 let pairs = Pairs::new(self.flat(|n| [(n.rem_euclid(*by), n)]));
                 pairs.grouped(*given).parts.flat(|(_, n)| [n])
             }
-            Step::Repartition(partitions) => {
+            Step::Repartition(partitions) | Step::RepartitionNumbered(partitions) => {
                 // How rows are dealt out is not said, but their order in a partition is.
                 let known = if *partitions == 1 { self.known } else { Known::Rows };
                 Parts::somewhere(rows, *partitions, known)

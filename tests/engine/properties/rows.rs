@@ -27,8 +27,9 @@ fn narrow(step: &Step, rdd: &Rdd<i64>) -> Option<Rdd<i64>> {
         }
         Step::MapPartitions => rdd.map_partitions(|rows| rows).boxed(),
         Step::AddIndex => {
-            let add = |at, rows| Iterator::map(rows, move |n: i64| n.wrapping_add(at as i64));
-            rdd.map_partitions_with_index(add).boxed()
+            let added = rdd
+                .map_partitions_with_index(|at, rows| rows.map(move |n| n.wrapping_add(at as i64)));
+            added.boxed()
         }
         Step::GlomFlat => rdd.glom().flat_map(|rows| rows).boxed(),
         Step::GlomPrints => rdd.glom().map(|rows| print(&rows)).boxed(),
@@ -78,6 +79,7 @@ fn wide(step: &Step, rdd: &Rdd<i64>) -> Rdd<i64> {
             groups.flat_map(|(_, rows)| rows).boxed()
         }
         Step::Repartition(partitions) => rdd.repartition(partitions),
+        Step::RepartitionNumbered(partitions) => repartition_in_order(rdd, partitions),
         Step::SortAll(None) => rdd.sort_by(|n| *n),
         Step::SortAll(Some(partitions)) => rdd.sort_by_with(partitions, |n| *n),
         Step::SortDownByCmp => rdd.sort_by_cmp(|a, b| Reverse(a).cmp(&Reverse(b))),
@@ -91,12 +93,28 @@ fn wide(step: &Step, rdd: &Rdd<i64>) -> Rdd<i64> {
     }
 }
 
-/// A sample, and behind it all that is not in it: all rows, if the sample is the same each time it
-/// is computed and no row comes twice. Numbers tell equal rows apart.
-fn split_by_sample(rdd: &Rdd<i64>, seed: u64) -> Rdd<i64> {
+/// The rows with their partitions and their numbers there, which tell equal rows apart.
+fn numbered(rdd: &Rdd<i64>) -> Rdd<((u64, u64), i64)> {
     let numbered = rdd.map_partitions_with_index(|at, rows| {
-        Iterator::map(rows.enumerate(), move |(number, n)| ((at as u64, number as u64), n))
+        rows.enumerate().map(move |(number, n)| ((at as u64, number as u64), n))
     });
-    let sample = numbered.sample(0.5, seed);
-    numbered.subtract_by_key(&sample).union(&sample).values().boxed()
+    numbered.boxed()
+}
+
+/// A repartition that fails if it does not keep the order of the rows in each partition.
+fn repartition_in_order(rdd: &Rdd<i64>, partitions: usize) -> Rdd<i64> {
+    let moved = numbered(rdd).repartition(partitions).map_partitions(|rows| {
+        let rows = rows.collect::<Vec<_>>();
+        assert!(rows.is_sorted(), "{rows:?} are out of order");
+        rows
+    });
+    moved.values().boxed()
+}
+
+/// A sample, and behind it all that is not in it: all rows, if the sample is the same each time it
+/// is computed and no row comes twice.
+fn split_by_sample(rdd: &Rdd<i64>, seed: u64) -> Rdd<i64> {
+    let rows = numbered(rdd);
+    let sample = rows.sample(0.5, seed);
+    rows.subtract_by_key(&sample).union(&sample).values().boxed()
 }
