@@ -43,6 +43,8 @@ fn step() -> impl Strategy<Value = Step> {
         n().prop_map(Step::TryFilter),
         (0_i64..4).prop_map(Step::TryFlatMap),
         n().prop_map(Step::With),
+        n().prop_map(Step::Refs),
+        n().prop_map(Step::RefsWith),
         n().prop_map(Step::Fused),
         Just(Step::Inspect),
     ];
@@ -119,6 +121,7 @@ fn pair_step() -> impl Strategy<Value = PairStep> {
         (n(), given()).prop_map(|(by, given)| PairStep::RightOuterJoin(by, given)),
         (n(), given()).prop_map(|(by, given)| PairStep::FullOuterJoin(by, given)),
         Just(PairStep::CogroupSizes),
+        (n(), given()).prop_map(|(by, given)| PairStep::Cogrouped(by, given)),
         (n(), given()).prop_map(|(by, given)| PairStep::Cogroup3(by, given)),
         (n(), given()).prop_map(|(by, given)| PairStep::SubtractByKey(by, given)),
     ];
@@ -141,6 +144,7 @@ fn action() -> impl Strategy<Value = Action> {
     let rows = prop::sample::select(vec![
         Action::LocalIterator,
         Action::Aggregate,
+        Action::Accumulate,
         Action::First,
         Action::CollectAsMap,
         Action::ForEachPartition,

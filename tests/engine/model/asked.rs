@@ -15,6 +15,8 @@ pub enum Action {
     Reduce,
     Fold,
     Aggregate,
+    /// What an accumulator collects.
+    Accumulate,
     Sum,
     Min,
     Max,
@@ -97,7 +99,9 @@ impl Parts<i64> {
     pub fn answer(&self, action: Action) -> Expected {
         let (rows, ordered) = (self.all(), self.known >= Known::Order);
         match action {
-            Action::Collect | Action::LocalIterator | Action::Aggregate => self.in_order(rows),
+            Action::Collect | Action::LocalIterator | Action::Aggregate | Action::Accumulate => {
+                self.in_order(rows)
+            }
             Action::Take(n) => self.first(rows, n),
             Action::First => self.first(rows, 1),
             Action::Lookup(key, _) => {

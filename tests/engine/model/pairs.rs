@@ -30,6 +30,8 @@ pub enum PairStep {
     RightOuterJoin(i64, Option<usize>),
     FullOuterJoin(i64, Option<usize>),
     CogroupSizes,
+    /// The groups of two sides, one behind the other.
+    Cogrouped(i64, Option<usize>),
     Cogroup3(i64, Option<usize>),
     SubtractByKey(i64, Option<usize>),
     Subtract(i64),
@@ -210,6 +212,7 @@ impl Pairs {
             PairStep::RightOuterJoin(by, given) => (*given, vec![some(*by), self.clone()]),
             PairStep::FullOuterJoin(by, given) => (*given, vec![some(*by), some(*by + 1)]),
             PairStep::CogroupSizes => (None, vec![self.clone(), some(2)]),
+            PairStep::Cogrouped(by, given) => (*given, vec![some(*by), self.clone()]),
             PairStep::Cogroup3(by, given) => {
                 (*given, vec![some(*by), self.reduced(Some(4)), some(2)])
             }
@@ -228,7 +231,7 @@ impl Pairs {
             PairStep::RightOuterJoin(..) => pairs(&or_none(&all[0]), &options(&all[1])),
             PairStep::FullOuterJoin(..) => pairs(&or_none(&all[0]), &or_none(&all[1])),
             PairStep::CogroupSizes => vec![all[0].len() as i64 * 10_000 + all[1].len() as i64],
-            PairStep::Cogroup3(..) => all.concat(),
+            PairStep::Cogrouped(..) | PairStep::Cogroup3(..) => all.concat(),
             _ => inner(all),
         })
     }

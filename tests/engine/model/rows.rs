@@ -17,6 +17,9 @@ pub enum Step {
     TryFilter(i64),
     TryFlatMap(i64),
     With(i64),
+    /// As `Map`, `Filter`, `FilterMap` and `FlatMap`, one after the other, by reference.
+    Refs(i64),
+    RefsWith(i64),
     MapPartitions,
     /// Adds the number of its partition to each row.
     AddIndex,
@@ -94,6 +97,10 @@ impl Parts<i64> {
             }
             Step::Fused(by) => {
                 self.flat(|n| Some(n ^ by).filter(|n| n % 3 != 0)).flat(|n| copies(n, 1))
+            }
+            Step::Refs(by) | Step::RefsWith(by) => {
+                let some = self.flat(|n| [n.wrapping_add(*by)]).flat(|n| (n % 5 != 0).then_some(n));
+                some.flat(|n| halved(n, *by)).flat(|n| copies(n, 1))
             }
             Step::MapPartitions | Step::GlomFlat | Step::Cache | Step::Inspect => self.clone(),
             Step::ZipSelf(by) => self.flat(|n| [n ^ n.wrapping_add(*by)]),

@@ -21,6 +21,12 @@ pub fn run_action(action: Action, rdd: &Rdd<i64>) -> Result<Vec<i64>> {
             },
             |rows, more| [rows, more].concat(),
         ),
+        Action::Accumulate => {
+            let rows = rdd.context().accumulator(Vec::new());
+            let log = rows.clone();
+            rdd.for_each(move |row| log.add(row))?;
+            Ok(rows.take())
+        }
         Action::Sum => Ok(vec![rdd.map(|n| n % 1000).sum()?]),
         Action::Min => Ok(rdd.min()?.into_iter().collect()),
         Action::Max => Ok(rdd.max()?.into_iter().collect()),

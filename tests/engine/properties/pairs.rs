@@ -121,6 +121,13 @@ fn joined(step: &PairStep, rdd: &Pairs) -> Pairs {
             .cogroup(&some(2))
             .map_values(|(all, odd)| all.len() as i64 * 10_000 + odd.len() as i64)
             .boxed(),
+        PairStep::Cogrouped(by, given) => {
+            let groups = match given {
+                None => some(by).cogrouped(rdd),
+                Some(partitions) => some(by).cogrouped_with(partitions, rdd),
+            };
+            groups.flat_map_values(|(a, b)| a.into_iter().chain(b).collect::<Vec<_>>()).boxed()
+        }
         PairStep::Cogroup3(by, given) => {
             let groups = match given {
                 None => some(by).cogroup3(&reduced(4), &some(2)),

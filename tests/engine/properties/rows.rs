@@ -25,6 +25,17 @@ fn narrow(step: &Step, rdd: &Rdd<i64>) -> Option<Rdd<i64>> {
         Step::Fused(by) => {
             rdd.map(move |n| n ^ by).filter(|n| n % 3 != 0).flat_map(|n| copies(n, 1)).boxed()
         }
+        Step::Refs(by) => {
+            let some = rdd.refs().map(move |n| n.wrapping_add(by)).refs().filter(|n| n % 5 != 0);
+            let halves = some.refs().filter_map(move |n| halved(*n, by));
+            halves.refs().flat_map(|n| copies(*n, 1)).boxed()
+        }
+        Step::RefsWith(by) => {
+            let more = rdd.refs().with(by).map(|by, n| n.wrapping_add(*by));
+            let some = more.refs().with(5).filter(|by, n| *n % by != 0);
+            let halves = some.refs().with(by).filter_map(|by, n| halved(*n, *by));
+            halves.refs().with(1).flat_map(|most, n| copies(*n, *most)).boxed()
+        }
         Step::MapPartitions => rdd.map_partitions(|rows| rows).boxed(),
         Step::AddIndex => {
             let added = rdd
