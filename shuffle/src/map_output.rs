@@ -4,6 +4,7 @@ use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
 use emberline_core::bounds::Stored;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::ids::ShuffleId;
+use emberline_core::lineage::Kept;
 use emberline_core::memory::Reservation;
 use emberline_core::scratch::ScratchFile;
 use emberline_core::size::estimate_rows;
@@ -16,10 +17,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// if the budget has room, else it goes to one file. Dropping it gives back either.
 pub struct MapOutput<R> {
     form: Form<R>,
+    rows: u64,
+    /// Rows that the map task read for it.
+    rows_read: u64,
 }
 
 enum Form<R> {
-    Typed { segments: Vec<Arc<Vec<R>>>, _held: Reservation },
+    Typed { segments: Vec<Arc<Vec<R>>>, held: Reservation },
     File { file: ScratchFile, index: FileIndex },
 }
 
@@ -34,12 +38,12 @@ impl<R: Stored> MapOutput<R> {
                     true => Arc::clone(&empty),
                     false => Arc::new(rows),
                 };
-                Form::Typed { segments: segments.into_iter().map(share).collect(), _held: held }
+                Form::Typed { segments: segments.into_iter().map(share).collect(), held }
             }
             None => write_file(segments, task)?,
         };
         task.count_written(rows);
-        Ok(MapOutput { form })
+        Ok(MapOutput { form, rows: rows as u64, rows_read: task.metrics().rows_read })
     }
 
     /// The segment of one partition, or nothing if it has no rows.
@@ -59,6 +63,17 @@ impl<R: Stored> MapOutput<R> {
                 Ok(Some(Segment::Frames(FrameReader::new(open, *place))))
             }
         }
+    }
+}
+
+impl<R> MapOutput<R> {
+    fn kept(&self) -> Kept {
+        let (memory_bytes, file_bytes) = match &self.form {
+            Form::Typed { held, .. } => (held.bytes(), 0),
+            Form::File { index, .. } => (0, index.file_bytes),
+        };
+        let (rows, rows_read) = (self.rows, self.rows_read);
+        Kept { parts: 1, rows, memory_bytes, file_bytes, rows_read }
     }
 }
 
@@ -120,6 +135,12 @@ impl<R> MapOutputs<R> {
         let older = lock(&self.slots[map_partition]).replace(Arc::new(output));
         // Dropped here, after the lock: dropping rows runs the user's code.
         drop(older);
+    }
+
+    /// How much of them is there.
+    pub fn kept(&self) -> Kept {
+        let outputs = self.slots.iter().filter_map(|slot| lock(slot).clone());
+        outputs.map(|output| output.kept()).sum()
     }
 
     /// Reads one partition after the shuffle. Nothing is opened before the first chunk.

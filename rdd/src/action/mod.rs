@@ -29,6 +29,7 @@ use emberline_core::step::{Step, restore_failure, take_failure};
 use emberline_core::task::TaskContext;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -47,19 +48,23 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let slots = Arc::new(slots);
         let (results, pipeline, first) =
             (Arc::clone(&slots), self.pipeline.clone(), partitions.start);
+        let rows_read = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&rows_read);
         let task = move |task: &TaskContext| {
             let partition = task.place.partition;
             let result = work(pipeline.open(partition, task), task)?;
             *results[partition - first].lock().unwrap_or_else(PoisonError::into_inner) =
                 Some(result);
+            counter.fetch_add(task.metrics().rows_read, Ordering::Relaxed);
             Ok(())
         };
         self.context.engine.run_job(JobRequest {
             action,
             lineage: Arc::clone(&self.lineage),
-            partitions: partitions.collect(),
+            partitions: partitions.clone().collect(),
             task: Arc::new(task),
         })?;
+        self.lineage.note_job(action, &partitions, rows_read.load(Ordering::Relaxed));
         let taken =
             slots.iter().map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take());
         taken.collect::<Option<Vec<R>>>().ok_or_else(|| {

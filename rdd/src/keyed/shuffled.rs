@@ -9,7 +9,7 @@ use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::error::Result;
 use emberline_core::ids::ShuffleId;
-use emberline_core::lineage::{Dependency, Lineage, ShuffleStep};
+use emberline_core::lineage::{Dependency, Kept, Lineage, ShuffleStep};
 use emberline_core::step::{Step, or_raise};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{Buckets, Chunk, MapOutput, MapOutputs, Partitioning, SegmentReader};
@@ -87,6 +87,10 @@ where
         let output = MapOutput::keep(buckets.into_segments(), task)?;
         self.outputs.table.put(partition, output);
         Ok(())
+    }
+
+    fn kept(&self) -> Kept {
+        self.outputs.table.kept()
     }
 }
 
