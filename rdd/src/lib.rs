@@ -12,6 +12,7 @@
 mod action;
 mod boxed;
 mod context;
+mod display;
 mod explain;
 mod keyed;
 mod narrow;
@@ -22,6 +23,7 @@ pub mod prelude;
 mod random;
 mod rdd;
 mod source;
+mod table;
 
 pub use action::Stats;
 pub use boxed::Boxed;
@@ -41,3 +43,4 @@ pub use narrow::{Out, With};
 pub use pipeline::{Element, Fused, Pipeline};
 pub use rdd::Rdd;
 pub use source::{RangeItem, TextPaths};
+pub use table::{AsTable, Table};

@@ -1,3 +1,3 @@
 //! What a program needs in scope: `use emberline::prelude::*;`.
 
-pub use crate::{BoxError, Context, Error, ErrorKind, Group, Rdd, Result};
+pub use crate::{AsTable, BoxError, Context, Error, ErrorKind, Group, Rdd, Result};

@@ -11,6 +11,7 @@ use emberline_core::size::estimate_rows;
 use emberline_core::task::TaskContext;
 use std::error::Error as _;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The output of one map task: a segment for each partition after the shuffle. It stays in memory
@@ -20,6 +21,8 @@ pub struct MapOutput<R> {
     rows: u64,
     /// Rows that the map task read for it.
     rows_read: u64,
+    /// Whether a reader found it damaged; what comes in its place is another output.
+    lost: AtomicBool,
 }
 
 enum Form<R> {
@@ -43,7 +46,8 @@ impl<R: Stored> MapOutput<R> {
             None => write_file(segments, task)?,
         };
         task.count_written(rows);
-        Ok(MapOutput { form, rows: rows as u64, rows_read: task.metrics().rows_read })
+        let (rows, rows_read) = (rows as u64, task.metrics().rows_read);
+        Ok(MapOutput { form, rows, rows_read, lost: AtomicBool::new(false) })
     }
 
     /// The segment of one partition, or nothing if it has no rows.
@@ -137,10 +141,11 @@ impl<R> MapOutputs<R> {
         drop(older);
     }
 
-    /// How much of them is there.
+    /// How much of them is there, as far as readers know.
     pub fn kept(&self) -> Kept {
         let outputs = self.slots.iter().filter_map(|slot| lock(slot).clone());
-        outputs.map(|output| output.kept()).sum()
+        let there = outputs.filter(|output| !output.lost.load(Ordering::Relaxed));
+        there.map(|output| output.kept()).sum()
     }
 
     /// Reads one partition after the shuffle. Nothing is opened before the first chunk.
@@ -156,6 +161,7 @@ impl<R> MapOutputs<R> {
             reduce_partition,
             next_map_partition: 0,
             frames: None,
+            output: None,
             failed: None,
             task: task.clone(),
         }
@@ -191,8 +197,10 @@ pub struct SegmentReader<R> {
     shuffle: ShuffleId,
     reduce_partition: usize,
     next_map_partition: usize,
-    /// The segment that is being read from a file, with the output that keeps the file there.
-    frames: Option<(FrameReader<R>, Arc<MapOutput<R>>)>,
+    /// The segment that is being read from a file.
+    frames: Option<FrameReader<R>>,
+    /// The output that is being read, whose file stays as long as it.
+    output: Option<Arc<MapOutput<R>>>,
     /// A reader that failed once never gives rows again: they would be the wrong ones.
     failed: Option<Error>,
     task: TaskContext,
@@ -218,7 +226,7 @@ impl<R: Stored> SegmentReader<R> {
 
     fn find_chunk(&mut self) -> Result<Option<Chunk<R>>> {
         loop {
-            if let Some((frames, _)) = &mut self.frames {
+            if let Some(frames) = &mut self.frames {
                 if let Some(rows) = frames.next_frame()? {
                     return Ok(Some(Chunk::Owned(rows)));
                 }
@@ -226,11 +234,12 @@ impl<R: Stored> SegmentReader<R> {
             }
             let Some(slot) = self.slots.get(self.next_map_partition) else { return Ok(None) };
             self.next_map_partition += 1;
-            let output = lock(slot).clone();
-            let output = output.ok_or_else(|| Error::corrupt("its map output is not there"))?;
+            self.output = lock(slot).clone();
+            let missing = || Error::corrupt("its map output is not there");
+            let output = self.output.as_ref().ok_or_else(missing)?;
             match output.open(self.reduce_partition)? {
                 Some(Segment::Shared(rows)) => return Ok(Some(Chunk::Shared(rows))),
-                Some(Segment::Frames(frames)) => self.frames = Some((frames, output)),
+                Some(Segment::Frames(frames)) => self.frames = Some(frames),
                 None => {}
             }
         }
@@ -244,6 +253,9 @@ impl<R: Stored> SegmentReader<R> {
             return error;
         }
         let (shuffle, map_partition) = (self.shuffle, self.next_map_partition - 1);
+        if let Some(output) = &self.output {
+            output.lost.store(true, Ordering::Relaxed);
+        }
         Error::new(ErrorKind::FetchFailed { shuffle, map_partition }).caused_by(error)
     }
 }

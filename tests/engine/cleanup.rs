@@ -15,7 +15,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// A place for scratch folders, and a builder that puts all shuffles there.
-fn scratch() -> (TempDir, ContextBuilder) {
+pub fn scratch() -> (TempDir, ContextBuilder) {
     let folder = tempfile::tempdir().unwrap();
     let builder = Context::builder().threads(2).shuffle_to_files(true);
     let builder = builder.scratch_dir(folder.path());
@@ -23,7 +23,7 @@ fn scratch() -> (TempDir, ContextBuilder) {
 }
 
 /// All files below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub fn files(folder: &Path) -> Vec<PathBuf> {
     let (mut found, mut stack) = (Vec::new(), vec![folder.to_path_buf()]);
     while let Some(folder) = stack.pop() {
         let Ok(entries) = fs::read_dir(folder) else { continue };

@@ -9,6 +9,7 @@ mod cleanup;
 mod contexts;
 mod errors;
 mod events;
+mod explain;
 mod joins;
 mod keyed;
 mod layout;
