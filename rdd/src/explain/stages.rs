@@ -74,7 +74,7 @@ fn key_of(step: &dyn ShuffleStep) -> *const () {
     ptr::from_ref(step).cast()
 }
 
-fn shuffles<'a>(node: &'a Lineage) -> impl Iterator<Item = &'a dyn ShuffleStep> {
+fn shuffles(node: &Lineage) -> impl Iterator<Item = &dyn ShuffleStep> {
     node.dependencies().iter().filter_map(|dependency| match dependency {
         Dependency::Shuffle(step) => Some(step.as_ref()),
         Dependency::Narrow(_) => None,

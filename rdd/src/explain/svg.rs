@@ -1,7 +1,7 @@
 //! Stages as an SVG picture, drawn from nothing but numbers: no font is measured, so widths are those
 //! of a wide fixed-width font.
 
-use super::layout::{GAP_Y, Layout, MARGIN, layout};
+use super::layout::{GAP_Y, Item, Layout, MARGIN, layout};
 use super::stages::Stage;
 use super::tree::{self, Rail, Row, What};
 use super::{heading, numbers, size};
@@ -244,7 +244,7 @@ fn arrows(svg: &mut String, layout: &Layout, boxes: &[Contents<'_>]) {
 }
 
 /// Where on the top of a box an arrow ends: those from further left further left.
-fn port(items: &[super::layout::Item], links: &[(usize, usize)], at: usize, width: f64) -> f64 {
+fn port(items: &[Item], links: &[(usize, usize)], at: usize, width: f64) -> f64 {
     let (own, reader) = links[at];
     let others = links.iter().filter(|(_, lower)| *lower == reader).map(|(upper, _)| *upper);
     let others: Vec<usize> = others.collect();
