@@ -40,20 +40,23 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// use emberline::prelude::*;
     ///
     /// let ctx = Context::local()?;
+    /// # let first = line!() + 1;
     /// let few = ctx.range_with(2, 0..9_u64);
-    /// let sums = few.union(&few.map(|n| n + 1)).map(|n| (n % 2, n)).reduce_by_key_with(3, |a, b| a + b);
+    /// let both = few.union(&few.map(|n| n + 1));
+    /// let sums = both.map(|n| (n % 2, n)).reduce_by_key_with(3, |a, b| a + b);
     /// let text = sums.explain().to_string();
-    /// # let mut text = text;
-    /// # for line in (1..40).rev() { text = text.replace(&format!("{}:{line}", file!()), "src/main.rs:5"); }
+    /// # let text = (0..3).fold(text, |text, at| {
+    /// #     text.replace(&format!("{}:{}", file!(), first + at), &format!("src/main.rs:{}", 4 + at))
+    /// # });
     /// assert_eq!(text, "\
     /// stage 0: 4 partitions, writes a shuffle into 3
-    ///   ┌─ range at src/main.rs:5 [1]
-    ///   ├─ range at src/main.rs:5, see [1]
+    ///   ┌─ range at src/main.rs:4 [1]
+    ///   ├─ range at src/main.rs:4, see [1]
     ///   │  map at src/main.rs:5
     ///   └─ union at src/main.rs:5
-    ///   map at src/main.rs:5
+    ///   map at src/main.rs:6
     /// stage 1: 3 partitions, reads stage 0, gives the result
-    ///   reduce_by_key at src/main.rs:5, reads stage 0, partitioned by Hash(3)
+    ///   reduce_by_key at src/main.rs:6, reads stage 0, partitioned by Hash(3)
     /// ");
     ///
     /// sums.count()?;

@@ -4,6 +4,7 @@ use crate::support::{context, test};
 use emberline::prelude::*;
 use serde::{Serialize, Serializer, ser::Error as _};
 use std::collections::BTreeMap;
+use std::process::Command;
 
 #[derive(Clone, Serialize)]
 struct Plane {
@@ -45,9 +46,34 @@ fn what_collect_gives_can_be_looked_at_with_the_prelude_alone() {
     test(|| {
         let rows = context().range_with(2, 0..3_u64).map(|n| (n.to_string(), n)).collect()?;
         assert_eq!((rows).table().to_string(), "0  1\n─  ─\n0  0\n1  1\n2  2\n");
-        (rows).evcxr_display();
         Ok(())
     });
+}
+
+/// The test starts itself again as the program that a notebook reads.
+#[test]
+fn a_notebook_finds_pictures_and_tables_on_standard_output() {
+    const CELL: &str = "EMBERLINE_TEST_CELL";
+    if std::env::var_os(CELL).is_some() {
+        let rdd = context().range_with(2, 0..3_u64).map(|n| (n.to_string(), n)).set_name("<all>");
+        rdd.evcxr_display();
+        (rdd.collect().unwrap()).evcxr_display();
+        return;
+    }
+    let own_name = std::thread::current().name().unwrap().to_string();
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    program.args(["--exact", &own_name, "--nocapture"]).env(CELL, "1");
+    let out = String::from_utf8(program.output().unwrap().stdout).unwrap();
+    let block = |mime: &str| -> Vec<&str> {
+        let begin = format!("EVCXR_BEGIN_CONTENT {mime}\n");
+        let blocks = out.match_indices(&begin).map(|(at, _)| &out[at + begin.len()..]);
+        blocks.map(|rest| rest.split_once("\nEVCXR_END_CONTENT\n").unwrap().0).collect()
+    };
+    let [picture, html, text] = [block("image/svg+xml"), block("text/html"), block("text/plain")];
+    assert!(picture.len() == 1 && picture[0].starts_with("<svg "), "{out}");
+    assert!(picture[0].ends_with("</svg>") && picture[0].contains("&lt;all&gt;"), "{out}");
+    assert!(html.len() == 1 && html[0].starts_with("<table>"), "{out}");
+    assert!(text[0].starts_with("stage 0: 2 partitions") && text[1].starts_with("0  1"), "{out}");
 }
 
 #[derive(Serialize)]
