@@ -83,11 +83,13 @@
 //!   reduce_by_key at src/main.rs:47, reads stage 1, partitioned by Hash(3)
 //! ```
 //!
-//! The numbers are what is there when you ask: outputs that an action left are used by the next one;
-//! what `unpersist` dropped, and outputs that were found damaged, no longer count. Bytes in memory are
-//! as the budget counts them. Look for a stage that writes as many rows as it reads (combine before
-//! you group), for fewer partitions stored than there are (the budget is short), and for two stages
-//! with equal lines (cache what they share, or partition it once).
+//! The numbers are what is there when you ask: outputs that an action left are used by the next
+//! one; what `unpersist` dropped, and outputs that were found damaged, no longer count. Bytes in
+//! memory are as the budget counts them. Rows of a collection or of a cached partition count as
+//! read when it is opened, even if `take` stops after a few. Look for a stage that writes as many
+//! rows as it reads (combine before you group), for fewer partitions stored than there are (the
+//! budget is short), and for two stages with equal lines (cache what they share, or partition it
+//! once).
 //!
 //! [`Explain::svg`](crate::Explain::svg) draws the same as a picture:
 //!

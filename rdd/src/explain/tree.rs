@@ -81,7 +81,10 @@ pub(super) fn rows(nodes: &[Node]) -> Vec<Row<'_>> {
                 }
             }
             Todo::Begin(rail) => rails.push(rail),
-            Todo::Branch(rail) => *rails.last_mut().unwrap_or(&mut Rail::Last) = rail,
+            Todo::Branch(rail) => {
+                rails.pop();
+                rails.push(rail);
+            }
             Todo::End => drop(rails.pop()),
         }
     }
