@@ -4,22 +4,29 @@ use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
 use emberline_core::bounds::Stored;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::ids::ShuffleId;
+use emberline_core::lineage::Kept;
 use emberline_core::memory::Reservation;
 use emberline_core::scratch::ScratchFile;
 use emberline_core::size::estimate_rows;
 use emberline_core::task::TaskContext;
 use std::error::Error as _;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The output of one map task: a segment for each partition after the shuffle. It stays in memory
 /// if the budget has room, else it goes to one file. Dropping it gives back either.
 pub struct MapOutput<R> {
     form: Form<R>,
+    rows: u64,
+    /// Rows that the map task read for it.
+    rows_read: u64,
+    /// Whether a reader found it damaged; what comes in its place is another output.
+    lost: AtomicBool,
 }
 
 enum Form<R> {
-    Typed { segments: Vec<Arc<Vec<R>>>, _held: Reservation },
+    Typed { segments: Vec<Arc<Vec<R>>>, held: Reservation },
     File { file: ScratchFile, index: FileIndex },
 }
 
@@ -34,12 +41,13 @@ impl<R: Stored> MapOutput<R> {
                     true => Arc::clone(&empty),
                     false => Arc::new(rows),
                 };
-                Form::Typed { segments: segments.into_iter().map(share).collect(), _held: held }
+                Form::Typed { segments: segments.into_iter().map(share).collect(), held }
             }
             None => write_file(segments, task)?,
         };
         task.count_written(rows);
-        Ok(MapOutput { form })
+        let (rows, rows_read) = (rows as u64, task.metrics().rows_read);
+        Ok(MapOutput { form, rows, rows_read, lost: AtomicBool::new(false) })
     }
 
     /// The segment of one partition, or nothing if it has no rows.
@@ -59,6 +67,17 @@ impl<R: Stored> MapOutput<R> {
                 Ok(Some(Segment::Frames(FrameReader::new(open, *place))))
             }
         }
+    }
+}
+
+impl<R> MapOutput<R> {
+    fn kept(&self) -> Kept {
+        let (memory_bytes, file_bytes) = match &self.form {
+            Form::Typed { held, .. } => (held.bytes(), 0),
+            Form::File { index, .. } => (0, index.file_bytes),
+        };
+        let (rows, rows_read) = (self.rows, self.rows_read);
+        Kept { parts: 1, rows, memory_bytes, file_bytes, rows_read }
     }
 }
 
@@ -122,6 +141,13 @@ impl<R> MapOutputs<R> {
         drop(older);
     }
 
+    /// How much of them is there, as far as readers know.
+    pub fn kept(&self) -> Kept {
+        let outputs = self.slots.iter().filter_map(|slot| lock(slot).clone());
+        let there = outputs.filter(|output| !output.lost.load(Ordering::Relaxed));
+        there.map(|output| output.kept()).sum()
+    }
+
     /// Reads one partition after the shuffle. Nothing is opened before the first chunk.
     pub fn read(
         &self,
@@ -135,6 +161,7 @@ impl<R> MapOutputs<R> {
             reduce_partition,
             next_map_partition: 0,
             frames: None,
+            output: None,
             failed: None,
             task: task.clone(),
         }
@@ -170,8 +197,10 @@ pub struct SegmentReader<R> {
     shuffle: ShuffleId,
     reduce_partition: usize,
     next_map_partition: usize,
-    /// The segment that is being read from a file, with the output that keeps the file there.
-    frames: Option<(FrameReader<R>, Arc<MapOutput<R>>)>,
+    /// The segment that is being read from a file.
+    frames: Option<FrameReader<R>>,
+    /// The output that is being read, whose file stays as long as it.
+    output: Option<Arc<MapOutput<R>>>,
     /// A reader that failed once never gives rows again: they would be the wrong ones.
     failed: Option<Error>,
     task: TaskContext,
@@ -197,7 +226,7 @@ impl<R: Stored> SegmentReader<R> {
 
     fn find_chunk(&mut self) -> Result<Option<Chunk<R>>> {
         loop {
-            if let Some((frames, _)) = &mut self.frames {
+            if let Some(frames) = &mut self.frames {
                 if let Some(rows) = frames.next_frame()? {
                     return Ok(Some(Chunk::Owned(rows)));
                 }
@@ -205,11 +234,12 @@ impl<R: Stored> SegmentReader<R> {
             }
             let Some(slot) = self.slots.get(self.next_map_partition) else { return Ok(None) };
             self.next_map_partition += 1;
-            let output = lock(slot).clone();
-            let output = output.ok_or_else(|| Error::corrupt("its map output is not there"))?;
+            self.output = lock(slot).clone();
+            let missing = || Error::corrupt("its map output is not there");
+            let output = self.output.as_ref().ok_or_else(missing)?;
             match output.open(self.reduce_partition)? {
                 Some(Segment::Shared(rows)) => return Ok(Some(Chunk::Shared(rows))),
-                Some(Segment::Frames(frames)) => self.frames = Some((frames, output)),
+                Some(Segment::Frames(frames)) => self.frames = Some(frames),
                 None => {}
             }
         }
@@ -223,6 +253,9 @@ impl<R: Stored> SegmentReader<R> {
             return error;
         }
         let (shuffle, map_partition) = (self.shuffle, self.next_map_partition - 1);
+        if let Some(output) = &self.output {
+            output.lost.store(true, Ordering::Relaxed);
+        }
         Error::new(ErrorKind::FetchFailed { shuffle, map_partition }).caused_by(error)
     }
 }

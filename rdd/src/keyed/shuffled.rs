@@ -10,7 +10,7 @@ use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::error::Result;
 use emberline_core::ids::ShuffleId;
-use emberline_core::lineage::{Dependency, Lineage, ShuffleStep};
+use emberline_core::lineage::{Dependency, Kept, Lineage, ShuffleStep};
 use emberline_core::step::{Step, or_raise};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{Buckets, Chunk, MapOutput, MapOutputs, Partitioning, SegmentReader};
@@ -95,6 +95,10 @@ where
 
     fn settle(&self) {
         self.parts.merge();
+    }
+
+    fn kept(&self) -> Kept {
+        self.outputs.table.kept()
     }
 }
 
