@@ -1,5 +1,6 @@
 //! `cache` and `unpersist`: keep computed partitions in memory, as blocks.
 
+use crate::accumulator::{KeptParts, Parts, counted};
 use crate::boxed::{Boxed, Chunks, Node, RowChunks};
 use crate::context::Context;
 use crate::held::HeldRows;
@@ -79,6 +80,7 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
             context: self.context.clone(),
             rdd: lineage.id(),
             keeps: AtomicBool::new(true),
+            parts: KeptParts::default(),
         });
         lineage.blocks = Some(Arc::clone(&blocks) as Arc<dyn StoredBlocks>);
         let depth = self.pipeline.depth();
@@ -122,6 +124,7 @@ struct Blocks {
     context: Context,
     rdd: RddId,
     keeps: AtomicBool,
+    parts: KeptParts,
 }
 
 impl Blocks {
@@ -132,11 +135,16 @@ impl Blocks {
         block.downcast::<Vec<T>>().ok()
     }
 
-    fn put<T: Stored>(&self, partition: usize, rows: &Arc<Vec<T>>) {
+    /// Stores a partition, and with it what computing it added to accumulators. If there is no room
+    /// that counts for the task, which computed the rows for itself.
+    fn put<T: Stored>(&self, partition: usize, rows: &Arc<Vec<T>>, parts: Parts) {
         let (bytes, count) = (estimate_rows(rows), rows.len() as u64);
         let block = Arc::clone(rows);
         if self.context.engine.blocks().put(self.rdd, partition, block, count, bytes) {
             self.context.engine.emit(Event::BlockStored { rdd: self.rdd, partition, bytes });
+            self.parts.keep(partition, parts);
+        } else if !self.is_stored(partition) {
+            parts.join_task();
         }
         // An `unpersist` that came while the partition was computed found nothing to drop.
         if !self.keeps.load(Ordering::Acquire) {
@@ -159,6 +167,10 @@ impl StoredBlocks for Blocks {
     fn unpersist(&self) {
         self.keeps.store(false, Ordering::Release);
         self.drop_all();
+    }
+
+    fn settle(&self) {
+        self.parts.merge();
     }
 
     fn kept(&self) -> Kept {
@@ -194,9 +206,10 @@ impl<T: Stored, P: Pipeline<Item = T>> Node<T> for Persisted<P> {
             Some(rows) => rows,
             None if !blocks.keeps.load(Ordering::Acquire) => return None,
             None => {
-                let rows = Arc::new(gather(self.parent.open(partition, task)));
+                let (rows, parts) = counted(|| gather(self.parent.open(partition, task)));
+                let rows = Arc::new(rows);
                 if !has_raised() {
-                    blame(&self.step, || blocks.put(partition, &rows));
+                    blame(&self.step, || blocks.put(partition, &rows, parts));
                 }
                 rows
             }
