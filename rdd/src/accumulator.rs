@@ -51,6 +51,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 /// assert_eq!(longest.value().0, "ember");
 /// # Ok::<(), emberline_rdd::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be what an accumulator keeps",
+    note = "use a number, a `Vec` that collects, or `RunningStats`; or implement `Accumulate` for a \
+            type of your own"
+)]
 pub trait Accumulate: Clone + Send + 'static {
     /// What is added.
     type Input;

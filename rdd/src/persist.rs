@@ -4,7 +4,7 @@ use crate::accumulator::{KeptParts, Parts, counted};
 use crate::boxed::{Boxed, Chunks, Node, RowChunks};
 use crate::context::Context;
 use crate::held::HeldRows;
-use crate::pipeline::{Pipeline, gather};
+use crate::pipeline::{Element, Pipeline, gather};
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::event::Event;
@@ -16,7 +16,7 @@ use emberline_core::task::TaskContext;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Gives an RDD whose partitions stay in memory once an action has computed them. A partition
     /// that does not fit the memory budget is not kept and is computed again when needed.
     ///
@@ -72,7 +72,10 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn cache(&self) -> Rdd<T> {
+    pub fn cache(&self) -> Rdd<T>
+    where
+        T: Stored,
+    {
         let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
         let step = Step::new("cache");
         let mut lineage = self.context.lineage(step, self.num_partitions(), parent);
