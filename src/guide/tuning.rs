@@ -83,7 +83,7 @@
 //!   text_file at src/main.rs:38
 //!   try_map at src/main.rs:39
 //! stage 1: 3 partitions, reads stage 0, writes a shuffle into 3
-//!   (read 8,851 rows; 3 of 3 map outputs hold 2,277 rows, 235.7 KiB in memory)
+//!   (read 7,562 rows; 3 of 3 map outputs hold 2,277 rows, 235.7 KiB in memory)
 //!   ┌─ group_by_key at src/main.rs:40, reads stage 0, partitioned by Hash(3)
 //!   │  cache at src/main.rs:41 [1], partitioned by Hash(3), 3 of 3 partitions stored, 1,289 rows, 424.8 KiB in memory
 //!   ├─ cache at src/main.rs:41, see [1]
