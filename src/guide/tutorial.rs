@@ -60,15 +60,15 @@
 //! ```
 //! use emberline::prelude::*;
 //!
-//! fn main() -> Result<()> {
-//!     # let path = std::env::temp_dir().join(format!("emberline-tutorial-3-{}", std::process::id()));
-//!     std::fs::write(&path, "the ember\nof the line\n").unwrap();
+//! fn main() -> Result<(), BoxError> {
+//!     let path = std::env::temp_dir().join(format!("lines-{}.txt", std::process::id()));
+//!     std::fs::write(&path, "the ember\nof the line\n")?;
 //!     let ctx = Context::local()?;
 //!     let words = ctx
 //!         .text_file(&path)
 //!         .flat_map(|line| line.split(' ').map(str::to_string).collect::<Vec<_>>());
 //!     assert_eq!(words.count()?, 5);
-//!     # std::fs::remove_file(&path).unwrap();
+//!     std::fs::remove_file(&path)?;
 //!     Ok(())
 //! }
 //! ```
@@ -139,7 +139,8 @@
 //!
 //! An RDD is computed again by every action that needs it, unless it is
 //! [cached](crate::Rdd::cache). [`refs`](crate::Rdd::refs) reads the cached rows where they lie,
-//! and [`with`](crate::Refs::with) hands one shared value to every task. The loop looks for the middle of the points by moving a guess towards their mean.
+//! and [`with`](crate::Refs::with) hands one shared value to every task. The loop looks for the middle
+//! of the points by moving a guess towards their mean.
 //!
 //! ```
 //! use emberline::prelude::*;
