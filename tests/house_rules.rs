@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 /// Code lines of core + shuffle + rdd, without tests, comments and blank lines. Raise it with a
 /// reason. 8,000 was the spine; the everyday operations added 30 files of about 50 lines; references
-/// and accumulators 500; the tree, the picture and the tables of `explain` and notebooks 1,250, drawn
-/// without another crate.
-const MOST_CODE_LINES: usize = 11_600;
+/// and accumulators that count once whatever fails 700; the tree, the picture and the tables of
+/// `explain` and notebooks 1,250, drawn without another crate.
+const MOST_CODE_LINES: usize = 11_800;
 /// Lines of any one file, with everything in it.
 const MOST_FILE_LINES: usize = 450;
 /// What each public operation says about itself.

@@ -61,6 +61,9 @@
 //!
 //! # Read `explain()`
 //!
+//! Its stages are numbered from 0. An error counts the stages of all jobs of the context, so its
+//! number may be another one; the operation and the line it names are those of `explain`.
+//!
 //! Stages come in the order they run; each line is an operation and where you called it, from the
 //! source down. Before anything has run:
 //!
