@@ -57,7 +57,23 @@ impl Default for Config {
     }
 }
 
+/// The least that one task works in, in bytes, however small its share was set.
+const LEAST_WORK_BYTES: u64 = 128 << 10;
+
 impl Config {
+    /// What the rows of one operation in one task may take before they are cut into a run: a quarter
+    /// of the task's share, which leaves room for the other operations of its stage, for sorting,
+    /// and for buffers. It depends on the configuration alone, so that every attempt cuts its rows
+    /// at the same places.
+    pub fn operator_bytes(&self) -> u64 {
+        self.task_share_bytes.min(self.budget_bytes / 8).max(LEAST_WORK_BYTES) / 4
+    }
+
+    /// How many runs are merged at once: each holds a frame or two.
+    pub fn merge_fan_in(&self) -> usize {
+        (self.operator_bytes() / (512 << 10)).clamp(4, 64) as usize
+    }
+
     /// Refuses settings that cannot work, naming all of them at once.
     pub fn check(&self) -> Result<()> {
         let mut problems = Vec::new();

@@ -24,21 +24,25 @@
 pub mod bucket;
 pub mod cogroup;
 pub mod combine;
+pub mod external;
 pub mod format;
 pub mod group;
 pub mod hash;
 pub mod join;
 pub mod map_output;
+mod meter;
 mod order;
 pub mod partitioner;
+mod run;
 pub mod slice;
 
 pub use bucket::Buckets;
 pub use cogroup::into_co_groups;
 pub use combine::CombineTable;
+pub use external::{ExternalSort, RowOrder, SortedRows};
 pub use group::{GroupVecs, Groups};
 pub use hash::{Hashed, hash_of, partition_of_hash};
 pub use join::JoinRows;
-pub use map_output::{Chunk, MapOutput, MapOutputs, SegmentReader};
+pub use map_output::{Chunk, MapOutput, MapOutputs, MapWriter, SegmentReader};
 pub use partitioner::{HashPartitioner, Partitioner, Partitioning, RangePartitioner, range_bounds};
 pub use slice::Slices;

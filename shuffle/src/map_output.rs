@@ -1,56 +1,117 @@
 //! What map tasks leave behind, and how the tasks behind the shuffle read it.
 
+use crate::bucket::Buckets;
 use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
+use crate::meter::Meter;
+use crate::run::bytes_of;
 use emberline_core::bounds::Stored;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::ids::ShuffleId;
 use emberline_core::memory::Reservation;
 use emberline_core::scratch::ScratchFile;
 use emberline_core::size::estimate_rows;
+use emberline_core::step::or_raise;
 use emberline_core::task::TaskContext;
 use std::error::Error as _;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The output of one map task: a segment for each partition after the shuffle. It stays in memory
-/// if the budget has room, else it goes to one file. Dropping it gives back either.
+/// The output of one map task: runs, one behind the other, each with a segment for each slice of a
+/// partition after the shuffle. Dropping it gives back the memory and the files.
 pub struct MapOutput<R> {
-    form: Form<R>,
+    runs: Vec<MapRun<R>>,
+    /// What each segment takes in memory, over all runs, wherever it lies.
+    bytes: Vec<u64>,
 }
 
-enum Form<R> {
+/// Rows of a map task that were cut off when they had reached a size. A run stays in memory if the
+/// budget has room, else it goes to a file.
+enum MapRun<R> {
     Typed { segments: Vec<Arc<Vec<R>>>, _held: Reservation },
     File { file: ScratchFile, index: FileIndex },
 }
 
-impl<R: Stored> MapOutput<R> {
-    /// Keeps the segments of one map task. If the disk refuses, that is the error.
-    pub fn keep(segments: Vec<Vec<R>>, task: &TaskContext) -> Result<Self> {
-        let rows = segments.iter().map(Vec::len).sum();
-        let form = match reserve(&segments, rows, task) {
-            Some(held) => {
-                let empty = Arc::default();
-                let share = |rows: Vec<R>| match rows.is_empty() {
-                    true => Arc::clone(&empty),
-                    false => Arc::new(rows),
-                };
-                Form::Typed { segments: segments.into_iter().map(share).collect(), _held: held }
-            }
-            None => write_file(segments, task)?,
-        };
-        task.count_written(rows);
-        Ok(MapOutput { form })
+/// Where a map task puts its rows.
+pub struct MapWriter<R> {
+    task: TaskContext,
+    buckets: Buckets<R>,
+    meter: Meter,
+    output: MapOutput<R>,
+}
+
+impl<R: Stored> MapWriter<R> {
+    /// A writer of rows into so many segments.
+    pub fn new(segments: usize, task: &TaskContext) -> Self {
+        let output = MapOutput { runs: Vec::new(), bytes: vec![0; segments] };
+        let meter = Meter::new(task.config.operator_bytes());
+        MapWriter { task: task.clone(), buckets: Buckets::new(segments), meter, output }
     }
 
-    /// The segment of one partition, or nothing if it has no rows.
-    fn open(&self, partition: usize) -> Result<Option<Segment<R>>> {
-        match &self.form {
-            Form::Typed { segments, .. } => {
-                let rows = segments.get(partition).ok_or_else(|| no_partition(partition))?;
+    /// Adds a row to a segment. A disk that refuses a run unwinds with the error.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such segment; [`partition_of`](crate::Partitioning::partition_of) never
+    /// answers with one.
+    #[inline]
+    pub fn push(&mut self, segment: usize, row: R) {
+        self.buckets.push(segment, row);
+        if self.meter.is_due() {
+            self.measure();
+        }
+    }
+
+    #[cold]
+    fn measure(&mut self) {
+        if self.meter.reached(self.buckets.estimate_bytes()) {
+            or_raise(self.output.add_run(self.buckets.take(), &self.task));
+        }
+    }
+
+    /// Ends the output.
+    pub fn finish(mut self) -> Result<MapOutput<R>> {
+        let rest = self.buckets.into_segments();
+        if self.output.runs.is_empty() || rest.iter().any(|rows| !rows.is_empty()) {
+            self.output.add_run(rest, &self.task)?;
+        }
+        Ok(self.output)
+    }
+}
+
+impl<R: Stored> MapOutput<R> {
+    /// An output of one run.
+    #[cfg(test)]
+    fn keep(segments: Vec<Vec<R>>, task: &TaskContext) -> Result<Self> {
+        let mut output = MapOutput { runs: Vec::new(), bytes: vec![0; segments.len()] };
+        output.add_run(segments, task)?;
+        Ok(output)
+    }
+
+    fn add_run(&mut self, segments: Vec<Vec<R>>, task: &TaskContext) -> Result<()> {
+        task.check_cancelled();
+        let rows = segments.iter().map(Vec::len).sum();
+        let mut needed = 0_u64;
+        for (bytes, rows) in self.bytes.iter_mut().zip(&segments) {
+            *bytes = bytes.saturating_add(estimate_rows(rows));
+            needed = needed.saturating_add(bytes_of(rows));
+        }
+        self.runs.push(match reserve(needed, rows, task) {
+            Some(held) => MapRun::typed(segments, held),
+            None => MapRun::write_file(segments, task)?,
+        });
+        task.count_written(rows);
+        Ok(())
+    }
+
+    /// The segment of one slice in one run, or nothing if it has no rows.
+    fn open(&self, run: usize, segment: usize) -> Result<Option<Segment<R>>> {
+        match &self.runs[run] {
+            MapRun::Typed { segments, .. } => {
+                let rows = segments.get(segment).ok_or_else(|| no_segment(segment))?;
                 Ok((!rows.is_empty()).then(|| Segment::Shared(Arc::clone(rows))))
             }
-            Form::File { file, index } => {
-                let place = index.segments.get(partition).ok_or_else(|| no_partition(partition))?;
+            MapRun::File { file, index } => {
+                let place = index.segments.get(segment).ok_or_else(|| no_segment(segment))?;
                 if place.rows == 0 {
                     return Ok(None);
                 }
@@ -62,42 +123,48 @@ impl<R: Stored> MapOutput<R> {
     }
 }
 
+impl<R: Stored> MapRun<R> {
+    fn typed(segments: Vec<Vec<R>>, held: Reservation) -> Self {
+        let empty = Arc::default();
+        let share = |rows: Vec<R>| match rows.is_empty() {
+            true => Arc::clone(&empty),
+            false => Arc::new(rows),
+        };
+        MapRun::Typed { segments: segments.into_iter().map(share).collect(), _held: held }
+    }
+
+    fn write_file(segments: Vec<Vec<R>>, task: &TaskContext) -> Result<Self> {
+        let file = task.scratch.file("shuffle")?;
+        let mut writer = FileWriter::create(&file)?;
+        // Each segment is dropped once it is written.
+        for rows in segments {
+            task.check_cancelled();
+            writer.write_segment(&rows)?;
+        }
+        let index = writer.finish()?;
+        task.count_spilled(index.file_bytes);
+        Ok(MapRun::File { file, index })
+    }
+}
+
 enum Segment<R> {
     Shared(Arc<Vec<R>>),
     Frames(FrameReader<R>),
 }
 
-/// The part of the budget that the segments need to stay in memory, if they may and it is there.
-fn reserve<R: Stored>(segments: &[Vec<R>], rows: usize, task: &TaskContext) -> Option<Reservation> {
+/// The part of the budget that rows need to stay in memory, if they may and it is there.
+fn reserve(bytes: u64, rows: usize, task: &TaskContext) -> Option<Reservation> {
     if rows == 0 {
         return task.memory.try_reserve(0);
     }
     if task.config.shuffle_to_files {
         return None;
     }
-    let bytes = |rows: &Vec<R>| {
-        let unused = (rows.capacity() - rows.len()).saturating_mul(size_of::<R>());
-        estimate_rows(rows).saturating_add(unused as u64)
-    };
-    let bytes = segments.iter().map(bytes).fold(0, u64::saturating_add);
     task.memory.try_reserve(bytes)
 }
 
-fn write_file<R: Stored>(segments: Vec<Vec<R>>, task: &TaskContext) -> Result<Form<R>> {
-    let file = task.scratch.file("shuffle")?;
-    let mut writer = FileWriter::create(&file)?;
-    // Each segment is dropped once it is written.
-    for rows in segments {
-        task.check_cancelled();
-        writer.write_segment(&rows)?;
-    }
-    let index = writer.finish()?;
-    task.count_spilled(index.file_bytes);
-    Ok(Form::File { file, index })
-}
-
-fn no_partition(partition: usize) -> Error {
-    let what = format!("a map output was asked for partition {partition}, which it does not have");
+fn no_segment(segment: usize) -> Error {
+    let what = format!("a map output was asked for segment {segment}, which it does not have");
     Error::new(ErrorKind::Internal { what })
 }
 
@@ -122,18 +189,20 @@ impl<R> MapOutputs<R> {
         drop(older);
     }
 
-    /// Reads one partition after the shuffle. Nothing is opened before the first chunk.
-    pub fn read(
-        &self,
-        shuffle: ShuffleId,
-        reduce_partition: usize,
-        task: &TaskContext,
-    ) -> SegmentReader<R> {
+    /// What one segment of all outputs takes in memory: the same wherever they lie.
+    pub fn segment_bytes(&self, segment: usize) -> u64 {
+        let bytes = |slot: &Slot<R>| lock(slot).as_ref().map_or(0, |output| output.bytes[segment]);
+        self.slots.iter().map(bytes).fold(0, u64::saturating_add)
+    }
+
+    /// Reads one segment of all outputs. Nothing is opened before the first chunk.
+    pub fn read(&self, shuffle: ShuffleId, segment: usize, task: &TaskContext) -> SegmentReader<R> {
         SegmentReader {
             slots: Arc::clone(&self.slots),
             shuffle,
-            reduce_partition,
-            next_map_partition: 0,
+            segment,
+            map_partition: 0,
+            next_run: 0,
             frames: None,
             failed: None,
             task: task.clone(),
@@ -168,8 +237,10 @@ impl<R> Chunk<R> {
 pub struct SegmentReader<R> {
     slots: Arc<[Slot<R>]>,
     shuffle: ShuffleId,
-    reduce_partition: usize,
-    next_map_partition: usize,
+    segment: usize,
+    /// The output that is being read, and the next of its runs.
+    map_partition: usize,
+    next_run: usize,
     /// The segment that is being read from a file, with the output that keeps the file there.
     frames: Option<(FrameReader<R>, Arc<MapOutput<R>>)>,
     /// A reader that failed once never gives rows again: they would be the wrong ones.
@@ -203,11 +274,15 @@ impl<R: Stored> SegmentReader<R> {
                 }
                 self.frames = None;
             }
-            let Some(slot) = self.slots.get(self.next_map_partition) else { return Ok(None) };
-            self.next_map_partition += 1;
+            let Some(slot) = self.slots.get(self.map_partition) else { return Ok(None) };
             let output = lock(slot).clone();
             let output = output.ok_or_else(|| Error::corrupt("its map output is not there"))?;
-            match output.open(self.reduce_partition)? {
+            if self.next_run >= output.runs.len() {
+                (self.map_partition, self.next_run) = (self.map_partition + 1, 0);
+                continue;
+            }
+            self.next_run += 1;
+            match output.open(self.next_run - 1, self.segment)? {
                 Some(Segment::Shared(rows)) => return Ok(Some(Chunk::Shared(rows))),
                 Some(Segment::Frames(frames)) => self.frames = Some((frames, output)),
                 None => {}
@@ -222,7 +297,7 @@ impl<R: Stored> SegmentReader<R> {
         if !lost {
             return error;
         }
-        let (shuffle, map_partition) = (self.shuffle, self.next_map_partition - 1);
+        let (shuffle, map_partition) = (self.shuffle, self.map_partition);
         Error::new(ErrorKind::FetchFailed { shuffle, map_partition }).caused_by(error)
     }
 }

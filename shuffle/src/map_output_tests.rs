@@ -47,9 +47,9 @@ fn lose(outputs: &MapOutputs<Row>, map_partition: usize) {
 
 /// The length of the file of each output, or nothing for one in memory.
 fn file_bytes(outputs: &MapOutputs<Row>) -> Vec<Option<u64>> {
-    let of_output = |slot| match &lock(slot).as_ref().unwrap().form {
-        Form::Typed { .. } => None,
-        Form::File { index, .. } => Some(index.file_bytes),
+    let of_output = |slot| match &lock(slot).as_ref().unwrap().runs[0] {
+        MapRun::Typed { .. } => None,
+        MapRun::File { index, .. } => Some(index.file_bytes),
     };
     outputs.slots.iter().map(of_output).collect()
 }

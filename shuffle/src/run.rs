@@ -1,0 +1,195 @@
+//! A run: rows in an order that someone chose, in memory or in a file.
+
+use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
+use crate::meter::Meter;
+use emberline_core::bounds::Stored;
+use emberline_core::error::Result;
+use emberline_core::memory::Reservation;
+use emberline_core::scratch::ScratchFile;
+use emberline_core::size::estimate_rows;
+use emberline_core::step::or_raise;
+use emberline_core::task::TaskContext;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::vec;
+
+/// Rows that are kept to be read once.
+pub(crate) enum Run<T> {
+    /// The budget knows of them.
+    InMemory(Vec<T>, Reservation),
+    InFile(RunFile<T>),
+}
+
+impl<T: Stored> Run<T> {
+    /// Keeps `rows` in memory if the budget has room and the configuration does not want files,
+    /// else in a file.
+    pub(crate) fn keep(rows: Vec<T>, task: &TaskContext) -> Result<Self> {
+        match reserve(&rows, task) {
+            Some(held) => Ok(Run::InMemory(rows, held)),
+            None => RunFile::write([rows], task).map(Run::InFile),
+        }
+    }
+
+    /// The rows, from the first to the last.
+    pub(crate) fn into_rows(self, task: &TaskContext) -> RunRows<T> {
+        match self {
+            Run::InMemory(rows, held) => RunRows::InMemory { rows: rows.into_iter(), _held: held },
+            Run::InFile(file) => RunRows::InFile(file.rows(task)),
+        }
+    }
+}
+
+/// The part of the budget that `rows` need to stay in memory, if they may and it is there.
+pub(crate) fn reserve<T: Stored>(rows: &Vec<T>, task: &TaskContext) -> Option<Reservation> {
+    if task.config.shuffle_to_files {
+        return None;
+    }
+    task.memory.try_reserve(bytes_of(rows))
+}
+
+/// What `rows` take, with the room they do not use.
+pub(crate) fn bytes_of<T: Stored>(rows: &Vec<T>) -> u64 {
+    let unused = (rows.capacity() - rows.len()).saturating_mul(size_of::<T>());
+    estimate_rows(rows).saturating_add(unused as u64)
+}
+
+/// Rows in a file, which several readers may read again and again; it goes with the last of them.
+pub(crate) struct RunFile<T> {
+    written: Arc<Written>,
+    row: PhantomData<fn() -> T>,
+}
+
+struct Written {
+    file: ScratchFile,
+    index: FileIndex,
+}
+
+impl<T> Clone for RunFile<T> {
+    fn clone(&self) -> Self {
+        RunFile { written: Arc::clone(&self.written), row: PhantomData }
+    }
+}
+
+impl<T: Stored> RunFile<T> {
+    /// Writes some rows after others.
+    pub(crate) fn write(
+        batches: impl IntoIterator<Item = Vec<T>>,
+        task: &TaskContext,
+    ) -> Result<Self> {
+        let file = task.scratch.file("run")?;
+        let mut writer = FileWriter::create(&file)?;
+        for rows in batches {
+            task.check_cancelled();
+            writer.write_segment(&rows)?;
+        }
+        let index = writer.finish()?;
+        task.count_spilled(index.file_bytes);
+        Ok(RunFile { written: Arc::new(Written { file, index }), row: PhantomData })
+    }
+
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> usize {
+        self.written.index.segments.iter().map(|place| place.rows as usize).sum()
+    }
+
+    /// The rows, from the first to the last.
+    pub(crate) fn rows(&self, task: &TaskContext) -> FileRows<T> {
+        let (file, task) = (self.clone(), Some(task.clone()));
+        FileRows { file, task, segment: 0, frames: None, rows: Vec::new().into_iter() }
+    }
+
+    /// The rows, read by a program that runs no task.
+    pub(crate) fn rows_anywhere(&self) -> FileRows<T> {
+        let rows = Vec::new().into_iter();
+        FileRows { file: self.clone(), task: None, segment: 0, frames: None, rows }
+    }
+}
+
+/// The rows of a file, one frame of them in memory.
+pub(crate) struct FileRows<T> {
+    file: RunFile<T>,
+    task: Option<TaskContext>,
+    segment: usize,
+    frames: Option<FrameReader<T>>,
+    rows: vec::IntoIter<T>,
+}
+
+impl<T: Stored> FileRows<T> {
+    fn next_rows(&mut self) -> Result<Option<Vec<T>>> {
+        if let Some(task) = &self.task {
+            task.check_cancelled();
+        }
+        loop {
+            if let Some(frames) = &mut self.frames
+                && let Some(rows) = frames.next_frame()?
+            {
+                return Ok(Some(rows));
+            }
+            let Written { file, index } = &*self.file.written;
+            let Some(place) = index.segments.get(self.segment) else { return Ok(None) };
+            self.segment += 1;
+            let open = OpenFile::new(file.open()?, file.path().display().to_string());
+            open.check_length(index)?;
+            self.frames = Some(FrameReader::new(open, *place));
+        }
+    }
+}
+
+impl<T: Stored> Iterator for FileRows<T> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        loop {
+            if let Some(row) = self.rows.next() {
+                return Some(row);
+            }
+            self.rows = or_raise(self.next_rows())?.into_iter();
+        }
+    }
+}
+
+/// The rows of a run.
+pub(crate) enum RunRows<T> {
+    InMemory { rows: vec::IntoIter<T>, _held: Reservation },
+    InFile(FileRows<T>),
+}
+
+impl<T: Stored> Iterator for RunRows<T> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        match self {
+            RunRows::InMemory { rows, .. } => rows.next(),
+            RunRows::InFile(rows) => rows.next(),
+        }
+    }
+}
+
+/// Rows in batches that are small beside a task's share.
+pub(crate) struct Batches<I> {
+    rows: I,
+    bytes: u64,
+}
+
+impl<I: Iterator<Item: Stored>> Batches<I> {
+    pub(crate) fn new(rows: I, task: &TaskContext) -> Self {
+        Batches { rows, bytes: task.config.operator_bytes() / 8 }
+    }
+}
+
+impl<I: Iterator<Item: Stored>> Iterator for Batches<I> {
+    type Item = Vec<I::Item>;
+
+    fn next(&mut self) -> Option<Vec<I::Item>> {
+        let (mut batch, mut meter) = (Vec::new(), Meter::new(self.bytes));
+        for row in self.rows.by_ref() {
+            batch.push(row);
+            if meter.is_due() && meter.reached(estimate_rows(&batch)) {
+                break;
+            }
+        }
+        (!batch.is_empty()).then_some(batch)
+    }
+}
