@@ -88,7 +88,7 @@ impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
             or_raise(self.cut());
         }
         let runs = or_raise(merge_passes(self.runs, &self.order, &self.task));
-        SortedRows::Merged(Merge::new(runs, self.order, &self.task))
+        SortedRows::Merged(Merge::new(runs, self.order))
     }
 }
 
@@ -120,7 +120,7 @@ fn merge_into_one<T: Stored, O: RowOrder<T>>(
     order: &O,
     task: &TaskContext,
 ) -> Result<Run<T>> {
-    let rows = Merge::new(runs, ByRef(order), task);
+    let rows = Merge::new(runs, ByRef(order));
     RunFile::write(Batches::new(rows, task), task).map(Run::InFile)
 }
 
@@ -187,8 +187,8 @@ struct First<H> {
 }
 
 impl<T: Stored, O: RowOrder<T>> Merge<T, O> {
-    fn new(runs: Vec<Run<T>>, order: O, task: &TaskContext) -> Self {
-        let mut runs: Vec<RunRows<T>> = runs.into_iter().map(|run| run.into_rows(task)).collect();
+    fn new(runs: Vec<Run<T>>, order: O) -> Self {
+        let mut runs: Vec<RunRows<T>> = runs.into_iter().map(|run| run.into_rows()).collect();
         let firsts = runs.iter_mut().enumerate();
         let heap =
             firsts.filter_map(|(run, rows)| Some(First { head: order.head(rows.next()?), run }));

@@ -22,11 +22,14 @@
 #![deny(missing_docs)]
 
 pub mod bucket;
+pub mod by_hash;
 pub mod cogroup;
 pub mod combine;
+pub mod combining;
 pub mod external;
 pub mod format;
 pub mod group;
+pub mod group_stream;
 pub mod hash;
 pub mod join;
 pub mod map_output;
@@ -35,14 +38,19 @@ mod order;
 pub mod partitioner;
 mod run;
 pub mod slice;
+pub mod values;
 
 pub use bucket::Buckets;
+pub use by_hash::ByHash;
 pub use cogroup::into_co_groups;
 pub use combine::CombineTable;
+pub use combining::{Combined, Combining};
 pub use external::{ExternalSort, RowOrder, SortedRows};
 pub use group::{GroupVecs, Groups};
+pub use group_stream::GroupStream;
 pub use hash::{Hashed, hash_of, partition_of_hash};
 pub use join::JoinRows;
 pub use map_output::{Chunk, MapOutput, MapOutputs, MapWriter, SegmentReader};
 pub use partitioner::{HashPartitioner, Partitioner, Partitioning, RangePartitioner, range_bounds};
 pub use slice::Slices;
+pub use values::{Group, GroupIter, GroupValues};

@@ -3,12 +3,12 @@
 use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
 use crate::meter::Meter;
 use emberline_core::bounds::Stored;
-use emberline_core::error::Result;
+use emberline_core::error::{Error, Result};
 use emberline_core::memory::Reservation;
 use emberline_core::scratch::ScratchFile;
 use emberline_core::size::estimate_rows;
-use emberline_core::step::or_raise;
-use emberline_core::task::TaskContext;
+use emberline_core::step::raise;
+use emberline_core::task::{TaskContext, runs_on_this_thread};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::vec;
@@ -31,10 +31,10 @@ impl<T: Stored> Run<T> {
     }
 
     /// The rows, from the first to the last.
-    pub(crate) fn into_rows(self, task: &TaskContext) -> RunRows<T> {
+    pub(crate) fn into_rows(self) -> RunRows<T> {
         match self {
             Run::InMemory(rows, held) => RunRows::InMemory { rows: rows.into_iter(), _held: held },
-            Run::InFile(file) => RunRows::InFile(file.rows(task)),
+            Run::InFile(file) => RunRows::InFile(file.rows()),
         }
     }
 }
@@ -93,22 +93,14 @@ impl<T: Stored> RunFile<T> {
     }
 
     /// The rows, from the first to the last.
-    pub(crate) fn rows(&self, task: &TaskContext) -> FileRows<T> {
-        let (file, task) = (self.clone(), Some(task.clone()));
-        FileRows { file, task, segment: 0, frames: None, rows: Vec::new().into_iter() }
-    }
-
-    /// The rows, read by a program that runs no task.
-    pub(crate) fn rows_anywhere(&self) -> FileRows<T> {
-        let rows = Vec::new().into_iter();
-        FileRows { file: self.clone(), task: None, segment: 0, frames: None, rows }
+    pub(crate) fn rows(&self) -> FileRows<T> {
+        FileRows { file: self.clone(), segment: 0, frames: None, rows: Vec::new().into_iter() }
     }
 }
 
 /// The rows of a file, one frame of them in memory.
 pub(crate) struct FileRows<T> {
     file: RunFile<T>,
-    task: Option<TaskContext>,
     segment: usize,
     frames: Option<FrameReader<T>>,
     rows: vec::IntoIter<T>,
@@ -116,9 +108,6 @@ pub(crate) struct FileRows<T> {
 
 impl<T: Stored> FileRows<T> {
     fn next_rows(&mut self) -> Result<Option<Vec<T>>> {
-        if let Some(task) = &self.task {
-            task.check_cancelled();
-        }
         loop {
             if let Some(frames) = &mut self.frames
                 && let Some(rows) = frames.next_frame()?
@@ -144,9 +133,19 @@ impl<T: Stored> Iterator for FileRows<T> {
             if let Some(row) = self.rows.next() {
                 return Some(row);
             }
-            self.rows = or_raise(self.next_rows())?.into_iter();
+            self.rows = self.next_rows().unwrap_or_else(|error| fail(error))?.into_iter();
         }
     }
+}
+
+/// Ends a read that failed: in a task with the error itself, which the scheduler knows what to do
+/// about. A group may also be read outside of any, where nobody would turn that into an error.
+#[cold]
+fn fail(error: Error) -> ! {
+    if runs_on_this_thread() {
+        raise(error);
+    }
+    panic!("{error}");
 }
 
 /// The rows of a run.
