@@ -37,9 +37,10 @@ pub use emberline_core::event::{
 };
 pub use emberline_core::ids::{JobId, RddId, ShuffleId, StageId, TaskId};
 pub use emberline_core::step::{CallSite, Step};
-pub use emberline_shuffle::{HashPartitioner, Partitioner, Partitioning};
+pub use emberline_shuffle::{
+    Group, GroupIter, GroupValues, HashPartitioner, Partitioner, Partitioning,
+};
 pub use explain::Explain;
-pub use keyed::{Group, GroupIter};
 pub use narrow::{Out, Refs, RefsWith, With};
 pub use pipeline::{Element, Fused, Pipeline};
 pub use rdd::Rdd;

@@ -13,6 +13,7 @@ use emberline_core::size::estimate_rows;
 use emberline_core::step::or_raise;
 use emberline_core::task::TaskContext;
 use std::cmp::Ordering;
+use std::sync::Arc;
 use std::vec;
 
 /// An order of rows, and what a merge compares of each.
@@ -122,6 +123,26 @@ fn merge_into_one<T: Stored, O: RowOrder<T>>(
 ) -> Result<Run<T>> {
     let rows = Merge::new(runs, ByRef(order));
     RunFile::write(Batches::new(rows, task), task).map(Run::InFile)
+}
+
+impl<T, O: RowOrder<T>> RowOrder<T> for Arc<O> {
+    type Head = O::Head;
+
+    fn sort(&self, rows: &mut Vec<T>) {
+        (**self).sort(rows);
+    }
+
+    fn head(&self, row: T) -> O::Head {
+        (**self).head(row)
+    }
+
+    fn compare(&self, a: &O::Head, b: &O::Head) -> Ordering {
+        (**self).compare(a, b)
+    }
+
+    fn row(&self, head: O::Head) -> T {
+        (**self).row(head)
+    }
 }
 
 /// An order that someone else owns.

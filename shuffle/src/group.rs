@@ -6,7 +6,6 @@
 use crate::hash::Hashed;
 use crate::map_output::Chunk;
 use crate::order::{Placed, in_hash_order};
-use crate::values::Group;
 use std::vec;
 
 /// The rows of a partition, grouped: all values in one `Vec`, so that a group costs no allocation.
@@ -107,11 +106,6 @@ impl<K, V> Groups<K, V> {
 
     fn start_of(&self, number: usize) -> usize {
         number.checked_sub(1).map_or(0, |before| self.keys[before].end)
-    }
-
-    /// Each key with its hash and its [`Group`], which is moved.
-    pub fn into_groups(self) -> impl Iterator<Item = (u64, K, Group<V>)> + use<K, V> {
-        self.into_vecs().map(|(hash, key, values)| (hash, key, Group::new(values)))
     }
 
     /// Each key with its hash and a `Vec` of its values, which are moved.

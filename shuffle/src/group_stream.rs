@@ -2,7 +2,9 @@
 
 use crate::by_hash::ByHash;
 use crate::external::{ExternalSort, SortedRows};
+use crate::group::{GroupVecs, Groups};
 use crate::hash::Hashed;
+use crate::map_output::{Chunk, SegmentReader};
 use crate::meter::Meter;
 use crate::run::{Batches, RunFile};
 use crate::values::Group;
@@ -27,7 +29,11 @@ impl<K: Key, V: Stored> GroupStream<K, V> {
     pub fn new(rows: impl Iterator<Item = Hashed<K, V>>, task: &TaskContext) -> Self {
         let mut sort = ExternalSort::new(ByHash, task);
         rows.for_each(|row| sort.push(row));
-        GroupStream { rows: sort.finish().peekable(), of_hash: VecDeque::new(), task: task.clone() }
+        GroupStream::of_sorted(sort.finish(), task)
+    }
+
+    fn of_sorted(rows: SortedRows<Hashed<K, V>, ByHash>, task: &TaskContext) -> Self {
+        GroupStream { rows: rows.peekable(), of_hash: VecDeque::new(), task: task.clone() }
     }
 
     /// The next row of `key`. Rows of other keys with its hash are put aside.
@@ -67,10 +73,65 @@ impl<K: Key, V: Stored> Iterator for GroupStream<K, V> {
     }
 }
 
+/// The groups of one slice: in memory if they fit a task's share.
+pub enum SliceGroups<K: Key, V: Stored> {
+    /// All at once.
+    InMemory(Groups<K, V>),
+    /// One at a time.
+    Streamed(GroupStream<K, V>),
+}
+
+impl<K: Key, V: Stored> SliceGroups<K, V> {
+    /// Reads a slice, whose rows take `bytes` bytes in memory. Which way it goes depends on that
+    /// and the configuration alone, and both ways give the same groups in the same order.
+    pub fn read(mut rows: SegmentReader<Hashed<K, V>>, bytes: u64, task: &TaskContext) -> Self {
+        let mut chunks = from_fn(move || or_raise(rows.next_chunk()));
+        if bytes <= task.config.operator_bytes() {
+            let chunks: Vec<_> = chunks.collect();
+            return SliceGroups::InMemory(Groups::of_chunks(&chunks));
+        }
+        let mut sort = ExternalSort::new(ByHash, task);
+        chunks.by_ref().for_each(|chunk| match chunk {
+            Chunk::Shared(rows) => rows.iter().for_each(|row| sort.push(row.clone())),
+            Chunk::Owned(rows) => rows.into_iter().for_each(|row| sort.push(row)),
+        });
+        SliceGroups::Streamed(GroupStream::of_sorted(sort.finish(), task))
+    }
+
+    /// Each key with its hash and its values, in order.
+    pub fn into_groups(self) -> SliceGroupsIter<K, V> {
+        match self {
+            SliceGroups::InMemory(groups) => SliceGroupsIter::InMemory(groups.into_vecs()),
+            SliceGroups::Streamed(groups) => SliceGroupsIter::Streamed(groups),
+        }
+    }
+}
+
+/// Made by [`SliceGroups::into_groups`].
+pub enum SliceGroupsIter<K: Key, V: Stored> {
+    /// All are there.
+    InMemory(GroupVecs<K, V>),
+    /// One is.
+    Streamed(GroupStream<K, V>),
+}
+
+impl<K: Key, V: Stored> Iterator for SliceGroupsIter<K, V> {
+    type Item = (u64, K, Group<V>);
+
+    #[inline]
+    fn next(&mut self) -> Option<(u64, K, Group<V>)> {
+        match self {
+            SliceGroupsIter::InMemory(groups) => {
+                groups.next().map(|(hash, key, values)| (hash, key, Group::new(values)))
+            }
+            SliceGroupsIter::Streamed(groups) => groups.next(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::group::Groups;
     use emberline_core::config::Config;
     use proptest::prelude::*;
 
@@ -103,7 +164,7 @@ mod tests {
             let entries = entries(&keys, u64::MAX);
             let mut groups = GroupStream::new(entries.iter().cloned(), &task);
             let (_, _, hot) = groups.find(|(_, key, _)| *key == 7).unwrap();
-            assert!(hot.as_slice().is_none(), "it is in a file");
+            assert!(hot.as_slice().is_err(), "it is in a file");
             let expected: Vec<u64> = (0..60_000).filter(|n| n % 100 != 0).collect();
             assert_eq!((hot.len(), hot.iter().len()), (expected.len(), expected.len()));
             assert!(hot.iter().eq(expected.clone()) && hot.iter().eq(expected.clone()));

@@ -37,6 +37,7 @@ pub struct MapWriter<R> {
     buckets: Buckets<R>,
     meter: Meter,
     output: MapOutput<R>,
+    rows: usize,
 }
 
 impl<R: Stored> MapWriter<R> {
@@ -44,7 +45,17 @@ impl<R: Stored> MapWriter<R> {
     pub fn new(segments: usize, task: &TaskContext) -> Self {
         let output = MapOutput { runs: Vec::new(), bytes: vec![0; segments] };
         let meter = Meter::new(task.config.operator_bytes());
-        MapWriter { task: task.clone(), buckets: Buckets::new(segments), meter, output }
+        MapWriter { task: task.clone(), buckets: Buckets::new(segments), meter, output, rows: 0 }
+    }
+
+    /// The task that writes.
+    pub fn task(&self) -> &TaskContext {
+        &self.task
+    }
+
+    /// How many rows were added.
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 
     /// Adds a row to a segment. A disk that refuses a run unwinds with the error.
@@ -55,6 +66,7 @@ impl<R: Stored> MapWriter<R> {
     /// answers with one.
     #[inline]
     pub fn push(&mut self, segment: usize, row: R) {
+        self.rows += 1;
         self.buckets.push(segment, row);
         if self.meter.is_due() {
             self.measure();
@@ -99,7 +111,6 @@ impl<R: Stored> MapOutput<R> {
             Some(held) => MapRun::typed(segments, held),
             None => MapRun::write_file(segments, task)?,
         });
-        task.count_written(rows);
         Ok(())
     }
 
@@ -170,7 +181,8 @@ fn no_segment(segment: usize) -> Error {
 
 type Slot<R> = Mutex<Option<Arc<MapOutput<R>>>>;
 
-/// The outputs of all map tasks of one shuffle, as far as they are there.
+/// The outputs of all map tasks of one shuffle, as far as they are there; or the one output that a
+/// task keeps for itself.
 pub struct MapOutputs<R> {
     slots: Arc<[Slot<R>]>,
 }
@@ -179,6 +191,11 @@ impl<R> MapOutputs<R> {
     /// Room for the outputs of `map_partitions` map tasks.
     pub fn new(map_partitions: usize) -> Self {
         MapOutputs { slots: (0..map_partitions).map(|_| Mutex::new(None)).collect() }
+    }
+
+    /// The one output of a task that reads it itself.
+    pub fn own(output: MapOutput<R>) -> Self {
+        MapOutputs { slots: [Mutex::new(Some(Arc::new(output)))].into() }
     }
 
     /// Keeps the output of a map partition, in place of an older one. Readers of the older one may
@@ -196,7 +213,12 @@ impl<R> MapOutputs<R> {
     }
 
     /// Reads one segment of all outputs. Nothing is opened before the first chunk.
-    pub fn read(&self, shuffle: ShuffleId, segment: usize, task: &TaskContext) -> SegmentReader<R> {
+    pub fn read(
+        &self,
+        shuffle: Option<ShuffleId>,
+        segment: usize,
+        task: &TaskContext,
+    ) -> SegmentReader<R> {
         SegmentReader {
             slots: Arc::clone(&self.slots),
             shuffle,
@@ -236,7 +258,8 @@ impl<R> Chunk<R> {
 /// Reads one partition after a shuffle: its segments in the order of the map partitions.
 pub struct SegmentReader<R> {
     slots: Arc<[Slot<R>]>,
-    shuffle: ShuffleId,
+    /// Whose outputs they are; nobody's are those that a task keeps for itself.
+    shuffle: Option<ShuffleId>,
     segment: usize,
     /// The output that is being read, and the next of its runs.
     map_partition: usize,
@@ -294,10 +317,8 @@ impl<R: Stored> SegmentReader<R> {
     #[cold]
     fn as_fetch_failure(&self, error: Error) -> Error {
         let lost = matches!(error.kind(), ErrorKind::Corrupt { .. }) || is_not_found(&error);
-        if !lost {
-            return error;
-        }
-        let (shuffle, map_partition) = (self.shuffle, self.map_partition);
+        let Some(shuffle) = self.shuffle.filter(|_| lost) else { return error };
+        let map_partition = self.map_partition;
         Error::new(ErrorKind::FetchFailed { shuffle, map_partition }).caused_by(error)
     }
 }

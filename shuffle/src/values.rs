@@ -26,7 +26,7 @@ enum Place<V> {
 }
 
 /// Values that can be read again and again, by someone who does not know how they were written.
-trait Reread<V>: Send + Sync {
+pub(crate) trait Reread<V>: Send + Sync {
     fn read(&self) -> Box<dyn Iterator<Item = V>>;
 }
 
@@ -70,11 +70,11 @@ impl<V> Group<V> {
         })
     }
 
-    /// The values in memory, if they are there.
-    pub(crate) fn as_slice(&self) -> Option<&[V]> {
+    /// The values in memory, or else those in a file.
+    pub(crate) fn as_slice(&self) -> Result<&[V], &dyn Reread<V>> {
         match &self.0 {
-            Place::InMemory(values) => Some(values),
-            Place::InFile { .. } => None,
+            Place::InMemory(values) => Ok(values),
+            Place::InFile { values, .. } => Err(&**values),
         }
     }
 }
@@ -157,6 +157,12 @@ impl<V> Iterator for GroupValues<V> {
 }
 
 impl<V> ExactSizeIterator for GroupValues<V> {}
+
+impl<V> From<Group<V>> for GroupValues<V> {
+    fn from(group: Group<V>) -> Self {
+        group.into_iter()
+    }
+}
 
 impl<V> IntoIterator for Group<V> {
     type Item = V;

@@ -88,6 +88,6 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     {
         let pair = move |row| (key_of(&row), row);
         let pairs = self.mapped(step, size_of::<F>(), Keys::Changed, pair);
-        pairs.gathered(step, by, limited::<K, T>)
+        pairs.gathered(step, by, limited::<T>)
     }
 }

@@ -1,6 +1,6 @@
 //! `group_by_key` and `grouped`: all values of a key together.
 
-use super::group::{Group, refuse_too_large};
+use super::group::into_list;
 use super::shuffled::wide;
 use super::side::Side;
 use crate::partitioner::KnownPartitioner;
@@ -9,7 +9,7 @@ use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::step::{Step, blame};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::Partitioning;
+use emberline_shuffle::{Group, Partitioning};
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Brings the values of each key together in a `Vec`. To sum, count or pick values, use
@@ -42,7 +42,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.gathered(Step::new("group_by_key"), self.own_partitioning(), limited::<K, V>)
+        self.gathered(Step::new("group_by_key"), self.own_partitioning(), limited::<V>)
     }
 
     /// [`group_by_key`](Rdd::group_by_key) into a number of partitions or by a partitioner.
@@ -71,7 +71,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.gathered(Step::new("group_by_key"), partitioning.into(), limited::<K, V>)
+        self.gathered(Step::new("group_by_key"), partitioning.into(), limited::<V>)
     }
 
     /// Brings the values of each key together in a [`Group`], which is read by iterating it.
@@ -104,7 +104,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.gathered(Step::new("grouped"), self.own_partitioning(), unlimited::<K, V>)
+        self.gathered(Step::new("grouped"), self.own_partitioning(), unlimited::<V>)
     }
 
     /// [`grouped`](Rdd::grouped) into a number of partitions or by a partitioner.
@@ -133,7 +133,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.gathered(Step::new("grouped"), partitioning.into(), unlimited::<K, V>)
+        self.gathered(Step::new("grouped"), partitioning.into(), unlimited::<V>)
     }
 
     /// Groups by key and gives each group to `finish`.
@@ -141,7 +141,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         &self,
         step: Step,
         by: Partitioning<K>,
-        finish: fn(Step, &TaskContext, K, Vec<V>) -> (K, U),
+        finish: fn(Step, u64, Group<V>) -> U,
     ) -> Rdd<(K, U)>
     where
         K: Key,
@@ -150,11 +150,12 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let (side, edge) = Side::of(self, step, &by);
         let lineage = self.context.lineage(step, by.partitions(), vec![edge]);
         let depth = side.depth();
+        let share = self.context.engine.config().task_share_bytes;
         let compute = move |partition, task: &TaskContext| {
-            let (mut opened, task) = (side.open(step, partition, task), task.clone());
+            let (opened, task) = (side.open(step, partition, task), task.clone());
             (0..side.slices()).flat_map(move |slice| {
-                let (groups, task) = (blame(&step, || opened.groups(slice, &task)), task.clone());
-                groups.into_vecs().map(move |(_, key, values)| finish(step, &task, key, values))
+                let groups = blame(&step, || opened.groups(slice, &task)).into_groups();
+                groups.map(move |(_, key, values)| (key, finish(step, share, values)))
             })
         };
         wide(&self.context, lineage, Some(KnownPartitioner::new(&by)), depth, compute)
@@ -162,11 +163,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
 }
 
 /// A group as a `Vec`, unless its rows alone pass a task's share.
-pub(super) fn limited<K, V>(step: Step, task: &TaskContext, key: K, values: Vec<V>) -> (K, Vec<V>) {
-    refuse_too_large(step, task.config.task_share_bytes, &values, "grouped");
-    (key, values)
+pub(super) fn limited<V: Clone>(step: Step, share: u64, values: Group<V>) -> Vec<V> {
+    into_list(step, share, values, "grouped")
 }
 
-fn unlimited<K, V>(_: Step, _: &TaskContext, key: K, values: Vec<V>) -> (K, Group<V>) {
-    (key, Group::new(values))
+fn unlimited<V>(_: Step, _: u64, values: Group<V>) -> Group<V> {
+    values
 }

@@ -102,7 +102,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         S: Ord,
         F: Fn(&V) -> S + Send + Sync + 'static,
     {
-        let groups = self.gathered(step, by, limited::<K, V>);
+        let groups = self.gathered(step, by, limited::<V>);
         let sort = move |(key, mut values): (K, Vec<V>)| {
             values.sort_by_cached_key(&sort_key_of);
             (key, values)

@@ -5,7 +5,7 @@ use crate::pipeline::{Element, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::step::Step;
-use emberline_shuffle::{Groups, Partitioning, into_co_groups};
+use emberline_shuffle::{Partitioning, SliceGroups, into_co_groups};
 use std::iter::repeat_n;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -151,7 +151,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         step: Step,
         by: Partitioning<T>,
         other: &Rdd<T, Q>,
-        merge: fn(Groups<T, ()>, Groups<T, ()>) -> I,
+        merge: fn(SliceGroups<T, ()>, SliceGroups<T, ()>) -> I,
     ) -> Rdd<T>
     where
         T: Key,
@@ -256,19 +256,20 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
 
 /// The pairs of the left side whose key the right side lacks.
 fn left_only<K: Key, V: Stored>(
-    left: Groups<K, V>,
-    right: Groups<K, ()>,
+    left: SliceGroups<K, V>,
+    right: SliceGroups<K, ()>,
 ) -> impl Iterator<Item = (K, V)> + 'static {
-    let groups = into_co_groups(left, right).filter(|(_, _, others)| others.is_empty());
+    let groups = into_co_groups(left.into_groups(), right.into_groups())
+        .filter(|(_, _, others)| others.is_empty());
     groups.flat_map(|(key, values, _)| repeat_n(key, values.len()).zip(values))
 }
 
 /// Each key of both sides, once.
 fn in_both<K: Key>(
-    left: Groups<K, ()>,
-    right: Groups<K, ()>,
+    left: SliceGroups<K, ()>,
+    right: SliceGroups<K, ()>,
 ) -> impl Iterator<Item = (K, ())> + 'static {
-    let groups = into_co_groups(left, right);
+    let groups = into_co_groups(left.into_groups(), right.into_groups());
     let common = groups.filter(|(_, own, others)| !own.is_empty() && !others.is_empty());
     common.map(|(key, ..)| (key, ()))
 }

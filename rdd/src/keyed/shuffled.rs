@@ -27,18 +27,12 @@ impl<R: Stored> Outputs<R> {
     /// The rows of one segment of every map output, a chunk at a time, in map-partition order. There
     /// is a segment for each partition after the shuffle, or for each slice of one.
     pub(crate) fn read(&self, segment: usize, task: &TaskContext) -> SegmentReader<R> {
-        self.table.read(self.shuffle, segment, task)
+        self.table.read(Some(self.shuffle), segment, task)
     }
 
     /// What one segment takes in memory, wherever it lies.
     pub(crate) fn bytes(&self, segment: usize) -> u64 {
         self.table.segment_bytes(segment)
-    }
-
-    /// All chunks of one segment, in map-partition order.
-    pub(crate) fn read_chunks(&self, segment: usize, task: &TaskContext) -> Vec<Chunk<R>> {
-        let mut reader = self.read(segment, task);
-        std::iter::from_fn(|| or_raise(reader.next_chunk())).collect()
     }
 }
 
@@ -81,6 +75,7 @@ where
         let mut writer = MapWriter::new(self.segments, task);
         let rows = || self.pipeline.open(partition, task);
         let ((), parts) = counted(|| (self.write)(rows(), partition, &mut writer));
+        task.count_written(writer.rows());
         let output = writer.finish()?;
         self.parts.keep(partition, parts);
         self.outputs.table.put(partition, output);

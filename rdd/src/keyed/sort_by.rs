@@ -3,7 +3,8 @@
 //! The first action samples the keys, which gives the bounds of a range partitioner; the shuffle
 //! brings each range into one partition, in the order of the input; a stable sort finishes it.
 
-use super::shuffled::{shuffle, wide};
+use super::orders::{ByCompare, ByKeyOf, ByPairKey, in_order};
+use super::shuffled::{ConcatRows, shuffle, wide};
 use crate::action::on_driver;
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
@@ -14,7 +15,9 @@ use emberline_core::error::Result;
 use emberline_core::lineage::Preparation;
 use emberline_core::step::{Step, blame};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{Buckets, Partitioner, Partitioning, RangePartitioner, range_bounds};
+use emberline_shuffle::{
+    MapWriter, Partitioner, Partitioning, RangePartitioner, RowOrder, range_bounds,
+};
 use std::cmp::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -153,18 +156,17 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         T: Stored,
         F: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
     {
-        let compare = Arc::new(compare);
-        let (of_place, of_sort) = (Arc::clone(&compare), Arc::clone(&compare));
-        let order = Order {
+        let order = Arc::new(ByCompare(compare));
+        let (of_sample, of_place) = (Arc::clone(&order), Arc::clone(&order));
+        let ranges = Ranges {
             key_of: T::clone,
-            compare: move |a: &T, b: &T| compare(a, b),
+            compare: move |a: &T, b: &T| (of_sample.0)(a, b),
             place: move |bounds: &[T], row: &T| {
-                bounds.partition_point(|bound| of_place(bound, row) == Ordering::Less)
+                bounds.partition_point(|bound| (of_place.0)(bound, row) == Ordering::Less)
             },
-            sort: move |rows: &mut Vec<T>| rows.sort_by(|a, b| of_sort(a, b)),
         };
         let range = Arc::new(RangePartitioner::new(partitions));
-        self.sorted(step, partitions, range, None, order)
+        self.sorted(step, range, None, ranges, order)
     }
 
     fn sorted_by_key_of<K, F>(&self, step: Step, partitions: usize, key_of: F) -> Rdd<T>
@@ -173,29 +175,28 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         K: Ord + Clone + Send + Sync + 'static,
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
-        let key_of = Arc::new(key_of);
-        let (of_place, of_sort) = (Arc::clone(&key_of), Arc::clone(&key_of));
-        let order = Order {
-            key_of: move |row: &T| key_of(row),
+        let order = Arc::new(ByKeyOf(key_of));
+        let (of_sample, of_place) = (Arc::clone(&order), Arc::clone(&order));
+        let ranges = Ranges {
+            key_of: move |row: &T| (of_sample.0)(row),
             compare: K::cmp,
             place: move |bounds: &[K], row: &T| {
-                let key = of_place(row);
+                let key = (of_place.0)(row);
                 bounds.partition_point(|bound| *bound < key)
             },
-            sort: move |rows: &mut Vec<T>| rows.sort_by_cached_key(|row| of_sort(row)),
         };
         let range = Arc::new(RangePartitioner::new(partitions));
-        self.sorted(step, partitions, range, None, order)
+        self.sorted(step, range, None, ranges, order)
     }
 
     /// Range partitioning, then a sort of each partition.
-    fn sorted<K, F, C, G, S>(
+    fn sorted<K, F, C, G, O>(
         &self,
         step: Step,
-        partitions: usize,
         range: Arc<RangePartitioner<K>>,
         partitioner: Option<KnownPartitioner>,
-        order: Order<F, C, G, S>,
+        ranges: Ranges<F, C, G>,
+        order: Arc<O>,
     ) -> Rdd<T>
     where
         T: Stored,
@@ -203,24 +204,22 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(&T) -> K + Send + Sync + 'static,
         C: Fn(&K, &K) -> Ordering + Send + Sync + 'static,
         G: Fn(&[K], &T) -> usize + Send + Sync + 'static,
-        S: Fn(&mut Vec<T>) + Send + Sync + 'static,
+        O: RowOrder<T> + Send + Sync + 'static,
     {
-        let Order { key_of, compare, place, sort } = order;
-        let bounds = Arc::clone(&range);
-        let write = move |rows: P::Rows, _| {
-            let (mut buckets, bounds) = (Buckets::new(partitions), bounds.bounds());
-            rows.for_each(|row| buckets.push(blame(&step, || place(bounds, &row)), row));
-            buckets
+        let (partitions, bounds) = (range.count(), Arc::clone(&range));
+        let Ranges { key_of, compare, place } = ranges;
+        let write = move |rows: P::Rows, _, to: &mut MapWriter<T>| {
+            let bounds = bounds.bounds();
+            rows.for_each(|row| to.push(blame(&step, || place(bounds, &row)), row));
         };
-        let (outputs, edge) = shuffle(self, step, partitions, write);
+        let (outputs, edge) = shuffle(self, step, (partitions, 1), write);
         let mut lineage = self.context.lineage(step, partitions, vec![edge]);
         let (rdd, key_of, running) = (self.clone(), Arc::new(key_of), Mutex::new(()));
         let sample = SampleKeys { rdd, partitions, range, key_of, compare, step, running };
         lineage.preparation = Some(Arc::new(sample));
         let compute = move |partition, task: &TaskContext| {
-            let mut rows = outputs.read_all(partition, task);
-            blame(&step, || sort(&mut rows));
-            rows.into_iter()
+            let rows = ConcatRows::new(outputs.read(partition, task));
+            in_order(step, rows, Arc::clone(&order), task)
         };
         wide(&self.context, lineage, partitioner, 0, compute)
     }
@@ -295,23 +294,21 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     {
         let range = Arc::new(RangePartitioner::new(partitions));
         let partitioning = Partitioning::By(Arc::clone(&range) as Arc<dyn Partitioner<K>>);
-        let order = Order {
+        let ranges = Ranges {
             key_of: |pair: &(K, V)| pair.0.clone(),
             compare: K::cmp,
             place: |bounds: &[K], pair: &(K, V)| bounds.partition_point(|bound| *bound < pair.0),
-            sort: |rows: &mut Vec<(K, V)>| rows.sort_by(|a, b| a.0.cmp(&b.0)),
         };
-        self.sorted(step, partitions, range, Some(KnownPartitioner::new(&partitioning)), order)
+        let partitioner = Some(KnownPartitioner::new(&partitioning));
+        self.sorted(step, range, partitioner, ranges, Arc::new(ByPairKey))
     }
 }
 
-/// How one sort goes: the key of a sampled row, the order of keys, the range of a row, the order
-/// within a range.
-struct Order<F, C, G, S> {
+/// Which range a row goes to: the key of a sampled row, the order of keys, the range of a row.
+struct Ranges<F, C, G> {
     key_of: F,
     compare: C,
     place: G,
-    sort: S,
 }
 
 /// The job before a sort: a sample of the keys gives the bounds of the ranges.
