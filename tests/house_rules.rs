@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Code lines of core + shuffle + rdd, without tests, comments and blank lines. Raise it with a
-/// reason. 8,000 was the spine; the everyday operations added 30 files of about 50 lines, and then
-/// references, accumulators and the picture of `explain`.
-const MOST_CODE_LINES: usize = 11_000;
+/// reason. 8,000 was the spine; the everyday operations added 30 files of about 50 lines; references
+/// and accumulators 500; the tree, the picture and the tables of `explain` and notebooks 1,250, drawn
+/// without another crate.
+const MOST_CODE_LINES: usize = 11_600;
 /// Lines of any one file, with everything in it.
 const MOST_FILE_LINES: usize = 450;
 /// What each public operation says about itself.
@@ -221,7 +222,7 @@ fn every_operation_that_was_promised_exists() {
     let others = "parallelize range generate text_file map filter flat_map flat_map_into filter_map \
         map_partitions map_values key_by union inspect try_map with partition_by repartition \
         collect count reduce fold aggregate take first top top_by take_ordered for_each \
-        count_by_value save_as_text_file cache unpersist explain name num_partitions boxed \
+        count_by_value save_as_text_file cache unpersist explain evcxr_display name num_partitions boxed \
         keys values flat_map_values glom map_partitions_with_index zip zip_partitions sample \
         sample_with_replacement coalesce union_all try_filter try_flat_map fold_by_key \
         left_outer_join right_outer_join full_outer_join cogroup3 subtract subtract_by_key \

@@ -1,6 +1,7 @@
 //! The partitions of persisted RDDs, kept in memory as values that the store cannot read.
 
 use crate::ids::RddId;
+use crate::lineage::Kept;
 use crate::memory::{MemoryBudget, Reservation};
 use std::any::Any;
 use std::collections::HashMap;
@@ -21,7 +22,8 @@ pub struct BlockStore {
 
 struct Stored {
     block: Block,
-    _held: Reservation,
+    rows: u64,
+    held: Reservation,
 }
 
 impl BlockStore {
@@ -35,22 +37,31 @@ impl BlockStore {
         self.lock().get(&rdd)?.get(&partition).map(|stored| Arc::clone(&stored.block))
     }
 
-    /// Stores a block of about `bytes` bytes; says whether this call did. The first put wins: two
+    /// Stores a block of `rows` rows in about `bytes` bytes; says whether this call did. The first put wins: two
     /// tasks may compute the same partition, and readers of the first block keep it. A block the
     /// budget has no room for is not stored, which is no error: it is computed again when read.
-    pub fn put(&self, rdd: RddId, partition: usize, block: Block, bytes: u64) -> bool {
+    pub fn put(&self, rdd: RddId, partition: usize, block: Block, rows: u64, bytes: u64) -> bool {
         // A block that is refused drops behind the lock: a parameter outlives what is bound here.
         let mut blocks = self.lock();
         let place = blocks.entry(rdd).or_default().entry(partition);
         let Entry::Vacant(place) = place else { return false };
         let Some(held) = self.memory.try_reserve(bytes) else { return false };
-        place.insert(Stored { block, _held: held });
+        place.insert(Stored { block, rows, held });
         true
     }
 
     /// Whether the block of a partition is stored.
     pub fn contains(&self, rdd: RddId, partition: usize) -> bool {
         self.lock().get(&rdd).is_some_and(|of_rdd| of_rdd.contains_key(&partition))
+    }
+
+    /// How much of an RDD is stored.
+    pub fn kept(&self, rdd: RddId) -> Kept {
+        let size = |stored: &Stored| {
+            let (rows, memory_bytes) = (stored.rows, stored.held.bytes());
+            Kept { parts: 1, rows, memory_bytes, ..Kept::default() }
+        };
+        self.lock().get(&rdd).map(|of_rdd| of_rdd.values().map(size).sum()).unwrap_or_default()
     }
 
     /// Drops the blocks of an RDD; says how many.
@@ -85,7 +96,7 @@ mod tests {
     #[test]
     fn a_block_is_found_under_its_rdd_and_partition_alone() {
         let (store, _) = store(100);
-        assert!(store.put(RDD, 1, Arc::new(vec![7_u32]), 4));
+        assert!(store.put(RDD, 1, Arc::new(vec![7_u32]), 1, 4));
         assert_eq!(rows(store.get(RDD, 1)), Some(vec![7]));
         assert!(store.get(RDD, 0).is_none() && store.get(RddId(4), 1).is_none());
         assert!(store.contains(RDD, 1) && !store.contains(RDD, 0));
@@ -94,8 +105,8 @@ mod tests {
     #[test]
     fn the_first_put_wins_and_the_second_takes_no_memory() {
         let (store, memory) = store(100);
-        assert!(store.put(RDD, 0, Arc::new(vec![1_u32]), 10));
-        assert!(!store.put(RDD, 0, Arc::new(vec![2_u32]), 10));
+        assert!(store.put(RDD, 0, Arc::new(vec![1_u32]), 1, 10));
+        assert!(!store.put(RDD, 0, Arc::new(vec![2_u32]), 1, 10));
         assert_eq!(rows(store.get(RDD, 0)), Some(vec![1]));
         assert_eq!(memory.used_bytes(), 10);
     }
@@ -103,8 +114,8 @@ mod tests {
     #[test]
     fn a_block_past_the_budget_is_not_stored() {
         let (store, memory) = store(10);
-        assert!(store.put(RDD, 0, Arc::new(()), 8));
-        assert!(!store.put(RDD, 1, Arc::new(()), 3));
+        assert!(store.put(RDD, 0, Arc::new(()), 1, 8));
+        assert!(!store.put(RDD, 1, Arc::new(()), 1, 3));
         assert!(!store.contains(RDD, 1));
         assert!(store.contains(RDD, 0));
         assert_eq!(memory.used_bytes(), 8);
@@ -114,10 +125,13 @@ mod tests {
     fn dropping_an_rdd_frees_its_memory_and_leaves_the_others() {
         let (store, memory) = store(100);
         for partition in 0..3 {
-            store.put(RDD, partition, Arc::new(()), 5);
+            store.put(RDD, partition, Arc::new(()), 1, 5);
         }
-        store.put(RddId(9), 0, Arc::new(()), 7);
+        store.put(RddId(9), 0, Arc::new(()), 1, 7);
+        let kept = Kept { parts: 3, rows: 3, memory_bytes: 15, ..Kept::default() };
+        assert_eq!(store.kept(RDD), kept);
         assert_eq!((store.drop_rdd(RDD), store.drop_rdd(RDD)), (3, 0));
+        assert_eq!(store.kept(RDD), Kept::default());
         assert_eq!(memory.used_bytes(), 7);
     }
 
@@ -135,9 +149,9 @@ mod tests {
         }
         let (store, _) = store(10);
         let curious = || -> Block { Arc::new(Curious(Arc::downgrade(&store))) };
-        assert!(store.put(RDD, 0, curious(), 10));
-        assert!(!store.put(RDD, 0, curious(), 1));
-        assert!(!store.put(RDD, 1, curious(), 1));
+        assert!(store.put(RDD, 0, curious(), 1, 10));
+        assert!(!store.put(RDD, 0, curious(), 1, 1));
+        assert!(!store.put(RDD, 1, curious(), 1, 1));
         store.drop_rdd(RDD);
         assert_eq!(DROPPED.load(Ordering::SeqCst), 3);
     }

@@ -12,6 +12,8 @@ use crate::task::TaskContext;
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
+use std::iter::Sum;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One node of the lineage.
@@ -22,6 +24,7 @@ pub struct Lineage {
     fingerprint: u64,
     dependencies: Vec<Dependency>,
     name: Mutex<Option<String>>,
+    last_action: Mutex<Option<LastAction>>,
     /// Bytes that the node's closures captured: what would travel with the stage.
     pub closure_bytes: usize,
     /// How the node's rows are known to be partitioned, for people.
@@ -32,6 +35,13 @@ pub struct Lineage {
     pub blocks: Option<Arc<dyn StoredBlocks>>,
     /// Work that must be done before the node's stage can run, such as sampling for a sort.
     pub preparation: Option<Arc<dyn Preparation>>,
+}
+
+/// What the last action on a node has read so far.
+struct LastAction {
+    action: Step,
+    partitions_end: usize,
+    rows_read: u64,
 }
 
 /// An edge of the lineage.
@@ -58,11 +68,42 @@ pub trait ShuffleStep: Send + Sync {
     fn run_map(&self, partition: usize, task: &TaskContext) -> Result<()>;
     /// A job that needed the shuffle has ended well: what its map tasks counted is final.
     fn settle(&self) {}
+    /// How much of its output is there now.
+    fn kept(&self) -> Kept {
+        Kept::default()
+    }
 }
 
 impl fmt::Debug for dyn ShuffleStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} of {}", self.id(), self.step())
+    }
+}
+
+/// How much is there now of the outputs of a shuffle, or of the partitions of a persisted node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Map outputs, or partitions.
+    pub parts: usize,
+    /// Rows in them.
+    pub rows: u64,
+    /// What they take in memory, as the budget counts it.
+    pub memory_bytes: u64,
+    /// What they take in files.
+    pub file_bytes: u64,
+    /// Rows that were read to make them, as far as it was counted.
+    pub rows_read: u64,
+}
+
+impl Sum for Kept {
+    fn sum<I: Iterator<Item = Kept>>(parts: I) -> Kept {
+        parts.fold(Kept::default(), |sum, part| Kept {
+            parts: sum.parts + part.parts,
+            rows: sum.rows + part.rows,
+            memory_bytes: sum.memory_bytes.saturating_add(part.memory_bytes),
+            file_bytes: sum.file_bytes.saturating_add(part.file_bytes),
+            rows_read: sum.rows_read + part.rows_read,
+        })
     }
 }
 
@@ -72,6 +113,10 @@ pub trait StoredBlocks: Send + Sync {
     fn is_stored(&self, partition: usize) -> bool;
     /// Drops what is stored and stores nothing more.
     fn unpersist(&self) {}
+    /// How much is stored now.
+    fn kept(&self) -> Kept {
+        Kept::default()
+    }
 }
 
 /// Work that runs jobs of its own before a node's stage can.
@@ -91,6 +136,7 @@ impl Lineage {
             fingerprint,
             dependencies,
             name: Mutex::new(None),
+            last_action: Mutex::new(None),
             closure_bytes: 0,
             partitioner: None,
             problem: None,
@@ -127,6 +173,25 @@ impl Lineage {
     /// Gives the node a name, in place of an older one.
     pub fn set_name(&self, name: String) {
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
+    }
+
+    /// Rows that the tasks of the last action on this very node read, if one ended well.
+    pub fn rows_read(&self) -> Option<u64> {
+        let last = self.last_action.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map(|last| last.rows_read)
+    }
+
+    /// Notes a job that ended well. One that goes on where a job of the same action ended belongs to
+    /// it, as when `take` looks at a few partitions more.
+    pub fn note_job(&self, action: Step, partitions: &Range<usize>, rows_read: u64) {
+        let mut last = self.last_action.lock().unwrap_or_else(PoisonError::into_inner);
+        let goes_on = |last: &&LastAction| {
+            let joined = last.partitions_end == partitions.start && partitions.start > 0;
+            joined && last.action == action
+        };
+        let before = last.as_ref().filter(goes_on).map_or(0, |last| last.rows_read);
+        let (rows_read, partitions_end) = (before + rows_read, partitions.end);
+        *last = Some(LastAction { action, partitions_end, rows_read });
     }
 
     /// Whether every partition is stored, so that no parent is needed.
@@ -228,6 +293,21 @@ mod tests {
             }
         };
         std::thread::Builder::new().stack_size(1 << 20).spawn(work).unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn jobs_that_go_on_count_as_one_action_and_a_new_action_counts_afresh() {
+        let node = Lineage::new(RddId(0), Step::new("range"), 9, vec![]);
+        let (take, count) = (Step::new("take"), Step::new("count"));
+        assert_eq!(node.rows_read(), None);
+        node.note_job(take, &(0..1), 5);
+        node.note_job(take, &(1..5), 20);
+        assert_eq!(node.rows_read(), Some(25));
+        node.note_job(count, &(5..9), 7);
+        assert_eq!(node.rows_read(), Some(7));
+        node.note_job(take, &(0..1), 3);
+        node.note_job(take, &(0..1), 2);
+        assert_eq!(node.rows_read(), Some(2));
     }
 
     #[test]

@@ -37,6 +37,13 @@ impl MemoryBudget {
     }
 }
 
+impl Reservation {
+    /// How much is held, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.budget.used.fetch_sub(self.bytes, Ordering::AcqRel);

@@ -8,7 +8,7 @@ use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::event::Event;
 use emberline_core::ids::RddId;
-use emberline_core::lineage::{Dependency, StoredBlocks};
+use emberline_core::lineage::{Dependency, Kept, StoredBlocks};
 use emberline_core::size::estimate_rows;
 use emberline_core::step::{Step, blame, has_raised};
 use emberline_core::task::TaskContext;
@@ -133,9 +133,9 @@ impl Blocks {
     }
 
     fn put<T: Stored>(&self, partition: usize, rows: &Arc<Vec<T>>) {
-        let bytes = estimate_rows(rows);
+        let (bytes, count) = (estimate_rows(rows), rows.len() as u64);
         let block = Arc::clone(rows);
-        if self.context.engine.blocks().put(self.rdd, partition, block, bytes) {
+        if self.context.engine.blocks().put(self.rdd, partition, block, count, bytes) {
             self.context.engine.emit(Event::BlockStored { rdd: self.rdd, partition, bytes });
         }
         // An `unpersist` that came while the partition was computed found nothing to drop.
@@ -159,6 +159,10 @@ impl StoredBlocks for Blocks {
     fn unpersist(&self) {
         self.keeps.store(false, Ordering::Release);
         self.drop_all();
+    }
+
+    fn kept(&self) -> Kept {
+        self.context.engine.blocks().kept(self.rdd)
     }
 }
 

@@ -1,122 +1,111 @@
 //! What map tasks leave behind, and how the tasks behind the shuffle read it.
 
-use crate::bucket::Buckets;
 use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
-use crate::meter::Meter;
 use crate::run::bytes_of;
 use emberline_core::bounds::Stored;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::ids::ShuffleId;
+use emberline_core::lineage::Kept;
 use emberline_core::memory::Reservation;
 use emberline_core::scratch::ScratchFile;
 use emberline_core::size::estimate_rows;
-use emberline_core::step::or_raise;
 use emberline_core::task::TaskContext;
 use std::error::Error as _;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The output of one map task: runs, one behind the other, each with a segment for each slice of a
-/// partition after the shuffle. Dropping it gives back the memory and the files.
+/// The output of one map task: runs, one behind the other, each with a segment for each partition
+/// after the shuffle, or for each slice of one. Dropping it gives back the memory and the files.
 pub struct MapOutput<R> {
     runs: Vec<MapRun<R>>,
     /// What each segment takes in memory, over all runs, wherever it lies.
     bytes: Vec<u64>,
+    rows: u64,
+    /// Rows that the map task read for it.
+    rows_read: u64,
+    /// Whether a reader found it damaged; what comes in its place is another output.
+    lost: AtomicBool,
 }
 
 /// Rows of a map task that were cut off when they had reached a size. A run stays in memory if the
 /// budget has room, else it goes to a file.
 enum MapRun<R> {
-    Typed { segments: Vec<Arc<Vec<R>>>, _held: Reservation },
+    Typed { segments: Vec<Arc<Vec<R>>>, held: Reservation },
     File { file: ScratchFile, index: FileIndex },
 }
 
-/// Where a map task puts its rows.
-pub struct MapWriter<R> {
-    task: TaskContext,
-    buckets: Buckets<R>,
-    meter: Meter,
-    output: MapOutput<R>,
-    rows: usize,
-}
-
-impl<R: Stored> MapWriter<R> {
-    /// A writer of rows into so many segments.
-    pub fn new(segments: usize, task: &TaskContext) -> Self {
-        let output = MapOutput { runs: Vec::new(), bytes: vec![0; segments] };
-        let meter = Meter::new(task.config.operator_bytes());
-        MapWriter { task: task.clone(), buckets: Buckets::new(segments), meter, output, rows: 0 }
-    }
-
-    /// The task that writes.
-    pub fn task(&self) -> &TaskContext {
-        &self.task
-    }
-
-    /// How many rows were added.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Adds a row to a segment. A disk that refuses a run unwinds with the error.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such segment; [`partition_of`](crate::Partitioning::partition_of) never
-    /// answers with one.
-    #[inline]
-    pub fn push(&mut self, segment: usize, row: R) {
-        self.rows += 1;
-        self.buckets.push(segment, row);
-        if self.meter.is_due() {
-            self.measure();
-        }
-    }
-
-    #[cold]
-    fn measure(&mut self) {
-        if self.meter.reached(self.buckets.estimate_bytes()) {
-            or_raise(self.output.add_run(self.buckets.take(), &self.task));
-        }
-    }
-
-    /// Ends the output.
-    pub fn finish(mut self) -> Result<MapOutput<R>> {
-        let rest = self.buckets.into_segments();
-        if self.output.runs.is_empty() || rest.iter().any(|rows| !rows.is_empty()) {
-            self.output.add_run(rest, &self.task)?;
-        }
-        Ok(self.output)
-    }
-}
-
 impl<R: Stored> MapOutput<R> {
-    /// An output of one run.
-    #[cfg(test)]
-    fn keep(segments: Vec<Vec<R>>, task: &TaskContext) -> Result<Self> {
-        let mut output = MapOutput { runs: Vec::new(), bytes: vec![0; segments.len()] };
-        output.add_run(segments, task)?;
-        Ok(output)
+    /// An output without rows, of so many segments.
+    pub(crate) fn new(segments: usize) -> Self {
+        let (runs, bytes, lost) = (Vec::new(), vec![0; segments], AtomicBool::new(false));
+        MapOutput { runs, bytes, rows: 0, rows_read: 0, lost }
     }
 
-    fn add_run(&mut self, segments: Vec<Vec<R>>, task: &TaskContext) -> Result<()> {
+    /// Adds a run. If the disk refuses, that is the error.
+    pub(crate) fn add_run(&mut self, segments: Vec<Vec<R>>, task: &TaskContext) -> Result<()> {
         task.check_cancelled();
-        let rows = segments.iter().map(Vec::len).sum();
-        let mut needed = 0_u64;
-        for (bytes, rows) in self.bytes.iter_mut().zip(&segments) {
-            *bytes = bytes.saturating_add(estimate_rows(rows));
-            needed = needed.saturating_add(bytes_of(rows));
+        let (mut rows, mut needed) = (0, 0_u64);
+        for (bytes, segment) in self.bytes.iter_mut().zip(&segments) {
+            rows += segment.len() as u64;
+            *bytes = bytes.saturating_add(estimate_rows(segment));
+            needed = needed.saturating_add(bytes_of(segment));
         }
-        self.runs.push(match reserve(needed, rows, task) {
-            Some(held) => MapRun::typed(segments, held),
-            None => MapRun::write_file(segments, task)?,
-        });
+        if rows > 0 {
+            self.runs.push(match reserve(needed, task) {
+                Some(held) => MapRun::typed(segments, held),
+                None => MapRun::write_file(segments, task)?,
+            });
+        }
+        self.rows += rows;
+        self.rows_read = task.metrics().rows_read;
         Ok(())
     }
 
-    /// The segment of one slice in one run, or nothing if it has no rows.
-    fn open(&self, run: usize, segment: usize) -> Result<Option<Segment<R>>> {
-        match &self.runs[run] {
+    /// Its rows.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+}
+
+impl<R> MapOutput<R> {
+    fn kept(&self) -> Kept {
+        let (rows, rows_read) = (self.rows, self.rows_read);
+        let size = |(memory, file), run: &MapRun<R>| match run {
+            MapRun::Typed { held, .. } => (memory + held.bytes(), file),
+            MapRun::File { index, .. } => (memory, file + index.file_bytes),
+        };
+        let (memory_bytes, file_bytes) = self.runs.iter().fold((0, 0), size);
+        Kept { parts: 1, rows, memory_bytes, file_bytes, rows_read }
+    }
+}
+
+impl<R: Stored> MapRun<R> {
+    fn typed(segments: Vec<Vec<R>>, held: Reservation) -> Self {
+        let empty = Arc::default();
+        let share = |rows: Vec<R>| match rows.is_empty() {
+            true => Arc::clone(&empty),
+            false => Arc::new(rows),
+        };
+        MapRun::Typed { segments: segments.into_iter().map(share).collect(), held }
+    }
+
+    fn write_file(segments: Vec<Vec<R>>, task: &TaskContext) -> Result<Self> {
+        let file = task.scratch.file("shuffle")?;
+        let mut writer = FileWriter::create(&file)?;
+        // Each segment is dropped once it is written.
+        for rows in segments {
+            task.check_cancelled();
+            writer.write_segment(&rows)?;
+        }
+        let index = writer.finish()?;
+        task.count_spilled(index.file_bytes);
+        Ok(MapRun::File { file, index })
+    }
+
+    /// The rows of one segment, or nothing if it has none.
+    fn open(&self, segment: usize) -> Result<Option<Segment<R>>> {
+        match self {
             MapRun::Typed { segments, .. } => {
                 let rows = segments.get(segment).ok_or_else(|| no_segment(segment))?;
                 Ok((!rows.is_empty()).then(|| Segment::Shared(Arc::clone(rows))))
@@ -134,40 +123,13 @@ impl<R: Stored> MapOutput<R> {
     }
 }
 
-impl<R: Stored> MapRun<R> {
-    fn typed(segments: Vec<Vec<R>>, held: Reservation) -> Self {
-        let empty = Arc::default();
-        let share = |rows: Vec<R>| match rows.is_empty() {
-            true => Arc::clone(&empty),
-            false => Arc::new(rows),
-        };
-        MapRun::Typed { segments: segments.into_iter().map(share).collect(), _held: held }
-    }
-
-    fn write_file(segments: Vec<Vec<R>>, task: &TaskContext) -> Result<Self> {
-        let file = task.scratch.file("shuffle")?;
-        let mut writer = FileWriter::create(&file)?;
-        // Each segment is dropped once it is written.
-        for rows in segments {
-            task.check_cancelled();
-            writer.write_segment(&rows)?;
-        }
-        let index = writer.finish()?;
-        task.count_spilled(index.file_bytes);
-        Ok(MapRun::File { file, index })
-    }
-}
-
 enum Segment<R> {
     Shared(Arc<Vec<R>>),
     Frames(FrameReader<R>),
 }
 
 /// The part of the budget that rows need to stay in memory, if they may and it is there.
-fn reserve(bytes: u64, rows: usize, task: &TaskContext) -> Option<Reservation> {
-    if rows == 0 {
-        return task.memory.try_reserve(0);
-    }
+fn reserve(bytes: u64, task: &TaskContext) -> Option<Reservation> {
     if task.config.shuffle_to_files {
         return None;
     }
@@ -206,13 +168,21 @@ impl<R> MapOutputs<R> {
         drop(older);
     }
 
+    /// How much of them is there, as far as readers know.
+    pub fn kept(&self) -> Kept {
+        let outputs = self.slots.iter().filter_map(|slot| lock(slot).clone());
+        let there = outputs.filter(|output| !output.lost.load(Ordering::Relaxed));
+        there.map(|output| output.kept()).sum()
+    }
+
     /// What one segment of all outputs takes in memory: the same wherever they lie.
     pub fn segment_bytes(&self, segment: usize) -> u64 {
         let bytes = |slot: &Slot<R>| lock(slot).as_ref().map_or(0, |output| output.bytes[segment]);
         self.slots.iter().map(bytes).fold(0, u64::saturating_add)
     }
 
-    /// Reads one segment of all outputs. Nothing is opened before the first chunk.
+    /// Reads one segment of all outputs. Nothing is opened before the first chunk. `shuffle` says
+    /// whose outputs they are; nobody's are those that a task keeps for itself.
     pub fn read(
         &self,
         shuffle: Option<ShuffleId>,
@@ -224,6 +194,7 @@ impl<R> MapOutputs<R> {
             shuffle,
             segment,
             map_partition: 0,
+            output: None,
             next_run: 0,
             frames: None,
             failed: None,
@@ -255,17 +226,17 @@ impl<R> Chunk<R> {
     }
 }
 
-/// Reads one partition after a shuffle: its segments in the order of the map partitions.
+/// Reads one segment of all map outputs, in the order of the map partitions.
 pub struct SegmentReader<R> {
     slots: Arc<[Slot<R>]>,
-    /// Whose outputs they are; nobody's are those that a task keeps for itself.
     shuffle: Option<ShuffleId>,
     segment: usize,
-    /// The output that is being read, and the next of its runs.
     map_partition: usize,
+    /// The output that is being read, which keeps its files there, and the next of its runs.
+    output: Option<Arc<MapOutput<R>>>,
     next_run: usize,
-    /// The segment that is being read from a file, with the output that keeps the file there.
-    frames: Option<(FrameReader<R>, Arc<MapOutput<R>>)>,
+    /// The segment that is being read from a file.
+    frames: Option<FrameReader<R>>,
     /// A reader that failed once never gives rows again: they would be the wrong ones.
     failed: Option<Error>,
     task: TaskContext,
@@ -291,26 +262,35 @@ impl<R: Stored> SegmentReader<R> {
 
     fn find_chunk(&mut self) -> Result<Option<Chunk<R>>> {
         loop {
-            if let Some((frames, _)) = &mut self.frames {
+            if let Some(frames) = &mut self.frames {
                 if let Some(rows) = frames.next_frame()? {
                     return Ok(Some(Chunk::Owned(rows)));
                 }
                 self.frames = None;
             }
-            let Some(slot) = self.slots.get(self.map_partition) else { return Ok(None) };
-            let output = lock(slot).clone();
-            let output = output.ok_or_else(|| Error::corrupt("its map output is not there"))?;
-            if self.next_run >= output.runs.len() {
-                (self.map_partition, self.next_run) = (self.map_partition + 1, 0);
+            let Some(output) = self.current_output()? else { return Ok(None) };
+            let Some(run) = output.runs.get(self.next_run) else {
+                (self.output, self.next_run) = (None, 0);
+                self.map_partition += 1;
                 continue;
-            }
+            };
             self.next_run += 1;
-            match output.open(self.next_run - 1, self.segment)? {
+            match run.open(self.segment)? {
                 Some(Segment::Shared(rows)) => return Ok(Some(Chunk::Shared(rows))),
-                Some(Segment::Frames(frames)) => self.frames = Some((frames, output)),
+                Some(Segment::Frames(frames)) => self.frames = Some(frames),
                 None => {}
             }
         }
+    }
+
+    /// The output of the map partition at hand; nothing behind the last.
+    fn current_output(&mut self) -> Result<Option<Arc<MapOutput<R>>>> {
+        let Some(slot) = self.slots.get(self.map_partition) else { return Ok(None) };
+        if self.output.is_none() {
+            self.output = lock(slot).clone();
+        }
+        let missing = || Error::corrupt("its map output is not there");
+        self.output.clone().ok_or_else(missing).map(Some)
     }
 
     /// Damage is a lost output; anything else stays what it is.
@@ -318,6 +298,9 @@ impl<R: Stored> SegmentReader<R> {
     fn as_fetch_failure(&self, error: Error) -> Error {
         let lost = matches!(error.kind(), ErrorKind::Corrupt { .. }) || is_not_found(&error);
         let Some(shuffle) = self.shuffle.filter(|_| lost) else { return error };
+        if let Some(output) = &self.output {
+            output.lost.store(true, Ordering::Relaxed);
+        }
         let map_partition = self.map_partition;
         Error::new(ErrorKind::FetchFailed { shuffle, map_partition }).caused_by(error)
     }

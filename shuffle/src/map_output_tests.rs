@@ -35,10 +35,17 @@ fn outputs(task: &TaskContext) -> MapOutputs<Row> {
     let outputs = MapOutputs::new(3);
     for (map_partition, second) in [(0, rows(10..20)), (1, vec![]), (2, rows(30..31))] {
         let segments = vec![rows(map_partition..map_partition + 1), second];
-        let output = MapOutput::keep(segments, task).unwrap();
+        let output = keep(segments, task).unwrap();
         outputs.put(map_partition as usize, output);
     }
     outputs
+}
+
+/// An output of one run.
+fn keep(segments: Vec<Vec<Row>>, task: &TaskContext) -> Result<MapOutput<Row>> {
+    let mut output = MapOutput::new(segments.len());
+    output.add_run(segments, task)?;
+    Ok(output)
 }
 
 fn lose(outputs: &MapOutputs<Row>, map_partition: usize) {
@@ -47,9 +54,9 @@ fn lose(outputs: &MapOutputs<Row>, map_partition: usize) {
 
 /// The length of the file of each output, or nothing for one in memory.
 fn file_bytes(outputs: &MapOutputs<Row>) -> Vec<Option<u64>> {
-    let of_output = |slot| match &lock(slot).as_ref().unwrap().runs[0] {
-        MapRun::Typed { .. } => None,
-        MapRun::File { index, .. } => Some(index.file_bytes),
+    let of_output = |slot| match lock(slot).as_ref().unwrap().runs.first() {
+        Some(MapRun::File { index, .. }) => Some(index.file_bytes),
+        _ => None,
     };
     outputs.slots.iter().map(of_output).collect()
 }
@@ -98,7 +105,7 @@ proptest! {
         for task in three_ways() {
             let outputs = MapOutputs::new(maps.len());
             for (at, map) in maps.iter().enumerate() {
-                outputs.put(at, MapOutput::keep(map.clone(), &task).unwrap());
+                outputs.put(at, keep(map.clone(), &task).unwrap());
             }
             for partition in 0..3 {
                 prop_assert_eq!(read(&outputs, partition, &task).unwrap(), expected(partition));
@@ -142,7 +149,7 @@ fn a_missing_output_is_a_fetch_failure_until_it_is_put_again() {
         let outputs = outputs(&task);
         lose(&outputs, 1);
         assert_lost(read(&outputs, 1, &task), 1, "not there");
-        outputs.put(1, MapOutput::keep(vec![vec![], rows(7..9)], &task).unwrap());
+        outputs.put(1, keep(vec![vec![], rows(7..9)], &task).unwrap());
         let expected = [rows(10..20), rows(7..9), rows(30..31)].concat();
         assert_eq!(read(&outputs, 1, &task).unwrap(), expected);
     }
@@ -195,7 +202,7 @@ fn a_disk_that_loses_or_changes_bytes_is_found_out() {
 /// One output, kept and read.
 fn keep_and_read(task: &TaskContext) -> Result<Vec<Row>> {
     let outputs = MapOutputs::new(1);
-    outputs.put(0, MapOutput::keep(vec![rows(0..1), rows(10..20)], task)?);
+    outputs.put(0, keep(vec![rows(0..1), rows(10..20)], task)?);
     read(&outputs, 1, task)
 }
 

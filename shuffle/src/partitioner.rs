@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_the_weighted_quantiles_that_spark_finds() {
+    fn b169_bounds_are_the_weighted_quantiles_that_spark_finds() {
         let sample =
             [(0.7, 2.0), (0.1, 1.0), (0.4, 1.0), (0.3, 1.0), (0.2, 1.0), (0.5, 1.0), (1.0, 3.0)];
         assert_eq!(range_bounds(sample.to_vec(), 3, f64::total_cmp), [0.4, 0.7]);

@@ -3,7 +3,7 @@
 //! - [`tutorial`]: from one line to a join and a cached iteration, a few lines more each time.
 //! - [`cookbook`]: short answers to "how do I".
 //! - [`when_to_box`]: what the second type parameter of [`Rdd`](crate::Rdd) is, and when to drop it.
-//! - [`tuning`]: partitions, memory, caching, and reading `explain()`.
+//! - [`tuning`]: partitions, memory, caching, reading `explain()`, and notebooks.
 //! - [`when_not`]: what to use instead.
 //!
 //! - [`coming_from_spark`]: Spark's programs beside emberline's.

@@ -1,4 +1,4 @@
-//! Partitions, memory, caching, and reading `explain()`.
+//! Partitions, memory, caching, reading `explain()`, and notebooks.
 //!
 //! # Partitions
 //!
@@ -31,7 +31,8 @@
 //! # let ctx = Context::local()?;
 //! let users = ctx.range(0..100_u64).map(|id| (id, id * 10)).partition_by(4);
 //! let visits = users.map_values(|n| n + 1).reduce_by_key(|a, b| a + b);
-//! assert_eq!(users.join(&visits).explain().to_string().matches("stage").count(), 3); // one shuffle
+//! let plan = users.join(&visits).explain().to_string();
+//! assert_eq!(plan.matches("writes a shuffle").count(), 1);
 //! # Ok::<(), Error>(())
 //! ```
 //!
@@ -60,7 +61,8 @@
 //!
 //! # Read `explain()`
 //!
-//! Stages come in the order they run; each line is an operation and where you called it.
+//! Stages come in the order they run; each line is an operation and where you called it, from the
+//! source down. Before anything has run:
 //!
 //! ```text
 //! stage 0: 16 partitions, writes a shuffle into 16
@@ -68,5 +70,91 @@
 //!   flat_map at src/main.rs:12
 //!   map at src/main.rs:13
 //! stage 1: 16 partitions, reads stage 0, gives the result
-//!   reduce_by_key at src/main.rs:14, partitioned by Hash(16)
+//!   reduce_by_key at src/main.rs:14, reads stage 0, partitioned by Hash(16)
+//! ```
+//!
+//! Where an operation has several inputs, each is a branch with a line at its left, from its first
+//! operation down to the one that brings them together. What is reached twice is written once, with
+//! a number. One round of a page rank, after an action:
+//!
+//! ```text
+//! stage 0: 3 partitions, writes a shuffle into 3
+//!   (read 6,273 rows; 3 of 3 map outputs hold 6,273 rows, 848.1 KiB in memory)
+//!   text_file at src/main.rs:38
+//!   try_map at src/main.rs:39
+//! stage 1: 3 partitions, reads stage 0, writes a shuffle into 3
+//!   (read 8,851 rows; 3 of 3 map outputs hold 2,277 rows, 235.7 KiB in memory)
+//!   ┌─ group_by_key at src/main.rs:40, reads stage 0, partitioned by Hash(3)
+//!   │  cache at src/main.rs:41 [1], partitioned by Hash(3), 3 of 3 partitions stored, 1,289 rows, 424.8 KiB in memory
+//!   ├─ cache at src/main.rs:41, see [1]
+//!   │  map_values at src/main.rs:42, partitioned by Hash(3)
+//!   └─ join at src/main.rs:45, partitioned by Hash(3)
+//!   flat_map at src/main.rs:46
+//! stage 2: 3 partitions, reads stage 1, gives the result
+//!   (read 2,277 rows)
+//!   reduce_by_key at src/main.rs:47, reads stage 1, partitioned by Hash(3)
+//! ```
+//!
+//! The numbers are what is there when you ask: outputs that an action left are used by the next
+//! one; what `unpersist` dropped, and outputs that were found damaged, no longer count. Bytes in
+//! memory are as the budget counts them. Rows of a collection or of a cached partition count as
+//! read when it is opened, even if `take` stops after a few. Look for a stage that writes as many
+//! rows as it reads (combine before you group), for fewer partitions stored than there are (the
+//! budget is short), and for two stages with equal lines (cache what they share, or partition it
+//! once).
+//!
+//! [`Explain::svg`](crate::Explain::svg) draws the same as a picture:
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! # let ctx = Context::local()?;
+//! # let folder = std::env::temp_dir().join(format!("emberline-guide-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder).unwrap();
+//! # let path = folder.join("plan.svg");
+//! let sums = ctx.range(0..100_u64).map(|n| (n % 7, n)).reduce_by_key(|a, b| a + b);
+//! sums.count()?;
+//! std::fs::write(&path, sums.explain().svg()).unwrap();
+//! # assert!(std::fs::read_to_string(&path).unwrap().contains("100 rows"));
+//! # std::fs::remove_dir_all(&folder).unwrap();
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # In a notebook
+//!
+//! A Jupyter notebook with the Rust kernel [evcxr](https://github.com/evcxr/evcxr) shows an RDD as its
+//! picture and collected rows as a table. Nothing has to be added: a value is shown when a cell ends in
+//! it without a semicolon. Give the path to the sources of emberline, and to serde if you derive it:
+//!
+//! ```text
+//! :dep emberline = { path = "../emberline" }
+//! :dep serde = { version = "1", features = ["derive"] }
+//! use emberline::prelude::*;
+//! ```
+//!
+//! Variables that later cells use need a type that can be named, so box chains of narrow steps:
+//!
+//! ```text
+//! let ctx: Context = Context::local()?;
+//! let lines: Rdd<String> = ctx.text_file("corpus/*.txt").boxed();
+//! let words: Rdd<(String, u64)> = lines
+//!     .flat_map(|line| line.split(' ').map(String::from).collect::<Vec<_>>())
+//!     .map(|word| (word, 1))
+//!     .reduce_by_key(|a, b| a + b);
+//! words
+//! ```
+//!
+//! ```text
+//! words.top_by(20, |(_, n)| *n)?
+//! ```
+//!
+//! A table shows the first 50 rows. [`AsTable::table`](crate::AsTable::table) gives it to any program,
+//! as text or as HTML:
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! # let ctx = Context::local()?;
+//! let rows = ctx.parallelize(vec!["tea", "rye"]).map(|name| (name, name.len())).collect()?;
+//! println!("{}", rows.table());
+//! assert!(rows.table().html().contains("<td style=\"text-align:left\">tea</td>"));
+//! # Ok::<(), Error>(())
 //! ```

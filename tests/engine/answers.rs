@@ -241,9 +241,10 @@ impl Partitioner<i64> for Literal {
 
 #[test]
 fn b029_is_empty() {
-    check([true, false, true, false], |ctx, p| {
+    check([true, true, false, true, false], |ctx, p| {
         let three = ctx.parallelize_with(3, vec![1, 2, 3]);
         Ok([
+            ctx.union_all(Vec::<Rdd<i32>>::new()).is_empty()?,
             ctx.parallelize_with(p, Vec::<i32>::new()).is_empty()?,
             ctx.parallelize_with(p, vec![1]).is_empty()?,
             three.filter(|n| *n < 0).is_empty()?,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// A place for scratch folders, and a builder that puts all shuffles there.
-fn scratch() -> (TempDir, ContextBuilder) {
+pub fn scratch() -> (TempDir, ContextBuilder) {
     let folder = tempfile::tempdir().unwrap();
     let builder = Context::builder().threads(2).shuffle_to_files(true);
     let builder = builder.scratch_dir(folder.path());

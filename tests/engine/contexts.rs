@@ -144,7 +144,7 @@ fn contexts_that_come_and_go_leave_no_thread() {
     });
 }
 
-fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
+pub fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
     within(DEADLINE, || {
         thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
     });

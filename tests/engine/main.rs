@@ -11,6 +11,7 @@ mod cogrouped;
 mod contexts;
 mod errors;
 mod events;
+mod explain;
 mod joins;
 mod keyed;
 mod layout;

@@ -1,5 +1,9 @@
 //! Where rows go, and that what is already there is not moved again: counted through events.
 
+mod defaults;
+mod moves;
+mod narrow;
+
 use crate::support::*;
 use emberline::Partitioner;
 use emberline::prelude::*;

@@ -1,17 +1,21 @@
 //! Random programs against a model in plain Rust: rows that go through any chain of operations end as
-//! the documentation of each says, in exactly its order where it promises one; and neither threads
-//! nor the way map outputs go change a row.
+//! the documentation of each says, in exactly its order and partitions where it promises them; and
+//! neither threads nor the way map outputs go change a row.
 
-use crate::model::{Action, Model, PairStep, Step, copies, halved, sum};
-use crate::support::{DEADLINE, noise, places, within};
-use emberline::Partitioner;
+mod asked;
+mod pairs;
+mod rows;
+
+use crate::model::{Action, Known, PairStep, Parts, Step};
+use crate::support::{DEADLINE, glom, noise, places, within};
+use asked::run_action;
 use emberline::prelude::*;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
-use std::any::Any;
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use rows::run_step;
+use std::collections::BTreeSet;
+use std::fmt::Debug;
 
 /// A program: rows, in how many partitions, what is done to them, what is asked.
 #[derive(Clone, Debug)]
@@ -22,51 +26,140 @@ struct Program {
     action: Action,
 }
 
+/// How many partitions, if the program says.
+fn given() -> impl Strategy<Value = Option<usize>> {
+    prop::option::of(1_usize..6)
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let n = || 1_i64..12;
-    let parts = || prop::option::of(1_usize..6);
+    let narrow = prop_oneof![
+        n().prop_map(Step::Map),
+        n().prop_map(Step::Filter),
+        n().prop_map(Step::FilterMap),
+        (0_i64..4).prop_map(Step::FlatMap),
+        (0_i64..4).prop_map(Step::FlatMapInto),
+        n().prop_map(Step::TryMap),
+        n().prop_map(Step::TryFilter),
+        (0_i64..4).prop_map(Step::TryFlatMap),
+        n().prop_map(Step::With),
+        n().prop_map(Step::Refs),
+        n().prop_map(Step::RefsWith),
+        n().prop_map(Step::Fused),
+        Just(Step::Inspect),
+    ];
+    let of_partitions = prop_oneof![
+        Just(Step::MapPartitions),
+        Just(Step::AddIndex),
+        Just(Step::GlomFlat),
+        Just(Step::GlomPrints),
+        n().prop_map(Step::ZipSelf),
+        n().prop_map(Step::ZipPartitions),
+        any::<u64>().prop_map(Step::SplitBySample),
+        (1_usize..7).prop_map(Step::Coalesce),
+        Just(Step::UnionSelf),
+        Just(Step::UnionAll),
+        Just(Step::Cache),
+    ];
+    let wide = prop_oneof![
+        given().prop_map(Step::Distinct),
+        (n(), given()).prop_map(|(by, given)| Step::Subtract(by, given)),
+        (n(), given()).prop_map(|(by, given)| Step::Intersection(by, given)),
+        (n(), given()).prop_map(|(by, given)| Step::GroupBy(by, given)),
+        (1_usize..9).prop_map(Step::Repartition),
+        (1_usize..9).prop_map(Step::RepartitionNumbered),
+        given().prop_map(Step::SortAll),
+        Just(Step::SortDownByCmp),
+        n().prop_map(Step::SortBy),
+    ];
+    let pairs = (n(), prop::collection::vec(pair_step(), 0..6));
     prop_oneof![
-        2 => n().prop_map(Step::Map),
-        1 => n().prop_map(Step::Filter),
-        1 => n().prop_map(Step::FilterMap),
-        1 => (0_i64..4).prop_map(Step::FlatMap),
-        1 => (0_i64..4).prop_map(Step::FlatMapInto),
-        1 => n().prop_map(Step::TryMap),
-        1 => n().prop_map(Step::With),
-        1 => Just(Step::MapPartitions),
-        1 => n().prop_map(Step::Fused),
-        2 => Just(Step::UnionSelf),
-        2 => parts().prop_map(Step::Distinct),
-        2 => (1_usize..9).prop_map(Step::Repartition),
-        2 => parts().prop_map(Step::SortAll),
-        1 => Just(Step::SortDownByCmp),
-        2 => n().prop_map(Step::SortBy),
-        2 => Just(Step::Cache),
-        1 => Just(Step::Inspect),
-        6 => (n(), prop::collection::vec(pair_step(), 0..6)).prop_map(|(n, s)| Step::Pairs(n, s)),
+        4 => narrow,
+        3 => of_partitions,
+        3 => wide,
+        4 => pairs.prop_map(|(n, steps)| Step::Pairs(n, steps)),
     ]
 }
 
 fn pair_step() -> impl Strategy<Value = PairStep> {
-    let parts = || prop::option::of(1_usize..6);
-    prop_oneof![
+    let n = || 1_i64..9;
+    let narrow = prop_oneof![
+        n().prop_map(PairStep::MapValues),
+        (0_i64..4).prop_map(PairStep::FlatMapValues),
+        (2_i64..9).prop_map(PairStep::Filter),
+        (2_i64..9).prop_map(PairStep::TryFilter),
+        any::<u64>().prop_map(PairStep::SampleAll),
+        Just(PairStep::KeysZipValues),
+        (1_usize..5).prop_map(PairStep::Coalesce),
+        Just(PairStep::UnionSelf),
+        (1_usize..6).prop_map(PairStep::UnionAll),
+        Just(PairStep::Cache),
+        n().prop_map(PairStep::Rekey),
+    ];
+    let placing = prop_oneof![
         (1_usize..6).prop_map(PairStep::PartitionBy),
         (1_usize..6).prop_map(PairStep::PlaceBy),
-        (1_i64..9).prop_map(PairStep::MapValues),
-        (2_i64..9).prop_map(PairStep::Filter),
-        parts().prop_map(PairStep::Reduce),
+        (1_usize..6).prop_map(PairStep::SortByKey),
+        (1_usize..6).prop_map(PairStep::RepartitionAndSort),
+    ];
+    let keyed = prop_oneof![
+        given().prop_map(PairStep::Reduce),
+        Just(PairStep::ReduceToFirst),
         Just(PairStep::Aggregate),
+        given().prop_map(PairStep::Fold),
         Just(PairStep::GroupSum),
         Just(PairStep::GroupFlatten),
-        Just(PairStep::JoinSelf),
-        parts().prop_map(PairStep::JoinReduced),
-        Just(PairStep::CogroupSizes),
-        Just(PairStep::UnionSelf),
+        (n(), given()).prop_map(|(by, given)| PairStep::GroupSorted(by, given)),
+        n().prop_map(PairStep::Subtract),
+        n().prop_map(PairStep::Intersection),
         Just(PairStep::Distinct),
-        (1_usize..6).prop_map(PairStep::SortByKey),
-        Just(PairStep::Cache),
-        (1_i64..9).prop_map(PairStep::Rekey),
-    ]
+    ];
+    let joined = prop_oneof![
+        Just(PairStep::JoinSelf),
+        given().prop_map(PairStep::JoinReduced),
+        (n(), given()).prop_map(|(by, given)| PairStep::LeftOuterJoin(by, given)),
+        (n(), given()).prop_map(|(by, given)| PairStep::RightOuterJoin(by, given)),
+        (n(), given()).prop_map(|(by, given)| PairStep::FullOuterJoin(by, given)),
+        Just(PairStep::CogroupSizes),
+        (n(), given()).prop_map(|(by, given)| PairStep::Cogrouped(by, given)),
+        (n(), given()).prop_map(|(by, given)| PairStep::Cogroup3(by, given)),
+        (n(), given()).prop_map(|(by, given)| PairStep::SubtractByKey(by, given)),
+    ];
+    prop_oneof![narrow, placing, keyed, joined]
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let of_any_order = prop::sample::select(vec![
+        Action::Count,
+        Action::Reduce,
+        Action::Fold,
+        Action::Sum,
+        Action::Min,
+        Action::Max,
+        Action::Stats,
+        Action::IsEmpty,
+        Action::CountByValue,
+        Action::CountByKey,
+    ]);
+    let rows = prop::sample::select(vec![
+        Action::LocalIterator,
+        Action::Aggregate,
+        Action::Accumulate,
+        Action::First,
+        Action::CollectAsMap,
+        Action::ForEachPartition,
+    ]);
+    let some = || 0_usize..90;
+    let percent = || prop::sample::select(vec![0_u8, 30, 100]);
+    let chosen = prop_oneof![
+        some().prop_map(Action::Take),
+        some().prop_map(Action::Top),
+        some().prop_map(Action::TakeOrdered),
+        (-3_i64..8, given()).prop_map(|(key, given)| Action::Lookup(key, given)),
+        (percent(), any::<u64>()).prop_map(|(percent, seed)| Action::Sample(percent, seed)),
+        (percent(), any::<u64>()).prop_map(|(percent, seed)| Action::Draw(percent, seed)),
+    ];
+    prop_oneof![3 => Just(Action::Collect), 3 => of_any_order, 3 => rows, 3 => chosen]
 }
 
 fn program() -> impl Strategy<Value = Program> {
@@ -75,18 +168,8 @@ fn program() -> impl Strategy<Value = Program> {
         3 => prop::collection::vec(row, 0..60),
         1 => (0_u64..900).prop_map(|n| (0..n).map(|n| noise(n) as i64 % 97).collect()),
     ];
-    let action = prop_oneof![
-        6 => Just(Action::Collect),
-        1 => Just(Action::Count),
-        1 => Just(Action::Reduce),
-        1 => Just(Action::Fold),
-        2 => (0_usize..90).prop_map(Action::Take),
-        1 => (0_usize..90).prop_map(Action::Top),
-        1 => (0_usize..90).prop_map(Action::TakeOrdered),
-        1 => Just(Action::CountByValue),
-    ];
     let steps = prop::collection::vec(step(), 0..8);
-    (rows, 1_usize..9, steps, action).prop_map(|(rows, partitions, steps, action)| Program {
+    (rows, 1_usize..9, steps, action()).prop_map(|(rows, partitions, steps, action)| Program {
         rows,
         partitions,
         steps,
@@ -94,120 +177,22 @@ fn program() -> impl Strategy<Value = Program> {
     })
 }
 
-/// A partitioner of the user: equal numbers of partitions are the same.
-struct ByRemainder(usize);
-
-impl Partitioner<i64> for ByRemainder {
-    fn partitions(&self) -> usize {
-        self.0
-    }
-
-    fn partition_of(&self, key: &i64) -> usize {
-        key.rem_euclid(self.0 as i64) as usize
-    }
-
-    fn same_as(&self, other: &dyn Any) -> bool {
-        other.downcast_ref::<Self>().is_some_and(|other| other.0 == self.0)
-    }
-}
-
-fn run_step(step: &Step, rdd: &Rdd<i64>) -> Rdd<i64> {
-    match step.clone() {
-        Step::Map(by) => rdd.map(move |n| n.wrapping_add(by)).boxed(),
-        Step::TryMap(by) => rdd.try_map(move |n| Ok(n.wrapping_add(by))).boxed(),
-        Step::With(by) => rdd.with(by).map(|by, n| n.wrapping_add(*by)).boxed(),
-        Step::Filter(by) => rdd.filter(move |n| n % by != 0).boxed(),
-        Step::FilterMap(by) => rdd.filter_map(move |n| halved(n, by)).boxed(),
-        Step::FlatMap(most) => rdd.flat_map(move |n| copies(n, most)).boxed(),
-        Step::FlatMapInto(most) => {
-            rdd.flat_map_into(move |n, out| out.extend(copies(n, most))).boxed()
-        }
-        Step::Fused(by) => {
-            rdd.map(move |n| n ^ by).filter(|n| n % 3 != 0).flat_map(|n| copies(n, 1)).boxed()
-        }
-        Step::MapPartitions => rdd.map_partitions(|rows| rows).boxed(),
-        Step::UnionSelf => rdd.union(rdd).boxed(),
-        Step::Distinct(None) => rdd.distinct(),
-        Step::Distinct(Some(partitions)) => rdd.distinct_with(partitions),
-        Step::Repartition(partitions) => rdd.repartition(partitions),
-        Step::SortAll(None) => rdd.sort_by(|n| *n),
-        Step::SortAll(Some(partitions)) => rdd.sort_by_with(partitions, |n| *n),
-        Step::SortDownByCmp => rdd.sort_by_cmp(|a, b| Reverse(a).cmp(&Reverse(b))),
-        Step::SortBy(by) => rdd.sort_by(move |n| n.rem_euclid(by)),
-        Step::Cache => rdd.cache(),
-        Step::Inspect => rdd.inspect(|_| ()).boxed(),
-        Step::Pairs(by, steps) => {
-            let pairs = rdd.key_by(move |n| n % by).boxed();
-            let pairs = steps.iter().fold(pairs, |pairs, step| run_pair_step(step, &pairs));
-            pairs.map(|(key, n)| n.wrapping_add(key)).boxed()
-        }
-    }
-}
-
-fn run_pair_step(step: &PairStep, rdd: &Rdd<(i64, i64)>) -> Rdd<(i64, i64)> {
-    match *step {
-        PairStep::PartitionBy(partitions) => rdd.partition_by(partitions),
-        PairStep::PlaceBy(partitions) => rdd.partition_by(Arc::new(ByRemainder(partitions))),
-        PairStep::MapValues(by) => rdd.map_values(move |n| n.wrapping_add(by)).boxed(),
-        PairStep::Filter(by) => rdd.filter(move |(key, n)| (key ^ n) % by != 0).boxed(),
-        PairStep::Reduce(None) => rdd.reduce_by_key(i64::wrapping_add),
-        PairStep::Reduce(Some(partitions)) => rdd.reduce_by_key_with(partitions, i64::wrapping_add),
-        PairStep::Aggregate => rdd.aggregate_by_key(i64::MIN, i64::max, i64::max),
-        PairStep::GroupSum => rdd.group_by_key().map_values(|all| sum(&all)).boxed(),
-        PairStep::GroupFlatten => {
-            rdd.grouped().flat_map(|(key, group)| group.into_iter().map(move |n| (key, n))).boxed()
-        }
-        PairStep::JoinSelf => rdd.join(rdd).map_values(|(n, m)| n ^ m).boxed(),
-        PairStep::JoinReduced(None) => {
-            rdd.join(&rdd.reduce_by_key(i64::wrapping_add)).map_values(|(n, m)| n ^ m).boxed()
-        }
-        PairStep::JoinReduced(Some(partitions)) => {
-            let sums = rdd.reduce_by_key_with(partitions, i64::wrapping_add);
-            sums.join(rdd).map_values(|(n, m)| n ^ m).boxed()
-        }
-        PairStep::CogroupSizes => {
-            let both = rdd.cogroup(&rdd.filter(|(_, n)| n % 2 != 0));
-            both.map_values(|(all, odd)| all.len() as i64 * 10_000 + odd.len() as i64).boxed()
-        }
-        PairStep::UnionSelf => rdd.union(rdd).boxed(),
-        PairStep::Distinct => rdd.distinct(),
-        PairStep::SortByKey(partitions) => rdd.sort_by_key_with(partitions),
-        PairStep::Cache => rdd.cache(),
-        PairStep::Rekey(by) => rdd.map(move |(key, n)| (n % by, key)).boxed(),
-    }
-}
-
-fn run_action(action: Action, rdd: &Rdd<i64>) -> Result<Vec<i64>> {
-    match action {
-        Action::Collect => rdd.collect(),
-        Action::Count => Ok(vec![rdd.count()? as i64]),
-        Action::Reduce => Ok(rdd.reduce(i64::wrapping_add)?.into_iter().collect()),
-        Action::Fold => Ok(vec![rdd.fold(0, i64::wrapping_add)?]),
-        Action::Take(n) => rdd.take(n),
-        Action::Top(n) => rdd.top(n),
-        Action::TakeOrdered(n) => rdd.take_ordered(n),
-        Action::CountByValue => {
-            let counts = BTreeMap::from_iter(rdd.count_by_value()?);
-            Ok(counts.into_iter().flat_map(|(n, count)| [n, count as i64]).collect())
-        }
-    }
-}
-
 /// Runs a program in every place, twice, and holds it against the model.
 fn check_program(places: &[(String, Context)], program: Program) -> Result<(), TestCaseError> {
     let Program { rows, partitions, steps, action } = program;
-    let mut model = Model { rows: rows.clone(), ordered: true };
+    let mut model = Parts::cut(&rows, partitions);
     let steps: Vec<Step> = steps.iter().filter_map(|step| model.apply(step)).collect();
     let expected = model.answer(action);
     let mut answers = Vec::new();
     for (place, ctx) in places {
+        let failed = |error| TestCaseError::fail(format!("{place}: {error}; did {steps:?}"));
         let source = ctx.parallelize_with(partitions, rows.clone()).boxed();
         let rdd = steps.iter().fold(source, |rdd, step| run_step(step, &rdd));
+        if answers.is_empty() {
+            check_places(&model, &steps, &rdd)?;
+        }
         for _ in 0..2 {
-            let answer = run_action(action, &rdd);
-            let answer =
-                answer.map_err(|error| TestCaseError::fail(format!("{place}: {error}")))?;
-            answers.push((place, answer));
+            answers.push((place, run_action(action, &rdd).map_err(failed)?));
         }
     }
     let (place, first) = &answers[0];
@@ -225,6 +210,16 @@ fn check_program(places: &[(String, Context)], program: Program) -> Result<(), T
     Ok(())
 }
 
+/// There are as many partitions as the documentation says, with the rows that it says.
+fn check_places(model: &Parts<i64>, did: &[Step], rdd: &Rdd<i64>) -> Result<(), TestCaseError> {
+    prop_assert_eq!(rdd.num_partitions(), model.partitions(), "did {:?}", did);
+    if model.known == Known::Places {
+        let parts = glom(rdd).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        prop_assert_eq!(&parts, &model.parts, "did {:?}", did);
+    }
+    Ok(())
+}
+
 #[test]
 fn random_programs_equal_their_model_on_any_threads_in_memory_and_through_files() {
     within(2 * DEADLINE, || {
@@ -234,4 +229,41 @@ fn random_programs_equal_their_model_on_any_threads_in_memory_and_through_files(
             TestRunner::new(config).run(&program(), |program| check_program(&places, program));
         checked.unwrap_or_else(|failure| panic!("{failure}"));
     });
+}
+
+/// How many programs tell what programs are like.
+const PROGRAMS: u32 = 256;
+
+/// What a step is called, without its numbers.
+fn name(what: &impl Debug) -> String {
+    format!("{what:?}").split('(').next().unwrap_or_default().to_string()
+}
+
+/// The names of steps, those on pairs apart.
+fn names(steps: &[Step]) -> BTreeSet<String> {
+    let of_pairs = |step: &Step| match step {
+        Step::Pairs(_, steps) => {
+            steps.iter().map(|step| format!("on pairs: {}", name(step))).collect()
+        }
+        _ => Vec::new(),
+    };
+    steps.iter().flat_map(|step| [vec![name(step)], of_pairs(step)].concat()).collect()
+}
+
+#[test]
+fn random_programs_do_every_operation_and_mostly_know_where_their_rows_are() {
+    let mut runner = TestRunner::deterministic();
+    let (mut wanted, mut done) = (BTreeSet::new(), BTreeSet::new());
+    let (mut ordered, mut placed) = (0, 0);
+    for _ in 0..PROGRAMS {
+        let program = program().new_tree(&mut runner).unwrap().current();
+        let mut model = Parts::cut(&program.rows, program.partitions);
+        let kept: Vec<Step> = program.steps.iter().filter_map(|step| model.apply(step)).collect();
+        wanted.append(&mut names(&program.steps));
+        done.append(&mut names(&kept));
+        ordered += u32::from(model.known >= Known::Order);
+        placed += u32::from(model.known == Known::Places);
+    }
+    assert_eq!(done, wanted, "some are always left out");
+    assert!(ordered > PROGRAMS / 2 && placed > PROGRAMS / 3, "{ordered} {placed} of {PROGRAMS}");
 }

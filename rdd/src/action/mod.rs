@@ -50,26 +50,27 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let task = move |task: &TaskContext| {
             let partition = task.place.partition;
             let (result, parts) = counted(|| work(pipeline.open(partition, task), task));
-            *lock(&results[partition - first]) = Some((result?, parts));
+            let (result, rows_read) = (result?, task.metrics().rows_read);
+            *lock(&results[partition - first]) = Some(Done { result, parts, rows_read });
             Ok(())
         };
         let shuffles = self.context.engine.run_job(JobRequest {
             action,
             lineage: Arc::clone(&self.lineage),
-            partitions: partitions.collect(),
+            partitions: partitions.clone().collect(),
             task: Arc::new(task),
         })?;
-        let taken = slots.iter().map(|slot| lock(slot).take());
-        let (results, parts): (Vec<R>, Vec<Parts>) = taken
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| lost_result(action))?
-            .into_iter()
-            .unzip();
+        let taken: Option<Vec<Done<R>>> = slots.iter().map(|slot| lock(slot).take()).collect();
+        let done = taken.ok_or_else(|| lost_result(action))?;
+        self.lineage.note_job(action, &partitions, done.iter().map(|done| done.rows_read).sum());
         on_driver(action, || {
             shuffles.iter().for_each(|shuffle| shuffle.settle());
-            parts.into_iter().for_each(Parts::merge);
-        })?;
-        Ok(results)
+            let results = done.into_iter().map(|done| {
+                done.parts.merge();
+                done.result
+            });
+            results.collect()
+        })
     }
 
     /// [`run`](Rdd::run) on all partitions, for work that cannot fail but by unwinding.
@@ -82,10 +83,16 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// The result of one task, and what it added to accumulators.
-type Slot<R> = Mutex<Option<(R, Parts)>>;
+/// What one task leaves: its result, what it added to accumulators, and how much it read.
+struct Done<R> {
+    result: R,
+    parts: Parts,
+    rows_read: u64,
+}
 
-fn lock<R>(slot: &Slot<R>) -> MutexGuard<'_, Option<(R, Parts)>> {
+type Slot<R> = Mutex<Option<Done<R>>>;
+
+fn lock<R>(slot: &Slot<R>) -> MutexGuard<'_, Option<Done<R>>> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -24,7 +24,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// [`cogrouped`](Rdd::cogrouped) groups.
     ///
     /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Vec<V>, Vec<W>))>`
-    /// - **Partitions**: of the larger partitioner either has (unless that has less than a tenth of
+    /// - **Partitions**: of the larger partitioner either has (unless that has at most a tenth of
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
@@ -97,7 +97,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// iterating them: one from this RDD and one from `other`, empty where the key is absent.
     ///
     /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Group<V>, Group<W>))>`
-    /// - **Partitions**: of the larger partitioner either has (unless that has less than a tenth of
+    /// - **Partitions**: of the larger partitioner either has (unless that has at most a tenth of
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so

@@ -17,7 +17,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///
     /// - **Shape**: `Rdd<(K, V)>`, `Rdd<(K, W)>` and `Rdd<(K, X)>` to `Rdd<(K, (Vec<V>, Vec<W>,
     ///   Vec<X>))>`
-    /// - **Partitions**: of the largest partitioner any has (unless that has less than a tenth of
+    /// - **Partitions**: of the largest partitioner any has (unless that has at most a tenth of
     ///   another side's partitions), else the most of the three
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so

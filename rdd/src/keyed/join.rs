@@ -13,7 +13,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// left out. Rests on the same grouping as [`cogroup`](Rdd::cogroup), without its lists.
     ///
     /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (V, W))>`
-    /// - **Partitions**: of the larger partitioner either has (unless that has less than a tenth of
+    /// - **Partitions**: of the larger partitioner either has (unless that has at most a tenth of
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so

@@ -17,7 +17,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// not have the key; keys that only `other` has are left out.
     ///
     /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (V, Option<W>))>`
-    /// - **Partitions**: of the larger partitioner either has (unless that has less than a tenth of
+    /// - **Partitions**: of the larger partitioner either has (unless that has at most a tenth of
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
@@ -97,7 +97,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// key in `other`; keys that only this side has are left out.
     ///
     /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Option<V>, W))>`
-    /// - **Partitions**: of the larger partitioner either has (unless that has less than a tenth of
+    /// - **Partitions**: of the larger partitioner either has (unless that has at most a tenth of
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
@@ -177,7 +177,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// one side has are paired with `None`.
     ///
     /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Option<V>, Option<W>))>`
-    /// - **Partitions**: of the larger partitioner either has (unless that has less than a tenth of
+    /// - **Partitions**: of the larger partitioner either has (unless that has at most a tenth of
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so

@@ -10,7 +10,7 @@ use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::error::Result;
 use emberline_core::ids::ShuffleId;
-use emberline_core::lineage::{Dependency, Lineage, ShuffleStep};
+use emberline_core::lineage::{Dependency, Kept, Lineage, ShuffleStep};
 use emberline_core::step::{Step, or_raise};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{Chunk, MapOutputs, MapWriter, Partitioning, SegmentReader};
@@ -75,8 +75,8 @@ where
         let mut writer = MapWriter::new(self.segments, task);
         let rows = || self.pipeline.open(partition, task);
         let ((), parts) = counted(|| (self.write)(rows(), partition, &mut writer));
-        task.count_written(writer.rows());
         let output = writer.finish()?;
+        task.count_written(output.rows() as usize);
         self.parts.keep(partition, parts);
         self.outputs.table.put(partition, output);
         Ok(())
@@ -84,6 +84,10 @@ where
 
     fn settle(&self) {
         self.parts.merge();
+    }
+
+    fn kept(&self) -> Kept {
+        self.outputs.table.kept()
     }
 }
 
@@ -216,7 +220,7 @@ impl<R: Stored> Iterator for ConcatRows<R> {
 
 /// How the inputs of a keyed operation should be partitioned when the user does not say: by the
 /// partitioner of the input with the most partitions among those that have one, unless that has
-/// less than a tenth of the most partitions of any input; else by hash into that most.
+/// at most a tenth of the most partitions of any input; else by hash into that most.
 pub(crate) fn default_partitioning<K: 'static>(
     inputs: &[(usize, Option<Partitioning<K>>)],
 ) -> Partitioning<K> {

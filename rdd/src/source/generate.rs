@@ -79,7 +79,7 @@ where
 
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
         let rows = blame(&self.step, || (self.f)(partition).into_iter());
-        GeneratedRows { rows, seen: 0, step: self.step, task: task.clone() }
+        GeneratedRows { rows, seen: Seen { rows: 0, task: task.clone() }, step: self.step }
     }
 
     fn depth(&self) -> usize {
@@ -89,9 +89,31 @@ where
 
 struct GeneratedRows<R> {
     rows: R,
-    seen: usize,
+    seen: Seen,
     step: Step,
+}
+
+/// Counts rows as they go by, and at the end those of the last block.
+struct Seen {
+    rows: usize,
     task: TaskContext,
+}
+
+impl Seen {
+    #[inline]
+    fn one_more(&mut self) {
+        self.rows += 1;
+        if self.rows.is_multiple_of(ROWS_PER_CHECK) {
+            self.task.check_cancelled();
+            self.task.count_read(ROWS_PER_CHECK);
+        }
+    }
+}
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        self.task.count_read(self.rows % ROWS_PER_CHECK);
+    }
 }
 
 impl<R: Iterator> Iterator for GeneratedRows<R> {
@@ -100,28 +122,18 @@ impl<R: Iterator> Iterator for GeneratedRows<R> {
     #[inline]
     fn next(&mut self) -> Option<R::Item> {
         let row = blame(&self.step, || self.rows.next())?;
-        self.seen += 1;
-        if self.seen.is_multiple_of(ROWS_PER_CHECK) {
-            self.task.check_cancelled();
-            self.task.count_read(ROWS_PER_CHECK);
-        }
+        self.seen.one_more();
         Some(row)
     }
 
     fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, mut g: G) -> B {
-        let (rows, task, mut seen) = (self.rows, self.task, self.seen);
+        let (rows, mut seen) = (self.rows, self.seen);
         let counted = |accumulated, row| {
-            seen += 1;
-            if seen.is_multiple_of(ROWS_PER_CHECK) {
-                task.check_cancelled();
-                task.count_read(ROWS_PER_CHECK);
-            }
+            seen.one_more();
             g(accumulated, row)
         };
         // Steps further down run inside this fold; what they blamed first stays blamed.
-        let accumulated = blame(&self.step, || rows.fold(init, counted));
-        task.count_read(seen % ROWS_PER_CHECK);
-        accumulated
+        blame(&self.step, || rows.fold(init, counted))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

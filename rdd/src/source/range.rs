@@ -124,7 +124,7 @@ impl<N: RangeItem> Pipeline for Ranged<N> {
 
     fn open(&self, partition: usize, task: &TaskContext) -> RangeRows<N> {
         let (low, high) = even_piece(self.rows, self.partitions, partition);
-        RangeRows { start: self.start, left: low..high, task: task.clone() }
+        RangeRows { start: self.start, left: low..high, counted: low, task: task.clone() }
     }
 
     fn depth(&self) -> usize {
@@ -135,7 +135,16 @@ impl<N: RangeItem> Pipeline for Ranged<N> {
 struct RangeRows<N> {
     start: N,
     left: Range<u64>,
+    /// The rows before this one have been counted.
+    counted: u64,
     task: TaskContext,
+}
+
+/// Rows that were asked for one at a time are counted at the end, for all of them.
+impl<N> Drop for RangeRows<N> {
+    fn drop(&mut self) {
+        self.task.count_read((self.left.start - self.counted) as usize);
+    }
 }
 
 impl<N: RangeItem> Iterator for RangeRows<N> {

@@ -1,0 +1,183 @@
+//! How numbers and names are written for people: in text, in SVG and HTML, and in a notebook.
+
+use std::io::{self, Write};
+
+/// `1,024`.
+pub(crate) fn grouped(n: u64) -> String {
+    let (digits, mut text) = (n.to_string(), String::new());
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 row`, `1,024 rows`.
+pub(crate) fn counted(n: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(n), if n == 1 { "" } else { "s" })
+}
+
+/// `950 B`, `13.2 KiB`.
+pub(crate) fn bytes(n: u64) -> String {
+    if n < 1024 {
+        return format!("{n} B");
+    }
+    let mut scaled = n as f64 / 1024.0;
+    for unit in ["KiB", "MiB", "GiB"] {
+        // What would round up to 1024.0 belongs to the next unit.
+        if scaled < 1023.95 {
+            return format!("{scaled:.1} {unit}");
+        }
+        scaled /= 1024.0;
+    }
+    format!("{scaled:.1} TiB")
+}
+
+/// The text on one line, with what could steer a terminal or turn the line around made visible.
+pub(crate) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns = matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || turns {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// The text as content or attribute of XML and HTML. What XML 1.0 forbids even as an entity is
+/// replaced.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            '\n' | '\t' => safe.push(c),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => safe.push('\u{fffd}'),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// The columns that a character may take in a fixed-width font: rather too many than too few, since
+/// no one knows the font.
+fn columns_of(c: char) -> usize {
+    if c.is_ascii() { 1 } else { 2 }
+}
+
+/// The columns that a text may take, at most.
+pub(crate) fn columns(text: &str) -> usize {
+    text.chars().map(columns_of).sum()
+}
+
+/// The text in at most `most` columns, with its middle left out if need be.
+pub(crate) fn shortened(text: &str, most: usize) -> String {
+    if text.len() <= most || columns(text) <= most {
+        return text.to_string();
+    }
+    let half = most.saturating_sub(2) / 2;
+    let head = fitting(text.chars(), half);
+    let tail = fitting(text.chars().rev(), half);
+    format!("{}…{}", &text[..head], &text[text.len() - tail..])
+}
+
+/// The bytes of the first characters that fit `most` columns.
+fn fitting(chars: impl Iterator<Item = char>, most: usize) -> usize {
+    let (mut taken, mut bytes) = (0, 0);
+    for c in chars {
+        taken += columns_of(c);
+        if taken > most {
+            break;
+        }
+        bytes += c.len_utf8();
+    }
+    bytes
+}
+
+/// Shows one value in several forms in the notebook that reads this program's standard output; it
+/// takes the richest it can show.
+pub(crate) fn show_in_notebook(forms: &[(&str, String)]) {
+    // Nobody is there to read it when standard output is closed.
+    let _ = write_forms(&mut io::stdout().lock(), forms);
+}
+
+fn write_forms(out: &mut impl Write, forms: &[(&str, String)]) -> io::Result<()> {
+    for (mime, content) in forms {
+        writeln!(out, "EVCXR_BEGIN_CONTENT {mime}")?;
+        for line in content.lines() {
+            // No row may end its own block and begin another.
+            let space = if line.starts_with("EVCXR_") { " " } else { "" };
+            writeln!(out, "{space}{line}")?;
+        }
+        writeln!(out, "EVCXR_END_CONTENT")?;
+    }
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_counted() {
+        let texts: Vec<String> = [0, 999, 1_000, 1_234_567].into_iter().map(grouped).collect();
+        assert_eq!(texts, ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!((counted(1, "row"), counted(2, "row")), ("1 row".into(), "2 rows".into()));
+    }
+
+    #[test]
+    fn bytes_have_the_unit_that_fits() {
+        let sizes = [0, 1023, 1024, 13_517, (1 << 20) - 1, 5 << 30, u64::MAX];
+        let texts: Vec<String> = sizes.into_iter().map(bytes).collect();
+        let wanted = ["0 B", "1023 B", "1.0 KiB", "13.2 KiB", "1.0 MiB", "5.0 GiB"];
+        assert_eq!(texts[..6], wanted);
+        assert_eq!(texts[6], "16777216.0 TiB");
+    }
+
+    #[test]
+    fn nothing_that_steers_or_breaks_a_line_is_left() {
+        assert_eq!(
+            printable("a\u{1b}[2J\r\n\u{9b}b\u{202e}c"),
+            "a\\u{1b}[2J\\r\\n\\u{9b}b\\u{202e}c"
+        );
+        assert_eq!(
+            escaped("<a b='1' c=\"2\">&\u{0}\u{7f}\u{fffe}"),
+            "&lt;a b=&#39;1&#39; c=&quot;2&quot;&gt;&amp;\u{fffd}\u{fffd}\u{fffd}"
+        );
+    }
+
+    #[test]
+    fn a_long_text_keeps_both_ends_whatever_its_letters_are() {
+        assert_eq!(shortened("abcdef", 6), "abcdef");
+        assert_eq!(shortened("abcdefghijkl", 8), "abc…jkl");
+        for text in ["ééééééééééé", "漢字漢字漢字漢字", "a\u{1f525}b\u{1f525}c\u{1f525}d\u{1f525}e"]
+        {
+            for most in 0..30 {
+                let short = shortened(text, most);
+                assert!(columns(&short) <= most.max(2), "{short} in {most}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_notebook_gets_each_form_between_two_lines_of_its_own() {
+        let mut out = Vec::new();
+        let forms = [
+            ("text/plain", "one\nEVCXR_END_CONTENT\n".to_string()),
+            ("image/svg+xml", "<svg/>".into()),
+        ];
+        write_forms(&mut out, &forms).unwrap();
+        let wanted = "EVCXR_BEGIN_CONTENT text/plain\none\n EVCXR_END_CONTENT\nEVCXR_END_CONTENT\n\
+             EVCXR_BEGIN_CONTENT image/svg+xml\n<svg/>\nEVCXR_END_CONTENT\n";
+        assert_eq!(String::from_utf8(out).unwrap(), wanted);
+    }
+}

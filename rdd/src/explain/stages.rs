@@ -1,0 +1,151 @@
+//! The stages behind a result, by walks without recursion: lineages may be of any length.
+
+use super::size;
+use crate::display::printable;
+use emberline_core::lineage::{Dependency, Kept, Lineage, ShuffleStep};
+use std::collections::{HashMap, HashSet};
+use std::ptr;
+
+/// The tasks between two shuffles.
+#[derive(Clone, Debug)]
+pub(super) struct Stage {
+    pub partitions: usize,
+    /// Partitions after the shuffle it writes; nothing for the stage of the result.
+    pub writes: Option<usize>,
+    /// The stages it reads, as indices, in their order.
+    pub reads: Vec<usize>,
+    /// What is there of its outputs; of the result's stage only the rows it read. Nothing before it
+    /// has run.
+    pub kept: Option<Kept>,
+    /// Its operations, parents first.
+    pub nodes: Vec<Node>,
+}
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub operation: &'static str,
+    /// Where it was called, and its name.
+    pub place: String,
+    /// The nodes of this stage whose rows it takes, as indices, in the order it takes them.
+    pub parents: Vec<usize>,
+    /// What else is known of it.
+    pub details: Vec<String>,
+    /// Whether its partitions are cached.
+    pub is_cached: bool,
+    pub problem: Option<String>,
+}
+
+/// A stage to be: what ends it, and the shuffle it writes.
+#[derive(Clone, Copy)]
+struct Cut<'a> {
+    end: &'a Lineage,
+    shuffle: Option<&'a dyn ShuffleStep>,
+}
+
+/// A stage on the stack, and its nodes once the stages it reads are on the stack too.
+type Visit<'a> = (Cut<'a>, Option<Vec<&'a Lineage>>);
+
+/// The stages that an action on `result` needs, parents first.
+pub(super) fn behind(result: &Lineage) -> Vec<Stage> {
+    let (mut stages, mut numbers) = (Vec::new(), HashMap::new());
+    let mut seen = HashSet::new();
+    let mut stack: Vec<Visit<'_>> = vec![(Cut { end: result, shuffle: None }, None)];
+    while let Some((cut, nodes)) = stack.pop() {
+        if let Some(nodes) = nodes {
+            let number = stages.len();
+            numbers.extend(cut.shuffle.map(|shuffle| (key_of(shuffle), number)));
+            stages.push(stage(cut, &nodes, &numbers));
+        } else if cut.shuffle.is_none_or(|shuffle| seen.insert(key_of(shuffle))) {
+            let nodes = parents_first(cut.end);
+            let reads = nodes.iter().flat_map(|node| shuffles(node));
+            let parents = reads.map(|step| Cut { end: step.parent(), shuffle: Some(step) });
+            let parents: Vec<Visit<'_>> = parents.map(|parent| (parent, None)).collect();
+            stack.push((cut, Some(nodes)));
+            stack.extend(parents.into_iter().rev());
+        }
+    }
+    stages
+}
+
+/// Nodes and shuffles are told apart by where they are: their ids are those of one context, and an
+/// RDD that mixes two can be explained too.
+fn key_of(step: &dyn ShuffleStep) -> *const () {
+    ptr::from_ref(step).cast()
+}
+
+fn shuffles(node: &Lineage) -> impl Iterator<Item = &dyn ShuffleStep> {
+    node.dependencies().iter().filter_map(|dependency| match dependency {
+        Dependency::Shuffle(step) => Some(step.as_ref()),
+        Dependency::Narrow(_) => None,
+    })
+}
+
+fn narrow_parents(node: &Lineage) -> impl DoubleEndedIterator<Item = &Lineage> {
+    node.dependencies().iter().filter_map(|dependency| match dependency {
+        Dependency::Narrow(parent) => Some(parent.as_ref()),
+        Dependency::Shuffle(_) => None,
+    })
+}
+
+/// The nodes of the stage that `end` ends, each once, parents first.
+fn parents_first(end: &Lineage) -> Vec<&Lineage> {
+    let (mut nodes, mut seen, mut stack) = (Vec::new(), HashSet::new(), vec![(end, false)]);
+    while let Some((node, parents_done)) = stack.pop() {
+        if parents_done {
+            nodes.push(node);
+        } else if seen.insert(ptr::from_ref(node)) {
+            stack.push((node, true));
+            stack.extend(narrow_parents(node).rev().map(|parent| (parent, false)));
+        }
+    }
+    nodes
+}
+
+fn stage(cut: Cut<'_>, nodes: &[&Lineage], numbers: &HashMap<*const (), usize>) -> Stage {
+    let places: HashMap<*const Lineage, usize> =
+        nodes.iter().enumerate().map(|(at, node)| (ptr::from_ref(*node), at)).collect();
+    let reads_of = |node: &Lineage| -> Vec<usize> {
+        shuffles(node).map(|step| numbers[&key_of(step)]).collect()
+    };
+    let mut reads: Vec<usize> = nodes.iter().flat_map(|node| reads_of(node)).collect();
+    reads.sort_unstable();
+    reads.dedup();
+    let nodes = nodes.iter().map(|node| Node {
+        operation: node.step().operation,
+        place: place(node),
+        parents: narrow_parents(node).map(|parent| places[&ptr::from_ref(parent)]).collect(),
+        details: details(node, &reads_of(node)),
+        is_cached: node.blocks.is_some(),
+        problem: node.problem.as_ref().map(|problem| printable(&problem.kind().to_string())),
+    });
+    let rows_read = |rows_read| Kept { rows_read, ..Kept::default() };
+    let kept = match cut.shuffle {
+        Some(step) => Some(step.kept()).filter(|kept| kept.parts > 0),
+        None => cut.end.rows_read().map(rows_read),
+    };
+    Stage {
+        partitions: cut.end.partitions(),
+        writes: cut.shuffle.map(|step| step.partitions()),
+        reads,
+        kept,
+        nodes: nodes.collect(),
+    }
+}
+
+fn place(node: &Lineage) -> String {
+    let site = printable(&node.step().call_site.to_string());
+    let name = node.name().map(|name| printable(&format!(" {name:?}")));
+    format!("at {site}{}", name.unwrap_or_default())
+}
+
+fn details(node: &Lineage, reads: &[usize]) -> Vec<String> {
+    let reads = reads.iter().map(|stage| format!("reads stage {stage}"));
+    let partitioner = node.partitioner.as_ref();
+    let partitioner = partitioner.map(|by| format!("partitioned by {}", printable(by)));
+    let stored = node.blocks.as_ref().map(|blocks| blocks.kept()).map(|kept| {
+        let stored = format!("{} of {} partitions stored", kept.parts, node.partitions());
+        if kept.parts == 0 { stored } else { format!("{stored}, {}", size(&kept)) }
+    });
+    reads.chain(partitioner).chain(stored).collect()
+}

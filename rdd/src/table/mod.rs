@@ -1,0 +1,218 @@
+//! Collected rows as a table: text for a terminal, HTML for a notebook.
+
+mod value;
+
+use crate::display::{escaped, grouped, shortened, show_in_notebook};
+use serde::Serialize;
+use std::fmt;
+use value::{Group, Shape, Value, read};
+
+/// What a table shows at most; the rest is counted.
+const MOST_ROWS: usize = 50;
+const MOST_COLUMNS: usize = 40;
+/// The width of a cell, in columns of text.
+const MOST_CELL: usize = 60;
+/// Longer tuples, and longer arrays, are one cell.
+const MOST_PLACES: usize = 12;
+
+/// Rows that can be looked at: anything `collect` and its like give, if serde can write it.
+///
+/// ```
+/// # use emberline_rdd as emberline;
+/// use emberline::prelude::*;
+///
+/// let ctx = Context::local()?;
+/// let words = ctx.parallelize(vec!["ember", "line", "ember"]).map(|word| (word.to_string(), 1_u64));
+/// let rows = words.reduce_by_key(|a, b| a + b).top_by(5, |(_, n)| *n)?;
+/// assert_eq!(rows.table().to_string(), "\
+/// 0      1
+/// ─────  ─
+/// ember  2
+/// line   1
+/// ");
+/// # Ok::<(), emberline_rdd::Error>(())
+/// ```
+pub trait AsTable {
+    /// The first 50 rows as a table. Fields of structs and keys of maps are columns under their
+    /// names, places of tuples under their numbers; structs and tuples inside a row have columns such as
+    /// `1.name`. Everything else is one cell.
+    fn table(&self) -> Table;
+
+    /// Shows the table in a notebook: a Jupyter notebook with the kernel evcxr calls this for the
+    /// value of a cell.
+    fn evcxr_display(&self) {
+        self.table().evcxr_display();
+    }
+}
+
+impl<T: Serialize> AsTable for [T] {
+    fn table(&self) -> Table {
+        let mut table =
+            Table { more_rows: self.len().saturating_sub(MOST_ROWS), ..Table::default() };
+        for row in self.iter().take(MOST_ROWS) {
+            let mut cells = Vec::new();
+            flatten(&read(row), "", 2, &mut cells);
+            table.add(cells);
+        }
+        table
+    }
+}
+
+/// Rows and columns of text; made by [`AsTable::table`]. It displays as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    columns: Vec<String>,
+    /// Cells by column; the last columns of a row may be missing.
+    rows: Vec<Vec<String>>,
+    more_rows: usize,
+    more_columns: bool,
+}
+
+/// Adds the cells of a row with their columns: `levels` of groups are taken apart.
+fn flatten(value: &Value, name: &str, levels: usize, cells: &mut Vec<(String, String)>) {
+    match value {
+        Value::Group(group) if levels > 0 && has_columns(group, name) => {
+            for (part, value) in &group.parts {
+                let name = if name.is_empty() { part } else { &format!("{name}.{part}") };
+                flatten(value, name, levels - 1, cells);
+            }
+        }
+        value => {
+            let name = if name.is_empty() { "value" } else { name };
+            cells.push((name.to_string(), shortened(&value.cell(), MOST_CELL)));
+        }
+    }
+}
+
+fn has_columns(group: &Group, name: &str) -> bool {
+    let count = group.parts.len();
+    let fits = match group.shape {
+        Shape::List => false,
+        Shape::Tuple => count <= MOST_PLACES,
+        Shape::Fields => true,
+        Shape::Map => name.is_empty(),
+    };
+    fits && count > 0 && group.variant.is_empty()
+}
+
+impl Table {
+    /// Adds a row; columns it is the first to have come last.
+    fn add(&mut self, cells: Vec<(String, String)>) {
+        let mut row = vec![String::new(); self.columns.len()];
+        for (name, cell) in cells {
+            match self.columns.iter().position(|column| *column == name) {
+                Some(at) => row[at] = cell,
+                None if self.columns.len() == MOST_COLUMNS => self.more_columns = true,
+                None => {
+                    self.columns.push(name);
+                    row.push(cell);
+                }
+            }
+        }
+        self.rows.push(row);
+    }
+
+    /// The cell of a row, which is empty if the row has no such column.
+    fn cell<'a>(&'a self, row: &'a [String], column: usize) -> &'a str {
+        row.get(column).map_or("", String::as_str)
+    }
+
+    /// Whether a column stands at the right: it holds numbers.
+    fn is_numeric(&self, column: usize) -> bool {
+        let mut cells = self.rows.iter().map(|row| self.cell(row, column));
+        cells.all(|cell| cell.is_empty() || cell.parse::<f64>().is_ok())
+    }
+
+    /// What is not shown, in a sentence.
+    fn remark(&self) -> Option<String> {
+        if self.rows.is_empty() {
+            return Some("no rows".into());
+        }
+        let rows = (self.more_rows > 0).then(|| {
+            format!(
+                "{} more row{}",
+                grouped(self.more_rows as u64),
+                if self.more_rows == 1 { "" } else { "s" }
+            )
+        });
+        let columns = self.more_columns.then(|| "more columns".to_string());
+        let parts: Vec<String> = rows.into_iter().chain(columns).collect();
+        (!parts.is_empty()).then(|| format!("... {}", parts.join(", ")))
+    }
+
+    /// The table as HTML; nothing in a row can be more than text.
+    pub fn html(&self) -> String {
+        let mut html = String::from("<table>\n<thead><tr>");
+        self.columns.iter().for_each(|name| html.push_str(&format!("<th>{}</th>", escaped(name))));
+        html.push_str("</tr></thead>\n<tbody>\n");
+        let styles: Vec<&str> = (0..self.columns.len())
+            .map(|column| if self.is_numeric(column) { "right" } else { "left" })
+            .collect();
+        for row in &self.rows {
+            html.push_str("<tr>");
+            for (column, style) in styles.iter().enumerate() {
+                let cell = escaped(self.cell(row, column));
+                html.push_str(&format!("<td style=\"text-align:{style}\">{cell}</td>"));
+            }
+            html.push_str("</tr>\n");
+        }
+        html.push_str("</tbody>\n</table>\n");
+        html.extend(self.remark().map(|remark| format!("<p>{remark}</p>\n")));
+        html
+    }
+
+    /// Shows the table in a notebook, where the kernel evcxr calls this for the value of a cell.
+    pub fn evcxr_display(&self) {
+        show_in_notebook(&[("text/plain", self.to_string()), ("text/html", self.html())]);
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (columns, cell) = (0..self.columns.len(), |row, column| self.cell(row, column));
+        let looks: Vec<(usize, bool)> = columns
+            .map(|column| {
+                let cells = self.rows.iter().map(|row| width(cell(row, column)));
+                let widest = cells.chain([width(&self.columns[column])]).max().unwrap_or(0);
+                (widest, self.is_numeric(column))
+            })
+            .collect();
+        if !looks.is_empty() {
+            write_line(f, &looks, |column| &self.columns[column])?;
+            let rules: Vec<String> = looks.iter().map(|(widest, _)| "─".repeat(*widest)).collect();
+            write_line(f, &looks, |column| &rules[column])?;
+        }
+        for row in &self.rows {
+            write_line(f, &looks, |column| self.cell(row, column))?;
+        }
+        self.remark().map_or(Ok(()), |remark| writeln!(f, "{remark}"))
+    }
+}
+
+/// Writes cells two spaces apart, each as wide as its column.
+fn write_line<'a>(
+    f: &mut fmt::Formatter<'_>,
+    looks: &[(usize, bool)],
+    cell: impl Fn(usize) -> &'a str,
+) -> fmt::Result {
+    let mut line = String::new();
+    for (column, (widest, is_numeric)) in looks.iter().enumerate() {
+        let (text, gap) = (cell(column), if column > 0 { "  " } else { "" });
+        let space = " ".repeat(widest.saturating_sub(width(text)));
+        let parts = if *is_numeric { [gap, &space, text] } else { [gap, text, &space] };
+        line.extend(parts);
+    }
+    writeln!(f, "{}", line.trim_end())
+}
+
+/// The columns that a text takes on a terminal.
+fn width(text: &str) -> usize {
+    let of = |c: char| match c {
+        '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200d}' | '\u{fe00}'..='\u{fe0f}' => 0,
+        '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' => 2,
+        '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}' => 2,
+        '\u{1f300}'..='\u{1faff}' | '\u{20000}'..='\u{3fffd}' => 2,
+        _ => 1,
+    };
+    text.chars().map(of).sum()
+}

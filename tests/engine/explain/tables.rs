@@ -1,0 +1,187 @@
+//! Collected rows as tables: any row that serde can write, as text and as HTML.
+
+use crate::support::{context, test};
+use emberline::prelude::*;
+use serde::{Serialize, Serializer, ser::Error as _};
+use std::collections::BTreeMap;
+use std::process::Command;
+
+#[derive(Clone, Serialize)]
+struct Plane {
+    maker: String,
+    seats: u32,
+    speed: Option<f64>,
+}
+
+fn planes() -> Vec<Plane> {
+    let plane = |maker: &str, seats, speed| Plane { maker: maker.into(), seats, speed };
+    vec![plane("AIRBUS", 182, Some(432.5)), plane("Hélène", 4, None)]
+}
+
+#[test]
+fn fields_are_columns_and_numbers_stand_at_the_right() {
+    let wanted = "\
+maker   seats  speed
+──────  ─────  ─────
+AIRBUS    182  432.5
+Hélène      4  None
+";
+    assert_eq!(planes().table().to_string(), wanted);
+}
+
+#[test]
+fn pairs_with_a_struct_have_columns_for_its_fields() {
+    let rows: Vec<(u64, Plane)> = planes().into_iter().map(|plane| (7, plane)).collect();
+    let text = rows.table().to_string();
+    assert!(text.starts_with("0  1.maker  1.seats  1.speed\n"), "{text}");
+    let nested = [(1, ((2, 3), [4, 5]))];
+    assert_eq!(
+        nested.table().to_string(),
+        "0  1.0     1.1\n─  ──────  ──────\n1  (2, 3)  (4, 5)\n"
+    );
+}
+
+#[test]
+fn what_collect_gives_can_be_looked_at_with_the_prelude_alone() {
+    test(|| {
+        let rows = context().range_with(2, 0..3_u64).map(|n| (n.to_string(), n)).collect()?;
+        assert_eq!((rows).table().to_string(), "0  1\n─  ─\n0  0\n1  1\n2  2\n");
+        Ok(())
+    });
+}
+
+/// The test starts itself again as the program that a notebook reads.
+#[test]
+fn a_notebook_finds_pictures_and_tables_on_standard_output() {
+    const CELL: &str = "EMBERLINE_TEST_CELL";
+    if std::env::var_os(CELL).is_some() {
+        let rdd = context().range_with(2, 0..3_u64).map(|n| (n.to_string(), n)).set_name("<all>");
+        rdd.evcxr_display();
+        (rdd.collect().unwrap()).evcxr_display();
+        return;
+    }
+    let own_name = std::thread::current().name().unwrap().to_string();
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    program.args(["--exact", &own_name, "--nocapture"]).env(CELL, "1");
+    let out = String::from_utf8(program.output().unwrap().stdout).unwrap();
+    let block = |mime: &str| -> Vec<&str> {
+        let begin = format!("EVCXR_BEGIN_CONTENT {mime}\n");
+        let blocks = out.match_indices(&begin).map(|(at, _)| &out[at + begin.len()..]);
+        blocks.map(|rest| rest.split_once("\nEVCXR_END_CONTENT\n").unwrap().0).collect()
+    };
+    let [picture, html, text] = [block("image/svg+xml"), block("text/html"), block("text/plain")];
+    assert!(picture.len() == 1 && picture[0].starts_with("<svg "), "{out}");
+    assert!(picture[0].ends_with("</svg>") && picture[0].contains("&lt;all&gt;"), "{out}");
+    assert!(html.len() == 1 && html[0].starts_with("<table>"), "{out}");
+    assert!(text[0].starts_with("stage 0: 2 partitions") && text[1].starts_with("0  1"), "{out}");
+}
+
+#[derive(Serialize)]
+enum Shape {
+    Point,
+    Round(f64),
+    Box(u8, u8),
+    Named { a: Option<u8>, b: Vec<u8> },
+}
+
+#[test]
+fn enums_options_and_units_are_one_cell() {
+    let shapes = [
+        Shape::Point,
+        Shape::Round(1.5),
+        Shape::Box(1, 2),
+        Shape::Named { a: None, b: vec![1, 2] },
+    ];
+    let wanted = "\
+value
+────────────────────────
+Point
+Round(1.5)
+Box(1, 2)
+Named{a: None, b: [1, 2]}
+";
+    assert_eq!(shapes.table().to_string(), wanted.replacen("────", "─────", 1));
+    let options = [Some(Some(1)), Some(None), None];
+    assert_eq!(options.table().to_string(), "value\n─────\n1\nNone\nNone\n");
+    assert_eq!([(), ()].table().to_string(), "value\n─────\n()\n()\n");
+}
+
+#[test]
+fn scalars_of_any_kind_are_one_column() {
+    let text = |table: &str| table.lines().skip(2).map(str::trim).collect::<Vec<_>>().join("|");
+    let numbers = [u128::MAX, 0].table().to_string();
+    assert_eq!(text(&numbers), "340282366920938463463374607431768211455|0");
+    let floats = [f64::NAN, f64::NEG_INFINITY, 1e300, -0.0].table().to_string();
+    assert_eq!(text(&floats), "NaN|-inf|1e300|-0.0");
+    assert_eq!(text(&[i128::MIN].table().to_string()), i128::MIN.to_string());
+    assert_eq!(text(&["a\u{1b}[2J\nb"].table().to_string()), "a\\u{1b}[2J\\nb");
+    assert_eq!(text(&[vec![1, 2], vec![]].table().to_string()), "[1, 2]|[]");
+    assert_eq!(text(&[vec!["a"], vec!["b\u{7}"]].table().to_string()), "[\"a\"]|[\"b\\u{7}\"]");
+    assert_eq!(text(&[true, false].table().to_string()), "true|false");
+}
+
+#[test]
+fn maps_have_a_column_for_each_key_and_rows_may_differ() {
+    let rows = [BTreeMap::from([("a", 1), ("b", 2)]), BTreeMap::from([("c", 3)]), BTreeMap::new()];
+    let lines: Vec<String> = rows.table().to_string().lines().map(String::from).collect();
+    assert_eq!(lines[0], "a  b  c  value");
+    assert_eq!(lines[2..], ["1  2", "      3", "         {}"]);
+    let wide: BTreeMap<u32, u32> = (0..100).map(|n| (n, n)).collect();
+    assert!([wide].table().to_string().ends_with("... more columns\n"));
+}
+
+#[test]
+fn fifty_rows_are_shown_and_the_others_counted() {
+    let rows: Vec<u64> = (0..1_234).collect();
+    let text = rows.table().to_string();
+    assert_eq!(text.lines().count(), 2 + 50 + 1);
+    assert!(text.ends_with("... 1,184 more rows\n"), "{text}");
+    assert!(rows.table().html().contains("<p>... 1,184 more rows</p>"));
+    assert!(!rows[..50].table().to_string().contains("more"));
+    assert!(rows[..51].table().to_string().ends_with("... 1 more row\n"));
+}
+
+#[test]
+fn no_rows_are_said_to_be_none() {
+    let none: Vec<Plane> = Vec::new();
+    assert_eq!(none.table().to_string(), "no rows\n");
+    assert!(none.table().html().contains("no rows"));
+}
+
+struct Broken;
+
+impl Serialize for Broken {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(S::Error::custom("<no> idea"))
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_written_shows_its_error_in_its_own_cell() {
+    let rows = [(1, Broken, 2)];
+    assert_eq!(rows.table().to_string().lines().last(), Some("1  error: <no> idea  2"));
+    assert!([Broken].table().html().contains("error: &lt;no&gt; idea"));
+}
+
+#[derive(Serialize)]
+struct Chain(Option<Box<Chain>>);
+
+#[test]
+fn long_and_deep_values_are_cut() {
+    let long = vec![vec![7_u8; 100_000]; 3];
+    let text = [long].table().to_string();
+    assert!(text.len() < 1_000 && text.contains('…'), "{text}");
+    let words = ["x".repeat(1_000_000)];
+    assert!(words.table().to_string().len() < 1_000);
+    let deep = (0..5_000).fold(Chain(None), |chain, _| Chain(Some(Box::new(chain))));
+    assert!([deep].table().to_string().contains('…'));
+}
+
+#[test]
+fn html_has_no_tag_from_a_row_and_escapes_names() {
+    let rows = [BTreeMap::from([("<k>&", "<script>'\"&\u{1}")])];
+    let html = rows.table().html();
+    assert!(html.contains("<th>&lt;k&gt;&amp;</th>"), "{html}");
+    let cell = "<td style=\"text-align:left\">&lt;script&gt;&#39;&quot;&amp;\\u{1}</td>";
+    assert!(html.contains(cell), "{html}");
+}

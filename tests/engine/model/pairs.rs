@@ -1,0 +1,349 @@
+//! The steps on pairs, and a model that does them: it knows partitioners as well as rows.
+
+use super::parts::{Known, Parts, by_hash, hash_rank, hashed_rows};
+use super::{MANY_PARTITIONS, MANY_ROWS, copies, matched, some, sum};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Steps on pairs, which begin as `(row % n, row)` and end as the sum of key and value.
+#[derive(Clone, Debug)]
+pub enum PairStep {
+    PartitionBy(usize),
+    PlaceBy(usize),
+    MapValues(i64),
+    FlatMapValues(i64),
+    Filter(i64),
+    TryFilter(i64),
+    /// All rows, and a sample of none.
+    SampleAll(u64),
+    KeysZipValues,
+    Coalesce(usize),
+    Reduce(Option<usize>),
+    ReduceToFirst,
+    Aggregate,
+    Fold(Option<usize>),
+    GroupSum,
+    GroupFlatten,
+    GroupSorted(i64, Option<usize>),
+    JoinSelf,
+    JoinReduced(Option<usize>),
+    LeftOuterJoin(i64, Option<usize>),
+    RightOuterJoin(i64, Option<usize>),
+    FullOuterJoin(i64, Option<usize>),
+    CogroupSizes,
+    /// The groups of two sides, one behind the other.
+    Cogrouped(i64, Option<usize>),
+    Cogroup3(i64, Option<usize>),
+    SubtractByKey(i64, Option<usize>),
+    Subtract(i64),
+    Intersection(i64),
+    UnionSelf,
+    UnionAll(usize),
+    Distinct,
+    SortByKey(usize),
+    RepartitionAndSort(usize),
+    Cache,
+    Rekey(i64),
+}
+
+/// A partitioner: where it puts keys, and which it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Hash(usize),
+    Remainder(usize),
+    /// The ranges of a sort, and which sort.
+    Ranges(usize, usize),
+}
+
+impl By {
+    fn partitions(self) -> usize {
+        let (By::Hash(partitions) | By::Remainder(partitions) | By::Ranges(partitions, _)) = self;
+        partitions
+    }
+
+    /// Where a key goes; the bounds of ranges are drawn, so rows in ranges stay where they are.
+    fn place(self, key: i64) -> usize {
+        match self {
+            By::Hash(partitions) => by_hash(&key, partitions),
+            By::Remainder(partitions) => key.rem_euclid(partitions as i64) as usize,
+            By::Ranges(..) => 0,
+        }
+    }
+
+    fn is_known(self) -> bool {
+        !matches!(self, By::Ranges(2.., _))
+    }
+}
+
+/// Whether the outcome depends on the order of the values of a key.
+#[derive(Clone, Copy, PartialEq)]
+enum Values {
+    InOrder,
+    InAnyOrder,
+}
+
+/// The model of an RDD of pairs.
+#[derive(Clone)]
+pub struct Pairs {
+    pub parts: Parts<(i64, i64)>,
+    by: Option<By>,
+    /// How many sorts there were.
+    sorts: usize,
+}
+
+impl Pairs {
+    pub fn new(parts: Parts<(i64, i64)>) -> Self {
+        Pairs { parts, by: None, sorts: 0 }
+    }
+
+    /// Does one step unless it would grow too much or its outcome is left open; says whether it did.
+    pub fn apply(&mut self, step: &PairStep) -> bool {
+        if self.is_left_out(step) {
+            return false;
+        }
+        *self = self.narrow(step).or_else(|| self.keyed(step)).unwrap_or_else(|| self.joined(step));
+        true
+    }
+
+    fn is_left_out(&self, step: &PairStep) -> bool {
+        let rows = self.parts.all();
+        let many = rows.len() > MANY_ROWS || self.parts.partitions() > MANY_PARTITIONS;
+        match step {
+            PairStep::JoinSelf
+            | PairStep::LeftOuterJoin(..)
+            | PairStep::RightOuterJoin(..)
+            | PairStep::FullOuterJoin(..) => {
+                let mut groups = BTreeMap::<i64, usize>::new();
+                rows.iter().for_each(|(key, _)| *groups.entry(*key).or_default() += 1);
+                groups.values().map(|n| n * n).sum::<usize>() > 2 * MANY_ROWS
+            }
+            PairStep::UnionSelf | PairStep::UnionAll(_) => many,
+            PairStep::FlatMapValues(_) | PairStep::SampleAll(_) => many,
+            PairStep::ReduceToFirst => self.parts.known == Known::Rows,
+            _ => false,
+        }
+    }
+
+    /// A step that keeps rows where they are, and their partitioner unless it says else.
+    fn narrow(&self, step: &PairStep) -> Option<Self> {
+        Some(match step {
+            PairStep::MapValues(by) => self.flat(|(key, n)| [(key, n.wrapping_add(*by))]),
+            PairStep::FlatMapValues(most) => {
+                self.flat(|(key, n)| copies(n, *most).map(move |copy| (key, copy)))
+            }
+            PairStep::Filter(by) | PairStep::TryFilter(by) => {
+                self.flat(|(key, n)| Some((key, n)).filter(|_| some(key ^ n, *by)))
+            }
+            PairStep::Cache => self.clone(),
+            PairStep::SampleAll(_) => self.union(&self.flat(|_| None)),
+            PairStep::KeysZipValues => self.unplaced(self.parts.clone()),
+            PairStep::Coalesce(partitions) => self.unplaced(self.parts.coalesced(*partitions)),
+            PairStep::Rekey(by) => self.unplaced(self.parts.flat(|(key, n)| [(n % by, key)])),
+            PairStep::UnionSelf => self.union(self),
+            PairStep::UnionAll(partitions) => {
+                let others = self.reduced(Some(*partitions));
+                if self.by == others.by {
+                    self.union(&others).union(self)
+                } else {
+                    let all = self.parts.behind(&others.parts).behind(&self.parts);
+                    self.unplaced(all)
+                }
+            }
+            _ => return None,
+        })
+    }
+
+    /// A step that brings keys or rows of this RDD together.
+    fn keyed(&self, step: &PairStep) -> Option<Self> {
+        let (rows, own) = (self.parts.all(), self.parts.partitions());
+        let some = |by: i64| rows.iter().copied().filter(move |(key, n)| some(key ^ n, by));
+        Some(match step {
+            PairStep::PartitionBy(partitions) => self.placed(By::Hash(*partitions)),
+            PairStep::PlaceBy(partitions) => self.placed(By::Remainder(*partitions)),
+            PairStep::Reduce(given) | PairStep::Fold(given) => self.reduced(*given),
+            PairStep::GroupSum => self.reduced(None),
+            PairStep::ReduceToFirst => self.folded(None, Values::InOrder, |all| vec![all[0]]),
+            PairStep::Aggregate => self.folded(None, Values::InAnyOrder, |all| {
+                all.iter().copied().max().into_iter().collect()
+            }),
+            PairStep::GroupFlatten => self.unplaced(self.grouped(None).parts),
+            PairStep::GroupSorted(by, given) => self.folded(*given, Values::InOrder, |all| {
+                let mut all = all.to_vec();
+                all.sort_by_key(|n| n.rem_euclid(*by));
+                all
+            }),
+            // Of this RDD less some of its rows, those that are not among them stay.
+            PairStep::Subtract(by) => {
+                let gone = BTreeSet::from_iter(some(*by));
+                let rest = rows.iter().copied().filter(|row| !gone.contains(row));
+                self.unplaced(hashed_rows(rest.collect(), own))
+            }
+            PairStep::Intersection(by) => {
+                let common = BTreeSet::from_iter(some(*by));
+                self.unplaced(hashed_rows(common.into_iter().collect(), own))
+            }
+            PairStep::Distinct => self.distinct(),
+            PairStep::SortByKey(partitions) => self.sorted_by_key(*partitions),
+            PairStep::RepartitionAndSort(partitions) => {
+                let placed = self.placed(By::Hash(*partitions));
+                let parts = placed.parts.each(|part| {
+                    let mut part = part.to_vec();
+                    part.sort_by_key(|pair| pair.0);
+                    part
+                });
+                Pairs { parts, ..placed }
+            }
+            _ => return None,
+        })
+    }
+
+    /// A step that brings the keys of several RDDs together.
+    fn joined(&self, step: &PairStep) -> Self {
+        let some = |by: i64| self.flat(|(key, n)| Some((key, n)).filter(|_| some(n, by)));
+        let pairs = |left: &[Option<i64>], right: &[Option<i64>]| {
+            let each = left.iter().flat_map(|n| right.iter().map(|m| matched(*n, *m)));
+            each.collect::<Vec<_>>()
+        };
+        let inner = |all: &[Vec<i64>]| pairs(&options(&all[0]), &options(&all[1]));
+        let (given, sides) = match step {
+            PairStep::JoinSelf => (None, vec![self.clone(), self.clone()]),
+            PairStep::JoinReduced(None) => (None, vec![self.clone(), self.reduced(None)]),
+            PairStep::JoinReduced(given) => (None, vec![self.reduced(*given), self.clone()]),
+            PairStep::LeftOuterJoin(by, given) => (*given, vec![self.clone(), some(*by)]),
+            PairStep::RightOuterJoin(by, given) => (*given, vec![some(*by), self.clone()]),
+            PairStep::FullOuterJoin(by, given) => (*given, vec![some(*by), some(*by + 1)]),
+            PairStep::CogroupSizes => (None, vec![self.clone(), some(2)]),
+            PairStep::Cogrouped(by, given) => (*given, vec![some(*by), self.clone()]),
+            PairStep::Cogroup3(by, given) => {
+                (*given, vec![some(*by), self.reduced(Some(4)), some(2)])
+            }
+            PairStep::SubtractByKey(by, given) => {
+                let by_own = By::Hash(self.parts.partitions());
+                let own = given.map_or(self.by.unwrap_or(by_own), By::Hash);
+                return co_grouped(&[self.clone(), some(*by)], own, Values::InOrder, |all| {
+                    if all[1].is_empty() { all[0].clone() } else { Vec::new() }
+                });
+            }
+            other => unreachable!("{other:?} has one input"),
+        };
+        let by = given.map_or_else(|| default_by(&sides), By::Hash);
+        co_grouped(&sides, by, values_of(step), |all| match step {
+            PairStep::LeftOuterJoin(..) => pairs(&options(&all[0]), &or_none(&all[1])),
+            PairStep::RightOuterJoin(..) => pairs(&or_none(&all[0]), &options(&all[1])),
+            PairStep::FullOuterJoin(..) => pairs(&or_none(&all[0]), &or_none(&all[1])),
+            PairStep::CogroupSizes => vec![all[0].len() as i64 * 10_000 + all[1].len() as i64],
+            PairStep::Cogrouped(..) | PairStep::Cogroup3(..) => all.concat(),
+            _ => inner(all),
+        })
+    }
+
+    fn flat<I: IntoIterator<Item = (i64, i64)>>(&self, f: impl Fn((i64, i64)) -> I) -> Self {
+        Pairs { parts: self.parts.flat(f), ..self.clone() }
+    }
+
+    fn unplaced(&self, parts: Parts<(i64, i64)>) -> Self {
+        Pairs { parts, by: None, sorts: self.sorts }
+    }
+
+    fn union(&self, next: &Pairs) -> Self {
+        if self.by.is_some() && self.by == next.by {
+            return Pairs { parts: self.parts.beside(&next.parts), ..self.clone() };
+        }
+        self.unplaced(self.parts.behind(&next.parts))
+    }
+
+    fn placed(&self, by: By) -> Self {
+        if self.by == Some(by) {
+            return self.clone();
+        }
+        let parts = self.parts.placed(by.partitions(), |(key, _)| by.place(*key));
+        Pairs { parts, by: Some(by), sorts: self.sorts }
+    }
+
+    /// The values of each key, one behind the other.
+    pub fn grouped(&self, given: Option<usize>) -> Self {
+        self.folded(given, Values::InOrder, <[i64]>::to_vec)
+    }
+
+    fn reduced(&self, given: Option<usize>) -> Self {
+        self.folded(given, Values::InAnyOrder, |all| vec![sum(all)])
+    }
+
+    /// What becomes of the values of each key.
+    fn folded(&self, given: Option<usize>, values: Values, f: impl Fn(&[i64]) -> Vec<i64>) -> Self {
+        let own = [self.clone()];
+        let by = given.map_or_else(|| default_by(&own), By::Hash);
+        co_grouped(&own, by, values, |all| f(&all[0]))
+    }
+
+    fn distinct(&self) -> Self {
+        let set = BTreeSet::from_iter(self.parts.all());
+        let Some(by) = self.by else {
+            let rows = set.into_iter().collect();
+            return self.unplaced(hashed_rows(rows, self.parts.partitions()));
+        };
+        let parts = self.parts.each(|part| {
+            let mut rows = Vec::from_iter(part.iter().copied().collect::<BTreeSet<_>>());
+            rows.sort_by_key(hash_rank);
+            rows
+        });
+        let known = if by.is_known() { Known::Places } else { Known::Rows };
+        Pairs { parts: Parts::new(parts.parts, known), ..self.clone() }
+    }
+
+    fn sorted_by_key(&self, partitions: usize) -> Self {
+        let (mut rows, sorts) = (self.parts.all(), self.sorts + 1);
+        rows.sort_by_key(|pair| pair.0);
+        let parts = Parts::somewhere(rows, partitions, self.parts.known);
+        Pairs { parts, by: Some(By::Ranges(partitions, sorts)), sorts }
+    }
+}
+
+/// How rows are partitioned when the program does not say.
+fn default_by(sides: &[Pairs]) -> By {
+    let most = sides.iter().map(|side| side.parts.partitions()).max().unwrap();
+    let known = sides.iter().filter_map(|side| side.by);
+    match known.reduce(|a, b| if b.partitions() > a.partitions() { b } else { a }) {
+        Some(by) if by.partitions() * 10 > most => by,
+        _ => By::Hash(most),
+    }
+}
+
+/// What becomes of the values of each key of some RDDs, keys in the order of their hash.
+fn co_grouped(
+    sides: &[Pairs],
+    by: By,
+    values: Values,
+    f: impl Fn(&[Vec<i64>]) -> Vec<i64>,
+) -> Pairs {
+    let placed: Vec<Pairs> = sides.iter().map(|side| side.placed(by)).collect();
+    let ordered = placed.iter().all(|side| side.parts.known >= Known::Order);
+    let open = !by.is_known() || !ordered && values == Values::InOrder;
+    let of_partition = |partition: usize| {
+        let mut groups = BTreeMap::<(usize, i64), Vec<Vec<i64>>>::new();
+        for (number, side) in placed.iter().enumerate() {
+            for (key, n) in &side.parts.parts[partition] {
+                let group = groups.entry((hash_rank(key), *key));
+                group.or_insert_with(|| vec![Vec::new(); sides.len()])[number].push(*n);
+            }
+        }
+        let rows = groups.into_iter().flat_map(|((_, key), all)| {
+            f(&all).into_iter().map(move |n| (key, n)).collect::<Vec<_>>()
+        });
+        rows.collect::<Vec<_>>()
+    };
+    let known = if open { Known::Rows } else { Known::Places };
+    let parts = Parts::new((0..by.partitions()).map(of_partition).collect(), known);
+    Pairs { parts, by: Some(by), sorts: sides[0].sorts }
+}
+
+fn values_of(step: &PairStep) -> Values {
+    if matches!(step, PairStep::CogroupSizes) { Values::InAnyOrder } else { Values::InOrder }
+}
+
+fn options(values: &[i64]) -> Vec<Option<i64>> {
+    values.iter().copied().map(Some).collect()
+}
+
+fn or_none(values: &[i64]) -> Vec<Option<i64>> {
+    if values.is_empty() { vec![None] } else { options(values) }
+}

@@ -1,0 +1,104 @@
+//! Spark's cases of partitioners: which one an operation takes when the program names none, and what
+//! the ranges of a sort are worth.
+
+use crate::support::*;
+use emberline::prelude::*;
+
+type Numbers = Rdd<(u32, u32)>;
+
+fn plain(ctx: &Context, partitions: usize) -> Numbers {
+    ctx.range_with(partitions, 0..300_u32).map(|n| (n, n)).boxed()
+}
+
+fn placed(ctx: &Context, partitions: usize) -> Numbers {
+    plain(ctx, 2).partition_by(partitions)
+}
+
+/// The partitions that every operation on these RDDs gives.
+#[track_caller]
+fn default_of_two(a: &Numbers, b: &Numbers) -> usize {
+    let partitions = a.join(b).num_partitions();
+    let others = [
+        a.left_outer_join(b).num_partitions(),
+        a.right_outer_join(b).num_partitions(),
+        a.full_outer_join(b).num_partitions(),
+        a.cogroup(b).num_partitions(),
+        b.join(a).num_partitions(),
+        a.cogroup3(b, b).num_partitions(),
+    ];
+    assert_eq!(others, [partitions; 6]);
+    partitions
+}
+
+/// Spark's case sets a default parallelism of 4, which would answer where no partitioner does; here
+/// the most partitions of any input answer.
+#[test]
+fn b175_the_default_partitioner_of_inputs_with_and_without_one() {
+    test(|| {
+        let ctx = context();
+        let (a, b, c) = (plain(&ctx, 150), placed(&ctx, 10), placed(&ctx, 100));
+        let (d, e) = (placed(&ctx, 9), plain(&ctx, 11));
+        assert_eq!(default_of_two(&a, &b), 150, "10 is less than a tenth of 150");
+        assert_eq!(default_of_two(&b, &c), 100);
+        assert_eq!(default_of_two(&c, &a), 100);
+        for (first, second, third) in [(&a, &b, &c), (&b, &c, &a), (&c, &a, &b)] {
+            assert_eq!(first.cogroup3(second, third).num_partitions(), 100);
+        }
+        assert_eq!(default_of_two(&d, &e), 9);
+        assert_eq!(default_of_two(&e, &e), 11);
+        assert_eq!(default_of_two(&a, &placed(&ctx, 3)), 150);
+        Ok(())
+    });
+}
+
+/// `subtract_by_key` asks its left side alone, `subtract` the rows, which have no partitioner.
+#[test]
+fn subtractions_take_the_partitions_of_their_left_side() {
+    test(|| {
+        let ctx = context();
+        let (plain, placed) = (plain(&ctx, 5), placed(&ctx, 3));
+        assert_eq!(plain.subtract_by_key(&placed).num_partitions(), 5);
+        assert_eq!(placed.subtract_by_key(&plain).num_partitions(), 3);
+        assert_eq!(plain.subtract(&placed).num_partitions(), 5);
+        assert_eq!(placed.subtract(&plain).num_partitions(), 3);
+        assert_eq!(placed.intersection(&plain).num_partitions(), 5);
+        Ok(())
+    });
+}
+
+/// Spark compares the bounds of two sorts. Here they are drawn by the first action, so they cannot be
+/// compared when a join is written down: the ranges of a sort are the same as themselves alone, and
+/// descending keys are keys of another type.
+#[test]
+fn b167_the_ranges_of_a_sort_are_the_same_as_themselves_alone() {
+    test(|| {
+        let counter = Counter::default();
+        let ctx = counter.listen(Context::builder().threads(2));
+        let constant = |partitions| ctx.range_with(partitions, 0..50_u32).map(|n| (7_u32, n));
+        let (one, two) = (constant(2).sort_by_key_with(3), constant(5).sort_by_key_with(3));
+        assert_eq!((one.count()?, two.count()?), (50, 50));
+        let (rows, counts) = counter.during(|| one.join(&one).count());
+        assert_eq!((rows?, counts.rows_written), (2500, 0));
+        assert_eq!(one.union(&one).num_partitions(), 3);
+        let (rows, counts) = counter.during(|| one.join(&two).count());
+        assert_eq!((rows?, counts.rows_written), (2500, 50));
+        assert_eq!(one.union(&two).num_partitions(), 6);
+        Ok(())
+    });
+}
+
+#[test]
+fn b171_ranges_of_skewed_input_stay_even() {
+    test(|| {
+        let ctx = context();
+        let skewed = ctx.generate(20, |partition| {
+            let rows = if partition == 0 { 0..20_000_u64 } else { 0..100 };
+            rows.map(move |n| (noise(n << 8 | partition as u64), n))
+        });
+        let sizes = sizes(&skewed.sort_by_key_with(10))?;
+        let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
+        assert_eq!((sizes.len(), sizes.iter().sum::<usize>()), (10, 21_900));
+        assert!(*most < 3 * least, "{sizes:?}");
+        Ok(())
+    });
+}

@@ -1,0 +1,116 @@
+//! Which narrow steps keep a partitioner and which drop it, by the rows that move behind them.
+
+use crate::support::*;
+use emberline::prelude::*;
+
+type Numbers = Rdd<(u32, u32)>;
+type Narrow = (&'static str, fn(&Numbers) -> Numbers);
+
+/// A hundred pairs of as many keys, partitioned by hash into three; the rows are there already.
+fn placed(ctx: &Context) -> Numbers {
+    let placed = ctx.range_with(4, 0..100_u32).map(|n| (n, n)).partition_by(3);
+    placed.count().unwrap();
+    placed
+}
+
+/// The rows that a reduction behind each step moves, beside those that come out of the step.
+fn assert_moved_behind(steps: Vec<Narrow>, moves: impl Fn(u64) -> u64 + Send + 'static) {
+    test(move || {
+        let counter = Counter::default();
+        let ctx = counter.listen(Context::builder().threads(2));
+        let placed = placed(&ctx);
+        for (name, step) in steps {
+            let turned = step(&placed);
+            let keys = turned.map(|(key, _)| key).collect()?.len() as u64;
+            // Grouping does not combine: each row that moves is written.
+            let (answer, counts) = counter.during(|| turned.group_by_key().count());
+            assert!(answer? > 0, "{name}");
+            assert_eq!(counts.rows_written, moves(keys), "{name} of {keys} rows");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn steps_that_leave_keys_alone_keep_the_partitioner() {
+    let steps: Vec<Narrow> = vec![
+        ("filter", |rdd| rdd.filter(|row| row.0 % 2 == 0).boxed()),
+        ("try_filter", |rdd| rdd.try_filter(|row| Ok(row.0 % 2 == 0)).boxed()),
+        ("map_values", |rdd| rdd.map_values(|n| n + 1).boxed()),
+        ("flat_map_values", |rdd| rdd.flat_map_values(|n| [n, n]).boxed()),
+        ("inspect", |rdd| rdd.inspect(|_| ()).boxed()),
+        ("sample", |rdd| rdd.sample(0.5, 1).boxed()),
+        ("sample_with_replacement", |rdd| rdd.sample_with_replacement(1.5, 1).boxed()),
+        ("cache", |rdd| rdd.cache()),
+        ("boxed", |rdd| rdd.boxed()),
+        ("set_name", |rdd| rdd.set_name("named")),
+        ("with.filter", |rdd| rdd.with(7).filter(|n, row| row.0 > *n).boxed()),
+        ("union of both", |rdd| rdd.union(&rdd.filter(|row| row.0 > 9)).boxed()),
+        ("union_all of all", |rdd| {
+            rdd.context()
+                .union_all([rdd.clone(), rdd.cache(), rdd.map_values(|n| n).boxed()])
+                .boxed()
+        }),
+    ];
+    assert_moved_behind(steps, |_| 0);
+}
+
+#[test]
+fn steps_that_may_change_keys_or_places_drop_the_partitioner() {
+    let steps: Vec<Narrow> = vec![
+        ("map", |rdd| rdd.map(|row| row).boxed()),
+        ("filter_map", |rdd| rdd.filter_map(Some).boxed()),
+        ("flat_map", |rdd| rdd.flat_map(|row| [row, row]).boxed()),
+        ("flat_map_into", |rdd| rdd.flat_map_into(|row, out| out.push(row)).boxed()),
+        ("try_map", |rdd| rdd.try_map(Ok).boxed()),
+        ("try_flat_map", |rdd| rdd.try_flat_map(|row| Ok([row])).boxed()),
+        ("with.map", |rdd| rdd.with(1).map(|n, (key, m)| (key, m + n)).boxed()),
+        ("with.filter_map", |rdd| rdd.with(1).filter_map(|_, row| Some(row)).boxed()),
+        ("with.flat_map", |rdd| rdd.with(1).flat_map(|_, row| [row]).boxed()),
+        ("map_partitions", |rdd| rdd.map_partitions(|rows| rows).boxed()),
+        ("map_partitions_with_index", |rdd| rdd.map_partitions_with_index(|_, rows| rows).boxed()),
+        ("key_by", |rdd| rdd.key_by(|row| row.0).map_values(|row| row.1).boxed()),
+        ("keys", |rdd| rdd.keys().key_by(|key| *key).boxed()),
+        ("values", |rdd| rdd.values().key_by(|n| *n).boxed()),
+        ("glom", |rdd| rdd.glom().flat_map(|rows| rows).boxed()),
+        ("zip", |rdd| rdd.keys().zip(&rdd.values()).boxed()),
+        ("zip_partitions", |rdd| rdd.zip_partitions(rdd, |rows, _| rows).boxed()),
+        ("coalesce to fewer", |rdd| rdd.coalesce(2).boxed()),
+        ("coalesce to as many", |rdd| rdd.coalesce(3).boxed()),
+        ("union with a plain one", |rdd| rdd.union(&rdd.map(|row| row)).boxed()),
+        ("union_all with a plain one", |rdd| {
+            rdd.context().union_all([rdd.clone(), rdd.map(|row| row).boxed()]).boxed()
+        }),
+        ("union_all of none", |rdd| {
+            let plain = rdd.map(|row| row).boxed();
+            rdd.context().union_all([plain.clone(), plain]).boxed()
+        }),
+    ];
+    assert_moved_behind(steps, |rows| rows);
+}
+
+#[test]
+fn wide_steps_whose_rows_lie_nowhere_in_particular_leave_no_partitioner() {
+    let steps: Vec<Narrow> = vec![
+        ("repartition", |rdd| rdd.repartition(3)),
+        ("sort_by", |rdd| rdd.sort_by(|row| row.0)),
+        ("sort_by_cmp", |rdd| rdd.sort_by_cmp(Ord::cmp)),
+        ("subtract", |rdd| rdd.subtract(&rdd.filter(|row| row.0 > 50))),
+        ("subtract_with", |rdd| rdd.subtract_with(3, &rdd.filter(|row| row.0 > 50))),
+        ("intersection", |rdd| rdd.intersection(rdd)),
+        ("intersection_with", |rdd| rdd.intersection_with(3, rdd)),
+        ("distinct_with", |rdd| rdd.distinct_with(3)),
+    ];
+    test(move || {
+        let counter = Counter::default();
+        let ctx = counter.listen(Context::builder().threads(2));
+        let placed = placed(&ctx);
+        for (name, step) in steps {
+            let turned = step(&placed);
+            let rows = turned.count()?;
+            let (_, counts) = counter.during(|| turned.group_by_key().count());
+            assert_eq!(counts.rows_written, rows, "{name}");
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,144 @@
+//! The steps on pairs of a random program, done with emberline.
+
+use crate::model::{PairStep, copies, matched, some, sum};
+use emberline::Partitioner;
+use emberline::prelude::*;
+use std::any::Any;
+use std::sync::Arc;
+
+type Pairs = Rdd<(i64, i64)>;
+
+/// A partitioner of the user: equal numbers of partitions are the same.
+struct ByRemainder(usize);
+
+impl Partitioner<i64> for ByRemainder {
+    fn partitions(&self) -> usize {
+        self.0
+    }
+
+    fn partition_of(&self, key: &i64) -> usize {
+        key.rem_euclid(self.0 as i64) as usize
+    }
+
+    fn same_as(&self, other: &dyn Any) -> bool {
+        other.downcast_ref::<Self>().is_some_and(|other| other.0 == self.0)
+    }
+}
+
+pub fn run_pair_step(step: &PairStep, rdd: &Pairs) -> Pairs {
+    narrow(step, rdd).or_else(|| keyed(step, rdd)).unwrap_or_else(|| joined(step, rdd))
+}
+
+fn narrow(step: &PairStep, rdd: &Pairs) -> Option<Pairs> {
+    Some(match *step {
+        PairStep::MapValues(by) => rdd.map_values(move |n| n.wrapping_add(by)).boxed(),
+        PairStep::FlatMapValues(most) => rdd.flat_map_values(move |n| copies(n, most)).boxed(),
+        PairStep::Filter(by) => rdd.filter(move |(key, n)| some(key ^ n, by)).boxed(),
+        PairStep::TryFilter(by) => rdd.try_filter(move |(key, n)| Ok(some(key ^ n, by))).boxed(),
+        PairStep::SampleAll(seed) => {
+            rdd.sample(1.0, seed).union(&rdd.sample_with_replacement(0.0, seed)).boxed()
+        }
+        PairStep::KeysZipValues => rdd.keys().zip(&rdd.values()).boxed(),
+        PairStep::Coalesce(partitions) => rdd.coalesce(partitions).boxed(),
+        PairStep::Rekey(by) => rdd.map(move |(key, n)| (n % by, key)).boxed(),
+        PairStep::UnionSelf => rdd.union(rdd).boxed(),
+        PairStep::UnionAll(partitions) => {
+            let sums = rdd.reduce_by_key_with(partitions, i64::wrapping_add);
+            rdd.context().union_all([rdd.clone(), sums, rdd.clone()]).boxed()
+        }
+        PairStep::Cache => rdd.cache(),
+        _ => return None,
+    })
+}
+
+fn keyed(step: &PairStep, rdd: &Pairs) -> Option<Pairs> {
+    Some(match *step {
+        PairStep::PartitionBy(partitions) => rdd.partition_by(partitions),
+        PairStep::PlaceBy(partitions) => rdd.partition_by(Arc::new(ByRemainder(partitions))),
+        PairStep::Reduce(None) => rdd.reduce_by_key(i64::wrapping_add),
+        PairStep::Reduce(Some(partitions)) => rdd.reduce_by_key_with(partitions, i64::wrapping_add),
+        PairStep::ReduceToFirst => rdd.reduce_by_key(|first, _| first),
+        PairStep::Aggregate => rdd.aggregate_by_key(i64::MIN, i64::max, i64::max),
+        PairStep::Fold(None) => rdd.fold_by_key(0, i64::wrapping_add),
+        PairStep::Fold(Some(partitions)) => rdd.fold_by_key_with(partitions, 0, i64::wrapping_add),
+        PairStep::GroupSum => rdd.group_by_key().map_values(|all| sum(&all)).boxed(),
+        PairStep::GroupFlatten => {
+            rdd.grouped().flat_map(|(key, group)| group.into_iter().map(move |n| (key, n))).boxed()
+        }
+        PairStep::GroupSorted(by, given) => {
+            let groups = match given {
+                None => rdd.group_sorted_by_key(move |n| n.rem_euclid(by)),
+                Some(partitions) => {
+                    rdd.group_sorted_by_key_with(partitions, move |n| n.rem_euclid(by))
+                }
+            };
+            groups.flat_map_values(|all| all).boxed()
+        }
+        PairStep::Subtract(by) => rdd.subtract(&rdd.filter(move |(key, n)| some(key ^ n, by))),
+        PairStep::Intersection(by) => {
+            rdd.intersection(&rdd.filter(move |(key, n)| some(key ^ n, by)))
+        }
+        PairStep::Distinct => rdd.distinct(),
+        PairStep::SortByKey(partitions) => rdd.sort_by_key_with(partitions),
+        PairStep::RepartitionAndSort(partitions) => {
+            rdd.repartition_and_sort_within_partitions(partitions)
+        }
+        _ => return None,
+    })
+}
+
+fn joined(step: &PairStep, rdd: &Pairs) -> Pairs {
+    let some = |by| rdd.filter(move |(_, n)| some(*n, by)).boxed();
+    let reduced = |partitions| rdd.reduce_by_key_with(partitions, i64::wrapping_add);
+    let both =
+        |rows: Rdd<(i64, (i64, i64))>| rows.map_values(|(n, m)| matched(Some(n), Some(m))).boxed();
+    match *step {
+        PairStep::JoinSelf => both(rdd.join(rdd)),
+        PairStep::JoinReduced(None) => both(rdd.join(&rdd.reduce_by_key(i64::wrapping_add))),
+        PairStep::JoinReduced(Some(partitions)) => both(reduced(partitions).join(rdd)),
+        PairStep::LeftOuterJoin(by, given) => {
+            let rows = match given {
+                None => rdd.left_outer_join(&some(by)),
+                Some(partitions) => rdd.left_outer_join_with(partitions, &some(by)),
+            };
+            rows.map_values(|(n, m)| matched(Some(n), m)).boxed()
+        }
+        PairStep::RightOuterJoin(by, given) => {
+            let rows = match given {
+                None => some(by).right_outer_join(rdd),
+                Some(partitions) => some(by).right_outer_join_with(partitions, rdd),
+            };
+            rows.map_values(|(n, m)| matched(n, Some(m))).boxed()
+        }
+        PairStep::FullOuterJoin(by, given) => {
+            let rows = match given {
+                None => some(by).full_outer_join(&some(by + 1)),
+                Some(partitions) => some(by).full_outer_join_with(partitions, &some(by + 1)),
+            };
+            rows.map_values(|(n, m)| matched(n, m)).boxed()
+        }
+        PairStep::CogroupSizes => rdd
+            .cogroup(&some(2))
+            .map_values(|(all, odd)| all.len() as i64 * 10_000 + odd.len() as i64)
+            .boxed(),
+        PairStep::Cogrouped(by, given) => {
+            let groups = match given {
+                None => some(by).cogrouped(rdd),
+                Some(partitions) => some(by).cogrouped_with(partitions, rdd),
+            };
+            groups.flat_map_values(|(a, b)| a.into_iter().chain(b).collect::<Vec<_>>()).boxed()
+        }
+        PairStep::Cogroup3(by, given) => {
+            let groups = match given {
+                None => some(by).cogroup3(&reduced(4), &some(2)),
+                Some(partitions) => some(by).cogroup3_with(partitions, &reduced(4), &some(2)),
+            };
+            groups.flat_map_values(|(a, b, c)| [a, b, c].concat()).boxed()
+        }
+        PairStep::SubtractByKey(by, given) => match given {
+            None => rdd.subtract_by_key(&some(by)),
+            Some(partitions) => rdd.subtract_by_key_with(partitions, &some(by)),
+        },
+        ref other => unreachable!("{other:?} has one input"),
+    }
+}
