@@ -137,7 +137,7 @@ fn what_is_kept_is_reserved_or_in_files_and_given_back() {
 fn an_output_without_rows_makes_no_file() {
     for task in three_ways() {
         let outputs = MapOutputs::new(1);
-        outputs.put(0, MapOutput::<Row>::keep(vec![vec![], vec![]], &task).unwrap());
+        outputs.put(0, keep(vec![vec![], vec![]], &task).unwrap());
         assert_eq!(read(&outputs, 1, &task).unwrap(), []);
         assert_eq!(scratch_files(&task).len(), 0);
     }
