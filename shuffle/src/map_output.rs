@@ -85,7 +85,7 @@ fn reserve<R: Stored>(segments: &[Vec<R>], rows: usize, task: &TaskContext) -> O
 
 fn write_file<R: Stored>(segments: Vec<Vec<R>>, task: &TaskContext) -> Result<Form<R>> {
     let file = task.scratch.file("shuffle")?;
-    let mut writer = FileWriter::create(&file)?;
+    let mut writer = FileWriter::create(&file, &task.config)?;
     // Each segment is dropped once it is written.
     for rows in segments {
         task.check_cancelled();
