@@ -54,7 +54,7 @@ pub fn codec(data: &[u8]) {
 /// Any places, in a file of any bytes and in one that is whole.
 pub fn index(data: &[u8]) {
     let mut input = Input(data);
-    let (is_whole, right) = (input.byte() % 2 == 0, &whole_file().1);
+    let (is_whole, right) = (input.byte().is_multiple_of(2), &whole_file().1);
     let places = usize::from(input.byte() % 8);
     let segments = (0..places).map(|at| {
         let near = right.segments[at % right.segments.len()];
@@ -131,7 +131,7 @@ pub fn place_of(frame: &[u8], rows: u64) -> SegmentPlace {
 fn changed_file(mut input: Input<'_>) {
     let (whole, index) = whole_file();
     let mut bytes = whole.clone();
-    if input.byte() % 4 == 0 {
+    if input.byte().is_multiple_of(4) {
         bytes.truncate(input.number() as usize % (bytes.len() + 1));
     }
     while !input.0.is_empty() && !bytes.is_empty() {

@@ -207,6 +207,29 @@ mod tests {
         }
     }
 
+    /// The larger the bytes, the more they can account for; and only bytes that could hold a row past
+    /// the limit may be called such.
+    #[test]
+    fn an_announced_length_is_corrupt_at_every_step_of_the_limit() {
+        for filler in [0, 1 << 10, 1 << 16, (1 << 20) - 9, 1 << 20, 2 << 20, 20 << 20] {
+            for length in [1 << 25, 1 << 30, 1 << 33, u64::MAX] {
+                let bytes = [encode(&[length]), vec![1; filler]].concat();
+                assert!(is_corrupt(decode_rows::<String>(&bytes, 1)), "{filler}, {length}");
+                assert!(is_corrupt(decode_rows::<Vec<u8>>(&bytes, 1)), "{filler}, {length}");
+                assert!(is_corrupt(decode_rows::<Vec<f64>>(&bytes, 1)), "{filler}, {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_are_large_in_memory_and_small_in_bytes_survive_and_reserve_little() {
+        type Wide = Option<[[u64; 32]; 32]>;
+        survives::<Wide>(&[None; 500]);
+        let bytes = encode::<Wide>(&[None; 500]);
+        assert!(is_corrupt(decode_rows::<Wide>(&bytes, usize::MAX)));
+        assert!(is_corrupt(decode_rows::<Wide>(&[1; 500], 500)));
+    }
+
     #[test]
     fn a_row_that_fails_to_encode_leaves_the_bytes_before_it() {
         struct Refuses;

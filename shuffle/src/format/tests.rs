@@ -110,9 +110,9 @@ pub(super) fn frames(bytes: &[u8], place: SegmentPlace) -> Vec<(u8, usize)> {
 #[test]
 fn frames_are_compressed_as_was_chosen() {
     let rows: Vec<(u64, String)> = (0..20_000).map(|n| (n, format!("row {}", n % 50))).collect();
-    let plain = write(&[rows.clone()], with(Compression::None)).0.len();
+    let plain = write(std::slice::from_ref(&rows), with(Compression::None)).0.len();
     for (id, compression) in compressions().into_iter().enumerate() {
-        let (bytes, index) = write(&[rows.clone()], with(compression));
+        let (bytes, index) = write(std::slice::from_ref(&rows), with(compression));
         let frames = frames(&bytes, index.segments[0]);
         assert!(frames.iter().all(|(found, _)| usize::from(*found) == id), "{frames:?}");
         assert!(id == 0 || 3 * bytes.len() < 2 * plain, "{compression:?}: {} bytes", bytes.len());
@@ -126,13 +126,13 @@ fn frames_that_do_not_get_smaller_are_stored_as_they_are() {
     let rows = noise(100_000);
     for compression in compressions() {
         let config = || Config { task_share_bytes: 1, ..with(compression) };
-        let (bytes, index) = write(&[rows.clone()], config());
+        let (bytes, index) = write(std::slice::from_ref(&rows), config());
         let stored = frames(&bytes, index.segments[0]);
         assert!(stored.len() > 50 && stored.iter().all(|(id, _)| *id == 0), "{stored:?}");
-        assert_eq!(read_all::<u64>(&bytes, &index).unwrap(), [rows.clone()]);
+        assert_eq!(read_all::<u64>(&bytes, &index).unwrap()[0], rows);
         // Zeros behind the noise are found at the next try, and then each frame is tried again.
         let mixed = [rows.clone(), vec![0; 1_000_000]].concat();
-        let (bytes, index) = write(&[mixed.clone()], config());
+        let (bytes, index) = write(std::slice::from_ref(&mixed), config());
         let frames = frames(&bytes, index.segments[0]);
         let late = frames.iter().skip(stored.len() + 16).collect::<Vec<_>>();
         let squeezed = compression != Compression::None;
