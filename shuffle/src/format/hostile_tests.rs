@@ -270,6 +270,10 @@ fn a_payload_that_expands_to_another_length_is_corrupt() {
         let (bytes, place) = sealed(1, 200, raw.len(), &squeezed[..cut]);
         assert_corrupt(read_segment::<Row>(&bytes, place), &format!("cut to {cut}"));
     }
+    // What is missing must not be filled with what the buffer had: that would be a row.
+    let text = encoded(&["ember ".repeat(100)]);
+    let (bytes, place) = sealed(1, 1, text.len(), &lz4_flex::block::compress(&text[..500]));
+    assert_corrupt(read_segment::<String>(&bytes, place), "a text that ends early");
     for garbage in [[0; 200], [0xff; 200], [0x0f; 200]] {
         let (bytes, place) = sealed(1, 200, raw.len(), &garbage);
         assert_corrupt(read_segment::<Row>(&bytes, place), &format!("{}", garbage[0]));

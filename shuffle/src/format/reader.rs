@@ -32,10 +32,10 @@ impl OpenFile {
     }
 
     /// Refuses a segment that ends behind the file: no length in it could be believed.
-    fn check_place(&self, offset: u64, bytes: u64) -> Result<()> {
+    fn check_end(&self, end: u64) -> Result<()> {
         let found = self.bytes()?;
-        if offset.checked_add(bytes).is_none_or(|end| end > found) {
-            let what = format!("it has {found} bytes, but {bytes} were written at byte {offset}");
+        if found < end {
+            let what = format!("it has {found} bytes, but its segment ends at byte {end}");
             return Err(self.corrupt(what));
         }
         Ok(())
@@ -70,8 +70,8 @@ pub struct FrameReader<R> {
     file: OpenFile,
     bytes: Bytes,
     expander: Expander,
-    place: SegmentPlace,
-    /// Whether the place was compared with the file.
+    file_tag: u32,
+    /// Whether the place of the segment was compared with the file.
     is_in_file: bool,
     rows_left: u64,
     frames_left: u64,
@@ -81,7 +81,7 @@ pub struct FrameReader<R> {
 impl<R: Stored> FrameReader<R> {
     /// Reads the segment at `place`.
     pub fn new(file: OpenFile, place: SegmentPlace) -> Self {
-        let SegmentPlace { offset, bytes, rows, frames, .. } = place;
+        let SegmentPlace { offset, bytes, rows, frames, file_tag } = place;
         FrameReader {
             file,
             bytes: Bytes {
@@ -92,7 +92,7 @@ impl<R: Stored> FrameReader<R> {
                 first_read: bytes / frames.max(1),
             },
             expander: Expander::default(),
-            place,
+            file_tag,
             is_in_file: false,
             rows_left: rows,
             frames_left: frames,
@@ -106,7 +106,7 @@ impl<R: Stored> FrameReader<R> {
             return self.check_end().map(|()| None);
         }
         if !self.is_in_file {
-            self.file.check_place(self.place.offset, self.place.bytes)?;
+            self.file.check_end(self.bytes.disk.end)?;
             self.is_in_file = true;
         }
         let rows = self.read_frame()?;
@@ -128,7 +128,7 @@ impl<R: Stored> FrameReader<R> {
         }
         let whole = HEADER_BYTES + header.stored;
         self.fill(whole)?;
-        let place = FramePlace { file_tag: self.place.file_tag, offset: self.bytes.position() };
+        let place = FramePlace { file_tag: self.file_tag, offset: self.bytes.position() };
         let (fields, payload) = self.bytes.unused()[..whole].split_at(HEADER_BYTES);
         if !is_whole(place, fields, payload) {
             return Err(self.damaged("its checksum does not match"));
