@@ -5,6 +5,19 @@ use crate::error::{Error, ErrorKind, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// How rows that go to disk are made smaller. A frame of rows that does not get at least 5 % smaller
+/// is stored as it is, whatever was chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all: for a scratch folder in memory.
+    None,
+    /// LZ4, which costs less than most disks do.
+    #[default]
+    Lz4,
+    /// Zstandard at level 1: smaller, and slower to write. Needs the feature `zstd`.
+    Zstd,
+}
+
 /// The settings of one context. They do not change while it lives.
 #[derive(Clone)]
 pub struct Config {
@@ -30,6 +43,8 @@ pub struct Config {
     pub max_attempts: usize,
     /// Whether map outputs go to files even while they fit in memory. Default: no.
     pub shuffle_to_files: bool,
+    /// How rows that go to disk are made smaller. Default: LZ4.
+    pub spill_compression: Compression,
     /// Whether the console listener draws progress on a terminal. Default: no.
     pub progress: bool,
     /// The door to the disk. Default: the real one.
@@ -51,6 +66,7 @@ impl Default for Config {
             seed: 0,
             max_attempts: 1,
             shuffle_to_files: false,
+            spill_compression: Compression::default(),
             progress: false,
             disk: Arc::new(RealDisk),
         }
@@ -92,6 +108,12 @@ impl Config {
         );
         refuse(self.task_share_bytes == 0, "task_share_bytes is 0; give at least 1".into());
         refuse(self.default_partitions == 0, "default_partitions is 0; give at least 1".into());
+        refuse(
+            self.spill_compression == Compression::Zstd && !cfg!(feature = "zstd"),
+            "spill_compression is Zstd, which this build lacks; build emberline with the feature \
+             `zstd`, or choose Lz4"
+                .into(),
+        );
         refuse(self.max_attempts == 0, "max_attempts is 0; give at least 1".into());
         refuse(
             !self.scratch_dir.is_dir(),
@@ -125,6 +147,14 @@ mod tests {
     #[test]
     fn the_default_works() {
         Config::default().check().unwrap();
+    }
+
+    #[test]
+    fn zstd_is_refused_where_it_is_not_built_in() {
+        let config = Config { spill_compression: Compression::Zstd, ..Config::default() };
+        let refused = config.check().err().map(|error| error.to_string());
+        let says_why = refused.as_ref().is_some_and(|text| text.contains("feature `zstd`"));
+        assert_eq!((refused.is_some(), says_why), (!cfg!(feature = "zstd"), refused.is_some()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A context: the settings, the threads and the memory that its RDDs share.
 
-use emberline_core::config::Config;
+use emberline_core::config::{Compression, Config};
 use emberline_core::disk::Disk;
 use emberline_core::engine::Engine;
 use emberline_core::error::{Error, Result};
@@ -178,6 +178,25 @@ impl ContextBuilder {
     /// a result; tests use it.
     pub fn shuffle_to_files(mut self, files: bool) -> Self {
         self.config.shuffle_to_files = files;
+        self
+    }
+
+    /// How rows that go to disk are made smaller. Default: [`Compression::Lz4`]. It never changes a
+    /// result. [`Compression::Zstd`] needs the feature `zstd`.
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::{Compression, prelude::*};
+    ///
+    /// // Every map output goes to files, and they are written as they are.
+    /// let builder = Context::builder().shuffle_to_files(true);
+    /// let ctx = builder.spill_compression(Compression::None).build()?;
+    /// let sums = ctx.range(0..10_u64).map(|n| (n % 2, n)).reduce_by_key(|a, b| a + b);
+    /// assert_eq!(sums.collect_as_map()?[&1], 25);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    pub fn spill_compression(mut self, compression: Compression) -> Self {
+        self.config.spill_compression = compression;
         self
     }
 

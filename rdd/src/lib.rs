@@ -32,6 +32,7 @@ pub use action::{RunningStats, Stats};
 pub use boxed::Boxed;
 pub use context::{Context, ContextBuilder};
 pub use emberline_core::bounds::{Key, Stored};
+pub use emberline_core::config::Compression;
 pub use emberline_core::disk;
 pub use emberline_core::error::{BoxError, Error, ErrorKind, Result, TaskPlace};
 pub use emberline_core::event::{

@@ -92,7 +92,7 @@ impl<R: Stored> MapRun<R> {
 
     fn write_file(segments: Vec<Vec<R>>, task: &TaskContext) -> Result<Self> {
         let file = task.scratch.file("shuffle")?;
-        let mut writer = FileWriter::create(&file)?;
+        let mut writer = FileWriter::create(&file, &task.config)?;
         // Each segment is dropped once it is written.
         for rows in segments {
             task.check_cancelled();

@@ -77,7 +77,7 @@ impl<T: Stored> RunFile<T> {
         task: &TaskContext,
     ) -> Result<Self> {
         let file = task.scratch.file("run")?;
-        let mut writer = FileWriter::create(&file)?;
+        let mut writer = FileWriter::create(&file, &task.config)?;
         for rows in batches {
             task.check_cancelled();
             writer.write_segment(&rows)?;

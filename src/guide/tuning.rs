@@ -59,6 +59,23 @@
 //! [`budget_bytes`](crate::ContextBuilder::budget_bytes) bounds cached partitions and the outputs of
 //! shuffles: outputs that do not fit go to files, partitions that do not fit are computed again.
 //!
+//! # Compression
+//!
+//! Outputs that go to files are compressed with LZ4, frame by frame; what does not get smaller is
+//! stored as it is and costs nothing. [`spill_compression`](crate::ContextBuilder::spill_compression)
+//! chooses: `Zstd` (feature `zstd`) for smaller files on a slow or full disk, `None` where
+//! [`scratch_dir`](crate::ContextBuilder::scratch_dir) is in memory or on a disk that writes faster than about
+//! 300 MB/s for each busy core.
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! use emberline::Compression;
+//!
+//! let ctx = Context::builder().spill_compression(Compression::None).build()?;
+//! assert_eq!(ctx.range(0..100_u64).map(|n| (n % 7, n)).group_by_key().count()?, 7);
+//! # Ok::<(), Error>(())
+//! ```
+//!
 //! # Read `explain()`
 //!
 //! Stages come in the order they run; each line is an operation and where you called it, from the

@@ -2,6 +2,8 @@
 
 use crate::support::{DEADLINE, within};
 use emberline::prelude::*;
+use emberline::{Compression, Event, EventRecord};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -66,6 +68,38 @@ fn a_builder_refuses_each_setting_alone_and_says_what_would_work() {
             let error = builder.build().unwrap_err();
             let ErrorKind::InvalidConfig { problems } = error.kind() else { panic!("{error}") };
             assert!(problems.len() == 1 && problems[0].contains(wanted), "{problems:?}");
+        }
+    });
+}
+
+/// Small frames, so that there are many; a build without zstd refuses it and says so.
+#[test]
+fn compression_changes_the_size_of_files_and_no_row() {
+    within(DEADLINE, || {
+        let run = |compression| -> Result<(Vec<_>, u64)> {
+            let builder = Context::builder().threads(2).shuffle_to_files(true);
+            let builder = builder.task_share_bytes(1 << 20);
+            let spilled = Arc::new(AtomicU64::new(0));
+            let counter = Arc::clone(&spilled);
+            let ctx =
+                builder.spill_compression(compression).listener(move |record: &EventRecord| {
+                    if let Event::TaskFinished { metrics, .. } = &record.event {
+                        counter.fetch_add(metrics.bytes_spilled, Ordering::Relaxed);
+                    }
+                });
+            let ctx = ctx.build()?;
+            let words = ctx.range(0..60_000_u64).map(|n| (format!("word {}", n % 700), n));
+            let rows = words.group_by_key_with(3).collect()?;
+            ctx.flush_listeners();
+            Ok((rows, spilled.load(Ordering::Relaxed)))
+        };
+        let (plain, plain_bytes) = run(Compression::None).unwrap();
+        let (rows, bytes) = run(Compression::Lz4).unwrap();
+        assert_eq!(rows, plain);
+        assert!(0 < bytes && bytes < plain_bytes * 3 / 4, "{bytes} of {plain_bytes}");
+        match run(Compression::Zstd) {
+            Ok((rows, _)) => assert_eq!(rows, plain),
+            Err(error) => assert!(error.to_string().contains("feature `zstd`"), "{error}"),
         }
     });
 }
