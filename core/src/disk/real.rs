@@ -314,6 +314,17 @@ mod tests {
         assert!(!RealDisk.is_own_folder(&file).unwrap());
     }
 
+    /// Only root can give a folder away; anyone else has the root folder to look at.
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_of_another_user_is_not_ours() {
+        let dir = folder();
+        let root = Path::new("/");
+        let given_away = std::os::unix::fs::chown(dir.path(), Some(12_345), None).is_ok();
+        let others = if given_away { dir.path() } else { root };
+        assert!(!RealDisk.is_own_folder(others).unwrap());
+    }
+
     #[cfg(unix)]
     #[test]
     fn private_things_belong_to_the_user_alone() {

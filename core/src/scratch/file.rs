@@ -88,11 +88,11 @@ impl ScratchFile {
 
 impl Drop for ScratchFile {
     fn drop(&mut self) {
-        let Some(Home { place, path, .. }) = self.made.get() else { return };
-        match self.places.disk().remove_file(path) {
+        let Some(Home { path, .. }) = self.made.get() else { return };
+        let removed = self.places.disk().remove_file(path);
+        if removed.is_err_and(|cause| cause.kind() != io::ErrorKind::NotFound) {
             // What stays behind goes with the folder.
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => self.account.keep(),
-            _ => self.places.note_removed(*place),
+            self.account.keep();
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct Places {
 struct Place {
     parent: PathBuf,
     folder: Mutex<Option<Arc<Folder>>>,
-    /// Whether a write found no room here and no file was removed since.
+    /// Whether a write found no room here, and not yet everywhere else too.
     full: AtomicBool,
 }
 
@@ -84,14 +84,16 @@ impl Places {
         &self.places[place].parent
     }
 
-    /// Notes that a write found no room, so that other places come first.
+    /// Notes that a write found no room, so that the others come first until all of them were full
+    /// as well. A file that is removed changes nothing: the one that found no room goes at once,
+    /// and its next attempt must not come back here.
     pub fn note_full(&self, place: usize) {
-        self.places[place].full.store(true, Ordering::Relaxed);
-    }
-
-    /// Notes that a file was removed, so that there is room again.
-    pub fn note_removed(&self, place: usize) {
-        self.places[place].full.store(false, Ordering::Relaxed);
+        let set = |place: &Place, full| place.full.store(full, Ordering::Relaxed);
+        set(&self.places[place], true);
+        if self.places.iter().all(|place| place.full.load(Ordering::Relaxed)) {
+            let others = self.places.iter().enumerate().filter(|(other, _)| *other != place);
+            others.for_each(|(_, other)| set(other, false));
+        }
     }
 }
 

@@ -174,24 +174,33 @@ fn a_scratch_folder_that_is_gone_is_left_out() {
 }
 
 #[test]
-fn after_a_full_disk_other_scratch_folders_come_first_until_there_is_room() {
-    let (small, large) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+fn a_full_disk_comes_last_until_the_others_are_full_too() {
+    let dirs = [0; 3].map(|_| tempfile::tempdir().unwrap());
     let plan = FaultPlan { full_after_bytes: Some(5), ..FaultPlan::default() };
-    let scratch = scratch_in(&[&small, &large], faulty_under(&small, plan));
-    let file_in = |dir: &TempDir| {
+    let scratch = scratch_in(&dirs.each_ref(), Arc::new(FaultyDisk::new(plan)));
+    let next_file_is_in = |dir: usize| {
         let file = scratch.file("run").unwrap();
         let writer = file.create().unwrap();
-        assert!(file.path().starts_with(dir.path()), "{}", file.path().display());
+        assert!(file.path().starts_with(dirs[dir].path()), "{}", file.path().display());
         (file, writer)
     };
-    let (full, mut writer) = file_in(&small);
-    let cause = writer.append(b"too long").unwrap_err();
-    let text = full.error("writing", cause).to_string();
-    assert!(text.contains("scratch_dirs"), "{text}");
-    let others = [file_in(&large), file_in(&large), file_in(&large)];
-    drop((full, writer));
-    file_in(&small);
-    drop(others);
+    let finds_no_room_in = |dir: usize| {
+        let (file, mut writer) = next_file_is_in(dir);
+        let text = file.error("writing", writer.append(b"too long").unwrap_err()).to_string();
+        assert!(text.contains("scratch_dirs"), "{text}");
+    };
+    finds_no_room_in(0);
+    for dir in [1, 2, 1, 1, 2, 1] {
+        next_file_is_in(dir);
+    }
+    finds_no_room_in(1);
+    for _ in 0..3 {
+        next_file_is_in(2);
+    }
+    finds_no_room_in(2);
+    for dir in [0, 1, 0, 0, 1, 0] {
+        next_file_is_in(dir);
+    }
 }
 
 #[test]
