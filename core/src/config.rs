@@ -31,8 +31,11 @@ pub struct Config {
     /// What one task may hold of that, in bytes. Default: a quarter of the default budget's
     /// smallest, 64 MiB. It is not derived from the threads, so that they never change a result.
     pub task_share_bytes: u64,
-    /// The folder in which the scratch folder is made. Default: the system's temporary folder.
-    pub scratch_dir: PathBuf,
+    /// The folders in which scratch folders are made; files take them in turn. Default: the
+    /// system's temporary folder.
+    pub scratch_dirs: Vec<PathBuf>,
+    /// What all scratch files together may take, in bytes. Default: no quota.
+    pub scratch_quota_bytes: Option<u64>,
     /// Partitions of a source that was given no number. Default: 16. It is not derived from the
     /// threads, so that the same program gives the same bytes on every machine.
     pub default_partitions: usize,
@@ -61,7 +64,8 @@ impl Default for Config {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             budget_bytes: machine_memory_bytes() / 10 * 6,
             task_share_bytes: 64 << 20,
-            scratch_dir: std::env::temp_dir(),
+            scratch_dirs: vec![std::env::temp_dir()],
+            scratch_quota_bytes: None,
             default_partitions: 16,
             seed: 0,
             max_attempts: 1,
@@ -115,10 +119,15 @@ impl Config {
                 .into(),
         );
         refuse(self.max_attempts == 0, "max_attempts is 0; give at least 1".into());
-        refuse(
-            !self.scratch_dir.is_dir(),
-            format!("scratch_dir `{}` is not a folder; make it first", self.scratch_dir.display()),
-        );
+        let no_folders = "scratch_dirs names no folder; give at least one";
+        refuse(self.scratch_dirs.is_empty(), no_folders.into());
+        for dir in &self.scratch_dirs {
+            let what =
+                format!("`{}` of scratch_dirs is not a folder; make it first", dir.display());
+            refuse(!dir.is_dir(), what);
+        }
+        let no_bytes = "scratch_quota_bytes is 0; give at least 1, or set none for no quota";
+        refuse(self.scratch_quota_bytes == Some(0), no_bytes.into());
         if problems.is_empty() {
             return Ok(());
         }
@@ -164,13 +173,22 @@ mod tests {
             default_partitions: 0,
             max_attempts: 0,
             budget_bytes: 3,
-            scratch_dir: "/no/such/folder".into(),
+            scratch_dirs: vec!["/no/such/folder".into(), "/nor/this".into()],
+            scratch_quota_bytes: Some(0),
             ..Config::default()
         };
         let text = config.check().unwrap_err().to_string();
-        for knob in ["threads", "default_partitions", "max_attempts", "budget_bytes", "scratch_dir"]
-        {
-            assert!(text.contains(knob), "{knob} is missing from: {text}");
+        let knobs = ["threads", "default_partitions", "max_attempts", "budget_bytes"];
+        let scratch = ["`/no/such/folder` of scratch_dirs", "`/nor/this`", "scratch_quota_bytes"];
+        for wanted in knobs.into_iter().chain(scratch) {
+            assert!(text.contains(wanted), "{wanted} is missing from: {text}");
         }
+    }
+
+    #[test]
+    fn a_scratch_without_folders_is_refused() {
+        let config = Config { scratch_dirs: Vec::new(), ..Config::default() };
+        let text = config.check().unwrap_err().to_string();
+        assert!(text.contains("scratch_dirs names no folder"), "{text}");
     }
 }

@@ -62,6 +62,7 @@ impl Engine {
             threads: config.threads,
             budget_bytes: config.budget_bytes,
         });
+        scratch.remove_orphans().into_iter().for_each(|event| emitter.emit(event));
         let (messages, inbox) = unbounded();
         let scheduler = {
             let limits = Limits::new(config.max_attempts);

@@ -115,6 +115,20 @@ pub enum ErrorKind {
         /// What was being done, to which file.
         what: String,
     },
+    /// The scratch files would take more of the disk than they may. Nothing was written past it.
+    #[error(
+        "scratch_quota_bytes is {quota_bytes}, {used_bytes} bytes are in scratch files and {bytes} \
+         more were to be written: give a larger quota or budget_bytes, or drop RDDs whose shuffles \
+         are no longer read"
+    )]
+    ScratchQuotaExceeded {
+        /// What the files may take together.
+        quota_bytes: u64,
+        /// What they took.
+        used_bytes: u64,
+        /// What was to be written.
+        bytes: u64,
+    },
     /// A file of the engine's own does not hold what was written.
     #[error("a scratch file is damaged: {what}")]
     Corrupt {

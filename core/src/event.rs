@@ -127,6 +127,19 @@ pub enum Event {
         /// The RDD.
         rdd: RddId,
     },
+    /// The scratch folder of a process that died was removed.
+    OrphanRemoved {
+        /// The folder.
+        folder: String,
+    },
+    /// A folder could not be looked into for what died processes left, or an orphan not removed.
+    /// It stays, and the run goes on.
+    CleaningFailed {
+        /// The folder.
+        folder: String,
+        /// The error's text.
+        error: String,
+    },
     /// The context ended.
     ContextStopped,
 }

@@ -147,10 +147,39 @@ impl ContextBuilder {
         self
     }
 
-    /// The folder in which the scratch folder is made. It must exist. Default: the system's
-    /// temporary folder.
-    pub fn scratch_dir(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.config.scratch_dir = folder.into();
+    /// The folder in which the scratch folder is made: the same as
+    /// [`scratch_dirs`](ContextBuilder::scratch_dirs) with one.
+    pub fn scratch_dir(self, folder: impl Into<PathBuf>) -> Self {
+        self.scratch_dirs([folder])
+    }
+
+    /// The folders in which scratch folders are made, such as one for each disk. They must exist.
+    /// Files take them in turn, and a folder that is full or refuses is left out. `build` looks in
+    /// them for what processes left that died, and removes it. Default: the system's temporary
+    /// folder.
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let (one, two) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    /// let folders = [one.path(), two.path()];
+    /// let ctx = Context::builder().scratch_dirs(folders).shuffle_to_files(true).build()?;
+    /// let sums = ctx.range_with(4, 0..100_u64).map(|n| (n % 3, n)).reduce_by_key(|a, b| a + b);
+    /// sums.count()?;
+    /// assert!(folders.iter().all(|folder| std::fs::read_dir(folder).unwrap().count() == 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn scratch_dirs<D: Into<PathBuf>>(mut self, folders: impl IntoIterator<Item = D>) -> Self {
+        self.config.scratch_dirs = folders.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// What all scratch files together may take on disk, in bytes, at least 1. Default: as much as
+    /// there is. A write past it is the error `ScratchQuotaExceeded`; the bytes of a file are given
+    /// back when it goes.
+    pub fn scratch_quota_bytes(mut self, bytes: u64) -> Self {
+        self.config.scratch_quota_bytes = Some(bytes);
         self
     }
 

@@ -72,6 +72,7 @@ fn read(outputs: &MapOutputs<Row>, partition: usize, task: &TaskContext) -> Resu
 fn scratch_files(task: &TaskContext) -> Vec<std::path::PathBuf> {
     let Some(folder) = task.scratch.folder() else { return Vec::new() };
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_none_or(|extension| extension != "lock"));
     files.sort();
     files
 }

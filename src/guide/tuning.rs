@@ -76,6 +76,29 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! # Scratch folders
+//!
+//! What does not fit in memory goes to files in the system's temporary folder, which may be small, or
+//! be memory itself. [`scratch_dirs`](crate::ContextBuilder::scratch_dirs) names other folders, one
+//! for each disk: files take them in turn, and a disk that is full or refuses is left out.
+//! [`scratch_quota_bytes`](crate::ContextBuilder::scratch_quota_bytes) bounds what all files take
+//! together, so that a run fails before the disk of everyone else is full.
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! # let (fast, large) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+//! let builder = Context::builder().scratch_dirs([fast.path(), large.path()]);
+//! let ctx = builder.scratch_quota_bytes(1_000).shuffle_to_files(true).build()?;
+//! let pairs = ctx.range(0..10_000_u64).map(|n| (n, n));
+//! let error = pairs.group_by_key().count().unwrap_err();
+//! assert!(matches!(error.kind(), ErrorKind::ScratchQuotaExceeded { quota_bytes: 1_000, .. }));
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! Everything is removed as handles drop. A process that is killed cannot do that; the next one to
+//! build a context with the same folders does, and tells
+//! [`Event::OrphanRemoved`](crate::Event::OrphanRemoved).
+//!
 //! # Read `explain()`
 //!
 //! Stages come in the order they run; each line is an operation and where you called it, from the

@@ -37,10 +37,12 @@ fn a_builder_refuses_every_setting_that_cannot_work_and_names_all_at_once() {
         let builder =
             Context::builder().app_name(" ").threads(0).budget_bytes(1).task_share_bytes(0);
         let builder = builder.default_partitions(0).max_attempts(0).scratch_dir("/no/such/folder");
+        let builder = builder.scratch_quota_bytes(0);
         let error = builder.build().unwrap_err();
         let ErrorKind::InvalidConfig { problems } = error.kind() else { panic!("{error}") };
         let knobs = ["app_name", "threads", "budget_bytes", "task_share_bytes"];
-        let knobs = knobs.into_iter().chain(["default_partitions", "max_attempts", "scratch_dir"]);
+        let knobs = knobs.into_iter().chain(["default_partitions", "max_attempts", "scratch_dirs"]);
+        let knobs = knobs.chain(["scratch_quota_bytes"]);
         let knobs: Vec<&str> = knobs.collect();
         assert_eq!(problems.len(), knobs.len(), "{problems:?}");
         for knob in knobs {
@@ -62,7 +64,10 @@ fn a_builder_refuses_each_setting_alone_and_says_what_would_work() {
             (new().task_share_bytes(0), "task_share_bytes"),
             (new().default_partitions(0), "default_partitions"),
             (new().max_attempts(0), "max_attempts"),
-            (new().scratch_dir(file.path()), "scratch_dir"),
+            (new().scratch_dir(file.path()), "scratch_dirs"),
+            (new().scratch_dirs([file.path(), &std::env::temp_dir()]), "is not a folder"),
+            (new().scratch_dirs([""; 0]), "names no folder"),
+            (new().scratch_quota_bytes(0), "scratch_quota_bytes"),
         ];
         for (builder, wanted) in refused {
             let error = builder.build().unwrap_err();

@@ -21,6 +21,7 @@ mod narrow;
 mod partitioning;
 mod properties;
 mod refs;
+mod scratch;
 mod sets;
 mod sharing;
 mod sorting;
