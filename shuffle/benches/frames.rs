@@ -61,7 +61,11 @@ fn one_round<R: Stored>(
     let memory = std::path::Path::new("/dev/shm");
     let scratch_dir = memory.is_dir().then(|| memory.to_path_buf());
     let scratch_dir = scratch_dir.unwrap_or_else(std::env::temp_dir);
-    let config = Config { spill_compression: compression, scratch_dir, ..Config::default() };
+    let config = Config {
+        spill_compression: compression,
+        scratch_dirs: vec![scratch_dir],
+        ..Config::default()
+    };
     let task = TaskContext::alone(config);
     let file = task.scratch.file("bench").expect("a scratch file");
     let start = Instant::now();

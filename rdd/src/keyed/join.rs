@@ -111,7 +111,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
 fn joined<K: Key, V: Stored, W: Stored>(
     left: SliceGroups<K, V>,
     right: SliceGroups<K, W>,
-) -> Joined<JoinRows<K, V, W>, impl Iterator<Item = (K, (V, W))> + 'static> {
+) -> impl Iterator<Item = (K, (V, W))> + 'static {
     match (left, right) {
         (SliceGroups::InMemory(left), SliceGroups::InMemory(right)) => {
             Joined::InMemory(JoinRows::new(left, right))
