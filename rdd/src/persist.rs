@@ -1,9 +1,10 @@
 //! `cache` and `unpersist`: keep computed partitions in memory, as blocks.
 
+use crate::accumulator::{KeptParts, Parts, counted};
 use crate::boxed::{Boxed, Chunks, Node, RowChunks};
 use crate::context::Context;
 use crate::held::HeldRows;
-use crate::pipeline::{Pipeline, gather};
+use crate::pipeline::{Element, Pipeline, gather};
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::event::Event;
@@ -15,7 +16,7 @@ use emberline_core::task::TaskContext;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Gives an RDD whose partitions stay in memory once an action has computed them. A partition
     /// that does not fit the memory budget is not kept and is computed again when needed.
     ///
@@ -71,7 +72,10 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn cache(&self) -> Rdd<T> {
+    pub fn cache(&self) -> Rdd<T>
+    where
+        T: Stored,
+    {
         let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
         let step = Step::new("cache");
         let mut lineage = self.context.lineage(step, self.num_partitions(), parent);
@@ -79,6 +83,7 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
             context: self.context.clone(),
             rdd: lineage.id(),
             keeps: AtomicBool::new(true),
+            parts: KeptParts::default(),
         });
         lineage.blocks = Some(Arc::clone(&blocks) as Arc<dyn StoredBlocks>);
         let depth = self.pipeline.depth();
@@ -122,6 +127,7 @@ struct Blocks {
     context: Context,
     rdd: RddId,
     keeps: AtomicBool,
+    parts: KeptParts,
 }
 
 impl Blocks {
@@ -132,11 +138,16 @@ impl Blocks {
         block.downcast::<Vec<T>>().ok()
     }
 
-    fn put<T: Stored>(&self, partition: usize, rows: &Arc<Vec<T>>) {
+    /// Stores a partition, and with it what computing it added to accumulators. If there is no room
+    /// that counts for the task, which computed the rows for itself.
+    fn put<T: Stored>(&self, partition: usize, rows: &Arc<Vec<T>>, parts: Parts) {
         let (bytes, count) = (estimate_rows(rows), rows.len() as u64);
         let block = Arc::clone(rows);
         if self.context.engine.blocks().put(self.rdd, partition, block, count, bytes) {
             self.context.engine.emit(Event::BlockStored { rdd: self.rdd, partition, bytes });
+            self.parts.keep(partition, parts);
+        } else if !self.is_stored(partition) {
+            parts.join_task();
         }
         // An `unpersist` that came while the partition was computed found nothing to drop.
         if !self.keeps.load(Ordering::Acquire) {
@@ -159,6 +170,10 @@ impl StoredBlocks for Blocks {
     fn unpersist(&self) {
         self.keeps.store(false, Ordering::Release);
         self.drop_all();
+    }
+
+    fn settle(&self) {
+        self.parts.merge();
     }
 
     fn kept(&self) -> Kept {
@@ -194,9 +209,10 @@ impl<T: Stored, P: Pipeline<Item = T>> Node<T> for Persisted<P> {
             Some(rows) => rows,
             None if !blocks.keeps.load(Ordering::Acquire) => return None,
             None => {
-                let rows = Arc::new(gather(self.parent.open(partition, task)));
+                let (rows, parts) = counted(|| gather(self.parent.open(partition, task)));
+                let rows = Arc::new(rows);
                 if !has_raised() {
-                    blame(&self.step, || blocks.put(partition, &rows));
+                    blame(&self.step, || blocks.put(partition, &rows, parts));
                 }
                 rows
             }

@@ -49,10 +49,16 @@ type Place = (String, Context);
 
 /// One context for each pair of threads and the way map outputs go.
 pub fn places() -> Vec<Place> {
+    places_that(|builder| builder)
+}
+
+/// The same contexts with more settings.
+pub fn places_that(set: impl Fn(ContextBuilder) -> ContextBuilder) -> Vec<Place> {
     let mut places = Vec::new();
     for threads in [1, 4] {
         for files in [false, true] {
-            let ctx = Context::builder().threads(threads).shuffle_to_files(files).build().unwrap();
+            let builder = Context::builder().threads(threads).shuffle_to_files(files);
+            let ctx = set(builder).build().unwrap();
             places.push((format!("on {threads} threads, through files: {files}"), ctx));
         }
     }

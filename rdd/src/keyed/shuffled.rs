@@ -1,7 +1,7 @@
 //! The shuffle as `rdd` sees it: [`shuffle`] makes the map side, whose tasks leave outputs in a
 //! shared table; a reading node ([`NodeFn`]) takes its segments from there.
 
-use crate::accumulator::{MapParts, counted};
+use crate::accumulator::{KeptParts, counted};
 use crate::boxed::{Boxed, Chunks, Node, RowChunks};
 use crate::context::{Context, no_partitions};
 use crate::partitioner::KnownPartitioner;
@@ -46,7 +46,7 @@ struct MapSide<P, R, W> {
     partitions: usize,
     segments: usize,
     write: W,
-    parts: MapParts,
+    parts: KeptParts,
 }
 
 impl<P, R, W> ShuffleStep for MapSide<P, R, W>
@@ -122,7 +122,7 @@ where
         partitions,
         segments: partitions * each,
         write,
-        parts: MapParts::default(),
+        parts: KeptParts::default(),
     };
     (outputs, Dependency::Shuffle(Arc::new(map_side)))
 }
