@@ -86,7 +86,24 @@ impl Config {
     /// and for buffers. It depends on the configuration alone, so that every attempt cuts its rows
     /// at the same places.
     pub fn operator_bytes(&self) -> u64 {
-        self.task_share_bytes.min(self.budget_bytes / 8).max(LEAST_WORK_BYTES) / 4
+        self.share_bytes() / 4
+    }
+
+    /// What one task may hold of the budget: what was configured, or an eighth of a small budget.
+    pub fn share_bytes(&self) -> u64 {
+        self.task_share_bytes.min(self.budget_bytes / 8).max(LEAST_WORK_BYTES)
+    }
+
+    /// Tasks that run at the same time: as many as there are threads, and as half of the budget has
+    /// shares for.
+    pub fn task_threads(&self) -> usize {
+        let shares = self.budget_bytes / 2 / self.share_bytes();
+        self.threads.min(usize::try_from(shares).unwrap_or(usize::MAX)).max(1)
+    }
+
+    /// What is kept between tasks may take: the budget without the shares of the running ones.
+    pub fn kept_bytes(&self) -> u64 {
+        self.budget_bytes.saturating_sub(self.task_threads() as u64 * self.share_bytes())
     }
 
     /// How many runs are merged at once: each holds a frame or two.

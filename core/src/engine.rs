@@ -52,10 +52,10 @@ impl Engine {
         config.check()?;
         add_console(&config, &mut listeners);
         let config = Arc::new(config);
-        let memory = Arc::new(MemoryBudget::new(config.budget_bytes));
+        let memory = Arc::new(MemoryBudget::new(config.kept_bytes()));
         let scratch = Arc::new(Scratch::new(&config));
         let blocks = BlockStore::new(Arc::clone(&memory));
-        let pool = build_pool(config.threads)?;
+        let pool = build_pool(config.task_threads())?;
         let (emitter, listeners) = Emitter::start(listeners)?;
         emitter.emit(Event::ContextStarted {
             app_name: config.app_name.clone(),
