@@ -106,11 +106,6 @@ impl Config {
         self.budget_bytes.saturating_sub(self.task_threads() as u64 * self.share_bytes())
     }
 
-    /// How many runs are merged at once: each holds a frame or two.
-    pub fn merge_fan_in(&self) -> usize {
-        (self.operator_bytes() / (512 << 10)).clamp(4, 64) as usize
-    }
-
     /// Refuses settings that cannot work, naming all of them at once.
     pub fn check(&self) -> Result<()> {
         let mut problems = Vec::new();

@@ -50,7 +50,7 @@ pub use combine::CombineTable;
 pub use combining::{Combined, Combining};
 pub use external::{ExternalSort, RowOrder, SortedRows};
 pub use group::{GroupVecs, Groups};
-pub use group_stream::{GroupStream, SliceGroups, SliceGroupsIter};
+pub use group_stream::{GroupStream, SliceGroups, SliceGroupsIter, SliceSource};
 pub use hash::{Hashed, hash_of, partition_of_hash};
 pub use join::JoinRows;
 pub use map_combining::MapCombining;

@@ -13,7 +13,7 @@ use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::{Dependency, Kept, Lineage, ShuffleStep};
 use emberline_core::step::{Step, or_raise};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{Chunk, MapOutputs, MapWriter, Partitioning, SegmentReader};
+use emberline_shuffle::{Chunk, MapOutputs, MapWriter, Partitioning, SegmentReader, SliceSource};
 use std::sync::Arc;
 use std::vec;
 
@@ -30,9 +30,9 @@ impl<R: Stored> Outputs<R> {
         self.table.read(Some(self.shuffle), segment, task)
     }
 
-    /// What one segment takes in memory, wherever it lies.
-    pub(crate) fn bytes(&self, segment: usize) -> u64 {
-        self.table.segment_bytes(segment)
+    /// One segment, to be read more than once.
+    pub(crate) fn slice(&self, segment: usize) -> SliceSource<R> {
+        SliceSource { outputs: self.table.clone(), shuffle: Some(self.shuffle), segment }
     }
 }
 

@@ -34,7 +34,7 @@ impl<'a> FileWriter<'a> {
     /// are made smaller.
     pub fn create(file: &'a ScratchFile, config: &Config) -> Result<Self> {
         let squeezer = Squeezer::new(config.spill_compression)?;
-        let frame_target = frame_target(config.task_share_bytes);
+        let frame_target = frame_target(config.share_bytes());
         Ok(FileWriter {
             file,
             // No two files of a context have one name.
