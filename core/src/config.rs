@@ -77,9 +77,6 @@ impl Default for Config {
     }
 }
 
-/// The least that one task works in, in bytes, however small its share was set.
-const LEAST_WORK_BYTES: u64 = 128 << 10;
-
 impl Config {
     /// What the rows of one operation in one task may take before they are cut into a run: a quarter
     /// of the task's share, which leaves room for the other operations of its stage, for sorting,
@@ -91,7 +88,7 @@ impl Config {
 
     /// What one task may hold of the budget: what was configured, or an eighth of a small budget.
     pub fn share_bytes(&self) -> u64 {
-        self.task_share_bytes.min(self.budget_bytes / 8).max(LEAST_WORK_BYTES)
+        self.task_share_bytes.min(self.budget_bytes / 8).max(1)
     }
 
     /// Tasks that run at the same time: as many as there are threads, and as half of the budget has

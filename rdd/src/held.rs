@@ -13,8 +13,9 @@ pub struct HeldRows<T> {
 }
 
 impl<T> HeldRows<T> {
+    /// Counts no row as read: whoever finds rows that were there before does, not who just computed
+    /// them.
     pub(crate) fn new(rows: Arc<Vec<T>>, left: Range<usize>, task: &TaskContext) -> Self {
-        task.count_read(left.len());
         HeldRows { rows, left, task: task.clone() }
     }
 

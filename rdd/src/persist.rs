@@ -204,7 +204,7 @@ impl<T: Stored, P: Pipeline<Item = T>> Node<T> for Persisted<P> {
     /// The block, computed and stored if it is not there; nothing after an `unpersist`.
     fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<T>> {
         let blocks = &self.blocks;
-        let stored = blocks.get::<T>(partition);
+        let stored = blocks.get::<T>(partition).inspect(|rows| task.count_read(rows.len()));
         let rows = match stored {
             Some(rows) => rows,
             None if !blocks.keeps.load(Ordering::Acquire) => return None,
