@@ -316,7 +316,7 @@ impl<K: Key, V: Stored> Iterator for ValuesOf<K, V> {
 mod tests {
     use super::*;
     use crate::hash::hash_of;
-    use crate::map_output::MapOutput;
+    use crate::map_output::MapOutputBuilder;
     use emberline_core::config::Config;
     use proptest::prelude::*;
 
@@ -339,9 +339,9 @@ mod tests {
         for (at, some) in
             (0..3).zip(entries.chunks(entries.len().div_ceil(3).max(1)).chain([&[][..]; 3]))
         {
-            let mut output = MapOutput::new(1);
+            let mut output = MapOutputBuilder::new(1);
             output.add_run(vec![some.to_vec()], task).unwrap();
-            outputs.put(at, output);
+            outputs.put(at, output.finish(task).unwrap());
         }
         SliceSource { outputs, shuffle: None, segment: 0 }
     }

@@ -9,6 +9,7 @@ use emberline_core::disk::DiskWriter;
 use emberline_core::error::Result;
 use emberline_core::scratch::ScratchFile;
 use serde::Serialize;
+use std::ops::Deref;
 
 /// Frames that are handed to the disk at once.
 const FRAMES_AT_ONCE: usize = 4;
@@ -17,8 +18,8 @@ const FRAMES_AT_ONCE: usize = 4;
 ///
 /// It holds at most about eight frames, whose size follows the task's share; a row that is larger
 /// has a frame of its own.
-pub struct FileWriter<'a> {
-    file: &'a ScratchFile,
+pub struct FileWriter<F> {
+    file: F,
     file_tag: u32,
     disk: Box<dyn DiskWriter>,
     frame_target: usize,
@@ -29,17 +30,19 @@ pub struct FileWriter<'a> {
     segments: Vec<SegmentPlace>,
 }
 
-impl<'a> FileWriter<'a> {
+impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
     /// Makes the file. The task's share says how large frames are, and `spill_compression` how they
     /// are made smaller.
-    pub fn create(file: &'a ScratchFile, config: &Config) -> Result<Self> {
+    pub fn create(file: F, config: &Config) -> Result<Self> {
         let squeezer = Squeezer::new(config.spill_compression)?;
         let frame_target = frame_target(config.share_bytes());
+        // No two files of a context have one name.
+        let file_tag = crc32fast::hash(file.path().as_os_str().as_encoded_bytes());
+        let disk = file.create()?;
         Ok(FileWriter {
             file,
-            // No two files of a context have one name.
-            file_tag: crc32fast::hash(file.path().as_os_str().as_encoded_bytes()),
-            disk: file.create()?,
+            file_tag,
+            disk,
             frame_target,
             squeezer,
             pending: Vec::with_capacity(most_pending(frame_target)),
