@@ -127,8 +127,14 @@ impl<R> MapOutput<R> {
 }
 
 impl<R: Stored> MapOutput<R> {
-    /// The rows of one segment of a run, or nothing if it has none.
-    fn open(&self, run: &MapRun<R>, segment: usize) -> Result<Option<Segment<R>>> {
+    /// The rows of one segment of a run, or nothing if it has none. The file is opened once for all
+    /// runs.
+    fn open(
+        &self,
+        run: &MapRun<R>,
+        segment: usize,
+        open: &mut Option<OpenFile>,
+    ) -> Result<Option<Segment<R>>> {
         let first = match run {
             MapRun::Typed { segments, .. } => {
                 let rows = segments.get(segment).ok_or_else(|| no_segment(segment))?;
@@ -143,9 +149,15 @@ impl<R: Stored> MapOutput<R> {
         if place.rows == 0 {
             return Ok(None);
         }
-        let open = OpenFile::new(file.open()?, file.path().display().to_string());
-        open.check_length(index)?;
-        Ok(Some(Segment::Frames(FrameReader::new(open, *place))))
+        let open = match open {
+            Some(open) => open,
+            none => {
+                let opened = OpenFile::new(file.open()?, file.path().display().to_string());
+                opened.check_length(index)?;
+                none.insert(opened)
+            }
+        };
+        Ok(Some(Segment::Frames(FrameReader::new(open.clone(), *place))))
     }
 }
 
@@ -242,6 +254,7 @@ impl<R> MapOutputs<R> {
             segment,
             map_partition: 0,
             output: None,
+            open: None,
             next_run: 0,
             frames: None,
             failed: None,
@@ -287,6 +300,7 @@ pub struct SegmentReader<R> {
     map_partition: usize,
     /// The output that is being read, which keeps its files there, and the next of its runs.
     output: Option<Arc<MapOutput<R>>>,
+    open: Option<OpenFile>,
     next_run: usize,
     /// The segment that is being read from a file.
     frames: Option<FrameReader<R>>,
@@ -330,12 +344,12 @@ impl<R: Stored> SegmentReader<R> {
             }
             let Some(output) = self.current_output()? else { return Ok(None) };
             let Some(run) = output.runs.get(self.next_run) else {
-                (self.output, self.next_run) = (None, 0);
+                (self.output, self.open, self.next_run) = (None, None, 0);
                 self.map_partition += 1;
                 continue;
             };
             self.next_run += 1;
-            match output.open(run, self.segment)? {
+            match output.open(run, self.segment, &mut self.open)? {
                 Some(Segment::Shared(rows)) => return Ok(Some(Chunk::Shared(rows))),
                 Some(Segment::Frames(frames)) => self.frames = Some(frames),
                 None => {}
