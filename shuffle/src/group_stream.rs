@@ -98,7 +98,7 @@ impl<K: Key, V: Stored> Iterator for SliceGroupsIter<K, V> {
 
 /// Each key with its hash and its values, in the order that [`Groups`] promises.
 pub struct GroupStream<K: Key, V: Stored> {
-    rows: Peekable<SortedRows<Hashed<K, V>, ByHash>>,
+    rows: Peekable<SortedByHash<K, V>>,
     /// The hot hashes to come, with their keys.
     hot: Peekable<vec::IntoIter<(u64, HotKeys<K>)>>,
     /// The rest of the keys of one hash that unequal keys share.
@@ -106,6 +106,8 @@ pub struct GroupStream<K: Key, V: Stored> {
     slice: SliceSource<Hashed<K, V>>,
     task: TaskContext,
 }
+
+type SortedByHash<K, V> = SortedRows<Hashed<K, V>, ByHash>;
 
 /// The keys of one hash in the order of their first occurrence, and how many rows each has.
 type HotKeys<K> = Vec<(K, usize)>;
@@ -262,7 +264,7 @@ impl<K: Key, V: Stored> Sorting<K, V> {
         }
     }
 
-    fn finish(mut self) -> (SortedRows<Hashed<K, V>, ByHash>, Vec<(u64, HotKeys<K>)>) {
+    fn finish(mut self) -> (SortedByHash<K, V>, Vec<(u64, HotKeys<K>)>) {
         self.rows.into_iter().for_each(|row| self.runs.push(row));
         let mut hot: Vec<_> = self.hot.into_iter().collect();
         hot.sort_unstable_by_key(|(hash, _)| *hash);

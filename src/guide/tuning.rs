@@ -5,8 +5,7 @@
 //! A task computes one partition, so a stage keeps at most as many threads busy as it has
 //! partitions. Sources have [`default_partitions`](crate::ContextBuilder::default_partitions), 16,
 //! whatever the machine, so that a program gives the same bytes everywhere; text is cut by size. On a
-//! machine with many cores give a few for each core. A partition that is being sorted, grouped or
-//! joined lies in memory: more partitions need less at once.
+//! machine with many cores give a few for each core.
 //!
 //! ```
 //! # use emberline::prelude::*;
@@ -56,8 +55,25 @@
 //!
 //! # Memory
 //!
-//! [`budget_bytes`](crate::ContextBuilder::budget_bytes) bounds cached partitions and the outputs of
-//! shuffles: outputs that do not fit go to files, partitions that do not fit are computed again.
+//! There is one number: [`budget_bytes`](crate::ContextBuilder::budget_bytes), 60 % of the machine's or
+//! its control group's memory. Running tasks have a share each, at most
+//! [`task_share_bytes`](crate::ContextBuilder::task_share_bytes) and an eighth of the budget; the rest is
+//! for what is kept: outputs of shuffles and cached partitions. As many tasks run at once as half of
+//! the budget has shares for.
+//!
+//! A table, a sort or a group that passes its part of the share is cut into a run. A run stays in
+//! memory while the budget has room and else goes to disk, so a budget that is too small costs time
+//! and never a row: the answer is the same, in the same order. Only the grouping of float sums depends
+//! on the share. A list of one key that must lie in memory, as in `group_by_key`, may be as large as
+//! the share; [`grouped`](crate::Rdd::grouped) reads a group of any size.
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! let ctx = Context::builder().budget_bytes(1 << 20).build()?; // a megabyte
+//! let sums = ctx.range(0..300_000_u64).map(|n| (n % 100_000, n)).reduce_by_key(|a, b| a + b);
+//! assert_eq!(sums.sort_by_key().first()?, Some((0, 300_000)));
+//! # Ok::<(), Error>(())
+//! ```
 //!
 //! # Compression
 //!
