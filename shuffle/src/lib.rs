@@ -16,6 +16,9 @@
 //!    the values of a key side by side: [`Groups`], [`into_co_groups`], [`JoinRows`]; or they are combined
 //!    once more.
 //!
+//! Beside the way: rows that are kept in frames, in memory as [`PackedRows`] and in a file as
+//! [`RunFile`].
+//!
 //! The order of a partition is a function of the rows and the configuration alone: the same in
 //! memory and through a file, and in every attempt.
 
@@ -37,6 +40,7 @@ pub mod map_output;
 pub mod map_writer;
 mod meter;
 mod order;
+pub mod packed;
 pub mod partitioner;
 pub mod product;
 mod run;
@@ -58,5 +62,7 @@ pub use map_output::{Chunk, MapOutput, MapOutputs, SegmentReader};
 pub use map_writer::MapWriter;
 pub use partitioner::{HashPartitioner, Partitioner, Partitioning, RangePartitioner, range_bounds};
 pub use product::{Again, GroupAgain, OrNone, Product};
+pub use packed::PackedRows;
+pub use run::{FileRows, RunFile};
 pub use slice::Slices;
 pub use values::{Group, GroupIter, GroupValues};
