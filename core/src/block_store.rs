@@ -183,4 +183,3 @@ impl BlockStore {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-

@@ -45,6 +45,7 @@ pub use emberline_shuffle::{
 };
 pub use explain::Explain;
 pub use narrow::{Out, Refs, RefsWith, With};
+pub use persist::StorageLevel;
 pub use pipeline::{Element, Fused, Pipeline};
 pub use rdd::Rdd;
 pub use source::{RangeItem, TextPaths};

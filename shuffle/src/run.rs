@@ -3,9 +3,9 @@
 use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
 use crate::meter::Meter;
 use emberline_core::bounds::Stored;
+use emberline_core::config::Config;
 use emberline_core::error::{Error, Result};
 use emberline_core::memory::Reservation;
-use emberline_core::config::Config;
 use emberline_core::scratch::{Scratch, ScratchFile};
 use emberline_core::size::estimate_rows;
 use emberline_core::step::raise;
@@ -49,7 +49,7 @@ pub(crate) fn reserve<T: Stored>(rows: &Vec<T>, task: &TaskContext) -> Option<Re
 }
 
 /// What `rows` take, with the room they do not use.
-pub(crate) fn bytes_of<T: Stored>(rows: &Vec<T>) -> u64 {
+pub fn bytes_of<T: Stored>(rows: &Vec<T>) -> u64 {
     let unused = (rows.capacity() - rows.len()).saturating_mul(size_of::<T>());
     estimate_rows(rows).saturating_add(unused as u64)
 }
@@ -196,14 +196,20 @@ impl<T: Stored> Iterator for RunRows<T> {
 }
 
 /// Rows in batches that are small beside a task's share.
-pub(crate) struct Batches<I> {
+pub struct Batches<I> {
     rows: I,
     bytes: u64,
 }
 
 impl<I: Iterator<Item: Stored>> Batches<I> {
-    pub(crate) fn new(rows: I, task: &TaskContext) -> Self {
+    /// Cuts `rows` where their size says.
+    pub fn new(rows: I, task: &TaskContext) -> Self {
         Batches { rows, bytes: task.config.operator_bytes() / 8 }
+    }
+
+    /// The rows that are left.
+    pub fn into_rows(self) -> I {
+        self.rows
     }
 }
 

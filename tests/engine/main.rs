@@ -25,5 +25,6 @@ mod scratch;
 mod sets;
 mod sharing;
 mod sorting;
+mod storage;
 mod support;
 mod text;
