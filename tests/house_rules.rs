@@ -227,7 +227,7 @@ fn every_operation_that_was_promised_exists() {
         sample_with_replacement coalesce union_all try_filter try_flat_map fold_by_key \
         left_outer_join right_outer_join full_outer_join cogroup3 subtract subtract_by_key \
         intersection group_by group_sorted_by_key repartition_and_sort_within_partitions min max \
-        sum stats count_by_key collect_as_map lookup is_empty for_each_partition to_local_iterator refs";
+        persist checkpoint local_checkpoint sum stats count_by_key collect_as_map lookup is_empty for_each_partition to_local_iterator refs";
     for name in others.split_whitespace() {
         assert!(names.contains(&name.to_string()), "{name} is missing");
     }

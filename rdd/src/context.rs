@@ -134,7 +134,7 @@ impl ContextBuilder {
 
     /// What the engine may hold in memory, in bytes, at least 1 MiB. Default: 60 % of what the
     /// machine or its control group has. Map outputs that no longer fit go to disk; partitions of
-    /// cached RDDs that do not fit are computed again.
+    /// persisted RDDs that do not fit go where their level says.
     pub fn budget_bytes(mut self, bytes: u64) -> Self {
         self.config.budget_bytes = bytes;
         self

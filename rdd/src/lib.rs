@@ -12,6 +12,7 @@
 mod accumulator;
 mod action;
 mod boxed;
+mod checkpoint;
 mod context;
 mod display;
 mod explain;

@@ -17,7 +17,7 @@
 //!    once more.
 //!
 //! Beside the way: rows that are kept in frames, in memory as [`PackedRows`] and in a file as
-//! [`RunFile`].
+//! [`RunFile`]; and rows that outlive the program: [`checkpoint`].
 //!
 //! The order of a partition is a function of the rows and the configuration alone: the same in
 //! memory and through a file, and in every attempt.
@@ -26,6 +26,7 @@
 
 pub mod bucket;
 pub mod by_hash;
+pub mod checkpoint;
 pub mod cogroup;
 pub mod combine;
 pub mod combining;

@@ -112,6 +112,9 @@ impl Blocks {
 
     /// Marks the least recently used blocks that free `wanted` bytes together, or none.
     fn choose(&mut self, wanted: u64, limit: &Limit) -> Vec<Victim> {
+        if wanted > limit.most_bytes {
+            return Vec::new();
+        }
         let others = self.of_rdd.iter_mut().filter(|(rdd, _)| limit.spared != Some(**rdd));
         let mut places: Vec<(RddId, usize, &mut Place)> = others
             .flat_map(|(rdd, of_rdd)| of_rdd.iter_mut().map(|(at, place)| (*rdd, *at, place)))

@@ -130,8 +130,8 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 
     /// Drops the blocks of a persisted RDD, in memory and on disk, before it returns, and keeps none
-    /// from now on; it is computed again when needed. A task that is just reading a block has it
-    /// until it is done. Does nothing to an RDD that neither `cache` nor `persist` returned.
+    /// from now on. It is computed again when needed; a local checkpoint cannot be, and is gone. A
+    /// task that is reading a block has it until it is done. Does nothing to any other RDD.
     ///
     /// - **Shape**: `Rdd<T>` to nothing
     /// - **Partitions**: kept
