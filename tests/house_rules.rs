@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 /// Code lines of core + shuffle + rdd, without tests, comments and blank lines. Raise it with a
 /// reason. 8,000 was the spine; the everyday operations added 30 files of about 50 lines; references
 /// and accumulators 500; the tree, the picture and the tables of `explain` and notebooks 1,250, drawn
-/// without another crate.
-const MOST_CODE_LINES: usize = 11_600;
+/// without another crate; working inside the memory budget 1,900; storage levels, eviction and
+/// checkpoints 1,300.
+const MOST_CODE_LINES: usize = 14_900;
 /// Lines of any one file, with everything in it.
 const MOST_FILE_LINES: usize = 450;
 /// What each public operation says about itself.
