@@ -5,8 +5,9 @@
 //! ```
 //!
 //! Gradient descent over points that are read once and cached; every round reads them in place, with
-//! `.refs`, and hands its weights to the tasks with `.with`. Prints one line `weights=W points=N right=M`: the weights of a constant, of
-//! each hour late at departure and of each thousand miles, and how many points they judge rightly.
+//! `.refs`, and hands its weights to the tasks with `.with`. Prints one line
+//! `weights=W points=N right=M`: the weights of a constant, of each hour late at departure and of each
+//! thousand miles, and how many points they judge rightly.
 
 use emberline::prelude::*;
 

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 /// Code lines of core + shuffle + rdd, without tests, comments and blank lines. Raise it with a
 /// reason. 8,000 was the spine; the everyday operations added 30 files of about 50 lines; references
-/// and accumulators 500; the tree, the picture and the tables of `explain` and notebooks 1,250, drawn
-/// without another crate; working inside the memory budget 1,900; storage levels, eviction and
-/// checkpoints 1,300.
-const MOST_CODE_LINES: usize = 14_900;
+/// and accumulators that count once whatever fails 700; the tree, the picture and the tables of
+/// `explain` and notebooks 1,250, drawn without another crate; working
+/// inside the memory budget 2,000; storage levels, eviction and checkpoints 1,400.
+const MOST_CODE_LINES: usize = 15_600;
 /// Lines of any one file, with everything in it.
 const MOST_FILE_LINES: usize = 450;
 /// What each public operation says about itself.
@@ -262,4 +262,61 @@ fn check_places(document: &str) -> usize {
         }
     }
     places
+}
+
+#[test]
+fn no_program_of_the_tutorial_hides_a_line() {
+    let text = fs::read_to_string(root().join("src/guide/tutorial.rs")).unwrap();
+    let (mut programs, mut inside) = (0, false);
+    for line in text.lines().filter_map(|line| line.strip_prefix("//!")) {
+        let line = line.trim();
+        if line.starts_with("```") {
+            inside = !inside;
+            programs += usize::from(line == "```" && inside);
+        }
+        let hidden = inside && (line == "#" || line.starts_with("# "));
+        assert!(!hidden, "the tutorial hides `{line}`, but its programs are whole");
+    }
+    assert!(programs >= 8, "found only {programs} programs");
+}
+
+#[test]
+fn examples_have_no_more_lines_than_their_table_says() {
+    let table = fs::read_to_string(root().join("examples/README.md")).unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let said: Vec<(String, usize)> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            (format!("examples/{}.rs", cells[0].trim_end_matches('`')), cells[2].parse().unwrap())
+        })
+        .collect();
+    let programs = sources(&["examples"]);
+    assert_eq!(said.len(), programs.len(), "the table has a row for each example");
+    for (name, text) in programs {
+        let (_, most) =
+            said.iter().find(|(said, _)| *said == name).expect("a row for each example");
+        let code = code_lines(&text);
+        let lines = code.iter().filter(|line| !line.starts_with("use ")).count();
+        assert!(lines <= *most, "{name} has {lines} lines, examples/README.md says {most}");
+    }
+}
+
+#[test]
+fn what_the_guide_for_sparks_users_calls_missing_is() {
+    let text = fs::read_to_string(root().join("docs/coming-from-spark.md")).unwrap();
+    let list = text.split("### Not here yet").nth(1).unwrap().split("## ").next().unwrap();
+    let names: Vec<String> = operations().into_iter().map(|method| method.name).collect();
+    let mut missing = 0;
+    // What has a few words behind it is there in part.
+    let quoted = list.split('`').skip(1).step_by(2).zip(list.split('`').skip(2).step_by(2));
+    for (spark, _) in quoted.filter(|(_, behind)| !behind.starts_with(" of ")) {
+        let snake = spark.chars().fold(String::new(), |mut snake, c| {
+            snake.extend(c.is_uppercase().then_some('_'));
+            snake.extend(c.to_lowercase());
+            snake
+        });
+        assert!(!names.contains(&snake), "{spark} is there as {snake}");
+        missing += 1;
+    }
+    assert!(missing > 20, "the list names only {missing}");
 }

@@ -77,21 +77,30 @@ impl Default for Config {
     }
 }
 
-/// The least that one task works in, in bytes, however small its share was set.
-const LEAST_WORK_BYTES: u64 = 128 << 10;
-
 impl Config {
     /// What the rows of one operation in one task may take before they are cut into a run: a quarter
     /// of the task's share, which leaves room for the other operations of its stage, for sorting,
     /// and for buffers. It depends on the configuration alone, so that every attempt cuts its rows
     /// at the same places.
     pub fn operator_bytes(&self) -> u64 {
-        self.task_share_bytes.min(self.budget_bytes / 8).max(LEAST_WORK_BYTES) / 4
+        self.share_bytes() / 4
     }
 
-    /// How many runs are merged at once: each holds a frame or two.
-    pub fn merge_fan_in(&self) -> usize {
-        (self.operator_bytes() / (512 << 10)).clamp(4, 64) as usize
+    /// What one task may hold of the budget: what was configured, or an eighth of a small budget.
+    pub fn share_bytes(&self) -> u64 {
+        self.task_share_bytes.min(self.budget_bytes / 8).max(1)
+    }
+
+    /// Tasks that run at the same time: as many as there are threads, and as half of the budget has
+    /// shares for.
+    pub fn task_threads(&self) -> usize {
+        let shares = self.budget_bytes / 2 / self.share_bytes();
+        self.threads.min(usize::try_from(shares).unwrap_or(usize::MAX)).max(1)
+    }
+
+    /// What is kept between tasks may take: the budget without the shares of the running ones.
+    pub fn kept_bytes(&self) -> u64 {
+        self.budget_bytes.saturating_sub(self.task_threads() as u64 * self.share_bytes())
     }
 
     /// Refuses settings that cannot work, naming all of them at once.

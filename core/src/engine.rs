@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Listener};
 use crate::ids::{IdCounter, JobId, RddId, ShuffleId};
-use crate::job::JobRequest;
-use crate::lineage::{Dependency, ShuffleStep};
+use crate::job::{JobRequest, Ran};
+use crate::lineage::Dependency;
 use crate::memory::MemoryBudget;
 use crate::runner::{Report, Runner, Surroundings, build_pool};
 use crate::scheduler::{Command, Input, Limits, Scheduler, parents_first};
@@ -52,9 +52,9 @@ impl Engine {
         config.check()?;
         add_console(&config, &mut listeners);
         let config = Arc::new(config);
-        let memory = Arc::new(MemoryBudget::new(config.budget_bytes));
+        let memory = Arc::new(MemoryBudget::new(config.kept_bytes()));
         let scratch = Arc::new(Scratch::new(&config));
-        let pool = build_pool(config.threads)?;
+        let pool = build_pool(config.task_threads())?;
         let (emitter, listeners) = Emitter::start(listeners)?;
         let told = emitter.clone();
         let blocks = BlockStore::new(Arc::clone(&memory), Box::new(move |event| told.emit(event)));
@@ -110,12 +110,12 @@ impl Engine {
         ShuffleId(self.shuffles.next())
     }
 
-    /// Runs a job, waits for its end and names the shuffles that its lineage has, parents first.
+    /// Runs a job, waits for its end and says what it needed.
     /// When this returns `Ok`, no thread of the engine holds anything of the request any more.
-    pub fn run_job(&self, request: JobRequest) -> Result<Vec<Arc<dyn ShuffleStep>>> {
+    pub fn run_job(&self, request: JobRequest) -> Result<Ran> {
         let action = request.action;
         self.refuse_own_threads(action)?;
-        let shuffles = self.prepare(&request).map_err(|error| error.in_action(action))?;
+        let ran = self.prepare(&request).map_err(|error| error.in_action(action))?;
         let job = JobId(self.jobs.next());
         // This handle outlives the job, so that whatever the user's closures captured is dropped
         // here and not on a thread of the engine.
@@ -128,7 +128,7 @@ impl Engine {
         };
         self.messages.send(submit).map_err(|_| gone(()))?;
         told.recv().map_err(|_| gone(()))??;
-        Ok(shuffles)
+        Ok(ran)
     }
 
     /// Forgets what a shuffle has computed; called when its last handle drops.
@@ -152,7 +152,7 @@ impl Engine {
     /// of any context; the second also a closure's rayon work that this pool has stolen.
     fn refuse_own_threads(&self, action: Step) -> Result<()> {
         refuse_nested(action)?;
-        if self.pool.current_thread_index().is_none() && !self.is_scheduler_thread() {
+        if !self.is_pool_thread() && !self.is_scheduler_thread() {
             return Ok(());
         }
         let outer = "this context's own threads".to_string();
@@ -161,8 +161,8 @@ impl Engine {
     }
 
     /// Looks for nodes that can never be computed, and then does the work that must come before
-    /// the stages of the others. Names the shuffles that it met.
-    fn prepare(&self, request: &JobRequest) -> Result<Vec<Arc<dyn ShuffleStep>>> {
+    /// the stages of the others. Says what it met.
+    fn prepare(&self, request: &JobRequest) -> Result<Ran> {
         let nodes = parents_first(&request.lineage);
         if let Some(problem) = nodes.iter().find_map(|node| node.problem.as_ref()) {
             return Err(problem.clone());
@@ -170,7 +170,14 @@ impl Engine {
         let preparations = nodes.iter().filter_map(|node| node.preparation.as_ref());
         preparations.into_iter().try_for_each(|preparation| preparation.prepare())?;
         let edges = nodes.iter().flat_map(|node| node.dependencies());
-        Ok(edges.filter_map(Dependency::shuffle).cloned().collect())
+        let shuffles = edges.filter_map(Dependency::shuffle).cloned().collect();
+        let blocks = nodes.iter().filter_map(|node| node.blocks.clone()).collect();
+        Ok(Ran { shuffles, blocks })
+    }
+
+    /// Whether this is a thread that runs tasks, or pieces of them.
+    pub fn is_pool_thread(&self) -> bool {
+        self.pool.current_thread_index().is_some()
     }
 
     fn is_scheduler_thread(&self) -> bool {
@@ -184,7 +191,7 @@ impl Drop for Engine {
     /// nothing: they end by themselves.
     fn drop(&mut self) {
         let _ = self.messages.send(Message::Stop);
-        if self.is_scheduler_thread() || self.pool.current_thread_index().is_some() {
+        if self.is_scheduler_thread() || self.is_pool_thread() {
             return;
         }
         // A thread that panicked has nothing more to say.

@@ -1,9 +1,10 @@
 //! What an action asks of the engine.
 
 use crate::error::Result;
-use crate::lineage::Lineage;
+use crate::lineage::{Lineage, ShuffleStep, StoredBlocks};
 use crate::step::Step;
 use crate::task::TaskContext;
+use std::fmt;
 use std::sync::Arc;
 
 /// The work of one task of the result stage. It keeps its typed value itself; the engine learns
@@ -21,4 +22,28 @@ pub struct JobRequest {
     pub partitions: Vec<usize>,
     /// The work.
     pub task: ResultTask,
+}
+
+/// What a job that ended well needed: the shuffles and the persisted nodes of its lineage, parents
+/// first.
+#[derive(Default)]
+pub struct Ran {
+    /// The shuffles.
+    pub shuffles: Vec<Arc<dyn ShuffleStep>>,
+    /// Where persisted nodes keep their blocks.
+    pub blocks: Vec<Arc<dyn StoredBlocks>>,
+}
+
+impl Ran {
+    /// Says that what their tasks counted is final.
+    pub fn settle(&self) {
+        self.shuffles.iter().for_each(|shuffle| shuffle.settle());
+        self.blocks.iter().for_each(|blocks| blocks.settle());
+    }
+}
+
+impl fmt::Debug for Ran {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ran({} shuffles, {} persisted nodes)", self.shuffles.len(), self.blocks.len())
+    }
 }

@@ -11,7 +11,6 @@ use crate::step::Step;
 use crate::task::TaskContext;
 use std::any::Any;
 use std::cell::RefCell;
-use std::fmt;
 use std::iter::Sum;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,12 +73,6 @@ pub trait ShuffleStep: Send + Sync {
     }
 }
 
-impl fmt::Debug for dyn ShuffleStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} of {}", self.id(), self.step())
-    }
-}
-
 /// How much is there now of the outputs of a shuffle, or of the partitions of a persisted node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
@@ -113,6 +106,8 @@ pub trait StoredBlocks: Send + Sync {
     fn is_stored(&self, partition: usize) -> bool;
     /// Drops what is stored and stores nothing more.
     fn unpersist(&self) {}
+    /// An action that needed the blocks has ended well: what was counted to make them is final.
+    fn settle(&self) {}
     /// How much is stored now.
     fn kept(&self) -> Kept {
         Kept::default()

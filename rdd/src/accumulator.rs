@@ -1,16 +1,22 @@
 //! Accumulators: values that tasks add to, and that the program reads once the action is done.
 //!
-//! A task adds to a part of its own, without a lock. The parts of a job are merged when it has ended
-//! well, in the order of stages and partitions; a later attempt of a partition takes the place of
-//! an earlier one. So nothing is counted twice, and float sums have the same bits on any number of
-//! threads.
+//! A task adds to a part of its own, without a lock. What a task of the result has added lies with its
+//! result, that of a map task with its output, and that of a stored partition with its block; a later
+//! attempt takes the place of an earlier one. All of it is merged when the action has ended well, in
+//! the order of stages and partitions. So nothing is counted twice, and float sums have the same bits
+//! on any number of threads.
 
+use crate::action::on_driver;
 use crate::context::Context;
+use emberline_core::engine::Engine;
+use emberline_core::error::{Error, Result};
+use emberline_core::job::Ran;
+use emberline_core::step::{Step, raise};
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// What an [`Accumulator`] keeps: numbers are added up and a `Vec` collects; implement it for more.
 ///
@@ -45,6 +51,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// assert_eq!(longest.value().0, "ember");
 /// # Ok::<(), emberline_rdd::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be what an accumulator keeps",
+    note = "use a number, a `Vec` that collects, or `RunningStats`; or implement `Accumulate` for a \
+            type of your own"
+)]
 pub trait Accumulate: Clone + Send + 'static {
     /// What is added.
     type Input;
@@ -61,7 +72,10 @@ pub trait Accumulate: Clone + Send + 'static {
 
 /// A value that closures add to and the program reads; made by [`Context::accumulator`]. It is a
 /// handle: clones of it share the value.
-pub struct Accumulator<A: Accumulate>(Arc<Mutex<A>>);
+pub struct Accumulator<A: Accumulate> {
+    value: Arc<Mutex<A>>,
+    engine: Weak<Engine>,
+}
 
 impl Context {
     /// An accumulator: closures [`add`](Accumulator::add) to a clone of it while tasks run, and the
@@ -69,11 +83,17 @@ impl Context {
     ///
     /// What is added in an action, or in a step of the stage that gives its result, counts once for
     /// each partition of the result, however often a task was tried. What is added in a step before
-    /// a shuffle counts once for each partition of that step, even if the output is lost and
-    /// computed again. An action that fails adds nothing.
+    /// a shuffle or before a [`cache`](crate::Rdd::cache) counts once for each partition of that step,
+    /// with the first action that ends well, even if what is kept gets lost and is computed again. An
+    /// action that fails adds nothing.
     ///
-    /// A step that two actions compute counts in both; [`cache`](crate::Rdd::cache) it to count
-    /// once. A sort computes what is before it twice, first for a sample.
+    /// A step that two actions compute counts in both, and so does a partition that there was no room
+    /// to cache. A sort asks for its keys twice, and computes what is before it twice: first for a
+    /// sample.
+    ///
+    /// Add on the thread of the closure. What a closure hands to rayon runs on threads that may
+    /// belong to another task, which is an error where it can be told: count there, and add the
+    /// count once it is done.
     ///
     /// ```
     /// # use emberline_rdd as emberline;
@@ -94,7 +114,7 @@ impl Context {
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     pub fn accumulator<A: Accumulate>(&self, start: A) -> Accumulator<A> {
-        Accumulator(Arc::new(Mutex::new(start)))
+        Accumulator { value: Arc::new(Mutex::new(start)), engine: Arc::downgrade(&self.engine) }
     }
 }
 
@@ -102,15 +122,24 @@ impl<A: Accumulate> Accumulator<A> {
     /// Adds `input`: in a task, to the task's own part; on the program's threads, to the value. A
     /// thread that a closure starts is one of the program's.
     pub fn add(&self, input: A::Input) {
-        let not_in_a_task = PARTS.with_borrow_mut(|parts| match parts {
-            Some(parts) => {
-                parts.of(self).add(input);
-                None
+        match Parts::take_out(self) {
+            Some(mut part) => {
+                part.part.add(input);
+                Parts::put_back(part);
             }
-            None => Some(input),
-        });
-        if let Some(input) = not_in_a_task {
-            self.lock().add(input);
+            None => {
+                self.refuse_rayon_work();
+                self.lock().add(input);
+            }
+        }
+    }
+
+    /// A thread of the pool that runs no task runs a piece of one: rayon work of a closure.
+    fn refuse_rayon_work(&self) {
+        if self.engine.upgrade().is_some_and(|engine| engine.is_pool_thread()) {
+            let what = "an accumulator was added to in rayon work of a closure: count there, and add \
+                        the count in the closure itself";
+            raise(Error::invalid_argument(what));
         }
     }
 
@@ -127,13 +156,18 @@ impl<A: Accumulate> Accumulator<A> {
     }
 
     fn lock(&self) -> MutexGuard<'_, A> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.value.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What tells it from all others while a handle is there.
+    fn address(&self) -> usize {
+        Arc::as_ptr(&self.value).addr()
     }
 }
 
 impl<A: Accumulate> Clone for Accumulator<A> {
     fn clone(&self) -> Self {
-        Accumulator(Arc::clone(&self.0))
+        Accumulator { value: Arc::clone(&self.value), engine: Weak::clone(&self.engine) }
     }
 }
 
@@ -210,11 +244,13 @@ impl<T: Clone + Send + 'static> Accumulate for Vec<T> {
 thread_local! {
     /// What the task on this thread has added; nothing on a thread without one.
     static PARTS: RefCell<Option<Parts>> = const { RefCell::new(None) };
+    /// What the jobs of the action on this thread have added.
+    static PENDING: RefCell<Option<Vec<Pending>>> = const { RefCell::new(None) };
 }
 
-/// What one task has added, to each accumulator it has met.
+/// What one task has added, to each accumulator it has met, by its address.
 #[derive(Default)]
-pub(crate) struct Parts(Vec<Box<dyn AnyPart>>);
+pub(crate) struct Parts(Vec<(usize, Option<Box<dyn AnyPart>>)>);
 
 struct Part<A: Accumulate> {
     whole: Accumulator<A>,
@@ -223,35 +259,93 @@ struct Part<A: Accumulate> {
 
 /// A part of an accumulator whose type is not named.
 trait AnyPart: Any + Send {
+    fn address(&self) -> usize;
+    /// Adds what another part of the same accumulator has.
+    fn absorb(&mut self, later: Box<dyn AnyPart>);
     fn merge(self: Box<Self>);
 }
 
 impl<A: Accumulate> AnyPart for Part<A> {
+    fn address(&self) -> usize {
+        self.whole.address()
+    }
+
+    fn absorb(&mut self, later: Box<dyn AnyPart>) {
+        if let Ok(later) = (later as Box<dyn Any>).downcast::<Self>() {
+            self.part.merge(later.part);
+        }
+    }
+
     fn merge(self: Box<Self>) {
         self.whole.lock().merge(self.part);
     }
 }
 
 impl Parts {
-    /// The part of `whole`. A task has few accumulators, so looking along a list is the fastest.
-    #[inline]
-    fn of<A: Accumulate>(&mut self, whole: &Accumulator<A>) -> &mut A {
-        let is_part = |part: &dyn AnyPart| {
-            let part = (part as &dyn Any).downcast_ref::<Part<A>>();
-            part.is_some_and(|part| Arc::ptr_eq(&part.whole.0, &whole.0))
-        };
-        let at = self.0.iter().position(|part| is_part(&**part)).unwrap_or_else(|| {
+    /// The part of `whole` that the task on this thread has; nothing where no task runs. It is taken
+    /// out while the user's code adds to it, which may add to others.
+    fn take_out<A: Accumulate>(whole: &Accumulator<A>) -> Option<Box<Part<A>>> {
+        let known = PARTS.with_borrow_mut(|parts| {
+            let parts = parts.as_mut()?;
+            let at = parts.place(whole.address());
+            Some(parts.0[at].1.take())
+        })?;
+        let part = known.and_then(|part| (part as Box<dyn Any>).downcast::<Part<A>>().ok());
+        Some(part.unwrap_or_else(|| {
             let part = whole.lock().zero();
-            self.0.push(Box::new(Part { whole: whole.clone(), part }));
-            self.0.len() - 1
+            Box::new(Part { whole: whole.clone(), part })
+        }))
+    }
+
+    fn put_back<A: Accumulate>(part: Box<Part<A>>) {
+        let other = PARTS.with_borrow_mut(|parts| {
+            let parts = parts.as_mut()?;
+            let at = parts.place(part.address());
+            parts.0[at].1.replace(part)
         });
-        let part = (&mut *self.0[at] as &mut dyn Any).downcast_mut::<Part<A>>();
-        &mut part.expect("the part was found, or made, as one of this type").part
+        // Only an `add` that adds to its own accumulator leaves another one there.
+        if let Some(other) = other {
+            Parts(vec![(other.address(), Some(other))]).join_task();
+        }
+    }
+
+    /// Where the part of an accumulator is, or will be.
+    #[inline]
+    fn place(&mut self, address: usize) -> usize {
+        self.0.binary_search_by_key(&address, |(address, _)| *address).unwrap_or_else(|at| {
+            self.0.insert(at, (address, None));
+            at
+        })
+    }
+
+    /// Counts these with what the task on this thread has added.
+    pub(crate) fn join_task(self) {
+        for later in self.0.into_iter().filter_map(|(_, part)| part) {
+            let address = later.address();
+            let own = PARTS.with_borrow_mut(|parts| {
+                let parts = parts.as_mut()?;
+                let at = parts.place(address);
+                parts.0[at].1.take()
+            });
+            let joined = match own {
+                Some(mut own) => {
+                    own.absorb(later);
+                    own
+                }
+                None => later,
+            };
+            PARTS.with_borrow_mut(|parts| {
+                if let Some(parts) = parts {
+                    let at = parts.place(address);
+                    parts.0[at].1 = Some(joined);
+                }
+            });
+        }
     }
 
     /// Adds the parts to their accumulators.
-    pub(crate) fn merge(self) {
-        self.0.into_iter().for_each(AnyPart::merge);
+    fn merge(self) {
+        self.0.into_iter().filter_map(|(_, part)| part).for_each(AnyPart::merge);
     }
 }
 
@@ -269,18 +363,18 @@ pub(crate) fn counted<R>(work: impl FnOnce() -> R) -> (R, Parts) {
     (result, PARTS.take().unwrap_or_default())
 }
 
-/// What the map tasks of one shuffle have added. Each map partition counts once, however often it is
-/// computed.
+/// What the map tasks of one shuffle, or the stored partitions of one RDD, have added. Each partition
+/// counts once, however often it is computed.
 #[derive(Default)]
-pub(crate) struct MapParts(Mutex<BTreeMap<usize, Option<Parts>>>);
+pub(crate) struct KeptParts(Mutex<BTreeMap<usize, Option<Parts>>>);
 
-impl MapParts {
-    /// Keeps what a map partition added, in place of an earlier attempt, until a job ends well.
+impl KeptParts {
+    /// Keeps what a partition added, in place of an earlier attempt, until an action ends well.
     pub(crate) fn keep(&self, partition: usize, parts: Parts) {
-        if parts.0.is_empty() {
+        let mut kept = self.lock();
+        if parts.0.is_empty() && !kept.contains_key(&partition) {
             return;
         }
-        let mut kept = self.lock();
         let older = match kept.entry(partition).or_insert_with(|| Some(Parts::default())) {
             Some(older) => std::mem::replace(older, parts),
             None => parts, // the partition was merged, and is computed again
@@ -299,4 +393,43 @@ impl MapParts {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Option<Parts>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What one job has added: what lies with the outputs and blocks that it needed, and the parts of its
+/// results.
+pub(crate) struct Pending {
+    pub(crate) ran: Ran,
+    pub(crate) parts: Vec<Parts>,
+}
+
+/// Runs a whole action, of any number of jobs. What they added is merged if it ends well, and
+/// dropped if it does not; a job inside another action's preparation counts with that one.
+pub(crate) fn in_one_action<R>(action: Step, body: impl FnOnce() -> Result<R>) -> Result<R> {
+    /// Closes the scope also when the body unwinds.
+    struct Close;
+    impl Drop for Close {
+        fn drop(&mut self) {
+            drop(PENDING.take());
+        }
+    }
+    if PENDING.with_borrow(Option::is_some) {
+        return body();
+    }
+    PENDING.set(Some(Vec::new()));
+    let close = Close;
+    let result = body()?;
+    let pending = PENDING.take().unwrap_or_default();
+    drop(close);
+    on_driver(action, || {
+        for Pending { ran, parts } in pending {
+            ran.settle();
+            parts.into_iter().for_each(Parts::merge);
+        }
+    })?;
+    Ok(result)
+}
+
+/// Leaves what a job added to the action that runs it.
+pub(crate) fn leave_pending(pending: Pending) {
+    PENDING.with_borrow_mut(|action| action.get_or_insert_default().push(pending));
 }

@@ -1,5 +1,6 @@
 //! `checkpoint` and `read_checkpoint`: an RDD in files that outlive the program.
 
+use crate::accumulator::in_one_action;
 use crate::action::output::{Output, Trial, part_name};
 use crate::boxed::Boxed;
 use crate::context::Context;
@@ -68,11 +69,15 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
         let output = Output::begin(path, &disk).map_err(placed)?;
         let folder = output.folder().to_path_buf();
         let tag = std::hash::RandomState::new().hash_one(path) as u32;
-        let parts = self.run(step, 0..self.num_partitions(), move |rows: P::Rows, task| {
+        let work = move |rows: P::Rows, task: &TaskContext| {
             blame(&step, || write(rows, tag, &folder, task))
+        };
+        let manifest = in_one_action(step, || {
+            let parts = self.run(step, 0..self.num_partitions(), work)?;
+            let manifest = Manifest { tag, parts };
+            output.commit(MANIFEST_NAME, &manifest.encode()).map_err(placed)?;
+            Ok(manifest)
         })?;
-        let manifest = Manifest { tag, parts };
-        output.commit(MANIFEST_NAME, &manifest.encode()).map_err(placed)?;
         let lineage = self.context.lineage(step, self.num_partitions(), Vec::new());
         let pipeline = Saved::new(path.to_path_buf(), manifest);
         let partitioner = self.partitioner.clone();
@@ -235,8 +240,11 @@ impl<T: Stored> Pipeline for Saved<T> {
         let opened = self.frames(partition, &*task.config.disk);
         let mut frames = opened.unwrap_or_else(|error| raise(self.explain(error)));
         let saved = self.clone();
+        let counting = task.clone();
         let batches = std::iter::from_fn(move || {
-            frames.next_frame().unwrap_or_else(|error| raise(saved.explain(error)))
+            let rows = frames.next_frame().unwrap_or_else(|error| raise(saved.explain(error)))?;
+            counting.count_read(rows.len());
+            Some(rows)
         });
         HeldRows::batched(batches, task)
     }

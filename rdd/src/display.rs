@@ -35,12 +35,18 @@ pub(crate) fn bytes(n: u64) -> String {
     format!("{scaled:.1} TiB")
 }
 
-/// The text on one line, with what could steer a terminal or turn the line around made visible.
+/// Whether a character turns the text around, ends a line or has no width.
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// The text on one line, with what could steer a terminal, turn the line around or hide in it made
+/// visible.
 pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        let turns = matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns {
+        if c.is_control() || is_unseen(c) {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
@@ -149,6 +155,11 @@ mod tests {
             printable("a\u{1b}[2J\r\n\u{9b}b\u{202e}c"),
             "a\\u{1b}[2J\\r\\n\\u{9b}b\\u{202e}c"
         );
+        let unseen = ['\u{61c}', '\u{feff}'].into_iter().chain('\u{200b}'..='\u{200f}');
+        for c in unseen.chain('\u{2028}'..='\u{202e}').chain('\u{2060}'..='\u{2069}') {
+            assert_eq!(printable(&format!("a{c}b")), format!("a{}b", c.escape_default()));
+        }
+        assert_eq!(printable("Hélène \u{1f525} 漢 \u{a0}"), "Hélène \u{1f525} 漢 \u{a0}");
         assert_eq!(
             escaped("<a b='1' c=\"2\">&\u{0}\u{7f}\u{fffe}"),
             "&lt;a b=&#39;1&#39; c=&quot;2&quot;&gt;&amp;\u{fffd}\u{fffd}\u{fffd}"

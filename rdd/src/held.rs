@@ -19,8 +19,9 @@ pub struct HeldRows<T> {
 }
 
 impl<T> HeldRows<T> {
+    /// Counts no row as read: whoever finds rows that were there before does, not who just computed
+    /// them.
     pub(crate) fn new(rows: Arc<Vec<T>>, left: Range<usize>, task: &TaskContext) -> Self {
-        task.count_read(left.len());
         HeldRows { rows, left, more: None, task: task.clone(), _pin: None }
     }
 
@@ -133,9 +134,7 @@ impl<T> Batched<T> {
         self.task.check_cancelled();
         // The memory of the last one is free before the next one is read.
         self.rows = Vec::new().into_iter();
-        let batch = self.batches.next()?;
-        self.task.count_read(batch.len());
-        Some(batch)
+        self.batches.next()
     }
 }
 

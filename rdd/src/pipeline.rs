@@ -38,7 +38,8 @@ pub trait Pipeline: sealed::Sealed + Clone + Send + Sync + 'static {
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows;
 
     /// The rows of one partition as they lie in memory, if they do or can be brought there: those of
-    /// a collection and of a cached RDD. What [`refs`](crate::Rdd::refs) reads in place.
+    /// a collection and of a cached RDD, and of a union of such. What [`refs`](crate::Rdd::refs)
+    /// reads in place.
     #[doc(hidden)]
     fn held(&self, _partition: usize, _task: &TaskContext) -> Option<HeldRows<Self::Item>> {
         None

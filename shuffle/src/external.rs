@@ -5,9 +5,11 @@
 //! in passes over neighbouring ones. Rows that compare as equal come in the order in which they were
 //! pushed, so the result is that of one stable sort, however it was cut.
 
+use crate::format::frame_target;
 use crate::meter::Meter;
 use crate::run::{Batches, Run, RunFile, RunRows};
 use emberline_core::bounds::Stored;
+use emberline_core::config::Config;
 use emberline_core::error::Result;
 use emberline_core::size::estimate_rows;
 use emberline_core::step::or_raise;
@@ -99,7 +101,7 @@ fn merge_passes<T: Stored, O: RowOrder<T>>(
     order: &O,
     task: &TaskContext,
 ) -> Result<Vec<Run<T>>> {
-    let fan_in = task.config.merge_fan_in();
+    let fan_in = fan_in(&task.config);
     while runs.len() > fan_in {
         let mut merged = Vec::new();
         let mut left = runs.into_iter();
@@ -114,6 +116,12 @@ fn merge_passes<T: Stored, O: RowOrder<T>>(
         runs = merged;
     }
     Ok(runs)
+}
+
+/// How many runs are merged at once: each holds a frame as bytes and as rows.
+fn fan_in(config: &Config) -> usize {
+    let frames = config.operator_bytes() / (4 * frame_target(config.share_bytes()) as u64);
+    frames.clamp(4, 64) as usize
 }
 
 fn merge_into_one<T: Stored, O: RowOrder<T>>(
@@ -262,7 +270,6 @@ impl<T: Stored, O: RowOrder<T>> Iterator for Merge<T, O> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use emberline_core::config::Config;
     use proptest::prelude::*;
 
     /// By the first number.

@@ -189,6 +189,16 @@ impl<R> MapOutputs<R> {
         segment: usize,
         task: &TaskContext,
     ) -> SegmentReader<R> {
+        self.reader(shuffle, segment, Some(task.clone()))
+    }
+
+    /// As [`read`](MapOutputs::read), also where no task runs.
+    pub(crate) fn reader(
+        &self,
+        shuffle: Option<ShuffleId>,
+        segment: usize,
+        task: Option<TaskContext>,
+    ) -> SegmentReader<R> {
         SegmentReader {
             slots: Arc::clone(&self.slots),
             shuffle,
@@ -198,8 +208,14 @@ impl<R> MapOutputs<R> {
             next_run: 0,
             frames: None,
             failed: None,
-            task: task.clone(),
+            task,
         }
+    }
+}
+
+impl<R> Clone for MapOutputs<R> {
+    fn clone(&self) -> Self {
+        MapOutputs { slots: Arc::clone(&self.slots) }
     }
 }
 
@@ -239,7 +255,7 @@ pub struct SegmentReader<R> {
     frames: Option<FrameReader<R>>,
     /// A reader that failed once never gives rows again: they would be the wrong ones.
     failed: Option<Error>,
-    task: TaskContext,
+    task: Option<TaskContext>,
 }
 
 impl<R: Stored> SegmentReader<R> {
@@ -247,13 +263,19 @@ impl<R: Stored> SegmentReader<R> {
     /// [`FetchFailed`](ErrorKind::FetchFailed), which the scheduler mends; a disk that refuses is
     /// an [`Io`](ErrorKind::Io) error.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk<R>>> {
-        self.task.check_cancelled();
+        if let Some(task) = &self.task {
+            task.check_cancelled();
+        }
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
         let next = self.find_chunk().map_err(|error| self.as_fetch_failure(error));
         match &next {
-            Ok(Some(chunk)) => self.task.count_read(chunk.rows().len()),
+            Ok(Some(chunk)) => {
+                if let Some(task) = &self.task {
+                    task.count_read(chunk.rows().len());
+                }
+            }
             Ok(None) => {}
             Err(error) => self.failed = Some(error.clone()),
         }

@@ -170,7 +170,7 @@ impl<T: Stored> Iterator for FileRows<T> {
 /// Ends a read that failed: in a task with the error itself, which the scheduler knows what to do
 /// about. A group may also be read outside of any, where nobody would turn that into an error.
 #[cold]
-fn fail(error: Error) -> ! {
+pub(crate) fn fail(error: Error) -> ! {
     if runs_on_this_thread() {
         raise(error);
     }

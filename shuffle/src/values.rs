@@ -42,11 +42,9 @@ impl<V> Group<V> {
         Group(Place::InMemory(values))
     }
 
-    pub(crate) fn in_file(values: RunFile<V>) -> Self
-    where
-        V: Stored,
-    {
-        Group(Place::InFile { rows: values.len(), values: Arc::new(values) })
+    /// So many values that are read wherever they lie.
+    pub(crate) fn reread(rows: usize, values: impl Reread<V> + 'static) -> Self {
+        Group(Place::InFile { rows, values: Arc::new(values) })
     }
 
     /// The number of values.

@@ -13,14 +13,17 @@
 //!
 //! # Parse rows that may be wrong
 //!
-//! Fail at the first, with its line and partition, or keep what can be parsed.
+//! Fail at the first, and say which row it was, or keep what can be parsed. The error also names the
+//! line of your program and the partition.
 //!
 //! ```
 //! # use emberline::prelude::*;
 //! # let ctx = Context::local()?;
 //! let texts = ctx.parallelize(vec!["1", "two", "3"]);
-//! let error = texts.try_map(|text| Ok(text.parse::<i32>()?)).collect().unwrap_err();
-//! assert!(error.to_string().contains("invalid digit"));
+//! let numbers = texts.try_map(|text| {
+//!     text.parse::<i32>().map_err(|error| format!("{text:?}: {error}").into())
+//! });
+//! assert!(numbers.collect().unwrap_err().to_string().contains(r#""two": invalid digit"#));
 //! assert_eq!(texts.filter_map(|text| text.parse::<i32>().ok()).collect()?, [1, 3]);
 //! # Ok::<(), Error>(())
 //! ```

@@ -155,6 +155,9 @@
 //!
 //! # Read `explain()`
 //!
+//! Its stages are numbered from 0. An error counts the stages of all jobs of the context, so its
+//! number may be another one; the operation and the line it names are those of `explain`.
+//!
 //! Stages come in the order they run; each line is an operation and where you called it, from the
 //! source down. Before anything has run:
 //!
@@ -177,7 +180,7 @@
 //!   text_file at src/main.rs:38
 //!   try_map at src/main.rs:39
 //! stage 1: 3 partitions, reads stage 0, writes a shuffle into 3
-//!   (read 8,851 rows; 3 of 3 map outputs hold 2,277 rows, 235.7 KiB in memory)
+//!   (read 7,562 rows; 3 of 3 map outputs hold 2,277 rows, 235.7 KiB in memory)
 //!   ┌─ group_by_key at src/main.rs:40, reads stage 0, partitioned by Hash(3)
 //!   │  cache at src/main.rs:41 [1], partitioned by Hash(3), 3 of 3 partitions stored, 1,289 rows, 424.8 KiB in memory
 //!   ├─ cache at src/main.rs:41, see [1]
@@ -191,8 +194,9 @@
 //!
 //! The numbers are what is there when you ask: outputs that an action left are used by the next
 //! one; what `unpersist` dropped, and outputs that were found damaged, no longer count. Bytes in
-//! memory are as the budget counts them. Rows of a collection or of a cached partition count as
-//! read when it is opened, even if `take` stops after a few. Look for a stage that writes as many
+//! memory are as the budget counts them. Rows of a collection or of a stored partition count as
+//! read when it is opened, even if `take` stops after a few; those of a partition that is computed
+//! in order to be stored count once, where they come from. Look for a stage that writes as many
 //! rows as it reads (combine before you group), for fewer partitions stored than there are (the
 //! budget is short), and for two stages with equal lines (cache what they share, or partition it
 //! once).
@@ -202,15 +206,13 @@
 //! ```
 //! # use emberline::prelude::*;
 //! # let ctx = Context::local()?;
-//! # let folder = std::env::temp_dir().join(format!("emberline-guide-{}", std::process::id()));
-//! # std::fs::create_dir_all(&folder).unwrap();
-//! # let path = folder.join("plan.svg");
+//! let path = std::env::temp_dir().join(format!("plan-{}.svg", std::process::id()));
 //! let sums = ctx.range(0..100_u64).map(|n| (n % 7, n)).reduce_by_key(|a, b| a + b);
 //! sums.count()?;
-//! std::fs::write(&path, sums.explain().svg()).unwrap();
-//! # assert!(std::fs::read_to_string(&path).unwrap().contains("100 rows"));
-//! # std::fs::remove_dir_all(&folder).unwrap();
-//! # Ok::<(), Error>(())
+//! std::fs::write(&path, sums.explain().svg())?; // open it in a browser
+//! # assert!(std::fs::read_to_string(&path)?.contains("100 rows"));
+//! # std::fs::remove_file(&path)?;
+//! # Ok::<(), BoxError>(())
 //! ```
 //!
 //! # In a notebook

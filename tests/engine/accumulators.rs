@@ -166,6 +166,179 @@ fn a_cached_step_counts_once_for_all_actions() {
     });
 }
 
+/// A step that counts its rows, and fails at `row` as often as `failures` says.
+fn counted_and_failing(
+    rows: &Rdd<u64>,
+    count: &Accumulator<u64>,
+    row: u64,
+    failures: usize,
+) -> Rdd<u64> {
+    let (counter, left) = (count.clone(), Arc::new(AtomicUsize::new(failures)));
+    let counted = rows.inspect(move |_| counter.add(1)).cache();
+    let fails = move |n: &u64| {
+        let take = |left: usize| left.checked_sub(1);
+        let some = *n == row && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok();
+        assert!(!some, "row {row}");
+    };
+    counted.inspect(fails).boxed()
+}
+
+#[test]
+fn a_cached_step_counts_once_though_the_task_that_computed_it_is_tried_again() {
+    test(|| {
+        let ctx = Context::builder().threads(2).max_attempts(3).build()?;
+        let count = ctx.accumulator(0);
+        let rows = counted_and_failing(&ctx.range_with(4, 0..40_u64).boxed(), &count, 12, 2);
+        assert_eq!((rows.count()?, count.value()), (40, 40));
+        assert_eq!((rows.count()?, count.value()), (40, 40), "and is not computed again");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_cached_step_counts_with_the_first_action_that_ends_well() {
+    test(|| {
+        let ctx = context();
+        let count = ctx.accumulator(0);
+        let rows = counted_and_failing(&ctx.range_with(4, 0..40_u64).boxed(), &count, 39, 1);
+        assert_kind(rows.count(), |kind| matches!(kind, ErrorKind::Panicked { .. }));
+        assert_eq!(count.value(), 0);
+        assert_eq!((rows.count()?, count.value()), (40, 40));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_cached_step_that_two_tasks_or_two_actions_compute_at_once_counts_once() {
+    test(|| {
+        for _ in 0..20 {
+            let ctx = Context::builder().threads(4).build()?;
+            let count = ctx.accumulator(0);
+            let rows = counted_and_failing(&ctx.range_with(4, 0..40_u64).boxed(), &count, 99, 0);
+            assert_eq!((rows.union(&rows).count()?, count.take()), (80, 40));
+            let more = counted_and_failing(&ctx.range_with(4, 0..80_u64).boxed(), &count, 99, 0);
+            let action = || {
+                let more = more.clone();
+                thread::spawn(move || more.count())
+            };
+            let actions = [action(), action(), action(), action()];
+            let counts = actions.map(|action| action.join().unwrap().unwrap());
+            assert_eq!((counts, count.value()), ([80; 4], 80));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_partition_that_there_was_no_room_to_cache_counts_as_often_as_it_is_computed() {
+    test(|| {
+        let ctx = Context::builder().threads(2).budget_bytes(LEAST_BUDGET).build()?;
+        let count = ctx.accumulator(0_u64);
+        let counter = count.clone();
+        let rows = ctx.range_with(1, 0..500_000_u64).inspect(move |_| counter.add(1)).cache();
+        assert_eq!((rows.count()?, count.take()), (500_000, 500_000));
+        assert_eq!((rows.count()?, count.take()), (500_000, 500_000));
+        Ok(())
+    });
+}
+
+/// Rows that are counted, of which one fails.
+fn failing_at(ctx: &Context, row: u64) -> (Rdd<u64>, Accumulator<u64>) {
+    let count = ctx.accumulator(0_u64);
+    let counter = count.clone();
+    let rows = ctx.range_with(8, 0..80_u64).map(move |n| {
+        counter.add(1);
+        assert_ne!(n, row, "this one fails");
+        n
+    });
+    (rows.boxed(), count)
+}
+
+#[test]
+fn an_action_of_several_jobs_that_fails_in_a_later_one_adds_nothing() {
+    test(|| {
+        let (rows, count) = failing_at(&context(), 45);
+        assert!(rows.take(60).is_err());
+        assert_eq!(count.value(), 0, "the jobs before were well");
+        assert_eq!((rows.take(5)?.len(), count.take()), (5, 7), "chunks of one, two and four");
+        let (rows, count) = failing_at(&context(), 99);
+        let sorted = rows.sort_by(|n| *n).map(|n| assert_ne!(n, 7));
+        assert!(sorted.count().is_err());
+        assert_eq!(count.value(), 0, "the sample was well");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_action_that_fails_when_it_merges_on_the_driver_adds_nothing() {
+    test(|| {
+        let (rows, count) = failing_at(&context(), 99);
+        let reduced = rows.reduce(|a, b| if a % 10 == 9 { panic!("merging") } else { a.max(b) });
+        assert!(reduced.is_err());
+        assert_eq!(count.value(), 0);
+        let folder = tempfile::tempdir().unwrap();
+        let saved = rows.inspect(|_| ()).save_as_text_file(folder.path().join("a"));
+        assert_eq!((saved.is_ok(), count.take()), (true, 80));
+        assert!(rows.save_as_text_file(folder.path().join("a")).is_err(), "it is there already");
+        assert_eq!(count.value(), 0);
+        Ok(())
+    });
+}
+
+/// A sum that tells another accumulator how often it was added to.
+#[derive(Clone)]
+struct Watched(u64, Accumulator<u64>);
+
+impl Accumulate for Watched {
+    type Input = u64;
+
+    fn zero(&self) -> Self {
+        Watched(0, self.1.clone())
+    }
+
+    fn add(&mut self, n: u64) {
+        self.0 += n;
+        self.1.add(1);
+    }
+
+    fn merge(&mut self, later: Self) {
+        self.0 += later.0;
+    }
+}
+
+#[test]
+fn an_accumulator_may_add_to_another() {
+    check((4950, 100), |ctx, p| {
+        let calls = ctx.accumulator(0_u64);
+        let sum = ctx.accumulator(Watched(0, calls.clone()));
+        let adder = sum.clone();
+        ctx.range_with(p, 0..100_u64).for_each(move |n| adder.add(n))?;
+        Ok((sum.value().0, calls.value()))
+    });
+}
+
+#[test]
+fn rayon_work_of_a_closure_that_adds_is_refused_on_a_thread_without_a_task() {
+    test(|| {
+        let ctx = Context::builder().threads(4).build()?;
+        let count = ctx.accumulator(0_u64);
+        let counter = count.clone();
+        // One task, so that the other threads of the pool have none; each piece waits for another.
+        let met = Arc::new(std::sync::Barrier::new(2));
+        let spread = ctx.range_with(1, 0..1_u64).map(move |_| {
+            let piece = || {
+                met.wait();
+                counter.add(1);
+            };
+            rayon::join(piece, piece);
+        });
+        let text = spread.count().unwrap_err().to_string();
+        assert!(text.contains("rayon work of a closure"), "{text}");
+        assert_eq!(count.value(), 0);
+        Ok(())
+    });
+}
+
 #[test]
 fn take_adds_the_rows_it_read_and_no_more() {
     test(|| {

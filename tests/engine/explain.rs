@@ -247,6 +247,25 @@ fn cached_rows_and_bytes_show_until_unpersist() {
 }
 
 #[test]
+fn rows_that_are_computed_to_be_kept_count_once_and_kept_ones_when_they_are_read() {
+    test(|| {
+        let ctx = context();
+        let rows = ctx.range_with(4, 0..100_u64).cache();
+        for _ in 0..2 {
+            assert_eq!(rows.count()?, 100);
+            assert_eq!(numbers(&rows), ["read 100 rows"], "of the range, then of the blocks");
+        }
+        let links = ctx.range_with(2, 0..60_u64).map(|n| (n % 7, n)).group_by_key_with(3).cache();
+        let both = links.join(&links.map_values(|_| 1.0));
+        assert_eq!(both.count()?, 7);
+        assert_eq!(numbers(&both)[1], "read 67 rows", "60 of the shuffle, 7 of the blocks");
+        assert_eq!(both.count()?, 7);
+        assert_eq!(numbers(&both).last().unwrap(), "read 14 rows", "7 of the blocks, twice");
+        Ok(())
+    });
+}
+
+#[test]
 fn a_partial_action_shows_the_rows_it_really_read() {
     test(|| {
         let rows = context().range_with(8, 0..8_u64);

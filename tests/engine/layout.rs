@@ -214,6 +214,8 @@ fn coalesce_opens_a_partition_only_when_its_rows_are_needed() {
     });
 }
 
+/// Spark's cases B117 and B119 ask that `coalesce` puts partitions of one machine together. They do
+/// not apply: all partitions are on this machine, and neighbours are joined, so that the order stays.
 #[test]
 fn b113_coalesce_never_makes_more_partitions() {
     test(|| {

@@ -7,7 +7,7 @@ mod pairs;
 mod rows;
 
 use crate::model::{Action, Known, PairStep, Parts, Step};
-use crate::support::{DEADLINE, glom, noise, places, within};
+use crate::support::{DEADLINE, glom, noise, places, places_that, within};
 use asked::run_action;
 use emberline::prelude::*;
 use proptest::prelude::*;
@@ -16,6 +16,8 @@ use proptest::test_runner::{Config, TestRunner};
 use rows::run_step;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A program: rows, in how many partitions, what is done to them, what is asked.
 #[derive(Clone, Debug)]
@@ -227,6 +229,46 @@ fn random_programs_equal_their_model_on_any_threads_in_memory_and_through_files(
         let places = places();
         let checked =
             TestRunner::new(config).run(&program(), |program| check_program(&places, program));
+        checked.unwrap_or_else(|failure| panic!("{failure}"));
+    });
+}
+
+/// Rows that are counted before they are cached, and a step that fails some of its first calls: each
+/// row counts once, whatever is done to them behind that.
+fn check_counts(places: &[(String, Context)], program: Program) -> Result<(), TestCaseError> {
+    let Program { rows, partitions, steps, .. } = program;
+    let mut model = Parts::cut(&rows, partitions);
+    let steps: Vec<Step> = steps.iter().filter_map(|step| model.apply(step)).collect();
+    for (place, ctx) in places {
+        let counts: [Accumulator<u64>; 2] = std::array::from_fn(|_| ctx.accumulator(0));
+        let [before, shuffled] = counts.clone();
+        let calls = AtomicUsize::new(0);
+        let source = ctx.parallelize_with(partitions, rows.clone());
+        let kept = source.inspect(move |_| before.add(1)).cache().map(move |n| {
+            let call = calls.fetch_add(1, Ordering::Relaxed);
+            if call % 20 == 7 && call < 60 {
+                resume_unwind(Box::new("one of the first calls"));
+            }
+            n
+        });
+        let counted = kept.inspect(move |_| shuffled.add(1)).repartition(3);
+        let rdd = steps.iter().fold(counted, |rdd, step| run_step(step, &rdd));
+        for _ in 0..2 {
+            rdd.collect().map_err(|error| TestCaseError::fail(error.to_string()))?;
+            let counts = counts.each_ref().map(Accumulator::value);
+            prop_assert_eq!(counts, [rows.len() as u64; 2], "{}; did {:?}", place, steps);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn accumulators_in_front_of_random_programs_count_each_row_once() {
+    within(2 * DEADLINE, || {
+        let config = Config { cases: 64, ..Config::with_source_file(file!()) };
+        let places = places_that(|builder| builder.max_attempts(6));
+        let checked =
+            TestRunner::new(config).run(&program(), |program| check_counts(&places, program));
         checked.unwrap_or_else(|failure| panic!("{failure}"));
     });
 }

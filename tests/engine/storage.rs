@@ -193,7 +193,8 @@ fn f060_a_partition_that_is_larger_than_the_whole_budget_is_right_and_not_in_mem
 fn a_partition_beyond_a_tasks_share_stays_in_memory_if_the_budget_has_room() {
     within(DEADLINE, || {
         for level in [StorageLevel::Memory, StorageLevel::SerialisedMemory] {
-            let builder = Context::builder().threads(1).task_share_bytes(1).budget_bytes(64 << 20);
+            let builder =
+                Context::builder().threads(1).task_share_bytes(64 << 10).budget_bytes(64 << 20);
             let (ctx, recorder) = Recorder::on(builder);
             let kept = ctx.range_with(1, 0..300_000_u64).map(noise).persist(level);
             assert!(kept.collect().unwrap() == numbers(300_000));

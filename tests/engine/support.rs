@@ -49,15 +49,31 @@ type Place = (String, Context);
 
 /// One context for each pair of threads and the way map outputs go.
 pub fn places() -> Vec<Place> {
+    places_that(|builder| builder)
+}
+
+/// The same contexts with more settings.
+pub fn places_that(set: impl Fn(ContextBuilder) -> ContextBuilder) -> Vec<Place> {
     let mut places = Vec::new();
     for threads in [1, 4] {
-        for files in [false, true] {
-            let ctx = Context::builder().threads(threads).shuffle_to_files(files).build().unwrap();
-            places.push((format!("on {threads} threads, through files: {files}"), ctx));
+        for (way, files, share) in WAYS {
+            let builder = Context::builder().threads(threads).shuffle_to_files(files);
+            let ctx = set(builder.task_share_bytes(share)).build().unwrap();
+            places.push((format!("on {threads} threads, {way}"), ctx));
         }
     }
     places
 }
+
+/// The ways in which rows are kept: their name, whether in files, and what a task may hold.
+const WAYS: [(&str, bool, u64); 3] = [
+    ("in memory", false, 64 << 20),
+    ("through files", true, 64 << 20),
+    ("in runs of a few rows", true, TINY_SHARE),
+];
+
+/// A task's share in which a few rows are too many: every table, sort and group is cut into runs.
+pub const TINY_SHARE: u64 = 2048;
 
 /// The answers of a program for each number of partitions: one for each place.
 pub fn grid<A>(

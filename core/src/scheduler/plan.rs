@@ -81,15 +81,15 @@ pub(super) fn parents_first_shuffles(
     walk_parents_first(roots.to_vec(), |shuffle| shuffle.id(), open)
 }
 
-/// `root` and its ancestors across narrow and shuffle dependencies, parents before children; stored
-/// nodes and what is behind them are left out.
+/// `root` and its ancestors across narrow and shuffle dependencies, parents before children; what is
+/// behind stored nodes is left out.
 pub(crate) fn parents_first(root: &Arc<Lineage>) -> Vec<&Lineage> {
     walk_parents_first(
         vec![root],
         |node| Arc::as_ptr(node),
         |node| {
             let parents = || node.dependencies().iter().map(Dependency::parent).collect();
-            (!node.is_stored()).then(|| (&**node, parents()))
+            Some((&**node, if node.is_stored() { Vec::new() } else { parents() }))
         },
     )
 }

@@ -1,6 +1,7 @@
 //! `aggregate` and `fold`: all rows into an accumulator.
 
 use super::on_driver;
+use crate::accumulator::in_one_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -91,9 +92,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         G: Fn(A, A) -> A + Send + Sync + 'static,
     {
         let in_task = zero.clone();
-        let parts = self.run_all(action, move |rows| {
-            rows.fold(in_task.clone(), |a, row| blame(&action, || merge_row(a, row)))
-        })?;
-        on_driver(action, || parts.into_iter().fold(zero, merge))
+        in_one_action(action, || {
+            let parts = self.run_all(action, move |rows| {
+                rows.fold(in_task.clone(), |a, row| blame(&action, || merge_row(a, row)))
+            })?;
+            on_driver(action, || parts.into_iter().fold(zero, merge))
+        })
     }
 }

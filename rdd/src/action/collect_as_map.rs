@@ -1,6 +1,7 @@
 //! `collect_as_map`: all pairs in a map.
 
 use super::on_driver;
+use crate::accumulator::in_one_action;
 use crate::pipeline::{Element, Pipeline, gather};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -40,8 +41,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Hash + Eq,
     {
         let action = Step::new("collect_as_map");
-        let parts = self.run_all(action, gather)?;
-        // The hash and the equality of the key are the user's, and may panic.
-        on_driver(action, || parts.into_iter().flatten().collect())
+        in_one_action(action, || {
+            let parts = self.run_all(action, gather)?;
+            // The hash and the equality of the key are the user's, and may panic.
+            on_driver(action, || parts.into_iter().flatten().collect())
+        })
     }
 }

@@ -1,5 +1,7 @@
 //! `count_by_key`: how often each key occurs.
 
+use super::on_driver;
+use crate::accumulator::in_one_action;
 use crate::pipeline::{Element, Pipeline, gather};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::bounds::Key;
@@ -41,6 +43,9 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let action = Step::new("count_by_key");
         let ones = self.mapped(action, 0, Keys::Kept, |(key, _)| (key, 1_u64));
         let counts = ones.reduced(action, ones.own_partitioning(), |a, b| a + b);
-        Ok(counts.run_all(action, gather)?.into_iter().flatten().collect())
+        in_one_action(action, || {
+            let parts = counts.run_all(action, gather)?;
+            on_driver(action, || parts.into_iter().flatten().collect())
+        })
     }
 }

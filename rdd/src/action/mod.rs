@@ -21,7 +21,7 @@ mod top;
 
 pub use stats::{RunningStats, Stats};
 
-use crate::accumulator::{Parts, counted};
+use crate::accumulator::{Parts, Pending, counted, in_one_action, leave_pending};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::{Error, ErrorKind, Result};
@@ -55,22 +55,21 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
             *lock(&results[partition - first]) = Some(Done { result, parts, rows_read });
             Ok(())
         };
-        let shuffles = self.context.engine.run_job(JobRequest {
+        let request = JobRequest {
             action,
             lineage: Arc::clone(&self.lineage),
             partitions: partitions.clone().collect(),
             task: Arc::new(task),
-        })?;
-        let taken: Option<Vec<Done<R>>> = slots.iter().map(|slot| lock(slot).take()).collect();
-        let done = taken.ok_or_else(|| lost_result(action))?;
-        self.lineage.note_job(action, &partitions, done.iter().map(|done| done.rows_read).sum());
-        on_driver(action, || {
-            shuffles.iter().for_each(|shuffle| shuffle.settle());
-            let results = done.into_iter().map(|done| {
-                done.parts.merge();
-                done.result
-            });
-            results.collect()
+        };
+        in_one_action(action, || {
+            let ran = self.context.engine.run_job(request)?;
+            let taken: Option<Vec<Done<R>>> = slots.iter().map(|slot| lock(slot).take()).collect();
+            let done = taken.ok_or_else(|| lost_result(action))?;
+            let rows_read = done.iter().map(|done| done.rows_read).sum();
+            self.lineage.note_job(action, &partitions, rows_read);
+            let (results, parts) = done.into_iter().map(|done| (done.result, done.parts)).unzip();
+            leave_pending(Pending { ran, parts });
+            Ok(results)
         })
     }
 

@@ -1,6 +1,7 @@
 //! `reduce`: all rows into one.
 
 use super::on_driver;
+use crate::accumulator::in_one_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -48,10 +49,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     {
         let f = Arc::new(f);
         let in_task = Arc::clone(&f);
-        let parts = self.run_all(action, move |mut rows| {
-            let first = rows.next()?;
-            Some(rows.fold(first, |a, b| blame(&action, || in_task(a, b))))
-        })?;
-        on_driver(action, || parts.into_iter().flatten().reduce(|a, b| f(a, b)))
+        in_one_action(action, || {
+            let parts = self.run_all(action, move |mut rows| {
+                let first = rows.next()?;
+                Some(rows.fold(first, |a, b| blame(&action, || in_task(a, b))))
+            })?;
+            on_driver(action, || parts.into_iter().flatten().reduce(|a, b| f(a, b)))
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! `save_as_text_file`: a folder of text files, all of it or nothing.
 
 use super::output::{Output, Trial};
+use crate::accumulator::in_one_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::{Error, ErrorKind, Result};
@@ -57,8 +58,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let output = saved.map_err(|error| error.in_step(action).in_action(action))?;
         let folder = output.folder().to_path_buf();
         let work = move |rows: P::Rows, task: &TaskContext| write_part(action, rows, &folder, task);
-        self.run(action, 0..self.num_partitions(), work)?;
-        output.commit("_SUCCESS", &[]).map_err(|error| error.in_step(action).in_action(action))
+        in_one_action(action, || {
+            self.run(action, 0..self.num_partitions(), work)?;
+            output.commit("_SUCCESS", &[]).map_err(|error| error.in_step(action).in_action(action))
+        })
     }
 }
 

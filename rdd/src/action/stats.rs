@@ -3,6 +3,7 @@
 use super::exact::{Moments, SQUARES_UNIT, SUM_UNIT, quotient};
 use super::on_driver;
 use crate::accumulator::Accumulate;
+use crate::accumulator::in_one_action;
 use crate::pipeline::Pipeline;
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -122,15 +123,17 @@ impl<P: Pipeline<Item = f64>> Rdd<f64, P> {
     #[track_caller]
     pub fn stats(&self) -> Result<Stats> {
         let action = Step::new("stats");
-        let parts = self.run_all(action, |rows| {
-            let mut seen = Box::<Seen>::default();
-            rows.for_each(|row| seen.add(row));
-            seen
-        })?;
-        on_driver(action, || {
-            let mut all = Seen::default();
-            parts.iter().for_each(|part| all.merge(part));
-            all.stats()
+        in_one_action(action, || {
+            let parts = self.run_all(action, |rows| {
+                let mut seen = Box::<Seen>::default();
+                rows.for_each(|row| seen.add(row));
+                seen
+            })?;
+            on_driver(action, || {
+                let mut all = Seen::default();
+                parts.iter().for_each(|part| all.merge(part));
+                all.stats()
+            })
         })
     }
 }

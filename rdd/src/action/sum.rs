@@ -1,6 +1,7 @@
 //! `sum`: all rows added.
 
 use super::on_driver;
+use crate::accumulator::in_one_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -44,7 +45,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         S: Sum<T> + Sum<S> + Send + 'static,
     {
         let action = Step::new("sum");
-        let parts = self.run_all(action, move |rows| blame(&action, || rows.sum::<S>()))?;
-        on_driver(action, || parts.into_iter().sum())
+        in_one_action(action, || {
+            let parts = self.run_all(action, move |rows| blame(&action, || rows.sum::<S>()))?;
+            on_driver(action, || parts.into_iter().sum())
+        })
     }
 }

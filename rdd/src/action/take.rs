@@ -1,5 +1,6 @@
 //! `take`, `first` and `is_empty`: the first rows, from as few partitions as can be.
 
+use crate::accumulator::in_one_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -96,6 +97,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 
     fn taken(&self, action: Step, n: usize) -> Result<Vec<T>> {
+        in_one_action(action, || self.taken_in_jobs(action, n))
+    }
+
+    fn taken_in_jobs(&self, action: Step, n: usize) -> Result<Vec<T>> {
         let (mut rows, mut scanned) = (Vec::new(), 0);
         if self.num_partitions() == 0 {
             // Only the job knows whether that is no rows or a mistake.

@@ -1,6 +1,7 @@
 //! `top`, `top_by` and `take_ordered`: the ends of an order, without sorting everything.
 
 use super::on_driver;
+use crate::accumulator::in_one_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -116,8 +117,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     {
         let compare = Arc::new(move |a: &T, b: &T| blame(&action, || compare(a, b)));
         let in_task = Arc::clone(&compare);
-        let parts = self.run_all(action, move |rows| lead(rows, n, &*in_task))?;
-        on_driver(action, || lead(parts.into_iter().flatten(), n, &*compare))
+        in_one_action(action, || {
+            let parts = self.run_all(action, move |rows| lead(rows, n, &*in_task))?;
+            on_driver(action, || lead(parts.into_iter().flatten(), n, &*compare))
+        })
     }
 }
 

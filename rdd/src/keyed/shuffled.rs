@@ -1,7 +1,7 @@
 //! The shuffle as `rdd` sees it: [`shuffle`] makes the map side, whose tasks leave outputs in a
 //! shared table; a reading node ([`NodeFn`]) takes its segments from there.
 
-use crate::accumulator::{MapParts, counted};
+use crate::accumulator::{KeptParts, counted};
 use crate::boxed::{Boxed, Chunks, Node, RowChunks};
 use crate::context::{Context, no_partitions};
 use crate::partitioner::KnownPartitioner;
@@ -13,7 +13,7 @@ use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::{Dependency, Kept, Lineage, ShuffleStep};
 use emberline_core::step::{Step, or_raise};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{Chunk, MapOutputs, MapWriter, Partitioning, SegmentReader};
+use emberline_shuffle::{Chunk, MapOutputs, MapWriter, Partitioning, SegmentReader, SliceSource};
 use std::sync::Arc;
 use std::vec;
 
@@ -30,9 +30,9 @@ impl<R: Stored> Outputs<R> {
         self.table.read(Some(self.shuffle), segment, task)
     }
 
-    /// What one segment takes in memory, wherever it lies.
-    pub(crate) fn bytes(&self, segment: usize) -> u64 {
-        self.table.segment_bytes(segment)
+    /// One segment, to be read more than once.
+    pub(crate) fn slice(&self, segment: usize) -> SliceSource<R> {
+        SliceSource { outputs: self.table.clone(), shuffle: Some(self.shuffle), segment }
     }
 }
 
@@ -46,7 +46,7 @@ struct MapSide<P, R, W> {
     partitions: usize,
     segments: usize,
     write: W,
-    parts: MapParts,
+    parts: KeptParts,
 }
 
 impl<P, R, W> ShuffleStep for MapSide<P, R, W>
@@ -122,7 +122,7 @@ where
         partitions,
         segments: partitions * each,
         write,
-        parts: MapParts::default(),
+        parts: KeptParts::default(),
     };
     (outputs, Dependency::Shuffle(Arc::new(map_side)))
 }

@@ -10,7 +10,7 @@ use emberline_core::lineage::Dependency;
 use emberline_core::step::{Step, blame, or_raise};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{
-    Hashed, MapOutputs, MapWriter, Partitioning, SliceGroups, Slices, hash_of,
+    Hashed, MapOutputs, MapWriter, Partitioning, SliceGroups, SliceSource, Slices, hash_of,
 };
 use std::sync::Arc;
 
@@ -99,15 +99,12 @@ pub(crate) enum OpenSide<K, V> {
 impl<K: Key, V: Stored> OpenSide<K, V> {
     /// The pairs of a slice, grouped.
     pub(crate) fn groups(&self, slice: usize, task: &TaskContext) -> SliceGroups<K, V> {
-        match self {
-            OpenSide::Shuffled { outputs, first } => {
-                let (rows, bytes) =
-                    (outputs.read(first + slice, task), outputs.bytes(first + slice));
-                SliceGroups::read(rows, bytes, task)
-            }
+        let source = match self {
+            OpenSide::Shuffled { outputs, first } => outputs.slice(first + slice),
             OpenSide::Narrow(own) => {
-                SliceGroups::read(own.read(None, slice, task), own.segment_bytes(slice), task)
+                SliceSource { outputs: own.clone(), shuffle: None, segment: slice }
             }
-        }
+        };
+        SliceGroups::read(source, task)
     }
 }

@@ -16,7 +16,7 @@ use emberline_core::lineage::Preparation;
 use emberline_core::step::{Step, blame};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{
-    MapWriter, Partitioner, Partitioning, RangePartitioner, RowOrder, range_bounds,
+    MapWriter, Partitioner, Partitioning, RangePartitioner, RangeSlices, RowOrder, range_bounds,
 };
 use std::cmp::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -206,20 +206,27 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         G: Fn(&[K], &T) -> usize + Send + Sync + 'static,
         O: RowOrder<T> + Send + Sync + 'static,
     {
-        let (partitions, bounds) = (range.count(), Arc::clone(&range));
+        let partitions = range.count();
+        let slices = Arc::new(RangeSlices::new(partitions));
+        let (cut, each) = (Arc::clone(&slices), slices.each());
         let Ranges { key_of, compare, place } = ranges;
         let write = move |rows: P::Rows, _, to: &mut MapWriter<T>| {
-            let bounds = bounds.bounds();
-            rows.for_each(|row| to.push(blame(&step, || place(bounds, &row)), row));
+            rows.for_each(|row| {
+                let slice = blame(&step, || cut.slice_of(|bounds| place(bounds, &row)));
+                to.push(slice, row);
+            });
         };
-        let (outputs, edge) = shuffle(self, step, (partitions, 1), write);
+        let (outputs, edge) = shuffle(self, step, (partitions, each), write);
         let mut lineage = self.context.lineage(step, partitions, vec![edge]);
         let (rdd, key_of, running) = (self.clone(), Arc::new(key_of), Mutex::new(()));
-        let sample = SampleKeys { rdd, partitions, range, key_of, compare, step, running };
+        let sample = SampleKeys { rdd, range, slices, key_of, compare, step, running };
         lineage.preparation = Some(Arc::new(sample));
         let compute = move |partition, task: &TaskContext| {
-            let rows = ConcatRows::new(outputs.read(partition, task));
-            in_order(step, rows, Arc::clone(&order), task)
+            let (outputs, order, task) = (outputs.clone(), Arc::clone(&order), task.clone());
+            (partition * each..(partition + 1) * each).flat_map(move |slice| {
+                let rows = ConcatRows::new(outputs.read(slice, &task));
+                in_order(step, rows, Arc::clone(&order), &task)
+            })
         };
         wide(&self.context, lineage, partitioner, 0, compute)
     }
@@ -314,8 +321,8 @@ struct Ranges<F, C, G> {
 /// The job before a sort: a sample of the keys gives the bounds of the ranges.
 struct SampleKeys<T: 'static, P, K, F, C> {
     rdd: Rdd<T, P>,
-    partitions: usize,
     range: Arc<RangePartitioner<K>>,
+    slices: Arc<RangeSlices<K>>,
     key_of: Arc<F>,
     compare: C,
     step: Step,
@@ -336,7 +343,7 @@ where
         if self.range.has_bounds() {
             return Ok(());
         }
-        let (partitions, inputs) = (self.partitions, self.rdd.num_partitions());
+        let (partitions, inputs) = (self.range.count(), self.rdd.num_partitions());
         if partitions <= 1 || inputs == 0 {
             self.range.set_bounds(Vec::new());
             return Ok(());
@@ -354,10 +361,12 @@ where
             let weight = rows as f64 / keys.len().max(1) as f64;
             keys.into_iter().map(move |key| (key, weight))
         });
-        let bounds = || range_bounds(weighted.collect(), partitions, &self.compare);
-        let bounds = on_driver(step, bounds)?;
-        self.range.set_bounds(bounds);
-        Ok(())
+        on_driver(step, || {
+            let sample: Vec<(K, f64)> = weighted.collect();
+            let bounds = range_bounds(sample.clone(), partitions, &self.compare);
+            self.slices.set(&bounds, sample, partitions, &self.compare);
+            self.range.set_bounds(bounds);
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Partitions of one or several parents, one behind the other: what `coalesce` and `union_all` open.
 
+use crate::held::HeldRows;
 use crate::pipeline::Pipeline;
 use emberline_core::task::TaskContext;
 use std::iter::Flatten;
@@ -25,6 +26,16 @@ pub(super) fn chained<P: Pipeline>(
 ) -> ChainedRows<P> {
     let (parents, left) = (Arc::clone(parents), partitions.into_iter());
     Opening { parents, left, task: task.clone() }.flatten()
+}
+
+/// As [`Pipeline::held`]: the rows of a list of partitions lie in one place if it is a list of one.
+pub(super) fn held_alone<P: Pipeline>(
+    parents: &[P],
+    partitions: &[(usize, usize)],
+    task: &TaskContext,
+) -> Option<HeldRows<P::Item>> {
+    let [(parent, partition)] = *partitions else { return None };
+    parents[parent].held(partition, task)
 }
 
 impl<P: Pipeline> Iterator for Opening<P> {

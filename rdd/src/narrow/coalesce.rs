@@ -1,7 +1,8 @@
 //! `coalesce`: fewer partitions without a shuffle.
 
-use super::chained::{ChainedRows, chained};
+use super::chained::{ChainedRows, chained, held_alone};
 use crate::context::no_partitions;
+use crate::held::HeldRows;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
 use crate::source::even_piece;
@@ -64,14 +65,24 @@ impl<P> Clone for Coalesced<P> {
 impl<P> Sealed for Coalesced<P> {}
 impl<P: Pipeline> Fused for Coalesced<P> {}
 
+impl<P> Coalesced<P> {
+    /// The partitions of the parent that a partition consists of, as `chained` wants them.
+    fn parts(&self, partition: usize) -> Vec<(usize, usize)> {
+        let (low, high) = even_piece(self.inputs as u64, self.partitions, partition);
+        (low as usize..high as usize).map(|input| (0, input)).collect()
+    }
+}
+
 impl<P: Pipeline> Pipeline for Coalesced<P> {
     type Item = P::Item;
     type Rows = ChainedRows<P>;
 
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
-        let (low, high) = even_piece(self.inputs as u64, self.partitions, partition);
-        let joined = (low as usize..high as usize).map(|input| (0, input));
-        chained(&self.parent, joined.collect(), task)
+        chained(&self.parent, self.parts(partition), task)
+    }
+
+    fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<P::Item>> {
+        held_alone(&self.parent, &self.parts(partition), task)
     }
 
     fn depth(&self) -> usize {

@@ -16,7 +16,8 @@ use std::sync::Arc;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Gives the closures of the next step the rows by reference. The rows of a
     /// [cached](Rdd::cache) RDD or of [`parallelize`](crate::Context::parallelize) are read where
-    /// they lie, without a clone; those of any other RDD are computed, lent and dropped.
+    /// they lie, without a clone, also behind a `union` or a `coalesce` whose partition is one of
+    /// theirs; those of any other RDD are computed, lent and dropped.
     ///
     /// - **Shape**: `Rdd<T>` to `Refs<T>`, whose `map`, `filter`, `filter_map` and `flat_map` take
     ///   `Fn(&T)`; [`with`](Refs::with) adds a shared value
@@ -248,6 +249,7 @@ impl<T: Element, P: Pipeline<Item = T>> Refs<T, P> {
         let pipeline = Adapted::<_, _, FilterMap>::new(lent, |kept| kept, step);
         self.rdd.narrow(step, closure_bytes, Keys::Changed, pipeline)
     }
+
     pub(super) fn flat_mapped<U, I, F>(
         &self,
         step: Step,

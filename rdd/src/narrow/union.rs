@@ -1,7 +1,8 @@
 //! `union` and `union_all`: the rows of two or more RDDs.
 
-use super::chained::{ChainedRows, chained};
+use super::chained::{ChainedRows, chained, held_alone};
 use crate::context::{Context, two_contexts};
+use crate::held::HeldRows;
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
@@ -14,7 +15,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Puts the rows of `other` behind the rows of this RDD; duplicates stay.
     ///
     /// When both were partitioned by one shuffle or by equal partitioners, partitions of one number
-    /// are joined end to end and the partitioner is kept; else the partitions of `other` follow.
+    /// are joined end to end and the partitioner is kept; else the partitions of `other` follow. An
+    /// RDD without partitions changes nothing of the other one.
     ///
     /// - **Shape**: `Rdd<T>` and `Rdd<T>` to `Rdd<T>`
     /// - **Partitions**: the sum; kept when both have one partitioner
@@ -43,13 +45,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let step = Step::new("union");
         let narrow = |lineage: &Arc<_>| Dependency::Narrow(Arc::clone(lineage));
         let parents = vec![narrow(&self.lineage), narrow(&other.lineage)];
-        let shared = self.partitioner.clone().filter(|own| {
-            let theirs = other.partitioner.as_ref();
-            theirs.is_some_and(|theirs| own.same_as(theirs))
-        });
         let (own, theirs) = (self.num_partitions(), other.num_partitions());
-        let split = if shared.is_some() { None } else { Some(own) };
-        let partitions = if shared.is_some() { own } else { own + theirs };
+        let placed = [(own, self.partitioner.as_ref()), (theirs, other.partitioner.as_ref())];
+        let shared = shared_partitioner(placed.into_iter());
+        let end_to_end = shared.is_some() && own > 0 && theirs > 0;
+        let split = if end_to_end { None } else { Some(own) };
+        let partitions = if end_to_end { own } else { own + theirs };
         let mut lineage = self.context.lineage(step, partitions, parents);
         lineage.problem = two_contexts(step, &self.context, &other.context);
         let (left, right) = (self.pipeline.clone(), other.pipeline.clone());
@@ -69,19 +70,34 @@ struct Union<P, Q> {
 impl<P, Q> Sealed for Union<P, Q> {}
 impl<P: Pipeline, Q: Pipeline<Item = P::Item>> Fused for Union<P, Q> {}
 
+impl<P, Q> Union<P, Q> {
+    /// The partitions of the left and of the right parent that a partition consists of.
+    fn parts(&self, partition: usize) -> (Option<usize>, Option<usize>) {
+        match self.split {
+            None => (Some(partition), Some(partition)),
+            Some(split) if partition < split => (Some(partition), None),
+            Some(split) => (None, Some(partition - split)),
+        }
+    }
+}
+
 impl<P: Pipeline, Q: Pipeline<Item = P::Item>> Pipeline for Union<P, Q> {
     type Item = P::Item;
     type Rows = UnionRows<P::Rows, Q::Rows>;
 
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
-        let (left, right) = match self.split {
-            None => (Some(partition), Some(partition)),
-            Some(split) if partition < split => (Some(partition), None),
-            Some(split) => (None, Some(partition - split)),
-        };
+        let (left, right) = self.parts(partition);
         UnionRows {
             left: left.map(|partition| self.left.open(partition, task)),
             right: right.map(|partition| self.right.open(partition, task)),
+        }
+    }
+
+    fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<P::Item>> {
+        match self.parts(partition) {
+            (Some(left), None) => self.left.held(left, task),
+            (None, Some(right)) => self.right.held(right, task),
+            _ => None,
         }
     }
 
@@ -123,7 +139,7 @@ impl Context {
     ///
     /// When all were partitioned by one shuffle or by equal partitioners, partitions of one number
     /// are joined end to end and the partitioner is kept; else the partitions of the second follow
-    /// those of the first, and so on.
+    /// those of the first, and so on. RDDs without partitions change nothing of the others.
     ///
     /// - **Shape**: `IntoIterator<Item = Rdd<T>>` to `Rdd<T>`
     /// - **Partitions**: the sum; kept when all have one partitioner
@@ -152,8 +168,10 @@ impl Context {
         I: IntoIterator<Item = Rdd<T, P>>,
     {
         let (step, rdds) = (Step::new("union_all"), rdds.into_iter().collect::<Vec<_>>());
-        let shared = shared_partitioner(&rdds);
-        let ends = running_sums(rdds.iter().map(Rdd::num_partitions));
+        let placed = rdds.iter().map(|rdd| (rdd.num_partitions(), rdd.partitioner.as_ref()));
+        let shared = shared_partitioner(placed);
+        let filled = || rdds.iter().filter(|rdd| rdd.num_partitions() > 0);
+        let ends = running_sums(filled().map(Rdd::num_partitions));
         // Equal partitioners have equal numbers of partitions: the first end is that of each.
         let last = if shared.is_some() { ends.first() } else { ends.last() };
         let partitions = last.copied().unwrap_or(0);
@@ -161,16 +179,19 @@ impl Context {
         let narrow = |rdd: &Rdd<T, P>| Dependency::Narrow(Arc::clone(&rdd.lineage));
         let mut lineage = self.lineage(step, partitions, rdds.iter().map(narrow).collect());
         lineage.problem = rdds.iter().find_map(|rdd| two_contexts(step, self, &rdd.context));
-        let parents = rdds.iter().map(|rdd| rdd.pipeline.clone()).collect();
+        let parents = filled().map(|rdd| rdd.pipeline.clone()).collect();
         Rdd::partitioned(self, lineage, UnionAll { parents, ends }, shared)
     }
 }
 
-/// The partitioner that all RDDs have, if there is one.
-fn shared_partitioner<T, P>(rdds: &[Rdd<T, P>]) -> Option<KnownPartitioner> {
-    let first = rdds.first()?.partitioner.as_ref()?;
-    let same = |rdd: &Rdd<T, P>| rdd.partitioner.as_ref().is_some_and(|own| own.same_as(first));
-    rdds.iter().all(same).then(|| first.clone())
+/// The partitioner that all RDDs have, if there is one. Each comes with its number of partitions: one
+/// that has none holds no row that could lie wrong.
+fn shared_partitioner<'a>(
+    rdds: impl Iterator<Item = (usize, Option<&'a KnownPartitioner>)>,
+) -> Option<KnownPartitioner> {
+    let mut known = rdds.filter(|(partitions, _)| *partitions > 0).map(|(_, known)| known);
+    let first = known.next()??;
+    known.all(|known| known.is_some_and(|own| own.same_as(first))).then(|| first.clone())
 }
 
 /// The sum up to and with each number.
@@ -198,20 +219,28 @@ impl<P> Clone for UnionAll<P> {
 impl<P> Sealed for UnionAll<P> {}
 impl<P: Pipeline> Fused for UnionAll<P> {}
 
+impl<P> UnionAll<P> {
+    /// The parents and their partitions that a partition consists of.
+    fn parts(&self, partition: usize) -> Vec<(usize, usize)> {
+        let Some(ends) = &self.ends else {
+            return (0..self.parents.len()).map(|parent| (parent, partition)).collect();
+        };
+        let parent = ends.partition_point(|end| *end <= partition);
+        let before = if parent == 0 { 0 } else { ends[parent - 1] };
+        vec![(parent, partition - before)]
+    }
+}
+
 impl<P: Pipeline> Pipeline for UnionAll<P> {
     type Item = P::Item;
     type Rows = ChainedRows<P>;
 
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
-        let joined = match &self.ends {
-            None => (0..self.parents.len()).map(|parent| (parent, partition)).collect(),
-            Some(ends) => {
-                let parent = ends.partition_point(|end| *end <= partition);
-                let before = if parent == 0 { 0 } else { ends[parent - 1] };
-                vec![(parent, partition - before)]
-            }
-        };
-        chained(&self.parents, joined, task)
+        chained(&self.parents, self.parts(partition), task)
+    }
+
+    fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<P::Item>> {
+        held_alone(&self.parents, &self.parts(partition), task)
     }
 
     fn depth(&self) -> usize {

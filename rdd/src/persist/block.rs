@@ -4,7 +4,7 @@ use crate::held::HeldRows;
 use emberline_core::block_store::{Block, Leaving};
 use emberline_core::bounds::Stored;
 use emberline_core::config::Config;
-use emberline_core::error::Result;
+use emberline_core::error::{Error, Result};
 use emberline_core::scratch::Scratch;
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{FileRows, PackedRows, RunFile};
@@ -82,22 +82,28 @@ impl<T: Stored> Form<T> {
         }
     }
 
-    /// Reads the rows. `on_damage` is given the error of a frame that cannot be read, and leaves.
+    /// Reads the rows, and counts them as read if they `were_there` before. `on_damage` is given the
+    /// error of a frame that cannot be read, and leaves.
     pub(super) fn read(
         &self,
         task: &TaskContext,
-        on_damage: impl Fn(emberline_core::error::Error) -> Vec<T> + 'static,
+        were_there: bool,
+        on_damage: impl Fn(Error) -> Vec<T> + 'static,
     ) -> HeldRows<T> {
+        let counting = task.clone();
+        let count = move |rows: usize| counting.count_read(if were_there { rows } else { 0 });
+        let read = move |rows: Result<Vec<T>>| {
+            let rows = rows.unwrap_or_else(&on_damage);
+            count(rows.len());
+            rows
+        };
         match self {
-            Form::Typed(rows) => HeldRows::new(Arc::clone(rows), 0..rows.len(), task),
-            Form::Packed(parts) => {
-                let frames = unpacked(parts.clone());
-                HeldRows::batched(frames.map(move |rows| rows.unwrap_or_else(&on_damage)), task)
+            Form::Typed(rows) => {
+                task.count_read(if were_there { rows.len() } else { 0 });
+                HeldRows::new(Arc::clone(rows), 0..rows.len(), task)
             }
-            Form::InFile(file) => {
-                let frames = frames_of(file.rows());
-                HeldRows::batched(frames.map(move |rows| rows.unwrap_or_else(&on_damage)), task)
-            }
+            Form::Packed(parts) => HeldRows::batched(unpacked(parts.clone()).map(read), task),
+            Form::InFile(file) => HeldRows::batched(frames_of(file.rows()).map(read), task),
         }
     }
 }

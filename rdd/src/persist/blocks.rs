@@ -2,6 +2,7 @@
 
 use super::StorageLevel;
 use super::block::{Files, Form, RowBlock, WayOut};
+use crate::accumulator::{KeptParts, Parts};
 use crate::context::Context;
 use crate::held::HeldRows;
 use emberline_core::block_store::{Block, StoredBlock};
@@ -31,6 +32,7 @@ pub(crate) struct Blocks {
     keeps: AtomicBool,
     /// How often the disk has failed a partition.
     faults: Mutex<HashMap<usize, usize>>,
+    parts: KeptParts,
 }
 
 impl Blocks {
@@ -40,8 +42,9 @@ impl Blocks {
         level: StorageLevel,
         can_recompute: bool,
     ) -> Arc<Self> {
-        let (keeps, faults) = (AtomicBool::new(true), Mutex::default());
-        Arc::new(Blocks { context: context.clone(), rdd, level, can_recompute, keeps, faults })
+        let (context, keeps) = (context.clone(), AtomicBool::new(true));
+        let (faults, parts) = Default::default();
+        Arc::new(Blocks { context, rdd, level, can_recompute, keeps, faults, parts })
     }
 
     /// Whether an `unpersist` has not come yet.
@@ -63,7 +66,7 @@ impl Blocks {
             self.forget(partition, &stored, &error);
             return None;
         }
-        Some(self.read(partition, form, stored, task))
+        Some(self.read(partition, form, (stored, true), task))
     }
 
     /// Reads a block. One that turns out damaged on the way is forgotten, and the task's next attempt
@@ -72,7 +75,7 @@ impl Blocks {
         self: &Arc<Self>,
         partition: usize,
         form: Form<T>,
-        stored: Arc<StoredBlock>,
+        (stored, was_there): (Arc<StoredBlock>, bool),
         task: &TaskContext,
     ) -> HeldRows<T> {
         let (blocks, damaged) = (Arc::clone(self), Arc::clone(&stored));
@@ -83,17 +86,18 @@ impl Blocks {
                 false => raise(blocks.lost(partition).caused_by(error)),
             }
         };
-        form.read(task, on_damage).pinning(stored)
+        form.read(task, was_there, on_damage).pinning(stored)
     }
 
-    /// Puts a partition, unless another task was first, and reads what is there now.
+    /// Puts a partition, unless another task was first, and reads what is there now;
+    /// says whether this was first.
     pub(super) fn put<T: Stored>(
         self: &Arc<Self>,
         partition: usize,
         form: Form<T>,
         held: Option<Reservation>,
         task: &TaskContext,
-    ) -> HeldRows<T> {
+    ) -> (HeldRows<T>, bool) {
         let block = RowBlock::new(form.clone(), self.way_out(task));
         let (memory_bytes, file_bytes) =
             (held.as_ref().map_or(0, Reservation::bytes), block.file_bytes());
@@ -108,7 +112,12 @@ impl Blocks {
             self.drop_all();
         }
         let form = form_of::<T>(&stored).unwrap_or(form);
-        self.read(partition, form, stored, task)
+        (self.read(partition, form, (stored, false), task), is_new)
+    }
+
+    /// Keeps what computing a stored partition added to accumulators.
+    pub(super) fn keep_parts(&self, partition: usize, parts: Parts) {
+        self.parts.keep(partition, parts);
     }
 
     fn way_out(&self, task: &TaskContext) -> WayOut {
@@ -188,6 +197,10 @@ impl StoredBlocks for Blocks {
     fn unpersist(&self) {
         self.keeps.store(false, Ordering::Release);
         self.drop_all();
+    }
+
+    fn settle(&self) {
+        self.parts.merge();
     }
 
     fn kept(&self) -> Kept {

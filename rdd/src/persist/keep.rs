@@ -11,18 +11,45 @@ use emberline_core::memory::Reservation;
 use emberline_core::step::{Step, blame, has_raised, or_raise};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{Batches, Meter, PackedRows, RunFile, bytes_of};
+use std::cell::Cell;
 use std::iter;
 use std::sync::Arc;
 
 /// One partition on its way into the store.
 pub(super) struct Keeping<'a> {
-    pub blocks: &'a Arc<Blocks>,
-    pub partition: usize,
-    pub task: &'a TaskContext,
-    pub step: &'a Step,
+    blocks: &'a Arc<Blocks>,
+    partition: usize,
+    task: &'a TaskContext,
+    step: &'a Step,
+    outcome: Cell<Outcome>,
 }
 
-impl Keeping<'_> {
+/// What became of a partition.
+#[derive(Clone, Copy)]
+pub(super) enum Outcome {
+    /// It is in the store.
+    Kept,
+    /// Another task had put it there before.
+    WasThere,
+    /// It is this task's alone, which may still be computing it.
+    HandedOn,
+}
+
+impl<'a> Keeping<'a> {
+    pub fn new(
+        blocks: &'a Arc<Blocks>,
+        partition: usize,
+        task: &'a TaskContext,
+        step: &'a Step,
+    ) -> Self {
+        Keeping { blocks, partition, task, step, outcome: Cell::new(Outcome::HandedOn) }
+    }
+
+    /// What became of the rows that were kept last.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome.get()
+    }
+
     /// Keeps the rows if they may be kept, and gives them in any case.
     pub fn keep<T: Stored>(&self, rows: impl Iterator<Item = T> + 'static) -> HeldRows<T> {
         let level = self.blocks.level;
@@ -124,9 +151,12 @@ impl Keeping<'_> {
     /// Stores the partition, unless a closure swallowed a failure: then this may be half of it.
     fn put<T: Stored>(&self, form: Form<T>, held: Option<Reservation>) -> HeldRows<T> {
         if has_raised() || !self.blocks.keeps() {
-            return form.read(self.task, |error| or_raise(Err(error))).pinning(held);
+            return form.read(self.task, false, |error| or_raise(Err(error))).pinning(held);
         }
-        blame(self.step, || self.blocks.put(self.partition, form, held, self.task))
+        let put = || self.blocks.put(self.partition, form, held, self.task);
+        let (rows, is_new) = blame(self.step, put);
+        self.outcome.set(if is_new { Outcome::Kept } else { Outcome::WasThere });
+        rows
     }
 }
 

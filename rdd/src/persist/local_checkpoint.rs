@@ -3,6 +3,7 @@
 use super::blocks::Blocks;
 use super::keep::Keeping;
 use super::level::StorageLevel;
+use crate::accumulator::in_one_action;
 use crate::boxed::{Boxed, Chunks, Node, RowChunks};
 use crate::held::HeldRows;
 use crate::pipeline::Pipeline;
@@ -57,16 +58,18 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
         let mut lineage = self.context.lineage(step, self.num_partitions(), Vec::new());
         let blocks = Blocks::new(&self.context, lineage.id(), StorageLevel::MemoryAndDisk, false);
         let filled = Arc::clone(&blocks);
-        self.run(step, 0..self.num_partitions(), move |rows: P::Rows, task| {
+        let work = move |rows: P::Rows, task: &TaskContext| {
             let partition = task.place.partition;
-            let keeping = Keeping { blocks: &filled, partition, task, step: &step };
+            let keeping = Keeping::new(&filled, partition, task, &step);
             drop(keeping.keep(rows));
             Ok(())
+        };
+        in_one_action(step, || {
+            self.run(step, 0..self.num_partitions(), work)?;
+            let missing = (0..self.num_partitions()).find(|at| !blocks.is_stored(*at));
+            let lost = |partition| blocks.lost(partition).in_step(step).in_action(step);
+            missing.map_or(Ok(()), |partition| Err(lost(partition)))
         })?;
-        let missing = (0..self.num_partitions()).find(|partition| !blocks.is_stored(*partition));
-        if let Some(partition) = missing {
-            return Err(blocks.lost(partition).in_step(step).in_action(step));
-        }
         lineage.blocks = Some(Arc::clone(&blocks) as Arc<dyn StoredBlocks>);
         let pipeline = Boxed::from_node(Checkpointed { blocks, step }, 0);
         Ok(Rdd::partitioned(&self.context, lineage, pipeline, self.partitioner.clone()))

@@ -8,19 +8,20 @@ mod local_checkpoint;
 
 pub use level::StorageLevel;
 
+use crate::accumulator::counted;
 use crate::boxed::{Boxed, Chunks, Node, RowChunks};
 use crate::held::HeldRows;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use blocks::Blocks;
 use emberline_core::bounds::Stored;
 use emberline_core::lineage::{Dependency, StoredBlocks};
 use emberline_core::step::Step;
 use emberline_core::task::TaskContext;
-use keep::Keeping;
+use keep::{Keeping, Outcome};
 use std::sync::Arc;
 
-impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Gives an RDD whose partitions stay in memory once an action has computed them: the same as
     /// [`persist`](Rdd::persist) with [`StorageLevel::Memory`]. A partition that does not fit the
     /// memory budget is not kept and is computed again when needed.
@@ -77,7 +78,10 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn cache(&self) -> Rdd<T> {
+    pub fn cache(&self) -> Rdd<T>
+    where
+        T: Stored,
+    {
         self.persisted(Step::new("cache"), StorageLevel::Memory)
     }
 
@@ -114,11 +118,17 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn persist(&self, level: StorageLevel) -> Rdd<T> {
+    pub fn persist(&self, level: StorageLevel) -> Rdd<T>
+    where
+        T: Stored,
+    {
         self.persisted(Step::new("persist"), level)
     }
 
-    fn persisted(&self, step: Step, level: StorageLevel) -> Rdd<T> {
+    fn persisted(&self, step: Step, level: StorageLevel) -> Rdd<T>
+    where
+        T: Stored,
+    {
         let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
         let mut lineage = self.context.lineage(step, self.num_partitions(), parent);
         let blocks = Blocks::new(&self.context, lineage.id(), level, true);
@@ -180,7 +190,16 @@ impl<T: Stored, P: Pipeline<Item = T>> Node<T> for Persisted<P> {
         if let Some(rows) = blocks.find(partition, task) {
             return Some(rows);
         }
-        let keeping = Keeping { blocks, partition, task, step };
-        blocks.keeps().then(|| keeping.keep(parent.open(partition, task)))
+        let keeping = Keeping::new(blocks, partition, task, step);
+        blocks.keeps().then(|| {
+            let (rows, parts) = counted(|| keeping.keep(parent.open(partition, task)));
+            match keeping.outcome() {
+                Outcome::Kept => blocks.keep_parts(partition, parts),
+                // Who was first counts.
+                Outcome::WasThere => drop(parts),
+                Outcome::HandedOn => parts.join_task(),
+            }
+            rows
+        })
     }
 }

@@ -127,6 +127,7 @@ impl<T: Element + Clone + Sync> Pipeline for Parallelized<T> {
 
     fn open(&self, partition: usize, task: &TaskContext) -> HeldRows<T> {
         let (low, high) = even_piece(self.rows.len() as u64, self.partitions, partition);
+        task.count_read((high - low) as usize);
         HeldRows::new(Arc::clone(&self.rows), low as usize..high as usize, task)
     }
 

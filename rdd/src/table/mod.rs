@@ -2,8 +2,9 @@
 
 mod value;
 
-use crate::display::{escaped, grouped, shortened, show_in_notebook};
+use crate::display::{escaped, grouped, printable, shortened, show_in_notebook};
 use serde::Serialize;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use value::{Group, Shape, Value, read};
 
@@ -15,7 +16,8 @@ const MOST_CELL: usize = 60;
 /// Longer tuples, and longer arrays, are one cell.
 const MOST_PLACES: usize = 12;
 
-/// Rows that can be looked at: anything `collect` and its like give, if serde can write it.
+/// Rows that can be looked at: anything `collect` and its like give, if serde can write it. The maps of
+/// `collect_as_map` and of the counts have a row for each key, in the order of the keys.
 ///
 /// ```
 /// # use emberline_rdd as emberline;
@@ -51,70 +53,94 @@ impl<T: Serialize> AsTable for [T] {
             Table { more_rows: self.len().saturating_sub(MOST_ROWS), ..Table::default() };
         for row in self.iter().take(MOST_ROWS) {
             let mut cells = Vec::new();
-            flatten(&read(row), "", 2, &mut cells);
+            flatten(&read(row), &[], 2, &mut cells);
             table.add(cells);
         }
         table
     }
 }
 
+impl<K: Serialize + Ord, V: Serialize, S> AsTable for HashMap<K, V, S> {
+    fn table(&self) -> Table {
+        let mut rows: Vec<(&K, &V)> = self.iter().collect();
+        rows.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        rows.table()
+    }
+}
+
+impl<K: Serialize, V: Serialize> AsTable for BTreeMap<K, V> {
+    fn table(&self) -> Table {
+        self.iter().collect::<Vec<(&K, &V)>>().table()
+    }
+}
+
+/// Where a cell stands: the names of the parts that lead to it, none for a row that is one cell. Kept
+/// whole, since names that look alike when they are joined or shortened are columns of their own.
+type Path = Vec<String>;
+
 /// Rows and columns of text; made by [`AsTable::table`]. It displays as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
-    columns: Vec<String>,
-    /// Cells by column; the last columns of a row may be missing.
-    rows: Vec<Vec<String>>,
+    columns: Vec<Path>,
+    /// Cells by column, none where a row lacks one; the last columns of a row may be missing.
+    rows: Vec<Vec<Option<String>>>,
     more_rows: usize,
     more_columns: bool,
 }
 
 /// Adds the cells of a row with their columns: `levels` of groups are taken apart.
-fn flatten(value: &Value, name: &str, levels: usize, cells: &mut Vec<(String, String)>) {
+fn flatten(value: &Value, path: &[String], levels: usize, cells: &mut Vec<(Path, String)>) {
     match value {
-        Value::Group(group) if levels > 0 && has_columns(group, name) => {
-            for (part, value) in &group.parts {
-                let name = if name.is_empty() { part } else { &format!("{name}.{part}") };
-                flatten(value, name, levels - 1, cells);
+        Value::Group(group) if levels > 0 && has_columns(group, path) => {
+            for (name, value) in &group.parts {
+                flatten(value, &[path, std::slice::from_ref(name)].concat(), levels - 1, cells);
             }
         }
-        value => {
-            let name = if name.is_empty() { "value" } else { name };
-            cells.push((name.to_string(), shortened(&value.cell(), MOST_CELL)));
-        }
+        value => cells.push((path.to_vec(), shortened(&value.cell(), MOST_CELL))),
     }
 }
 
-fn has_columns(group: &Group, name: &str) -> bool {
+fn has_columns(group: &Group, path: &[String]) -> bool {
     let count = group.parts.len();
     let fits = match group.shape {
         Shape::List => false,
         Shape::Tuple => count <= MOST_PLACES,
         Shape::Fields => true,
-        Shape::Map => name.is_empty(),
+        Shape::Map => path.is_empty(),
     };
     fits && count > 0 && group.variant.is_empty()
 }
 
 impl Table {
-    /// Adds a row; columns it is the first to have come last.
-    fn add(&mut self, cells: Vec<(String, String)>) {
-        let mut row = vec![String::new(); self.columns.len()];
-        for (name, cell) in cells {
-            match self.columns.iter().position(|column| *column == name) {
-                Some(at) => row[at] = cell,
+    /// Adds a row; columns it is the first to have come last. A path that comes twice in a row has
+    /// two columns.
+    fn add(&mut self, cells: Vec<(Path, String)>) {
+        let mut row = vec![None; self.columns.len()];
+        for (path, cell) in cells {
+            let is_free = |at: &usize| row[*at].is_none() && self.columns[*at] == path;
+            match (0..row.len()).find(is_free) {
+                Some(at) => row[at] = Some(cell),
                 None if self.columns.len() == MOST_COLUMNS => self.more_columns = true,
                 None => {
-                    self.columns.push(name);
-                    row.push(cell);
+                    self.columns.push(path);
+                    row.push(Some(cell));
                 }
             }
         }
         self.rows.push(row);
     }
 
+    /// The name above a column.
+    fn header(&self, column: usize) -> String {
+        match &self.columns[column][..] {
+            [] => "value".into(),
+            path => shortened(&printable(&path.join(".")), MOST_CELL),
+        }
+    }
+
     /// The cell of a row, which is empty if the row has no such column.
-    fn cell<'a>(&'a self, row: &'a [String], column: usize) -> &'a str {
-        row.get(column).map_or("", String::as_str)
+    fn cell<'a>(&'a self, row: &'a [Option<String>], column: usize) -> &'a str {
+        row.get(column).and_then(Option::as_deref).unwrap_or("")
     }
 
     /// Whether a column stands at the right: it holds numbers.
@@ -143,7 +169,8 @@ impl Table {
     /// The table as HTML; nothing in a row can be more than text.
     pub fn html(&self) -> String {
         let mut html = String::from("<table>\n<thead><tr>");
-        self.columns.iter().for_each(|name| html.push_str(&format!("<th>{}</th>", escaped(name))));
+        let headers = (0..self.columns.len()).map(|column| self.header(column));
+        headers.for_each(|name| html.push_str(&format!("<th>{}</th>", escaped(&name))));
         html.push_str("</tr></thead>\n<tbody>\n");
         let styles: Vec<&str> = (0..self.columns.len())
             .map(|column| if self.is_numeric(column) { "right" } else { "left" })
@@ -169,16 +196,16 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (columns, cell) = (0..self.columns.len(), |row, column| self.cell(row, column));
-        let looks: Vec<(usize, bool)> = columns
+        let headers: Vec<String> = (0..self.columns.len()).map(|at| self.header(at)).collect();
+        let looks: Vec<(usize, bool)> = (0..headers.len())
             .map(|column| {
-                let cells = self.rows.iter().map(|row| width(cell(row, column)));
-                let widest = cells.chain([width(&self.columns[column])]).max().unwrap_or(0);
+                let cells = self.rows.iter().map(|row| width(self.cell(row, column)));
+                let widest = cells.chain([width(&headers[column])]).max().unwrap_or(0);
                 (widest, self.is_numeric(column))
             })
             .collect();
         if !looks.is_empty() {
-            write_line(f, &looks, |column| &self.columns[column])?;
+            write_line(f, &looks, |column| &headers[column])?;
             let rules: Vec<String> = looks.iter().map(|(widest, _)| "─".repeat(*widest)).collect();
             write_line(f, &looks, |column| &rules[column])?;
         }
@@ -208,7 +235,7 @@ fn write_line<'a>(
 /// The columns that a text takes on a terminal.
 fn width(text: &str) -> usize {
     let of = |c: char| match c {
-        '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200d}' | '\u{fe00}'..='\u{fe0f}' => 0,
+        '\u{300}'..='\u{36f}' | '\u{fe00}'..='\u{fe0f}' => 0,
         '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' => 2,
         '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}' => 2,
         '\u{1f300}'..='\u{1faff}' | '\u{20000}'..='\u{3fffd}' => 2,

@@ -28,7 +28,7 @@ pub(super) struct Group {
     pub shape: Shape,
     /// The variant of an enum, else empty.
     pub variant: &'static str,
-    /// The parts by name: of a field, a place, a key.
+    /// The parts by name: of a field, a place, a key. A key is whole, as it was read.
     pub parts: Vec<(String, Value)>,
     is_cut: bool,
 }
@@ -43,7 +43,7 @@ pub(super) enum Shape {
 
 /// Reads a value. One that refuses to be written gives the text of its error.
 pub(super) fn read<T: Serialize + ?Sized>(value: &T) -> Value {
-    Reader { left: &Cell::new(MOST_VALUES), depth: 0 }.read(value)
+    Reader { left: &Cell::new(MOST_VALUES), depth: 0, is_key: false }.read(value)
 }
 
 impl Value {
@@ -78,7 +78,7 @@ impl Display for Group {
         for (at, (name, part)) in self.parts.iter().enumerate() {
             f.write_str(if at > 0 { ", " } else { "" })?;
             match is_named {
-                true => write!(f, "{name}: {part}")?,
+                true => write!(f, "{}: {part}", shown(name))?,
                 false => part.fmt(f)?,
             }
         }
@@ -92,6 +92,8 @@ struct Reader<'a> {
     /// How many values may still be read.
     left: &'a Cell<usize>,
     depth: usize,
+    /// Strings are kept whole in a key, so that no two keys become one.
+    is_key: bool,
 }
 
 /// The text of an error of `Serialize`.
@@ -134,8 +136,13 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// So much of a text as is shown.
+fn shown(text: &str) -> String {
+    printable(&shortened(text, MOST_TEXT))
+}
+
 fn plain(text: impl Display) -> Value {
-    Value::Plain(shortened(&printable(&text.to_string()), MOST_TEXT))
+    Value::Plain(shown(&text.to_string()))
 }
 
 /// Shows values that have no parts by their `Display`.
@@ -193,7 +200,7 @@ impl<'a> Serializer for Reader<'a> {
     }
 
     fn serialize_str(self, value: &str) -> Read {
-        Ok(Value::Text(printable(&shortened(value, MOST_TEXT))))
+        Ok(Value::Text(if self.is_key { value.to_string() } else { shown(value) }))
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Read {
@@ -301,7 +308,7 @@ impl ser::SerializeMap for Parts<'_> {
     type Error = Refused;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refused> {
-        self.key = self.reader.read(key).cell();
+        self.key = Reader { is_key: true, ..self.reader }.read(key).cell();
         Ok(())
     }
 

@@ -48,7 +48,7 @@ pub struct FileIndex {
 }
 
 /// The bytes at which a frame ends, from a task's share of the memory.
-fn frame_target(share_bytes: u64) -> usize {
+pub(crate) fn frame_target(share_bytes: u64) -> usize {
     let target = usize::try_from(share_bytes / FRAMES_IN_SHARE).unwrap_or(usize::MAX);
     target.clamp(SMALLEST_TARGET, LARGEST_TARGET)
 }

@@ -66,7 +66,7 @@ impl<'a> FileWriter<'a> {
 
     fn to(target: Target<'a>, file_tag: u32, config: &Config) -> Result<Self> {
         let squeezer = Squeezer::new(config.spill_compression)?;
-        let frame_target = frame_target(config.task_share_bytes);
+        let frame_target = frame_target(config.share_bytes());
         let pending = match target {
             Target::Memory => Vec::new(),
             _ => Vec::with_capacity(most_pending(frame_target)),

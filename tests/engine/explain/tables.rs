@@ -3,7 +3,7 @@
 use crate::support::{context, test};
 use emberline::prelude::*;
 use serde::{Serialize, Serializer, ser::Error as _};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::process::Command;
 
 #[derive(Clone, Serialize)]
@@ -128,6 +128,75 @@ fn maps_have_a_column_for_each_key_and_rows_may_differ() {
     assert_eq!(lines[2..], ["1  2", "      3", "         {}"]);
     let wide: BTreeMap<u32, u32> = (0..100).map(|n| (n, n)).collect();
     assert!([wide].table().to_string().ends_with("... more columns\n"));
+}
+
+/// The cells row by row, and how many columns have a header.
+fn cells_and_headers(table: &emberline::Table) -> (Vec<String>, usize) {
+    let html = table.html();
+    let cells = html.split("<td style=\"text-align:right\">").skip(1);
+    let cells = cells.map(|rest| rest.split_once("</td>").unwrap().0.to_string()).collect();
+    (cells, html.matches("<th>").count())
+}
+
+#[test]
+fn keys_that_look_alike_when_they_are_cut_are_columns_of_their_own() {
+    let key = |middle: &str| format!("{}{middle}{}", "a".repeat(300), "z".repeat(300));
+    let rows = [
+        BTreeMap::from([(key("x"), 1), (key("y"), 2)]),
+        BTreeMap::from([(key("y"), 3), (key("w"), 4)]),
+    ];
+    let table = rows.table();
+    let each_under_its_own_key = ["1", "2", "", "", "3", "4"].map(String::from).to_vec();
+    assert_eq!(cells_and_headers(&table), (each_under_its_own_key, 3));
+    let text = table.to_string();
+    let longest = text.lines().map(|line| line.chars().count()).max().unwrap();
+    assert!(longest <= 3 * 60 + 4, "headers are cut: {text}");
+    let nested = [(1, BTreeMap::from([(key("x"), 1)]))].table().to_string();
+    assert!(nested.lines().all(|line| line.chars().count() < 70), "{nested}");
+}
+
+#[derive(Serialize)]
+struct Inner {
+    b: u8,
+}
+
+#[derive(Serialize)]
+struct Dotted {
+    #[serde(rename = "a.b")]
+    flat: u8,
+    a: Inner,
+}
+
+/// A map that gives one key twice, which serde allows.
+struct Twice;
+
+impl Serialize for Twice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map([("a", 1), ("a", 2), ("a\n", 3), ("a\\n", 4)])
+    }
+}
+
+#[test]
+fn no_value_is_lost_to_another_of_the_same_name() {
+    let dotted = [Dotted { flat: 1, a: Inner { b: 2 } }].table().to_string();
+    assert_eq!(dotted, "a.b  a.b\n───  ───\n  1    2\n");
+    let twice = [Twice, Twice].table().to_string();
+    let row = "1  2    3    4\n";
+    assert_eq!(twice, format!("a  a  a\\n  a\\n\n─  ─  ───  ───\n{row}{row}"));
+}
+
+#[test]
+fn maps_that_actions_give_are_shown_in_the_order_of_their_keys() {
+    test(|| {
+        let rows = context().range_with(2, 0..7_u64).map(|n| (n % 3, n));
+        let counts: HashMap<u64, u64> = rows.count_by_key()?;
+        assert_eq!(counts.table().to_string(), "0  1\n─  ─\n0  3\n1  2\n2  2\n");
+        let last = rows.collect_as_map()?.into_iter().collect::<BTreeMap<_, _>>();
+        assert_eq!(last.table().to_string(), "0  1\n─  ─\n0  6\n1  4\n2  5\n");
+        let many = (0..60_u64).map(|n| (n, n)).collect::<HashMap<_, _>>();
+        assert!(many.table().to_string().ends_with("49  49\n... 10 more rows\n"));
+        Ok(())
+    });
 }
 
 #[test]

@@ -68,6 +68,32 @@ fn b087_a_partitioner_is_kept_only_when_all_have_it() {
 }
 
 #[test]
+fn rdds_without_partitions_say_nothing_about_the_partitioner() {
+    test(|| {
+        let counter = Counter::default();
+        let ctx = counter.listen(Context::builder().threads(2));
+        let none = || ctx.union_all(Vec::<Rdd<(i64, i64)>>::new()).boxed();
+        let placed = ctx.range_with(3, 0..12_i64).map(|n| (n % 4, n)).partition_by(5);
+        assert_eq!(placed.count()?, 12);
+        let negative = placed.map_values(|n| -n).boxed();
+        let unions = [
+            (placed.union(&none()).boxed(), 12),
+            (none().union(&placed).boxed(), 12),
+            (ctx.union_all([none(), placed.clone(), none()]).boxed(), 12),
+            (ctx.union_all([none(), placed.clone(), none(), negative]).boxed(), 24),
+        ];
+        for (union, rows) in unions {
+            let (groups, counts) = counter.during(|| union.group_by_key().collect());
+            let sizes = groups?.into_iter().map(|(_, values)| values.len()).collect::<Vec<_>>();
+            assert_eq!((sizes, counts.rows_written), (vec![rows / 4; 4], 0));
+            assert_eq!(union.num_partitions(), 5);
+        }
+        assert_eq!(none().union(&none()).num_partitions(), 0);
+        Ok(())
+    });
+}
+
+#[test]
 fn b089_pairs_of_a_zip_come_twice() {
     test(|| {
         let ctx = context();

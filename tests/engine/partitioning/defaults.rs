@@ -23,10 +23,11 @@ fn default_of_two(a: &Numbers, b: &Numbers) -> usize {
         a.right_outer_join(b).num_partitions(),
         a.full_outer_join(b).num_partitions(),
         a.cogroup(b).num_partitions(),
+        a.cogrouped(b).num_partitions(),
         b.join(a).num_partitions(),
         a.cogroup3(b, b).num_partitions(),
     ];
-    assert_eq!(others, [partitions; 6]);
+    assert_eq!(others, [partitions; 7]);
     partitions
 }
 

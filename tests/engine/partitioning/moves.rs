@@ -58,6 +58,7 @@ fn wide() -> Vec<Wide> {
         gathers("right_outer_join", 2, |a, b| keys(a.right_outer_join(b))),
         gathers("full_outer_join", 2, |a, b| keys(a.full_outer_join(b))),
         gathers("cogroup", 2, |a, b| keys(a.cogroup(b))),
+        gathers("cogrouped", 2, |a, b| keys(a.cogrouped(b))),
         gathers("cogroup3", 3, |a, b| keys(a.cogroup3(b, b))),
         gathers("subtract_by_key", 2, |a, b| a.subtract_by_key(b)),
         always_moves("subtract", 2, |a, b| a.subtract(b)),
@@ -91,6 +92,7 @@ fn wide_with() -> Vec<(&'static str, u64, RunWith)> {
         ("right_outer_join", 2, |a, b, by| keys(a.right_outer_join_with(by, b))),
         ("full_outer_join", 2, |a, b, by| keys(a.full_outer_join_with(by, b))),
         ("cogroup", 2, |a, b, by| keys(a.cogroup_with(by, b))),
+        ("cogrouped", 2, |a, b, by| keys(a.cogrouped_with(by, b))),
         ("cogroup3", 3, |a, b, by| keys(a.cogroup3_with(by, b, b))),
         ("subtract_by_key", 2, |a, b, by| a.subtract_by_key_with(by, b)),
     ]
