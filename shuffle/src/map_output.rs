@@ -272,7 +272,8 @@ impl<R: Stored> SegmentReader<R> {
         let next = self.find_chunk().map_err(|error| self.as_fetch_failure(error));
         match &next {
             Ok(Some(chunk)) => {
-                if let Some(task) = &self.task {
+                // What a task keeps for itself it has read before.
+                if let Some(task) = self.task.as_ref().filter(|_| self.shuffle.is_some()) {
                     task.count_read(chunk.rows().len());
                 }
             }

@@ -47,7 +47,7 @@ pub fn context() -> Context {
 /// A way to set up a context, and how a failure names it.
 type Place = (String, Context);
 
-/// One context for each pair of threads and the way map outputs go.
+/// One context for each pair of threads and the way rows are kept.
 pub fn places() -> Vec<Place> {
     places_that(|builder| builder)
 }
@@ -69,11 +69,11 @@ pub fn places_that(set: impl Fn(ContextBuilder) -> ContextBuilder) -> Vec<Place>
 const WAYS: [(&str, bool, u64); 3] = [
     ("in memory", false, 64 << 20),
     ("through files", true, 64 << 20),
-    ("in runs of a few rows", true, TINY_SHARE),
+    ("in small runs", true, TINY_SHARE),
 ];
 
-/// A task's share in which a few rows are too many: every table, sort and group is cut into runs.
-pub const TINY_SHARE: u64 = 2048;
+/// A task's share in which 200 rows are too many: larger tables, sorts and groups are cut into runs.
+pub const TINY_SHARE: u64 = 16 << 10;
 
 /// The answers of a program for each number of partitions: one for each place.
 pub fn grid<A>(
