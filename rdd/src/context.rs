@@ -134,7 +134,7 @@ impl ContextBuilder {
 
     /// What the engine may hold in memory, in bytes, at least 1 MiB. Default: 60 % of what the
     /// machine or its control group has. Runs of tables, sorts and map outputs that do not fit go to
-    /// disk. It never changes a result.
+    /// disk, and kept partitions where their level says. It never changes a result.
     pub fn budget_bytes(mut self, bytes: u64) -> Self {
         self.config.budget_bytes = bytes;
         self

@@ -100,7 +100,7 @@ impl<K: Key, V: Stored> Iterator for SliceGroupsIter<K, V> {
 pub struct GroupStream<K: Key, V: Stored> {
     rows: Peekable<SortedByHash<K, V>>,
     /// The hot hashes to come, with their keys.
-    hot: Peekable<vec::IntoIter<(u64, HotKeys<K>)>>,
+    hot: Peekable<vec::IntoIter<HotHash<K>>>,
     /// The rest of the keys of one hash that unequal keys share.
     of_hash: VecDeque<(u64, K, Group<V>)>,
     slice: SliceSource<Hashed<K, V>>,
@@ -111,6 +111,7 @@ type SortedByHash<K, V> = SortedRows<Hashed<K, V>, ByHash>;
 
 /// The keys of one hash in the order of their first occurrence, and how many rows each has.
 type HotKeys<K> = Vec<(K, usize)>;
+type HotHash<K> = (u64, HotKeys<K>);
 
 /// A hash is hot if it has so large a part of the rows of a run: one in this many.
 const HOT_PART: usize = 8;
@@ -125,7 +126,7 @@ impl<K: Key, V: Stored> GroupStream<K, V> {
             }
         }
         let (rows, hot) = sorting.finish();
-        let (rows, hot) = (rows.peekable(), hot.into_iter().peekable());
+        let (rows, hot) = (rows.peekable(), hot.peekable());
         GroupStream { rows, hot, of_hash: VecDeque::new(), slice, task: task.clone() }
     }
 
@@ -264,11 +265,11 @@ impl<K: Key, V: Stored> Sorting<K, V> {
         }
     }
 
-    fn finish(mut self) -> (SortedByHash<K, V>, Vec<(u64, HotKeys<K>)>) {
+    fn finish(mut self) -> (SortedByHash<K, V>, vec::IntoIter<HotHash<K>>) {
         self.rows.into_iter().for_each(|row| self.runs.push(row));
         let mut hot: Vec<_> = self.hot.into_iter().collect();
         hot.sort_unstable_by_key(|(hash, _)| *hash);
-        (self.runs.finish(), hot)
+        (self.runs.finish(), hot.into_iter())
     }
 }
 

@@ -4,27 +4,28 @@
 /// Counts rows and says when their size should be estimated: after 1, 2, 4, ... rows at first, and
 /// more often near the limit.
 #[derive(Clone, Debug)]
-pub(crate) struct Meter {
+pub struct Meter {
     limit: u64,
     rows: u64,
     next: u64,
 }
 
 impl Meter {
-    pub(crate) fn new(limit: u64) -> Self {
+    /// A meter for rows of up to `limit` bytes.
+    pub fn new(limit: u64) -> Self {
         Meter { limit, rows: 0, next: 1 }
     }
 
     /// Counts a row; says whether to call [`reached`](Meter::reached) now.
     #[inline]
-    pub(crate) fn is_due(&mut self) -> bool {
+    pub fn is_due(&mut self) -> bool {
         self.rows += 1;
         self.rows >= self.next
     }
 
     /// Whether rows of `bytes` bytes have reached the limit. Then it begins again.
     #[cold]
-    pub(crate) fn reached(&mut self, bytes: u64) -> bool {
+    pub fn reached(&mut self, bytes: u64) -> bool {
         if bytes >= self.limit {
             *self = Meter::new(self.limit);
             return true;

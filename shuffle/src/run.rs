@@ -3,9 +3,10 @@
 use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
 use crate::meter::Meter;
 use emberline_core::bounds::Stored;
+use emberline_core::config::Config;
 use emberline_core::error::{Error, Result};
 use emberline_core::memory::Reservation;
-use emberline_core::scratch::ScratchFile;
+use emberline_core::scratch::{Scratch, ScratchFile};
 use emberline_core::size::estimate_rows;
 use emberline_core::step::raise;
 use emberline_core::task::{TaskContext, runs_on_this_thread};
@@ -48,13 +49,13 @@ pub(crate) fn reserve<T: Stored>(rows: &Vec<T>, task: &TaskContext) -> Option<Re
 }
 
 /// What `rows` take, with the room they do not use.
-pub(crate) fn bytes_of<T: Stored>(rows: &Vec<T>) -> u64 {
+pub fn bytes_of<T: Stored>(rows: &Vec<T>) -> u64 {
     let unused = (rows.capacity() - rows.len()).saturating_mul(size_of::<T>());
     estimate_rows(rows).saturating_add(unused as u64)
 }
 
 /// Rows in a file, which several readers may read again and again; it goes with the last of them.
-pub(crate) struct RunFile<T> {
+pub struct RunFile<T> {
     written: Arc<Written>,
     row: PhantomData<fn() -> T>,
 }
@@ -71,35 +72,64 @@ impl<T> Clone for RunFile<T> {
 }
 
 impl<T: Stored> RunFile<T> {
-    /// Writes some rows after others.
-    pub(crate) fn write(
-        batches: impl IntoIterator<Item = Vec<T>>,
-        task: &TaskContext,
+    /// Writes some rows after others, and counts what the task wrote.
+    pub fn write(batches: impl IntoIterator<Item = Vec<T>>, task: &TaskContext) -> Result<Self> {
+        let batches = batches.into_iter().inspect(|_| task.check_cancelled());
+        let file = RunFile::write_in(batches, &task.scratch, &task.config)?;
+        task.count_spilled(file.bytes());
+        Ok(file)
+    }
+
+    /// Writes some rows after others, for no task in particular.
+    pub fn write_in<R: AsRef<[T]>>(
+        batches: impl IntoIterator<Item = R>,
+        scratch: &Scratch,
+        config: &Config,
     ) -> Result<Self> {
-        let file = task.scratch.file("run")?;
-        let mut writer = FileWriter::create(&file, &task.config)?;
+        let file = scratch.file("run")?;
+        let mut writer = FileWriter::create(&file, config)?;
         for rows in batches {
-            task.check_cancelled();
-            writer.write_segment(&rows)?;
+            writer.write_segment(rows.as_ref())?;
         }
         let index = writer.finish()?;
-        task.count_spilled(index.file_bytes);
         Ok(RunFile { written: Arc::new(Written { file, index }), row: PhantomData })
     }
 
+    /// Whether the file is there and as long as it was written.
+    pub fn check(&self) -> Result<()> {
+        self.open().map(drop)
+    }
+
+    fn open(&self) -> Result<OpenFile> {
+        let Written { file, index } = &*self.written;
+        let open = OpenFile::new(file.open()?, file.path().display().to_string());
+        open.check_length(index)?;
+        Ok(open)
+    }
+
     /// How many rows there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.written.index.segments.iter().map(|place| place.rows as usize).sum()
     }
 
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The length of the file.
+    pub fn bytes(&self) -> u64 {
+        self.written.index.file_bytes
+    }
+
     /// The rows, from the first to the last.
-    pub(crate) fn rows(&self) -> FileRows<T> {
+    pub fn rows(&self) -> FileRows<T> {
         FileRows { file: self.clone(), segment: 0, frames: None, rows: Vec::new().into_iter() }
     }
 }
 
 /// The rows of a file, one frame of them in memory.
-pub(crate) struct FileRows<T> {
+pub struct FileRows<T> {
     file: RunFile<T>,
     segment: usize,
     frames: Option<FrameReader<T>>,
@@ -107,19 +137,18 @@ pub(crate) struct FileRows<T> {
 }
 
 impl<T: Stored> FileRows<T> {
-    fn next_rows(&mut self) -> Result<Option<Vec<T>>> {
+    /// The rows of the next frame; nothing after the last.
+    pub fn next_rows(&mut self) -> Result<Option<Vec<T>>> {
         loop {
             if let Some(frames) = &mut self.frames
                 && let Some(rows) = frames.next_frame()?
             {
                 return Ok(Some(rows));
             }
-            let Written { file, index } = &*self.file.written;
-            let Some(place) = index.segments.get(self.segment) else { return Ok(None) };
+            let places = &self.file.written.index.segments;
+            let Some(place) = places.get(self.segment) else { return Ok(None) };
             self.segment += 1;
-            let open = OpenFile::new(file.open()?, file.path().display().to_string());
-            open.check_length(index)?;
-            self.frames = Some(FrameReader::new(open, *place));
+            self.frames = Some(FrameReader::new(self.file.open()?, *place));
         }
     }
 }
@@ -167,14 +196,20 @@ impl<T: Stored> Iterator for RunRows<T> {
 }
 
 /// Rows in batches that are small beside a task's share.
-pub(crate) struct Batches<I> {
+pub struct Batches<I> {
     rows: I,
     bytes: u64,
 }
 
 impl<I: Iterator<Item: Stored>> Batches<I> {
-    pub(crate) fn new(rows: I, task: &TaskContext) -> Self {
+    /// Cuts `rows` where their size says.
+    pub fn new(rows: I, task: &TaskContext) -> Self {
         Batches { rows, bytes: task.config.operator_bytes() / 8 }
+    }
+
+    /// The rows that are left.
+    pub fn into_rows(self) -> I {
+        self.rows
     }
 }
 

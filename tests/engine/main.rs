@@ -26,5 +26,6 @@ mod sets;
 mod sharing;
 mod sorting;
 mod spilling;
+mod storage;
 mod support;
 mod text;

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 /// Rows in their order.
 type Answer = Vec<(i64, Vec<i64>)>;
 
+type Program = fn(&Context) -> Result<Answer>;
+
 /// Pairs of 900 keys, one of which has a third of the rows.
 fn pairs(ctx: &Context, rows: i64) -> Rdd<(i64, i64)> {
     let key = |n: i64| if n % 3 == 0 { 7 } else { noise(n as u64) as i64 % 900 };
@@ -15,7 +17,7 @@ fn pairs(ctx: &Context, rows: i64) -> Rdd<(i64, i64)> {
 }
 
 /// Each wide operation on rows that pass the share, as a name and a program.
-fn operations() -> Vec<(&'static str, fn(&Context) -> Result<Answer>)> {
+fn operations() -> Vec<(&'static str, Program)> {
     fn few(ctx: &Context) -> Rdd<(i64, i64)> {
         ctx.range_with(3, 0..4000_i64).map(|n| (n % 2000, -n)).boxed()
     }
