@@ -120,7 +120,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// The most memory the process has had at once, of both sides, where the system tells; else 0.
-fn peak_rss_mb() -> u64 {
+pub fn peak_rss_mb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());

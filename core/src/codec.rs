@@ -15,7 +15,7 @@ pub const CODEC_ID: u8 = 1;
 const LIMITS: [usize; 2] = [16 << 20, LARGEST_ROW];
 
 /// What one row may take in memory, in bytes, to survive the way through a file.
-const LARGEST_ROW: usize = 1 << 30;
+pub const LARGEST_ROW: usize = 1 << 30;
 
 /// bincode counts values towards the limit by their width in memory: a `u128` that was written as
 /// one byte counts 16, and nothing counts more.
@@ -37,7 +37,9 @@ pub fn encode_into<T: Serialize>(row: &T, out: &mut Vec<u8>) -> Result<()> {
 /// Reads exactly `count` rows, which must be all that `bytes` holds.
 ///
 /// Both come from a frame whose checksum held. Should they lie all the same, this ends in an error:
-/// no length in `bytes` and no `count` makes it reserve more memory than `bytes` can account for.
+/// no length in `bytes` and no `count` makes it reserve more than 16 MiB, or [`LARGEST_ROW`] if
+/// `bytes` are more than 1 MiB. Only values that take no bytes, such as `()`, may be as many as is
+/// said, since any number of them is right.
 pub fn decode_rows<T: DeserializeOwned>(bytes: &[u8], count: usize) -> Result<Vec<T>> {
     match bytes.len().saturating_mul(COUNTED_PER_BYTE) {
         most if most <= LIMITS[0] => decode_within::<T, { LIMITS[0] }>(bytes, count),
@@ -51,12 +53,13 @@ fn decode_within<T: DeserializeOwned, const LIMIT: usize>(
 ) -> Result<Vec<T>> {
     let config: Configuration<_, _, Limit<LIMIT>> =
         bincode::config::standard().with_limit::<LIMIT>();
-    // Rows that encode to nothing, such as `()`, may be more than the bytes; the vector then grows.
-    let mut rows = Vec::with_capacity(count.min(bytes.len()));
+    // Rows may be more than the bytes (`()`), or much larger (`None`); the vector then grows.
+    let accounted = bytes.len().saturating_mul(COUNTED_PER_BYTE) / size_of::<T>().max(1);
+    let mut rows = Vec::with_capacity(count.min(bytes.len()).min(accounted));
     let mut rest = bytes;
     for index in 0..count {
         let (row, used) = bincode::serde::decode_from_slice(rest, config)
-            .map_err(|error| undecodable::<T>(&error, index, LIMIT))?;
+            .map_err(|error| undecodable::<T>(&error, index, bytes.len()))?;
         rows.push(row);
         rest = &rest[used..];
     }
@@ -71,10 +74,12 @@ fn decode_within<T: DeserializeOwned, const LIMIT: usize>(
 
 /// A type that bincode can never decode is the user's to mend; anything else is a damaged file.
 #[cold]
-fn undecodable<T>(error: &DecodeError, index: usize, limit: usize) -> Error {
+fn undecodable<T>(error: &DecodeError, index: usize, bytes: usize) -> Error {
+    // So few bytes never hold a row that passes the limit: they only say so.
+    let can_be_too_large = bytes.saturating_mul(COUNTED_PER_BYTE) > LARGEST_ROW;
     match error {
         DecodeError::Serde(error) => not_encodable::<T>(format!("{error:?}")),
-        DecodeError::LimitExceeded if limit == LARGEST_ROW => not_encodable::<T>(too_large()),
+        DecodeError::LimitExceeded if can_be_too_large => not_encodable::<T>(too_large()),
         error => Error::corrupt(format!(
             "row {index} does not decode as `{}`: {error}",
             type_name::<T>()
@@ -200,6 +205,29 @@ mod tests {
             assert!(is_corrupt(decode_rows::<Vec<[u64; 4]>>(&bytes, 1)));
             assert!(is_corrupt(decode_rows::<HashMap<u64, String>>(&bytes, 1)));
         }
+    }
+
+    /// The larger the bytes, the more they can account for; and only bytes that could hold a row past
+    /// the limit may be called such.
+    #[test]
+    fn an_announced_length_is_corrupt_at_every_step_of_the_limit() {
+        for filler in [0, 1 << 10, 1 << 16, (1 << 20) - 9, 1 << 20, 2 << 20, 20 << 20] {
+            for length in [1 << 25, 1 << 30, 1 << 33, u64::MAX] {
+                let bytes = [encode(&[length]), vec![1; filler]].concat();
+                assert!(is_corrupt(decode_rows::<String>(&bytes, 1)), "{filler}, {length}");
+                assert!(is_corrupt(decode_rows::<Vec<u8>>(&bytes, 1)), "{filler}, {length}");
+                assert!(is_corrupt(decode_rows::<Vec<f64>>(&bytes, 1)), "{filler}, {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_are_large_in_memory_and_small_in_bytes_survive_and_reserve_little() {
+        type Wide = Option<[[u64; 32]; 32]>;
+        survives::<Wide>(&[None; 500]);
+        let bytes = encode::<Wide>(&[None; 500]);
+        assert!(is_corrupt(decode_rows::<Wide>(&bytes, usize::MAX)));
+        assert!(is_corrupt(decode_rows::<Wide>(&[1; 500], 500)));
     }
 
     #[test]

@@ -5,6 +5,19 @@ use crate::error::{Error, ErrorKind, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// How rows that go to disk are made smaller. A frame of rows that does not get at least 5 % smaller
+/// is stored as it is, whatever was chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all: for a scratch folder in memory.
+    None,
+    /// LZ4, which costs less than most disks do.
+    #[default]
+    Lz4,
+    /// Zstandard at level 1: smaller, and slower to write. Needs the feature `zstd`.
+    Zstd,
+}
+
 /// The settings of one context. They do not change while it lives.
 #[derive(Clone)]
 pub struct Config {
@@ -18,8 +31,11 @@ pub struct Config {
     /// What one task may hold of that, in bytes. Default: a quarter of the default budget's
     /// smallest, 64 MiB. It is not derived from the threads, so that they never change a result.
     pub task_share_bytes: u64,
-    /// The folder in which the scratch folder is made. Default: the system's temporary folder.
-    pub scratch_dir: PathBuf,
+    /// The folders in which scratch folders are made; files take them in turn. Default: the
+    /// system's temporary folder.
+    pub scratch_dirs: Vec<PathBuf>,
+    /// What all scratch files together may take, in bytes. Default: no quota.
+    pub scratch_quota_bytes: Option<u64>,
     /// Partitions of a source that was given no number. Default: 16. It is not derived from the
     /// threads, so that the same program gives the same bytes on every machine.
     pub default_partitions: usize,
@@ -30,6 +46,8 @@ pub struct Config {
     pub max_attempts: usize,
     /// Whether map outputs go to files even while they fit in memory. Default: no.
     pub shuffle_to_files: bool,
+    /// How rows that go to disk are made smaller. Default: LZ4.
+    pub spill_compression: Compression,
     /// Whether the console listener draws progress on a terminal. Default: no.
     pub progress: bool,
     /// The door to the disk. Default: the real one.
@@ -46,11 +64,13 @@ impl Default for Config {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             budget_bytes: machine_memory_bytes() / 10 * 6,
             task_share_bytes: 64 << 20,
-            scratch_dir: std::env::temp_dir(),
+            scratch_dirs: vec![std::env::temp_dir()],
+            scratch_quota_bytes: None,
             default_partitions: 16,
             seed: 0,
             max_attempts: 1,
             shuffle_to_files: false,
+            spill_compression: Compression::default(),
             progress: false,
             disk: Arc::new(RealDisk),
         }
@@ -58,6 +78,37 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What the rows of one operation in one task may take before they are cut into a run: a quarter
+    /// of the task's share, which leaves room for the other operations of its stage, for sorting,
+    /// and for buffers. It depends on the configuration alone, so that every attempt cuts its rows
+    /// at the same places.
+    pub fn operator_bytes(&self) -> u64 {
+        self.share_bytes() / 4
+    }
+
+    /// What the table behind a shuffle may take before it is cut: a half of the task's share, since a
+    /// stage has one such table at a time.
+    pub fn table_bytes(&self) -> u64 {
+        self.share_bytes() / 2
+    }
+
+    /// What one task may hold of the budget: what was configured, or an eighth of a small budget.
+    pub fn share_bytes(&self) -> u64 {
+        self.task_share_bytes.min(self.budget_bytes / 8).max(1)
+    }
+
+    /// Tasks that run at the same time: as many as there are threads, and as half of the budget has
+    /// shares for.
+    pub fn task_threads(&self) -> usize {
+        let shares = self.budget_bytes / 2 / self.share_bytes();
+        self.threads.min(usize::try_from(shares).unwrap_or(usize::MAX)).max(1)
+    }
+
+    /// What is kept between tasks may take: the budget without the shares of the running ones.
+    pub fn kept_bytes(&self) -> u64 {
+        self.budget_bytes.saturating_sub(self.task_threads() as u64 * self.share_bytes())
+    }
+
     /// Refuses settings that cannot work, naming all of them at once.
     pub fn check(&self) -> Result<()> {
         let mut problems = Vec::new();
@@ -76,11 +127,22 @@ impl Config {
         );
         refuse(self.task_share_bytes == 0, "task_share_bytes is 0; give at least 1".into());
         refuse(self.default_partitions == 0, "default_partitions is 0; give at least 1".into());
-        refuse(self.max_attempts == 0, "max_attempts is 0; give at least 1".into());
         refuse(
-            !self.scratch_dir.is_dir(),
-            format!("scratch_dir `{}` is not a folder; make it first", self.scratch_dir.display()),
+            self.spill_compression == Compression::Zstd && !cfg!(feature = "zstd"),
+            "spill_compression is Zstd, which this build lacks; build emberline with the feature \
+             `zstd`, or choose Lz4"
+                .into(),
         );
+        refuse(self.max_attempts == 0, "max_attempts is 0; give at least 1".into());
+        let no_folders = "scratch_dirs names no folder; give at least one";
+        refuse(self.scratch_dirs.is_empty(), no_folders.into());
+        for dir in &self.scratch_dirs {
+            let what =
+                format!("`{}` of scratch_dirs is not a folder; make it first", dir.display());
+            refuse(!dir.is_dir(), what);
+        }
+        let no_bytes = "scratch_quota_bytes is 0; give at least 1, or set none for no quota";
+        refuse(self.scratch_quota_bytes == Some(0), no_bytes.into());
         if problems.is_empty() {
             return Ok(());
         }
@@ -112,19 +174,36 @@ mod tests {
     }
 
     #[test]
+    fn zstd_is_refused_where_it_is_not_built_in() {
+        let config = Config { spill_compression: Compression::Zstd, ..Config::default() };
+        let refused = config.check().err().map(|error| error.to_string());
+        let says_why = refused.as_ref().is_some_and(|text| text.contains("feature `zstd`"));
+        assert_eq!((refused.is_some(), says_why), (!cfg!(feature = "zstd"), refused.is_some()));
+    }
+
+    #[test]
     fn all_that_is_wrong_is_named_at_once() {
         let config = Config {
             threads: 0,
             default_partitions: 0,
             max_attempts: 0,
             budget_bytes: 3,
-            scratch_dir: "/no/such/folder".into(),
+            scratch_dirs: vec!["/no/such/folder".into(), "/nor/this".into()],
+            scratch_quota_bytes: Some(0),
             ..Config::default()
         };
         let text = config.check().unwrap_err().to_string();
-        for knob in ["threads", "default_partitions", "max_attempts", "budget_bytes", "scratch_dir"]
-        {
-            assert!(text.contains(knob), "{knob} is missing from: {text}");
+        let knobs = ["threads", "default_partitions", "max_attempts", "budget_bytes"];
+        let scratch = ["`/no/such/folder` of scratch_dirs", "`/nor/this`", "scratch_quota_bytes"];
+        for wanted in knobs.into_iter().chain(scratch) {
+            assert!(text.contains(wanted), "{wanted} is missing from: {text}");
         }
+    }
+
+    #[test]
+    fn a_scratch_without_folders_is_refused() {
+        let config = Config { scratch_dirs: Vec::new(), ..Config::default() };
+        let text = config.check().unwrap_err().to_string();
+        assert!(text.contains("scratch_dirs names no folder"), "{text}");
     }
 }

@@ -1,7 +1,7 @@
 //! The one error of emberline: what went wrong, where in the user's program and in the run, and
 //! what to do next.
 
-use crate::ids::{JobId, ShuffleId, StageId};
+use crate::ids::{JobId, RddId, ShuffleId, StageId};
 use crate::step::Step;
 use std::error::Error as StdError;
 use std::fmt;
@@ -115,6 +115,20 @@ pub enum ErrorKind {
         /// What was being done, to which file.
         what: String,
     },
+    /// The scratch files would take more of the disk than they may. Nothing was written past it.
+    #[error(
+        "scratch_quota_bytes is {quota_bytes}, {used_bytes} bytes are in scratch files and {bytes} \
+         more were to be written: give a larger quota or budget_bytes, or drop RDDs whose shuffles \
+         are no longer read"
+    )]
+    ScratchQuotaExceeded {
+        /// What the files may take together.
+        quota_bytes: u64,
+        /// What they took.
+        used_bytes: u64,
+        /// What was to be written.
+        bytes: u64,
+    },
     /// A file of the engine's own does not hold what was written.
     #[error("a scratch file is damaged: {what}")]
     Corrupt {
@@ -129,6 +143,26 @@ pub enum ErrorKind {
         shuffle: ShuffleId,
         /// The map partition whose output is lost.
         map_partition: usize,
+    },
+    /// A partition of a local checkpoint is gone, and nothing can compute it again.
+    #[error(
+        "the block of partition {partition} of {rdd} is lost, and a local checkpoint has no lineage to \
+         compute it again: run the program again, with checkpoint in place of local_checkpoint if \
+         this must not happen"
+    )]
+    BlockLost {
+        /// The RDD.
+        rdd: RddId,
+        /// The partition.
+        partition: usize,
+    },
+    /// A checkpoint cannot be read.
+    #[error("the checkpoint `{}` cannot be read: {what}", path.display())]
+    InvalidCheckpoint {
+        /// Its folder.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        what: String,
     },
     /// A row cannot be turned to bytes, or bytes to a row.
     #[error(

@@ -119,13 +119,48 @@ pub enum Event {
         rdd: RddId,
         /// The partition.
         partition: usize,
-        /// Its size, estimated.
-        bytes: u64,
+        /// What it takes in memory, estimated.
+        memory_bytes: u64,
+        /// What it takes in files.
+        file_bytes: u64,
+    },
+    /// A stored partition left the memory, since that was needed for something else.
+    BlockEvicted {
+        /// The RDD.
+        rdd: RddId,
+        /// The partition.
+        partition: usize,
+        /// What it took in memory, estimated.
+        memory_bytes: u64,
+        /// What it takes in files now; 0 if it is not kept any more.
+        file_bytes: u64,
+    },
+    /// A stored partition was found lost or damaged, and is computed again.
+    BlockLost {
+        /// The RDD.
+        rdd: RddId,
+        /// The partition.
+        partition: usize,
+        /// The error's text.
+        error: String,
     },
     /// The blocks of an RDD were dropped.
     BlocksDropped {
         /// The RDD.
         rdd: RddId,
+    },
+    /// The scratch folder of a process that died was removed.
+    OrphanRemoved {
+        /// The folder.
+        folder: String,
+    },
+    /// A folder could not be looked into for what died processes left, or an orphan not removed.
+    /// It stays, and the run goes on.
+    CleaningFailed {
+        /// The folder.
+        folder: String,
+        /// The error's text.
+        error: String,
     },
     /// The context ended.
     ContextStopped,

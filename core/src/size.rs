@@ -41,6 +41,17 @@ pub fn estimate_rows<T: Serialize>(rows: &[T]) -> u64 {
     inline.saturating_add(u64::try_from(heap).unwrap_or(u64::MAX))
 }
 
+/// The bytes that `rows` rows own on the heap, judged by some of them.
+pub fn estimate_heap<'a, T: Serialize + 'a>(
+    rows: usize,
+    sample: impl Iterator<Item = &'a T>,
+) -> u64 {
+    let add = |(count, sum), row| (count + 1, sum + u128::from(heap_bytes(row)));
+    let (count, sum) = sample.fold((0_u128, 0_u128), add);
+    let heap = sum * rows as u128 / count.max(1);
+    u64::try_from(heap).unwrap_or(u64::MAX)
+}
+
 /// How a value lies in memory where it is a field or an element.
 #[derive(Clone, Copy)]
 struct Width {

@@ -136,6 +136,11 @@ pub fn as_task_of<R>(owner: Step, work: impl FnOnce() -> R) -> R {
     work()
 }
 
+/// Whether this thread runs a task.
+pub fn runs_on_this_thread() -> bool {
+    RUNNING.with(Cell::get).is_some()
+}
+
 /// Refuses an action on a thread that runs a task: its own task could never end. That task fails,
 /// even if its closure turns the refusal into a value: the value would be wrong.
 pub fn refuse_nested(action: Step) -> Result<()> {

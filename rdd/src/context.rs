@@ -1,6 +1,6 @@
 //! A context: the settings, the threads and the memory that its RDDs share.
 
-use emberline_core::config::Config;
+use emberline_core::config::{Compression, Config};
 use emberline_core::disk::Disk;
 use emberline_core::engine::Engine;
 use emberline_core::error::{Error, Result};
@@ -133,24 +133,54 @@ impl ContextBuilder {
     }
 
     /// What the engine may hold in memory, in bytes, at least 1 MiB. Default: 60 % of what the
-    /// machine or its control group has. Map outputs that no longer fit go to disk; partitions of
-    /// cached RDDs that do not fit are computed again.
+    /// machine or its control group has. Runs of tables, sorts and map outputs that do not fit go to
+    /// disk, and kept partitions where their level says. It never changes a result.
     pub fn budget_bytes(mut self, bytes: u64) -> Self {
         self.config.budget_bytes = bytes;
         self
     }
 
-    /// What one task may hold of the budget, in bytes. Default: 64 MiB. A group of `group_by_key`
-    /// past it is an error.
+    /// What one task may hold of the budget, in bytes. Default: 64 MiB; never more than an eighth of
+    /// the budget. Tables, sorts and groups are cut into runs by it, so it is part of what a float sum
+    /// depends on. A group of `group_by_key` past it is an error.
     pub fn task_share_bytes(mut self, bytes: u64) -> Self {
         self.config.task_share_bytes = bytes;
         self
     }
 
-    /// The folder in which the scratch folder is made. It must exist. Default: the system's
-    /// temporary folder.
-    pub fn scratch_dir(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.config.scratch_dir = folder.into();
+    /// The folder in which the scratch folder is made: the same as
+    /// [`scratch_dirs`](ContextBuilder::scratch_dirs) with one.
+    pub fn scratch_dir(self, folder: impl Into<PathBuf>) -> Self {
+        self.scratch_dirs([folder])
+    }
+
+    /// The folders in which scratch folders are made, such as one for each disk. They must exist.
+    /// Files take them in turn, and a folder that is full or refuses is left out. `build` looks in
+    /// them for what processes left that died, and removes it. Default: the system's temporary
+    /// folder.
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let (one, two) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    /// let folders = [one.path(), two.path()];
+    /// let ctx = Context::builder().scratch_dirs(folders).shuffle_to_files(true).build()?;
+    /// let sums = ctx.range_with(4, 0..100_u64).map(|n| (n % 3, n)).reduce_by_key(|a, b| a + b);
+    /// sums.count()?;
+    /// assert!(folders.iter().all(|folder| std::fs::read_dir(folder).unwrap().count() == 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn scratch_dirs<D: Into<PathBuf>>(mut self, folders: impl IntoIterator<Item = D>) -> Self {
+        self.config.scratch_dirs = folders.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// What all scratch files together may take on disk, in bytes, at least 1. Default: as much as
+    /// there is. A write past it is the error `ScratchQuotaExceeded`; the bytes of a file are given
+    /// back when it goes.
+    pub fn scratch_quota_bytes(mut self, bytes: u64) -> Self {
+        self.config.scratch_quota_bytes = Some(bytes);
         self
     }
 
@@ -178,6 +208,25 @@ impl ContextBuilder {
     /// a result; tests use it.
     pub fn shuffle_to_files(mut self, files: bool) -> Self {
         self.config.shuffle_to_files = files;
+        self
+    }
+
+    /// How rows that go to disk are made smaller. Default: [`Compression::Lz4`]. It never changes a
+    /// result. [`Compression::Zstd`] needs the feature `zstd`.
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::{Compression, prelude::*};
+    ///
+    /// // Every map output goes to files, and they are written as they are.
+    /// let builder = Context::builder().shuffle_to_files(true);
+    /// let ctx = builder.spill_compression(Compression::None).build()?;
+    /// let sums = ctx.range(0..10_u64).map(|n| (n % 2, n)).reduce_by_key(|a, b| a + b);
+    /// assert_eq!(sums.collect_as_map()?[&1], 25);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    pub fn spill_compression(mut self, compression: Compression) -> Self {
+        self.config.spill_compression = compression;
         self
     }
 

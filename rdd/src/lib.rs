@@ -12,6 +12,7 @@
 mod accumulator;
 mod action;
 mod boxed;
+mod checkpoint;
 mod context;
 mod display;
 mod explain;
@@ -32,6 +33,7 @@ pub use action::{RunningStats, Stats};
 pub use boxed::Boxed;
 pub use context::{Context, ContextBuilder};
 pub use emberline_core::bounds::{Key, Stored};
+pub use emberline_core::config::Compression;
 pub use emberline_core::disk;
 pub use emberline_core::error::{BoxError, Error, ErrorKind, Result, TaskPlace};
 pub use emberline_core::event::{
@@ -39,10 +41,12 @@ pub use emberline_core::event::{
 };
 pub use emberline_core::ids::{JobId, RddId, ShuffleId, StageId, TaskId};
 pub use emberline_core::step::{CallSite, Step};
-pub use emberline_shuffle::{HashPartitioner, Partitioner, Partitioning};
+pub use emberline_shuffle::{
+    Group, GroupIter, GroupValues, HashPartitioner, Partitioner, Partitioning,
+};
 pub use explain::Explain;
-pub use keyed::{Group, GroupIter};
 pub use narrow::{Out, Refs, RefsWith, With};
+pub use persist::StorageLevel;
 pub use pipeline::{Element, Fused, Pipeline};
 pub use rdd::Rdd;
 pub use source::{RangeItem, TextPaths};

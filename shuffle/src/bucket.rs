@@ -1,10 +1,16 @@
 //! Where a map task puts its rows, one bucket for each partition after the shuffle.
 
+use emberline_core::size::estimate_heap;
+use serde::Serialize;
+
 /// The buckets of one map task.
 #[derive(Debug)]
 pub struct Buckets<R> {
     buckets: Vec<Vec<R>>,
 }
+
+/// How many buckets are looked into to estimate what all rows take.
+const SAMPLED_BUCKETS: usize = 64;
 
 /// Bytes of rows that the first allocation of a bucket has room for: most buckets of a small input
 /// then never grow, and thousands of buckets still cost little.
@@ -31,6 +37,23 @@ impl<R> Buckets<R> {
             grow(bucket);
         }
         bucket.push(row);
+    }
+
+    /// About what the rows take, judged by one row of each of some buckets.
+    pub(crate) fn estimate_bytes(&self) -> u64
+    where
+        R: Serialize,
+    {
+        let rows: usize = self.buckets.iter().map(Vec::len).sum();
+        let step = self.buckets.len().div_ceil(SAMPLED_BUCKETS).max(1);
+        let sample = self.buckets.iter().step_by(step).filter_map(|rows| rows.get(rows.len() / 2));
+        (rows.saturating_mul(size_of::<R>()) as u64).saturating_add(estimate_heap(rows, sample))
+    }
+
+    /// Takes the rows out and leaves the buckets empty.
+    pub(crate) fn take(&mut self) -> Vec<Vec<R>> {
+        let empty = Buckets::new(self.buckets.len()).buckets;
+        std::mem::replace(&mut self.buckets, empty)
     }
 
     /// The buckets, in the order of the partitions; the rows of each in the order they came.

@@ -1,69 +1,83 @@
 //! Two grouped partitions side by side: what joins and cogroups walk over.
 
-use crate::group::{GroupVecs, Groups};
 use std::collections::VecDeque;
 use std::iter::Peekable;
 
-/// Walks two grouped partitions at once: each key of either side with its values on both, in the
-/// order of the hash; where hashes are equal, in the order of the left side and then of the right.
-/// A side that does not have the key gives an empty `Vec`.
-pub fn into_co_groups<K: Eq, V, W>(
-    left: Groups<K, V>,
-    right: Groups<K, W>,
-) -> impl Iterator<Item = (K, Vec<V>, Vec<W>)> + use<K, V, W> {
-    let (left, right) = (left.into_vecs().peekable(), right.into_vecs().peekable());
-    CoGroups { left, right, waiting: VecDeque::new() }
+/// Walks two sides at once, each in the order of the hash: each key of either side with what both
+/// have for it, in that order; where hashes are equal, in the order of the left side and then of the
+/// right. A side that does not have the key gives its default.
+pub fn into_co_groups<K: Eq, A: Default, B: Default, L, R>(
+    left: L,
+    right: R,
+) -> CoGroups<K, A, B, L, R>
+where
+    L: Iterator<Item = (u64, K, A)>,
+    R: Iterator<Item = (u64, K, B)>,
+{
+    CoGroups { left: left.peekable(), right: right.peekable(), waiting: VecDeque::new() }
 }
 
-/// Merges two sides that are sorted by hash.
-struct CoGroups<K, V, W> {
-    left: Peekable<GroupVecs<K, V>>,
-    right: Peekable<GroupVecs<K, W>>,
+/// Merges two sides that are sorted by hash; made by [`into_co_groups`].
+pub struct CoGroups<K, A, B, L, R>
+where
+    L: Iterator<Item = (u64, K, A)>,
+    R: Iterator<Item = (u64, K, B)>,
+{
+    left: Peekable<L>,
+    right: Peekable<R>,
     /// The rest of the keys of one hash that unequal keys share.
-    waiting: VecDeque<(K, Vec<V>, Vec<W>)>,
+    waiting: VecDeque<(K, A, B)>,
 }
 
-impl<K: Eq, V, W> CoGroups<K, V, W> {
-    fn next_left(&mut self) -> Option<(K, Vec<V>, Vec<W>)> {
-        self.left.next().map(|(_, key, values)| (key, values, Vec::new()))
+impl<K: Eq, A: Default, B: Default, L, R> CoGroups<K, A, B, L, R>
+where
+    L: Iterator<Item = (u64, K, A)>,
+    R: Iterator<Item = (u64, K, B)>,
+{
+    fn next_left(&mut self) -> Option<(K, A, B)> {
+        self.left.next().map(|(_, key, values)| (key, values, B::default()))
     }
 
-    fn next_right(&mut self) -> Option<(K, Vec<V>, Vec<W>)> {
-        self.right.next().map(|(_, key, values)| (key, Vec::new(), values))
+    fn next_right(&mut self) -> Option<(K, A, B)> {
+        self.right.next().map(|(_, key, values)| (key, A::default(), values))
     }
 
     /// Both sides are at `hash`: nearly always they have one key each, and the same.
     #[inline]
-    fn next_both(&mut self, hash: u64) -> Option<(K, Vec<V>, Vec<W>)> {
+    fn next_both(&mut self, hash: u64) -> Option<(K, A, B)> {
         let ((_, key, a), (_, other, b)) = (self.left.next()?, self.right.next()?);
         let ends = self.left.peek().is_none_or(|(next, ..)| *next != hash)
             && self.right.peek().is_none_or(|(next, ..)| *next != hash);
         if ends && key == other {
             return Some((key, a, b));
         }
-        self.waiting.push_back((key, a, Vec::new()));
+        self.waiting.push_back((key, a, B::default()));
         self.queue_shared_hash(hash, (other, b));
         self.waiting.pop_front()
     }
 
     #[cold]
-    fn queue_shared_hash(&mut self, hash: u64, first_right: (K, Vec<W>)) {
+    fn queue_shared_hash(&mut self, hash: u64, first_right: (K, B)) {
         while let Some((_, key, a)) = self.left.next_if(|(next, ..)| *next == hash) {
-            self.waiting.push_back((key, a, Vec::new()));
+            self.waiting.push_back((key, a, B::default()));
         }
         let mut right = Some(first_right);
         while let Some((key, b)) = right {
             match self.waiting.iter_mut().find(|(known, ..)| *known == key) {
                 Some((_, _, values)) => *values = b,
-                None => self.waiting.push_back((key, Vec::new(), b)),
+                None => self.waiting.push_back((key, A::default(), b)),
             }
             right = self.right.next_if(|(next, ..)| *next == hash).map(|(_, key, b)| (key, b));
         }
     }
 }
 
-impl<K: Eq, V, W> Iterator for CoGroups<K, V, W> {
-    type Item = (K, Vec<V>, Vec<W>);
+impl<K: Eq, A: Default, B: Default, L, R> Iterator for CoGroups<K, A, B, L, R>
+where
+    L: Iterator<Item = (u64, K, A)>,
+    R: Iterator<Item = (u64, K, B)>,
+{
+    type Item = (K, A, B);
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -84,6 +98,7 @@ impl<K: Eq, V, W> Iterator for CoGroups<K, V, W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::group::Groups;
     use crate::hash::{Hashed, hash_of};
     use proptest::prelude::*;
 
@@ -123,14 +138,15 @@ mod tests {
         ) {
             let (left, right) = (groups(&left, hashes), groups(&right, hashes));
             let expected = model(&left, &right);
-            prop_assert_eq!(into_co_groups(left, right).collect::<Triples>(), expected);
+            prop_assert_eq!(into_co_groups(left.into_vecs(), right.into_vecs()).collect::<Triples>(), expected);
         }
     }
 
     #[test]
     fn unequal_keys_of_one_hash_come_left_first() {
         let (left, right) = (groups(&[5, 6], 1), groups(&[7, 6], 1));
-        let keys: Vec<u32> = into_co_groups(left, right).map(|(key, ..)| key).collect();
+        let keys: Vec<u32> =
+            into_co_groups(left.into_vecs(), right.into_vecs()).map(|(key, ..)| key).collect();
         assert_eq!(keys, [5, 6, 7]);
     }
 }

@@ -3,8 +3,10 @@
 use crate::hash::{Hashed, table_bits};
 use crate::order::sort_stable_by_hash;
 use emberline_core::error::Error;
+use emberline_core::size::estimate_rows;
 use emberline_core::step::raise;
 use hashbrown::HashTable;
+use serde::Serialize;
 use std::mem;
 
 /// A table from keys to combiners. A row costs one look-up with a hash the caller has already, and
@@ -25,6 +27,25 @@ impl<K, C> CombineTable<K, C> {
     /// An empty table. It allocates when the first key comes.
     pub fn new() -> Self {
         CombineTable { index: HashTable::new(), entries: Vec::new(), spare: None }
+    }
+
+    /// About what the table takes: entries, what they own, and the index.
+    pub(crate) fn estimate_bytes(&self) -> u64
+    where
+        K: Serialize,
+        C: Serialize,
+    {
+        estimate_rows(&self.entries).saturating_add((self.index.capacity() * 5) as u64)
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// The keys and their combiners, in the order of the first occurrence of each key.

@@ -16,29 +16,57 @@
 //!    the values of a key side by side: [`Groups`], [`into_co_groups`], [`JoinRows`]; or they are combined
 //!    once more.
 //!
+//! Beside the way: rows that are kept in frames, in memory as [`PackedRows`] and in a file as
+//! [`RunFile`]; and rows that outlive the program: [`checkpoint`].
+//!
 //! The order of a partition is a function of the rows and the configuration alone: the same in
 //! memory and through a file, and in every attempt.
 
 #![deny(missing_docs)]
 
 pub mod bucket;
+pub mod by_hash;
+pub mod checkpoint;
 pub mod cogroup;
 pub mod combine;
+pub mod combining;
+pub mod external;
 pub mod format;
 pub mod group;
+pub mod group_stream;
 pub mod hash;
 pub mod join;
+pub mod map_combining;
 pub mod map_output;
+pub mod map_writer;
+mod meter;
 mod order;
+pub mod packed;
 pub mod partitioner;
+pub mod product;
+pub mod range_slices;
+mod run;
 pub mod slice;
+pub mod values;
 
 pub use bucket::Buckets;
+pub use by_hash::ByHash;
 pub use cogroup::into_co_groups;
 pub use combine::CombineTable;
+pub use combining::{Combined, Combining};
+pub use external::{ExternalSort, RowOrder, SortedRows};
 pub use group::{GroupVecs, Groups};
+pub use group_stream::{GroupStream, SliceGroups, SliceGroupsIter, SliceSource};
 pub use hash::{Hashed, hash_of, partition_of_hash};
 pub use join::JoinRows;
+pub use map_combining::MapCombining;
 pub use map_output::{Chunk, MapOutput, MapOutputs, SegmentReader};
+pub use map_writer::MapWriter;
+pub use meter::Meter;
+pub use packed::PackedRows;
 pub use partitioner::{HashPartitioner, Partitioner, Partitioning, RangePartitioner, range_bounds};
+pub use product::{Again, GroupAgain, OrNone, Product};
+pub use range_slices::RangeSlices;
+pub use run::{Batches, FileRows, RunFile, bytes_of};
 pub use slice::Slices;
+pub use values::{Group, GroupIter, GroupValues};

@@ -1,6 +1,7 @@
 //! What map tasks leave behind, and how the tasks behind the shuffle read it.
 
 use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
+use crate::run::bytes_of;
 use emberline_core::bounds::Stored;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::ids::ShuffleId;
@@ -14,10 +15,14 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The output of one map task: a segment for each partition after the shuffle. It stays in memory
-/// if the budget has room, else it goes to one file. Dropping it gives back either.
+/// The output of one map task: runs, one behind the other, each with a segment for each partition
+/// after the shuffle, or for each slice of one. Dropping it gives back the memory and the files.
 pub struct MapOutput<R> {
-    form: Form<R>,
+    runs: Vec<MapRun<R>>,
+    /// The runs that did not fit in memory, one behind the other.
+    file: Option<(Arc<ScratchFile>, FileIndex)>,
+    /// What each segment takes in memory, over all runs, wherever it lies.
+    bytes: Vec<u64>,
     rows: u64,
     /// Rows that the map task read for it.
     rows_read: u64,
@@ -25,59 +30,145 @@ pub struct MapOutput<R> {
     lost: AtomicBool,
 }
 
-enum Form<R> {
-    Typed { segments: Vec<Arc<Vec<R>>>, held: Reservation },
-    File { file: ScratchFile, index: FileIndex },
+/// Rows of a map task that were cut off when they had reached a size. A run stays in memory if the
+/// budget has room, else it goes to the task's file.
+enum MapRun<R> {
+    Typed {
+        segments: Vec<Arc<Vec<R>>>,
+        held: Reservation,
+    },
+    /// Which of the file's segments is its first.
+    File {
+        first: usize,
+    },
 }
 
-impl<R: Stored> MapOutput<R> {
-    /// Keeps the segments of one map task. If the disk refuses, that is the error.
-    pub fn keep(segments: Vec<Vec<R>>, task: &TaskContext) -> Result<Self> {
-        let rows = segments.iter().map(Vec::len).sum();
-        let form = match reserve(&segments, rows, task) {
-            Some(held) => {
-                let empty = Arc::default();
-                let share = |rows: Vec<R>| match rows.is_empty() {
-                    true => Arc::clone(&empty),
-                    false => Arc::new(rows),
-                };
-                Form::Typed { segments: segments.into_iter().map(share).collect(), held }
-            }
-            None => write_file(segments, task)?,
-        };
-        task.count_written(rows);
-        let (rows, rows_read) = (rows as u64, task.metrics().rows_read);
-        Ok(MapOutput { form, rows, rows_read, lost: AtomicBool::new(false) })
+/// A map output in the making.
+pub(crate) struct MapOutputBuilder<R> {
+    output: MapOutput<R>,
+    file: Option<(Arc<ScratchFile>, FileWriter<Arc<ScratchFile>>)>,
+    file_segments: usize,
+}
+
+impl<R: Stored> MapOutputBuilder<R> {
+    /// An output without rows, of so many segments.
+    pub(crate) fn new(segments: usize) -> Self {
+        let (runs, bytes, lost) = (Vec::new(), vec![0; segments], AtomicBool::new(false));
+        let output = MapOutput { runs, file: None, bytes, rows: 0, rows_read: 0, lost };
+        MapOutputBuilder { output, file: None, file_segments: 0 }
     }
 
-    /// The segment of one partition, or nothing if it has no rows.
-    fn open(&self, partition: usize) -> Result<Option<Segment<R>>> {
-        match &self.form {
-            Form::Typed { segments, .. } => {
-                let rows = segments.get(partition).ok_or_else(|| no_partition(partition))?;
-                Ok((!rows.is_empty()).then(|| Segment::Shared(Arc::clone(rows))))
-            }
-            Form::File { file, index } => {
-                let place = index.segments.get(partition).ok_or_else(|| no_partition(partition))?;
-                if place.rows == 0 {
-                    return Ok(None);
-                }
-                let open = OpenFile::new(file.open()?, file.path().display().to_string());
-                open.check_length(index)?;
-                Ok(Some(Segment::Frames(FrameReader::new(open, *place))))
-            }
+    /// Adds a run. If the disk refuses, that is the error.
+    pub(crate) fn add_run(&mut self, segments: Vec<Vec<R>>, task: &TaskContext) -> Result<()> {
+        task.check_cancelled();
+        let (mut rows, mut needed) = (0, 0_u64);
+        for (bytes, segment) in self.output.bytes.iter_mut().zip(&segments) {
+            rows += segment.len() as u64;
+            *bytes = bytes.saturating_add(estimate_rows(segment));
+            needed = needed.saturating_add(bytes_of(segment));
         }
+        if rows > 0 {
+            let run = match reserve(needed, task) {
+                Some(held) => MapRun::typed(segments, held),
+                None => self.write_run(segments, task)?,
+            };
+            self.output.runs.push(run);
+        }
+        self.output.rows += rows;
+        self.output.rows_read = task.metrics().rows_read;
+        Ok(())
+    }
+
+    fn write_run(&mut self, segments: Vec<Vec<R>>, task: &TaskContext) -> Result<MapRun<R>> {
+        let (_, writer) = match &mut self.file {
+            Some(file) => file,
+            none => {
+                let file = Arc::new(task.scratch.file("shuffle")?);
+                let writer = FileWriter::create(Arc::clone(&file), &task.config)?;
+                none.insert((file, writer))
+            }
+        };
+        let first = self.file_segments;
+        self.file_segments += segments.len();
+        // Each segment is dropped once it is written.
+        for rows in segments {
+            task.check_cancelled();
+            writer.write_segment(&rows)?;
+        }
+        Ok(MapRun::File { first })
+    }
+
+    /// Ends the output.
+    pub(crate) fn finish(mut self, task: &TaskContext) -> Result<MapOutput<R>> {
+        if let Some((file, writer)) = self.file {
+            let index = writer.finish()?;
+            task.count_spilled(index.file_bytes);
+            self.output.file = Some((file, index));
+        }
+        Ok(self.output)
     }
 }
 
 impl<R> MapOutput<R> {
+    /// Its rows.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
     fn kept(&self) -> Kept {
-        let (memory_bytes, file_bytes) = match &self.form {
-            Form::Typed { held, .. } => (held.bytes(), 0),
-            Form::File { index, .. } => (0, index.file_bytes),
-        };
         let (rows, rows_read) = (self.rows, self.rows_read);
-        Kept { parts: 1, rows, memory_bytes, file_bytes, rows_read }
+        let held = self.runs.iter().map(|run| match run {
+            MapRun::Typed { held, .. } => held.bytes(),
+            MapRun::File { .. } => 0,
+        });
+        let file_bytes = self.file.as_ref().map_or(0, |(_, index)| index.file_bytes);
+        Kept { parts: 1, rows, memory_bytes: held.sum(), file_bytes, rows_read }
+    }
+}
+
+impl<R: Stored> MapOutput<R> {
+    /// The rows of one segment of a run, or nothing if it has none. The file is opened once for all
+    /// runs.
+    fn open(
+        &self,
+        run: &MapRun<R>,
+        segment: usize,
+        open: &mut Option<OpenFile>,
+    ) -> Result<Option<Segment<R>>> {
+        let first = match run {
+            MapRun::Typed { segments, .. } => {
+                let rows = segments.get(segment).ok_or_else(|| no_segment(segment))?;
+                return Ok((!rows.is_empty()).then(|| Segment::Shared(Arc::clone(rows))));
+            }
+            MapRun::File { first } => first,
+        };
+        let place = self.file.as_ref().filter(|_| segment < self.bytes.len());
+        let place = place
+            .and_then(|(file, index)| Some((file, index, index.segments.get(first + segment)?)));
+        let (file, index, place) = place.ok_or_else(|| no_segment(segment))?;
+        if place.rows == 0 {
+            return Ok(None);
+        }
+        let open = match open {
+            Some(open) => open,
+            none => {
+                let opened = OpenFile::new(file.open()?, file.path().display().to_string());
+                opened.check_length(index)?;
+                none.insert(opened)
+            }
+        };
+        Ok(Some(Segment::Frames(FrameReader::new(open.clone(), *place))))
+    }
+}
+
+impl<R: Stored> MapRun<R> {
+    fn typed(segments: Vec<Vec<R>>, held: Reservation) -> Self {
+        let empty = Arc::default();
+        let share = |rows: Vec<R>| match rows.is_empty() {
+            true => Arc::clone(&empty),
+            false => Arc::new(rows),
+        };
+        MapRun::Typed { segments: segments.into_iter().map(share).collect(), held }
     }
 }
 
@@ -86,43 +177,23 @@ enum Segment<R> {
     Frames(FrameReader<R>),
 }
 
-/// The part of the budget that the segments need to stay in memory, if they may and it is there.
-fn reserve<R: Stored>(segments: &[Vec<R>], rows: usize, task: &TaskContext) -> Option<Reservation> {
-    if rows == 0 {
-        return task.memory.try_reserve(0);
-    }
+/// The part of the budget that rows need to stay in memory, if they may and it is there.
+fn reserve(bytes: u64, task: &TaskContext) -> Option<Reservation> {
     if task.config.shuffle_to_files {
         return None;
     }
-    let bytes = |rows: &Vec<R>| {
-        let unused = (rows.capacity() - rows.len()).saturating_mul(size_of::<R>());
-        estimate_rows(rows).saturating_add(unused as u64)
-    };
-    let bytes = segments.iter().map(bytes).fold(0, u64::saturating_add);
     task.memory.try_reserve(bytes)
 }
 
-fn write_file<R: Stored>(segments: Vec<Vec<R>>, task: &TaskContext) -> Result<Form<R>> {
-    let file = task.scratch.file("shuffle")?;
-    let mut writer = FileWriter::create(&file)?;
-    // Each segment is dropped once it is written.
-    for rows in segments {
-        task.check_cancelled();
-        writer.write_segment(&rows)?;
-    }
-    let index = writer.finish()?;
-    task.count_spilled(index.file_bytes);
-    Ok(Form::File { file, index })
-}
-
-fn no_partition(partition: usize) -> Error {
-    let what = format!("a map output was asked for partition {partition}, which it does not have");
+fn no_segment(segment: usize) -> Error {
+    let what = format!("a map output was asked for segment {segment}, which it does not have");
     Error::new(ErrorKind::Internal { what })
 }
 
 type Slot<R> = Mutex<Option<Arc<MapOutput<R>>>>;
 
-/// The outputs of all map tasks of one shuffle, as far as they are there.
+/// The outputs of all map tasks of one shuffle, as far as they are there; or the one output that a
+/// task keeps for itself.
 pub struct MapOutputs<R> {
     slots: Arc<[Slot<R>]>,
 }
@@ -131,6 +202,11 @@ impl<R> MapOutputs<R> {
     /// Room for the outputs of `map_partitions` map tasks.
     pub fn new(map_partitions: usize) -> Self {
         MapOutputs { slots: (0..map_partitions).map(|_| Mutex::new(None)).collect() }
+    }
+
+    /// The one output of a task that reads it itself.
+    pub fn own(output: MapOutput<R>) -> Self {
+        MapOutputs { slots: [Mutex::new(Some(Arc::new(output)))].into() }
     }
 
     /// Keeps the output of a map partition, in place of an older one. Readers of the older one may
@@ -148,23 +224,48 @@ impl<R> MapOutputs<R> {
         there.map(|output| output.kept()).sum()
     }
 
-    /// Reads one partition after the shuffle. Nothing is opened before the first chunk.
+    /// What one segment of all outputs takes in memory: the same wherever they lie.
+    pub fn segment_bytes(&self, segment: usize) -> u64 {
+        let bytes = |slot: &Slot<R>| lock(slot).as_ref().map_or(0, |output| output.bytes[segment]);
+        self.slots.iter().map(bytes).fold(0, u64::saturating_add)
+    }
+
+    /// Reads one segment of all outputs. Nothing is opened before the first chunk. `shuffle` says
+    /// whose outputs they are; nobody's are those that a task keeps for itself.
     pub fn read(
         &self,
-        shuffle: ShuffleId,
-        reduce_partition: usize,
+        shuffle: Option<ShuffleId>,
+        segment: usize,
         task: &TaskContext,
+    ) -> SegmentReader<R> {
+        self.reader(shuffle, segment, Some(task.clone()))
+    }
+
+    /// As [`read`](MapOutputs::read), also where no task runs.
+    pub(crate) fn reader(
+        &self,
+        shuffle: Option<ShuffleId>,
+        segment: usize,
+        task: Option<TaskContext>,
     ) -> SegmentReader<R> {
         SegmentReader {
             slots: Arc::clone(&self.slots),
             shuffle,
-            reduce_partition,
-            next_map_partition: 0,
-            frames: None,
+            segment,
+            map_partition: 0,
             output: None,
+            open: None,
+            next_run: 0,
+            frames: None,
             failed: None,
-            task: task.clone(),
+            task,
         }
+    }
+}
+
+impl<R> Clone for MapOutputs<R> {
+    fn clone(&self) -> Self {
+        MapOutputs { slots: Arc::clone(&self.slots) }
     }
 }
 
@@ -191,19 +292,21 @@ impl<R> Chunk<R> {
     }
 }
 
-/// Reads one partition after a shuffle: its segments in the order of the map partitions.
+/// Reads one segment of all map outputs, in the order of the map partitions.
 pub struct SegmentReader<R> {
     slots: Arc<[Slot<R>]>,
-    shuffle: ShuffleId,
-    reduce_partition: usize,
-    next_map_partition: usize,
+    shuffle: Option<ShuffleId>,
+    segment: usize,
+    map_partition: usize,
+    /// The output that is being read, which keeps its files there, and the next of its runs.
+    output: Option<Arc<MapOutput<R>>>,
+    open: Option<OpenFile>,
+    next_run: usize,
     /// The segment that is being read from a file.
     frames: Option<FrameReader<R>>,
-    /// The output that is being read, whose file stays as long as it.
-    output: Option<Arc<MapOutput<R>>>,
     /// A reader that failed once never gives rows again: they would be the wrong ones.
     failed: Option<Error>,
-    task: TaskContext,
+    task: Option<TaskContext>,
 }
 
 impl<R: Stored> SegmentReader<R> {
@@ -211,13 +314,20 @@ impl<R: Stored> SegmentReader<R> {
     /// [`FetchFailed`](ErrorKind::FetchFailed), which the scheduler mends; a disk that refuses is
     /// an [`Io`](ErrorKind::Io) error.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk<R>>> {
-        self.task.check_cancelled();
+        if let Some(task) = &self.task {
+            task.check_cancelled();
+        }
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
         let next = self.find_chunk().map_err(|error| self.as_fetch_failure(error));
         match &next {
-            Ok(Some(chunk)) => self.task.count_read(chunk.rows().len()),
+            Ok(Some(chunk)) => {
+                // What a task keeps for itself it has read before.
+                if let Some(task) = self.task.as_ref().filter(|_| self.shuffle.is_some()) {
+                    task.count_read(chunk.rows().len());
+                }
+            }
             Ok(None) => {}
             Err(error) => self.failed = Some(error.clone()),
         }
@@ -232,12 +342,14 @@ impl<R: Stored> SegmentReader<R> {
                 }
                 self.frames = None;
             }
-            let Some(slot) = self.slots.get(self.next_map_partition) else { return Ok(None) };
-            self.next_map_partition += 1;
-            self.output = lock(slot).clone();
-            let missing = || Error::corrupt("its map output is not there");
-            let output = self.output.as_ref().ok_or_else(missing)?;
-            match output.open(self.reduce_partition)? {
+            let Some(output) = self.current_output()? else { return Ok(None) };
+            let Some(run) = output.runs.get(self.next_run) else {
+                (self.output, self.open, self.next_run) = (None, None, 0);
+                self.map_partition += 1;
+                continue;
+            };
+            self.next_run += 1;
+            match output.open(run, self.segment, &mut self.open)? {
                 Some(Segment::Shared(rows)) => return Ok(Some(Chunk::Shared(rows))),
                 Some(Segment::Frames(frames)) => self.frames = Some(frames),
                 None => {}
@@ -245,17 +357,25 @@ impl<R: Stored> SegmentReader<R> {
         }
     }
 
+    /// The output of the map partition at hand; nothing behind the last.
+    fn current_output(&mut self) -> Result<Option<Arc<MapOutput<R>>>> {
+        let Some(slot) = self.slots.get(self.map_partition) else { return Ok(None) };
+        if self.output.is_none() {
+            self.output = lock(slot).clone();
+        }
+        let missing = || Error::corrupt("its map output is not there");
+        self.output.clone().ok_or_else(missing).map(Some)
+    }
+
     /// Damage is a lost output; anything else stays what it is.
     #[cold]
     fn as_fetch_failure(&self, error: Error) -> Error {
         let lost = matches!(error.kind(), ErrorKind::Corrupt { .. }) || is_not_found(&error);
-        if !lost {
-            return error;
-        }
-        let (shuffle, map_partition) = (self.shuffle, self.next_map_partition - 1);
+        let Some(shuffle) = self.shuffle.filter(|_| lost) else { return error };
         if let Some(output) = &self.output {
             output.lost.store(true, Ordering::Relaxed);
         }
+        let map_partition = self.map_partition;
         Error::new(ErrorKind::FetchFailed { shuffle, map_partition }).caused_by(error)
     }
 }

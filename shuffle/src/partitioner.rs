@@ -203,6 +203,11 @@ impl<K> RangePartitioner<K> {
         RangePartitioner { partitions, bounds: OnceLock::new() }
     }
 
+    /// How many ranges there may be.
+    pub fn count(&self) -> usize {
+        self.partitions
+    }
+
     /// Sets the upper bound of every partition but the last, ascending, as [`range_bounds`] gives
     /// them. Only the first call counts, so that a partition never changes under a task. Bounds past
     /// the last partition are left out.

@@ -17,11 +17,15 @@ const SEGMENTS: usize = 256;
 /// The most slices of one partition.
 const MOST_SLICES: usize = 16;
 
+/// How many slices each of so many partitions is cut into.
+pub(crate) fn slices_each(partitions: usize) -> usize {
+    (SEGMENTS / partitions.max(1)).clamp(1, MOST_SLICES)
+}
+
 impl<K: 'static> Slices<K> {
     /// The slices of a partitioning: how many depends on its partitions alone.
     pub fn new(partitioning: Partitioning<K>) -> Self {
-        let each = (SEGMENTS / partitioning.partitions().max(1)).clamp(1, MOST_SLICES);
-        Slices { partitioning, each }
+        Slices { each: slices_each(partitioning.partitions()), partitioning }
     }
 
     /// The slices of all partitions.

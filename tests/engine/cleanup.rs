@@ -22,13 +22,18 @@ pub fn scratch() -> (TempDir, ContextBuilder) {
     (folder, builder)
 }
 
-/// All files below a folder.
+/// All files below a folder but the locks of scratch folders.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let (mut found, mut stack) = (Vec::new(), vec![folder.to_path_buf()]);
     while let Some(folder) = stack.pop() {
         let Ok(entries) = fs::read_dir(folder) else { continue };
         for path in entries.flatten().map(|entry| entry.path()) {
-            if path.is_dir() { stack.push(path) } else { found.push(path) }
+            let is_lock = path.extension().is_some_and(|extension| extension == "lock");
+            match path.is_dir() {
+                true => stack.push(path),
+                false if is_lock => {}
+                false => found.push(path),
+            }
         }
     }
     found.sort();
@@ -104,9 +109,13 @@ fn scratch_folders_and_files_are_private() {
         let rows = sums(&builder.build().unwrap());
         rows.count().unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        for file in files(folder.path()) {
+        let made = files(folder.path());
+        let own = made[0].parent().unwrap();
+        assert_eq!(mode(own), 0o700);
+        let all: Vec<PathBuf> = fs::read_dir(own).unwrap().map(|e| e.unwrap().path()).collect();
+        assert_eq!(all.len(), made.len() + 1, "the files and the lock: {all:?}");
+        for file in all {
             assert_eq!(mode(&file), 0o600, "{}", file.display());
-            assert_eq!(mode(file.parent().unwrap()), 0o700);
         }
     });
 }

@@ -2,6 +2,8 @@
 
 use crate::support::{DEADLINE, within};
 use emberline::prelude::*;
+use emberline::{Compression, Event, EventRecord};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -35,10 +37,12 @@ fn a_builder_refuses_every_setting_that_cannot_work_and_names_all_at_once() {
         let builder =
             Context::builder().app_name(" ").threads(0).budget_bytes(1).task_share_bytes(0);
         let builder = builder.default_partitions(0).max_attempts(0).scratch_dir("/no/such/folder");
+        let builder = builder.scratch_quota_bytes(0);
         let error = builder.build().unwrap_err();
         let ErrorKind::InvalidConfig { problems } = error.kind() else { panic!("{error}") };
         let knobs = ["app_name", "threads", "budget_bytes", "task_share_bytes"];
-        let knobs = knobs.into_iter().chain(["default_partitions", "max_attempts", "scratch_dir"]);
+        let knobs = knobs.into_iter().chain(["default_partitions", "max_attempts", "scratch_dirs"]);
+        let knobs = knobs.chain(["scratch_quota_bytes"]);
         let knobs: Vec<&str> = knobs.collect();
         assert_eq!(problems.len(), knobs.len(), "{problems:?}");
         for knob in knobs {
@@ -60,12 +64,47 @@ fn a_builder_refuses_each_setting_alone_and_says_what_would_work() {
             (new().task_share_bytes(0), "task_share_bytes"),
             (new().default_partitions(0), "default_partitions"),
             (new().max_attempts(0), "max_attempts"),
-            (new().scratch_dir(file.path()), "scratch_dir"),
+            (new().scratch_dir(file.path()), "scratch_dirs"),
+            (new().scratch_dirs([file.path(), &std::env::temp_dir()]), "is not a folder"),
+            (new().scratch_dirs([""; 0]), "names no folder"),
+            (new().scratch_quota_bytes(0), "scratch_quota_bytes"),
         ];
         for (builder, wanted) in refused {
             let error = builder.build().unwrap_err();
             let ErrorKind::InvalidConfig { problems } = error.kind() else { panic!("{error}") };
             assert!(problems.len() == 1 && problems[0].contains(wanted), "{problems:?}");
+        }
+    });
+}
+
+/// Small frames, so that there are many; a build without zstd refuses it and says so.
+#[test]
+fn compression_changes_the_size_of_files_and_no_row() {
+    within(DEADLINE, || {
+        let run = |compression| -> Result<(Vec<_>, u64)> {
+            let builder = Context::builder().threads(2).shuffle_to_files(true);
+            let builder = builder.task_share_bytes(1 << 20);
+            let spilled = Arc::new(AtomicU64::new(0));
+            let counter = Arc::clone(&spilled);
+            let ctx =
+                builder.spill_compression(compression).listener(move |record: &EventRecord| {
+                    if let Event::TaskFinished { metrics, .. } = &record.event {
+                        counter.fetch_add(metrics.bytes_spilled, Ordering::Relaxed);
+                    }
+                });
+            let ctx = ctx.build()?;
+            let words = ctx.range(0..60_000_u64).map(|n| (format!("word {}", n % 700), n));
+            let rows = words.group_by_key_with(3).collect()?;
+            ctx.flush_listeners();
+            Ok((rows, spilled.load(Ordering::Relaxed)))
+        };
+        let (plain, plain_bytes) = run(Compression::None).unwrap();
+        let (rows, bytes) = run(Compression::Lz4).unwrap();
+        assert_eq!(rows, plain);
+        assert!(0 < bytes && bytes < plain_bytes * 3 / 4, "{bytes} of {plain_bytes}");
+        match run(Compression::Zstd) {
+            Ok((rows, _)) => assert_eq!(rows, plain),
+            Err(error) => assert!(error.to_string().contains("feature `zstd`"), "{error}"),
         }
     });
 }

@@ -7,7 +7,7 @@ mod pairs;
 mod rows;
 
 use crate::model::{Action, Known, PairStep, Parts, Step};
-use crate::support::{DEADLINE, glom, noise, places, places_that, within};
+use crate::support::{DEADLINE, glom, noise, places_that, within};
 use asked::run_action;
 use emberline::prelude::*;
 use proptest::prelude::*;
@@ -226,7 +226,8 @@ fn check_places(model: &Parts<i64>, did: &[Step], rdd: &Rdd<i64>) -> Result<(), 
 fn random_programs_equal_their_model_on_any_threads_in_memory_and_through_files() {
     within(2 * DEADLINE, || {
         let config = Config::with_source_file(file!());
-        let places = places();
+        // Lists of one key get no longer than this in these programs.
+        let places = places_that(|builder| builder.task_share_bytes(32 << 10));
         let checked =
             TestRunner::new(config).run(&program(), |program| check_program(&places, program));
         checked.unwrap_or_else(|failure| panic!("{failure}"));
@@ -266,7 +267,7 @@ fn check_counts(places: &[(String, Context)], program: Program) -> Result<(), Te
 fn accumulators_in_front_of_random_programs_count_each_row_once() {
     within(2 * DEADLINE, || {
         let config = Config { cases: 64, ..Config::with_source_file(file!()) };
-        let places = places_that(|builder| builder.max_attempts(6));
+        let places = places_that(|builder| builder.max_attempts(6).task_share_bytes(32 << 10));
         let checked =
             TestRunner::new(config).run(&program(), |program| check_counts(&places, program));
         checked.unwrap_or_else(|failure| panic!("{failure}"));

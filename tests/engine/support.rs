@@ -47,7 +47,7 @@ pub fn context() -> Context {
 /// A way to set up a context, and how a failure names it.
 type Place = (String, Context);
 
-/// One context for each pair of threads and the way map outputs go.
+/// One context for each pair of threads and the way rows are kept.
 pub fn places() -> Vec<Place> {
     places_that(|builder| builder)
 }
@@ -56,14 +56,24 @@ pub fn places() -> Vec<Place> {
 pub fn places_that(set: impl Fn(ContextBuilder) -> ContextBuilder) -> Vec<Place> {
     let mut places = Vec::new();
     for threads in [1, 4] {
-        for files in [false, true] {
+        for (way, files, share) in WAYS {
             let builder = Context::builder().threads(threads).shuffle_to_files(files);
-            let ctx = set(builder).build().unwrap();
-            places.push((format!("on {threads} threads, through files: {files}"), ctx));
+            let ctx = set(builder.task_share_bytes(share)).build().unwrap();
+            places.push((format!("on {threads} threads, {way}"), ctx));
         }
     }
     places
 }
+
+/// The ways in which rows are kept: their name, whether in files, and what a task may hold.
+const WAYS: [(&str, bool, u64); 3] = [
+    ("in memory", false, 64 << 20),
+    ("through files", true, 64 << 20),
+    ("in small runs", true, TINY_SHARE),
+];
+
+/// A task's share in which 200 rows are too many: larger tables, sorts and groups are cut into runs.
+pub const TINY_SHARE: u64 = 16 << 10;
 
 /// The answers of a program for each number of partitions: one for each place.
 pub fn grid<A>(

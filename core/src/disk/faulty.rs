@@ -1,8 +1,8 @@
 //! A disk that goes wrong where a test wants it to.
 
-use super::{Access, Disk, DiskReader, DiskWriter, RealDisk};
+use super::{Access, Disk, DiskLock, DiskReader, DiskWriter, RealDisk};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -24,6 +24,8 @@ pub struct FaultPlan {
     pub flip_append: Option<u64>,
     /// This operation sleeps before it runs.
     pub stall: Option<(u64, Duration)>,
+    /// The faulty disk is mounted here: what lies elsewhere always works and is not counted.
+    pub under: Option<PathBuf>,
 }
 
 /// A file that silently loses its last bytes.
@@ -68,6 +70,15 @@ impl FaultyDisk {
 }
 
 impl Faults {
+    fn covers(&self, path: &Path) -> bool {
+        self.plan.under.as_ref().is_none_or(|under| path.starts_with(under))
+    }
+
+    /// Counts one operation on a file or folder, unless that lies elsewhere.
+    fn begin_at(&self, path: &Path) -> io::Result<()> {
+        if self.covers(path) { self.begin() } else { Ok(()) }
+    }
+
     /// Counts one operation, and stalls or fails it if the plan says so.
     fn begin(&self) -> io::Result<()> {
         let operation = self.operations.fetch_add(1, Ordering::SeqCst);
@@ -118,11 +129,14 @@ impl Faults {
 
 impl Disk for FaultyDisk {
     fn create_dir(&self, path: &Path, access: Access) -> io::Result<()> {
-        self.faults.begin()?;
+        self.faults.begin_at(path)?;
         RealDisk.create_dir(path, access)
     }
 
     fn create(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskWriter>> {
+        if !self.faults.covers(path) {
+            return RealDisk.create(path, access);
+        }
         let loses = self.faults.bytes_to_lose();
         self.faults.begin()?;
         let inner = RealDisk.create(path, access)?;
@@ -131,29 +145,52 @@ impl Disk for FaultyDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>> {
+        if !self.faults.covers(path) {
+            return RealDisk.open(path);
+        }
         self.faults.begin()?;
         let inner = RealDisk.open(path)?;
         Ok(Box::new(FaultyReader { inner, faults: Arc::clone(&self.faults) }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.faults.begin()?;
+        self.faults.begin_at(from)?;
         RealDisk.rename(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.faults.begin()?;
+        self.faults.begin_at(path)?;
         RealDisk.remove_file(path)
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.faults.begin()?;
+        self.faults.begin_at(path)?;
         RealDisk.remove_dir_all(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.faults.begin()?;
+        self.faults.begin_at(path)?;
         RealDisk.sync_dir(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        self.faults.begin_at(path)?;
+        RealDisk.list(path)
+    }
+
+    fn is_own_folder(&self, path: &Path) -> io::Result<bool> {
+        self.faults.begin_at(path)?;
+        RealDisk.is_own_folder(path)
+    }
+
+    fn create_lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
+        self.faults.begin_at(path)?;
+        RealDisk.create_lock(path)
+    }
+
+    fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+        self.faults.begin_at(path)?;
+        RealDisk.try_lock(path)
     }
 }
 
@@ -319,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_renames_and_removals_can_fail_too() {
+    fn folders_renames_removals_and_locks_can_fail_too() {
         let disk = FaultyDisk::new(FaultPlan { fail_from: Some(0), ..FaultPlan::default() });
         let path = Path::new("/no/such");
         disk.create_dir(path, Access::Private).unwrap_err();
@@ -327,6 +364,22 @@ mod tests {
         disk.remove_file(path).unwrap_err();
         disk.remove_dir_all(path).unwrap_err();
         disk.sync_dir(path).unwrap_err();
-        assert_eq!((disk.operations(), disk.faults_fired()), (5, 5));
+        disk.list(path).unwrap_err();
+        disk.is_own_folder(path).unwrap_err();
+        disk.create_lock(path).err().unwrap();
+        disk.try_lock(path).err().unwrap();
+        assert_eq!((disk.operations(), disk.faults_fired()), (9, 9));
+    }
+
+    #[test]
+    fn one_faulty_disk_beside_good_ones_fails_alone() {
+        let (bad, good) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let under = Some(bad.path().to_path_buf());
+        let plan = FaultPlan { fail_from: Some(0), under, ..FaultPlan::default() };
+        let disk = FaultyDisk::new(plan);
+        write_and_read(&disk, &good.path().join("f")).unwrap();
+        assert_eq!((disk.operations(), disk.faults_fired()), (0, 0));
+        write_and_read(&disk, &bad.path().join("f")).unwrap_err();
+        assert_eq!((disk.operations(), disk.faults_fired()), (1, 1));
     }
 }

@@ -8,7 +8,7 @@ pub use faulty::{FaultPlan, FaultyDisk, Truncate};
 pub use real::RealDisk;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Who may read what is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,25 @@ pub trait Disk: Send + Sync {
 
     /// Makes the names in a folder survive a power cut.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// What is in a folder, in no order.
+    fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// Whether a path is a folder itself, not a link to one, and belongs to this process's user.
+    /// Where folders have no such owner, every folder does.
+    fn is_own_folder(&self, path: &Path) -> io::Result<bool>;
+
+    /// Makes a lock file, private and held. It gets its name only once it is held, so nobody ever
+    /// finds it free while its maker lives. `Unsupported` where files cannot be locked.
+    fn create_lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>>;
+
+    /// Takes a lock file that is there; nothing if someone else holds it, if it was just removed,
+    /// or if it is not a plain file.
+    fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
 }
+
+/// A lock file that is held until this drops or the process dies, however it dies.
+pub trait DiskLock: Send + Sync {}
 
 /// A new file that grows at its end. It does not buffer: hand it whole frames.
 pub trait DiskWriter: Send {

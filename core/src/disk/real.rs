@@ -1,9 +1,9 @@
 //! The disk as the system offers it.
 
-use super::{Access, Disk, DiskReader, DiskWriter};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use super::{Access, Disk, DiskLock, DiskReader, DiskWriter};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The system's own disk.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,12 +19,7 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskWriter>> {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        if access == Access::Private {
-            owner_only_file(&mut options);
-        }
-        Ok(Box::new(RealWriter(options.open(path)?)))
+        Ok(Box::new(RealWriter(create_new(path, access)?)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>> {
@@ -53,6 +48,76 @@ impl Disk for RealDisk {
     fn sync_dir(&self, _path: &Path) -> io::Result<()> {
         Ok(())
     }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect()
+    }
+
+    fn is_own_folder(&self, path: &Path) -> io::Result<bool> {
+        let found = fs::symlink_metadata(path)?;
+        Ok(found.is_dir() && belongs_to_us(&found))
+    }
+
+    fn create_lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
+        let unnamed = path.with_added_extension("new");
+        let file = create_new(&unnamed, Access::Private)?;
+        file.try_lock()?;
+        fs::rename(&unnamed, path)?;
+        Ok(Box::new(RealLock { _held: file }))
+    }
+
+    fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+        if !fs::symlink_metadata(path)?.is_file() {
+            return Ok(None);
+        }
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(cause)) => return Err(cause),
+        }
+        // Who held it before may have removed the file, and this be a lock on nothing.
+        let same = is_same_file(&file.metadata()?, &fs::symlink_metadata(path)?);
+        Ok(same.then(|| Box::new(RealLock { _held: file }) as Box<dyn DiskLock>))
+    }
+}
+
+struct RealLock {
+    /// The system frees the lock when the file is closed.
+    _held: File,
+}
+
+impl DiskLock for RealLock {}
+
+fn create_new(path: &Path, access: Access) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    if access == Access::Private {
+        owner_only_file(&mut options);
+    }
+    options.open(path)
+}
+
+#[cfg(unix)]
+fn belongs_to_us(found: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::uid(found) == rustix::process::geteuid().as_raw()
+}
+
+#[cfg(not(unix))]
+fn belongs_to_us(_found: &Metadata) -> bool {
+    true
+}
+
+#[cfg(unix)]
+fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Elsewhere a name cannot be used again while its file is open.
+#[cfg(not(unix))]
+fn is_same_file(_one: &Metadata, _other: &Metadata) -> bool {
+    true
 }
 
 #[cfg(unix)]
@@ -202,15 +267,74 @@ mod tests {
         assert!(!dir.path().exists());
     }
 
+    #[test]
+    fn a_lock_is_held_until_it_drops() {
+        let dir = folder();
+        let path = dir.path().join("lock");
+        let held = RealDisk.create_lock(&path).unwrap();
+        assert_eq!(RealDisk.list(dir.path()).unwrap(), [path.as_path()]);
+        assert!(RealDisk.try_lock(&path).unwrap().is_none());
+        drop(held);
+        let again = RealDisk.try_lock(&path).unwrap().unwrap();
+        assert!(RealDisk.try_lock(&path).unwrap().is_none());
+        drop(again);
+        let missing = RealDisk.try_lock(&dir.path().join("no")).err().unwrap();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_lock_file_that_was_replaced_is_another_one() {
+        let dir = folder();
+        let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+        let files = [&one, &other].map(|path| File::create(path).unwrap().metadata().unwrap());
+        assert!(is_same_file(&files[0], &fs::symlink_metadata(&one).unwrap()));
+        assert_eq!(is_same_file(&files[0], &files[1]), cfg!(not(unix)));
+    }
+
+    #[test]
+    fn only_a_plain_file_is_a_lock() {
+        let dir = folder();
+        let path = dir.path().join("lock");
+        RealDisk.create_dir(&path, Access::Private).unwrap();
+        assert!(RealDisk.try_lock(&path).unwrap().is_none());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_neither_a_lock_nor_an_own_folder() {
+        let dir = folder();
+        let (file, link) = (dir.path().join("f"), dir.path().join("l"));
+        RealDisk.create(&file, Access::Private).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(RealDisk.try_lock(&link).unwrap().is_none());
+        assert!(RealDisk.is_own_folder(dir.path()).unwrap());
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+        assert!(!RealDisk.is_own_folder(&link).unwrap());
+        assert!(!RealDisk.is_own_folder(&file).unwrap());
+    }
+
+    /// Only root can give a folder away; anyone else has the root folder to look at.
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_of_another_user_is_not_ours() {
+        let dir = folder();
+        let root = Path::new("/");
+        let given_away = std::os::unix::fs::chown(dir.path(), Some(12_345), None).is_ok();
+        let others = if given_away { dir.path() } else { root };
+        assert!(!RealDisk.is_own_folder(others).unwrap());
+    }
+
     #[cfg(unix)]
     #[test]
     fn private_things_belong_to_the_user_alone() {
         use std::os::unix::fs::PermissionsExt;
         let dir = folder();
-        let (sub, file) = (dir.path().join("d"), dir.path().join("f"));
+        let [sub, file, lock] = ["d", "f", "l"].map(|name| dir.path().join(name));
         RealDisk.create_dir(&sub, Access::Private).unwrap();
         RealDisk.create(&file, Access::Private).unwrap();
+        RealDisk.create_lock(&lock).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&sub), mode(&file)), (0o700, 0o600));
+        assert_eq!((mode(&sub), mode(&file), mode(&lock)), (0o700, 0o600, 0o600));
     }
 }

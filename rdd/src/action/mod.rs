@@ -10,6 +10,7 @@ mod exact;
 mod for_each;
 mod lookup;
 mod min_max;
+pub(crate) mod output;
 mod reduce;
 mod save_as_text_file;
 mod stats;

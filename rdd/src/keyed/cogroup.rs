@@ -1,6 +1,6 @@
 //! `cogroup` and `cogrouped`: the values of a key from two RDDs side by side.
 
-use super::group::{Group, refuse_too_large};
+use super::group::into_list;
 use super::shuffled::{default_partitioning, wide};
 use super::side::Side;
 use crate::context::two_contexts;
@@ -10,7 +10,7 @@ use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::step::{Step, blame};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{Groups, Partitioning, into_co_groups};
+use emberline_shuffle::{Group, Partitioning, SliceGroups, into_co_groups};
 use std::sync::Arc;
 
 /// The values of one key from two RDDs.
@@ -28,8 +28,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides. A list whose rows alone (without what
-    ///   they point to) pass a task's share is the error `GroupTooLarge`, which names `cogrouped`
+    /// - **Memory**: a task's share; what passes it is sorted in runs. A list whose rows alone
+    ///   (without what they point to) pass it is the error `GroupTooLarge`, which names `cogrouped`
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -63,7 +63,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides; `GroupTooLarge` as `cogroup`
+    /// - **Memory**: a task's share; `GroupTooLarge` as `cogroup`
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -101,7 +101,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -136,7 +137,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -180,9 +182,9 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     {
         let share = self.context.engine.config().task_share_bytes;
         self.side_by_side(step, by, other, move |left, right| {
-            groups_of_both(left, right).inspect(move |(_, (values, others))| {
-                refuse_too_large(step, share, values, "cogrouped");
-                refuse_too_large(step, share, others, "cogrouped");
+            into_co_groups(left.into_groups(), right.into_groups()).map(move |(key, a, b)| {
+                let list = "cogrouped";
+                (key, (into_list(step, share, a, list), into_list(step, share, b, list)))
             })
         })
     }
@@ -200,8 +202,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         Q: Pipeline<Item = (K, W)>,
     {
         self.side_by_side(step, by, other, |left, right| {
-            into_co_groups(left, right)
-                .map(|(key, values, others)| (key, (Group::new(values), Group::new(others))))
+            into_co_groups(left.into_groups(), right.into_groups())
+                .map(|(key, values, others)| (key, (values, others)))
         })
     }
 
@@ -232,7 +234,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         Q: Pipeline<Item = (K, W)>,
         U: Element,
         I: Iterator<Item = (K, U)> + 'static,
-        F: Fn(Groups<K, V>, Groups<K, W>) -> I + Send + Sync + 'static,
+        F: Fn(SliceGroups<K, V>, SliceGroups<K, W>) -> I + Send + Sync + 'static,
     {
         let (left, left_edge) = Side::of(self, step, &by);
         let (right, right_edge) = Side::of(other, step, &by);
@@ -243,7 +245,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let merge = Arc::new(merge);
         let compute = move |partition, task: &TaskContext| {
             let opened = (left.open(step, partition, task), right.open(step, partition, task));
-            let ((mut left_side, mut right_side), task) = (opened, task.clone());
+            let ((left_side, right_side), task) = (opened, task.clone());
             let merge = Arc::clone(&merge);
             (0..left.slices()).flat_map(move |slice| {
                 let groups = || (left_side.groups(slice, &task), right_side.groups(slice, &task));
@@ -255,10 +257,13 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     }
 }
 
-/// Both lists of each key.
-pub(super) fn groups_of_both<K: Key, V: Stored, W: Stored>(
-    left: Groups<K, V>,
-    right: Groups<K, W>,
+/// Both lists of each key, of any length.
+pub(super) fn lists_of_both<K: Key, V: Stored, W: Stored>(
+    left: SliceGroups<K, V>,
+    right: SliceGroups<K, W>,
 ) -> impl Iterator<Item = (K, Both<V, W>)> + 'static {
-    into_co_groups(left, right).map(|(key, values, others)| (key, (values, others)))
+    let groups = into_co_groups(left.into_groups(), right.into_groups());
+    groups.map(|(key, values, others)| {
+        (key, (values.into_iter().collect(), others.into_iter().collect()))
+    })
 }

@@ -1,12 +1,12 @@
 //! `cogroup3`: the values of a key from three RDDs side by side.
 
-use super::cogroup::groups_of_both;
+use super::cogroup::lists_of_both;
 use super::shuffled::default_partitioning;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::step::Step;
-use emberline_shuffle::{Groups, Partitioning, into_co_groups};
+use emberline_shuffle::{Partitioning, SliceGroups, into_co_groups};
 
 /// The values of one key from three RDDs.
 type Three<V, W, X> = (Vec<V>, Vec<W>, Vec<X>);
@@ -21,8 +21,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///   another side's partitions), else the most of the three
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of all sides, those of the first two twice; lists of
-    ///   any length are made
+    /// - **Memory**: a task's share; what passes it is sorted in runs, but lists of any length are
+    ///   made
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -69,8 +69,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of all sides, those of the first two twice; lists of
-    ///   any length are made
+    /// - **Memory**: a task's share; what passes it is sorted in runs, but lists of any length are
+    ///   made
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -120,18 +120,18 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         Q: Pipeline<Item = (K, W)>,
         R: Pipeline<Item = (K, X)>,
     {
-        let both = self.side_by_side(step, by.clone(), second, groups_of_both);
+        let both = self.side_by_side(step, by.clone(), second, lists_of_both);
         both.side_by_side(step, by, third, groups_of_three)
     }
 }
 
 fn groups_of_three<K: Key, V: Stored, W: Stored, X: Stored>(
-    left: Groups<K, (Vec<V>, Vec<W>)>,
-    right: Groups<K, X>,
+    left: SliceGroups<K, (Vec<V>, Vec<W>)>,
+    right: SliceGroups<K, X>,
 ) -> impl Iterator<Item = (K, Three<V, W, X>)> + 'static {
-    into_co_groups(left, right).map(|(key, both, third)| {
+    into_co_groups(left.into_groups(), right.into_groups()).map(|(key, both, third)| {
         // The first cogroup gives a key once, or not at all if only the third side has it.
         let (first, second) = both.into_iter().next().unwrap_or_default();
-        (key, (first, second, third))
+        (key, (first, second, third.into_iter().collect()))
     })
 }

@@ -11,7 +11,9 @@ use emberline_core::bounds::{Key, Stored};
 use emberline_core::lineage::Dependency;
 use emberline_core::step::{Step, blame, or_raise};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{Buckets, Chunk, CombineTable, Hashed, Partitioning, Slices, hash_of};
+use emberline_shuffle::{
+    Chunk, Combining, Hashed, MapCombining, MapWriter, Partitioning, Slices, hash_of,
+};
 use std::sync::Arc;
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
@@ -23,7 +25,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: of the partitioner it already has, else kept
     /// - **Partitioner**: the one it already has, else by hash
     /// - **Shuffle**: one, with map-side combine; none if already partitioned so
-    /// - **Memory**: a table of the distinct keys of a partition
+    /// - **Memory**: a table of distinct keys in a task's share; what passes it goes in runs
     /// - **Order**: by the hash of the key; combiners merge in partition order
     ///
     /// # Examples
@@ -68,7 +70,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one, with map-side combine; none if already partitioned so
-    /// - **Memory**: a table of the distinct keys of a partition
+    /// - **Memory**: a table of distinct keys in a task's share; what passes it goes in runs
     /// - **Order**: by the hash of the key; combiners merge in partition order
     ///
     /// # Examples
@@ -138,25 +140,20 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             let lineage = node(Dependency::Narrow(Arc::clone(&self.lineage)));
             let (parent, depth) = (self.pipeline.clone(), self.pipeline.depth());
             let compute = move |partition, task: &TaskContext| {
-                pairs(combine.fold_rows(step, parent.open(partition, task)))
+                combine.fold_rows(step, parent.open(partition, task), task)
             };
             return wide(&self.context, lineage, partitioner, depth, compute);
         }
         let slices = Arc::new(Slices::new(partitioning));
         let (map_side, cut) = (Arc::clone(&combine), Arc::clone(&slices));
-        let write = move |rows: P::Rows, _| {
-            let mut buckets = Buckets::new(cut.count());
-            for entry in map_side.fold_rows(step, rows).into_entries() {
-                let slice = blame(&step, || cut.slice_of(&entry.key, entry.hash));
-                buckets.push(slice, entry);
-            }
-            buckets
+        let write = move |rows: P::Rows, _, to: &mut MapWriter<Hashed<K, C>>| {
+            map_side.combine_rows(step, rows, &cut, to);
         };
-        let (outputs, edge) = shuffle(self, step, partitions, write);
+        let (outputs, edge) = shuffle(self, step, (partitions, slices.each()), write);
         let compute = move |partition, task: &TaskContext| {
             let (combine, outputs, task) = (combine.clone(), outputs.clone(), task.clone());
             let slices = slices.of_partition(partition);
-            slices.flat_map(move |slice| pairs(combine.merge_segment(step, &outputs, slice, &task)))
+            slices.flat_map(move |slice| Combine::merge(&combine, step, &outputs, slice, &task))
         };
         wide(&self.context, node(edge), partitioner, 0, compute)
     }
@@ -169,43 +166,71 @@ pub(crate) struct Combine<F, G, H> {
     pub(crate) merge_combiners: H,
 }
 
-impl<F, G, H> Combine<F, G, H> {
-    /// The map side: one combiner for each key of a partition.
-    fn fold_rows<K, V, C>(
+impl<F, G, H: 'static> Combine<F, G, H> {
+    /// The map side: combiners into the segments of a map output.
+    fn combine_rows<K, V, C>(
         &self,
         step: Step,
         rows: impl Iterator<Item = (K, V)>,
-    ) -> CombineTable<K, C>
-    where
+        cut: &Slices<K>,
+        to: &mut MapWriter<Hashed<K, C>>,
+    ) where
         K: Key,
         C: Stored,
         F: Fn(V) -> C,
         G: Fn(C, V) -> C,
     {
-        let mut table = CombineTable::new();
+        let mut table = MapCombining::new(to.task());
+        let mut emit = |entry: Hashed<K, C>| to.push(cut.slice_of(&entry.key, entry.hash), entry);
+        rows.for_each(|(key, value)| {
+            blame(&step, || {
+                let row = (hash_of(&key), key, value);
+                table.merge(row, &self.create, &self.merge_value, &mut emit);
+            });
+        });
+        blame(&step, || table.finish(emit));
+    }
+
+    /// One combiner for each key of a partition whose keys are all there.
+    fn fold_rows<K, V, C, R>(
+        self: &Arc<Self>,
+        step: Step,
+        rows: R,
+        task: &TaskContext,
+    ) -> impl Iterator<Item = (K, C)> + use<K, V, C, F, G, H, R>
+    where
+        K: Key,
+        C: Stored,
+        R: Iterator<Item = (K, V)>,
+        F: Fn(V) -> C + 'static,
+        G: Fn(C, V) -> C + 'static,
+        H: Fn(C, C) -> C + 'static,
+    {
+        let mut table = Combining::new(task);
         rows.for_each(|(key, value)| {
             blame(&step, || {
                 table.merge(hash_of(&key), key, value, &self.create, &self.merge_value);
             });
         });
-        table
+        self.finish(step, table)
     }
 
     /// The reading side: one combiner for each key of one slice.
-    fn merge_segment<K, C>(
-        &self,
+    fn merge<K, C>(
+        self: &Arc<Self>,
         step: Step,
         outputs: &Outputs<Hashed<K, C>>,
         slice: usize,
         task: &TaskContext,
-    ) -> CombineTable<K, C>
+    ) -> impl Iterator<Item = (K, C)> + use<K, C, F, G, H>
     where
         K: Key,
         C: Stored,
-        H: Fn(C, C) -> C,
+        F: 'static,
+        G: 'static,
+        H: Fn(C, C) -> C + 'static,
     {
-        let mut reader = outputs.read(slice, task);
-        let mut table = CombineTable::new();
+        let (mut reader, mut table) = (outputs.read(slice, task), Combining::new(task));
         while let Some(chunk) = or_raise(reader.next_chunk()) {
             blame(&step, || match chunk {
                 Chunk::Shared(entries) => {
@@ -216,11 +241,23 @@ impl<F, G, H> Combine<F, G, H> {
                 }
             });
         }
-        table
+        self.finish(step, table)
     }
-}
 
-/// The rows of a table, in the order of their hash.
-fn pairs<K: Key, C: Stored>(table: CombineTable<K, C>) -> impl Iterator<Item = (K, C)> + 'static {
-    table.into_hash_order().into_iter().map(|entry| (entry.key, entry.value))
+    /// The rows of a table, in the order of their hash.
+    fn finish<K, C>(
+        self: &Arc<Self>,
+        step: Step,
+        table: Combining<K, C>,
+    ) -> impl Iterator<Item = (K, C)> + use<K, C, F, G, H>
+    where
+        K: Key,
+        C: Stored,
+        F: 'static,
+        G: 'static,
+        H: Fn(C, C) -> C + 'static,
+    {
+        let combine = Arc::clone(self);
+        blame(&step, || table.finish(move |a, b| blame(&step, || (combine.merge_combiners)(a, b))))
+    }
 }

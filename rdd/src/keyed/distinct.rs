@@ -7,7 +7,7 @@ use emberline_core::bounds::Key;
 use emberline_core::lineage::Dependency;
 use emberline_core::step::{Step, blame};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{CombineTable, Partitioning, hash_of};
+use emberline_shuffle::{Combining, Partitioning, hash_of};
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -18,7 +18,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitioner**: kept if there is one, else none
     /// - **Shuffle**: one, with map-side combine; none if the RDD has a partitioner, since equal
     ///   rows have equal keys
-    /// - **Memory**: a table of the distinct rows of a partition
+    /// - **Memory**: a table of distinct rows in a task's share; what passes it goes in runs
     /// - **Order**: by the hash of the row
     ///
     /// # Examples
@@ -47,7 +47,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let lineage = self.context.lineage(step, partitions, narrow);
         let (parent, depth) = (self.pipeline.clone(), self.pipeline.depth());
         let compute = move |partition, task: &TaskContext| {
-            first_of_equals(step, parent.open(partition, task))
+            first_of_equals(step, parent.open(partition, task), task)
         };
         wide(&self.context, lineage, self.partitioner.clone(), depth, compute)
     }
@@ -58,7 +58,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: given
     /// - **Partitioner**: none
     /// - **Shuffle**: one, with map-side combine
-    /// - **Memory**: a table of the distinct rows of a partition
+    /// - **Memory**: a table of distinct rows in a task's share; what passes it goes in runs
     /// - **Order**: by the hash of the row
     ///
     /// # Examples
@@ -91,13 +91,14 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 }
 
 /// The distinct rows of one partition, in the order of their hash.
-fn first_of_equals<T: Key>(
+fn first_of_equals<T: Key, R: Iterator<Item = T>>(
     step: Step,
-    rows: impl Iterator<Item = T>,
-) -> impl Iterator<Item = T> + 'static {
-    let mut table = CombineTable::new();
+    rows: R,
+    task: &TaskContext,
+) -> impl Iterator<Item = T> + use<T, R> {
+    let mut table = Combining::new(task);
     rows.for_each(|row| {
         blame(&step, || table.merge(hash_of(&row), row, (), &|()| (), &|(), ()| ()));
     });
-    table.into_hash_order().into_iter().map(|entry| entry.key)
+    blame(&step, || table.finish(|(), ()| ())).map(|(row, ())| row)
 }

@@ -1,6 +1,6 @@
 //! `group_by_key` and `grouped`: all values of a key together.
 
-use super::group::{Group, refuse_too_large};
+use super::group::into_list;
 use super::shuffled::wide;
 use super::side::Side;
 use crate::partitioner::KnownPartitioner;
@@ -9,7 +9,7 @@ use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::step::{Step, blame};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::Partitioning;
+use emberline_shuffle::{Group, Partitioning};
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Brings the values of each key together in a `Vec`. To sum, count or pick values, use
@@ -20,8 +20,9 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: of the partitioner it already has, else kept
     /// - **Partitioner**: the one it already has, else by hash
     /// - **Shuffle**: one, without map-side combine; none if already partitioned so
-    /// - **Memory**: the rows of a partition. A group whose rows alone (without what they point to)
-    ///   pass a task's share is the error `GroupTooLarge`, which names [`grouped`](Rdd::grouped)
+    /// - **Memory**: a task's share; what passes it is sorted in runs. A group whose rows alone
+    ///   (without what they point to) pass it is the error `GroupTooLarge`, which names
+    ///   [`grouped`](Rdd::grouped)
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -42,7 +43,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.gathered(Step::new("group_by_key"), self.own_partitioning(), limited::<K, V>)
+        self.gathered(Step::new("group_by_key"), self.own_partitioning(), limited::<V>)
     }
 
     /// [`group_by_key`](Rdd::group_by_key) into a number of partitions or by a partitioner.
@@ -51,7 +52,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one, without map-side combine; none if already partitioned so
-    /// - **Memory**: the rows of a partition; `GroupTooLarge` as `group_by_key`
+    /// - **Memory**: a task's share; `GroupTooLarge` as `group_by_key`
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -71,7 +72,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.gathered(Step::new("group_by_key"), partitioning.into(), limited::<K, V>)
+        self.gathered(Step::new("group_by_key"), partitioning.into(), limited::<V>)
     }
 
     /// Brings the values of each key together in a [`Group`], which is read by iterating it.
@@ -80,7 +81,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: of the partitioner it already has, else kept
     /// - **Partitioner**: the one it already has, else by hash
     /// - **Shuffle**: one, without map-side combine; none if already partitioned so
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -104,7 +106,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.gathered(Step::new("grouped"), self.own_partitioning(), unlimited::<K, V>)
+        self.gathered(Step::new("grouped"), self.own_partitioning(), unlimited::<V>)
     }
 
     /// [`grouped`](Rdd::grouped) into a number of partitions or by a partitioner.
@@ -113,7 +115,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one, without map-side combine; none if already partitioned so
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -133,7 +136,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.gathered(Step::new("grouped"), partitioning.into(), unlimited::<K, V>)
+        self.gathered(Step::new("grouped"), partitioning.into(), unlimited::<V>)
     }
 
     /// Groups by key and gives each group to `finish`.
@@ -141,7 +144,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         &self,
         step: Step,
         by: Partitioning<K>,
-        finish: fn(Step, &TaskContext, K, Vec<V>) -> (K, U),
+        finish: fn(Step, u64, Group<V>) -> U,
     ) -> Rdd<(K, U)>
     where
         K: Key,
@@ -150,11 +153,12 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let (side, edge) = Side::of(self, step, &by);
         let lineage = self.context.lineage(step, by.partitions(), vec![edge]);
         let depth = side.depth();
+        let share = self.context.engine.config().task_share_bytes;
         let compute = move |partition, task: &TaskContext| {
-            let (mut opened, task) = (side.open(step, partition, task), task.clone());
+            let (opened, task) = (side.open(step, partition, task), task.clone());
             (0..side.slices()).flat_map(move |slice| {
-                let (groups, task) = (blame(&step, || opened.groups(slice, &task)), task.clone());
-                groups.into_vecs().map(move |(_, key, values)| finish(step, &task, key, values))
+                let groups = blame(&step, || opened.groups(slice, &task)).into_groups();
+                groups.map(move |(_, key, values)| (key, finish(step, share, values)))
             })
         };
         wide(&self.context, lineage, Some(KnownPartitioner::new(&by)), depth, compute)
@@ -162,11 +166,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
 }
 
 /// A group as a `Vec`, unless its rows alone pass a task's share.
-pub(super) fn limited<K, V>(step: Step, task: &TaskContext, key: K, values: Vec<V>) -> (K, Vec<V>) {
-    refuse_too_large(step, task.config.task_share_bytes, &values, "grouped");
-    (key, values)
+pub(super) fn limited<V: Clone>(step: Step, share: u64, values: Group<V>) -> Vec<V> {
+    into_list(step, share, values, "grouped")
 }
 
-fn unlimited<K, V>(_: Step, _: &TaskContext, key: K, values: Vec<V>) -> (K, Group<V>) {
-    (key, Group::new(values))
+fn unlimited<V>(_: Step, _: u64, values: Group<V>) -> Group<V> {
+    values
 }

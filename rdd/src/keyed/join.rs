@@ -4,7 +4,9 @@ use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::step::Step;
-use emberline_shuffle::{JoinRows, Partitioning};
+use emberline_shuffle::{
+    GroupAgain, GroupValues, JoinRows, Partitioning, Product, SliceGroups, into_co_groups,
+};
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Pairs each value with each value of the same key in `other`; keys that only one side has are
@@ -15,7 +17,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
     ///   order of partitions and rows
     ///
@@ -63,7 +66,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.side_by_side(Step::new("join"), self.partitioning_with(other), other, JoinRows::new)
+        self.side_by_side(Step::new("join"), self.partitioning_with(other), other, joined)
     }
 
     /// [`join`](Rdd::join) into a number of partitions or by a partitioner.
@@ -72,7 +75,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
     ///   order of partitions and rows
     ///
@@ -100,6 +104,50 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.side_by_side(Step::new("join"), partitioning.into(), other, JoinRows::new)
+        self.side_by_side(Step::new("join"), partitioning.into(), other, joined)
+    }
+}
+
+/// The pairs of each key that both sides have. Where both sides are in memory nothing is allocated
+/// for a key.
+fn joined<K: Key, V: Stored, W: Stored>(
+    left: SliceGroups<K, V>,
+    right: SliceGroups<K, W>,
+) -> impl Iterator<Item = (K, (V, W))> + 'static {
+    match (left, right) {
+        (SliceGroups::InMemory(left), SliceGroups::InMemory(right)) => {
+            Joined::InMemory(JoinRows::new(left, right))
+        }
+        (left, right) => {
+            let groups = into_co_groups(left.into_groups(), right.into_groups());
+            Joined::Streamed(groups.flat_map(|(key, values, others)| {
+                Product::<K, GroupValues<V>, GroupAgain<W>>::new(key, values, others)
+            }))
+        }
+    }
+}
+
+enum Joined<A, B> {
+    InMemory(A),
+    Streamed(B),
+}
+
+impl<T, A: Iterator<Item = T>, B: Iterator<Item = T>> Iterator for Joined<A, B> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        match self {
+            Joined::InMemory(rows) => rows.next(),
+            Joined::Streamed(rows) => rows.next(),
+        }
+    }
+
+    #[inline]
+    fn fold<C, G: FnMut(C, T) -> C>(self, init: C, g: G) -> C {
+        match self {
+            Joined::InMemory(rows) => rows.fold(init, g),
+            Joined::Streamed(rows) => rows.fold(init, g),
+        }
     }
 }

@@ -12,6 +12,7 @@ mod group_by;
 mod group_by_key;
 mod group_sorted_by_key;
 mod join;
+mod orders;
 mod outer_join;
 mod partition_by;
 mod reduce_by_key;
@@ -21,5 +22,3 @@ mod sets;
 mod shuffled;
 mod side;
 mod sort_by;
-
-pub use group::{Group, GroupIter};

@@ -5,7 +5,9 @@ use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::step::Step;
-use emberline_shuffle::{Groups, Partitioning, into_co_groups};
+use emberline_shuffle::{
+    GroupAgain, GroupValues, OrNone, Partitioning, Product, SliceGroups, into_co_groups,
+};
 
 /// A value of either side, or of both.
 type Either<V, W> = (Option<V>, Option<W>);
@@ -19,7 +21,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
     ///   order of partitions and rows
     ///
@@ -59,7 +62,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
     ///   order of partitions and rows
     ///
@@ -99,7 +103,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
     ///   order of partitions and rows
     ///
@@ -139,7 +144,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
     ///   order of partitions and rows
     ///
@@ -179,7 +185,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
     ///   order of partitions and rows
     ///
@@ -220,7 +227,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
     ///   order of partitions and rows
     ///
@@ -253,61 +261,31 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     }
 }
 
+/// Left values that meet a right one or `None`.
 fn left_rows<K: Key, V: Stored, W: Stored>(
-    left: Groups<K, V>,
-    right: Groups<K, W>,
+    left: SliceGroups<K, V>,
+    right: SliceGroups<K, W>,
 ) -> impl Iterator<Item = (K, (V, Option<W>))> + 'static {
-    into_co_groups(left, right)
-        .flat_map(|(key, values, others)| Product::new(key, values, or_none(others)))
+    into_co_groups(left.into_groups(), right.into_groups()).flat_map(|(key, values, others)| {
+        Product::<K, GroupValues<V>, OrNone<GroupAgain<W>>>::new(key, values, others)
+    })
 }
 
+/// Right values that meet a left one or `None`.
 fn right_rows<K: Key, V: Stored, W: Stored>(
-    left: Groups<K, V>,
-    right: Groups<K, W>,
+    left: SliceGroups<K, V>,
+    right: SliceGroups<K, W>,
 ) -> impl Iterator<Item = (K, (Option<V>, W))> + 'static {
-    into_co_groups(left, right)
-        .flat_map(|(key, values, others)| Product::new(key, or_none(values), others))
+    into_co_groups(left.into_groups(), right.into_groups()).flat_map(|(key, values, others)| {
+        Product::<K, OrNone<GroupValues<V>>, GroupAgain<W>>::new(key, values, others)
+    })
 }
 
 fn full_rows<K: Key, V: Stored, W: Stored>(
-    left: Groups<K, V>,
-    right: Groups<K, W>,
+    left: SliceGroups<K, V>,
+    right: SliceGroups<K, W>,
 ) -> impl Iterator<Item = (K, Either<V, W>)> + 'static {
-    into_co_groups(left, right)
-        .flat_map(|(key, values, others)| Product::new(key, or_none(values), or_none(others)))
-}
-
-/// The values of a side, or one `None` in their place: then the other side's values still come.
-fn or_none<V>(values: Vec<V>) -> Vec<Option<V>> {
-    if values.is_empty() { vec![None] } else { values.into_iter().map(Some).collect() }
-}
-
-/// Each value of the left side with each of the right side, under their key; made one at a time,
-/// since under one frequent key there may be more of them than fit in memory.
-struct Product<K, A, B> {
-    key: K,
-    left: Vec<A>,
-    right: Vec<B>,
-    next_left: usize,
-    next_right: usize,
-}
-
-impl<K, A, B> Product<K, A, B> {
-    fn new(key: K, left: Vec<A>, right: Vec<B>) -> Self {
-        Product { key, left, right, next_left: 0, next_right: 0 }
-    }
-}
-
-impl<K: Clone, A: Clone, B: Clone> Iterator for Product<K, A, B> {
-    type Item = (K, (A, B));
-
-    #[inline]
-    fn next(&mut self) -> Option<(K, (A, B))> {
-        let (a, b) = (self.left.get(self.next_left)?, self.right.get(self.next_right)?);
-        self.next_right += 1;
-        if self.next_right == self.right.len() {
-            (self.next_left, self.next_right) = (self.next_left + 1, 0);
-        }
-        Some((self.key.clone(), (a.clone(), b.clone())))
-    }
+    into_co_groups(left.into_groups(), right.into_groups()).flat_map(|(key, values, others)| {
+        Product::<K, OrNone<GroupValues<V>>, OrNone<GroupAgain<W>>>::new(key, values, others)
+    })
 }

@@ -7,7 +7,7 @@ use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::step::{Step, blame};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{Buckets, Partitioning, hash_of};
+use emberline_shuffle::{MapWriter, Partitioning, hash_of};
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Moves each pair to the partition of its key: into a number of partitions by hash, or by a
@@ -58,15 +58,13 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             return self.boxed();
         }
         let (partitions, partitioner) = (by.partitions(), KnownPartitioner::new(&by));
-        let write = move |rows: P::Rows, _| {
-            let mut buckets = Buckets::new(partitions);
+        let write = move |rows: P::Rows, _, to: &mut MapWriter<(K, V)>| {
             rows.for_each(|(key, value)| {
                 let partition = blame(&step, || by.partition_of(&key, hash_of(&key)));
-                buckets.push(partition, (key, value));
+                to.push(partition, (key, value));
             });
-            buckets
         };
-        let (outputs, edge) = shuffle(self, step, partitions, write);
+        let (outputs, edge) = shuffle(self, step, (partitions, 1), write);
         let lineage = self.context.lineage(step, partitions, vec![edge]);
         let compute =
             move |partition, task: &TaskContext| ConcatRows::new(outputs.read(partition, task));

@@ -6,7 +6,7 @@ use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::step::Step;
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{Buckets, hash_of};
+use emberline_shuffle::{MapWriter, hash_of};
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Deals the rows of each partition out over `partitions` new ones, in turn, so that they differ
@@ -39,16 +39,14 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         T: Stored,
     {
         let step = Step::new("repartition");
-        let write = move |rows: P::Rows, map_partition: usize| {
-            let mut buckets = Buckets::new(partitions);
+        let write = move |rows: P::Rows, map_partition: usize, to: &mut MapWriter<T>| {
             let mut next = hash_of(&map_partition) as usize % partitions;
             rows.for_each(|row| {
-                buckets.push(next, row);
+                to.push(next, row);
                 next = if next + 1 == partitions { 0 } else { next + 1 };
             });
-            buckets
         };
-        let (outputs, edge) = shuffle(self, step, partitions, write);
+        let (outputs, edge) = shuffle(self, step, (partitions, 1), write);
         let lineage = self.context.lineage(step, partitions, vec![edge]);
         let compute =
             move |partition, task: &TaskContext| ConcatRows::new(outputs.read(partition, task));

@@ -1,12 +1,13 @@
 //! `repartition_and_sort_within_partitions`: pairs go where their keys belong, and stand in order
 //! there.
 
+use super::orders::{ByPairKey, in_order};
 use super::shuffled::wide;
-use crate::pipeline::{Element, Pipeline, gather};
+use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::lineage::Dependency;
-use emberline_core::step::{Step, blame};
+use emberline_core::step::Step;
 use emberline_core::task::TaskContext;
 use emberline_shuffle::Partitioning;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one; none if already partitioned so
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: ascending by key within each partition; stable
     ///
     /// # Examples
@@ -54,9 +55,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let lineage = self.context.lineage(step, placed.num_partitions(), vec![edge]);
         let (parent, depth) = (placed.pipeline.clone(), placed.pipeline.depth());
         let compute = move |partition, task: &TaskContext| {
-            let mut rows = gather(parent.open(partition, task));
-            blame(&step, || rows.sort_by(|a, b| a.0.cmp(&b.0)));
-            rows.into_iter()
+            in_order(step, parent.open(partition, task), ByPairKey, task)
         };
         wide(&self.context, lineage, placed.partitioner.clone(), depth, compute)
     }

@@ -5,7 +5,7 @@ use crate::pipeline::{Element, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::step::Step;
-use emberline_shuffle::{Groups, Partitioning, into_co_groups};
+use emberline_shuffle::{Partitioning, SliceGroups, into_co_groups};
 use std::iter::repeat_n;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -16,7 +16,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: kept
     /// - **Partitioner**: none
     /// - **Shuffle**: one for each side
-    /// - **Memory**: the rows of a partition of both sides
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: by the hash of the row; equal rows side by side
     ///
     /// # Examples
@@ -52,7 +52,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: given
     /// - **Partitioner**: none
     /// - **Shuffle**: one for each side
-    /// - **Memory**: the rows of a partition of both sides
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: by the hash of the row; equal rows side by side
     ///
     /// # Examples
@@ -85,7 +85,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: the most of the two
     /// - **Partitioner**: none
     /// - **Shuffle**: one for each side
-    /// - **Memory**: the rows of a partition of both sides
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: by the hash of the row
     ///
     /// # Examples
@@ -118,7 +118,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: given
     /// - **Partitioner**: none
     /// - **Shuffle**: one for each side
-    /// - **Memory**: the rows of a partition of both sides
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: by the hash of the row
     ///
     /// # Examples
@@ -151,7 +151,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         step: Step,
         by: Partitioning<T>,
         other: &Rdd<T, Q>,
-        merge: fn(Groups<T, ()>, Groups<T, ()>) -> I,
+        merge: fn(SliceGroups<T, ()>, SliceGroups<T, ()>) -> I,
     ) -> Rdd<T>
     where
         T: Key,
@@ -174,7 +174,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitioner**: the one it already has, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so; of `other` only the
     ///   keys
-    /// - **Memory**: the rows of a partition of this side and the keys of the other's
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -207,7 +207,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitioner**: given
     /// - **Shuffle**: one for each side that is not already partitioned so; of `other` only the
     ///   keys
-    /// - **Memory**: the rows of a partition of this side and the keys of the other's
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -256,19 +256,20 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
 
 /// The pairs of the left side whose key the right side lacks.
 fn left_only<K: Key, V: Stored>(
-    left: Groups<K, V>,
-    right: Groups<K, ()>,
+    left: SliceGroups<K, V>,
+    right: SliceGroups<K, ()>,
 ) -> impl Iterator<Item = (K, V)> + 'static {
-    let groups = into_co_groups(left, right).filter(|(_, _, others)| others.is_empty());
+    let groups = into_co_groups(left.into_groups(), right.into_groups())
+        .filter(|(_, _, others)| others.is_empty());
     groups.flat_map(|(key, values, _)| repeat_n(key, values.len()).zip(values))
 }
 
 /// Each key of both sides, once.
 fn in_both<K: Key>(
-    left: Groups<K, ()>,
-    right: Groups<K, ()>,
+    left: SliceGroups<K, ()>,
+    right: SliceGroups<K, ()>,
 ) -> impl Iterator<Item = (K, ())> + 'static {
-    let groups = into_co_groups(left, right);
+    let groups = into_co_groups(left.into_groups(), right.into_groups());
     let common = groups.filter(|(_, own, others)| !own.is_empty() && !others.is_empty());
     common.map(|(key, ..)| (key, ()))
 }

@@ -13,7 +13,7 @@ use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::{Dependency, Kept, Lineage, ShuffleStep};
 use emberline_core::step::{Step, or_raise};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{Buckets, Chunk, MapOutput, MapOutputs, Partitioning, SegmentReader};
+use emberline_shuffle::{Chunk, MapOutputs, MapWriter, Partitioning, SegmentReader, SliceSource};
 use std::sync::Arc;
 use std::vec;
 
@@ -27,26 +27,12 @@ impl<R: Stored> Outputs<R> {
     /// The rows of one segment of every map output, a chunk at a time, in map-partition order. There
     /// is a segment for each partition after the shuffle, or for each slice of one.
     pub(crate) fn read(&self, segment: usize, task: &TaskContext) -> SegmentReader<R> {
-        self.table.read(self.shuffle, segment, task)
+        self.table.read(Some(self.shuffle), segment, task)
     }
 
-    /// All chunks of one segment, in map-partition order.
-    pub(crate) fn read_chunks(&self, segment: usize, task: &TaskContext) -> Vec<Chunk<R>> {
-        let mut reader = self.read(segment, task);
-        std::iter::from_fn(|| or_raise(reader.next_chunk())).collect()
-    }
-
-    /// All rows of one segment, in map-partition order.
-    pub(crate) fn read_all(&self, segment: usize, task: &TaskContext) -> Vec<R> {
-        let chunks = self.read_chunks(segment, task);
-        let mut rows = Vec::with_capacity(chunks.iter().map(|chunk| chunk.rows().len()).sum());
-        for chunk in chunks {
-            match chunk {
-                Chunk::Shared(shared) => rows.extend_from_slice(&shared),
-                Chunk::Owned(owned) => rows.extend(owned),
-            }
-        }
-        rows
+    /// One segment, to be read more than once.
+    pub(crate) fn slice(&self, segment: usize) -> SliceSource<R> {
+        SliceSource { outputs: self.table.clone(), shuffle: Some(self.shuffle), segment }
     }
 }
 
@@ -58,6 +44,7 @@ struct MapSide<P, R, W> {
     parent: Arc<Lineage>,
     pipeline: P,
     partitions: usize,
+    segments: usize,
     write: W,
     parts: KeptParts,
 }
@@ -66,7 +53,7 @@ impl<P, R, W> ShuffleStep for MapSide<P, R, W>
 where
     P: Pipeline,
     R: Stored,
-    W: Fn(P::Rows, usize) -> Buckets<R> + Send + Sync + 'static,
+    W: Fn(P::Rows, usize, &mut MapWriter<R>) + Send + Sync + 'static,
 {
     fn id(&self) -> ShuffleId {
         self.outputs.shuffle
@@ -85,9 +72,11 @@ where
     }
 
     fn run_map(&self, partition: usize, task: &TaskContext) -> Result<()> {
-        let write = || (self.write)(self.pipeline.open(partition, task), partition);
-        let (buckets, parts) = counted(write);
-        let output = MapOutput::keep(buckets.into_segments(), task)?;
+        let mut writer = MapWriter::new(self.segments, task);
+        let rows = || self.pipeline.open(partition, task);
+        let ((), parts) = counted(|| (self.write)(rows(), partition, &mut writer));
+        let output = writer.finish()?;
+        task.count_written(output.rows() as usize);
         self.parts.keep(partition, parts);
         self.outputs.table.put(partition, output);
         Ok(())
@@ -109,18 +98,18 @@ impl<P, R, W> Drop for MapSide<P, R, W> {
 }
 
 /// Adds a shuffle behind `rdd`: `write` puts the rows of one map partition (whose number it is also
-/// given) into a bucket for each partition after the shuffle, or for each slice of one.
+/// given) into segments, so many for each partition after the shuffle: one, or one for each slice.
 pub(crate) fn shuffle<T, P, R, W>(
     rdd: &Rdd<T, P>,
     step: Step,
-    partitions: usize,
+    (partitions, each): (usize, usize),
     write: W,
 ) -> (Arc<Outputs<R>>, Dependency)
 where
     T: Element,
     P: Pipeline<Item = T>,
     R: Stored,
-    W: Fn(P::Rows, usize) -> Buckets<R> + Send + Sync + 'static,
+    W: Fn(P::Rows, usize, &mut MapWriter<R>) + Send + Sync + 'static,
 {
     let shuffle = rdd.context.engine.next_shuffle_id();
     let outputs = Arc::new(Outputs { shuffle, table: MapOutputs::new(rdd.num_partitions()) });
@@ -131,6 +120,7 @@ where
         parent: Arc::clone(&rdd.lineage),
         pipeline: rdd.pipeline.clone(),
         partitions,
+        segments: partitions * each,
         write,
         parts: KeptParts::default(),
     };

@@ -7,9 +7,11 @@ use crate::pipeline::Pipeline;
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::lineage::Dependency;
-use emberline_core::step::{Step, blame};
+use emberline_core::step::{Step, blame, or_raise};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{Buckets, Groups, Hashed, Partitioning, Slices, hash_of};
+use emberline_shuffle::{
+    Hashed, MapOutputs, MapWriter, Partitioning, SliceGroups, SliceSource, Slices, hash_of,
+};
 use std::sync::Arc;
 
 /// One input, cut into the slices that the operation works on one after the other.
@@ -40,37 +42,36 @@ impl<K: Key, V: Stored> Side<K, V> {
             return (Side { slices, rows: Rows::Narrow(rdd.pipeline.to_boxed()) }, narrow);
         }
         let cut = Arc::clone(&slices);
-        let write = move |rows: P::Rows, _| {
-            let mut buckets = Buckets::new(cut.count());
+        let write = move |rows: P::Rows, _, to: &mut MapWriter<Hashed<K, V>>| {
             rows.for_each(|(key, value)| {
                 let (hash, slice) = blame(&step, || {
                     let hash = hash_of(&key);
                     (hash, cut.slice_of(&key, hash))
                 });
-                buckets.push(slice, Hashed { hash, key, value });
+                to.push(slice, Hashed { hash, key, value });
             });
-            buckets
         };
-        let (outputs, edge) = shuffle(rdd, step, partitioning.partitions(), write);
+        let cut = (partitioning.partitions(), slices.each());
+        let (outputs, edge) = shuffle(rdd, step, cut, write);
         (Side { slices, rows: Rows::Shuffled(outputs) }, edge)
     }
 
     /// Starts to read a partition.
     pub(crate) fn open(&self, step: Step, partition: usize, task: &TaskContext) -> OpenSide<K, V> {
-        let slices = self.slices.of_partition(partition);
         match &self.rows {
             Rows::Shuffled(outputs) => {
-                OpenSide::Shuffled { outputs: Arc::clone(outputs), first: slices.start }
+                let first = self.slices.of_partition(partition).start;
+                OpenSide::Shuffled { outputs: Arc::clone(outputs), first }
             }
             Rows::Narrow(parent) => {
                 // The rows are here already, so only their hash says where they go: a partitioner
                 // that changes its mind loses nothing.
-                let mut buckets = Buckets::new(slices.len());
+                let mut writer = MapWriter::new(self.slices.each(), task);
                 parent.open(partition, task).for_each(|(key, value)| {
                     let hash = blame(&step, || hash_of(&key));
-                    buckets.push(self.slices.within(partition, hash), Hashed { hash, key, value });
+                    writer.push(self.slices.within(partition, hash), Hashed { hash, key, value });
                 });
-                OpenSide::Narrow(buckets.into_segments())
+                OpenSide::Narrow(MapOutputs::own(or_raise(writer.finish())))
             }
         }
     }
@@ -92,17 +93,18 @@ impl<K: Key, V: Stored> Side<K, V> {
 /// One partition of a side, read a slice at a time.
 pub(crate) enum OpenSide<K, V> {
     Shuffled { outputs: Arc<Outputs<Hashed<K, V>>>, first: usize },
-    Narrow(Vec<Vec<Hashed<K, V>>>),
+    Narrow(MapOutputs<Hashed<K, V>>),
 }
 
 impl<K: Key, V: Stored> OpenSide<K, V> {
-    /// The pairs of a slice, which is asked for once, grouped.
-    pub(crate) fn groups(&mut self, slice: usize, task: &TaskContext) -> Groups<K, V> {
-        match self {
-            OpenSide::Shuffled { outputs, first } => {
-                Groups::of_chunks(&outputs.read_chunks(*first + slice, task))
+    /// The pairs of a slice, grouped.
+    pub(crate) fn groups(&self, slice: usize, task: &TaskContext) -> SliceGroups<K, V> {
+        let source = match self {
+            OpenSide::Shuffled { outputs, first } => outputs.slice(first + slice),
+            OpenSide::Narrow(own) => {
+                SliceSource { outputs: own.clone(), shuffle: None, segment: slice }
             }
-            OpenSide::Narrow(slices) => Groups::new(std::mem::take(&mut slices[slice])),
-        }
+        };
+        SliceGroups::read(source, task)
     }
 }

@@ -3,7 +3,8 @@
 //! The first action samples the keys, which gives the bounds of a range partitioner; the shuffle
 //! brings each range into one partition, in the order of the input; a stable sort finishes it.
 
-use super::shuffled::{shuffle, wide};
+use super::orders::{ByCompare, ByKeyOf, ByPairKey, in_order};
+use super::shuffled::{ConcatRows, shuffle, wide};
 use crate::action::on_driver;
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
@@ -14,7 +15,9 @@ use emberline_core::error::Result;
 use emberline_core::lineage::Preparation;
 use emberline_core::step::{Step, blame};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{Buckets, Partitioner, Partitioning, RangePartitioner, range_bounds};
+use emberline_shuffle::{
+    MapWriter, Partitioner, Partitioning, RangePartitioner, RangeSlices, RowOrder, range_bounds,
+};
 use std::cmp::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,7 +36,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: kept; with few distinct keys some stay empty
     /// - **Partitioner**: dropped
     /// - **Shuffle**: one
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: ascending over all partitions; stable
     ///
     /// # Examples
@@ -65,7 +68,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: given; with few distinct keys some stay empty
     /// - **Partitioner**: dropped
     /// - **Shuffle**: one
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: ascending over all partitions; stable
     ///
     /// # Examples
@@ -96,7 +99,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: kept; with few distinct rows some stay empty
     /// - **Partitioner**: dropped
     /// - **Shuffle**: one
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: ascending over all partitions; stable
     ///
     /// # Examples
@@ -125,7 +128,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: given; with few distinct rows some stay empty
     /// - **Partitioner**: dropped
     /// - **Shuffle**: one
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: ascending over all partitions; stable
     ///
     /// # Examples
@@ -153,18 +156,17 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         T: Stored,
         F: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
     {
-        let compare = Arc::new(compare);
-        let (of_place, of_sort) = (Arc::clone(&compare), Arc::clone(&compare));
-        let order = Order {
+        let order = Arc::new(ByCompare(compare));
+        let (of_sample, of_place) = (Arc::clone(&order), Arc::clone(&order));
+        let ranges = Ranges {
             key_of: T::clone,
-            compare: move |a: &T, b: &T| compare(a, b),
+            compare: move |a: &T, b: &T| (of_sample.0)(a, b),
             place: move |bounds: &[T], row: &T| {
-                bounds.partition_point(|bound| of_place(bound, row) == Ordering::Less)
+                bounds.partition_point(|bound| (of_place.0)(bound, row) == Ordering::Less)
             },
-            sort: move |rows: &mut Vec<T>| rows.sort_by(|a, b| of_sort(a, b)),
         };
         let range = Arc::new(RangePartitioner::new(partitions));
-        self.sorted(step, partitions, range, None, order)
+        self.sorted(step, range, None, ranges, order)
     }
 
     fn sorted_by_key_of<K, F>(&self, step: Step, partitions: usize, key_of: F) -> Rdd<T>
@@ -173,29 +175,28 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         K: Ord + Clone + Send + Sync + 'static,
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
-        let key_of = Arc::new(key_of);
-        let (of_place, of_sort) = (Arc::clone(&key_of), Arc::clone(&key_of));
-        let order = Order {
-            key_of: move |row: &T| key_of(row),
+        let order = Arc::new(ByKeyOf(key_of));
+        let (of_sample, of_place) = (Arc::clone(&order), Arc::clone(&order));
+        let ranges = Ranges {
+            key_of: move |row: &T| (of_sample.0)(row),
             compare: K::cmp,
             place: move |bounds: &[K], row: &T| {
-                let key = of_place(row);
+                let key = (of_place.0)(row);
                 bounds.partition_point(|bound| *bound < key)
             },
-            sort: move |rows: &mut Vec<T>| rows.sort_by_cached_key(|row| of_sort(row)),
         };
         let range = Arc::new(RangePartitioner::new(partitions));
-        self.sorted(step, partitions, range, None, order)
+        self.sorted(step, range, None, ranges, order)
     }
 
     /// Range partitioning, then a sort of each partition.
-    fn sorted<K, F, C, G, S>(
+    fn sorted<K, F, C, G, O>(
         &self,
         step: Step,
-        partitions: usize,
         range: Arc<RangePartitioner<K>>,
         partitioner: Option<KnownPartitioner>,
-        order: Order<F, C, G, S>,
+        ranges: Ranges<F, C, G>,
+        order: Arc<O>,
     ) -> Rdd<T>
     where
         T: Stored,
@@ -203,24 +204,29 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(&T) -> K + Send + Sync + 'static,
         C: Fn(&K, &K) -> Ordering + Send + Sync + 'static,
         G: Fn(&[K], &T) -> usize + Send + Sync + 'static,
-        S: Fn(&mut Vec<T>) + Send + Sync + 'static,
+        O: RowOrder<T> + Send + Sync + 'static,
     {
-        let Order { key_of, compare, place, sort } = order;
-        let bounds = Arc::clone(&range);
-        let write = move |rows: P::Rows, _| {
-            let (mut buckets, bounds) = (Buckets::new(partitions), bounds.bounds());
-            rows.for_each(|row| buckets.push(blame(&step, || place(bounds, &row)), row));
-            buckets
+        let partitions = range.count();
+        let slices = Arc::new(RangeSlices::new(partitions));
+        let (cut, each) = (Arc::clone(&slices), slices.each());
+        let Ranges { key_of, compare, place } = ranges;
+        let write = move |rows: P::Rows, _, to: &mut MapWriter<T>| {
+            rows.for_each(|row| {
+                let slice = blame(&step, || cut.slice_of(|bounds| place(bounds, &row)));
+                to.push(slice, row);
+            });
         };
-        let (outputs, edge) = shuffle(self, step, partitions, write);
+        let (outputs, edge) = shuffle(self, step, (partitions, each), write);
         let mut lineage = self.context.lineage(step, partitions, vec![edge]);
         let (rdd, key_of, running) = (self.clone(), Arc::new(key_of), Mutex::new(()));
-        let sample = SampleKeys { rdd, partitions, range, key_of, compare, step, running };
+        let sample = SampleKeys { rdd, range, slices, key_of, compare, step, running };
         lineage.preparation = Some(Arc::new(sample));
         let compute = move |partition, task: &TaskContext| {
-            let mut rows = outputs.read_all(partition, task);
-            blame(&step, || sort(&mut rows));
-            rows.into_iter()
+            let (outputs, order, task) = (outputs.clone(), Arc::clone(&order), task.clone());
+            (partition * each..(partition + 1) * each).flat_map(move |slice| {
+                let rows = ConcatRows::new(outputs.read(slice, &task));
+                in_order(step, rows, Arc::clone(&order), &task)
+            })
         };
         wide(&self.context, lineage, partitioner, 0, compute)
     }
@@ -235,7 +241,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: kept; with few distinct keys some stay empty
     /// - **Partitioner**: the ranges of the sort
     /// - **Shuffle**: one
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: ascending by key over all partitions; stable
     ///
     /// # Examples
@@ -265,7 +271,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given; with few distinct keys some stay empty
     /// - **Partitioner**: the ranges of the sort
     /// - **Shuffle**: one
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: ascending by key over all partitions; stable
     ///
     /// # Examples
@@ -295,30 +301,28 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     {
         let range = Arc::new(RangePartitioner::new(partitions));
         let partitioning = Partitioning::By(Arc::clone(&range) as Arc<dyn Partitioner<K>>);
-        let order = Order {
+        let ranges = Ranges {
             key_of: |pair: &(K, V)| pair.0.clone(),
             compare: K::cmp,
             place: |bounds: &[K], pair: &(K, V)| bounds.partition_point(|bound| *bound < pair.0),
-            sort: |rows: &mut Vec<(K, V)>| rows.sort_by(|a, b| a.0.cmp(&b.0)),
         };
-        self.sorted(step, partitions, range, Some(KnownPartitioner::new(&partitioning)), order)
+        let partitioner = Some(KnownPartitioner::new(&partitioning));
+        self.sorted(step, range, partitioner, ranges, Arc::new(ByPairKey))
     }
 }
 
-/// How one sort goes: the key of a sampled row, the order of keys, the range of a row, the order
-/// within a range.
-struct Order<F, C, G, S> {
+/// Which range a row goes to: the key of a sampled row, the order of keys, the range of a row.
+struct Ranges<F, C, G> {
     key_of: F,
     compare: C,
     place: G,
-    sort: S,
 }
 
 /// The job before a sort: a sample of the keys gives the bounds of the ranges.
 struct SampleKeys<T: 'static, P, K, F, C> {
     rdd: Rdd<T, P>,
-    partitions: usize,
     range: Arc<RangePartitioner<K>>,
+    slices: Arc<RangeSlices<K>>,
     key_of: Arc<F>,
     compare: C,
     step: Step,
@@ -339,7 +343,7 @@ where
         if self.range.has_bounds() {
             return Ok(());
         }
-        let (partitions, inputs) = (self.partitions, self.rdd.num_partitions());
+        let (partitions, inputs) = (self.range.count(), self.rdd.num_partitions());
         if partitions <= 1 || inputs == 0 {
             self.range.set_bounds(Vec::new());
             return Ok(());
@@ -357,10 +361,12 @@ where
             let weight = rows as f64 / keys.len().max(1) as f64;
             keys.into_iter().map(move |key| (key, weight))
         });
-        let bounds = || range_bounds(weighted.collect(), partitions, &self.compare);
-        let bounds = on_driver(step, bounds)?;
-        self.range.set_bounds(bounds);
-        Ok(())
+        on_driver(step, || {
+            let sample: Vec<(K, f64)> = weighted.collect();
+            let bounds = range_bounds(sample.clone(), partitions, &self.compare);
+            self.slices.set(&bounds, sample, partitions, &self.compare);
+            self.range.set_bounds(bounds);
+        })
     }
 }
 

@@ -19,7 +19,9 @@ fn names(heard: &Mutex<Vec<EventRecord>>) -> Vec<String> {
 fn events_come_in_order_and_a_flush_waits_for_them() {
     within(DEADLINE, || {
         let (listener, heard) = notebook();
-        let config = Config { threads: 1, ..Config::default() };
+        let scratch = tempfile::tempdir().unwrap();
+        let scratch_dirs = vec![scratch.path().to_path_buf()];
+        let config = Config { threads: 1, scratch_dirs, ..Config::default() };
         let engine = Engine::start(config, vec![listener]).unwrap();
         let (node, _) = shuffled(&engine, 1);
         let two = JobRequest { partitions: vec![0], ..request(&node, |_| Ok(())) };

@@ -1,0 +1,169 @@
+//! Jobs that are larger than the memory budget: a sort, an aggregation of distinct keys, one hot key
+//! and a join, each with an eighth of the memory that its rows take, beside the same without a limit.
+//!
+//! Each run has a process of its own, so that its peak memory is its own. Prints one line for each:
+//! `budget_mb` and `rss_mb`, the process's peak; `unbounded_s`, `emberline_s` and their `ratio`;
+//! `moved_mb`, what went to the disk and came back; `disk_mb_s`, what the scratch disk itself writes
+//! and reads in sequence at that time. Fails if the two answers differ in a row or in the order.
+
+use emberline::prelude::*;
+use emberline::{Event, EventRecord};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+#[path = "support/mod.rs"]
+#[allow(dead_code, reason = "the paired timing is for the other benches")]
+mod support;
+
+/// A job, how many rows it has, and how many bytes these take.
+const CASES: [(&str, u64, u64); 4] = [
+    ("sort", 20_000_000, 16),
+    ("aggregate_distinct", 50_000_000, 16),
+    ("hot_key", 20_000_000, 16),
+    ("join", 20_000_000, 32),
+];
+
+fn main() -> Result<(), BoxError> {
+    if let Ok(case) = std::env::var("EMBERLINE_SPILL_CASE") {
+        return child(&case);
+    }
+    let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    for (case, full_rows, row_bytes) in CASES {
+        if wanted.as_ref().is_none_or(|wanted| wanted == case) {
+            compare(case, full_rows, row_bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// What one process says of its run.
+struct Ran {
+    answer: u64,
+    seconds: f64,
+    rss_mb: u64,
+    spilled_bytes: u64,
+}
+
+fn compare(case: &str, full_rows: u64, row_bytes: u64) -> Result<(), BoxError> {
+    let options = support::Options::read(full_rows)?;
+    let budget = options.rows * row_bytes / 8;
+    let run = |budget| run_in_process(case, &options, budget);
+    let unbounded = run(u64::MAX)?;
+    let disk_mb_s = disk_rate((options.rows * row_bytes).min(1 << 30))?;
+    let bounded = run(budget)?;
+    assert_eq!(bounded.answer, unbounded.answer, "{case}: the budget changed the answer");
+    let moved_mb = 2.0 * bounded.spilled_bytes as f64 / 1e6;
+    let (seconds, plain) = (bounded.seconds, unbounded.seconds);
+    println!(
+        "bench=spill_{case} rows={} threads={} budget_mb={:.1} rss_mb={} unbounded_rss_mb={} \
+         unbounded_s={plain:.3} emberline_s={seconds:.3} ratio={:.2} moved_mb={moved_mb:.0} \
+         disk_mb_s={disk_mb_s:.0} allowed_s={:.3}",
+        options.rows,
+        options.threads,
+        budget as f64 / 1e6,
+        bounded.rss_mb,
+        unbounded.rss_mb,
+        seconds / plain,
+        f64::max(2.0 * plain, 1.3 * moved_mb / disk_mb_s),
+    );
+    Ok(())
+}
+
+fn run_in_process(case: &str, options: &support::Options, budget: u64) -> Result<Ran, BoxError> {
+    let output = Command::new(std::env::current_exe()?)
+        .env("EMBERLINE_SPILL_CASE", case)
+        .env("EMBERLINE_SPILL_BUDGET", budget.to_string())
+        .env("EMBERLINE_BENCH_ROWS", options.rows.to_string())
+        .env("EMBERLINE_BENCH_THREADS", options.threads.to_string())
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let failed = || format!("{case}: {}{text}", String::from_utf8_lossy(&output.stderr));
+    let field = |name: &str| {
+        let named = |word: &str| word.strip_prefix(name)?.strip_prefix('=').map(str::to_string);
+        text.split_whitespace().find_map(named).ok_or_else(failed)
+    };
+    Ok(Ran {
+        answer: field("answer")?.parse()?,
+        seconds: field("seconds")?.parse()?,
+        rss_mb: field("rss_mb")?.parse()?,
+        spilled_bytes: field("spilled")?.parse()?,
+    })
+}
+
+/// Runs one case and prints what [`Ran`] needs.
+fn child(case: &str) -> Result<(), BoxError> {
+    let options = support::Options::read(0)?;
+    let budget: u64 = std::env::var("EMBERLINE_SPILL_BUDGET")?.parse()?;
+    let spilled = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&spilled);
+    let builder =
+        Context::builder().threads(options.threads).listener(move |record: &EventRecord| {
+            if let Event::TaskFinished { metrics, .. } = &record.event {
+                counter.fetch_add(metrics.bytes_spilled, Ordering::Relaxed);
+            }
+        });
+    let unbounded = budget == u64::MAX;
+    let builder = if unbounded { builder } else { builder.budget_bytes(budget) };
+    let ctx = builder.build()?;
+    let start = Instant::now();
+    let answer = answer(&ctx, case, options.rows)?;
+    let seconds = start.elapsed().as_secs_f64();
+    ctx.flush_listeners();
+    let (rss_mb, spilled) = (support::peak_rss_mb(), spilled.load(Ordering::Relaxed));
+    println!("answer={answer} seconds={seconds} rss_mb={rss_mb} spilled={spilled}");
+    Ok(())
+}
+
+/// The rows of the case's result as one number, which depends on each of them and on their order.
+fn answer(ctx: &Context, case: &str, rows: u64) -> emberline::Result<u64> {
+    let numbers = ctx.range_with(32, 0..rows);
+    let pairs = numbers.map(|n| (mixed(n), n));
+    match case {
+        "sort" => in_order(&pairs.sort_by_key()),
+        "aggregate_distinct" => in_order(&pairs.reduce_by_key(u64::wrapping_add)),
+        "hot_key" => {
+            let groups = numbers.map(|n| (7_u64, mixed(n))).grouped_with(4);
+            let sums = groups.map_values(|group| group.iter().fold(group.len() as u64, rolled));
+            in_order(&sums)
+        }
+        "join" => {
+            let others = numbers.map(|n| (mixed(n), n ^ 1));
+            in_order(&pairs.join(&others).map_values(|(a, b)| a.wrapping_mul(3) ^ b))
+        }
+        other => Err(Error::invalid_argument(format!("{other} is no case"))),
+    }
+}
+
+fn in_order<P>(rows: &Rdd<(u64, u64), P>) -> emberline::Result<u64>
+where
+    P: emberline::Pipeline<Item = (u64, u64)>,
+{
+    rows.aggregate(7, |sum, (key, n)| rolled(rolled(sum, key), n), rolled)
+}
+
+fn rolled(sum: u64, n: u64) -> u64 {
+    (sum ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31)
+}
+
+/// A number without a pattern, another for each: splitmix64.
+fn mixed(n: u64) -> u64 {
+    let mut mixed = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// How fast the scratch disk writes and then reads one file, in megabytes a second.
+fn disk_rate(bytes: u64) -> Result<f64, BoxError> {
+    let mut file = tempfile::tempfile()?;
+    let mut block: Vec<u8> = (0..1_u64 << 17).flat_map(|n| mixed(n).to_le_bytes()).collect();
+    let blocks = bytes.div_ceil(block.len() as u64).max(1);
+    let start = Instant::now();
+    (0..blocks).try_for_each(|_| file.write_all(&block))?;
+    file.seek(SeekFrom::Start(0))?;
+    (0..blocks).try_for_each(|_| file.read_exact(&mut block))?;
+    Ok(2.0 * (blocks * block.len() as u64) as f64 / 1e6 / start.elapsed().as_secs_f64())
+}

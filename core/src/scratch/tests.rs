@@ -1,0 +1,341 @@
+//! Files, folders and the quota, on disks that are good, bad, full or gone.
+
+mod orphans;
+
+use super::*;
+use crate::disk::{Access, DiskLock, DiskReader, DiskWriter, FaultPlan, FaultyDisk, RealDisk};
+use crate::error::ErrorKind;
+use std::fs;
+use std::io;
+use std::path::Path;
+use tempfile::TempDir;
+
+fn scratch_in(dirs: &[&TempDir], disk: Arc<dyn Disk>) -> Scratch {
+    let scratch_dirs = dirs.iter().map(|dir| dir.path().to_path_buf()).collect();
+    Scratch::new(&Config { scratch_dirs, disk, ..Config::default() })
+}
+
+/// A disk on which everything under `dir` goes wrong as `plan` says.
+fn faulty_under(dir: &TempDir, plan: FaultPlan) -> Arc<FaultyDisk> {
+    Arc::new(FaultyDisk::new(FaultPlan { under: Some(dir.path().to_path_buf()), ..plan }))
+}
+
+fn with_quota(dir: &TempDir, quota: u64) -> Scratch {
+    let scratch_dirs = vec![dir.path().to_path_buf()];
+    let scratch_quota_bytes = Some(quota);
+    Scratch::new(&Config { scratch_dirs, scratch_quota_bytes, ..Config::default() })
+}
+
+fn scratch() -> (TempDir, Scratch) {
+    let dir = tempfile::tempdir().unwrap();
+    let scratch = scratch_in(&[&dir], Arc::new(RealDisk));
+    (dir, scratch)
+}
+
+fn entries(path: &Path) -> usize {
+    fs::read_dir(path).unwrap().count()
+}
+
+#[test]
+fn nothing_is_made_before_the_first_file() {
+    let (dir, scratch) = scratch();
+    assert_eq!((scratch.folder(), entries(dir.path())), (None, 0));
+}
+
+#[test]
+fn files_have_names_of_their_own_in_one_private_locked_folder() {
+    let (dir, scratch) = scratch();
+    let (a, b) = (scratch.file("run").unwrap(), scratch.file("run").unwrap());
+    assert_ne!(a.path(), b.path());
+    assert_eq!((a.path().parent(), entries(dir.path())), (b.path().parent(), 1));
+    let folder = scratch.folder().unwrap();
+    assert!(folder.file_name().unwrap().to_str().unwrap().starts_with("emberline-"));
+    let lock = folder.join("emberline-scratch.lock");
+    assert!(RealDisk.try_lock(&lock).unwrap().is_none(), "it is held");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}
+
+#[test]
+fn a_file_is_read_back_and_goes_when_it_drops() {
+    let (_dir, scratch) = scratch();
+    let file = scratch.file("run").unwrap();
+    file.create().unwrap().append(b"abc").unwrap();
+    let mut bytes = [0; 3];
+    file.open().unwrap().read_at(0, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"abc");
+    let path = file.path().to_path_buf();
+    drop(file);
+    assert!(!path.exists());
+}
+
+#[test]
+fn the_folder_goes_with_the_scratch_and_its_last_file() {
+    let (dir, scratch) = scratch();
+    let file = scratch.file("run").unwrap();
+    file.create().unwrap();
+    drop(scratch);
+    assert!(file.open().is_ok(), "a file outlives the scratch");
+    drop(file);
+    assert_eq!(entries(dir.path()), 0);
+}
+
+#[test]
+fn a_folder_that_was_cleaned_away_is_made_again() {
+    let (dir, scratch) = scratch();
+    let lost = scratch.file("run").unwrap();
+    lost.create().unwrap();
+    let folder = scratch.folder().unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    let file = scratch.file("run").unwrap();
+    file.create().unwrap();
+    let lock = folder.join("emberline-scratch.lock");
+    assert!(RealDisk.try_lock(&lock).unwrap().is_none(), "it is held again");
+    assert!(file.open().is_ok());
+    let text = lost.open().err().unwrap().to_string();
+    assert!(text.contains("opening") && text.contains("removed"), "{text}");
+    drop((lost, file, scratch));
+    assert_eq!(entries(dir.path()), 0);
+}
+
+#[test]
+fn an_error_names_the_file_and_what_was_being_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = FaultPlan { fail_operation: Some(1), ..FaultPlan::default() };
+    let disk = Arc::new(FaultyDisk::new(plan));
+    let scratch = scratch_in(&[&dir], disk);
+    let file = scratch.file("run").unwrap();
+    let error = file.create().err().unwrap();
+    let text = error.to_string();
+    assert!(matches!(error.kind(), ErrorKind::Io { .. }), "{error}");
+    assert!(text.contains("creating") && text.contains("injected fault"), "{text}");
+    assert!(text.contains(&file.path().display().to_string()), "{text}");
+}
+
+#[test]
+fn a_full_disk_says_what_to_do() {
+    let (_dir, scratch) = scratch();
+    let file = scratch.file("run").unwrap();
+    let text = file.error("writing", io::ErrorKind::StorageFull.into()).to_string();
+    assert!(text.contains("writing") && text.contains("scratch_dir"), "{text}");
+}
+
+#[test]
+fn a_parent_that_is_missing_is_named() {
+    let (dir, scratch) = scratch();
+    drop(dir);
+    let text = scratch.file("run").err().unwrap().to_string();
+    assert!(text.contains("scratch_dir"), "{text}");
+}
+
+#[test]
+fn files_go_to_the_scratch_folders_in_turn() {
+    let dirs = [0; 3].map(|_| tempfile::tempdir().unwrap());
+    let scratch = scratch_in(&dirs.each_ref(), Arc::new(RealDisk));
+    let files: Vec<ScratchFile> = (0..6).map(|_| scratch.file("run").unwrap()).collect();
+    for (number, file) in files.iter().enumerate() {
+        file.create().unwrap();
+        assert!(file.path().starts_with(dirs[number % 3].path()), "file {number}");
+    }
+    drop((scratch, files));
+    assert_eq!(dirs.each_ref().map(|dir| entries(dir.path())), [0; 3]);
+}
+
+#[test]
+fn a_scratch_folder_that_refuses_is_left_out() {
+    let (bad, good) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // Operation 0 locks the folder, operation 1 makes the first file.
+    for fail_from in [0, 1] {
+        let plan = FaultPlan { fail_from: Some(fail_from), ..FaultPlan::default() };
+        let disk = faulty_under(&bad, plan);
+        let scratch = scratch_in(&[&bad, &good], Arc::clone(&disk) as _);
+        for _ in 0..4 {
+            let file = scratch.file("run").unwrap();
+            file.create().unwrap().append(b"abc").unwrap();
+            assert!(file.path().starts_with(good.path()), "{}", file.path().display());
+            assert_eq!(file.open().unwrap().len().unwrap(), 3);
+        }
+        assert!(disk.faults_fired() >= 2);
+    }
+}
+
+#[test]
+fn a_scratch_folder_that_is_gone_is_left_out() {
+    let (gone, good) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let scratch = scratch_in(&[&gone, &good], Arc::new(RealDisk));
+    let before = scratch.file("run").unwrap();
+    assert!(before.path().starts_with(gone.path()));
+    drop(gone);
+    before.create().unwrap();
+    assert!(before.path().starts_with(good.path()), "not made before, it may move");
+}
+
+#[test]
+fn a_full_disk_comes_last_until_the_others_are_full_too() {
+    let dirs = [0; 3].map(|_| tempfile::tempdir().unwrap());
+    let plan = FaultPlan { full_after_bytes: Some(5), ..FaultPlan::default() };
+    let scratch = scratch_in(&dirs.each_ref(), Arc::new(FaultyDisk::new(plan)));
+    let next_file_is_in = |dir: usize| {
+        let file = scratch.file("run").unwrap();
+        let writer = file.create().unwrap();
+        assert!(file.path().starts_with(dirs[dir].path()), "{}", file.path().display());
+        (file, writer)
+    };
+    let finds_no_room_in = |dir: usize| {
+        let (file, mut writer) = next_file_is_in(dir);
+        let text = file.error("writing", writer.append(b"too long").unwrap_err()).to_string();
+        assert!(text.contains("scratch_dirs"), "{text}");
+    };
+    finds_no_room_in(0);
+    for dir in [1, 2, 1, 1, 2, 1] {
+        next_file_is_in(dir);
+    }
+    finds_no_room_in(1);
+    for _ in 0..3 {
+        next_file_is_in(2);
+    }
+    finds_no_room_in(2);
+    for dir in [0, 1, 0, 0, 1, 0] {
+        next_file_is_in(dir);
+    }
+}
+
+#[test]
+fn when_every_scratch_folder_refuses_the_error_names_all() {
+    let dirs = [0; 2].map(|_| tempfile::tempdir().unwrap());
+    let plan = FaultPlan { fail_from: Some(2), ..FaultPlan::default() };
+    let scratch = scratch_in(&dirs.each_ref(), Arc::new(FaultyDisk::new(plan)));
+    let files = [scratch.file("run").unwrap(), scratch.file("run").unwrap()];
+    let not_created = files[0].create().err().unwrap().to_string();
+    let (paths, gone) = (dirs.each_ref().map(|dir| dir.path().display().to_string()), dirs);
+    drop((files, gone));
+    let scratch = Scratch::new(&Config {
+        scratch_dirs: paths.iter().map(PathBuf::from).collect(),
+        ..Config::default()
+    });
+    let no_folder = scratch.file("run").err().unwrap().to_string();
+    for text in [not_created, no_folder] {
+        assert!(paths.iter().all(|path| text.contains(path)), "{text}");
+    }
+}
+
+#[test]
+fn a_write_past_the_quota_is_an_error_of_its_own_and_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let scratch = with_quota(&dir, 10);
+    let (one, two) = (scratch.file("run").unwrap(), scratch.file("run").unwrap());
+    one.create().unwrap().append(b"seven b").unwrap();
+    let mut writer = two.create().unwrap();
+    let error = two.error("writing", writer.append(b"four").unwrap_err());
+    let wanted = |kind: &ErrorKind| match *kind {
+        ErrorKind::ScratchQuotaExceeded { quota_bytes, used_bytes, bytes } => {
+            (quota_bytes, used_bytes, bytes) == (10, 7, 4)
+        }
+        _ => false,
+    };
+    assert!(wanted(error.kind()) && !error.is_transient(), "{error}");
+    assert!(error.to_string().contains("scratch_quota_bytes"), "{error}");
+    assert_eq!(two.open().unwrap().len().unwrap(), 0);
+    writer.append(b"3 b").unwrap();
+    assert_eq!(scratch.used_bytes(), 10);
+}
+
+#[test]
+fn the_quota_gets_back_what_a_file_took_when_it_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let scratch = with_quota(&dir, 10);
+    for _ in 0..5 {
+        let file = scratch.file("run").unwrap();
+        file.create().unwrap().append(b"ten bytes.").unwrap();
+        assert_eq!(scratch.used_bytes(), 10);
+    }
+    assert_eq!(scratch.used_bytes(), 0);
+}
+
+#[test]
+fn a_file_that_cannot_be_removed_still_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    // Lock, create, append, remove.
+    let plan = FaultPlan { fail_operation: Some(3), ..FaultPlan::default() };
+    let scratch = scratch_in(&[&dir], Arc::new(FaultyDisk::new(plan)));
+    let file = scratch.file("run").unwrap();
+    file.create().unwrap().append(b"abc").unwrap();
+    let path = file.path().to_path_buf();
+    drop(file);
+    assert_eq!((path.exists(), scratch.used_bytes()), (true, 3));
+}
+
+#[test]
+fn a_file_is_made_once() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let scratch = scratch_in(&[&dir, &other], Arc::new(RealDisk));
+    let file = scratch.file("run").unwrap();
+    file.create().unwrap().append(b"abc").unwrap();
+    let text = file.create().err().unwrap().to_string();
+    assert!(text.contains("creating"), "{text}");
+    assert_eq!(file.open().unwrap().len().unwrap(), 3);
+}
+
+/// A disk whose files cannot be locked, as some that are mounted from elsewhere.
+struct Lockless;
+
+#[test]
+fn where_files_cannot_be_locked_a_scratch_works_and_is_never_an_orphan() {
+    let dir = tempfile::tempdir().unwrap();
+    let scratch = scratch_in(&[&dir], Arc::new(Lockless));
+    let file = scratch.file("run").unwrap();
+    file.create().unwrap();
+    assert_eq!(entries(&scratch.folder().unwrap()), 1);
+    let cleaner = scratch_in(&[&dir], Arc::new(RealDisk));
+    assert_eq!(cleaner.remove_orphans(), []);
+    assert!(file.open().is_ok());
+}
+
+impl Disk for Lockless {
+    fn create_dir(&self, path: &Path, access: Access) -> io::Result<()> {
+        RealDisk.create_dir(path, access)
+    }
+
+    fn create(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskWriter>> {
+        RealDisk.create(path, access)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>> {
+        RealDisk.open(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove_file(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove_dir_all(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.sync_dir(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        RealDisk.list(path)
+    }
+
+    fn is_own_folder(&self, path: &Path) -> io::Result<bool> {
+        RealDisk.is_own_folder(path)
+    }
+
+    fn create_lock(&self, _path: &Path) -> io::Result<Box<dyn DiskLock>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn try_lock(&self, _path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}

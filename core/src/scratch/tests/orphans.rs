@@ -1,0 +1,136 @@
+//! What is removed at the start, and what never is.
+
+use super::*;
+
+/// A folder of a process that died: a lock file that nobody holds, and two files.
+fn orphan(parent: &Path, name: &str) -> PathBuf {
+    let folder = parent.join(name);
+    RealDisk.create_dir(&folder, Access::Private).unwrap();
+    for file in ["emberline-scratch.lock", "shuffle-0", "shuffle-1"] {
+        fs::write(folder.join(file), b"").unwrap();
+    }
+    folder
+}
+
+fn removed(folder: &Path) -> Event {
+    Event::OrphanRemoved { folder: folder.display().to_string() }
+}
+
+fn failed(events: &[Event]) -> bool {
+    matches!(events, [Event::CleaningFailed { .. }])
+}
+
+fn clean(dir: &TempDir) -> Vec<Event> {
+    scratch_in(&[dir], Arc::new(RealDisk)).remove_orphans()
+}
+
+#[test]
+fn orphans_in_every_scratch_folder_are_removed_and_said() {
+    let dirs = [0; 2].map(|_| tempfile::tempdir().unwrap());
+    let orphans = dirs.each_ref().map(|dir| orphan(dir.path(), "emberline-Ab12cd"));
+    let scratch = scratch_in(&dirs.each_ref(), Arc::new(RealDisk));
+    assert_eq!(scratch.remove_orphans(), orphans.each_ref().map(|folder| removed(folder)));
+    assert_eq!(dirs.each_ref().map(|dir| entries(dir.path())), [0; 2]);
+    assert_eq!(scratch.remove_orphans(), []);
+}
+
+#[test]
+fn the_folder_of_a_living_scratch_is_left() {
+    let (dir, scratch) = scratch();
+    let file = scratch.file("run").unwrap();
+    file.create().unwrap();
+    assert_eq!((clean(&dir), scratch.remove_orphans()), (vec![], vec![]));
+    fs::remove_dir_all(scratch.folder().unwrap()).unwrap();
+    let again = scratch.file("run").unwrap();
+    again.create().unwrap();
+    assert_eq!(clean(&dir), [], "a folder that was made again is held again");
+    assert!(again.open().is_ok());
+}
+
+#[test]
+fn what_has_another_name_no_lock_file_or_is_no_folder_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    orphan(dir.path(), "Emberline-Ab12cd");
+    orphan(dir.path(), "my-emberline-Ab12cd");
+    orphan(dir.path(), "ember");
+    fs::write(dir.path().join("emberline-file"), b"").unwrap();
+    fs::create_dir(dir.path().join("emberline-empty")).unwrap();
+    let no_lock = orphan(dir.path(), "emberline-no-lock");
+    fs::remove_file(no_lock.join("emberline-scratch.lock")).unwrap();
+    let before = entries(dir.path());
+    assert_eq!(clean(&dir), []);
+    assert_eq!((entries(dir.path()), entries(&no_lock)), (before, 2));
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_left_and_never_followed() {
+    use std::os::unix::fs::symlink;
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let kept = orphan(elsewhere.path(), "emberline-Ab12cd");
+    symlink(&kept, dir.path().join("emberline-link")).unwrap();
+    let fake_lock = orphan(dir.path(), "emberline-fake-lock");
+    let lock = fake_lock.join("emberline-scratch.lock");
+    fs::remove_file(&lock).unwrap();
+    symlink(kept.join("emberline-scratch.lock"), &lock).unwrap();
+    assert_eq!(clean(&dir), []);
+    assert_eq!((entries(dir.path()), entries(&fake_lock), entries(&kept)), (2, 3, 3));
+    // A link in a real orphan goes, and what it points to stays.
+    let orphan = orphan(dir.path(), "emberline-Ab12cd");
+    symlink(kept.join("shuffle-0"), orphan.join("shuffle-2")).unwrap();
+    symlink(&kept, orphan.join("shuffle-3")).unwrap();
+    assert_eq!(clean(&dir), [removed(&orphan)]);
+    assert_eq!((entries(dir.path()), entries(&kept)), (2, 3));
+}
+
+#[test]
+fn a_folder_in_an_orphan_is_not_ours_to_remove() {
+    let dir = tempfile::tempdir().unwrap();
+    let orphan = orphan(dir.path(), "emberline-Ab12cd");
+    fs::create_dir(orphan.join("notes")).unwrap();
+    fs::write(orphan.join("notes/a"), b"mine").unwrap();
+    assert!(failed(&clean(&dir)));
+    assert_eq!(fs::read(orphan.join("notes/a")).unwrap(), b"mine");
+}
+
+/// Root may read everything, so that the disk refuses here for it.
+#[test]
+fn a_folder_that_may_not_be_read_is_left_and_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let closed = orphan(dir.path(), "emberline-closed");
+    let open = orphan(dir.path(), "emberline-open");
+    let under = Some(closed.clone());
+    let plan = FaultPlan { fail_from: Some(1), under, ..FaultPlan::default() };
+    let events = scratch_in(&[&dir], Arc::new(FaultyDisk::new(plan))).remove_orphans();
+    assert!(failed(&events[..1]) && events[1..] == [removed(&open)], "{events:?}");
+    assert_eq!((entries(dir.path()), entries(&closed)), (1, 3));
+}
+
+#[test]
+fn a_cleaner_that_fails_anywhere_leaves_an_orphan_for_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    // List, own folder, lock, list, two files, folder.
+    for operation in 0..7 {
+        let orphan = orphan(dir.path(), "emberline-Ab12cd");
+        let plan = FaultPlan { fail_operation: Some(operation), ..FaultPlan::default() };
+        let disk = Arc::new(FaultyDisk::new(plan));
+        let events = scratch_in(&[&dir], Arc::clone(&disk) as _).remove_orphans();
+        assert!(failed(&events) && disk.faults_fired() == 1, "operation {operation}: {events:?}");
+        assert_eq!(clean(&dir), [removed(&orphan)], "operation {operation}");
+    }
+}
+
+#[test]
+fn two_cleaners_at_once_remove_each_orphan_once() {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 0..20 {
+        orphan(dir.path(), &format!("emberline-{n}"));
+    }
+    let events = std::thread::scope(|scope| {
+        let cleaners = [0; 4].map(|_| scope.spawn(|| clean(&dir)));
+        cleaners.map(|cleaner| cleaner.join().unwrap()).concat()
+    });
+    let said = |event: &Event| matches!(event, Event::OrphanRemoved { .. });
+    assert_eq!(events.iter().filter(|event| said(event)).count(), 20, "{events:?}");
+    assert_eq!((events.len(), entries(dir.path())), (20, 0));
+}

@@ -1,0 +1,190 @@
+//! Frames made smaller, and back. Buffers and tables are used again from frame to frame.
+
+use emberline_core::config::Compression;
+use emberline_core::error::{Error, ErrorKind, Result};
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
+
+/// What a header says of its payload: the rows as they are, ...
+pub(super) const STORED: u8 = 0;
+/// ... one LZ4 block, ...
+pub(super) const LZ4: u8 = 1;
+/// ... or one zstd frame.
+pub(super) const ZSTD: u8 = 2;
+
+/// A byte of an LZ4 block stands for at most so many of its rows: a match grows by 255 a byte.
+pub(super) const MOST_LZ4_GAIN: usize = 255;
+/// A byte of a zstd frame stands for at most so many: a block of 128 KiB takes four.
+pub(super) const MOST_ZSTD_GAIN: usize = 32 << 10;
+
+/// Fewer bytes are stored as they are: their disk block is not even full.
+const LEAST_TRIED: usize = 128;
+/// Frames in a row that did not get smaller before the rest is believed to be like them.
+const PATIENCE: u32 = 4;
+/// From then on, one frame of so many is tried.
+const TRIED_AFTER: u32 = 16;
+/// Buffers larger than this were made for one large row and are not kept.
+const MOST_KEPT: usize = 1 << 20;
+
+/// Compresses the frames of one file. Which frames it tries depends on the rows alone.
+pub(super) struct Squeezer {
+    method: Method,
+    out: Vec<u8>,
+    /// Frames in a row that did not get smaller, or were not tried after such.
+    misses: u32,
+}
+
+enum Method {
+    Stored,
+    Lz4(CompressTable),
+    #[cfg(feature = "zstd")]
+    Zstd(zstd::bulk::Compressor<'static>),
+}
+
+impl Squeezer {
+    pub(super) fn new(compression: Compression) -> Result<Self> {
+        let method = match compression {
+            Compression::None => Method::Stored,
+            Compression::Lz4 => Method::Lz4(CompressTable::default()),
+            Compression::Zstd => zstd_method()?,
+        };
+        Ok(Squeezer { method, out: Vec::new(), misses: 0 })
+    }
+
+    /// `raw` in fewer bytes and how that was done, or nothing if it is not worth it.
+    pub(super) fn squeeze(&mut self, raw: &[u8]) -> Result<Option<(u8, &[u8])>> {
+        let (id, most) = match &self.method {
+            Method::Stored => return Ok(None),
+            Method::Lz4(_) => (LZ4, get_maximum_output_size(raw.len())),
+            #[cfg(feature = "zstd")]
+            Method::Zstd(_) => (ZSTD, zstd::zstd_safe::compress_bound(raw.len())),
+        };
+        if raw.len() < LEAST_TRIED || self.gives_up() {
+            return Ok(None);
+        }
+        let squeezed = self.compress(raw, most)?;
+        if squeezed > raw.len() - raw.len() / 20 {
+            self.misses += 1;
+            return Ok(None);
+        }
+        self.misses = 0;
+        Ok(Some((id, &self.out[..squeezed])))
+    }
+
+    /// Whether the next frame is not even tried.
+    fn gives_up(&mut self) -> bool {
+        let tried = match self.misses.checked_sub(PATIENCE) {
+            None => true,
+            Some(hopeless) => (hopeless + 1).is_multiple_of(TRIED_AFTER),
+        };
+        if !tried {
+            self.misses += 1;
+        }
+        !tried
+    }
+
+    /// The bytes that `raw` takes at the beginning of `out`.
+    fn compress(&mut self, raw: &[u8], most: usize) -> Result<usize> {
+        make_room(&mut self.out, most);
+        match &mut self.method {
+            Method::Stored => Ok(raw.len()),
+            Method::Lz4(table) => {
+                compress_into_with_table(raw, &mut self.out, table).map_err(|error| refused(&error))
+            }
+            #[cfg(feature = "zstd")]
+            Method::Zstd(zstd) => {
+                zstd.compress_to_buffer(raw, &mut self.out[..]).map_err(|error| refused(&error))
+            }
+        }
+    }
+}
+
+#[cfg(feature = "zstd")]
+fn zstd_method() -> Result<Method> {
+    zstd::bulk::Compressor::new(1).map(Method::Zstd).map_err(|error| refused(&error))
+}
+
+#[cfg(not(feature = "zstd"))]
+fn zstd_method() -> Result<Method> {
+    let problems = vec!["spill_compression is Zstd, which this build lacks".into()];
+    Err(Error::new(ErrorKind::InvalidConfig { problems }))
+}
+
+/// There is room for whatever comes out, so this does not happen.
+#[cold]
+fn refused(error: &dyn std::fmt::Display) -> Error {
+    let what = format!("compressing a frame failed: {error}");
+    Error::new(ErrorKind::Internal { what })
+}
+
+/// Makes `buffer` at least `wanted` long; what is in it does not matter.
+fn make_room(buffer: &mut Vec<u8>, wanted: usize) {
+    if buffer.len() > MOST_KEPT && wanted <= MOST_KEPT {
+        *buffer = Vec::new();
+    }
+    if buffer.len() < wanted {
+        // Not by `resize`, which would copy the old bytes and double the room.
+        *buffer = vec![0; wanted];
+    }
+}
+
+/// Gives the rows of frames back as they were.
+#[derive(Default)]
+pub(super) struct Expander {
+    out: Vec<u8>,
+    #[cfg(feature = "zstd")]
+    zstd: Option<zstd::bulk::Decompressor<'static>>,
+}
+
+impl Expander {
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.out.capacity()
+    }
+
+    /// The `raw` bytes that `payload` stands for. The caller has checked that `raw` is allowed.
+    pub(super) fn expand<'a>(
+        &'a mut self,
+        compression: u8,
+        payload: &'a [u8],
+        raw: usize,
+    ) -> std::result::Result<&'a [u8], &'static str> {
+        if compression == STORED {
+            return Ok(payload);
+        }
+        make_room(&mut self.out, raw);
+        let found = match compression {
+            LZ4 => lz4_flex::block::decompress_into(payload, &mut self.out[..raw]).ok(),
+            ZSTD => self.expand_zstd(payload, raw)?,
+            _ => None,
+        };
+        match found {
+            Some(found) if found == raw => Ok(&self.out[..raw]),
+            _ => Err("its rows do not decompress"),
+        }
+    }
+
+    #[cfg(feature = "zstd")]
+    fn expand_zstd(
+        &mut self,
+        payload: &[u8],
+        raw: usize,
+    ) -> std::result::Result<Option<usize>, &'static str> {
+        let zstd = match &mut self.zstd {
+            Some(zstd) => zstd,
+            none => none.insert(
+                zstd::bulk::Decompressor::new()
+                    .map_err(|_| "there is no memory to decompress it")?,
+            ),
+        };
+        Ok(zstd.decompress_to_buffer(payload, &mut self.out[..raw]).ok())
+    }
+
+    #[cfg(not(feature = "zstd"))]
+    fn expand_zstd(
+        &mut self,
+        _: &[u8],
+        _: usize,
+    ) -> std::result::Result<Option<usize>, &'static str> {
+        Err("it is compressed by zstd, which this build lacks")
+    }
+}

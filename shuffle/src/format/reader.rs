@@ -1,0 +1,226 @@
+//! A file back to rows, frame by frame. It trusts no byte before it was checked.
+
+use super::compress::Expander;
+use super::header::{FramePlace, HEADER_BYTES, Header, is_whole};
+use super::{FileIndex, SegmentPlace};
+use emberline_core::bounds::Stored;
+use emberline_core::codec::decode_rows;
+use emberline_core::disk::DiskReader;
+use emberline_core::error::{Error, Result};
+use std::io;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// A file that is open for reading, with the name it has in errors.
+#[derive(Clone)]
+pub struct OpenFile {
+    reader: Arc<dyn DiskReader>,
+    name: Arc<str>,
+}
+
+impl OpenFile {
+    /// The file behind `reader`.
+    pub fn new(reader: Box<dyn DiskReader>, name: impl Into<String>) -> Self {
+        OpenFile { reader: reader.into(), name: name.into().into() }
+    }
+
+    /// Refuses a file that is not as long as `index` says.
+    pub fn check_length(&self, index: &FileIndex) -> Result<()> {
+        let (found, written) = (self.bytes()?, index.file_bytes);
+        if found != written {
+            return Err(self.corrupt(format!("it has {found} bytes, but {written} were written")));
+        }
+        Ok(())
+    }
+
+    /// Refuses a segment that ends behind the file: no length in it could be believed.
+    fn check_end(&self, end: u64) -> Result<()> {
+        let found = self.bytes()?;
+        if found < end {
+            let what = format!("it has {found} bytes, but its segment ends at byte {end}");
+            return Err(self.corrupt(what));
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> Result<u64> {
+        self.reader.len().map_err(|cause| self.io(cause))
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        self.reader.read_at(offset, buffer).map_err(|cause| match cause.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                let end = offset + buffer.len() as u64;
+                self.corrupt(format!("it ends before byte {end}"))
+            }
+            _ => self.io(cause),
+        })
+    }
+
+    fn io(&self, cause: io::Error) -> Error {
+        Error::io(format!("reading the scratch file `{}` failed", self.name), cause)
+    }
+
+    fn corrupt(&self, what: impl std::fmt::Display) -> Error {
+        Error::corrupt(format!("`{}`: {what}", self.name))
+    }
+}
+
+/// Reads one segment, a frame at a time. It holds one frame as it is in the file, and once more if
+/// it is compressed.
+pub struct FrameReader<R> {
+    file: OpenFile,
+    bytes: Bytes,
+    expander: Expander,
+    file_tag: u32,
+    /// Whether the place of the segment was compared with the file.
+    is_in_file: bool,
+    rows_left: u64,
+    frames_left: u64,
+    row: PhantomData<fn() -> R>,
+}
+
+impl<R: Stored> FrameReader<R> {
+    /// Reads the segment at `place`.
+    pub fn new(file: OpenFile, place: SegmentPlace) -> Self {
+        let SegmentPlace { offset, bytes, rows, frames, file_tag } = place;
+        FrameReader {
+            file,
+            bytes: Bytes {
+                buffer: Vec::new(),
+                start: 0,
+                end: 0,
+                disk: offset..offset.saturating_add(bytes),
+                first_read: bytes / frames.max(1),
+            },
+            expander: Expander::default(),
+            file_tag,
+            is_in_file: false,
+            rows_left: rows,
+            frames_left: frames,
+            row: PhantomData,
+        }
+    }
+
+    /// The rows of the next frame; nothing after the last, once all rows that were promised came.
+    pub fn next_frame(&mut self) -> Result<Option<Vec<R>>> {
+        if self.frames_left == 0 {
+            return self.check_end().map(|()| None);
+        }
+        if !self.is_in_file {
+            self.file.check_end(self.bytes.disk.end)?;
+            self.is_in_file = true;
+        }
+        let rows = self.read_frame()?;
+        self.frames_left -= 1;
+        self.rows_left -= rows.len() as u64;
+        Ok(Some(rows))
+    }
+
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes.buffer.capacity() + self.expander.held_bytes()
+    }
+
+    fn read_frame(&mut self) -> Result<Vec<R>> {
+        self.fill(HEADER_BYTES)?;
+        let header = Header::parse(self.bytes.unused()).map_err(|what| self.damaged(what))?;
+        if header.rows as u64 > self.rows_left {
+            return Err(self.damaged("it has rows too many"));
+        }
+        let whole = HEADER_BYTES + header.stored;
+        self.fill(whole)?;
+        let place = FramePlace { file_tag: self.file_tag, offset: self.bytes.position() };
+        let (fields, payload) = self.bytes.unused()[..whole].split_at(HEADER_BYTES);
+        if !is_whole(place, fields, payload) {
+            return Err(self.damaged("its checksum does not match"));
+        }
+        let rows = match self.expander.expand(header.compression, payload, header.raw) {
+            Ok(raw) => decode_rows(raw, header.rows)?,
+            Err(what) => return Err(self.damaged(what)),
+        };
+        self.bytes.start += whole;
+        Ok(rows)
+    }
+
+    /// Makes sure that `wanted` unused bytes are there.
+    fn fill(&mut self, wanted: usize) -> Result<()> {
+        if self.bytes.left() < wanted as u64 {
+            return Err(self.damaged("it is longer than its segment"));
+        }
+        self.bytes.fill(wanted, &self.file)
+    }
+
+    fn check_end(&self) -> Result<()> {
+        let (rows, bytes) = (self.rows_left, self.bytes.left());
+        if rows != 0 || bytes != 0 {
+            return Err(self.file.corrupt(format!("{rows} rows and {bytes} bytes do not add up")));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn damaged(&self, what: &str) -> Error {
+        let at = self.bytes.position();
+        self.file.corrupt(format!("the frame at byte {at} is damaged: {what}"))
+    }
+}
+
+/// The bytes of a segment, as far as they were read: `buffer[start..end]` is not used yet.
+struct Bytes {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// The part of the segment that is still only on disk.
+    disk: std::ops::Range<u64>,
+    /// The bytes to begin with: those of the average frame.
+    first_read: u64,
+}
+
+impl Bytes {
+    fn unused(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// Where in the file the unused bytes begin.
+    fn position(&self) -> u64 {
+        self.disk.start - self.unused().len() as u64
+    }
+
+    /// What is left of the segment.
+    fn left(&self) -> u64 {
+        self.unused().len() as u64 + (self.disk.end - self.disk.start)
+    }
+
+    /// Reads until `wanted` bytes are unused, which must be left, and the header behind them if it
+    /// is there: so a frame is one read.
+    fn fill(&mut self, wanted: usize, file: &OpenFile) -> Result<()> {
+        let have = self.unused().len();
+        if have >= wanted {
+            return Ok(());
+        }
+        let frame = (wanted as u64).max(std::mem::take(&mut self.first_read));
+        // No more than one frame, so memory has room for it.
+        let all = self.left().min(frame + HEADER_BYTES as u64) as usize;
+        self.make_room(all);
+        file.read_at(self.disk.start, &mut self.buffer[have..all])?;
+        self.disk.start += (all - have) as u64;
+        self.end = all;
+        Ok(())
+    }
+
+    /// Moves the unused bytes to the front of a buffer that has room for `all`, and not for much
+    /// more.
+    fn make_room(&mut self, all: usize) {
+        let unused = self.start..self.end;
+        let is_far_too_large = self.buffer.len() > 1 << 20 && all < self.buffer.len() / 4;
+        if self.buffer.len() < all || is_far_too_large {
+            let mut buffer = vec![0; all];
+            buffer[..unused.len()].copy_from_slice(&self.buffer[unused.clone()]);
+            self.buffer = buffer;
+        } else {
+            self.buffer.copy_within(unused.clone(), 0);
+        }
+        (self.start, self.end) = (0, unused.len());
+    }
+}

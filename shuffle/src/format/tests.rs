@@ -1,0 +1,197 @@
+//! Tests of `format`: what is written is read. `hostile_tests` has the rest.
+
+use super::*;
+use emberline_core::bounds::Stored;
+use emberline_core::config::{Compression, Config};
+use emberline_core::disk::DiskReader;
+use emberline_core::error::{ErrorKind, Result};
+use emberline_core::task::TaskContext;
+use proptest::prelude::*;
+use serde::Serialize;
+use std::io;
+
+pub(super) struct Memory(pub Vec<u8>);
+
+impl DiskReader for Memory {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let from = self.0.get(offset as usize..).and_then(|bytes| bytes.get(..buf.len()));
+        buf.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+pub(super) fn open(bytes: &[u8]) -> OpenFile {
+    OpenFile::new(Box::new(Memory(bytes.to_vec())), "test")
+}
+
+/// All that can be chosen in this build.
+pub(super) fn compressions() -> Vec<Compression> {
+    let zstd = cfg!(feature = "zstd").then_some(Compression::Zstd);
+    [Compression::None, Compression::Lz4].into_iter().chain(zstd).collect()
+}
+
+pub(super) fn with(spill_compression: Compression) -> Config {
+    Config { spill_compression, ..Config::default() }
+}
+
+pub(super) fn write<R: Stored>(segments: &[Vec<R>], config: Config) -> (Vec<u8>, FileIndex) {
+    let task = TaskContext::alone(config);
+    let file = task.scratch.file("format").unwrap();
+    let mut writer = FileWriter::create(&file, &task.config).unwrap();
+    segments.iter().for_each(|rows| writer.write_segment(rows).unwrap());
+    let index = writer.finish().unwrap();
+    let bytes = std::fs::read(file.path()).unwrap();
+    assert_eq!(bytes.len() as u64, index.file_bytes);
+    (bytes, index)
+}
+
+pub(super) fn read_segment<R: Stored>(bytes: &[u8], place: SegmentPlace) -> Result<Vec<R>> {
+    let (mut reader, mut rows) = (FrameReader::new(open(bytes), place), Vec::new());
+    while let Some(frame) = reader.next_frame()? {
+        rows.extend(frame);
+    }
+    Ok(rows)
+}
+
+/// Reads a file as the reader of a shuffle does: under the index that its writer kept.
+pub(super) fn read_all<R: Stored>(bytes: &[u8], index: &FileIndex) -> Result<Vec<Vec<R>>> {
+    open(bytes).check_length(index)?;
+    index.segments.iter().map(|place| read_segment(bytes, *place)).collect()
+}
+
+/// Numbers that look random, the same in every run.
+fn noise(rows: u64) -> Vec<u64> {
+    (0..rows).map(|n| crate::hash_of(&n)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn what_was_written_is_read(
+        segments in prop::collection::vec(
+            prop::collection::vec((any::<u64>(), ".{0,40}", any::<Option<i16>>()), 0..40), 0..12),
+    ) {
+        for compression in compressions() {
+            let (bytes, index) = write(&segments, with(compression));
+            let read = read_all::<(u64, String, Option<i16>)>(&bytes, &index).unwrap();
+            prop_assert_eq!(&read, &segments);
+        }
+    }
+
+    #[test]
+    fn what_repeats_itself_is_read_as_it_was(
+        words in prop::collection::vec("[a-c]{1,9}", 1..9),
+        rows in prop::collection::vec(any::<prop::sample::Index>(), 0..4000),
+    ) {
+        let rows: Vec<String> = rows.iter().map(|at| words[at.index(words.len())].clone()).collect();
+        for compression in compressions() {
+            let config = Config { task_share_bytes: 1, ..with(compression) };
+            let (bytes, index) = write(std::slice::from_ref(&rows), config);
+            prop_assert_eq!(&read_all::<String>(&bytes, &index).unwrap()[0], &rows);
+        }
+    }
+}
+
+/// How the frames of a segment are compressed, and their lengths in the file.
+pub(super) fn frames(bytes: &[u8], place: SegmentPlace) -> Vec<(u8, usize)> {
+    let (mut at, mut found) = (place.offset as usize, Vec::new());
+    while (at as u64) < place.offset + place.bytes {
+        let header = header::Header::parse(&bytes[at..]).unwrap();
+        found.push((header.compression, header::HEADER_BYTES + header.stored));
+        at += header::HEADER_BYTES + header.stored;
+    }
+    found
+}
+
+#[test]
+fn frames_are_compressed_as_was_chosen() {
+    let rows: Vec<(u64, String)> = (0..20_000).map(|n| (n, format!("row {}", n % 50))).collect();
+    let plain = write(std::slice::from_ref(&rows), with(Compression::None)).0.len();
+    for (id, compression) in compressions().into_iter().enumerate() {
+        let (bytes, index) = write(std::slice::from_ref(&rows), with(compression));
+        let frames = frames(&bytes, index.segments[0]);
+        assert!(frames.iter().all(|(found, _)| usize::from(*found) == id), "{frames:?}");
+        assert!(id == 0 || 3 * bytes.len() < 2 * plain, "{compression:?}: {} bytes", bytes.len());
+    }
+}
+
+/// A frame that would not get 5 % smaller costs no reader anything; and once four were not, most of
+/// the rest are not even tried.
+#[test]
+fn frames_that_do_not_get_smaller_are_stored_as_they_are() {
+    let rows = noise(100_000);
+    for compression in compressions() {
+        let config = || Config { task_share_bytes: 1, ..with(compression) };
+        let (bytes, index) = write(std::slice::from_ref(&rows), config());
+        let stored = frames(&bytes, index.segments[0]);
+        assert!(stored.len() > 50 && stored.iter().all(|(id, _)| *id == 0), "{stored:?}");
+        assert_eq!(read_all::<u64>(&bytes, &index).unwrap()[0], rows);
+        // Zeros behind the noise are found at the next try, and then each frame is tried again.
+        let mixed = [rows.clone(), vec![0; 1_000_000]].concat();
+        let (bytes, index) = write(std::slice::from_ref(&mixed), config());
+        let frames = frames(&bytes, index.segments[0]);
+        let late = frames.iter().skip(stored.len() + 16).collect::<Vec<_>>();
+        let squeezed = compression != Compression::None;
+        assert!(late.len() > 10 && late.iter().all(|(id, _)| (*id != 0) == squeezed), "{frames:?}");
+        assert_eq!(read_all::<u64>(&bytes, &index).unwrap(), [mixed]);
+    }
+}
+
+fn frame_counts<R: Stored>(rows: Vec<R>) -> Vec<usize> {
+    let (bytes, index) = write(&[rows], Config::default());
+    let (mut reader, mut counts) =
+        (FrameReader::<R>::new(open(&bytes), index.segments[0]), Vec::new());
+    while let Some(frame) = reader.next_frame().unwrap() {
+        counts.push(frame.len());
+    }
+    assert_eq!(index.segments[0].frames, counts.len() as u64);
+    counts
+}
+
+#[test]
+fn a_large_segment_has_many_frames_and_a_large_row_one_of_its_own() {
+    let text = |length: usize| "x".repeat(length);
+    let many: Vec<String> = (0..5000).map(|n| text(n % 997)).collect();
+    let (bytes, index) = write(&[many.clone(), many.clone()], Config::default());
+    assert_eq!(read_all::<String>(&bytes, &index).unwrap(), [many.clone(), many]);
+    let large = 3 * LARGEST_TARGET;
+    let rows = vec![text(5), text(6), text(large), text(large), text(7)];
+    assert_eq!(frame_counts(rows), [2, 1, 1, 1]);
+    assert_eq!(frame_counts(vec![(); 150_000]), [65_536, 65_536, 18_928]);
+}
+
+#[test]
+fn a_row_that_cannot_be_encoded_is_that_error() {
+    #[derive(Clone, serde::Deserialize)]
+    struct Stubborn;
+    impl Serialize for Stubborn {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("no"))
+        }
+    }
+    let task = TaskContext::alone(Config::default());
+    let file = task.scratch.file("format").unwrap();
+    let error =
+        FileWriter::create(&file, &task.config).unwrap().write_segment(&[Stubborn]).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::NotEncodable { .. }), "{error}");
+}
+
+#[test]
+fn frames_follow_the_share_of_a_task() {
+    for (share, target) in [(0, 16), (1 << 20, 16), (16 << 20, 64), (64 << 20, 256), (1 << 40, 256)]
+    {
+        let target = target << 10;
+        assert_eq!(frame_target(share), target, "{share}");
+        let config = Config { task_share_bytes: share, ..with(Compression::None) };
+        let (bytes, index) = write(&[noise(200_000)], config);
+        let mut frames = frames(&bytes, index.segments[0]);
+        let last = frames.pop().unwrap().1;
+        let most = target + 9 + header::HEADER_BYTES;
+        assert!(frames.len() > 1 && last <= most, "{frames:?}");
+        assert!(frames.iter().all(|(_, bytes)| (target..=most).contains(bytes)), "{frames:?}");
+    }
+}

@@ -1,0 +1,188 @@
+//! Rows to a file, frame by frame.
+
+use super::compress::{STORED, Squeezer};
+use super::header::{FramePlace, HEADER_BYTES, Header};
+use super::{FileIndex, MOST_FRAME_ROWS, SegmentPlace, frame_target};
+use emberline_core::codec::encode_into;
+use emberline_core::config::Config;
+use emberline_core::disk::DiskWriter;
+use emberline_core::error::{Error, Result};
+use emberline_core::scratch::ScratchFile;
+use serde::Serialize;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Frames that are handed to the disk at once.
+const FRAMES_AT_ONCE: usize = 4;
+
+/// Writes one file: a segment for each partition, in order, and then [`finish`](Self::finish).
+///
+/// It holds at most about eight frames, whose size follows the task's share; a row that is larger
+/// has a frame of its own.
+pub struct FileWriter<F> {
+    target: Target<F>,
+    file_tag: u32,
+    frame_target: usize,
+    squeezer: Squeezer,
+    /// What is not on disk yet.
+    pending: Vec<u8>,
+    on_disk: u64,
+    segments: Vec<SegmentPlace>,
+}
+
+/// Where the bytes go.
+enum Target<F> {
+    Scratch(F, Box<dyn DiskWriter>),
+    /// A file that stays, with its name.
+    Output(PathBuf, Box<dyn DiskWriter>),
+    /// Nowhere: they wait for [`FileWriter::finish_in_memory`].
+    Memory,
+}
+
+/// Writers to what is no scratch file; the type of one does not matter.
+impl FileWriter<Arc<ScratchFile>> {
+    /// Writes to a file that stays: `disk` has just made it at `path`. Its frames can be read back
+    /// under `file_tag` alone.
+    pub fn to_output(
+        path: &Path,
+        disk: Box<dyn DiskWriter>,
+        file_tag: u32,
+        config: &Config,
+    ) -> Result<Self> {
+        FileWriter::to(Target::Output(path.to_path_buf(), disk), file_tag, config)
+    }
+
+    /// Writes to memory; end it with [`finish_in_memory`](Self::finish_in_memory).
+    pub fn in_memory(config: &Config) -> Result<Self> {
+        FileWriter::to(Target::Memory, 0, config)
+    }
+}
+
+impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
+    /// Makes the file. The task's share says how large frames are, and `spill_compression` how they
+    /// are made smaller.
+    pub fn create(file: F, config: &Config) -> Result<Self> {
+        let disk = file.create()?;
+        // No two files of a context have one name.
+        let file_tag = crc32fast::hash(file.path().as_os_str().as_encoded_bytes());
+        FileWriter::to(Target::Scratch(file, disk), file_tag, config)
+    }
+
+    fn to(target: Target<F>, file_tag: u32, config: &Config) -> Result<Self> {
+        let squeezer = Squeezer::new(config.spill_compression)?;
+        let frame_target = frame_target(config.share_bytes());
+        let pending = match target {
+            Target::Memory => Vec::new(),
+            _ => Vec::with_capacity(most_pending(frame_target)),
+        };
+        let segments = Vec::new();
+        Ok(FileWriter { target, file_tag, frame_target, squeezer, pending, on_disk: 0, segments })
+    }
+
+    /// Writes the rows of the next partition.
+    pub fn write_segment<R: Serialize>(&mut self, rows: &[R]) -> Result<()> {
+        let offset = self.position();
+        let (mut rest, mut frames) = (rows, 0);
+        while !rest.is_empty() {
+            let written = self.write_frame(rest)?;
+            rest = &rest[written..];
+            frames += 1;
+            if self.pending.len() >= FRAMES_AT_ONCE * self.frame_target {
+                self.flush()?;
+            }
+        }
+        let (bytes, rows) = (self.position() - offset, rows.len() as u64);
+        let file_tag = self.file_tag;
+        self.segments.push(SegmentPlace { offset, bytes, rows, frames, file_tag });
+        Ok(())
+    }
+
+    /// Ends the file and says where everything is. A file that stays survives a power cut from now
+    /// on, but for its name.
+    pub fn finish(mut self) -> Result<FileIndex> {
+        self.flush()?;
+        if let Target::Output(path, disk) = &mut self.target {
+            disk.sync().map_err(|cause| writing(path, cause))?;
+        }
+        Ok(FileIndex { segments: self.segments, file_bytes: self.on_disk })
+    }
+
+    /// Ends what was written to memory: the bytes, and where everything is in them.
+    pub fn finish_in_memory(mut self) -> (Vec<u8>, FileIndex) {
+        self.pending.shrink_to_fit();
+        let file_bytes = self.pending.len() as u64;
+        (self.pending, FileIndex { segments: self.segments, file_bytes })
+    }
+
+    fn position(&self) -> u64 {
+        self.on_disk + self.pending.len() as u64
+    }
+
+    /// Writes the first of `rows` as one frame; says how many these were.
+    fn write_frame<R: Serialize>(&mut self, rows: &[R]) -> Result<usize> {
+        let place = FramePlace { file_tag: self.file_tag, offset: self.position() };
+        let start = self.pending.len();
+        let payload = start + HEADER_BYTES;
+        self.pending.resize(payload, 0);
+        let count = encode_frame(rows, self.frame_target, &mut self.pending)?;
+        let raw = self.pending.len() - payload;
+        let mut compression = STORED;
+        if let Some((method, squeezed)) = self.squeezer.squeeze(&self.pending[payload..])? {
+            compression = method;
+            self.pending.truncate(payload);
+            self.pending.extend_from_slice(squeezed);
+        }
+        let stored = self.pending.len() - payload;
+        let header = Header { compression, rows: count, raw, stored };
+        let header = header.seal(place, &self.pending[payload..])?;
+        self.pending[start..payload].copy_from_slice(&header);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        match &mut self.target {
+            Target::Memory => return Ok(()),
+            Target::Scratch(file, disk) => {
+                disk.append(&self.pending).map_err(|cause| file.error("writing", cause))?;
+            }
+            Target::Output(path, disk) => {
+                disk.append(&self.pending).map_err(|cause| writing(path, cause))?;
+            }
+        }
+        self.on_disk += self.pending.len() as u64;
+        self.pending.clear();
+        // One large row must not keep its memory.
+        self.pending.shrink_to(most_pending(self.frame_target));
+        Ok(())
+    }
+}
+
+fn writing(path: &Path, cause: std::io::Error) -> Error {
+    Error::io(format!("writing `{}` failed", path.display()), cause)
+}
+
+/// What a writer holds of frames, in bytes, unless one row is larger.
+fn most_pending(frame_target: usize) -> usize {
+    (FRAMES_AT_ONCE + 2) * frame_target
+}
+
+/// Writes the first of `rows` behind `out`, as many as make a frame; says how many these were.
+fn encode_frame<R: Serialize>(rows: &[R], target: usize, out: &mut Vec<u8>) -> Result<usize> {
+    let start = out.len();
+    let mut count = 0;
+    for row in rows.iter().take(MOST_FRAME_ROWS) {
+        let before = out.len();
+        encode_into(row, out)?;
+        if count > 0 && out.len() - before > target {
+            // A row this large has a frame of its own, so that it spoils no other.
+            out.truncate(before);
+            break;
+        }
+        count += 1;
+        if out.len() - start >= target {
+            break;
+        }
+    }
+    Ok(count)
+}

@@ -1,0 +1,229 @@
+//! A run: rows in an order that someone chose, in memory or in a file.
+
+use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
+use crate::meter::Meter;
+use emberline_core::bounds::Stored;
+use emberline_core::config::Config;
+use emberline_core::error::{Error, Result};
+use emberline_core::memory::Reservation;
+use emberline_core::scratch::{Scratch, ScratchFile};
+use emberline_core::size::estimate_rows;
+use emberline_core::step::raise;
+use emberline_core::task::{TaskContext, runs_on_this_thread};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::vec;
+
+/// Rows that are kept to be read once.
+pub(crate) enum Run<T> {
+    /// The budget knows of them.
+    InMemory(Vec<T>, Reservation),
+    InFile(RunFile<T>),
+}
+
+impl<T: Stored> Run<T> {
+    /// Keeps `rows` in memory if the budget has room and the configuration does not want files,
+    /// else in a file.
+    pub(crate) fn keep(rows: Vec<T>, task: &TaskContext) -> Result<Self> {
+        match reserve(&rows, task) {
+            Some(held) => Ok(Run::InMemory(rows, held)),
+            None => RunFile::write([rows], task).map(Run::InFile),
+        }
+    }
+
+    /// The rows, from the first to the last.
+    pub(crate) fn into_rows(self) -> RunRows<T> {
+        match self {
+            Run::InMemory(rows, held) => RunRows::InMemory { rows: rows.into_iter(), _held: held },
+            Run::InFile(file) => RunRows::InFile(file.rows()),
+        }
+    }
+}
+
+/// The part of the budget that `rows` need to stay in memory, if they may and it is there.
+pub(crate) fn reserve<T: Stored>(rows: &Vec<T>, task: &TaskContext) -> Option<Reservation> {
+    if task.config.shuffle_to_files {
+        return None;
+    }
+    task.memory.try_reserve(bytes_of(rows))
+}
+
+/// What `rows` take, with the room they do not use.
+pub fn bytes_of<T: Stored>(rows: &Vec<T>) -> u64 {
+    let unused = (rows.capacity() - rows.len()).saturating_mul(size_of::<T>());
+    estimate_rows(rows).saturating_add(unused as u64)
+}
+
+/// Rows in a file, which several readers may read again and again; it goes with the last of them.
+pub struct RunFile<T> {
+    written: Arc<Written>,
+    row: PhantomData<fn() -> T>,
+}
+
+struct Written {
+    file: ScratchFile,
+    index: FileIndex,
+}
+
+impl<T> Clone for RunFile<T> {
+    fn clone(&self) -> Self {
+        RunFile { written: Arc::clone(&self.written), row: PhantomData }
+    }
+}
+
+impl<T: Stored> RunFile<T> {
+    /// Writes some rows after others, and counts what the task wrote.
+    pub fn write(batches: impl IntoIterator<Item = Vec<T>>, task: &TaskContext) -> Result<Self> {
+        let batches = batches.into_iter().inspect(|_| task.check_cancelled());
+        let file = RunFile::write_in(batches, &task.scratch, &task.config)?;
+        task.count_spilled(file.bytes());
+        Ok(file)
+    }
+
+    /// Writes some rows after others, for no task in particular.
+    pub fn write_in<R: AsRef<[T]>>(
+        batches: impl IntoIterator<Item = R>,
+        scratch: &Scratch,
+        config: &Config,
+    ) -> Result<Self> {
+        let file = scratch.file("run")?;
+        let mut writer = FileWriter::create(&file, config)?;
+        for rows in batches {
+            writer.write_segment(rows.as_ref())?;
+        }
+        let index = writer.finish()?;
+        Ok(RunFile { written: Arc::new(Written { file, index }), row: PhantomData })
+    }
+
+    /// Whether the file is there and as long as it was written.
+    pub fn check(&self) -> Result<()> {
+        self.open().map(drop)
+    }
+
+    fn open(&self) -> Result<OpenFile> {
+        let Written { file, index } = &*self.written;
+        let open = OpenFile::new(file.open()?, file.path().display().to_string());
+        open.check_length(index)?;
+        Ok(open)
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.written.index.segments.iter().map(|place| place.rows as usize).sum()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The length of the file.
+    pub fn bytes(&self) -> u64 {
+        self.written.index.file_bytes
+    }
+
+    /// The rows, from the first to the last.
+    pub fn rows(&self) -> FileRows<T> {
+        FileRows { file: self.clone(), segment: 0, frames: None, rows: Vec::new().into_iter() }
+    }
+}
+
+/// The rows of a file, one frame of them in memory.
+pub struct FileRows<T> {
+    file: RunFile<T>,
+    segment: usize,
+    frames: Option<FrameReader<T>>,
+    rows: vec::IntoIter<T>,
+}
+
+impl<T: Stored> FileRows<T> {
+    /// The rows of the next frame; nothing after the last.
+    pub fn next_rows(&mut self) -> Result<Option<Vec<T>>> {
+        loop {
+            if let Some(frames) = &mut self.frames
+                && let Some(rows) = frames.next_frame()?
+            {
+                return Ok(Some(rows));
+            }
+            let places = &self.file.written.index.segments;
+            let Some(place) = places.get(self.segment) else { return Ok(None) };
+            self.segment += 1;
+            self.frames = Some(FrameReader::new(self.file.open()?, *place));
+        }
+    }
+}
+
+impl<T: Stored> Iterator for FileRows<T> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        loop {
+            if let Some(row) = self.rows.next() {
+                return Some(row);
+            }
+            self.rows = self.next_rows().unwrap_or_else(|error| fail(error))?.into_iter();
+        }
+    }
+}
+
+/// Ends a read that failed: in a task with the error itself, which the scheduler knows what to do
+/// about. A group may also be read outside of any, where nobody would turn that into an error.
+#[cold]
+pub(crate) fn fail(error: Error) -> ! {
+    if runs_on_this_thread() {
+        raise(error);
+    }
+    panic!("{error}");
+}
+
+/// The rows of a run.
+pub(crate) enum RunRows<T> {
+    InMemory { rows: vec::IntoIter<T>, _held: Reservation },
+    InFile(FileRows<T>),
+}
+
+impl<T: Stored> Iterator for RunRows<T> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        match self {
+            RunRows::InMemory { rows, .. } => rows.next(),
+            RunRows::InFile(rows) => rows.next(),
+        }
+    }
+}
+
+/// Rows in batches that are small beside a task's share.
+pub struct Batches<I> {
+    rows: I,
+    bytes: u64,
+}
+
+impl<I: Iterator<Item: Stored>> Batches<I> {
+    /// Cuts `rows` where their size says.
+    pub fn new(rows: I, task: &TaskContext) -> Self {
+        Batches { rows, bytes: task.config.operator_bytes() / 8 }
+    }
+
+    /// The rows that are left.
+    pub fn into_rows(self) -> I {
+        self.rows
+    }
+}
+
+impl<I: Iterator<Item: Stored>> Iterator for Batches<I> {
+    type Item = Vec<I::Item>;
+
+    fn next(&mut self) -> Option<Vec<I::Item>> {
+        let (mut batch, mut meter) = (Vec::new(), Meter::new(self.bytes));
+        for row in self.rows.by_ref() {
+            batch.push(row);
+            if meter.is_due() && meter.reached(estimate_rows(&batch)) {
+                break;
+            }
+        }
+        (!batch.is_empty()).then_some(batch)
+    }
+}

@@ -1,0 +1,224 @@
+//! [`Group`]: the values of one key, in memory or in a file.
+
+use crate::run::RunFile;
+use emberline_core::bounds::Stored;
+use serde::de::{Deserialize, Deserializer};
+use serde::ser::{Serialize, Serializer};
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::slice;
+use std::sync::Arc;
+use std::vec;
+
+/// The values of one key, as `grouped` and its kin hand them out. It can be iterated any number of
+/// times, by value or through `iter`.
+///
+/// Values that pass a part of a task's share lie in a file, which goes with the last clone of the
+/// group; a file that cannot be read fails the task, or panics outside of one.
+#[derive(Clone)]
+pub struct Group<V>(Place<V>);
+
+#[derive(Clone)]
+enum Place<V> {
+    InMemory(Vec<V>),
+    InFile { rows: usize, values: Arc<dyn Reread<V>> },
+}
+
+/// Values that can be read again and again, by someone who does not know how they were written.
+pub(crate) trait Reread<V>: Send + Sync {
+    fn read(&self) -> Box<dyn Iterator<Item = V>>;
+}
+
+impl<V: Stored> Reread<V> for RunFile<V> {
+    fn read(&self) -> Box<dyn Iterator<Item = V>> {
+        Box::new(self.rows())
+    }
+}
+
+impl<V> Group<V> {
+    /// Values in memory.
+    pub fn new(values: Vec<V>) -> Self {
+        Group(Place::InMemory(values))
+    }
+
+    /// So many values that are read wherever they lie.
+    pub(crate) fn reread(rows: usize, values: impl Reread<V> + 'static) -> Self {
+        Group(Place::InFile { rows, values: Arc::new(values) })
+    }
+
+    /// The number of values.
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Place::InMemory(values) => values.len(),
+            Place::InFile { rows, .. } => *rows,
+        }
+    }
+
+    /// Whether there is no value: the side of `cogrouped` that lacks the key.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The values, in the order of the input's partitions and rows.
+    pub fn iter(&self) -> GroupIter<'_, V> {
+        GroupIter(match &self.0 {
+            Place::InMemory(values) => Iter::InMemory(values.iter()),
+            Place::InFile { rows, values } => Iter::InFile { values: values.read(), left: *rows },
+        })
+    }
+
+    /// The values in memory, or else those in a file.
+    pub(crate) fn as_slice(&self) -> Result<&[V], &dyn Reread<V>> {
+        match &self.0 {
+            Place::InMemory(values) => Ok(values),
+            Place::InFile { values, .. } => Err(&**values),
+        }
+    }
+}
+
+impl<V> Default for Group<V> {
+    fn default() -> Self {
+        Group::new(Vec::new())
+    }
+}
+
+/// The values of a [`Group`], as clones.
+pub struct GroupIter<'a, V>(Iter<'a, V>);
+
+enum Iter<'a, V> {
+    InMemory(slice::Iter<'a, V>),
+    InFile { values: Box<dyn Iterator<Item = V>>, left: usize },
+}
+
+impl<V: Clone> Iterator for GroupIter<'_, V> {
+    type Item = V;
+
+    #[inline]
+    fn next(&mut self) -> Option<V> {
+        match &mut self.0 {
+            Iter::InMemory(values) => values.next().cloned(),
+            Iter::InFile { values, left } => {
+                *left = left.saturating_sub(1);
+                values.next()
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match &self.0 {
+            Iter::InMemory(values) => values.size_hint(),
+            Iter::InFile { left, .. } => (*left, Some(*left)),
+        }
+    }
+}
+
+impl<V: Clone> ExactSizeIterator for GroupIter<'_, V> {}
+
+impl<'a, V: Clone> IntoIterator for &'a Group<V> {
+    type Item = V;
+    type IntoIter = GroupIter<'a, V>;
+
+    fn into_iter(self) -> GroupIter<'a, V> {
+        self.iter()
+    }
+}
+
+/// The values of a [`Group`] that was given away.
+pub struct GroupValues<V>(Values<V>);
+
+enum Values<V> {
+    InMemory(vec::IntoIter<V>),
+    InFile { values: Box<dyn Iterator<Item = V>>, left: usize },
+}
+
+impl<V> Iterator for GroupValues<V> {
+    type Item = V;
+
+    #[inline]
+    fn next(&mut self) -> Option<V> {
+        match &mut self.0 {
+            Values::InMemory(values) => values.next(),
+            Values::InFile { values, left } => {
+                *left = left.saturating_sub(1);
+                values.next()
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match &self.0 {
+            Values::InMemory(values) => values.size_hint(),
+            Values::InFile { left, .. } => (*left, Some(*left)),
+        }
+    }
+}
+
+impl<V> ExactSizeIterator for GroupValues<V> {}
+
+impl<V> From<Group<V>> for GroupValues<V> {
+    fn from(group: Group<V>) -> Self {
+        group.into_iter()
+    }
+}
+
+impl<V> IntoIterator for Group<V> {
+    type Item = V;
+    type IntoIter = GroupValues<V>;
+
+    fn into_iter(self) -> GroupValues<V> {
+        GroupValues(match self.0 {
+            Place::InMemory(values) => Values::InMemory(values.into_iter()),
+            Place::InFile { rows, values } => Values::InFile { values: values.read(), left: rows },
+        })
+    }
+}
+
+impl<V: Clone + fmt::Debug> fmt::Debug for Group<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
+impl<V: Clone + PartialEq> PartialEq for Group<V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().eq(other)
+    }
+}
+
+impl<V: Clone + Eq> Eq for Group<V> {}
+
+impl<V: Clone + PartialOrd> PartialOrd for Group<V> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.iter().partial_cmp(other)
+    }
+}
+
+impl<V: Clone + Ord> Ord for Group<V> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other)
+    }
+}
+
+impl<V: Clone + Hash> Hash for Group<V> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_usize(self.len());
+        self.iter().for_each(|value| value.hash(state));
+    }
+}
+
+/// As a sequence, whose values are all in memory where it is read.
+impl<V: Clone + Serialize> Serialize for Group<V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Place::InMemory(values) => values.serialize(serializer),
+            Place::InFile { .. } => serializer.collect_seq(self),
+        }
+    }
+}
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Group<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Group::new)
+    }
+}

@@ -1,0 +1,108 @@
+//! What lengths that lie can make a reader allocate. It has a program of its own, since it watches
+//! all of its memory.
+
+#[allow(dead_code, reason = "the other tests use the rest")]
+#[path = "../../fuzz/entries.rs"]
+mod entries;
+
+use emberline_core::bounds::Stored;
+use emberline_core::codec::{decode_rows, encode_into};
+use emberline_shuffle::format::{LARGEST_TARGET, SegmentPlace};
+use entries::{frame, place_of, read};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// The most that `work` held at once, in bytes.
+fn peak(work: impl FnOnce()) -> usize {
+    let before = MEMORY.current_usage();
+    MEMORY.reset_peak_usage();
+    work();
+    MEMORY.peak_usage().saturating_sub(before)
+}
+
+fn encoded<R: serde::Serialize>(row: &R) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_into(row, &mut bytes).unwrap();
+    bytes
+}
+
+fn is_corrupt_within<R: Stored>(bound: usize, bytes: &[u8], place: SegmentPlace, what: &str) {
+    let held = peak(|| assert!(read::<R>(bytes, place).is_none(), "{what}"));
+    assert!(held <= bound, "{what}: {held} bytes");
+}
+
+/// One test, so that nothing else allocates meanwhile.
+#[test]
+fn a_length_that_lies_allocates_no_more_than_its_bound() {
+    headers_that_lie();
+    places_that_lie();
+    rows_that_lie();
+}
+
+const SMALL: usize = 64 << 10;
+
+/// The rows of a frame that could be real are allocated before they turn out not to be.
+fn headers_that_lie() {
+    let payload = [0xff; 600];
+    let stored = payload.len() as u32;
+    let raw_lengths = (0..32).map(|bit| 1_u32 << bit).chain([u32::MAX, stored, 255 * stored]);
+    for raw in raw_lengths {
+        for rows in [1, 2, 65_536, u32::MAX] {
+            for compression in 0..4 {
+                // A byte of LZ4 stands for 255 at most, one of zstd for 32 Ki; many rows are
+                // 512 KiB at most.
+                let gain = if compression == 2 { 32 << 10 } else { 255 };
+                let most = if rows == 1 { gain * stored as usize } else { 2 * LARGEST_TARGET };
+                let bytes = frame(0, compression, [rows, raw, stored], &payload);
+                let place = place_of(&bytes, u64::from(rows));
+                let what = format!("compression {compression}, {rows} rows, {raw} bytes");
+                is_corrupt_within::<String>(most + SMALL, &bytes, place, &what);
+            }
+        }
+    }
+    for stored in [601, 1 << 20, 1 << 30, u32::MAX] {
+        let bytes = frame(0, 0, [1, stored, stored], &payload);
+        is_corrupt_within::<String>(SMALL, &bytes, place_of(&bytes, 1), "a stored length");
+    }
+}
+
+fn places_that_lie() {
+    let payload = encoded(&String::from("ember"));
+    let length = payload.len() as u32;
+    let bytes = frame(0, 0, [1, length, length], &payload);
+    let place = place_of(&bytes, 1);
+    assert_eq!(read::<String>(&bytes, place).unwrap(), ["ember"]);
+    for number in (0..64).map(|bit| 1_u64 << bit).chain([u64::MAX]).filter(|n| *n != 1) {
+        let wrong = [
+            SegmentPlace { offset: number, ..place },
+            SegmentPlace { bytes: number, ..place },
+            SegmentPlace { bytes: number, frames: u64::MAX, ..place },
+            SegmentPlace { rows: number, ..place },
+            SegmentPlace { frames: number, ..place },
+        ];
+        for place in wrong {
+            is_corrupt_within::<String>(SMALL, &bytes, place, &format!("{place:?}"));
+        }
+    }
+}
+
+/// A text or a list that announces its length; a count of rows that are large where they lie in
+/// memory and one byte in the file.
+fn rows_that_lie() {
+    const CODEC_BOUND: usize = (16 << 20) + SMALL;
+    for length in (16..64).map(|bit| 1_u64 << bit).chain([u64::MAX]) {
+        let payload = [encoded(&length), vec![0; 500]].concat();
+        let stored = payload.len() as u32;
+        let bytes = frame(0, 0, [1, stored, stored], &payload);
+        let place = place_of(&bytes, 1);
+        is_corrupt_within::<String>(CODEC_BOUND, &bytes, place, "a text");
+        is_corrupt_within::<Vec<u64>>(2 << 20, &bytes, place, "numbers");
+        is_corrupt_within::<Vec<Vec<String>>>(CODEC_BOUND, &bytes, place, "lists");
+    }
+    type Wide = Option<[[u64; 32]; 32]>;
+    let cut = vec![1; 100_000];
+    let held = peak(|| assert!(decode_rows::<Wide>(&cut, 100_000).is_err()));
+    assert!(held <= CODEC_BOUND, "wide rows: {held} bytes");
+}

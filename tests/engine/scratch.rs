@@ -1,0 +1,128 @@
+//! Clean: what a process leaves when it dies is removed by the next start, and only that. And where
+//! scratch files go, and how much they may take.
+
+mod orphans;
+
+use crate::support::{DEADLINE, assert_kind, sorted, within};
+use emberline::disk::{FaultPlan, FaultyDisk};
+use emberline::prelude::*;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// Eight map tasks, each with one file of about 4 kB where shuffles go to files.
+fn sums(ctx: &Context) -> Rdd<(u64, u64)> {
+    ctx.range_with(8, 0..8_000_u64).map(|n| (n % 1_000, n)).reduce_by_key_with(3, |a, b| a + b)
+}
+
+fn wanted() -> Vec<(u64, u64)> {
+    (0..1_000).map(|key| (key, (0..8).map(|n| n * 1_000 + key).sum())).collect()
+}
+
+fn folders<const N: usize>() -> [TempDir; N] {
+    [0; N].map(|_| tempfile::tempdir().unwrap())
+}
+
+fn to_files(folders: &[TempDir]) -> emberline::ContextBuilder {
+    let builder = Context::builder().threads(2).shuffle_to_files(true);
+    builder.scratch_dirs(folders.iter().map(TempDir::path))
+}
+
+/// How many scratch files lie in the one scratch folder that a context made in `parent`.
+fn files_in(parent: &Path) -> usize {
+    let made: Vec<_> = fs::read_dir(parent).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [folder] = &made[..] else { panic!("not one folder: {made:?}") };
+    fs::read_dir(folder).unwrap().count() - 1
+}
+
+#[test]
+fn files_are_spread_over_all_scratch_folders_and_go_from_all() {
+    within(DEADLINE, || {
+        let folders = folders::<3>();
+        let ctx = to_files(&folders).build().unwrap();
+        let rows = sums(&ctx);
+        assert_eq!(sorted(rows.collect().unwrap()), wanted());
+        let files = folders.each_ref().map(|folder| files_in(folder.path()));
+        assert_eq!(sorted(files.to_vec()), [2, 3, 3]);
+        drop((rows, ctx));
+        for folder in &folders {
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        }
+    });
+}
+
+#[test]
+fn a_disk_that_is_full_or_refuses_is_left_out_and_the_answer_is_right() {
+    within(DEADLINE, || {
+        let none = FaultPlan::default();
+        let plans = [
+            FaultPlan { fail_from: Some(0), ..none.clone() },
+            // The first task that writes there fails, and its next attempt goes elsewhere.
+            FaultPlan { full_after_bytes: Some(10), ..none },
+        ];
+        for plan in plans {
+            let folders = folders::<2>();
+            let under = Some(folders[0].path().to_path_buf());
+            let disk = Arc::new(FaultyDisk::new(FaultPlan { under, ..plan }));
+            let ctx = to_files(&folders).disk(Arc::clone(&disk) as _).build().unwrap();
+            let rows = sums(&ctx);
+            assert_eq!(sorted(rows.collect().unwrap()), wanted());
+            assert!(disk.faults_fired() > 0);
+            assert_eq!(files_in(folders[1].path()), 8);
+        }
+    });
+}
+
+#[test]
+fn the_quota_is_the_error_of_the_action_and_says_what_to_do() {
+    within(DEADLINE, || {
+        let folders = folders::<2>();
+        let ctx = to_files(&folders).scratch_quota_bytes(10_000).build().unwrap();
+        let rows = sums(&ctx);
+        let passed = |kind: &ErrorKind| matches!(kind, ErrorKind::ScratchQuotaExceeded { .. });
+        let error = assert_kind(rows.count(), passed);
+        let text = error.to_string();
+        assert!(text.contains("scratch_quota_bytes is 10000"), "{text}");
+        assert!(text.contains("larger quota") && text.contains("scratch.rs"), "{text}");
+        assert_eq!(error.attempts(), 1, "trying again would not help: {text}");
+    });
+}
+
+#[test]
+fn the_quota_counts_what_is_alive_and_not_what_was() {
+    within(DEADLINE, || {
+        let folders = folders::<1>();
+        let once = {
+            let ctx = to_files(&folders).build().unwrap();
+            let rows = sums(&ctx);
+            rows.count().unwrap();
+            bytes_below(folders[0].path())
+        };
+        let ctx = to_files(&folders).scratch_quota_bytes(once).build().unwrap();
+        for _ in 0..5 {
+            let rows = sums(&ctx);
+            assert_eq!(sorted(rows.collect().unwrap()), wanted());
+        }
+        let (one, two) = (sums(&ctx), sums(&ctx));
+        one.count().unwrap();
+        let passed = |kind: &ErrorKind| matches!(kind, ErrorKind::ScratchQuotaExceeded { .. });
+        assert_kind(two.count(), passed);
+        drop(one);
+        assert_eq!(two.count().unwrap(), 1_000);
+    });
+}
+
+fn bytes_below(parent: &Path) -> u64 {
+    let folder = fs::read_dir(parent).unwrap().next().unwrap().unwrap().path();
+    let sizes = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
+    sizes.sum()
+}
+
+#[test]
+fn the_quota_is_for_files_and_not_for_memory() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(2).scratch_quota_bytes(1).build().unwrap();
+        assert_eq!(sorted(sums(&ctx).collect().unwrap()), wanted());
+    });
+}

@@ -1,0 +1,210 @@
+//! A process is killed, and the next start finds what it left.
+
+use super::{files_in, sums, to_files};
+use crate::events::{Recorder, count_of};
+use crate::support::{DEADLINE, within};
+use emberline::Event;
+use emberline::prelude::*;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// Where the child puts its scratch folder; unset in every other run of the tests.
+const CHILD_FOLDER: &str = "EMBERLINE_TEST_CHILD_FOLDER";
+const CHILD_READY: &str = "the child has its files";
+
+/// Another process with a context whose shuffle files lie in a scratch folder.
+struct OtherProcess {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl OtherProcess {
+    fn start(parent: &Path) -> OtherProcess {
+        let before = entries(parent);
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["scratch::orphans::this_is_the_other_process", "--exact"])
+            .args(["--ignored", "--nocapture"])
+            .env(CHILD_FOLDER, parent)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines.map(Result::unwrap).any(|line| line.contains(CHILD_READY));
+        assert!(ready, "the other process ended");
+        let new = entries(parent).into_iter().filter(|path| !before.contains(path));
+        let [folder] = new.collect::<Vec<_>>().try_into().unwrap();
+        OtherProcess { child, folder }
+    }
+
+    /// Kills the process, which has no chance to clean up, and says what it left.
+    fn kill(mut self) -> PathBuf {
+        self.child.kill().unwrap();
+        assert!(!self.child.wait().unwrap().success());
+        assert!(self.folder.exists(), "nobody has removed it yet");
+        self.folder.clone()
+    }
+}
+
+impl Drop for OtherProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Run by the other tests in a process of its own. It ends when its parent kills it, or dies and so
+/// closes its input.
+#[test]
+#[ignore = "the other tests here start it"]
+fn this_is_the_other_process() {
+    let Some(folder) = std::env::var_os(CHILD_FOLDER) else { return };
+    let builder = Context::builder().threads(2).shuffle_to_files(true).scratch_dir(&folder);
+    let ctx = builder.build().unwrap();
+    let rows = sums(&ctx);
+    assert_eq!(rows.count().unwrap(), 1_000);
+    println!("{CHILD_READY}");
+    let input = std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    assert_eq!(input, 0);
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+fn orphans_said(events: &[Event]) -> Vec<PathBuf> {
+    let said = events.iter().filter_map(|event| match event {
+        Event::OrphanRemoved { folder } => Some(PathBuf::from(folder)),
+        _ => None,
+    });
+    said.collect()
+}
+
+#[test]
+fn what_a_killed_process_left_is_removed_by_the_next_start() {
+    within(DEADLINE, || {
+        let folder = tempfile::tempdir().unwrap();
+        let orphan = OtherProcess::start(folder.path()).kill();
+        assert_eq!(files_in(folder.path()), 8);
+        let (ctx, recorder) = Recorder::on(Context::builder().scratch_dir(folder.path()));
+        assert_eq!(entries(folder.path()), Vec::<PathBuf>::new());
+        assert_eq!(orphans_said(&recorder.events(&ctx)), [orphan]);
+    });
+}
+
+#[test]
+fn what_living_processes_use_is_left_by_the_next_start() {
+    within(DEADLINE, || {
+        let folders = [tempfile::tempdir().unwrap()];
+        let folder = folders[0].path();
+        let ctx = to_files(&folders).build().unwrap();
+        let rows = sums(&ctx);
+        rows.count().unwrap();
+        let (living, dying) = (OtherProcess::start(folder), OtherProcess::start(folder));
+        assert_eq!(entries(folder).len(), 3, "no start has removed what another uses");
+        let orphan = dying.kill();
+        let (next, recorder) = Recorder::on(Context::builder().scratch_dir(folder));
+        assert_eq!(orphans_said(&recorder.events(&next)), [orphan]);
+        assert_eq!(entries(folder).len(), 2);
+        assert_eq!(fs::read_dir(&living.folder).unwrap().count(), 9);
+        assert_eq!(rows.count().unwrap(), 1_000);
+    });
+}
+
+/// Things that look like an orphan of ours, each but for one thing.
+fn lookalikes(folder: &Path) {
+    let lookalike = |name: &str, lock: &str| {
+        fs::create_dir(folder.join(name)).unwrap();
+        fs::write(folder.join(name).join(lock), b"").unwrap();
+        fs::write(folder.join(name).join("shuffle-0"), b"mine").unwrap();
+    };
+    lookalike("other-Ab12cd", "emberline-scratch.lock");
+    lookalike("emberline-Ab12cd", "Cargo.lock");
+    fs::write(folder.join("emberline-notes"), b"mine").unwrap();
+}
+
+/// All files below a folder, and what is in them; links as where they point.
+fn everything(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for path in entries(folder) {
+        let found = fs::symlink_metadata(&path).unwrap();
+        if found.is_dir() {
+            all.extend(everything(&path));
+        } else if found.is_symlink() {
+            let to = fs::read_link(&path).unwrap().into_os_string();
+            all.push((path, to.into_encoded_bytes()));
+        } else {
+            all.push((path.clone(), fs::read(&path).unwrap()));
+        }
+    }
+    all
+}
+
+#[test]
+fn nothing_but_orphans_is_removed_by_a_start() {
+    within(DEADLINE, || {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        lookalikes(folder.path());
+        let orphan = OtherProcess::start(elsewhere.path()).kill();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(&orphan, folder.path().join("emberline-link")).unwrap();
+        let of = |dirs: [&TempDir; 2]| dirs.map(|dir| everything(dir.path()));
+        let before = of([&folder, &elsewhere]);
+        assert!(before[0].len() >= 5 && before[1].len() == 9, "{before:?}");
+        let (ctx, recorder) = Recorder::on(Context::builder().scratch_dir(folder.path()));
+        let events = recorder.events(&ctx);
+        assert_eq!(of([&folder, &elsewhere]), before);
+        assert_eq!(orphans_said(&events), Vec::<PathBuf>::new());
+        assert_eq!(count_of(&events, "CleaningFailed"), 0);
+    });
+}
+
+/// Not for root, who may look everywhere.
+#[cfg(unix)]
+#[test]
+fn a_folder_without_permission_stops_no_start() {
+    use std::os::unix::fs::PermissionsExt;
+    within(DEADLINE, || {
+        let folder = tempfile::tempdir().unwrap();
+        let closed = OtherProcess::start(folder.path()).kill();
+        let other = OtherProcess::start(folder.path());
+        assert!(!closed.exists(), "the other process was a start, too");
+        let closed = other.kill();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+        let is_root = fs::read_dir(&closed).is_ok();
+        let (ctx, recorder) = Recorder::on(Context::builder().scratch_dir(folder.path()));
+        let events = recorder.events(&ctx);
+        assert_eq!(count_of(&events, "CleaningFailed"), usize::from(!is_root));
+        assert_eq!(closed.exists(), !is_root);
+        assert_eq!(sums(&ctx).count().unwrap(), 1_000);
+        if !is_root {
+            fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_disk_that_fails_while_cleaning_fails_no_run() {
+    use emberline::disk::{FaultPlan, FaultyDisk};
+    use std::sync::Arc;
+    within(DEADLINE, || {
+        let folders = [tempfile::tempdir().unwrap()];
+        let orphan = OtherProcess::start(folders[0].path()).kill();
+        let plan = FaultPlan { fail_operation: Some(3), ..FaultPlan::default() };
+        let disk = Arc::new(FaultyDisk::new(plan));
+        let builder = to_files(&folders).disk(Arc::clone(&disk) as _);
+        let (ctx, recorder) = Recorder::on(builder);
+        assert_eq!(sums(&ctx).count().unwrap(), 1_000);
+        let events = recorder.events(&ctx);
+        assert_eq!((count_of(&events, "CleaningFailed"), disk.faults_fired()), (1, 1));
+        assert!(orphan.exists());
+        drop(ctx);
+        to_files(&folders).build().unwrap();
+        assert!(!orphan.exists(), "the next one finds it again");
+    });
+}
