@@ -55,6 +55,9 @@ fn compare(case: &str, full_rows: u64, row_bytes: u64) -> Result<(), BoxError> {
     let disk_mb_s = disk_rate((options.rows * row_bytes).min(1 << 30))?;
     let bounded = run(budget)?;
     assert_eq!(bounded.answer, unbounded.answer, "{case}: the budget changed the answer");
+    let allowed_rss = (1.25 * budget as f64 + (64 << 20) as f64) / f64::from(1 << 20);
+    let rss_mb = bounded.rss_mb;
+    assert!(rss_mb as f64 <= allowed_rss, "{case}: {rss_mb} MiB, at most {allowed_rss:.0}");
     let moved_mb = 2.0 * bounded.spilled_bytes as f64 / 1e6;
     let (seconds, plain) = (bounded.seconds, unbounded.seconds);
     println!(

@@ -2,7 +2,7 @@
 
 use crate::disk::{Disk, RealDisk};
 use crate::error::{Error, ErrorKind, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How rows that go to disk are made smaller. A frame of rows that does not get at least 5 % smaller
@@ -150,23 +150,60 @@ impl Config {
     }
 }
 
-/// The memory of the machine or of the control group this process is in, whichever is less; 2 GiB
-/// where neither can be read.
+/// The memory of the machine or of the control groups this process is in, whichever is least; 2 GiB
+/// where none can be read.
 fn machine_memory_bytes() -> u64 {
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let group = group.and_then(|text| text.trim().parse::<u64>().ok());
     let machine = std::fs::read_to_string("/proc/meminfo").ok();
     let machine = machine.and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
         line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
     });
-    let known = [group, machine].into_iter().flatten().min();
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let groups = group_limit_files(&groups).into_iter().filter_map(|file| {
+        // A group without a limit says `max`, or a number larger than any machine.
+        std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok()
+    });
+    let known = groups.chain(machine).min();
     known.unwrap_or(2 << 30).max(16 * LEAST_BUDGET_BYTES)
+}
+
+/// Where the limits of a process's control groups stand, from its `/proc/self/cgroup`: those of its
+/// own groups and of all above, which bind it too. In a container the names may be the host's; then
+/// the group at the top is its own.
+fn group_limit_files(groups: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(group)) = (fields.next(), fields.next()) else { continue };
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            "memory" => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            _ => continue,
+        };
+        let group = Path::new(group.trim_start_matches('/'));
+        files.extend(group.ancestors().map(|group| Path::new(root).join(group).join(file)));
+    }
+    files
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limits_of_all_control_groups_above_a_process_count() {
+        let version_2 = group_limit_files("0::/user.slice/run.scope\n");
+        let expected = ["user.slice/run.scope/", "user.slice/", ""];
+        let file = |group| PathBuf::from(format!("/sys/fs/cgroup/{group}memory.max"));
+        assert_eq!(version_2, expected.map(file));
+        let version_1 = group_limit_files("5:cpu,cpuacct:/a\n4:memory:/docker/1f\n");
+        let expected = ["docker/1f/", "docker/", ""];
+        let top = "/sys/fs/cgroup/memory";
+        let file = |group| PathBuf::from(format!("{top}/{group}memory.limit_in_bytes"));
+        assert_eq!(version_1, expected.map(file));
+        assert_eq!(group_limit_files("nonsense"), Vec::<PathBuf>::new());
+        assert!(machine_memory_bytes() >= 16 * LEAST_BUDGET_BYTES);
+    }
 
     #[test]
     fn the_default_works() {

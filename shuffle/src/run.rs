@@ -195,6 +195,9 @@ impl<T: Stored> Iterator for RunRows<T> {
     }
 }
 
+/// However small the share, so many bytes of rows make a batch.
+const LEAST_BATCH_BYTES: u64 = 4096;
+
 /// Rows in batches that are small beside a task's share.
 pub struct Batches<I> {
     rows: I,
@@ -204,7 +207,7 @@ pub struct Batches<I> {
 impl<I: Iterator<Item: Stored>> Batches<I> {
     /// Cuts `rows` where their size says.
     pub fn new(rows: I, task: &TaskContext) -> Self {
-        Batches { rows, bytes: task.config.operator_bytes() / 8 }
+        Batches { rows, bytes: (task.config.operator_bytes() / 8).max(LEAST_BATCH_BYTES) }
     }
 
     /// The rows that are left.
