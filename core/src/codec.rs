@@ -81,7 +81,8 @@ fn undecodable<T>(error: &DecodeError, index: usize, bytes: usize) -> Error {
         DecodeError::Serde(error) => not_encodable::<T>(format!("{error:?}")),
         DecodeError::LimitExceeded if can_be_too_large => not_encodable::<T>(too_large()),
         error => Error::corrupt(format!(
-            "row {index} does not decode as `{}`: {error}",
+            "row {index} does not decode as `{}`: {error} (if the disk is well, the row does not read \
+             what it writes: serde's `skip_serializing_if` needs a self-describing format)",
             type_name::<T>()
         )),
     }
