@@ -24,6 +24,7 @@ mod pipeline;
 pub mod prelude;
 mod random;
 mod rdd;
+mod report;
 mod source;
 mod table;
 
@@ -47,5 +48,6 @@ pub use explain::Explain;
 pub use narrow::{Out, Refs, RefsWith, With};
 pub use pipeline::{Element, Fused, Pipeline};
 pub use rdd::Rdd;
+pub use report::{JobReport, StageReport};
 pub use source::{RangeItem, TextPaths};
 pub use table::{AsTable, Table};

@@ -3,6 +3,7 @@
 use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
 use crate::run::bytes_of;
 use emberline_core::bounds::Stored;
+use emberline_core::counters::{Phase, SpilledFile};
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::Kept;
@@ -45,16 +46,20 @@ impl<R: Stored> MapOutput<R> {
     /// Adds a run. If the disk refuses, that is the error.
     pub(crate) fn add_run(&mut self, segments: Vec<Vec<R>>, task: &TaskContext) -> Result<()> {
         task.check_cancelled();
-        let (mut rows, mut needed) = (0, 0_u64);
+        let (mut rows, mut needed, mut estimated) = (0, 0_u64, 0_u64);
         for (bytes, segment) in self.bytes.iter_mut().zip(&segments) {
             rows += segment.len() as u64;
-            *bytes = bytes.saturating_add(estimate_rows(segment));
+            let taken = estimate_rows(segment);
+            *bytes = bytes.saturating_add(taken);
+            estimated = estimated.saturating_add(taken);
             needed = needed.saturating_add(bytes_of(segment));
         }
         if rows > 0 {
             self.runs.push(match reserve(needed, task) {
                 Some(held) => MapRun::typed(segments, held),
-                None => MapRun::write_file(segments, task)?,
+                None => {
+                    task.in_phase(Phase::Write, || MapRun::write_file(segments, estimated, task))?
+                }
             });
         }
         self.rows += rows;
@@ -65,6 +70,11 @@ impl<R: Stored> MapOutput<R> {
     /// Its rows.
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// What they take in memory, estimated, wherever they lie.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.iter().copied().fold(0, u64::saturating_add)
     }
 }
 
@@ -90,7 +100,7 @@ impl<R: Stored> MapRun<R> {
         MapRun::Typed { segments: segments.into_iter().map(share).collect(), held }
     }
 
-    fn write_file(segments: Vec<Vec<R>>, task: &TaskContext) -> Result<Self> {
+    fn write_file(segments: Vec<Vec<R>>, estimated_bytes: u64, task: &TaskContext) -> Result<Self> {
         let file = task.scratch.file("shuffle")?;
         let mut writer = FileWriter::create(&file, &task.config)?;
         // Each segment is dropped once it is written.
@@ -98,8 +108,10 @@ impl<R: Stored> MapRun<R> {
             task.check_cancelled();
             writer.write_segment(&rows)?;
         }
+        let encoded_bytes = writer.encoded_bytes();
         let index = writer.finish()?;
-        task.count_spilled(index.file_bytes);
+        let file_bytes = index.file_bytes;
+        task.count_spilled(SpilledFile { file_bytes, encoded_bytes, estimated_bytes });
         Ok(MapRun::File { file, index })
     }
 
@@ -269,7 +281,12 @@ impl<R: Stored> SegmentReader<R> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let next = self.find_chunk().map_err(|error| self.as_fetch_failure(error));
+        let task = self.task.clone();
+        let found = match &task {
+            Some(task) => task.in_phase(Phase::Read, || self.find_chunk()),
+            None => self.find_chunk(),
+        };
+        let next = found.map_err(|error| self.as_fetch_failure(error));
         match &next {
             Ok(Some(chunk)) => {
                 // What a task keeps for itself it has read before.

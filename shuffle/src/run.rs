@@ -3,6 +3,7 @@
 use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
 use crate::meter::Meter;
 use emberline_core::bounds::Stored;
+use emberline_core::counters::{Phase, SpilledFile};
 use emberline_core::error::{Error, Result};
 use emberline_core::memory::Reservation;
 use emberline_core::scratch::ScratchFile;
@@ -78,12 +79,16 @@ impl<T: Stored> RunFile<T> {
     ) -> Result<Self> {
         let file = task.scratch.file("run")?;
         let mut writer = FileWriter::create(&file, &task.config)?;
+        let mut estimated_bytes = 0_u64;
         for rows in batches {
             task.check_cancelled();
-            writer.write_segment(&rows)?;
+            estimated_bytes = estimated_bytes.saturating_add(estimate_rows(&rows));
+            task.in_phase(Phase::Write, || writer.write_segment(&rows))?;
         }
-        let index = writer.finish()?;
-        task.count_spilled(index.file_bytes);
+        let encoded_bytes = writer.encoded_bytes();
+        let index = task.in_phase(Phase::Write, || writer.finish())?;
+        let file_bytes = index.file_bytes;
+        task.count_spilled(SpilledFile { file_bytes, encoded_bytes, estimated_bytes });
         Ok(RunFile { written: Arc::new(Written { file, index }), row: PhantomData })
     }
 

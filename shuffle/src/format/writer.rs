@@ -26,6 +26,7 @@ pub struct FileWriter<'a> {
     /// What is not on disk yet.
     pending: Vec<u8>,
     on_disk: u64,
+    encoded_bytes: u64,
     segments: Vec<SegmentPlace>,
 }
 
@@ -44,6 +45,7 @@ impl<'a> FileWriter<'a> {
             squeezer,
             pending: Vec::with_capacity(most_pending(frame_target)),
             on_disk: 0,
+            encoded_bytes: 0,
             segments: Vec::new(),
         })
     }
@@ -66,6 +68,11 @@ impl<'a> FileWriter<'a> {
         Ok(())
     }
 
+    /// The rows so far as bytes, before they were compressed.
+    pub fn encoded_bytes(&self) -> u64 {
+        self.encoded_bytes
+    }
+
     /// Ends the file and says where everything is.
     pub fn finish(mut self) -> Result<FileIndex> {
         self.flush()?;
@@ -84,6 +91,7 @@ impl<'a> FileWriter<'a> {
         self.pending.resize(payload, 0);
         let count = encode_frame(rows, self.frame_target, &mut self.pending)?;
         let raw = self.pending.len() - payload;
+        self.encoded_bytes += raw as u64;
         let mut compression = STORED;
         if let Some((method, squeezed)) = self.squeezer.squeeze(&self.pending[payload..])? {
             compression = method;
