@@ -7,6 +7,7 @@ use emberline_core::config::{Compression, Config};
 use emberline_core::disk::DiskReader;
 use emberline_core::error::{ErrorKind, Result};
 use emberline_core::task::TaskContext;
+use emberline_shuffle::checkpoint::Manifest;
 use emberline_shuffle::format::{FileIndex, FileWriter, FrameReader, OpenFile, SegmentPlace};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -74,6 +75,23 @@ pub fn index(data: &[u8]) {
         if let (true, Some(known)) = (is_whole, known) {
             assert_eq!(rows.expect("a whole segment"), whole_rows()[known]);
         }
+    }
+}
+
+/// Any bytes as the manifest of a checkpoint: as they are, or with a start and a checksum that hold.
+pub fn manifest(data: &[u8]) {
+    let mut input = Input(data);
+    let (is_sealed, most_parts) = (input.byte().is_multiple_of(2), usize::from(input.byte()));
+    let mut bytes = input.0.to_vec();
+    if is_sealed {
+        let start = Manifest { tag: 7, parts: Vec::new() }.encode();
+        bytes.splice(..0, start[..16].iter().copied());
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+    }
+    let read = Manifest::read(&Memory(bytes.clone()), most_parts).expect("bytes in memory");
+    if let Ok(manifest) = read {
+        assert!(manifest.parts.len() <= most_parts);
+        assert_eq!(manifest.encode(), bytes);
     }
 }
 

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 /// Code lines of core + shuffle + rdd, without tests, comments and blank lines. Raise it with a
 /// reason. 8,000 was the spine; the everyday operations added 30 files of about 50 lines; references
 /// and accumulators that count once whatever fails 700; the tree, the picture and the tables of
-/// `explain` and notebooks 1,250, drawn without another crate.
-const MOST_CODE_LINES: usize = 11_800;
+/// `explain` and notebooks 1,250, drawn without another crate; working
+/// inside the memory budget 2,000; storage levels, eviction and checkpoints 1,400; metrics, reports and
+/// the limit of results 650.
+const MOST_CODE_LINES: usize = 16_250;
 /// Lines of any one file, with everything in it.
 const MOST_FILE_LINES: usize = 450;
 /// What each public operation says about itself.
@@ -227,7 +229,7 @@ fn every_operation_that_was_promised_exists() {
         sample_with_replacement coalesce union_all try_filter try_flat_map fold_by_key \
         left_outer_join right_outer_join full_outer_join cogroup3 subtract subtract_by_key \
         intersection group_by group_sorted_by_key repartition_and_sort_within_partitions min max \
-        sum stats count_by_key collect_as_map lookup is_empty for_each_partition to_local_iterator refs";
+        persist checkpoint local_checkpoint sum stats count_by_key collect_as_map lookup is_empty for_each_partition to_local_iterator refs";
     for name in others.split_whitespace() {
         assert!(names.contains(&name.to_string()), "{name} is missing");
     }

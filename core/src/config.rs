@@ -90,6 +90,12 @@ impl Config {
         self.share_bytes() / 4
     }
 
+    /// What the table behind a shuffle may take before it is cut: a half of the task's share, since a
+    /// stage has one such table at a time.
+    pub fn table_bytes(&self) -> u64 {
+        self.share_bytes() / 2
+    }
+
     /// What one task may hold of the budget: what was configured, or an eighth of a small budget.
     pub fn share_bytes(&self) -> u64 {
         self.task_share_bytes.min(self.budget_bytes / 8).max(1)

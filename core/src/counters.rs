@@ -82,6 +82,10 @@ impl Counters {
         work()
     }
 
+    pub(crate) fn phase(&self) -> Phase {
+        self.now.get().0
+    }
+
     /// What was counted until now. The whole time is the runner's to fill in.
     pub(crate) fn metrics(&self) -> TaskMetrics {
         let spent = self.spent.get();

@@ -29,7 +29,7 @@ use std::thread::{self, JoinHandle};
 /// Everything that runs in one context. The threads end when it drops.
 pub struct Engine {
     config: Arc<Config>,
-    blocks: BlockStore,
+    blocks: Arc<BlockStore>,
     rdds: IdCounter,
     shuffles: IdCounter,
     jobs: IdCounter,
@@ -54,9 +54,10 @@ impl Engine {
         let config = Arc::new(config);
         let memory = Arc::new(MemoryBudget::new(config.kept_bytes()));
         let scratch = Arc::new(Scratch::new(&config));
-        let blocks = BlockStore::new(Arc::clone(&memory));
         let pool = build_pool(config.task_threads())?;
         let (emitter, listeners) = Emitter::start(listeners)?;
+        let told = emitter.clone();
+        let blocks = BlockStore::new(Arc::clone(&memory), Box::new(move |event| told.emit(event)));
         emitter.emit(Event::ContextStarted {
             app_name: config.app_name.clone(),
             threads: config.threads,

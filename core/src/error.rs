@@ -1,7 +1,7 @@
 //! The one error of emberline: what went wrong, where in the user's program and in the run, and
 //! what to do next.
 
-use crate::ids::{JobId, ShuffleId, StageId};
+use crate::ids::{JobId, RddId, ShuffleId, StageId};
 use crate::step::Step;
 use std::error::Error as StdError;
 use std::fmt;
@@ -143,6 +143,26 @@ pub enum ErrorKind {
         shuffle: ShuffleId,
         /// The map partition whose output is lost.
         map_partition: usize,
+    },
+    /// A partition of a local checkpoint is gone, and nothing can compute it again.
+    #[error(
+        "the block of partition {partition} of {rdd} is lost, and a local checkpoint has no lineage to \
+         compute it again: run the program again, with checkpoint in place of local_checkpoint if \
+         this must not happen"
+    )]
+    BlockLost {
+        /// The RDD.
+        rdd: RddId,
+        /// The partition.
+        partition: usize,
+    },
+    /// A checkpoint cannot be read.
+    #[error("the checkpoint `{}` cannot be read: {what}", path.display())]
+    InvalidCheckpoint {
+        /// Its folder.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        what: String,
     },
     /// A row cannot be turned to bytes, or bytes to a row.
     #[error(

@@ -119,8 +119,30 @@ pub enum Event {
         rdd: RddId,
         /// The partition.
         partition: usize,
-        /// Its size, estimated.
-        bytes: u64,
+        /// What it takes in memory, estimated.
+        memory_bytes: u64,
+        /// What it takes in files.
+        file_bytes: u64,
+    },
+    /// A stored partition left the memory, since that was needed for something else.
+    BlockEvicted {
+        /// The RDD.
+        rdd: RddId,
+        /// The partition.
+        partition: usize,
+        /// What it took in memory, estimated.
+        memory_bytes: u64,
+        /// What it takes in files now; 0 if it is not kept any more.
+        file_bytes: u64,
+    },
+    /// A stored partition was found lost or damaged, and is computed again.
+    BlockLost {
+        /// The RDD.
+        rdd: RddId,
+        /// The partition.
+        partition: usize,
+        /// The error's text.
+        error: String,
     },
     /// The blocks of an RDD were dropped.
     BlocksDropped {
@@ -175,7 +197,8 @@ pub struct TaskMetrics {
     pub rows_written: u64,
     /// What those rows take in memory, estimated, whether they lie there or in files.
     pub bytes_written: u64,
-    /// Bytes that went to disk: map outputs and runs of sorts and tables, compressed.
+    /// Bytes that went to disk: map outputs, runs of sorts and tables, and kept partitions,
+    /// compressed.
     pub bytes_spilled: u64,
     /// Files that these bytes went to.
     pub files_spilled: u64,

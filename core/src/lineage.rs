@@ -112,6 +112,10 @@ pub trait StoredBlocks: Send + Sync {
     fn kept(&self) -> Kept {
         Kept::default()
     }
+    /// Where blocks are kept, for people, unless that is simply the memory.
+    fn level(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Work that runs jobs of its own before a node's stage can.

@@ -118,6 +118,11 @@ impl TaskState {
         self.counters.in_phase(phase, work)
     }
 
+    /// What the task does now.
+    pub fn phase(&self) -> Phase {
+        self.counters.phase()
+    }
+
     /// What the task has counted so far. The whole time is the runner's to fill in.
     pub fn metrics(&self) -> TaskMetrics {
         self.counters.metrics()

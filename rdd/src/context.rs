@@ -135,15 +135,16 @@ impl ContextBuilder {
     }
 
     /// What the engine may hold in memory, in bytes, at least 1 MiB. Default: 60 % of what the
-    /// machine or its control group has. Map outputs that no longer fit go to disk; partitions of
-    /// cached RDDs that do not fit are computed again.
+    /// machine or its control group has. Runs of tables, sorts and map outputs that do not fit go to
+    /// disk, and kept partitions where their level says. It never changes a result.
     pub fn budget_bytes(mut self, bytes: u64) -> Self {
         self.config.budget_bytes = bytes;
         self
     }
 
-    /// What one task may hold of the budget, in bytes. Default: 64 MiB. A group of `group_by_key`
-    /// past it is an error.
+    /// What one task may hold of the budget, in bytes. Default: 64 MiB; never more than an eighth of
+    /// the budget. Tables, sorts and groups are cut into runs by it, so it is part of what a float sum
+    /// depends on. A group of `group_by_key` past it is an error.
     pub fn task_share_bytes(mut self, bytes: u64) -> Self {
         self.config.task_share_bytes = bytes;
         self

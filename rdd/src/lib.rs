@@ -12,6 +12,7 @@
 mod accumulator;
 mod action;
 mod boxed;
+mod checkpoint;
 mod context;
 mod display;
 mod explain;
@@ -46,6 +47,7 @@ pub use emberline_shuffle::{
 };
 pub use explain::Explain;
 pub use narrow::{Out, Refs, RefsWith, With};
+pub use persist::StorageLevel;
 pub use pipeline::{Element, Fused, Pipeline};
 pub use rdd::Rdd;
 pub use report::{JobReport, StageReport};

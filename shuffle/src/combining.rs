@@ -23,7 +23,7 @@ pub struct Combining<K: Key, C: Stored> {
 impl<K: Key, C: Stored> Combining<K, C> {
     /// An empty table inside the share of `task`.
     pub fn new(task: &TaskContext) -> Self {
-        let meter = Meter::of(task);
+        let meter = Meter::of(task, task.config.table_bytes());
         Combining { table: CombineTable::new(), meter, runs: None, task: task.clone() }
     }
 

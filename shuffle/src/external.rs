@@ -46,7 +46,7 @@ pub struct ExternalSort<T, O> {
 impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
     /// A sort without rows, inside the share of `task`.
     pub fn new(order: O, task: &TaskContext) -> Self {
-        let meter = Meter::of(task);
+        let meter = Meter::of(task, task.config.operator_bytes());
         ExternalSort { task: task.clone(), order, meter, rows: Vec::new(), runs: Vec::new() }
     }
 

@@ -98,17 +98,20 @@ impl<K: Key, V: Stored> Iterator for SliceGroupsIter<K, V> {
 
 /// Each key with its hash and its values, in the order that [`Groups`] promises.
 pub struct GroupStream<K: Key, V: Stored> {
-    rows: Peekable<SortedRows<Hashed<K, V>, ByHash>>,
+    rows: Peekable<SortedByHash<K, V>>,
     /// The hot hashes to come, with their keys.
-    hot: Peekable<vec::IntoIter<(u64, HotKeys<K>)>>,
+    hot: Peekable<vec::IntoIter<HotHash<K>>>,
     /// The rest of the keys of one hash that unequal keys share.
     of_hash: VecDeque<(u64, K, Group<V>)>,
     slice: SliceSource<Hashed<K, V>>,
     task: TaskContext,
 }
 
+type SortedByHash<K, V> = SortedRows<Hashed<K, V>, ByHash>;
+
 /// The keys of one hash in the order of their first occurrence, and how many rows each has.
 type HotKeys<K> = Vec<(K, usize)>;
+type HotHash<K> = (u64, HotKeys<K>);
 
 /// A hash is hot if it has so large a part of the rows of a run: one in this many.
 const HOT_PART: usize = 8;
@@ -123,7 +126,7 @@ impl<K: Key, V: Stored> GroupStream<K, V> {
             }
         }
         let (rows, hot) = sorting.finish();
-        let (rows, hot) = (rows.peekable(), hot.into_iter().peekable());
+        let (rows, hot) = (rows.peekable(), hot.peekable());
         GroupStream { rows, hot, of_hash: VecDeque::new(), slice, task: task.clone() }
     }
 
@@ -212,7 +215,7 @@ struct Sorting<K: Key, V: Stored> {
 
 impl<K: Key, V: Stored> Sorting<K, V> {
     fn new(task: &TaskContext) -> Self {
-        let meter = Meter::of(task);
+        let meter = Meter::of(task, task.config.operator_bytes());
         let runs = ExternalSort::new(ByHash, task);
         Sorting { rows: Vec::new(), meter, runs, hot: HashMap::new() }
     }
@@ -262,11 +265,11 @@ impl<K: Key, V: Stored> Sorting<K, V> {
         }
     }
 
-    fn finish(mut self) -> (SortedRows<Hashed<K, V>, ByHash>, Vec<(u64, HotKeys<K>)>) {
+    fn finish(mut self) -> (SortedByHash<K, V>, vec::IntoIter<HotHash<K>>) {
         self.rows.into_iter().for_each(|row| self.runs.push(row));
         let mut hot: Vec<_> = self.hot.into_iter().collect();
         hot.sort_unstable_by_key(|(hash, _)| *hash);
-        (self.runs.finish(), hot)
+        (self.runs.finish(), hot.into_iter())
     }
 }
 
@@ -316,7 +319,7 @@ impl<K: Key, V: Stored> Iterator for ValuesOf<K, V> {
 mod tests {
     use super::*;
     use crate::hash::hash_of;
-    use crate::map_output::MapOutput;
+    use crate::map_output::MapOutputBuilder;
     use emberline_core::config::Config;
     use proptest::prelude::*;
 
@@ -339,9 +342,9 @@ mod tests {
         for (at, some) in
             (0..3).zip(entries.chunks(entries.len().div_ceil(3).max(1)).chain([&[][..]; 3]))
         {
-            let mut output = MapOutput::new(1);
+            let mut output = MapOutputBuilder::new(1);
             output.add_run(vec![some.to_vec()], task).unwrap();
-            outputs.put(at, output);
+            outputs.put(at, output.finish(task).unwrap());
         }
         SliceSource { outputs, shuffle: None, segment: 0 }
     }

@@ -16,6 +16,9 @@
 //!    the values of a key side by side: [`Groups`], [`into_co_groups`], [`JoinRows`]; or they are combined
 //!    once more.
 //!
+//! Beside the way: rows that are kept in frames, in memory as [`PackedRows`] and in a file as
+//! [`RunFile`]; and rows that outlive the program: [`checkpoint`].
+//!
 //! The order of a partition is a function of the rows and the configuration alone: the same in
 //! memory and through a file, and in every attempt.
 
@@ -23,6 +26,7 @@
 
 pub mod bucket;
 pub mod by_hash;
+pub mod checkpoint;
 pub mod cogroup;
 pub mod combine;
 pub mod combining;
@@ -37,6 +41,7 @@ pub mod map_output;
 pub mod map_writer;
 mod meter;
 mod order;
+pub mod packed;
 pub mod partitioner;
 pub mod product;
 pub mod range_slices;
@@ -57,8 +62,11 @@ pub use join::JoinRows;
 pub use map_combining::MapCombining;
 pub use map_output::{Chunk, MapOutput, MapOutputs, SegmentReader};
 pub use map_writer::MapWriter;
+pub use meter::Meter;
+pub use packed::PackedRows;
 pub use partitioner::{HashPartitioner, Partitioner, Partitioning, RangePartitioner, range_bounds};
 pub use product::{Again, GroupAgain, OrNone, Product};
 pub use range_slices::RangeSlices;
+pub use run::{Batches, FileRows, RunFile, bytes_of};
 pub use slice::Slices;
 pub use values::{Group, GroupIter, GroupValues};

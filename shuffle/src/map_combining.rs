@@ -22,7 +22,7 @@ const MOST_ENTRIES_PERCENT: usize = 80;
 impl<K: Key, C: Stored> MapCombining<K, C> {
     /// An empty table inside the share of `task`.
     pub fn new(task: &TaskContext) -> Self {
-        let meter = Meter::of(task);
+        let meter = Meter::of(task, task.config.operator_bytes());
         MapCombining { table: CombineTable::new(), meter, rows: 0, combines: true }
     }
 

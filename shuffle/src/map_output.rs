@@ -20,6 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// after the shuffle, or for each slice of one. Dropping it gives back the memory and the files.
 pub struct MapOutput<R> {
     runs: Vec<MapRun<R>>,
+    /// The runs that did not fit in memory, one behind the other.
+    file: Option<(Arc<ScratchFile>, FileIndex)>,
     /// What each segment takes in memory, over all runs, wherever it lies.
     bytes: Vec<u64>,
     rows: u64,
@@ -30,24 +32,40 @@ pub struct MapOutput<R> {
 }
 
 /// Rows of a map task that were cut off when they had reached a size. A run stays in memory if the
-/// budget has room, else it goes to a file.
+/// budget has room, else it goes to the task's file.
 enum MapRun<R> {
-    Typed { segments: Vec<Arc<Vec<R>>>, held: Reservation },
-    File { file: ScratchFile, index: FileIndex },
+    Typed {
+        segments: Vec<Arc<Vec<R>>>,
+        held: Reservation,
+    },
+    /// Which of the file's segments is its first.
+    File {
+        first: usize,
+    },
 }
 
-impl<R: Stored> MapOutput<R> {
+/// A map output in the making.
+pub(crate) struct MapOutputBuilder<R> {
+    output: MapOutput<R>,
+    file: Option<(Arc<ScratchFile>, FileWriter<Arc<ScratchFile>>)>,
+    file_segments: usize,
+    /// What its rows take in memory, estimated.
+    file_estimate: u64,
+}
+
+impl<R: Stored> MapOutputBuilder<R> {
     /// An output without rows, of so many segments.
     pub(crate) fn new(segments: usize) -> Self {
         let (runs, bytes, lost) = (Vec::new(), vec![0; segments], AtomicBool::new(false));
-        MapOutput { runs, bytes, rows: 0, rows_read: 0, lost }
+        let output = MapOutput { runs, file: None, bytes, rows: 0, rows_read: 0, lost };
+        MapOutputBuilder { output, file: None, file_segments: 0, file_estimate: 0 }
     }
 
     /// Adds a run. If the disk refuses, that is the error.
     pub(crate) fn add_run(&mut self, segments: Vec<Vec<R>>, task: &TaskContext) -> Result<()> {
         task.check_cancelled();
         let (mut rows, mut needed, mut estimated) = (0, 0_u64, 0_u64);
-        for (bytes, segment) in self.bytes.iter_mut().zip(&segments) {
+        for (bytes, segment) in self.output.bytes.iter_mut().zip(&segments) {
             rows += segment.len() as u64;
             let taken = estimate_rows(segment);
             *bytes = bytes.saturating_add(taken);
@@ -55,18 +73,53 @@ impl<R: Stored> MapOutput<R> {
             needed = needed.saturating_add(bytes_of(segment));
         }
         if rows > 0 {
-            self.runs.push(match reserve(needed, task) {
+            let run = match reserve(needed, task) {
                 Some(held) => MapRun::typed(segments, held),
                 None => {
-                    task.in_phase(Phase::Write, || MapRun::write_file(segments, estimated, task))?
+                    self.file_estimate = self.file_estimate.saturating_add(estimated);
+                    task.in_phase(Phase::Write, || self.write_run(segments, task))?
                 }
-            });
+            };
+            self.output.runs.push(run);
         }
-        self.rows += rows;
-        self.rows_read = task.metrics().rows_read;
+        self.output.rows += rows;
+        self.output.rows_read = task.metrics().rows_read;
         Ok(())
     }
 
+    fn write_run(&mut self, segments: Vec<Vec<R>>, task: &TaskContext) -> Result<MapRun<R>> {
+        let (_, writer) = match &mut self.file {
+            Some(file) => file,
+            none => {
+                let file = Arc::new(task.scratch.file("shuffle")?);
+                let writer = FileWriter::create(Arc::clone(&file), &task.config)?;
+                none.insert((file, writer))
+            }
+        };
+        let first = self.file_segments;
+        self.file_segments += segments.len();
+        // Each segment is dropped once it is written.
+        for rows in segments {
+            task.check_cancelled();
+            writer.write_segment(&rows)?;
+        }
+        Ok(MapRun::File { first })
+    }
+
+    /// Ends the output.
+    pub(crate) fn finish(mut self, task: &TaskContext) -> Result<MapOutput<R>> {
+        if let Some((file, writer)) = self.file {
+            let (encoded_bytes, estimated_bytes) = (writer.encoded_bytes(), self.file_estimate);
+            let index = task.in_phase(Phase::Write, || writer.finish())?;
+            let file_bytes = index.file_bytes;
+            task.count_spilled(SpilledFile { file_bytes, encoded_bytes, estimated_bytes });
+            self.output.file = Some((file, index));
+        }
+        Ok(self.output)
+    }
+}
+
+impl<R> MapOutput<R> {
     /// Its rows.
     pub fn rows(&self) -> u64 {
         self.rows
@@ -76,17 +129,50 @@ impl<R: Stored> MapOutput<R> {
     pub fn bytes(&self) -> u64 {
         self.bytes.iter().copied().fold(0, u64::saturating_add)
     }
-}
 
-impl<R> MapOutput<R> {
     fn kept(&self) -> Kept {
         let (rows, rows_read) = (self.rows, self.rows_read);
-        let size = |(memory, file), run: &MapRun<R>| match run {
-            MapRun::Typed { held, .. } => (memory + held.bytes(), file),
-            MapRun::File { index, .. } => (memory, file + index.file_bytes),
+        let held = self.runs.iter().map(|run| match run {
+            MapRun::Typed { held, .. } => held.bytes(),
+            MapRun::File { .. } => 0,
+        });
+        let file_bytes = self.file.as_ref().map_or(0, |(_, index)| index.file_bytes);
+        Kept { parts: 1, rows, memory_bytes: held.sum(), file_bytes, rows_read }
+    }
+}
+
+impl<R: Stored> MapOutput<R> {
+    /// The rows of one segment of a run, or nothing if it has none. The file is opened once for all
+    /// runs.
+    fn open(
+        &self,
+        run: &MapRun<R>,
+        segment: usize,
+        open: &mut Option<OpenFile>,
+    ) -> Result<Option<Segment<R>>> {
+        let first = match run {
+            MapRun::Typed { segments, .. } => {
+                let rows = segments.get(segment).ok_or_else(|| no_segment(segment))?;
+                return Ok((!rows.is_empty()).then(|| Segment::Shared(Arc::clone(rows))));
+            }
+            MapRun::File { first } => first,
         };
-        let (memory_bytes, file_bytes) = self.runs.iter().fold((0, 0), size);
-        Kept { parts: 1, rows, memory_bytes, file_bytes, rows_read }
+        let place = self.file.as_ref().filter(|_| segment < self.bytes.len());
+        let place = place
+            .and_then(|(file, index)| Some((file, index, index.segments.get(first + segment)?)));
+        let (file, index, place) = place.ok_or_else(|| no_segment(segment))?;
+        if place.rows == 0 {
+            return Ok(None);
+        }
+        let open = match open {
+            Some(open) => open,
+            none => {
+                let opened = OpenFile::new(file.open()?, file.path().display().to_string());
+                opened.check_length(index)?;
+                none.insert(opened)
+            }
+        };
+        Ok(Some(Segment::Frames(FrameReader::new(open.clone(), *place))))
     }
 }
 
@@ -98,40 +184,6 @@ impl<R: Stored> MapRun<R> {
             false => Arc::new(rows),
         };
         MapRun::Typed { segments: segments.into_iter().map(share).collect(), held }
-    }
-
-    fn write_file(segments: Vec<Vec<R>>, estimated_bytes: u64, task: &TaskContext) -> Result<Self> {
-        let file = task.scratch.file("shuffle")?;
-        let mut writer = FileWriter::create(&file, &task.config)?;
-        // Each segment is dropped once it is written.
-        for rows in segments {
-            task.check_cancelled();
-            writer.write_segment(&rows)?;
-        }
-        let encoded_bytes = writer.encoded_bytes();
-        let index = writer.finish()?;
-        let file_bytes = index.file_bytes;
-        task.count_spilled(SpilledFile { file_bytes, encoded_bytes, estimated_bytes });
-        Ok(MapRun::File { file, index })
-    }
-
-    /// The rows of one segment, or nothing if it has none.
-    fn open(&self, segment: usize) -> Result<Option<Segment<R>>> {
-        match self {
-            MapRun::Typed { segments, .. } => {
-                let rows = segments.get(segment).ok_or_else(|| no_segment(segment))?;
-                Ok((!rows.is_empty()).then(|| Segment::Shared(Arc::clone(rows))))
-            }
-            MapRun::File { file, index } => {
-                let place = index.segments.get(segment).ok_or_else(|| no_segment(segment))?;
-                if place.rows == 0 {
-                    return Ok(None);
-                }
-                let open = OpenFile::new(file.open()?, file.path().display().to_string());
-                open.check_length(index)?;
-                Ok(Some(Segment::Frames(FrameReader::new(open, *place))))
-            }
-        }
     }
 }
 
@@ -217,6 +269,7 @@ impl<R> MapOutputs<R> {
             segment,
             map_partition: 0,
             output: None,
+            open: None,
             next_run: 0,
             frames: None,
             failed: None,
@@ -262,6 +315,7 @@ pub struct SegmentReader<R> {
     map_partition: usize,
     /// The output that is being read, which keeps its files there, and the next of its runs.
     output: Option<Arc<MapOutput<R>>>,
+    open: Option<OpenFile>,
     next_run: usize,
     /// The segment that is being read from a file.
     frames: Option<FrameReader<R>>,
@@ -310,12 +364,12 @@ impl<R: Stored> SegmentReader<R> {
             }
             let Some(output) = self.current_output()? else { return Ok(None) };
             let Some(run) = output.runs.get(self.next_run) else {
-                (self.output, self.next_run) = (None, 0);
+                (self.output, self.open, self.next_run) = (None, None, 0);
                 self.map_partition += 1;
                 continue;
             };
             self.next_run += 1;
-            match run.open(self.segment)? {
+            match output.open(run, self.segment, &mut self.open)? {
                 Some(Segment::Shared(rows)) => return Ok(Some(Chunk::Shared(rows))),
                 Some(Segment::Frames(frames)) => self.frames = Some(frames),
                 None => {}

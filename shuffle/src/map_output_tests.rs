@@ -43,9 +43,9 @@ fn outputs(task: &TaskContext) -> MapOutputs<Row> {
 
 /// An output of one run.
 fn keep(segments: Vec<Vec<Row>>, task: &TaskContext) -> Result<MapOutput<Row>> {
-    let mut output = MapOutput::new(segments.len());
+    let mut output = MapOutputBuilder::new(segments.len());
     output.add_run(segments, task)?;
-    Ok(output)
+    output.finish(task)
 }
 
 fn lose(outputs: &MapOutputs<Row>, map_partition: usize) {
@@ -54,10 +54,8 @@ fn lose(outputs: &MapOutputs<Row>, map_partition: usize) {
 
 /// The length of the file of each output, or nothing for one in memory.
 fn file_bytes(outputs: &MapOutputs<Row>) -> Vec<Option<u64>> {
-    let of_output = |slot| match lock(slot).as_ref().unwrap().runs.first() {
-        Some(MapRun::File { index, .. }) => Some(index.file_bytes),
-        _ => None,
-    };
+    let of_output =
+        |slot| lock(slot).as_ref().unwrap().file.as_ref().map(|(_, index)| index.file_bytes);
     outputs.slots.iter().map(of_output).collect()
 }
 

@@ -1,7 +1,7 @@
 //! How a map task makes its output: rows into buckets, buckets into runs.
 
 use crate::bucket::Buckets;
-use crate::map_output::MapOutput;
+use crate::map_output::{MapOutput, MapOutputBuilder};
 use crate::meter::Meter;
 use emberline_core::bounds::Stored;
 use emberline_core::error::Result;
@@ -14,14 +14,14 @@ pub struct MapWriter<R> {
     task: TaskContext,
     buckets: Buckets<R>,
     meter: Meter,
-    output: MapOutput<R>,
+    output: MapOutputBuilder<R>,
 }
 
 impl<R: Stored> MapWriter<R> {
     /// A writer of rows into so many segments.
     pub fn new(segments: usize, task: &TaskContext) -> Self {
-        let meter = Meter::of(task);
-        let (buckets, output) = (Buckets::new(segments), MapOutput::new(segments));
+        let meter = Meter::of(task, task.config.operator_bytes());
+        let (buckets, output) = (Buckets::new(segments), MapOutputBuilder::new(segments));
         MapWriter { task: task.clone(), buckets, meter, output }
     }
 
@@ -55,6 +55,6 @@ impl<R: Stored> MapWriter<R> {
     pub fn finish(mut self) -> Result<MapOutput<R>> {
         self.meter.end(|| self.buckets.estimate_bytes());
         self.output.add_run(self.buckets.into_segments(), &self.task)?;
-        Ok(self.output)
+        self.output.finish(&self.task)
     }
 }

@@ -5,7 +5,7 @@ use emberline_core::task::{Held, TaskContext};
 
 /// Counts rows and says when their size should be estimated: after 1, 2, 4, ... rows at first, and
 /// more often near the limit.
-pub(crate) struct Meter {
+pub struct Meter {
     limit: u64,
     rows: u64,
     next: u64,
@@ -14,13 +14,14 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn new(limit: u64) -> Self {
+    /// A meter for rows of up to `limit` bytes.
+    pub fn new(limit: u64) -> Self {
         Meter { limit, rows: 0, next: 1, held: None }
     }
 
     /// A meter of what one operation of `task` may hold, which counts to the task's peak.
-    pub(crate) fn of(task: &TaskContext) -> Self {
-        Meter { held: Some(Held::new(task)), ..Meter::new(task.config.operator_bytes()) }
+    pub(crate) fn of(task: &TaskContext, limit: u64) -> Self {
+        Meter { held: Some(Held::new(task)), ..Meter::new(limit) }
     }
 
     /// Notes the size of the last rows, which nobody asks about any more.
@@ -33,14 +34,14 @@ impl Meter {
 
     /// Counts a row; says whether to call [`reached`](Meter::reached) now.
     #[inline]
-    pub(crate) fn is_due(&mut self) -> bool {
+    pub fn is_due(&mut self) -> bool {
         self.rows += 1;
         self.rows >= self.next
     }
 
     /// Whether rows of `bytes` bytes have reached the limit. Then it begins again.
     #[cold]
-    pub(crate) fn reached(&mut self, bytes: u64) -> bool {
+    pub fn reached(&mut self, bytes: u64) -> bool {
         if let Some(held) = &mut self.held {
             held.set(bytes);
         }

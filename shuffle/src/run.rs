@@ -3,13 +3,15 @@
 use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
 use crate::meter::Meter;
 use emberline_core::bounds::Stored;
+use emberline_core::config::Config;
 use emberline_core::counters::{Phase, SpilledFile};
 use emberline_core::error::{Error, Result};
 use emberline_core::memory::Reservation;
-use emberline_core::scratch::ScratchFile;
+use emberline_core::scratch::{Scratch, ScratchFile};
 use emberline_core::size::estimate_rows;
 use emberline_core::step::raise;
 use emberline_core::task::{TaskContext, runs_on_this_thread};
+use std::iter;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::vec;
@@ -49,13 +51,13 @@ pub(crate) fn reserve<T: Stored>(rows: &Vec<T>, task: &TaskContext) -> Option<Re
 }
 
 /// What `rows` take, with the room they do not use.
-pub(crate) fn bytes_of<T: Stored>(rows: &Vec<T>) -> u64 {
+pub fn bytes_of<T: Stored>(rows: &Vec<T>) -> u64 {
     let unused = (rows.capacity() - rows.len()).saturating_mul(size_of::<T>());
     estimate_rows(rows).saturating_add(unused as u64)
 }
 
 /// Rows in a file, which several readers may read again and again; it goes with the last of them.
-pub(crate) struct RunFile<T> {
+pub struct RunFile<T> {
     written: Arc<Written>,
     row: PhantomData<fn() -> T>,
 }
@@ -63,6 +65,7 @@ pub(crate) struct RunFile<T> {
 struct Written {
     file: ScratchFile,
     index: FileIndex,
+    size: SpilledFile,
 }
 
 impl<T> Clone for RunFile<T> {
@@ -72,39 +75,83 @@ impl<T> Clone for RunFile<T> {
 }
 
 impl<T: Stored> RunFile<T> {
-    /// Writes some rows after others.
-    pub(crate) fn write(
-        batches: impl IntoIterator<Item = Vec<T>>,
+    /// Writes some rows after others, and counts what the task wrote.
+    pub fn write<R: AsRef<[T]>>(
+        batches: impl IntoIterator<Item = R>,
         task: &TaskContext,
     ) -> Result<Self> {
-        let file = task.scratch.file("run")?;
-        let mut writer = FileWriter::create(&file, &task.config)?;
+        let (mut batches, outside) = (batches.into_iter(), task.phase());
+        let next = || {
+            task.check_cancelled();
+            // Rows may be computed or merged on their way here.
+            task.in_phase(outside, || batches.next())
+        };
+        let write = || RunFile::write_in(iter::from_fn(next), &task.scratch, &task.config);
+        let file = task.in_phase(Phase::Write, write)?;
+        task.count_spilled(file.size());
+        Ok(file)
+    }
+
+    /// Writes some rows after others, for no task in particular.
+    pub fn write_in<R: AsRef<[T]>>(
+        batches: impl IntoIterator<Item = R>,
+        scratch: &Scratch,
+        config: &Config,
+    ) -> Result<Self> {
+        let file = scratch.file("run")?;
+        let mut writer = FileWriter::create(&file, config)?;
         let mut estimated_bytes = 0_u64;
         for rows in batches {
-            task.check_cancelled();
-            estimated_bytes = estimated_bytes.saturating_add(estimate_rows(&rows));
-            task.in_phase(Phase::Write, || writer.write_segment(&rows))?;
+            estimated_bytes = estimated_bytes.saturating_add(estimate_rows(rows.as_ref()));
+            writer.write_segment(rows.as_ref())?;
         }
         let encoded_bytes = writer.encoded_bytes();
-        let index = task.in_phase(Phase::Write, || writer.finish())?;
+        let index = writer.finish()?;
         let file_bytes = index.file_bytes;
-        task.count_spilled(SpilledFile { file_bytes, encoded_bytes, estimated_bytes });
-        Ok(RunFile { written: Arc::new(Written { file, index }), row: PhantomData })
+        let size = SpilledFile { file_bytes, encoded_bytes, estimated_bytes };
+        Ok(RunFile { written: Arc::new(Written { file, index, size }), row: PhantomData })
+    }
+
+    /// Whether the file is there and as long as it was written.
+    pub fn check(&self) -> Result<()> {
+        self.open().map(drop)
+    }
+
+    fn open(&self) -> Result<OpenFile> {
+        let Written { file, index, .. } = &*self.written;
+        let open = OpenFile::new(file.open()?, file.path().display().to_string());
+        open.check_length(index)?;
+        Ok(open)
+    }
+
+    /// How large the file is, and its rows.
+    pub fn size(&self) -> SpilledFile {
+        self.written.size
     }
 
     /// How many rows there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.written.index.segments.iter().map(|place| place.rows as usize).sum()
     }
 
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The length of the file.
+    pub fn bytes(&self) -> u64 {
+        self.written.index.file_bytes
+    }
+
     /// The rows, from the first to the last.
-    pub(crate) fn rows(&self) -> FileRows<T> {
+    pub fn rows(&self) -> FileRows<T> {
         FileRows { file: self.clone(), segment: 0, frames: None, rows: Vec::new().into_iter() }
     }
 }
 
 /// The rows of a file, one frame of them in memory.
-pub(crate) struct FileRows<T> {
+pub struct FileRows<T> {
     file: RunFile<T>,
     segment: usize,
     frames: Option<FrameReader<T>>,
@@ -112,19 +159,18 @@ pub(crate) struct FileRows<T> {
 }
 
 impl<T: Stored> FileRows<T> {
-    fn next_rows(&mut self) -> Result<Option<Vec<T>>> {
+    /// The rows of the next frame; nothing after the last.
+    pub fn next_rows(&mut self) -> Result<Option<Vec<T>>> {
         loop {
             if let Some(frames) = &mut self.frames
                 && let Some(rows) = frames.next_frame()?
             {
                 return Ok(Some(rows));
             }
-            let Written { file, index } = &*self.file.written;
-            let Some(place) = index.segments.get(self.segment) else { return Ok(None) };
+            let places = &self.file.written.index.segments;
+            let Some(place) = places.get(self.segment) else { return Ok(None) };
             self.segment += 1;
-            let open = OpenFile::new(file.open()?, file.path().display().to_string());
-            open.check_length(index)?;
-            self.frames = Some(FrameReader::new(open, *place));
+            self.frames = Some(FrameReader::new(self.file.open()?, *place));
         }
     }
 }
@@ -172,14 +218,20 @@ impl<T: Stored> Iterator for RunRows<T> {
 }
 
 /// Rows in batches that are small beside a task's share.
-pub(crate) struct Batches<I> {
+pub struct Batches<I> {
     rows: I,
     bytes: u64,
 }
 
 impl<I: Iterator<Item: Stored>> Batches<I> {
-    pub(crate) fn new(rows: I, task: &TaskContext) -> Self {
+    /// Cuts `rows` where their size says.
+    pub fn new(rows: I, task: &TaskContext) -> Self {
         Batches { rows, bytes: task.config.operator_bytes() / 8 }
+    }
+
+    /// The rows that are left.
+    pub fn into_rows(self) -> I {
+        self.rows
     }
 }
 

@@ -40,4 +40,16 @@ proptest! {
     fn a_changed_file_is_corrupt_where_it_was_changed(data in bytes()) {
         entries::frame_reader(&[&[2][..], &data].concat());
     }
+
+    #[test]
+    fn any_manifest_is_read_as_it_was_written_or_refused(
+        sealed in any::<bool>(),
+        parts in 0..4_u8,
+        data in bytes(),
+    ) {
+        let announced = [&[u8::from(!sealed), 3, parts, 0, 0, 0, 0, 0, 0, 0][..], &data].concat();
+        entries::manifest(&announced);
+        entries::manifest(&[announced, vec![0; usize::from(parts) * 24]].concat());
+        entries::manifest(&data);
+    }
 }

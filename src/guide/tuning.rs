@@ -5,8 +5,7 @@
 //! A task computes one partition, so a stage keeps at most as many threads busy as it has
 //! partitions. Sources have [`default_partitions`](crate::ContextBuilder::default_partitions), 16,
 //! whatever the machine, so that a program gives the same bytes everywhere; text is cut by size. On a
-//! machine with many cores give a few for each core. A partition that is being sorted, grouped or
-//! joined lies in memory: more partitions need less at once.
+//! machine with many cores give a few for each core.
 //!
 //! ```
 //! # use emberline::prelude::*;
@@ -54,10 +53,82 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! # Choose where partitions are kept
+//!
+//! `cache` keeps rows in memory and computes again what does not fit. [`persist`](crate::Rdd::persist)
+//! takes a [`StorageLevel`](crate::StorageLevel):
+//!
+//! | level | choose it when |
+//! |---|---|
+//! | `Memory` | rows fit, or are cheap to compute |
+//! | `MemoryAndDisk` | rows are dear to compute and may not all fit |
+//! | `SerialisedMemory`, `SerialisedMemoryAndDisk` | rows own much memory, and bytes of them fit |
+//! | `Disk` | the memory is better used for something else |
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! use emberline::StorageLevel;
+//!
+//! # let ctx = Context::local()?;
+//! let words = ctx.range(0..1_000_u64).map(|n| format!("word {}", n % 10));
+//! let kept = words.persist(StorageLevel::SerialisedMemoryAndDisk);
+//! assert_eq!(kept.distinct().count()?, 10);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! A partition that needs room takes it from the RDDs that were not read for the longest time, never
+//! from its own RDD: of one that is larger than the memory, a part stays and is used. What a task is
+//! reading stays too. Each move is an event, [`Event::BlockEvicted`](crate::Event::BlockEvicted).
+//!
+//! # Cut a long lineage
+//!
+//! An iteration whose lineage grows with each round plans longer each time, and a late fault computes
+//! much again. [`local_checkpoint`](crate::Rdd::local_checkpoint) keeps the rows for this run and
+//! forgets where they came from; [`checkpoint`](crate::Rdd::checkpoint) writes them into a folder that
+//! survives the program, and [`read_checkpoint`](crate::Context::read_checkpoint) reads it in another
+//! run:
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let ctx = Context::local()?;
+//! let mut numbers = ctx.range(0..100_u64).boxed();
+//! for round in 1..=10 {
+//!     numbers = numbers.map(|n| n + 1).boxed();
+//!     if round % 5 == 0 {
+//!         numbers = numbers.checkpoint(folder.path().join(format!("round-{round}")))?;
+//!     }
+//! }
+//! let later = Context::local()?;
+//! let saved = later.read_checkpoint::<u64>(folder.path().join("round-10"));
+//! assert_eq!(saved.first()?, Some(10));
+//! # Ok::<(), Error>(())
+//! ```
+//!
 //! # Memory
 //!
-//! [`budget_bytes`](crate::ContextBuilder::budget_bytes) bounds cached partitions and the outputs of
-//! shuffles: outputs that do not fit go to files, partitions that do not fit are computed again.
+//! There is one number: [`budget_bytes`](crate::ContextBuilder::budget_bytes), 60 % of the machine's or
+//! its control group's memory. Running tasks have a share each, at most
+//! [`task_share_bytes`](crate::ContextBuilder::task_share_bytes) and an eighth of the budget; the rest is
+//! for what is kept: outputs of shuffles and cached partitions. As many tasks run at once as half of
+//! the budget has shares for.
+//!
+//! A table, a sort or a group that passes its part of the share is cut into a run. A run stays in
+//! memory while the budget has room and else goes to disk, so a budget that is too small costs time
+//! and never a row: the answer is the same, in the same order. Only the grouping of float sums depends
+//! on the share. A list of one key that must lie in memory, as in `group_by_key`, may be as large as
+//! the share; [`grouped`](crate::Rdd::grouped) reads a group of any size.
+//!
+//! Running work may take memory from kept partitions while they hold more than half of what is kept;
+//! beyond that it goes to disk itself.
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! let ctx = Context::builder().budget_bytes(1 << 20).build()?; // a megabyte
+//! let sums = ctx.range(0..300_000_u64).map(|n| (n % 100_000, n)).reduce_by_key(|a, b| a + b);
+//! assert_eq!(sums.sort_by_key().first()?, Some((0, 300_000)));
+//! # Ok::<(), Error>(())
+//! ```
 //!
 //! [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes) bounds what one action hands to the
 //! program, which no one can spill: a `collect` of too many rows is an error that says so, instead of

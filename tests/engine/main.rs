@@ -27,5 +27,7 @@ mod scratch;
 mod sets;
 mod sharing;
 mod sorting;
+mod spilling;
+mod storage;
 mod support;
 mod text;

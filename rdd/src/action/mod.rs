@@ -11,6 +11,7 @@ mod for_each;
 mod limit;
 mod lookup;
 mod min_max;
+pub(crate) mod output;
 mod reduce;
 mod save_as_text_file;
 mod stats;

@@ -1,21 +1,17 @@
 //! `save_as_text_file`: a folder of text files, all of it or nothing.
 
+use super::output::{Output, Trial};
 use crate::accumulator::in_one_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
-use emberline_core::disk::{Access, Disk};
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::step::{Step, blame, or_raise, raise};
 use emberline_core::task::TaskContext;
 use std::fmt::{Display, Write};
-use std::hash::BuildHasher;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 /// What is handed to the disk at once.
 const BLOCK_BYTES: usize = 1 << 20;
-/// How often the removal of a folder is tried while tasks may still write into it.
-const REMOVALS: usize = 16;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Writes each row as a line of text into the new folder `path`: one file for each partition
@@ -60,11 +56,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let action = Step::new("save_as_text_file");
         let saved = Output::begin(path.as_ref(), &self.context.engine.config().disk);
         let output = saved.map_err(|error| error.in_step(action).in_action(action))?;
-        let folder = output.aside.clone();
+        let folder = output.folder().to_path_buf();
         let work = move |rows: P::Rows, task: &TaskContext| write_part(action, rows, &folder, task);
         in_one_action(action, || {
             self.run(action, 0..self.num_partitions(), work)?;
-            output.commit().map_err(|error| error.in_step(action).in_action(action))
+            output.commit("_SUCCESS", &[]).map_err(|error| error.in_step(action).in_action(action))
         })
     }
 }
@@ -76,13 +72,8 @@ fn write_part<T: Display>(
     folder: &Path,
     task: &TaskContext,
 ) -> Result<()> {
-    let (partition, attempt) = (task.place.partition, task.place.attempt);
-    let part = folder.join(format!("part-{partition:05}"));
-    let disk = &*task.config.disk;
-    let trial = folder.join(format!(".part-{partition:05}-attempt-{attempt}"));
-    let mut trial = Trial { path: trial, disk, renamed: false };
-    let writing = |cause| Error::io(format!("writing `{}`", part.display()), cause);
-    let mut file = disk.create(&trial.path, Access::Shared).map_err(writing)?;
+    let (mut file, trial) = Trial::create(folder, task)?;
+    let writing = |cause| Error::io(format!("writing `{}`", trial.part().display()), cause);
     let mut block = String::with_capacity(BLOCK_BYTES);
     rows.for_each(|row| {
         // Writing to a String fails only if the row's own Display does.
@@ -97,81 +88,5 @@ fn write_part<T: Display>(
         }
     });
     file.append(block.as_bytes()).and_then(|()| file.sync()).map_err(writing)?;
-    disk.rename(&trial.path, &part).map_err(writing)?;
-    trial.renamed = true;
-    Ok(())
-}
-
-/// The file of an attempt. It goes when the attempt fails, also by unwinding.
-struct Trial<'a> {
-    path: PathBuf,
-    disk: &'a dyn Disk,
-    renamed: bool,
-}
-
-impl Drop for Trial<'_> {
-    fn drop(&mut self) {
-        if !self.renamed {
-            // It may never have been made, and what stays behind is hidden.
-            let _ = self.disk.remove_file(&self.path);
-        }
-    }
-}
-
-/// An output folder in the making. Dropped before it is committed, it leaves nothing.
-struct Output {
-    path: PathBuf,
-    aside: PathBuf,
-    disk: Arc<dyn Disk>,
-    committed: bool,
-}
-
-impl Output {
-    fn begin(path: &Path, disk: &Arc<dyn Disk>) -> Result<Output> {
-        let name = path.file_name().ok_or_else(|| {
-            Error::invalid_argument(format!("`{}` is not the name of a new folder", path.display()))
-        })?;
-        refuse_existing(path)?;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
-        std::fs::create_dir_all(parent).map_err(|cause| making(parent, cause))?;
-        // Unlike any other: two runs may write beside each other.
-        let unique = format!("{:x}", std::hash::RandomState::new().hash_one(std::process::id()));
-        let aside = parent.join(format!(".{}.writing-{unique}", name.to_string_lossy()));
-        disk.create_dir(&aside, Access::Shared).map_err(|cause| making(&aside, cause))?;
-        Ok(Output { path: path.to_path_buf(), aside, disk: Arc::clone(disk), committed: false })
-    }
-
-    fn commit(mut self) -> Result<()> {
-        let marker = self.aside.join("_SUCCESS");
-        let marked = self.disk.create(&marker, Access::Shared).and_then(|mut file| file.sync());
-        marked
-            .and_then(|()| self.disk.sync_dir(&self.aside))
-            .map_err(|cause| making(&marker, cause))?;
-        refuse_existing(&self.path)?;
-        self.disk.rename(&self.aside, &self.path).map_err(|cause| making(&self.path, cause))?;
-        self.committed = true;
-        Ok(())
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        // Tasks of a failed job may still be on their way and make a file between a look into the
-        // folder and its end. If all of this fails, the folder's name says what it is.
-        let remove = || self.disk.remove_dir_all(&self.aside).is_ok();
-        let _ = !self.committed && (0..REMOVALS).any(|_| remove());
-    }
-}
-
-fn refuse_existing(path: &Path) -> Result<()> {
-    // `symlink_metadata` also sees a link that leads nowhere.
-    if path.symlink_metadata().is_ok() {
-        return Err(Error::new(ErrorKind::OutputExists { path: path.to_path_buf() }));
-    }
-    Ok(())
-}
-
-fn making(path: &Path, cause: std::io::Error) -> Error {
-    Error::io(format!("making `{}`", path.display()), cause)
+    trial.commit()
 }

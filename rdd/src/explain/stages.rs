@@ -143,8 +143,10 @@ fn details(node: &Lineage, reads: &[usize]) -> Vec<String> {
     let reads = reads.iter().map(|stage| format!("reads stage {stage}"));
     let partitioner = node.partitioner.as_ref();
     let partitioner = partitioner.map(|by| format!("partitioned by {}", printable(by)));
-    let stored = node.blocks.as_ref().map(|blocks| blocks.kept()).map(|kept| {
-        let stored = format!("{} of {} partitions stored", kept.parts, node.partitions());
+    let stored = node.blocks.as_ref().map(|blocks| {
+        let kept = blocks.kept();
+        let level = blocks.level().map(|level| format!("{level}: ")).unwrap_or_default();
+        let stored = format!("{level}{} of {} partitions stored", kept.parts, node.partitions());
         if kept.parts == 0 { stored } else { format!("{stored}, {}", size(&kept)) }
     });
     reads.chain(partitioner).chain(stored).collect()

@@ -17,7 +17,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: of the partitioner it already has, else kept
     /// - **Partitioner**: the one it already has, else by hash
     /// - **Shuffle**: one, with map-side combine; none if already partitioned so
-    /// - **Memory**: a table of the distinct keys of a partition
+    /// - **Memory**: a table of distinct keys in a task's share; what passes it goes in runs
     /// - **Order**: by the hash of the key
     ///
     /// # Examples
@@ -62,7 +62,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one, with map-side combine; none if already partitioned so
-    /// - **Memory**: a table of the distinct keys of a partition
+    /// - **Memory**: a table of distinct keys in a task's share; what passes it goes in runs
     /// - **Order**: by the hash of the key
     ///
     /// # Examples

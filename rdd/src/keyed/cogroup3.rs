@@ -21,8 +21,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///   another side's partitions), else the most of the three
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of all sides, those of the first two twice; lists of
-    ///   any length are made
+    /// - **Memory**: a task's share; what passes it is sorted in runs, but lists of any length are
+    ///   made
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -69,8 +69,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of all sides, those of the first two twice; lists of
-    ///   any length are made
+    /// - **Memory**: a task's share; what passes it is sorted in runs, but lists of any length are
+    ///   made
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples

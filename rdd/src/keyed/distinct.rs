@@ -18,7 +18,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitioner**: kept if there is one, else none
     /// - **Shuffle**: one, with map-side combine; none if the RDD has a partitioner, since equal
     ///   rows have equal keys
-    /// - **Memory**: a table of the distinct rows of a partition
+    /// - **Memory**: a table of distinct rows in a task's share; what passes it goes in runs
     /// - **Order**: by the hash of the row
     ///
     /// # Examples
@@ -58,7 +58,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: given
     /// - **Partitioner**: none
     /// - **Shuffle**: one, with map-side combine
-    /// - **Memory**: a table of the distinct rows of a partition
+    /// - **Memory**: a table of distinct rows in a task's share; what passes it goes in runs
     /// - **Order**: by the hash of the row
     ///
     /// # Examples

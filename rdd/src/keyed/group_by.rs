@@ -17,7 +17,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: kept
     /// - **Partitioner**: by hash
     /// - **Shuffle**: one, without map-side combine
-    /// - **Memory**: the rows of a partition; `GroupTooLarge` as `group_by_key`
+    /// - **Memory**: a task's share; `GroupTooLarge` as `group_by_key`
     /// - **Order**: by the hash of the key; rows of a group in the order of partitions and rows
     ///
     /// # Examples
@@ -52,7 +52,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one, without map-side combine
-    /// - **Memory**: the rows of a partition; `GroupTooLarge` as `group_by_key`
+    /// - **Memory**: a task's share; `GroupTooLarge` as `group_by_key`
     /// - **Order**: by the hash of the key; rows of a group in the order of partitions and rows
     ///
     /// # Examples

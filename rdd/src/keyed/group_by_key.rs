@@ -20,8 +20,9 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: of the partitioner it already has, else kept
     /// - **Partitioner**: the one it already has, else by hash
     /// - **Shuffle**: one, without map-side combine; none if already partitioned so
-    /// - **Memory**: the rows of a partition. A group whose rows alone (without what they point to)
-    ///   pass a task's share is the error `GroupTooLarge`, which names [`grouped`](Rdd::grouped)
+    /// - **Memory**: a task's share; what passes it is sorted in runs. A group whose rows alone
+    ///   (without what they point to) pass it is the error `GroupTooLarge`, which names
+    ///   [`grouped`](Rdd::grouped)
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -51,7 +52,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one, without map-side combine; none if already partitioned so
-    /// - **Memory**: the rows of a partition; `GroupTooLarge` as `group_by_key`
+    /// - **Memory**: a task's share; `GroupTooLarge` as `group_by_key`
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -80,7 +81,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: of the partitioner it already has, else kept
     /// - **Partitioner**: the one it already has, else by hash
     /// - **Shuffle**: one, without map-side combine; none if already partitioned so
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -113,7 +115,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one, without map-side combine; none if already partitioned so
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples

@@ -19,7 +19,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: of the partitioner it already has, else kept
     /// - **Partitioner**: the one it already has, else by hash
     /// - **Shuffle**: one, without map-side combine; none if already partitioned so
-    /// - **Memory**: the rows of a partition; `GroupTooLarge` as `group_by_key`
+    /// - **Memory**: a task's share; `GroupTooLarge` as `group_by_key`
     /// - **Order**: by the hash of the key; values ascending by `sort_key_of(value)`, stable over
     ///   the order of partitions and rows
     ///
@@ -58,7 +58,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one, without map-side combine; none if already partitioned so
-    /// - **Memory**: the rows of a partition; `GroupTooLarge` as `group_by_key`
+    /// - **Memory**: a task's share; `GroupTooLarge` as `group_by_key`
     /// - **Order**: by the hash of the key; values ascending by `sort_key_of(value)`, stable over
     ///   the order of partitions and rows
     ///

@@ -21,7 +21,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
     ///   order of partitions and rows
     ///
@@ -61,7 +62,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
     ///   order of partitions and rows
     ///
@@ -101,7 +103,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
     ///   order of partitions and rows
     ///
@@ -141,7 +144,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
     ///   order of partitions and rows
     ///
@@ -181,7 +185,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
     ///   order of partitions and rows
     ///
@@ -222,7 +227,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: the rows of a partition of both sides, not of the result
+    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
+    ///   are read where they lie
     /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
     ///   order of partitions and rows
     ///

@@ -25,7 +25,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one; none if already partitioned so
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: ascending by key within each partition; stable
     ///
     /// # Examples

@@ -16,7 +16,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: kept
     /// - **Partitioner**: none
     /// - **Shuffle**: one for each side
-    /// - **Memory**: the rows of a partition of both sides
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: by the hash of the row; equal rows side by side
     ///
     /// # Examples
@@ -52,7 +52,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: given
     /// - **Partitioner**: none
     /// - **Shuffle**: one for each side
-    /// - **Memory**: the rows of a partition of both sides
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: by the hash of the row; equal rows side by side
     ///
     /// # Examples
@@ -85,7 +85,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: the most of the two
     /// - **Partitioner**: none
     /// - **Shuffle**: one for each side
-    /// - **Memory**: the rows of a partition of both sides
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: by the hash of the row
     ///
     /// # Examples
@@ -118,7 +118,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: given
     /// - **Partitioner**: none
     /// - **Shuffle**: one for each side
-    /// - **Memory**: the rows of a partition of both sides
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: by the hash of the row
     ///
     /// # Examples
@@ -174,7 +174,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitioner**: the one it already has, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so; of `other` only the
     ///   keys
-    /// - **Memory**: the rows of a partition of this side and the keys of the other's
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -207,7 +207,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitioner**: given
     /// - **Shuffle**: one for each side that is not already partitioned so; of `other` only the
     ///   keys
-    /// - **Memory**: the rows of a partition of this side and the keys of the other's
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples

@@ -36,7 +36,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: kept; with few distinct keys some stay empty
     /// - **Partitioner**: dropped
     /// - **Shuffle**: one
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: ascending over all partitions; stable
     ///
     /// # Examples
@@ -68,7 +68,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: given; with few distinct keys some stay empty
     /// - **Partitioner**: dropped
     /// - **Shuffle**: one
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: ascending over all partitions; stable
     ///
     /// # Examples
@@ -99,7 +99,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: kept; with few distinct rows some stay empty
     /// - **Partitioner**: dropped
     /// - **Shuffle**: one
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: ascending over all partitions; stable
     ///
     /// # Examples
@@ -128,7 +128,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: given; with few distinct rows some stay empty
     /// - **Partitioner**: dropped
     /// - **Shuffle**: one
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: ascending over all partitions; stable
     ///
     /// # Examples
@@ -241,7 +241,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: kept; with few distinct keys some stay empty
     /// - **Partitioner**: the ranges of the sort
     /// - **Shuffle**: one
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: ascending by key over all partitions; stable
     ///
     /// # Examples
@@ -271,7 +271,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given; with few distinct keys some stay empty
     /// - **Partitioner**: the ranges of the sort
     /// - **Shuffle**: one
-    /// - **Memory**: the rows of a partition
+    /// - **Memory**: a task's share; what passes it is sorted in runs
     /// - **Order**: ascending by key over all partitions; stable
     ///
     /// # Examples

@@ -5,11 +5,12 @@ use super::{LARGEST_TARGET, MOST_FRAME_ROWS};
 use emberline_core::codec::{CODEC_ID, LARGEST_ROW};
 use emberline_core::error::{Error, Result};
 
-const VERSION: u8 = 3;
+/// The version of the frames.
+pub const FRAME_VERSION: u8 = 3;
 const NO_FLAGS: u8 = 0;
 
 /// How every frame begins.
-const START: [u8; 6] = [b'F', b'R', b'M', b'E', VERSION, CODEC_ID];
+const START: [u8; 6] = [b'F', b'R', b'M', b'E', FRAME_VERSION, CODEC_ID];
 
 pub(super) const HEADER_BYTES: usize = 24;
 /// The header without its checksum.

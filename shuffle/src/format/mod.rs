@@ -9,6 +9,7 @@ mod header;
 mod reader;
 mod writer;
 
+pub use header::FRAME_VERSION;
 pub use reader::{FrameReader, OpenFile};
 pub use writer::FileWriter;
 

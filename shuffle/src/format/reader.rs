@@ -9,17 +9,19 @@ use emberline_core::disk::DiskReader;
 use emberline_core::error::{Error, Result};
 use std::io;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// A file that is open for reading, with the name it has in errors.
+#[derive(Clone)]
 pub struct OpenFile {
-    reader: Box<dyn DiskReader>,
-    name: String,
+    reader: Arc<dyn DiskReader>,
+    name: Arc<str>,
 }
 
 impl OpenFile {
     /// The file behind `reader`.
     pub fn new(reader: Box<dyn DiskReader>, name: impl Into<String>) -> Self {
-        OpenFile { reader, name: name.into() }
+        OpenFile { reader: reader.into(), name: name.into().into() }
     }
 
     /// Refuses a file that is not as long as `index` says.

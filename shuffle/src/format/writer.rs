@@ -6,9 +6,12 @@ use super::{FileIndex, MOST_FRAME_ROWS, SegmentPlace, frame_target};
 use emberline_core::codec::encode_into;
 use emberline_core::config::Config;
 use emberline_core::disk::DiskWriter;
-use emberline_core::error::Result;
+use emberline_core::error::{Error, Result};
 use emberline_core::scratch::ScratchFile;
 use serde::Serialize;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Frames that are handed to the disk at once.
 const FRAMES_AT_ONCE: usize = 4;
@@ -17,10 +20,9 @@ const FRAMES_AT_ONCE: usize = 4;
 ///
 /// It holds at most about eight frames, whose size follows the task's share; a row that is larger
 /// has a frame of its own.
-pub struct FileWriter<'a> {
-    file: &'a ScratchFile,
+pub struct FileWriter<F> {
+    target: Target<F>,
     file_tag: u32,
-    disk: Box<dyn DiskWriter>,
     frame_target: usize,
     squeezer: Squeezer,
     /// What is not on disk yet.
@@ -30,23 +32,62 @@ pub struct FileWriter<'a> {
     segments: Vec<SegmentPlace>,
 }
 
-impl<'a> FileWriter<'a> {
+/// Where the bytes go.
+enum Target<F> {
+    Scratch(F, Box<dyn DiskWriter>),
+    /// A file that stays, with its name.
+    Output(PathBuf, Box<dyn DiskWriter>),
+    /// Nowhere: they wait for [`FileWriter::finish_in_memory`].
+    Memory,
+}
+
+/// Writers to what is no scratch file; the type of one does not matter.
+impl FileWriter<Arc<ScratchFile>> {
+    /// Writes to a file that stays: `disk` has just made it at `path`. Its frames can be read back
+    /// under `file_tag` alone.
+    pub fn to_output(
+        path: &Path,
+        disk: Box<dyn DiskWriter>,
+        file_tag: u32,
+        config: &Config,
+    ) -> Result<Self> {
+        FileWriter::to(Target::Output(path.to_path_buf(), disk), file_tag, config)
+    }
+
+    /// Writes to memory; end it with [`finish_in_memory`](Self::finish_in_memory).
+    pub fn in_memory(config: &Config) -> Result<Self> {
+        FileWriter::to(Target::Memory, 0, config)
+    }
+}
+
+impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
     /// Makes the file. The task's share says how large frames are, and `spill_compression` how they
     /// are made smaller.
-    pub fn create(file: &'a ScratchFile, config: &Config) -> Result<Self> {
+    pub fn create(file: F, config: &Config) -> Result<Self> {
+        let disk = file.create()?;
+        // No two files of a context have one name.
+        let file_tag = crc32fast::hash(file.path().as_os_str().as_encoded_bytes());
+        FileWriter::to(Target::Scratch(file, disk), file_tag, config)
+    }
+
+    fn to(target: Target<F>, file_tag: u32, config: &Config) -> Result<Self> {
         let squeezer = Squeezer::new(config.spill_compression)?;
         let frame_target = frame_target(config.share_bytes());
+        let pending = match target {
+            Target::Memory => Vec::new(),
+            _ => Vec::with_capacity(most_pending(frame_target)),
+        };
+        let segments = Vec::new();
+        let (on_disk, encoded_bytes) = (0, 0);
         Ok(FileWriter {
-            file,
-            // No two files of a context have one name.
-            file_tag: crc32fast::hash(file.path().as_os_str().as_encoded_bytes()),
-            disk: file.create()?,
+            target,
+            file_tag,
             frame_target,
             squeezer,
-            pending: Vec::with_capacity(most_pending(frame_target)),
-            on_disk: 0,
-            encoded_bytes: 0,
-            segments: Vec::new(),
+            pending,
+            on_disk,
+            encoded_bytes,
+            segments,
         })
     }
 
@@ -73,10 +114,21 @@ impl<'a> FileWriter<'a> {
         self.encoded_bytes
     }
 
-    /// Ends the file and says where everything is.
+    /// Ends the file and says where everything is. A file that stays survives a power cut from now
+    /// on, but for its name.
     pub fn finish(mut self) -> Result<FileIndex> {
         self.flush()?;
+        if let Target::Output(path, disk) = &mut self.target {
+            disk.sync().map_err(|cause| writing(path, cause))?;
+        }
         Ok(FileIndex { segments: self.segments, file_bytes: self.on_disk })
+    }
+
+    /// Ends what was written to memory: the bytes, and where everything is in them.
+    pub fn finish_in_memory(mut self) -> (Vec<u8>, FileIndex) {
+        self.pending.shrink_to_fit();
+        let file_bytes = self.pending.len() as u64;
+        (self.pending, FileIndex { segments: self.segments, file_bytes })
     }
 
     fn position(&self) -> u64 {
@@ -106,13 +158,25 @@ impl<'a> FileWriter<'a> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.disk.append(&self.pending).map_err(|cause| self.file.error("writing", cause))?;
+        match &mut self.target {
+            Target::Memory => return Ok(()),
+            Target::Scratch(file, disk) => {
+                disk.append(&self.pending).map_err(|cause| file.error("writing", cause))?;
+            }
+            Target::Output(path, disk) => {
+                disk.append(&self.pending).map_err(|cause| writing(path, cause))?;
+            }
+        }
         self.on_disk += self.pending.len() as u64;
         self.pending.clear();
         // One large row must not keep its memory.
         self.pending.shrink_to(most_pending(self.frame_target));
         Ok(())
     }
+}
+
+fn writing(path: &Path, cause: std::io::Error) -> Error {
+    Error::io(format!("writing `{}` failed", path.display()), cause)
 }
 
 /// What a writer holds of frames, in bytes, unless one row is larger.

@@ -1,24 +1,30 @@
-//! `cache` and `unpersist`: keep computed partitions in memory, as blocks.
+//! `persist`, `cache` and `unpersist`: keep computed partitions as blocks, in memory and in files.
 
-use crate::accumulator::{KeptParts, Parts, counted};
+mod block;
+mod blocks;
+mod keep;
+mod level;
+mod local_checkpoint;
+
+pub use level::StorageLevel;
+
+use crate::accumulator::counted;
 use crate::boxed::{Boxed, Chunks, Node, RowChunks};
-use crate::context::Context;
 use crate::held::HeldRows;
-use crate::pipeline::{Element, Pipeline, gather};
+use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
+use blocks::Blocks;
 use emberline_core::bounds::Stored;
-use emberline_core::event::Event;
-use emberline_core::ids::RddId;
-use emberline_core::lineage::{Dependency, Kept, StoredBlocks};
-use emberline_core::size::estimate_rows;
-use emberline_core::step::{Step, blame, has_raised};
+use emberline_core::lineage::{Dependency, StoredBlocks};
+use emberline_core::step::Step;
 use emberline_core::task::TaskContext;
+use keep::{Keeping, Outcome};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Gives an RDD whose partitions stay in memory once an action has computed them. A partition
-    /// that does not fit the memory budget is not kept and is computed again when needed.
+    /// Gives an RDD whose partitions stay in memory once an action has computed them: the same as
+    /// [`persist`](Rdd::persist) with [`StorageLevel::Memory`]. A partition that does not fit the
+    /// memory budget is not kept and is computed again when needed.
     ///
     /// The blocks go with [`unpersist`](Rdd::unpersist) or when the last handle is dropped.
     ///
@@ -76,15 +82,56 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Stored,
     {
+        self.persisted(Step::new("cache"), StorageLevel::Memory)
+    }
+
+    /// Gives an RDD whose partitions are kept, once an action has computed them, where `level` says.
+    ///
+    /// A block that needs memory takes it from the least recently used blocks of other RDDs, never
+    /// from those of its own RDD, and never from one that is being read. What leaves the memory goes
+    /// to disk if its level has one, else it is computed again. Running work may take memory from
+    /// blocks while they hold more than half of the budget. A block whose file is lost or damaged is
+    /// computed again.
+    ///
+    /// The blocks go with [`unpersist`](Rdd::unpersist) or when the last handle is dropped.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
+    /// - **Partitions**: kept
+    /// - **Partitioner**: kept
+    /// - **Shuffle**: none
+    /// - **Memory**: what the level keeps there, inside the budget; a partition on its way to disk, a
+    ///   fraction of the task's share
+    /// - **Order**: kept
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::{StorageLevel, prelude::*};
+    ///
+    /// let ctx = Context::local()?;
+    /// let squares = ctx.range_with(2, 0..100_u64).map(|n| n * n).persist(StorageLevel::Disk);
+    /// assert_eq!(squares.reduce(|a, b| a + b)?, Some(328_350));
+    /// let plan = squares.explain().to_string();
+    /// assert!(plan.contains("disk: 2 of 2 partitions stored, 100 rows, "), "{plan}");
+    /// assert!(plan.contains(" in files"), "{plan}");
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn persist(&self, level: StorageLevel) -> Rdd<T>
+    where
+        T: Stored,
+    {
+        self.persisted(Step::new("persist"), level)
+    }
+
+    fn persisted(&self, step: Step, level: StorageLevel) -> Rdd<T>
+    where
+        T: Stored,
+    {
         let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
-        let step = Step::new("cache");
         let mut lineage = self.context.lineage(step, self.num_partitions(), parent);
-        let blocks = Arc::new(Blocks {
-            context: self.context.clone(),
-            rdd: lineage.id(),
-            keeps: AtomicBool::new(true),
-            parts: KeptParts::default(),
-        });
+        let blocks = Blocks::new(&self.context, lineage.id(), level, true);
         lineage.blocks = Some(Arc::clone(&blocks) as Arc<dyn StoredBlocks>);
         let depth = self.pipeline.depth();
         let node = Persisted { parent: self.pipeline.clone(), blocks, step };
@@ -92,14 +139,15 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         Rdd::partitioned(&self.context, lineage, pipeline, self.partitioner.clone())
     }
 
-    /// Drops the blocks of a cached RDD and keeps none from now on; it is computed again when
-    /// needed. Does nothing to an RDD that `cache` did not return.
+    /// Drops the blocks of a persisted RDD, in memory and on disk, before it returns, and keeps none
+    /// from now on. It is computed again when needed; a local checkpoint cannot be, and is gone. A
+    /// task that is reading a block has it until it is done. Does nothing to any other RDD.
     ///
     /// - **Shape**: `Rdd<T>` to nothing
     /// - **Partitions**: kept
     /// - **Partitioner**: kept
     /// - **Shuffle**: none
-    /// - **Memory**: frees the blocks
+    /// - **Memory**: frees the blocks and their files
     /// - **Order**: kept
     ///
     /// # Examples
@@ -122,71 +170,6 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// The blocks of one persisted RDD. They go when the last handle does.
-struct Blocks {
-    context: Context,
-    rdd: RddId,
-    keeps: AtomicBool,
-    parts: KeptParts,
-}
-
-impl Blocks {
-    /// The rows of a stored partition. This is the one place where a block gets its type back; the
-    /// store keeps it under the id of this very RDD, so it is always the type that was put.
-    fn get<T: Stored>(&self, partition: usize) -> Option<Arc<Vec<T>>> {
-        let block = self.context.engine.blocks().get(self.rdd, partition)?;
-        block.downcast::<Vec<T>>().ok()
-    }
-
-    /// Stores a partition, and with it what computing it added to accumulators. If there is no room
-    /// that counts for the task, which computed the rows for itself.
-    fn put<T: Stored>(&self, partition: usize, rows: &Arc<Vec<T>>, parts: Parts) {
-        let (bytes, count) = (estimate_rows(rows), rows.len() as u64);
-        let block = Arc::clone(rows);
-        if self.context.engine.blocks().put(self.rdd, partition, block, count, bytes) {
-            self.context.engine.emit(Event::BlockStored { rdd: self.rdd, partition, bytes });
-            self.parts.keep(partition, parts);
-        } else if !self.is_stored(partition) {
-            parts.join_task();
-        }
-        // An `unpersist` that came while the partition was computed found nothing to drop.
-        if !self.keeps.load(Ordering::Acquire) {
-            self.drop_all();
-        }
-    }
-
-    fn drop_all(&self) {
-        if self.context.engine.blocks().drop_rdd(self.rdd) > 0 {
-            self.context.engine.emit(Event::BlocksDropped { rdd: self.rdd });
-        }
-    }
-}
-
-impl StoredBlocks for Blocks {
-    fn is_stored(&self, partition: usize) -> bool {
-        self.context.engine.blocks().contains(self.rdd, partition)
-    }
-
-    fn unpersist(&self) {
-        self.keeps.store(false, Ordering::Release);
-        self.drop_all();
-    }
-
-    fn settle(&self) {
-        self.parts.merge();
-    }
-
-    fn kept(&self) -> Kept {
-        self.context.engine.blocks().kept(self.rdd)
-    }
-}
-
-impl Drop for Blocks {
-    fn drop(&mut self) {
-        self.drop_all();
-    }
-}
-
 struct Persisted<P> {
     parent: P,
     blocks: Arc<Blocks>,
@@ -203,21 +186,20 @@ impl<T: Stored, P: Pipeline<Item = T>> Node<T> for Persisted<P> {
 
     /// The block, computed and stored if it is not there; nothing after an `unpersist`.
     fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<T>> {
-        let blocks = &self.blocks;
-        let stored = blocks.get::<T>(partition).inspect(|rows| task.count_read(rows.len()));
-        let rows = match stored {
-            Some(rows) => rows,
-            None if !blocks.keeps.load(Ordering::Acquire) => return None,
-            None => {
-                let (rows, parts) = counted(|| gather(self.parent.open(partition, task)));
-                let rows = Arc::new(rows);
-                if !has_raised() {
-                    blame(&self.step, || blocks.put(partition, &rows, parts));
-                }
-                rows
+        let Persisted { parent, blocks, step } = self;
+        if let Some(rows) = blocks.find(partition, task) {
+            return Some(rows);
+        }
+        let keeping = Keeping::new(blocks, partition, task, step);
+        blocks.keeps().then(|| {
+            let (rows, parts) = counted(|| keeping.keep(parent.open(partition, task)));
+            match keeping.outcome() {
+                Outcome::Kept => blocks.keep_parts(partition, parts),
+                // Who was first counts.
+                Outcome::WasThere => drop(parts),
+                Outcome::HandedOn => parts.join_task(),
             }
-        };
-        let all = 0..rows.len();
-        Some(HeldRows::new(rows, all, task))
+            rows
+        })
     }
 }

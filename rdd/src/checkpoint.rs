@@ -1,0 +1,255 @@
+//! `checkpoint` and `read_checkpoint`: an RDD in files that outlive the program.
+
+use crate::accumulator::in_one_action;
+use crate::action::output::{Output, Trial, part_name};
+use crate::boxed::Boxed;
+use crate::context::Context;
+use crate::held::HeldRows;
+use crate::pipeline::{Pipeline, sealed::Sealed};
+use crate::rdd::Rdd;
+use emberline_core::bounds::Stored;
+use emberline_core::disk::{Disk, DiskReader};
+use emberline_core::error::{Error, ErrorKind, Result};
+use emberline_core::step::{Step, blame, raise};
+use emberline_core::task::TaskContext;
+use emberline_shuffle::Batches;
+use emberline_shuffle::checkpoint::{MANIFEST_NAME, Manifest, Part, read_part, write_part};
+use emberline_shuffle::format::{FrameReader, OpenFile};
+use std::any::type_name;
+use std::hash::BuildHasher;
+use std::io;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Writes all rows into the new folder `path` and gives an RDD of what was written, whose lineage
+    /// begins there: what was behind it can go. A later run reads it with
+    /// [`read_checkpoint`](Context::read_checkpoint).
+    ///
+    /// There is a file for each partition and a manifest, which says how many there are and is
+    /// written last. They are written into a folder beside `path`, synced and renamed as a whole: a
+    /// crash leaves the whole checkpoint or none. An existing `path` is an error and is not touched.
+    /// Missing parent folders are made. The folder is yours to remove, once no RDD reads it.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<T>`, without parents
+    /// - **Partitions**: all are computed, one file each; kept
+    /// - **Partitioner**: kept, but not by `read_checkpoint`
+    /// - **Shuffle**: none
+    /// - **Memory**: a fraction of the task's share for each task
+    /// - **Order**: kept
+    ///
+    /// # Errors
+    ///
+    /// `OutputExists` if there is something at `path`; the first error of a task; what the disk says.
+    /// Nothing is left behind then, but for parent folders that were made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("squares");
+    /// let ctx = Context::local()?;
+    /// let squares = ctx.range_with(2, 0..4_u64).map(|n| n * n).checkpoint(&path)?;
+    /// assert_eq!(squares.collect()?, [0, 1, 4, 9]);
+    /// assert!(!squares.explain().to_string().contains("map at"));
+    ///
+    /// let later = Context::local()?;
+    /// assert_eq!(later.read_checkpoint::<u64>(&path).collect()?, [0, 1, 4, 9]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<Rdd<T>> {
+        let step = Step::new("checkpoint");
+        let (path, disk) = (path.as_ref(), Arc::clone(&self.context.engine.config().disk));
+        let placed = |error: Error| error.in_step(step).in_action(step);
+        let output = Output::begin(path, &disk).map_err(placed)?;
+        let folder = output.folder().to_path_buf();
+        let tag = std::hash::RandomState::new().hash_one(path) as u32;
+        let work = move |rows: P::Rows, task: &TaskContext| {
+            blame(&step, || write(rows, tag, &folder, task))
+        };
+        let manifest = in_one_action(step, || {
+            let parts = self.run(step, 0..self.num_partitions(), work)?;
+            let manifest = Manifest { tag, parts };
+            output.commit(MANIFEST_NAME, &manifest.encode()).map_err(placed)?;
+            Ok(manifest)
+        })?;
+        let lineage = self.context.lineage(step, self.num_partitions(), Vec::new());
+        let pipeline = Saved::new(path.to_path_buf(), manifest);
+        let partitioner = self.partitioner.clone();
+        Ok(Rdd::partitioned(&self.context, lineage, Boxed::new(pipeline), partitioner))
+    }
+}
+
+fn write<T: Stored>(
+    rows: impl Iterator<Item = T>,
+    tag: u32,
+    folder: &Path,
+    task: &TaskContext,
+) -> Result<Part> {
+    let (file, trial) = Trial::create(folder, task)?;
+    let batches = Batches::new(rows, task).inspect(|_| task.check_cancelled());
+    let place = (tag, task.place.partition);
+    let part = write_part(batches, place, (trial.path(), file), &task.config)?;
+    trial.commit()?;
+    Ok(part)
+}
+
+impl Context {
+    /// Reads what [`checkpoint`](Rdd::checkpoint) wrote into the folder `path`, in this run or in
+    /// another one. Rows must be of the type that was written: the files do not say of which.
+    ///
+    /// A folder that is no checkpoint or not all of one, is damaged, or was written by a version of
+    /// emberline with another format, is the error of the first action.
+    ///
+    /// - **Shape**: a folder to `Rdd<T>`
+    /// - **Partitions**: as they were written
+    /// - **Partitioner**: none: hashes may differ between runs
+    /// - **Shuffle**: none
+    /// - **Memory**: one frame
+    /// - **Order**: as it was written
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("words");
+    /// let ctx = Context::local()?;
+    /// let words = ctx.parallelize_with(2, vec!["tea".to_string(), "rye".to_string()]);
+    /// words.checkpoint(&path)?;
+    /// let read = ctx.read_checkpoint::<String>(&path);
+    /// assert_eq!((read.num_partitions(), read.collect()?), (2, words.collect()?));
+    ///
+    /// let error = ctx.read_checkpoint::<String>("no/such/folder").count().unwrap_err();
+    /// assert!(matches!(error.kind(), ErrorKind::InvalidCheckpoint { .. }));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn read_checkpoint<T: Stored>(&self, path: impl AsRef<Path>) -> Rdd<T> {
+        let (step, path) = (Step::new("read_checkpoint"), path.as_ref().to_path_buf());
+        match find(&path, &*self.engine.config().disk) {
+            Ok(manifest) => {
+                let lineage = self.lineage(step, manifest.parts.len(), Vec::new());
+                Rdd::new(self, lineage, Boxed::new(Saved::new(path, manifest)))
+            }
+            Err(problem) => {
+                let mut lineage = self.lineage(step, 1, Vec::new());
+                lineage.problem = Some(problem.in_step(step));
+                let nothing = Manifest { tag: 0, parts: Vec::new() };
+                Rdd::new(self, lineage, Boxed::new(Saved::new(path, nothing)))
+            }
+        }
+    }
+}
+
+/// The manifest of a checkpoint whose files are all there.
+fn find(path: &Path, disk: &dyn Disk) -> Result<Manifest> {
+    let listed = disk.list(path).map_err(|cause| match cause.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            invalid(path, "there is no such folder")
+        }
+        _ => reading(path, cause),
+    })?;
+    let names: Vec<String> = listed.iter().filter_map(|path| file_name(path)).collect();
+    if !names.iter().any(|name| name == MANIFEST_NAME) {
+        let what = "it has no manifest: it is no checkpoint, or one that was never finished";
+        return Err(invalid(path, what));
+    }
+    let file = disk.open(&path.join(MANIFEST_NAME)).map_err(|cause| reading(path, cause))?;
+    let found = names.iter().filter(|name| name.starts_with("part-")).count();
+    let manifest = Manifest::read(&*file, found).map_err(|cause| reading(path, cause))?;
+    let manifest = manifest.map_err(|what| invalid(path, what))?;
+    let wanted = manifest.parts.len();
+    let missing = (0..wanted).map(part_name).find(|part| !names.contains(part));
+    match missing {
+        Some(part) => Err(invalid(path, format!("its file `{part}` is missing"))),
+        None if found > wanted => {
+            let what = format!("{wanted} partitions were written, but {found} files are there");
+            Err(invalid(path, what))
+        }
+        None => Ok(manifest),
+    }
+}
+
+fn file_name(path: &Path) -> Option<String> {
+    Some(path.file_name()?.to_string_lossy().into_owned())
+}
+
+fn invalid(path: &Path, what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidCheckpoint { path: path.to_path_buf(), what: what.into() })
+}
+
+fn reading(path: &Path, cause: io::Error) -> Error {
+    Error::io(format!("reading the checkpoint `{}` failed", path.display()), cause)
+}
+
+/// A checkpoint as a pipeline.
+struct Saved<T> {
+    folder: Arc<Path>,
+    manifest: Arc<Manifest>,
+    row: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Saved<T> {
+    fn clone(&self) -> Self {
+        let (folder, manifest) = (Arc::clone(&self.folder), Arc::clone(&self.manifest));
+        Saved { folder, manifest, row: PhantomData }
+    }
+}
+
+impl<T: Stored> Saved<T> {
+    fn new(folder: PathBuf, manifest: Manifest) -> Self {
+        Saved { folder: folder.into(), manifest: Arc::new(manifest), row: PhantomData }
+    }
+
+    fn frames(&self, partition: usize, disk: &dyn Disk) -> Result<FrameReader<T>> {
+        let name = part_name(partition);
+        let file: Box<dyn DiskReader> =
+            disk.open(&self.folder.join(&name)).map_err(|cause| match cause.kind() {
+                io::ErrorKind::NotFound => {
+                    invalid(&self.folder, format!("its file `{name}` is missing"))
+                }
+                _ => reading(&self.folder, cause),
+            })?;
+        read_part(&self.manifest, partition, OpenFile::new(file, name))
+    }
+
+    /// What an error of a file is to the reader: damage does not heal, so it is not tried again.
+    fn explain(&self, error: Error) -> Error {
+        let ErrorKind::Corrupt { what } = error.kind() else { return error };
+        let rows = type_name::<T>();
+        let what = format!("{what} (it is damaged, or its rows are not `{rows}`)");
+        invalid(&self.folder, what)
+    }
+}
+
+impl<T> Sealed for Saved<T> {}
+
+impl<T: Stored> Pipeline for Saved<T> {
+    type Item = T;
+    type Rows = HeldRows<T>;
+
+    fn open(&self, partition: usize, task: &TaskContext) -> HeldRows<T> {
+        let opened = self.frames(partition, &*task.config.disk);
+        let mut frames = opened.unwrap_or_else(|error| raise(self.explain(error)));
+        let saved = self.clone();
+        let counting = task.clone();
+        let batches = std::iter::from_fn(move || {
+            let rows = frames.next_frame().unwrap_or_else(|error| raise(saved.explain(error)))?;
+            counting.count_read(rows.len());
+            Some(rows)
+        });
+        HeldRows::batched(batches, task)
+    }
+
+    fn depth(&self) -> usize {
+        0
+    }
+}

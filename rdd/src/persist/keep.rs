@@ -1,0 +1,244 @@
+//! Computing a partition and keeping it, in bounded memory: rows beyond the task's share take from the
+//! budget as they come. Where that has no more room they go to a file or are handed on, as the level
+//! says. How much room there is decides where rows lie, never what they are.
+
+use super::block::{Form, unpacked};
+use super::blocks::Blocks;
+use crate::held::HeldRows;
+use emberline_core::bounds::Stored;
+use emberline_core::error::{ErrorKind, Result};
+use emberline_core::memory::Reservation;
+use emberline_core::step::{Step, blame, has_raised, or_raise};
+use emberline_core::task::TaskContext;
+use emberline_shuffle::{Batches, Meter, PackedRows, RunFile, bytes_of};
+use std::cell::Cell;
+use std::iter;
+use std::sync::Arc;
+
+/// One partition on its way into the store.
+pub(super) struct Keeping<'a> {
+    blocks: &'a Arc<Blocks>,
+    partition: usize,
+    task: &'a TaskContext,
+    step: &'a Step,
+    outcome: Cell<Outcome>,
+}
+
+/// What became of a partition.
+#[derive(Clone, Copy)]
+pub(super) enum Outcome {
+    /// It is in the store.
+    Kept,
+    /// Another task had put it there before.
+    WasThere,
+    /// It is this task's alone, which may still be computing it.
+    HandedOn,
+}
+
+impl<'a> Keeping<'a> {
+    pub fn new(
+        blocks: &'a Arc<Blocks>,
+        partition: usize,
+        task: &'a TaskContext,
+        step: &'a Step,
+    ) -> Self {
+        Keeping { blocks, partition, task, step, outcome: Cell::new(Outcome::HandedOn) }
+    }
+
+    /// What became of the rows that were kept last.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome.get()
+    }
+
+    /// Keeps the rows if they may be kept, and gives them in any case.
+    pub fn keep<T: Stored>(&self, rows: impl Iterator<Item = T> + 'static) -> HeldRows<T> {
+        let level = self.blocks.level;
+        match (level.uses_memory(), level.is_serialised()) {
+            (false, _) if self.may_use_disk() => self.keep_in_file(iter::empty(), rows),
+            (false, _) => HeldRows::batched(Batches::new(rows, self.task), self.task),
+            (true, false) => self.keep_typed(rows),
+            (true, true) => self.keep_packed(rows),
+        }
+    }
+
+    fn may_use_disk(&self) -> bool {
+        self.blocks.level.uses_disk() && self.blocks.may_use_disk(self.partition)
+    }
+
+    fn keep_typed<T: Stored>(&self, mut rows: impl Iterator<Item = T> + 'static) -> HeldRows<T> {
+        let mut gathered = Gathered::new(self, rows.size_hint().0);
+        while let Some(row) = rows.next() {
+            if !gathered.push(row) {
+                let Gathered { rows: first, held, .. } = gathered;
+                if self.may_use_disk() {
+                    return self.keep_in_file(iter::once(first), rows);
+                }
+                let batches = iter::once(first).chain(Batches::new(rows, self.task));
+                return HeldRows::batched(batches, self.task).pinning(held);
+            }
+        }
+        match gathered.finish() {
+            (rows, Some(held)) => self.put(Form::Typed(Arc::new(rows)), Some(held)),
+            (rows, None) => self.keep_gathered(rows),
+        }
+    }
+
+    /// Rows that fit the task's share and that the budget has no room for.
+    fn keep_gathered<T: Stored>(&self, rows: Vec<T>) -> HeldRows<T> {
+        if self.may_use_disk() {
+            match blame(self.step, || self.write([rows.as_slice()])) {
+                Ok(file) => drop(self.put(Form::InFile(file), None)),
+                // They are there; only the next reader has to compute them again.
+                Err(error) => self.check_rows(error),
+            }
+        }
+        HeldRows::batched(iter::once(rows), self.task)
+    }
+
+    fn keep_packed<T: Stored>(&self, rows: impl Iterator<Item = T> + 'static) -> HeldRows<T> {
+        let (mut parts, mut held) = (Vec::new(), None);
+        let mut batches = Batches::new(rows, self.task);
+        while let Some(batch) = batches.next() {
+            let part = blame(self.step, || PackedRows::pack(&batch, &self.task.config));
+            let part = or_raise(part);
+            let Some(room) = self.blocks.room_for(part.bytes()) else {
+                let packed = unpacked(parts).map(or_raise);
+                let first = packed.chain(iter::once(batch));
+                return match self.may_use_disk() {
+                    true => self.keep_in_file(first, batches.into_rows()),
+                    false => HeldRows::batched(first.chain(batches), self.task).pinning(held),
+                };
+            };
+            join(&mut held, room);
+            parts.push(part);
+        }
+        self.put(Form::Packed(parts), held)
+    }
+
+    /// Writes rows of which the first are there already, and reads them again.
+    fn keep_in_file<T: Stored>(
+        &self,
+        first: impl Iterator<Item = Vec<T>>,
+        rest: impl Iterator<Item = T>,
+    ) -> HeldRows<T> {
+        let batches = first.chain(Batches::new(rest, self.task));
+        // The rows are gone for this attempt; the next one may do without the disk.
+        let file = self.write(batches);
+        let file = or_raise(file.map_err(|error| self.blocks.not_written(self.partition, error)));
+        self.put(Form::InFile(file), None)
+    }
+
+    fn write<T: Stored, R: AsRef<[T]>>(
+        &self,
+        batches: impl IntoIterator<Item = R>,
+    ) -> Result<RunFile<T>> {
+        RunFile::write(batches, self.task)
+    }
+
+    /// Fails the task for rows that can never be written, and for what must not be lost.
+    fn check_rows(&self, error: emberline_core::error::Error) {
+        let is_the_users = matches!(error.kind(), ErrorKind::NotEncodable { .. });
+        let error = self.blocks.not_written(self.partition, error);
+        if is_the_users || !self.blocks.can_recompute() {
+            or_raise(Err(error))
+        }
+    }
+
+    /// Stores the partition, unless a closure swallowed a failure: then this may be half of it.
+    fn put<T: Stored>(&self, form: Form<T>, held: Option<Reservation>) -> HeldRows<T> {
+        if has_raised() || !self.blocks.keeps() {
+            return form.read(self.task, false, |error| or_raise(Err(error))).pinning(held);
+        }
+        let put = || self.blocks.put(self.partition, form, held, self.task);
+        let (rows, is_new) = blame(self.step, put);
+        self.outcome.set(if is_new { Outcome::Kept } else { Outcome::WasThere });
+        rows
+    }
+}
+
+/// Rows that are being gathered in memory, with what they took from the budget.
+struct Gathered<'a, T> {
+    blocks: &'a Blocks,
+    rows: Vec<T>,
+    /// What they may take without asking for more.
+    allowed: u64,
+    /// How much is asked for at once.
+    step: u64,
+    meter: Meter,
+    held: Option<Reservation>,
+}
+
+impl<'a, T: Stored> Gathered<'a, T> {
+    fn new(keeping: &Keeping<'a>, hint: usize) -> Self {
+        let share = keeping.task.config.operator_bytes();
+        let fits = share / size_of::<T>().max(1) as u64;
+        let rows = Vec::with_capacity(hint.min(fits as usize));
+        let (meter, blocks) = (Meter::new(share), keeping.blocks);
+        Gathered { blocks, rows, allowed: share, step: share, meter, held: None }
+    }
+
+    /// Adds a row; says whether there is room for more.
+    #[inline]
+    fn push(&mut self, row: T) -> bool {
+        let has_room = self.rows.len() < self.rows.capacity() || self.grow();
+        self.rows.push(row);
+        has_room && (!self.meter.is_due() || self.measure())
+    }
+
+    /// Makes the vector larger by a half, if there is room for that.
+    #[cold]
+    fn grow(&mut self) -> bool {
+        let more = (self.rows.len() / 2).max(16);
+        let bytes = (more * size_of::<T>()) as u64;
+        let has_room = bytes < self.step / 4 || self.allow(bytes_of(&self.rows) + bytes);
+        let more = if has_room { more } else { 1 };
+        self.rows.reserve_exact(more);
+        has_room
+    }
+
+    #[cold]
+    fn measure(&mut self) -> bool {
+        let bytes = bytes_of(&self.rows);
+        if !self.meter.reached(bytes) {
+            return true;
+        }
+        let has_room = self.allow(bytes.saturating_add(self.step));
+        self.meter = Meter::new(self.allowed);
+        has_room
+    }
+
+    /// Takes from the budget what `bytes` need beyond what is taken already.
+    fn allow(&mut self, bytes: u64) -> bool {
+        if bytes <= self.allowed {
+            return true;
+        }
+        let taken = self.held.as_ref().map_or(0, Reservation::bytes);
+        let Some(room) = self.blocks.room_for(bytes - taken) else { return false };
+        join(&mut self.held, room);
+        self.allowed = bytes;
+        true
+    }
+
+    /// The rows, and the part of the budget they need, if it has room.
+    fn finish(mut self) -> (Vec<T>, Option<Reservation>) {
+        self.rows.shrink_to_fit();
+        let bytes = bytes_of(&self.rows);
+        let mut held = self.held.take();
+        let taken = held.as_ref().map_or(0, Reservation::bytes);
+        match bytes.checked_sub(taken).filter(|more| *more > 0 || held.is_none()) {
+            None => held.iter_mut().for_each(|held| held.shrink_to(bytes)),
+            Some(more) => match self.blocks.room_for(more) {
+                Some(room) => join(&mut held, room),
+                None => return (self.rows, None),
+            },
+        }
+        (self.rows, held)
+    }
+}
+
+fn join(held: &mut Option<Reservation>, room: Reservation) {
+    match held {
+        Some(held) => held.join(room),
+        None => *held = Some(room),
+    }
+}

@@ -1,0 +1,48 @@
+//! Where the partitions of a persisted RDD are kept.
+
+use std::fmt;
+
+/// Where [`persist`](crate::Rdd::persist) keeps partitions. It never changes a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StorageLevel {
+    /// In memory, as rows. A partition that does not fit, or is evicted, is computed again. The
+    /// fastest to read, and what [`refs`](crate::Rdd::refs) reads in place.
+    #[default]
+    Memory,
+    /// In memory, as rows. A partition that does not fit, or is evicted, is written to disk.
+    MemoryAndDisk,
+    /// On disk.
+    Disk,
+    /// In memory, as bytes, compressed as [`spill_compression`](crate::ContextBuilder::spill_compression)
+    /// says: smaller and slower to read. A partition that does not fit is computed again.
+    SerialisedMemory,
+    /// In memory, as bytes. A partition that does not fit, or is evicted, is written to disk.
+    SerialisedMemoryAndDisk,
+}
+
+impl StorageLevel {
+    pub(super) fn uses_memory(self) -> bool {
+        self != StorageLevel::Disk
+    }
+
+    pub(super) fn uses_disk(self) -> bool {
+        !matches!(self, StorageLevel::Memory | StorageLevel::SerialisedMemory)
+    }
+
+    pub(super) fn is_serialised(self) -> bool {
+        matches!(self, StorageLevel::SerialisedMemory | StorageLevel::SerialisedMemoryAndDisk)
+    }
+}
+
+impl fmt::Display for StorageLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StorageLevel::Memory => "memory",
+            StorageLevel::MemoryAndDisk => "memory and disk",
+            StorageLevel::Disk => "disk",
+            StorageLevel::SerialisedMemory => "serialised memory",
+            StorageLevel::SerialisedMemoryAndDisk => "serialised memory and disk",
+        })
+    }
+}

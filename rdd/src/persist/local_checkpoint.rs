@@ -1,0 +1,102 @@
+//! `local_checkpoint`: partitions kept for this run alone, with nothing behind them.
+
+use super::blocks::Blocks;
+use super::keep::Keeping;
+use super::level::StorageLevel;
+use crate::accumulator::in_one_action;
+use crate::boxed::{Boxed, Chunks, Node, RowChunks};
+use crate::held::HeldRows;
+use crate::pipeline::Pipeline;
+use crate::rdd::Rdd;
+use emberline_core::bounds::Stored;
+use emberline_core::error::Result;
+use emberline_core::lineage::StoredBlocks;
+use emberline_core::step::{Step, raise};
+use emberline_core::task::TaskContext;
+use std::sync::Arc;
+
+impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
+    /// Computes all partitions, keeps them in memory or, what does not fit, in scratch files, and
+    /// gives an RDD of them whose lineage begins here: what was behind it can go. Use it to cut a
+    /// long lineage, as that of an iteration, where the speed of [`persist`](Rdd::persist) matters
+    /// more than surviving a fault.
+    ///
+    /// The partitions live for this run, and go with [`unpersist`](Rdd::unpersist) or the last handle.
+    /// They are never dropped to make room, only moved to disk. Should the disk lose one, nothing can
+    /// compute it again: [`checkpoint`](Rdd::checkpoint) writes files that last.
+    ///
+    /// - **Shape**: `Rdd<T>` to `Rdd<T>`, without parents
+    /// - **Partitions**: all are computed; kept
+    /// - **Partitioner**: kept
+    /// - **Shuffle**: none
+    /// - **Memory**: all partitions, inside the budget; the rest is on disk
+    /// - **Order**: kept
+    ///
+    /// # Errors
+    ///
+    /// The first error of a task. Later, an action that needs a partition which is gone ends in
+    /// `BlockLost`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let mut ranks = ctx.range_with(2, 0..4_u64).boxed();
+    /// for _ in 0..3 {
+    ///     ranks = ranks.map(|rank| rank * 2).local_checkpoint()?;
+    /// }
+    /// assert_eq!(ranks.collect()?, [0, 8, 16, 24]);
+    /// assert!(!ranks.explain().to_string().contains("map at"));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn local_checkpoint(&self) -> Result<Rdd<T>> {
+        let step = Step::new("local_checkpoint");
+        let mut lineage = self.context.lineage(step, self.num_partitions(), Vec::new());
+        let blocks = Blocks::new(&self.context, lineage.id(), StorageLevel::MemoryAndDisk, false);
+        let filled = Arc::clone(&blocks);
+        let work = move |rows: P::Rows, task: &TaskContext| {
+            let partition = task.place.partition;
+            let keeping = Keeping::new(&filled, partition, task, &step);
+            drop(keeping.keep(rows));
+            Ok(())
+        };
+        in_one_action(step, || {
+            self.run(step, 0..self.num_partitions(), work)?;
+            let missing = (0..self.num_partitions()).find(|at| !blocks.is_stored(*at));
+            let lost = |partition| blocks.lost(partition).in_step(step).in_action(step);
+            missing.map_or(Ok(()), |partition| Err(lost(partition)))
+        })?;
+        lineage.blocks = Some(Arc::clone(&blocks) as Arc<dyn StoredBlocks>);
+        let pipeline = Boxed::from_node(Checkpointed { blocks, step }, 0);
+        Ok(Rdd::partitioned(&self.context, lineage, pipeline, self.partitioner.clone()))
+    }
+}
+
+/// Partitions that are kept and cannot be computed.
+struct Checkpointed {
+    blocks: Arc<Blocks>,
+    step: Step,
+}
+
+impl<T: Stored> Node<T> for Checkpointed {
+    fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>> {
+        Box::new(RowChunks(self.read(partition, task)))
+    }
+
+    fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<T>> {
+        Some(self.read(partition, task))
+    }
+}
+
+impl Checkpointed {
+    fn read<T: Stored>(&self, partition: usize, task: &TaskContext) -> HeldRows<T> {
+        match self.blocks.find(partition, task) {
+            Some(rows) => rows,
+            None => raise(self.blocks.lost(partition).in_step(self.step)),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The durable form of an RDD: a folder with a file of frames for each partition, and a manifest that
+//! is written last. `FORMAT.md` beside this crate draws it.
+//!
+//! It outlives the program that wrote it, so it holds no type name and no hash of a key, and it says
+//! with which versions of the manifest, the frames and the codec it was written.
+
+use crate::format::{FRAME_VERSION, FileIndex, FileWriter, FrameReader, OpenFile, SegmentPlace};
+use emberline_core::bounds::Stored;
+use emberline_core::codec::CODEC_ID;
+use emberline_core::config::Config;
+use emberline_core::disk::{DiskReader, DiskWriter};
+use emberline_core::error::Result;
+use std::path::Path;
+
+/// The name of the manifest in its folder.
+pub const MANIFEST_NAME: &str = "_manifest";
+
+const MAGIC: [u8; 8] = *b"EMBRCKPT";
+const VERSION: u16 = 1;
+const HEADER_BYTES: usize = 24;
+const PART_BYTES: usize = 24;
+const CRC_BYTES: usize = 4;
+
+/// What is in a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// Tells the frames of this checkpoint from those of others.
+    pub tag: u32,
+    /// What was written of each partition.
+    pub parts: Vec<Part>,
+}
+
+/// What was written of one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its rows.
+    pub rows: u64,
+    /// The length of its file.
+    pub bytes: u64,
+    /// The frames in it.
+    pub frames: u64,
+}
+
+/// Why bytes are no manifest.
+pub type Refusal = String;
+
+impl Manifest {
+    /// The manifest as bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(Manifest::length_of(self.parts.len() as u64) as usize);
+        bytes.extend(MAGIC);
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend([FRAME_VERSION, CODEC_ID]);
+        bytes.extend(self.tag.to_le_bytes());
+        bytes.extend((self.parts.len() as u64).to_le_bytes());
+        for Part { rows, bytes: length, frames } in &self.parts {
+            [rows, length, frames].iter().for_each(|field| bytes.extend(field.to_le_bytes()));
+        }
+        let crc = crc32fast::hash(&bytes);
+        bytes.extend(crc.to_le_bytes());
+        bytes
+    }
+
+    /// The bytes of a manifest of so many partitions.
+    fn length_of(parts: u64) -> u64 {
+        parts.saturating_mul(PART_BYTES as u64).saturating_add((HEADER_BYTES + CRC_BYTES) as u64)
+    }
+
+    /// Reads a manifest of at most `most_parts` partitions. It allocates no more than these need.
+    pub fn read(
+        file: &dyn DiskReader,
+        most_parts: usize,
+    ) -> std::io::Result<Result<Self, Refusal>> {
+        let length = file.len()?;
+        if length < Manifest::length_of(0) {
+            return Ok(Err(format!("its manifest has only {length} bytes")));
+        }
+        let mut header = [0; HEADER_BYTES];
+        file.read_at(0, &mut header)?;
+        let parts = match parts_of(&header) {
+            Ok(parts) => parts,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if Manifest::length_of(parts) != length {
+            let what = format!("its manifest of {parts} partitions has {length} bytes");
+            return Ok(Err(what));
+        }
+        if parts > most_parts as u64 {
+            let what = format!("{parts} partitions were written, but {most_parts} files are there");
+            return Ok(Err(what));
+        }
+        let mut bytes = vec![0; length as usize];
+        file.read_at(0, &mut bytes)?;
+        Ok(Manifest::decode(&bytes))
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
+        let (fields, crc) = bytes.split_at(bytes.len() - CRC_BYTES);
+        if crc32fast::hash(fields).to_le_bytes() != crc {
+            return Err("the checksum of its manifest does not match".into());
+        }
+        let part = |fields: &[u8]| {
+            let [rows, bytes, frames] = [0, 8, 16].map(|at| u64_at(fields, at));
+            Part { rows, bytes, frames }
+        };
+        let parts = fields[HEADER_BYTES..].chunks_exact(PART_BYTES).map(part).collect();
+        let tag = u64_at(fields, 8) >> 32;
+        Ok(Manifest { tag: tag as u32, parts })
+    }
+}
+
+/// The number of partitions that the first bytes of a manifest announce.
+fn parts_of(header: &[u8; HEADER_BYTES]) -> Result<u64, Refusal> {
+    if !header.starts_with(&MAGIC) {
+        return Err("its manifest does not begin as one does".into());
+    }
+    let found = (u16::from_le_bytes([header[8], header[9]]), header[10], header[11]);
+    let own = (VERSION, FRAME_VERSION, CODEC_ID);
+    if found != own {
+        return Err(format!(
+            "it was written in the format {found:?}, and this build reads {own:?}: read it with the \
+             emberline that wrote it"
+        ));
+    }
+    Ok(u64_at(header, 16))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut field = [0; 8];
+    field.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(field)
+}
+
+/// Tells the frames of a partition from those of another one, and of another checkpoint.
+fn part_tag(tag: u32, partition: usize) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&tag.to_le_bytes());
+    crc.update(&(partition as u64).to_le_bytes());
+    crc.finalize()
+}
+
+/// Writes the file of one partition; `disk` has just made it at `path`. It is synced.
+pub fn write_part<T: Stored>(
+    batches: impl Iterator<Item = Vec<T>>,
+    (tag, partition): (u32, usize),
+    (path, disk): (&Path, Box<dyn DiskWriter>),
+    config: &Config,
+) -> Result<Part> {
+    let mut writer = FileWriter::to_output(path, disk, part_tag(tag, partition), config)?;
+    for rows in batches {
+        writer.write_segment(&rows)?;
+    }
+    let FileIndex { segments, file_bytes: bytes } = writer.finish()?;
+    let sum = |count: fn(&SegmentPlace) -> u64| segments.iter().map(count).sum();
+    Ok(Part { rows: sum(|place| place.rows), bytes, frames: sum(|place| place.frames) })
+}
+
+/// Reads the file of one partition, frame by frame.
+pub fn read_part<T: Stored>(
+    manifest: &Manifest,
+    partition: usize,
+    file: OpenFile,
+) -> Result<FrameReader<T>> {
+    let Part { rows, bytes, frames } = manifest.parts[partition];
+    file.check_length(&FileIndex { segments: Vec::new(), file_bytes: bytes })?;
+    let file_tag = part_tag(manifest.tag, partition);
+    Ok(FrameReader::new(file, SegmentPlace { offset: 0, bytes, rows, frames, file_tag }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    struct Bytes(Vec<u8>);
+
+    impl DiskReader for Bytes {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.0.len() as u64)
+        }
+
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+            let bytes = self.0.get(offset as usize..offset as usize + buf.len());
+            buf.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        }
+    }
+
+    fn read(bytes: &[u8], most_parts: usize) -> Result<Manifest, Refusal> {
+        Manifest::read(&Bytes(bytes.to_vec()), most_parts).unwrap()
+    }
+
+    fn manifest(parts: u64) -> Manifest {
+        let part = |n| Part { rows: n, bytes: n * 100, frames: n / 2 };
+        Manifest { tag: 0xfeed_beef, parts: (0..parts).map(part).collect() }
+    }
+
+    #[test]
+    fn a_manifest_survives() {
+        for parts in [0, 1, 7] {
+            let manifest = manifest(parts);
+            assert_eq!(read(&manifest.encode(), parts as usize), Ok(manifest));
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_was_cut_grown_or_changed_in_any_bit_is_refused() {
+        let bytes = manifest(3).encode();
+        for cut in 0..bytes.len() {
+            assert!(read(&bytes[..cut], 3).is_err(), "cut at {cut}");
+        }
+        assert!(read(&[&bytes[..], &[0]].concat(), 3).is_err());
+        for bit in 0..bytes.len() * 8 {
+            let mut wrong = bytes.clone();
+            wrong[bit / 8] ^= 1 << (bit % 8);
+            assert!(read(&wrong, 3).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_of_more_partitions_than_there_are_files_is_refused_before_it_is_read() {
+        assert!(read(&manifest(3).encode(), 2).unwrap_err().contains("2 files are there"));
+        let mut bomb = manifest(0).encode();
+        bomb[16..24].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(read(&bomb, usize::MAX).is_err());
+    }
+
+    #[test]
+    fn another_version_is_named() {
+        let mut bytes = manifest(1).encode();
+        bytes[8] = 9;
+        assert!(read(&bytes, 1).unwrap_err().contains("format (9, "));
+    }
+}

@@ -1,0 +1,150 @@
+//! Larger than its share: every wide operation works in runs of a few rows, which go to disk, and gives
+//! what it gives in memory.
+
+use crate::support::*;
+use emberline::prelude::*;
+use std::collections::BTreeMap;
+
+/// Rows in their order.
+type Answer = Vec<(i64, Vec<i64>)>;
+
+type Program = fn(&Context) -> Result<Answer>;
+
+/// Pairs of 900 keys, one of which has a third of the rows.
+fn pairs(ctx: &Context, rows: i64) -> Rdd<(i64, i64)> {
+    let key = |n: i64| if n % 3 == 0 { 7 } else { noise(n as u64) as i64 % 900 };
+    ctx.range_with(5, 0..rows).map(move |n| (key(n), n)).boxed()
+}
+
+/// Each wide operation on rows that pass the share, as a name and a program.
+fn operations() -> Vec<(&'static str, Program)> {
+    fn few(ctx: &Context) -> Rdd<(i64, i64)> {
+        ctx.range_with(3, 0..4000_i64).map(|n| (n % 2000, -n)).boxed()
+    }
+    fn lists<I: IntoIterator<Item = i64> + 'static>(key: i64, values: I) -> (i64, Vec<i64>) {
+        (key, values.into_iter().collect())
+    }
+    vec![
+        ("reduce_by_key", |ctx| {
+            let sums = few(ctx).reduce_by_key_with(2, |a, b| a * 3 + b);
+            sums.map(|(key, sum)| lists(key, [sum])).collect()
+        }),
+        ("aggregate_by_key", |ctx| {
+            let sums = few(ctx).aggregate_by_key_with(2, 0, |a, b| a + b, |a, b| a + b);
+            sums.map(|(key, sum)| lists(key, [sum])).collect()
+        }),
+        ("distinct", |ctx| few(ctx).keys().distinct_with(2).map(|key| lists(key, [])).collect()),
+        ("grouped", |ctx| {
+            pairs(ctx, 30_000).grouped_with(2).map(|(key, group)| lists(key, group)).collect()
+        }),
+        ("cogrouped", |ctx| {
+            let groups = pairs(ctx, 9000).cogrouped_with(2, &few(ctx));
+            groups.map(|(key, (a, b))| lists(key, a.into_iter().chain(b))).collect()
+        }),
+        ("join", |ctx| {
+            let rows = pairs(ctx, 900).join_with(2, &pairs(ctx, 600));
+            rows.map(|(key, (a, b))| lists(key, [a, b])).collect()
+        }),
+        ("left_outer_join", |ctx| {
+            let rows = pairs(ctx, 900).left_outer_join_with(2, &few(ctx));
+            rows.map(|(key, (a, b))| lists(key, [a, b.unwrap_or(1)])).collect()
+        }),
+        ("full_outer_join", |ctx| {
+            let rows = few(ctx).full_outer_join_with(2, &pairs(ctx, 900));
+            rows.map(|(key, (a, b))| lists(key, [a.unwrap_or(1), b.unwrap_or(1)])).collect()
+        }),
+        ("subtract_by_key", |ctx| {
+            let rows = few(ctx).subtract_by_key_with(2, &pairs(ctx, 900));
+            rows.map(|(key, n)| lists(key, [n])).collect()
+        }),
+        ("subtract", |ctx| {
+            let rows = few(ctx).subtract_with(2, &pairs(ctx, 900));
+            rows.map(|(key, n)| lists(key, [n])).collect()
+        }),
+        ("intersection", |ctx| {
+            let rows = few(ctx).intersection_with(2, &few(ctx).filter(|(key, _)| key % 3 == 0));
+            rows.map(|(key, n)| lists(key, [n])).collect()
+        }),
+        ("partition_by", |ctx| few(ctx).partition_by(2).map(|(key, n)| lists(key, [n])).collect()),
+        ("repartition", |ctx| few(ctx).repartition(2).map(|(key, n)| lists(key, [n])).collect()),
+        ("sort_by_key", |ctx| {
+            few(ctx).sort_by_key_with(2).map(|(key, n)| lists(key, [n])).collect()
+        }),
+        ("sort_by", |ctx| {
+            few(ctx).sort_by_with(2, |(key, _)| key % 7).map(|(key, n)| lists(key, [n])).collect()
+        }),
+        ("sort_by_cmp", |ctx| {
+            let rows = few(ctx).sort_by_cmp_with(2, |a, b| (b.0 % 7).cmp(&(a.0 % 7)));
+            rows.map(|(key, n)| lists(key, [n])).collect()
+        }),
+        ("repartition_and_sort_within_partitions", |ctx| {
+            let rows = few(ctx).repartition_and_sort_within_partitions(2);
+            rows.map(|(key, n)| lists(key, [n])).collect()
+        }),
+    ]
+}
+
+#[test]
+fn every_wide_operation_goes_to_disk_in_a_small_share_and_gives_the_same_rows_in_the_same_order() {
+    within(2 * DEADLINE, || {
+        let roomy = Context::builder().threads(2).build().unwrap();
+        for (name, program) in operations() {
+            let expected = program(&roomy).unwrap();
+            for threads in [1, 4] {
+                let counter = Counter::default();
+                let builder = Context::builder()
+                    .threads(threads)
+                    .budget_bytes(LEAST_BUDGET)
+                    .result_limit_bytes(u64::MAX);
+                let ctx = counter.listen(builder.task_share_bytes(4096).shuffle_to_files(true));
+                let (answer, counts) = counter.during(|| program(&ctx));
+                assert!(counts.bytes_spilled > 0, "{name} did not spill");
+                assert!(answer.unwrap() == expected, "{name} on {threads} threads");
+            }
+        }
+    });
+}
+
+#[test]
+fn one_configuration_gives_the_same_bytes_whatever_the_threads_and_the_pressure() {
+    within(2 * DEADLINE, || {
+        for (name, program) in operations() {
+            let mut answers = BTreeMap::new();
+            for (threads, files, kept) in
+                [(1, false, 0), (4, false, 0), (2, true, 0), (3, false, 100)]
+            {
+                let builder = Context::builder().threads(threads).shuffle_to_files(files);
+                let ctx = builder.budget_bytes(2 * LEAST_BUDGET).task_share_bytes(4096).build();
+                let ctx = ctx.unwrap();
+                // What is cached takes the memory that the runs would stay in.
+                let cached = ctx.range_with(4, 0..kept * 3000_i64).cache();
+                cached.count().unwrap();
+                answers.insert((threads, files, kept), program(&ctx).unwrap());
+            }
+            let first = &answers[&(1, false, 0)];
+            assert!(answers.values().all(|answer| answer == first), "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_skewed_join_of_groups_that_pass_the_share_pairs_each_with_each() {
+    within(DEADLINE, || {
+        let rows =
+            |ctx: &Context, n: i64| ctx.range_with(3, 0..n).map(|n| (n % 50 / 49, n)).boxed();
+        let sums = |ctx: &Context| {
+            let joined = rows(ctx, 2000).join_with(2, &rows(ctx, 3000));
+            joined.aggregate(
+                (0_u64, 0_i64),
+                |(n, sum), (_, (a, b))| (n + 1, sum + a * 7 + b),
+                |a, b| (a.0 + b.0, a.1 + b.1),
+            )
+        };
+        let roomy = Context::builder().threads(2).build().unwrap();
+        let builder = Context::builder().threads(2).task_share_bytes(16 << 10);
+        let tight = builder.shuffle_to_files(true).build().unwrap();
+        let expected = sums(&roomy).unwrap();
+        assert_eq!(expected.0, 1960 * 2940 + 40 * 60);
+        assert_eq!(sums(&tight).unwrap(), expected);
+    });
+}

@@ -1,0 +1,288 @@
+//! Storage levels: wherever partitions are kept, and whatever happens to them there, rows are right.
+
+mod checkpoints;
+mod eviction;
+mod faults;
+mod local_checkpoints;
+
+use crate::events::{Recorder, count_of, kind};
+use crate::support::*;
+use emberline::prelude::*;
+use emberline::{Compression, Event, StorageLevel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const LEVELS: [StorageLevel; 5] = [
+    StorageLevel::Memory,
+    StorageLevel::MemoryAndDisk,
+    StorageLevel::Disk,
+    StorageLevel::SerialisedMemory,
+    StorageLevel::SerialisedMemoryAndDisk,
+];
+
+/// How often a closure ran.
+#[derive(Clone, Default)]
+struct Calls(Arc<AtomicUsize>);
+
+impl Calls {
+    /// The calls since the last look.
+    fn take(&self) -> usize {
+        self.0.swap(0, Ordering::SeqCst)
+    }
+
+    /// Numbers up to `end`, counted as they are computed.
+    fn range(&self, ctx: &Context, partitions: usize, end: u64) -> Rdd<u64> {
+        let calls = Arc::clone(&self.0);
+        let count = move |n: u64| {
+            calls.fetch_add(1, Ordering::SeqCst);
+            noise(n)
+        };
+        ctx.range_with(partitions, 0..end).map(count).boxed()
+    }
+}
+
+/// What a number of events of stored blocks say of their places.
+fn stored(events: &[Event]) -> (u64, u64) {
+    events.iter().fold((0, 0), |(memory, files), event| match event {
+        Event::BlockStored { memory_bytes, file_bytes, .. } => {
+            (memory + memory_bytes, files + file_bytes)
+        }
+        _ => (memory, files),
+    })
+}
+
+fn numbers(end: u64) -> Vec<u64> {
+    (0..end).map(noise).collect()
+}
+
+#[test]
+fn every_level_gives_the_oracles_rows_with_much_and_little_memory_on_any_threads() {
+    within(DEADLINE, || {
+        for threads in [1, 4] {
+            for budget in [LEAST_BUDGET, 1 << 30] {
+                for compression in [Compression::Lz4, Compression::None] {
+                    let builder = Context::builder().threads(threads).budget_bytes(budget);
+                    let ctx = builder.spill_compression(compression).build().unwrap();
+                    for level in LEVELS {
+                        reads_right(&ctx, level);
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// Reads one RDD in every way there is, twice.
+fn reads_right(ctx: &Context, level: StorageLevel) {
+    let rows = numbers(60_000);
+    let kept = spread(ctx, 7, &rows).persist(level);
+    for _ in 0..2 {
+        assert!(kept.collect().unwrap() == rows, "{level}");
+        assert_eq!(kept.count().unwrap(), rows.len() as u64, "{level}");
+        assert_eq!(kept.take(5).unwrap(), rows[..5], "{level}");
+        let lent = kept.refs().map(|n| n.wrapping_add(1));
+        assert!(lent.collect().unwrap().into_iter().eq(rows.iter().map(|n| n.wrapping_add(1))));
+        let first = lent.take(3).unwrap();
+        assert!(first.into_iter().eq(rows[..3].iter().map(|n| n.wrapping_add(1))), "{level}");
+        let sums = kept.map(|n| (n % 3, 1_u64)).reduce_by_key(|a, b| a + b);
+        assert_eq!(sums.map(|(_, n)| n).reduce(|a, b| a + b).unwrap(), Some(60_000), "{level}");
+    }
+}
+
+#[test]
+fn rows_that_own_memory_and_empty_partitions_survive_every_level() {
+    within(DEADLINE, || {
+        let rows: Vec<(String, Option<Vec<u8>>)> =
+            (0..300).map(|n| ("x".repeat(n % 9), (n % 2 == 0).then(|| vec![1; n]))).collect();
+        for level in LEVELS {
+            let ctx = context();
+            let kept = ctx.parallelize_with(400, rows.clone()).persist(level);
+            assert_eq!(kept.collect().unwrap(), rows);
+            assert_eq!(kept.collect().unwrap(), rows);
+            let plan = kept.explain().to_string();
+            assert!(plan.contains("400 of 400 partitions stored, 300 rows"), "{plan}");
+        }
+    });
+}
+
+#[test]
+fn f062_each_level_keeps_every_partition_where_it_promises_and_computes_it_once() {
+    within(DEADLINE, || {
+        for level in LEVELS {
+            let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
+            let calls = Calls::default();
+            let kept = calls.range(&ctx, 5, 50_000).persist(level);
+            assert!(kept.collect().unwrap() == numbers(50_000));
+            assert_eq!(calls.take(), 50_000);
+            let events = recorder.events(&ctx);
+            assert_eq!(count_of(&events, "BlockStored"), 5);
+            let (memory, files) = stored(&events);
+            let on_disk = level == StorageLevel::Disk;
+            assert_eq!((memory == 0, files > 0), (on_disk, on_disk), "{level}");
+            assert!(kept.collect().unwrap() == numbers(50_000));
+            assert_eq!(calls.take(), 0, "{level}");
+            let plan = kept.explain().to_string();
+            let place = if on_disk { "in files" } else { "in memory" };
+            assert!(plan.contains("5 of 5 partitions stored") && plan.contains(place), "{plan}");
+            let named = level == StorageLevel::Memory || plan.contains(&format!("{level}: "));
+            assert!(named, "{plan}");
+        }
+    });
+}
+
+#[test]
+fn serialised_blocks_take_less_memory_than_rows() {
+    within(DEADLINE, || {
+        let took = [StorageLevel::Memory, StorageLevel::SerialisedMemory].map(|level| {
+            let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
+            let words = ctx.range_with(2, 0..20_000_u64).map(|n| format!("word {}", n % 10));
+            words.persist(level).count().unwrap();
+            stored(&recorder.events(&ctx)).0
+        });
+        assert!(took[1] * 4 < took[0], "{took:?}");
+    });
+}
+
+#[test]
+fn f060_what_does_not_fit_is_computed_again_or_goes_to_disk() {
+    within(DEADLINE, || {
+        for level in LEVELS {
+            let builder = Context::builder().threads(2).budget_bytes(LEAST_BUDGET);
+            let (ctx, recorder) = Recorder::on(builder);
+            let calls = Calls::default();
+            let kept = calls.range(&ctx, 20, 400_000).persist(level);
+            let sum = numbers(400_000).into_iter().fold(0, u64::wrapping_add);
+            for _ in 0..2 {
+                assert_eq!(kept.reduce(u64::wrapping_add).unwrap(), Some(sum));
+            }
+            let events = recorder.events(&ctx);
+            let stored = count_of(&events, "BlockStored");
+            let has_disk = level.to_string().contains("disk");
+            match has_disk {
+                true => assert_eq!((stored, calls.take()), (20, 400_000), "{level}"),
+                false => {
+                    assert!((1..20).contains(&stored), "{level}: {stored} blocks");
+                    let computed = calls.take();
+                    assert!((400_001..800_000).contains(&computed), "{level}: {computed}");
+                }
+            }
+            assert_eq!(count_of(&events, "BlockEvicted"), 0, "{level}: of its own RDD");
+        }
+    });
+}
+
+#[test]
+fn f060_a_partition_that_is_larger_than_the_whole_budget_is_right_and_not_in_memory() {
+    within(DEADLINE, || {
+        for level in LEVELS {
+            let builder = Context::builder()
+                .threads(1)
+                .budget_bytes(LEAST_BUDGET)
+                .result_limit_bytes(u64::MAX);
+            let (ctx, recorder) = Recorder::on(builder);
+            let kept = ctx.range_with(1, 0..300_000_u64).map(noise).persist(level);
+            for _ in 0..2 {
+                assert!(kept.collect().unwrap() == numbers(300_000), "{level}");
+                assert_eq!(kept.refs().map(|n| *n).count().unwrap(), 300_000, "{level}");
+            }
+            let (memory, files) = stored(&recorder.events(&ctx));
+            let has_disk = level.to_string().contains("disk");
+            assert_eq!((memory, files > 2_000_000), (0, has_disk), "{level}");
+        }
+    });
+}
+
+#[test]
+fn a_partition_beyond_a_tasks_share_stays_in_memory_if_the_budget_has_room() {
+    within(DEADLINE, || {
+        for level in [StorageLevel::Memory, StorageLevel::SerialisedMemory] {
+            let builder =
+                Context::builder().threads(1).task_share_bytes(64 << 10).budget_bytes(64 << 20);
+            let (ctx, recorder) = Recorder::on(builder);
+            let kept = ctx.range_with(1, 0..300_000_u64).map(noise).persist(level);
+            assert!(kept.collect().unwrap() == numbers(300_000));
+            let events = recorder.events(&ctx);
+            let (memory, files) = stored(&events);
+            assert!((2_300_000..3_000_000).contains(&memory) && files == 0, "{level}: {memory}");
+        }
+    });
+}
+
+#[test]
+fn f066_unpersist_removes_blocks_and_files_before_it_returns() {
+    within(DEADLINE, || {
+        for level in LEVELS {
+            let folder = tempfile::tempdir().unwrap();
+            let builder = Context::builder().threads(2).scratch_dir(folder.path());
+            let (ctx, recorder) = Recorder::on(builder);
+            let calls = Calls::default();
+            let kept = calls.range(&ctx, 3, 3_000).persist(level);
+            for _ in 0..2 {
+                assert_eq!(kept.count().unwrap(), 3_000);
+            }
+            assert_eq!(calls.take(), 3_000);
+            assert_eq!(files_in(folder.path()) > 0, level == StorageLevel::Disk);
+            kept.unpersist();
+            assert_eq!(files_in(folder.path()), 0, "{level}");
+            assert!(kept.explain().to_string().contains("0 of 3 partitions stored"));
+            assert_eq!(count_of(&recorder.events(&ctx), "BlocksDropped"), 1);
+            for _ in 0..2 {
+                assert_eq!(kept.count().unwrap(), 3_000);
+            }
+            assert_eq!((calls.take(), files_in(folder.path())), (6_000, 0), "{level}");
+        }
+    });
+}
+
+#[test]
+fn f073_the_last_handle_takes_blocks_and_files_with_it() {
+    within(DEADLINE, || {
+        let folder = tempfile::tempdir().unwrap();
+        let ctx = Context::builder().threads(2).scratch_dir(folder.path()).build().unwrap();
+        let kept = ctx.range_with(3, 0..3_000_u64).persist(StorageLevel::Disk);
+        let child = kept.map(|n| n + 1);
+        assert_eq!(child.count().unwrap(), 3_000);
+        drop(kept);
+        assert_eq!(files_in(folder.path()), 3);
+        drop(child);
+        assert_eq!(files_in(folder.path()), 0);
+    });
+}
+
+/// The files of blocks under a scratch folder.
+fn files_in(folder: &std::path::Path) -> usize {
+    block_files(folder).len()
+}
+
+fn block_files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut stack = vec![folder.to_path_buf()];
+    while let Some(folder) = stack.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let is_run = path.file_name().unwrap().to_string_lossy().starts_with("run-");
+            match path.is_dir() {
+                true => stack.push(path),
+                false => found.extend(is_run.then_some(path)),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_persisted_rdd_keeps_its_partitioner_and_its_shuffle_does_not_run_again() {
+    within(DEADLINE, || {
+        let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
+        let pairs = ctx.range_with(3, 0..90_u64).map(|n| (n % 9, n));
+        let kept = pairs.group_by_key_with(4).persist(StorageLevel::Disk);
+        let plan = kept.join(&kept.map_values(|list| list.len())).explain().to_string();
+        assert_eq!(plan.matches("writes a shuffle").count(), 1, "{plan}");
+        kept.count().unwrap();
+        recorder.events(&ctx);
+        assert_eq!(kept.collect().unwrap().len(), 9);
+        let events = recorder.events(&ctx);
+        assert_eq!(events.iter().filter(|event| kind(event) == "StageStarted").count(), 1);
+    });
+}

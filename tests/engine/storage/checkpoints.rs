@@ -1,0 +1,247 @@
+//! Durable checkpoints: another run reads what this one wrote, or says what is wrong.
+
+use super::*;
+use emberline::disk::{FaultPlan, FaultyDisk};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A checkpoint of three partitions, the first of them empty, in a folder of its own.
+fn written() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("saved");
+    let rows = context().generate(3, |partition| (0..partition as u64 * 20).map(noise));
+    rows.checkpoint(&path).map(drop).unwrap();
+    (folder, path)
+}
+
+fn rows() -> Vec<u64> {
+    numbers(20).into_iter().chain(numbers(40)).collect()
+}
+
+/// What is wrong with the checkpoint at `path`.
+fn refused(path: &Path) -> String {
+    let answer = context().read_checkpoint::<u64>(path).collect();
+    let error = assert_kind(answer, |kind| matches!(kind, ErrorKind::InvalidCheckpoint { .. }));
+    assert_eq!(error.attempts(), 1, "damage does not heal: {error}");
+    error.to_string()
+}
+
+#[test]
+fn f067_a_checkpoint_gives_the_same_rows_cuts_the_lineage_and_lets_the_parents_go() {
+    within(DEADLINE, || {
+        for ctx in places().into_iter().map(|place| place.1) {
+            let folder = tempfile::tempdir().unwrap();
+            let calls = Calls::default();
+            let numbered = calls.range(&ctx, 5, 20_000);
+            let saved = numbered.checkpoint(folder.path().join("deep/saved")).unwrap();
+            assert_eq!(calls.take(), 20_000);
+            for _ in 0..2 {
+                assert!(saved.collect().unwrap() == numbers(20_000));
+                assert_eq!(saved.refs().map(|n| *n).take(3).unwrap(), numbers(3));
+            }
+            assert_eq!((calls.take(), saved.num_partitions()), (0, 5));
+            let plan = saved.explain().to_string();
+            assert!(plan.contains("checkpoint at") && !plan.contains("range"), "{plan}");
+            let counts = Arc::downgrade(&calls.0);
+            drop((numbered, calls));
+            assert_eq!(counts.strong_count(), 0);
+        }
+    });
+}
+
+#[test]
+fn a_later_context_reads_the_checkpoint_of_an_earlier_one_whatever_the_settings() {
+    within(DEADLINE, || {
+        let words = |n: u64| (format!("word {}", n % 7), vec![n; (n % 5) as usize]);
+        let want: Vec<_> = (0..5_000).map(words).collect();
+        for compression in [Compression::Lz4, Compression::None] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("saved");
+            let builder = Context::builder().threads(2).spill_compression(compression);
+            let ctx = builder.budget_bytes(LEAST_BUDGET).build().unwrap();
+            ctx.range_with(4, 0..5_000_u64).map(words).checkpoint(&path).map(drop).unwrap();
+            drop(ctx);
+            let moved = folder.path().join("moved");
+            fs::rename(&path, &moved).unwrap();
+            let read = context().read_checkpoint::<(String, Vec<u64>)>(&moved);
+            assert!(read.collect().unwrap() == want);
+            assert_eq!(read.num_partitions(), 4);
+            assert_eq!(read.map(|row| row.0).distinct().count().unwrap(), 7);
+        }
+    });
+}
+
+#[test]
+fn f068_a_checkpoint_keeps_the_partitioner_in_its_run_and_a_later_run_does_not_trust_it() {
+    within(DEADLINE, || {
+        let folder = tempfile::tempdir().unwrap();
+        let ctx = context();
+        let sums = ctx.range_with(3, 0..90_u64).map(|n| (n % 9, n)).reduce_by_key(|a, b| a + b);
+        let path = folder.path().join("saved");
+        let again = |rdd: &Rdd<(u64, u64)>| rdd.reduce_by_key(|a, b| a + b).explain().to_string();
+        let plan = again(&sums.checkpoint(&path).unwrap());
+        assert!(!plan.contains("writes a shuffle"), "{plan}");
+        let read = ctx.read_checkpoint::<(u64, u64)>(&path);
+        assert!(again(&read).contains("writes a shuffle"));
+        assert_eq!(read.reduce_by_key(|a, b| a + b).count().unwrap(), 9);
+    });
+}
+
+#[test]
+fn f069_a_checkpoint_without_partitions_or_without_rows_can_be_read() {
+    within(DEADLINE, || {
+        let folder = tempfile::tempdir().unwrap();
+        let ctx = context();
+        let empty = ctx.union_all(Vec::<Rdd<u64>>::new());
+        let path = folder.path().join("none");
+        assert!(empty.checkpoint(&path).unwrap().collect().unwrap().is_empty());
+        let read = ctx.read_checkpoint::<u64>(&path);
+        assert_eq!(
+            (read.num_partitions(), read.collect().unwrap()),
+            (empty.num_partitions(), vec![])
+        );
+        let path = folder.path().join("no rows");
+        ctx.range_with(2, 0..0_u64).checkpoint(&path).map(drop).unwrap();
+        assert_eq!(context().read_checkpoint::<u64>(&path).count().unwrap(), 0);
+    });
+}
+
+#[test]
+fn f069_a_folder_with_missing_or_surplus_parts_is_an_error_that_names_them() {
+    within(DEADLINE, || {
+        let (_folder, path) = written();
+        fs::rename(path.join("part-00001"), path.join("part-00007")).unwrap();
+        let text = refused(&path);
+        assert!(text.contains("`part-00001` is missing"), "{text}");
+        fs::rename(path.join("part-00007"), path.join("part-00001")).unwrap();
+        fs::copy(path.join("part-00001"), path.join("part-00003")).unwrap();
+        let text = refused(&path);
+        assert!(text.contains("3 partitions were written, but 4 files are there"), "{text}");
+        for part in ["part-00003", "part-00002"] {
+            fs::remove_file(path.join(part)).unwrap();
+        }
+        let text = refused(&path);
+        assert!(text.contains("3 partitions were written, but 2 files are there"), "{text}");
+    });
+}
+
+#[test]
+fn f069_what_is_no_checkpoint_or_half_of_one_is_said_to_be_that() {
+    within(DEADLINE, || {
+        let (folder, path) = written();
+        assert!(refused(&folder.path().join("nowhere")).contains("there is no such folder"));
+        let text = refused(&path.join("part-00001"));
+        assert!(text.contains("there is no such folder"), "{text}");
+        assert!(refused(folder.path()).contains("no manifest"));
+        fs::write(path.join("_manifest"), "a file of someone else, long enough for a header")
+            .unwrap();
+        assert!(refused(&path).contains("does not begin as one does"));
+        fs::remove_file(path.join("_manifest")).unwrap();
+        assert!(refused(&path).contains("never finished"));
+    });
+}
+
+#[test]
+fn rows_of_another_type_and_parts_of_another_checkpoint_are_errors() {
+    within(DEADLINE, || {
+        let ((_one, path), (_two, other)) = (written(), written());
+        let read = context().read_checkpoint::<(String, u8)>(&path);
+        let error =
+            assert_kind(read.collect(), |kind| matches!(kind, ErrorKind::InvalidCheckpoint { .. }));
+        assert!(error.to_string().contains("String, u8)"), "{error}");
+        fs::copy(other.join("part-00002"), path.join("part-00002")).unwrap();
+        assert!(refused(&path).contains("checksum"));
+    });
+}
+
+#[test]
+fn every_truncation_and_every_flipped_bit_of_every_file_is_an_error() {
+    within(DEADLINE, || {
+        let (_folder, path) = written();
+        let ctx = context();
+        let is_refused = || {
+            let answer = ctx.read_checkpoint::<u64>(&path).collect();
+            matches!(answer, Err(error) if matches!(error.kind(), ErrorKind::InvalidCheckpoint { .. }))
+        };
+        for name in ["_manifest", "part-00001", "part-00002"] {
+            let file = path.join(name);
+            let whole = fs::read(&file).unwrap();
+            for end in 0..whole.len() {
+                fs::write(&file, &whole[..end]).unwrap();
+                assert!(is_refused(), "{name} cut at {end}");
+            }
+            for at in 0..whole.len() {
+                let mut wrong = whole.clone();
+                wrong[at] ^= 1 << (at % 8);
+                fs::write(&file, wrong).unwrap();
+                assert!(is_refused(), "{name} with another bit in byte {at}");
+            }
+            fs::write(&file, [&whole[..], b"x"].concat()).unwrap();
+            assert!(is_refused(), "{name} with a byte more");
+            fs::write(&file, whole).unwrap();
+        }
+        fs::write(path.join("part-00000"), "x").unwrap();
+        assert!(is_refused(), "an empty partition that is not empty");
+        fs::write(path.join("part-00000"), "").unwrap();
+        assert_eq!(ctx.read_checkpoint::<u64>(&path).collect().unwrap(), rows());
+    });
+}
+
+#[test]
+fn an_existing_path_is_left_untouched() {
+    within(DEADLINE, || {
+        let (_folder, path) = written();
+        let answer = context().range(0..9_u64).checkpoint(&path).map(drop);
+        assert_kind(answer, |kind| matches!(kind, ErrorKind::OutputExists { .. }));
+        assert_eq!(context().read_checkpoint::<u64>(&path).collect().unwrap(), rows());
+    });
+}
+
+#[test]
+fn a_disk_that_fails_anywhere_leaves_a_whole_checkpoint_or_none() {
+    within(DEADLINE, || {
+        let run = |plan: fn(u64) -> FaultPlan, operation: u64| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("saved");
+            let under = Some(folder.path().to_path_buf());
+            let disk = Arc::new(FaultyDisk::new(FaultPlan { under, ..plan(operation) }));
+            let ctx = Context::builder().threads(1).disk(disk.clone()).build().unwrap();
+            let saved = ctx.range_with(3, 0..60_u64).checkpoint(&path).map(drop);
+            let fired = disk.faults_fired();
+            match saved {
+                Ok(()) => {
+                    let read = context().read_checkpoint::<u64>(&path).collect().unwrap();
+                    assert!(read.into_iter().eq(0..60), "operation {operation}");
+                }
+                Err(error) => {
+                    let is_io = matches!(error.kind(), ErrorKind::Io { .. });
+                    assert!(is_io && fired > 0, "operation {operation}: {error}");
+                    let whole = context().read_checkpoint::<u64>(&path).collect();
+                    assert!(whole.is_err() || whole.is_ok_and(|rows| rows.len() == 60));
+                }
+            }
+            (fired, disk.operations(), path.exists())
+        };
+        let (_, operations, _) = run(|_| FaultPlan::default(), 0);
+        for operation in 0..operations {
+            let once = |at| FaultPlan { fail_operation: Some(at), ..FaultPlan::default() };
+            assert_eq!(run(once, operation).0, 1);
+            let from = |at| FaultPlan { fail_from: Some(at), ..FaultPlan::default() };
+            assert!(run(from, operation).0 > 0);
+        }
+    });
+}
+
+#[test]
+fn a_job_that_fails_leaves_no_checkpoint() {
+    within(DEADLINE, || {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = context().range_with(4, 0..400_u64).map(|n| {
+            assert!(n != 399, "boom");
+            n
+        });
+        let error = rows.checkpoint(folder.path().join("saved")).map(drop).unwrap_err();
+        assert!(error.to_string().contains("boom"), "{error}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    });
+}

@@ -1,0 +1,217 @@
+//! Blocks that get lost, and partitions that are never finished.
+
+use super::*;
+use emberline::disk::{FaultPlan, FaultyDisk};
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// What may happen to the file of a block.
+type Harm = fn(&Path);
+
+const HARMS: [(&str, Harm); 4] = [
+    ("removed", |path| std::fs::remove_file(path).unwrap()),
+    ("cut", |path| cut(path, 3)),
+    ("emptied", |path| cut(path, u64::MAX)),
+    ("flipped", |path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        let middle = bytes.len() * 3 / 4;
+        bytes[middle] ^= 4;
+        std::fs::write(path, bytes).unwrap();
+    }),
+];
+
+fn cut(path: &Path, bytes: u64) {
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    let len = file.metadata().unwrap().len();
+    file.set_len(len.saturating_sub(bytes)).unwrap();
+}
+
+#[test]
+fn f063_a_block_whose_file_is_lost_or_damaged_is_forgotten_and_computed_again() {
+    within(DEADLINE, || {
+        for (name, harm) in HARMS {
+            let folder = tempfile::tempdir().unwrap();
+            let builder = Context::builder().threads(2).scratch_dir(folder.path());
+            let (ctx, recorder) = Recorder::on(builder);
+            let calls = Calls::default();
+            let kept = calls.range(&ctx, 3, 60_000).persist(StorageLevel::Disk);
+            assert_eq!(kept.count().unwrap(), 60_000);
+            assert_eq!(calls.take(), 60_000);
+            block_files(folder.path()).iter().take(2).for_each(|path| harm(path));
+            assert!(kept.collect().unwrap() == numbers(60_000), "{name}");
+            assert_eq!(calls.take(), 40_000, "{name}: two partitions were computed again");
+            let events = recorder.events(&ctx);
+            assert_eq!(count_of(&events, "BlockLost"), 2, "{name}");
+            assert_eq!(count_of(&events, "BlockStored"), 5, "{name}");
+            assert!(kept.collect().unwrap() == numbers(60_000), "{name}");
+            assert_eq!(calls.take(), 0, "{name}: they are kept again");
+        }
+    });
+}
+
+#[test]
+fn f063_a_lost_block_behind_a_shuffle_brings_the_shuffle_back() {
+    within(DEADLINE, || {
+        let folder = tempfile::tempdir().unwrap();
+        let ctx = Context::builder().threads(2).scratch_dir(folder.path()).build().unwrap();
+        let pairs = ctx.range_with(3, 0..900_u64).map(|n| (n % 90, n));
+        let sums = pairs.reduce_by_key_with(3, |a, b| a + b).persist(StorageLevel::Disk);
+        let want = sums.collect().unwrap();
+        block_files(folder.path()).iter().for_each(|path| cut(path, 1));
+        assert_eq!(sums.collect().unwrap(), want);
+    });
+}
+
+#[test]
+fn a_disk_that_fails_at_any_operation_never_fails_a_job_that_can_do_without() {
+    within(DEADLINE, || {
+        for level in [StorageLevel::Disk, StorageLevel::MemoryAndDisk] {
+            let run = |plan: FaultPlan| {
+                let disk = Arc::new(FaultyDisk::new(plan));
+                let builder = Context::builder()
+                    .threads(1)
+                    .budget_bytes(LEAST_BUDGET)
+                    .result_limit_bytes(u64::MAX);
+                let ctx = builder.disk(disk.clone()).build().unwrap();
+                let before = disk.operations();
+                let kept = ctx.range_with(3, 0..200_000_u64).map(noise).persist(level);
+                for _ in 0..2 {
+                    let rows = kept.collect().unwrap_or_else(|error| panic!("{level}: {error}"));
+                    assert!(rows == numbers(200_000), "{level}");
+                }
+                (before, disk.operations(), disk.faults_fired())
+            };
+            let (first, end, _) = run(FaultPlan::default());
+            assert!(end > first, "{level}: nothing went to disk");
+            let step = ((end - first) / 25).max(1);
+            for operation in (first..end).step_by(step as usize) {
+                let plan = FaultPlan { fail_operation: Some(operation), ..FaultPlan::default() };
+                // The last ones remove files, which a run may not have come to when it is asked.
+                let fired = run(plan).2;
+                assert!(fired == 1 || operation * 10 > end * 9, "{level}: operation {operation}");
+            }
+            let plan = FaultPlan { fail_from: Some(first), ..FaultPlan::default() };
+            assert!(run(plan).2 > 0, "{level}: a disk that is gone");
+            let plan = FaultPlan { full_after_bytes: Some(100_000), ..FaultPlan::default() };
+            assert!(run(plan).2 > 0, "{level}: a disk that is full");
+        }
+    });
+}
+
+#[test]
+fn a_scratch_quota_that_is_too_small_for_blocks_does_not_fail_the_job() {
+    within(DEADLINE, || {
+        for level in [StorageLevel::Disk, StorageLevel::SerialisedMemoryAndDisk] {
+            let builder = Context::builder()
+                .threads(2)
+                .budget_bytes(LEAST_BUDGET)
+                .result_limit_bytes(u64::MAX);
+            let ctx = builder.scratch_quota_bytes(300_000).build().unwrap();
+            let kept = ctx.range_with(4, 0..400_000_u64).map(noise).persist(level);
+            for _ in 0..2 {
+                assert!(kept.collect().unwrap() == numbers(400_000), "{level}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_row_that_cannot_be_written_is_an_error_where_the_level_writes_rows() {
+    #[derive(Clone, Debug, serde::Deserialize)]
+    struct Never;
+    impl serde::Serialize for Never {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("never"))
+        }
+    }
+    within(DEADLINE, || {
+        let ctx = context();
+        for level in LEVELS {
+            let rows = ctx.range_with(2, 0..9_u32).map(|_| Never).persist(level);
+            if matches!(level, StorageLevel::Memory | StorageLevel::MemoryAndDisk) {
+                assert_eq!(rows.count().unwrap(), 9);
+                continue;
+            }
+            let error =
+                assert_kind(rows.count(), |kind| matches!(kind, ErrorKind::NotEncodable { .. }));
+            assert!(error.to_string().contains("Never"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn f065_a_partition_that_fails_half_way_is_not_kept() {
+    within(DEADLINE, || {
+        for level in LEVELS {
+            let builder = Context::builder().threads(1).task_share_bytes(1);
+            let (ctx, recorder) = Recorder::on(builder);
+            let fails = Arc::new(std::sync::atomic::AtomicBool::new(true));
+            let switch = Arc::clone(&fails);
+            let kept = ctx.range_with(1, 0..80_000_u64).map(move |n| {
+                assert!(n != 79_000 || !switch.load(Ordering::SeqCst), "boom");
+                noise(n)
+            });
+            let kept = kept.persist(level);
+            let error = kept.count().unwrap_err();
+            assert!(error.to_string().contains("boom"), "{error}");
+            assert_eq!(count_of(&recorder.events(&ctx), "BlockStored"), 0, "{level}");
+            fails.store(false, Ordering::SeqCst);
+            assert!(kept.collect().unwrap() == numbers(80_000), "{level}");
+            assert_eq!(count_of(&recorder.events(&ctx), "BlockStored"), 1, "{level}");
+        }
+    });
+}
+
+#[test]
+fn f065_a_partition_whose_job_is_cancelled_half_way_is_not_kept() {
+    within(DEADLINE, || {
+        for level in LEVELS {
+            let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
+            let began = Arc::new((Mutex::new(false), std::sync::Condvar::new()));
+            let first = Arc::new(std::sync::atomic::AtomicBool::new(true));
+            let (told, is_first) = (Arc::clone(&began), Arc::clone(&first));
+            // Partition 0 is half computed when partition 1 fails and so cancels the job.
+            let kept = ctx.range_with(2, 0..400_000_u64).map(move |n| {
+                if is_first.load(Ordering::SeqCst) {
+                    let (lock, changed) = &*told;
+                    let mut began = lock.lock().unwrap();
+                    if n == 5_000 {
+                        *began = true;
+                        changed.notify_all();
+                    } else if n == 200_000 {
+                        let limit = Duration::from_secs(10);
+                        drop(changed.wait_timeout_while(began, limit, |began| !*began).unwrap());
+                        panic!("boom");
+                    }
+                }
+                noise(n)
+            });
+            let kept = kept.persist(level);
+            assert!(kept.count().is_err());
+            first.store(false, Ordering::SeqCst);
+            assert!(kept.collect().unwrap() == numbers(400_000), "{level}");
+            assert!(kept.collect().unwrap() == numbers(400_000), "{level}");
+            assert_eq!(count_of(&recorder.events(&ctx), "BlockStored"), 2, "{level}");
+        }
+    });
+}
+
+#[test]
+fn f074_a_task_that_leaves_blocks_half_read_locks_none() {
+    within(DEADLINE, || {
+        for level in LEVELS {
+            let ctx = Context::builder().threads(2).budget_bytes(LEAST_BUDGET).build().unwrap();
+            let kept = ctx.range_with(2, 0..50_000_u64).map(noise).persist(level);
+            kept.count().unwrap();
+            for _ in 0..5 {
+                assert_eq!(kept.take(3).unwrap(), numbers(3), "{level}");
+                let firsts = kept.map_partitions(|mut rows| rows.next()).collect().unwrap();
+                assert_eq!(firsts, [noise(0), noise(25_000)], "{level}");
+            }
+            let other = ctx.range_with(8, 0..100_000_u64).cache();
+            assert_eq!(other.count().unwrap(), 100_000);
+            assert!(kept.collect().unwrap() == numbers(50_000), "{level}");
+        }
+    });
+}

@@ -1,0 +1,95 @@
+//! `local_checkpoint`: nothing behind it, and an honest error when it is lost.
+
+use super::*;
+
+#[test]
+fn f072_a_local_checkpoint_stores_every_partition_and_cuts_the_lineage() {
+    within(DEADLINE, || {
+        for budget in [LEAST_BUDGET, 1 << 30] {
+            let builder =
+                Context::builder().threads(2).budget_bytes(budget).result_limit_bytes(u64::MAX);
+            let (ctx, recorder) = Recorder::on(builder);
+            let calls = Calls::default();
+            let kept = calls.range(&ctx, 8, 300_000).local_checkpoint().unwrap();
+            assert_eq!(calls.take(), 300_000);
+            assert_eq!(count_of(&recorder.events(&ctx), "BlockStored"), 8);
+            assert_eq!(kept.first().unwrap(), Some(noise(0)));
+            assert!(kept.collect().unwrap() == numbers(300_000));
+            assert_eq!(kept.refs().map(|n| *n).count().unwrap(), 300_000);
+            let others = ctx.range_with(8, 0..100_000_u64).cache();
+            assert_eq!(others.count().unwrap(), 100_000);
+            assert!(kept.collect().unwrap() == numbers(300_000));
+            assert_eq!(calls.take(), 0);
+            let plan = kept.explain().to_string();
+            assert!(plan.contains("local_checkpoint at") && !plan.contains("range"), "{plan}");
+            assert!(plan.contains("8 of 8 partitions stored"), "{plan}");
+        }
+    });
+}
+
+#[test]
+fn f072_a_lost_block_is_an_error_that_names_it_and_advises_checkpoint() {
+    within(DEADLINE, || {
+        let folder = tempfile::tempdir().unwrap();
+        let builder = Context::builder().threads(1).budget_bytes(LEAST_BUDGET);
+        let ctx = builder.scratch_dir(folder.path()).build().unwrap();
+        let kept = ctx.range_with(8, 0..300_000_u64).map(noise).local_checkpoint().unwrap();
+        let files = block_files(folder.path());
+        assert!(!files.is_empty(), "all of it fitted the budget");
+        for file in files {
+            std::fs::remove_file(file).unwrap();
+        }
+        let error = assert_kind(kept.count(), |kind| matches!(kind, ErrorKind::BlockLost { .. }));
+        let text = error.to_string();
+        let advises = text.contains("checkpoint in place of local_checkpoint");
+        assert!(advises && text.contains("the block of partition"), "{text}");
+        assert_eq!(error.attempts(), 1, "{text}");
+        assert_eq!(kept.take(3).unwrap(), numbers(3), "the others are there");
+    });
+}
+
+#[test]
+fn f072_an_unpersisted_local_checkpoint_is_lost() {
+    within(DEADLINE, || {
+        let ctx = context();
+        let kept = ctx.range_with(2, 0..9_u64).local_checkpoint().unwrap();
+        kept.unpersist();
+        assert_kind(kept.collect(), |kind| {
+            matches!(kind, ErrorKind::BlockLost { partition: 0 | 1, .. })
+        });
+    });
+}
+
+#[test]
+fn a_local_checkpoint_keeps_the_partitioner_and_lets_its_parents_go() {
+    within(DEADLINE, || {
+        let ctx = context();
+        let captured = Arc::new(());
+        let held = Arc::clone(&captured);
+        let pairs =
+            ctx.range_with(3, 0..90_u64).map(move |n| (n % 9 + Arc::strong_count(&held) as u64, n));
+        let kept = pairs.reduce_by_key_with(4, |a, b| a + b).local_checkpoint().unwrap();
+        drop(pairs);
+        assert_eq!(Arc::strong_count(&captured), 1);
+        let plan = kept.reduce_by_key_with(4, |a, b| a + b).explain().to_string();
+        assert!(!plan.contains("writes a shuffle"), "{plan}");
+        assert_eq!(kept.count().unwrap(), 9);
+    });
+}
+
+#[test]
+fn a_local_checkpoint_that_fails_leaves_nothing() {
+    within(DEADLINE, || {
+        let folder = tempfile::tempdir().unwrap();
+        let builder = Context::builder().threads(1).budget_bytes(LEAST_BUDGET);
+        let (ctx, recorder) = Recorder::on(builder.scratch_dir(folder.path()));
+        let rows = ctx.range_with(8, 0..300_000_u64).map(|n| {
+            assert!(n != 299_999, "boom");
+            n
+        });
+        let error = rows.local_checkpoint().map(drop).unwrap_err();
+        assert!(error.to_string().contains("boom"), "{error}");
+        assert_eq!(count_of(&recorder.events(&ctx), "BlocksDropped"), 1);
+        assert_eq!(files_in(folder.path()), 0);
+    });
+}
