@@ -209,7 +209,7 @@ impl ContextBuilder {
     /// let numbers = ctx.range_with(4, 0..1_001_u64);
     /// let error = numbers.collect().unwrap_err();
     /// assert!(matches!(error.kind(), ErrorKind::ResultTooLarge { limit_bytes: 8_000, .. }));
-    /// assert_eq!(numbers.take(1_000)?.len(), 1_000);
+    /// assert_eq!(numbers.take(500)?.len(), 500);
     /// assert_eq!(numbers.to_local_iterator().count(), 1_001);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
