@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 /// reason. 8,000 was the spine; the everyday operations added 30 files of about 50 lines; references
 /// and accumulators that count once whatever fails 700; the tree, the picture and the tables of
 /// `explain` and notebooks 1,250, drawn without another crate; working
-/// inside the memory budget 2,000; storage levels, eviction and checkpoints 1,400.
-const MOST_CODE_LINES: usize = 15_600;
+/// inside the memory budget 2,000; storage levels, eviction and checkpoints 1,400; metrics, reports and
+/// the limit of results 650.
+const MOST_CODE_LINES: usize = 16_250;
 /// Lines of any one file, with everything in it.
 const MOST_FILE_LINES: usize = 450;
 /// What each public operation says about itself.

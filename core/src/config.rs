@@ -44,6 +44,9 @@ pub struct Config {
     /// Attempts of a task whose closure fails. Default: 1. Faults of the disk and lost blocks have
     /// at least four.
     pub max_attempts: usize,
+    /// What the rows that one action hands to the program may take, in bytes. Default: as much as
+    /// the budget.
+    pub result_limit_bytes: Option<u64>,
     /// Whether map outputs go to files even while they fit in memory. Default: no.
     pub shuffle_to_files: bool,
     /// How rows that go to disk are made smaller. Default: LZ4.
@@ -69,6 +72,7 @@ impl Default for Config {
             default_partitions: 16,
             seed: 0,
             max_attempts: 1,
+            result_limit_bytes: None,
             shuffle_to_files: false,
             spill_compression: Compression::default(),
             progress: false,
@@ -109,6 +113,11 @@ impl Config {
         self.budget_bytes.saturating_sub(self.task_threads() as u64 * self.share_bytes())
     }
 
+    /// What the rows that one action hands to the program may take.
+    pub fn result_limit(&self) -> u64 {
+        self.result_limit_bytes.unwrap_or(self.budget_bytes)
+    }
+
     /// Refuses settings that cannot work, naming all of them at once.
     pub fn check(&self) -> Result<()> {
         let mut problems = Vec::new();
@@ -134,6 +143,8 @@ impl Config {
                 .into(),
         );
         refuse(self.max_attempts == 0, "max_attempts is 0; give at least 1".into());
+        let nothing = "result_limit_bytes is 0; give at least 1, or u64::MAX for no limit";
+        refuse(self.result_limit_bytes == Some(0), nothing.into());
         let no_folders = "scratch_dirs names no folder; give at least one";
         refuse(self.scratch_dirs.is_empty(), no_folders.into());
         for dir in &self.scratch_dirs {

@@ -189,6 +189,19 @@ pub enum ErrorKind {
         /// The sibling that streams.
         streaming: &'static str,
     },
+    /// An action would hand more rows to the program than it may. Nothing is handed over.
+    #[error(
+        "{rows} rows for the program to hold are more than result_limit_bytes allows \
+         ({limit_bytes} bytes, a row counted as it lies in memory): write them with \
+         save_as_text_file, make them fewer with aggregate or take, read them one partition at a \
+         time with to_local_iterator, or set a higher limit"
+    )]
+    ResultTooLarge {
+        /// The rows there were when it stopped; there may be many more.
+        rows: u64,
+        /// What they may take.
+        limit_bytes: u64,
+    },
     /// A partitioner named a partition that does not exist.
     #[error("a partitioner chose partition {partition} of {partitions}: answer 0..{partitions}")]
     PartitionOutOfRange {
@@ -294,6 +307,11 @@ impl Error {
     /// Whether another attempt may end better: the disk may, a closure will not.
     pub fn is_transient(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Io { .. } | ErrorKind::Corrupt { .. })
+    }
+
+    /// Whether every other attempt would end the same way.
+    pub fn is_final(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::ResultTooLarge { .. })
     }
 
     fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {

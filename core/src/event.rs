@@ -184,16 +184,73 @@ pub struct StageInfo {
 }
 
 /// What one task counted.
+///
+/// Times add up: what is none of reading, sorting and writing is [`compute_us`](Self::compute_us).
+/// They are taken once a chunk or a run and never once a row, so the merge that hands sorted rows
+/// to the next operation one at a time counts as computing, as does what a closure waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TaskMetrics {
     /// Rows that sources and shuffle reads handed out.
     pub rows_read: u64,
     /// Rows left in a map output.
     pub rows_written: u64,
-    /// Bytes that went to disk.
+    /// What those rows take in memory, estimated, whether they lie there or in files.
+    pub bytes_written: u64,
+    /// Bytes that went to disk: map outputs, runs of sorts and tables, and kept partitions,
+    /// compressed.
     pub bytes_spilled: u64,
+    /// Files that these bytes went to.
+    pub files_spilled: u64,
+    /// The rows of these files as bytes, before they were compressed. It is beside
+    /// `estimated_bytes` to judge that estimate.
+    pub encoded_bytes: u64,
+    /// What the rows of these files took in memory by the estimate that decides where tables are
+    /// cut: a sample of them, counted in memory's widths. Encoded, a number takes as many bytes as
+    /// its value needs and a string little more than its letters, so this is usually one to eight
+    /// times `encoded_bytes`. If it is well below them, the estimate was too low, since rows take
+    /// hardly less in memory: the sampled rows were not like the others.
+    pub estimated_bytes: u64,
+    /// The most that the tables, buckets and sorts which the task was filling held at one moment, by
+    /// that estimate. Runs that are finished belong to the budget, and rows in the hands of closures
+    /// to the user: neither is in it.
+    pub peak_bytes: u64,
     /// The time on its thread, in microseconds.
     pub run_us: u64,
+    /// Of it, fetching chunks of shuffles: opening, reading and decoding files.
+    pub read_us: u64,
+    /// Of it, sorting rows and merging runs ahead.
+    pub sort_us: u64,
+    /// Of it, encoding, compressing and writing files.
+    pub write_us: u64,
+}
+
+impl TaskMetrics {
+    /// The time that is none of reading, sorting and writing: sources, closures, tables.
+    pub fn compute_us(&self) -> u64 {
+        let other = self.read_us.saturating_add(self.sort_us).saturating_add(self.write_us);
+        self.run_us.saturating_sub(other)
+    }
+
+    /// Adds what another task counted. The peak becomes the larger of the two.
+    pub fn add(&mut self, other: &TaskMetrics) {
+        for (sum, part) in [
+            (&mut self.rows_read, other.rows_read),
+            (&mut self.rows_written, other.rows_written),
+            (&mut self.bytes_written, other.bytes_written),
+            (&mut self.bytes_spilled, other.bytes_spilled),
+            (&mut self.files_spilled, other.files_spilled),
+            (&mut self.encoded_bytes, other.encoded_bytes),
+            (&mut self.estimated_bytes, other.estimated_bytes),
+            (&mut self.run_us, other.run_us),
+            (&mut self.read_us, other.read_us),
+            (&mut self.sort_us, other.sort_us),
+            (&mut self.write_us, other.write_us),
+        ] {
+            *sum = sum.saturating_add(part);
+        }
+        self.peak_bytes = self.peak_bytes.max(other.peak_bytes);
+    }
 }
 
 /// Hears every event of a context, in order, on a thread of its own.

@@ -13,6 +13,7 @@ pub mod codec;
 pub mod config;
 #[cfg(feature = "console")]
 pub mod console;
+pub mod counters;
 pub mod disk;
 pub mod engine;
 pub mod error;

@@ -1,6 +1,7 @@
 //! What a running task knows: its place, its settings, and whether it should stop.
 
 use crate::config::Config;
+use crate::counters::{Counters, Phase, SpilledFile};
 use crate::error::{Error, ErrorKind, Result, TaskPlace};
 use crate::event::TaskMetrics;
 use crate::memory::MemoryBudget;
@@ -28,9 +29,7 @@ pub struct TaskState {
     /// Where files of the engine go.
     pub scratch: Arc<Scratch>,
     cancelled: Arc<AtomicBool>,
-    rows_read: Cell<u64>,
-    rows_written: Cell<u64>,
-    bytes_spilled: Cell<u64>,
+    counters: Counters,
 }
 
 impl Deref for TaskContext {
@@ -59,9 +58,7 @@ impl TaskContext {
             memory,
             scratch,
             cancelled,
-            rows_read: Cell::new(0),
-            rows_written: Cell::new(0),
-            bytes_spilled: Cell::new(0),
+            counters: Counters::new(),
         }))
     }
 
@@ -94,27 +91,66 @@ impl TaskState {
     /// Counts rows that a source or a shuffle read handed out; called once a block of rows.
     #[inline]
     pub fn count_read(&self, rows: usize) {
-        self.rows_read.set(self.rows_read.get() + rows as u64);
+        self.counters.change(|metrics| metrics.rows_read += rows as u64);
     }
 
-    /// Counts rows that a map task left in its output.
-    pub fn count_written(&self, rows: usize) {
-        self.rows_written.set(self.rows_written.get() + rows as u64);
+    /// Counts rows that a map task leaves in its output, and what they take in memory.
+    pub fn count_written(&self, rows: u64, bytes: u64) {
+        self.counters.change(|metrics| {
+            metrics.rows_written += rows;
+            metrics.bytes_written = metrics.bytes_written.saturating_add(bytes);
+        });
     }
 
-    /// Counts bytes that went to disk.
-    pub fn count_spilled(&self, bytes: u64) {
-        self.bytes_spilled.set(self.bytes_spilled.get() + bytes);
+    /// Counts a file of rows that was written.
+    pub fn count_spilled(&self, file: SpilledFile) {
+        self.counters.change(|metrics| {
+            metrics.files_spilled += 1;
+            metrics.bytes_spilled += file.file_bytes;
+            metrics.encoded_bytes += file.encoded_bytes;
+            metrics.estimated_bytes = metrics.estimated_bytes.saturating_add(file.estimated_bytes);
+        });
     }
 
-    /// What the task has counted so far. The time is the runner's to fill in.
+    /// Counts the time of `work` as that of a phase: once a chunk or a run, never once a row. A
+    /// phase inside another takes its time from it.
+    pub fn in_phase<R>(&self, phase: Phase, work: impl FnOnce() -> R) -> R {
+        self.counters.in_phase(phase, work)
+    }
+
+    /// What the task does now.
+    pub fn phase(&self) -> Phase {
+        self.counters.phase()
+    }
+
+    /// What the task has counted so far. The whole time is the runner's to fill in.
     pub fn metrics(&self) -> TaskMetrics {
-        TaskMetrics {
-            rows_read: self.rows_read.get(),
-            rows_written: self.rows_written.get(),
-            bytes_spilled: self.bytes_spilled.get(),
-            run_us: 0,
-        }
+        self.counters.metrics()
+    }
+}
+
+/// What one operator of a task holds in memory. It no longer counts when this drops.
+pub struct Held {
+    task: TaskContext,
+    bytes: u64,
+}
+
+impl Held {
+    /// Nothing yet.
+    pub fn new(task: &TaskContext) -> Self {
+        Held { task: task.clone(), bytes: 0 }
+    }
+
+    /// Says how much it is now.
+    pub fn set(&mut self, bytes: u64) {
+        let before = std::mem::replace(&mut self.bytes, bytes);
+        self.task.counters.hold(before, bytes);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }
 

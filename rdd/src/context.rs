@@ -1,5 +1,6 @@
 //! A context: the settings, the threads and the memory that its RDDs share.
 
+use crate::report::History;
 use emberline_core::config::{Compression, Config};
 use emberline_core::disk::Disk;
 use emberline_core::engine::Engine;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Context {
     pub(crate) engine: Arc<Engine>,
+    pub(crate) history: History,
 }
 
 impl Context {
@@ -191,6 +193,31 @@ impl ContextBuilder {
         self
     }
 
+    /// What the rows that one action hands to the program may take, in bytes, at least 1. Default: as
+    /// much as the budget. A `collect` past it is the error `ResultTooLarge`, and its tasks stop
+    /// within a few thousand rows. It counts the rows of `collect`, `collect_as_map`, `take`, `top`,
+    /// `lookup`, `count_by_key` and their siblings, over all partitions; of `to_local_iterator` one
+    /// partition at a time. A row counts as it lies in memory, `size_of` its type: what it points to,
+    /// such as the letters of a `String`, is not counted, since rows need not be serialisable.
+    /// What lies between stages does not count.
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::builder().result_limit_bytes(8_000).build()?;
+    /// let numbers = ctx.range_with(4, 0..1_001_u64);
+    /// let error = numbers.collect().unwrap_err();
+    /// assert!(matches!(error.kind(), ErrorKind::ResultTooLarge { limit_bytes: 8_000, .. }));
+    /// assert_eq!(numbers.take(500)?.len(), 500);
+    /// assert_eq!(numbers.to_local_iterator().count(), 1_001);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    pub fn result_limit_bytes(mut self, bytes: u64) -> Self {
+        self.config.result_limit_bytes = Some(bytes);
+        self
+    }
+
     /// The seed of everything random, such as the sample behind a sort. Default: 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.seed = seed;
@@ -276,7 +303,10 @@ impl ContextBuilder {
     /// `InvalidConfig` with one sentence for each setting that cannot work; an I/O error if the
     /// threads cannot be started.
     pub fn build(self) -> Result<Context> {
-        let engine = Engine::start(self.config, self.listeners)?;
-        Ok(Context { engine })
+        let (history, mut listeners) = (History::default(), self.listeners);
+        // In front, so that a report has what the user's listeners have heard of.
+        listeners.insert(0, Box::new(history.listener()));
+        let engine = Engine::start(self.config, listeners)?;
+        Ok(Context { engine, history })
     }
 }

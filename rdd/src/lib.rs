@@ -25,6 +25,7 @@ mod pipeline;
 pub mod prelude;
 mod random;
 mod rdd;
+mod report;
 mod source;
 mod table;
 
@@ -49,5 +50,6 @@ pub use narrow::{Out, Refs, RefsWith, With};
 pub use persist::StorageLevel;
 pub use pipeline::{Element, Fused, Pipeline};
 pub use rdd::Rdd;
+pub use report::{JobReport, StageReport};
 pub use source::{RangeItem, TextPaths};
 pub use table::{AsTable, Table};

@@ -6,6 +6,7 @@ use crate::external::{ExternalSort, SortedRows};
 use crate::hash::Hashed;
 use crate::meter::Meter;
 use emberline_core::bounds::{Key, Stored};
+use emberline_core::counters::Phase;
 use emberline_core::task::TaskContext;
 use std::collections::VecDeque;
 use std::iter::Peekable;
@@ -22,7 +23,7 @@ pub struct Combining<K: Key, C: Stored> {
 impl<K: Key, C: Stored> Combining<K, C> {
     /// An empty table inside the share of `task`.
     pub fn new(task: &TaskContext) -> Self {
-        let meter = Meter::new(task.config.table_bytes());
+        let meter = Meter::of(task, task.config.table_bytes());
         Combining { table: CombineTable::new(), meter, runs: None, task: task.clone() }
     }
 
@@ -66,14 +67,15 @@ impl<K: Key, C: Stored> Combining<K, C> {
         if self.meter.reached(self.table.estimate_bytes()) {
             let table = std::mem::take(&mut self.table);
             let runs = self.runs.get_or_insert_with(|| ExternalSort::new(ByHash, &self.task));
-            runs.push_run(table.into_hash_order());
+            runs.push_run(self.task.in_phase(Phase::Sort, || table.into_hash_order()));
         }
     }
 
     /// The keys and their combiners in the order of the hash, and of the first occurrence where
     /// hashes are equal. Combiners of one key in several runs are merged in their order.
-    pub fn finish<M: Fn(C, C) -> C>(self, merge: M) -> Combined<K, C, M> {
-        let entries = self.table.into_hash_order();
+    pub fn finish<M: Fn(C, C) -> C>(mut self, merge: M) -> Combined<K, C, M> {
+        self.meter.end(|| self.table.estimate_bytes());
+        let entries = self.task.in_phase(Phase::Sort, || self.table.into_hash_order());
         let Some(mut runs) = self.runs else { return Combined::InMemory(entries.into_iter()) };
         runs.push_run(entries);
         let rows = runs.finish().peekable();

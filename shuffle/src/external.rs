@@ -10,6 +10,7 @@ use crate::meter::Meter;
 use crate::run::{Batches, Run, RunFile, RunRows};
 use emberline_core::bounds::Stored;
 use emberline_core::config::Config;
+use emberline_core::counters::Phase;
 use emberline_core::error::Result;
 use emberline_core::size::estimate_rows;
 use emberline_core::step::or_raise;
@@ -45,7 +46,7 @@ pub struct ExternalSort<T, O> {
 impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
     /// A sort without rows, inside the share of `task`.
     pub fn new(order: O, task: &TaskContext) -> Self {
-        let meter = Meter::new(task.config.operator_bytes());
+        let meter = Meter::of(task, task.config.operator_bytes());
         ExternalSort { task: task.clone(), order, meter, rows: Vec::new(), runs: Vec::new() }
     }
 
@@ -68,7 +69,7 @@ impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
     fn cut(&mut self) -> Result<()> {
         self.task.check_cancelled();
         let mut rows = std::mem::take(&mut self.rows);
-        self.order.sort(&mut rows);
+        self.task.in_phase(Phase::Sort, || self.order.sort(&mut rows));
         self.runs.push(Run::keep(rows, &self.task)?);
         Ok(())
     }
@@ -83,14 +84,16 @@ impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
 
     /// The rows in order.
     pub fn finish(mut self) -> SortedRows<T, O> {
+        self.meter.end(|| estimate_rows(&self.rows));
         if self.runs.is_empty() {
-            self.order.sort(&mut self.rows);
+            self.task.in_phase(Phase::Sort, || self.order.sort(&mut self.rows));
             return SortedRows::InMemory(self.rows.into_iter());
         }
         if !self.rows.is_empty() {
             or_raise(self.cut());
         }
-        let runs = or_raise(merge_passes(self.runs, &self.order, &self.task));
+        let merged = || merge_passes(self.runs, &self.order, &self.task);
+        let runs = or_raise(self.task.in_phase(Phase::Sort, merged));
         SortedRows::Merged(Merge::new(runs, self.order))
     }
 }

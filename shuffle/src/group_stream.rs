@@ -215,7 +215,7 @@ struct Sorting<K: Key, V: Stored> {
 
 impl<K: Key, V: Stored> Sorting<K, V> {
     fn new(task: &TaskContext) -> Self {
-        let meter = Meter::new(task.config.operator_bytes());
+        let meter = Meter::of(task, task.config.operator_bytes());
         let runs = ExternalSort::new(ByHash, task);
         Sorting { rows: Vec::new(), meter, runs, hot: HashMap::new() }
     }

@@ -22,7 +22,7 @@ const MOST_ENTRIES_PERCENT: usize = 80;
 impl<K: Key, C: Stored> MapCombining<K, C> {
     /// An empty table inside the share of `task`.
     pub fn new(task: &TaskContext) -> Self {
-        let meter = Meter::new(task.config.operator_bytes());
+        let meter = Meter::of(task, task.config.operator_bytes());
         MapCombining { table: CombineTable::new(), meter, rows: 0, combines: true }
     }
 
@@ -59,7 +59,8 @@ impl<K: Key, C: Stored> MapCombining<K, C> {
     }
 
     /// Gives away what is left.
-    pub fn finish(self, emit: impl FnMut(Hashed<K, C>)) {
+    pub fn finish(mut self, emit: impl FnMut(Hashed<K, C>)) {
+        self.meter.end(|| self.table.estimate_bytes());
         self.table.into_entries().into_iter().for_each(emit);
     }
 }

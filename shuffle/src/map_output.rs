@@ -3,6 +3,7 @@
 use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
 use crate::run::bytes_of;
 use emberline_core::bounds::Stored;
+use emberline_core::counters::{Phase, SpilledFile};
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::Kept;
@@ -48,6 +49,8 @@ pub(crate) struct MapOutputBuilder<R> {
     output: MapOutput<R>,
     file: Option<(Arc<ScratchFile>, FileWriter<Arc<ScratchFile>>)>,
     file_segments: usize,
+    /// What its rows take in memory, estimated.
+    file_estimate: u64,
 }
 
 impl<R: Stored> MapOutputBuilder<R> {
@@ -55,22 +58,27 @@ impl<R: Stored> MapOutputBuilder<R> {
     pub(crate) fn new(segments: usize) -> Self {
         let (runs, bytes, lost) = (Vec::new(), vec![0; segments], AtomicBool::new(false));
         let output = MapOutput { runs, file: None, bytes, rows: 0, rows_read: 0, lost };
-        MapOutputBuilder { output, file: None, file_segments: 0 }
+        MapOutputBuilder { output, file: None, file_segments: 0, file_estimate: 0 }
     }
 
     /// Adds a run. If the disk refuses, that is the error.
     pub(crate) fn add_run(&mut self, segments: Vec<Vec<R>>, task: &TaskContext) -> Result<()> {
         task.check_cancelled();
-        let (mut rows, mut needed) = (0, 0_u64);
+        let (mut rows, mut needed, mut estimated) = (0, 0_u64, 0_u64);
         for (bytes, segment) in self.output.bytes.iter_mut().zip(&segments) {
             rows += segment.len() as u64;
-            *bytes = bytes.saturating_add(estimate_rows(segment));
+            let taken = estimate_rows(segment);
+            *bytes = bytes.saturating_add(taken);
+            estimated = estimated.saturating_add(taken);
             needed = needed.saturating_add(bytes_of(segment));
         }
         if rows > 0 {
             let run = match reserve(needed, task) {
                 Some(held) => MapRun::typed(segments, held),
-                None => self.write_run(segments, task)?,
+                None => {
+                    self.file_estimate = self.file_estimate.saturating_add(estimated);
+                    task.in_phase(Phase::Write, || self.write_run(segments, task))?
+                }
             };
             self.output.runs.push(run);
         }
@@ -101,8 +109,10 @@ impl<R: Stored> MapOutputBuilder<R> {
     /// Ends the output.
     pub(crate) fn finish(mut self, task: &TaskContext) -> Result<MapOutput<R>> {
         if let Some((file, writer)) = self.file {
-            let index = writer.finish()?;
-            task.count_spilled(index.file_bytes);
+            let (encoded_bytes, estimated_bytes) = (writer.encoded_bytes(), self.file_estimate);
+            let index = task.in_phase(Phase::Write, || writer.finish())?;
+            let file_bytes = index.file_bytes;
+            task.count_spilled(SpilledFile { file_bytes, encoded_bytes, estimated_bytes });
             self.output.file = Some((file, index));
         }
         Ok(self.output)
@@ -113,6 +123,11 @@ impl<R> MapOutput<R> {
     /// Its rows.
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// What they take in memory, estimated, wherever they lie.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.iter().copied().fold(0, u64::saturating_add)
     }
 
     fn kept(&self) -> Kept {
@@ -320,7 +335,12 @@ impl<R: Stored> SegmentReader<R> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let next = self.find_chunk().map_err(|error| self.as_fetch_failure(error));
+        let task = self.task.clone();
+        let found = match &task {
+            Some(task) => task.in_phase(Phase::Read, || self.find_chunk()),
+            None => self.find_chunk(),
+        };
+        let next = found.map_err(|error| self.as_fetch_failure(error));
         match &next {
             Ok(Some(chunk)) => {
                 // What a task keeps for itself it has read before.

@@ -20,7 +20,7 @@ pub struct MapWriter<R> {
 impl<R: Stored> MapWriter<R> {
     /// A writer of rows into so many segments.
     pub fn new(segments: usize, task: &TaskContext) -> Self {
-        let meter = Meter::new(task.config.operator_bytes());
+        let meter = Meter::of(task, task.config.operator_bytes());
         let (buckets, output) = (Buckets::new(segments), MapOutputBuilder::new(segments));
         MapWriter { task: task.clone(), buckets, meter, output }
     }
@@ -53,6 +53,7 @@ impl<R: Stored> MapWriter<R> {
 
     /// Ends the output.
     pub fn finish(mut self) -> Result<MapOutput<R>> {
+        self.meter.end(|| self.buckets.estimate_bytes());
         self.output.add_run(self.buckets.into_segments(), &self.task)?;
         self.output.finish(&self.task)
     }

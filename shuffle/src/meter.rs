@@ -1,19 +1,35 @@
 //! When rows in memory have reached a size. The answer depends on the rows and the limit alone, so
 //! that an attempt cuts its rows where every other attempt does.
 
+use emberline_core::task::{Held, TaskContext};
+
 /// Counts rows and says when their size should be estimated: after 1, 2, 4, ... rows at first, and
 /// more often near the limit.
-#[derive(Clone, Debug)]
 pub struct Meter {
     limit: u64,
     rows: u64,
     next: u64,
+    /// Where the task learns of the size.
+    held: Option<Held>,
 }
 
 impl Meter {
     /// A meter for rows of up to `limit` bytes.
     pub fn new(limit: u64) -> Self {
-        Meter { limit, rows: 0, next: 1 }
+        Meter { limit, rows: 0, next: 1, held: None }
+    }
+
+    /// A meter of what one operation of `task` may hold, which counts to the task's peak.
+    pub(crate) fn of(task: &TaskContext, limit: u64) -> Self {
+        Meter { held: Some(Held::new(task)), ..Meter::new(limit) }
+    }
+
+    /// Notes the size of the last rows, which nobody asks about any more.
+    pub(crate) fn end(&mut self, bytes: impl FnOnce() -> u64) {
+        if let Some(held) = &mut self.held {
+            held.set(bytes());
+            held.set(0);
+        }
     }
 
     /// Counts a row; says whether to call [`reached`](Meter::reached) now.
@@ -26,8 +42,12 @@ impl Meter {
     /// Whether rows of `bytes` bytes have reached the limit. Then it begins again.
     #[cold]
     pub fn reached(&mut self, bytes: u64) -> bool {
+        if let Some(held) = &mut self.held {
+            held.set(bytes);
+        }
         if bytes >= self.limit {
-            *self = Meter::new(self.limit);
+            self.end(|| bytes);
+            (self.rows, self.next) = (0, 1);
             return true;
         }
         let to_limit = u128::from(self.rows) * u128::from(self.limit - bytes);

@@ -4,12 +4,14 @@ use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
 use crate::meter::Meter;
 use emberline_core::bounds::Stored;
 use emberline_core::config::Config;
+use emberline_core::counters::{Phase, SpilledFile};
 use emberline_core::error::{Error, Result};
 use emberline_core::memory::Reservation;
 use emberline_core::scratch::{Scratch, ScratchFile};
 use emberline_core::size::estimate_rows;
 use emberline_core::step::raise;
 use emberline_core::task::{TaskContext, runs_on_this_thread};
+use std::iter;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::vec;
@@ -63,6 +65,7 @@ pub struct RunFile<T> {
 struct Written {
     file: ScratchFile,
     index: FileIndex,
+    size: SpilledFile,
 }
 
 impl<T> Clone for RunFile<T> {
@@ -73,10 +76,19 @@ impl<T> Clone for RunFile<T> {
 
 impl<T: Stored> RunFile<T> {
     /// Writes some rows after others, and counts what the task wrote.
-    pub fn write(batches: impl IntoIterator<Item = Vec<T>>, task: &TaskContext) -> Result<Self> {
-        let batches = batches.into_iter().inspect(|_| task.check_cancelled());
-        let file = RunFile::write_in(batches, &task.scratch, &task.config)?;
-        task.count_spilled(file.bytes());
+    pub fn write<R: AsRef<[T]>>(
+        batches: impl IntoIterator<Item = R>,
+        task: &TaskContext,
+    ) -> Result<Self> {
+        let (mut batches, outside) = (batches.into_iter(), task.phase());
+        let next = || {
+            task.check_cancelled();
+            // Rows may be computed or merged on their way here.
+            task.in_phase(outside, || batches.next())
+        };
+        let write = || RunFile::write_in(iter::from_fn(next), &task.scratch, &task.config);
+        let file = task.in_phase(Phase::Write, write)?;
+        task.count_spilled(file.size());
         Ok(file)
     }
 
@@ -88,11 +100,16 @@ impl<T: Stored> RunFile<T> {
     ) -> Result<Self> {
         let file = scratch.file("run")?;
         let mut writer = FileWriter::create(&file, config)?;
+        let mut estimated_bytes = 0_u64;
         for rows in batches {
+            estimated_bytes = estimated_bytes.saturating_add(estimate_rows(rows.as_ref()));
             writer.write_segment(rows.as_ref())?;
         }
+        let encoded_bytes = writer.encoded_bytes();
         let index = writer.finish()?;
-        Ok(RunFile { written: Arc::new(Written { file, index }), row: PhantomData })
+        let file_bytes = index.file_bytes;
+        let size = SpilledFile { file_bytes, encoded_bytes, estimated_bytes };
+        Ok(RunFile { written: Arc::new(Written { file, index, size }), row: PhantomData })
     }
 
     /// Whether the file is there and as long as it was written.
@@ -101,10 +118,15 @@ impl<T: Stored> RunFile<T> {
     }
 
     fn open(&self) -> Result<OpenFile> {
-        let Written { file, index } = &*self.written;
+        let Written { file, index, .. } = &*self.written;
         let open = OpenFile::new(file.open()?, file.path().display().to_string());
         open.check_length(index)?;
         Ok(open)
+    }
+
+    /// How large the file is, and its rows.
+    pub fn size(&self) -> SpilledFile {
+        self.written.size
     }
 
     /// How many rows there are.

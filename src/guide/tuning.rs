@@ -130,6 +130,41 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes) bounds what one action hands to the
+//! program, which no one can spill: a `collect` of too many rows is an error that says so, instead of
+//! the end of the process. It is as much as the budget if nothing else is said.
+//!
+//! # What did it cost?
+//!
+//! [`Context::last_job`](crate::Context::last_job) says what the job that ended last did and cost, and
+//! [`Context::jobs`](crate::Context::jobs) has the last hundred. Its text is a table with a line for each
+//! stage:
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! let ctx = Context::builder().task_share_bytes(64 << 10).shuffle_to_files(true).build()?;
+//! let pairs = ctx.range_with(4, 0..100_000_u64).map(|n| (n % 50_000, n));
+//! pairs.group_by_key_with(4).count()?;
+//!
+//! let job = ctx.last_job().unwrap();
+//! println!("{job}");
+//! let map = &job.stages()[0];
+//! assert_eq!((map.tasks(), map.totals().rows_read), (4, 100_000));
+//! assert!(map.totals().files_spilled > 0 && map.totals().peak_bytes <= 64 << 10);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! Read it from the right. A **skew** far above 1 says that one task took so many times as long as the
+//! median one: more partitions, or another key, share the work better. **Of it i/o** is the part of the
+//! tasks' time that went into reading shuffles and writing files; where it is most of the time, look at
+//! **spilled**: a larger budget keeps that in memory, combining makes it fewer. **Attempts** beyond the
+//! tasks were failures, or outputs that got lost. **Peak** is the most that one task held in tables and
+//! buckets; near [`task_share_bytes`](crate::ContextBuilder::task_share_bytes) a larger share means fewer
+//! files, far below it more tasks could run on the same budget.
+//!
+//! The numbers are values too ([`TaskMetrics`](crate::TaskMetrics) has all of them, reports are serde), and
+//! `estimated_bytes` beside `encoded_bytes` says how good the estimate is by which tables are cut.
+//!
 //! # Compression
 //!
 //! Outputs that go to files are compressed with LZ4, frame by frame; what does not get smaller is

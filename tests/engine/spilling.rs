@@ -92,7 +92,10 @@ fn every_wide_operation_goes_to_disk_in_a_small_share_and_gives_the_same_rows_in
             let expected = program(&roomy).unwrap();
             for threads in [1, 4] {
                 let counter = Counter::default();
-                let builder = Context::builder().threads(threads).budget_bytes(LEAST_BUDGET);
+                let builder = Context::builder()
+                    .threads(threads)
+                    .budget_bytes(LEAST_BUDGET)
+                    .result_limit_bytes(u64::MAX);
                 let ctx = counter.listen(builder.task_share_bytes(4096).shuffle_to_files(true));
                 let (answer, counts) = counter.during(|| program(&ctx));
                 assert!(counts.bytes_spilled > 0, "{name} did not spill");

@@ -175,7 +175,10 @@ fn f060_what_does_not_fit_is_computed_again_or_goes_to_disk() {
 fn f060_a_partition_that_is_larger_than_the_whole_budget_is_right_and_not_in_memory() {
     within(DEADLINE, || {
         for level in LEVELS {
-            let builder = Context::builder().threads(1).budget_bytes(LEAST_BUDGET);
+            let builder = Context::builder()
+                .threads(1)
+                .budget_bytes(LEAST_BUDGET)
+                .result_limit_bytes(u64::MAX);
             let (ctx, recorder) = Recorder::on(builder);
             let kept = ctx.range_with(1, 0..300_000_u64).map(noise).persist(level);
             for _ in 0..2 {

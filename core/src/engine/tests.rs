@@ -85,7 +85,7 @@ impl ShuffleStep for Pairs {
         1
     }
     fn run_map(&self, partition: usize, task: &TaskContext) -> Result<()> {
-        task.count_written(3);
+        task.count_written(3, 24);
         self.ran.lock().unwrap().push(partition);
         Ok(())
     }

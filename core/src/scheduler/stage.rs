@@ -194,7 +194,7 @@ impl Slot {
             (&mut self.closure_failures, limits.closure_attempts)
         };
         *count += 1;
-        let exhausted = *count as usize >= limit;
+        let exhausted = *count as usize >= limit || error.is_final();
         exhausted.then_some((self.transient_failures + self.closure_failures) as usize)
     }
 

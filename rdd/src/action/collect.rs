@@ -1,6 +1,6 @@
 //! `collect`: all rows.
 
-use crate::pipeline::{Element, Pipeline, gather};
+use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
 use emberline_core::step::Step;
@@ -12,12 +12,14 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitions**: all, one task each
     /// - **Partitioner**: not used
     /// - **Shuffle**: none
-    /// - **Memory**: all rows, outside the budget: use [`take`](Rdd::take) to look at a few
+    /// - **Memory**: all rows, outside the budget, up to
+    ///   [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); [`take`](Rdd::take) looks
+    ///   at a few
     /// - **Order**: of the partitions, then of the rows
     ///
     /// # Errors
     ///
-    /// The first error of a task, with the operation, its line, the partition and the cause.
+    /// `ResultTooLarge` past that limit; else the first error of a task, with the operation, its line, the partition and the cause.
     ///
     /// # Examples
     ///
@@ -31,7 +33,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     #[track_caller]
     pub fn collect(&self) -> Result<Vec<T>> {
-        let mut parts = self.run_all(Step::new("collect"), gather)?;
+        let mut parts = self.all_rows(Step::new("collect"))?;
         if parts.len() == 1 {
             return Ok(parts.remove(0));
         }

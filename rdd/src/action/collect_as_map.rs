@@ -2,7 +2,7 @@
 
 use super::on_driver;
 use crate::accumulator::in_one_action;
-use crate::pipeline::{Element, Pipeline, gather};
+use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
 use emberline_core::step::Step;
@@ -22,7 +22,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///
     /// # Errors
     ///
-    /// The first error of a task.
+    /// `ResultTooLarge` past [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); the
+    /// first error of a task.
     ///
     /// # Examples
     ///
@@ -42,7 +43,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     {
         let action = Step::new("collect_as_map");
         in_one_action(action, || {
-            let parts = self.run_all(action, gather)?;
+            let parts = self.all_rows(action)?;
             // The hash and the equality of the key are the user's, and may panic.
             on_driver(action, || parts.into_iter().flatten().collect())
         })

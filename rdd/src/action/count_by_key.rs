@@ -2,7 +2,7 @@
 
 use super::on_driver;
 use crate::accumulator::in_one_action;
-use crate::pipeline::{Element, Pipeline, gather};
+use crate::pipeline::{Element, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::bounds::Key;
 use emberline_core::error::Result;
@@ -22,7 +22,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///
     /// # Errors
     ///
-    /// The first error of a task.
+    /// `ResultTooLarge` past [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); the
+    /// first error of a task.
     ///
     /// # Examples
     ///
@@ -44,7 +45,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let ones = self.mapped(action, 0, Keys::Kept, |(key, _)| (key, 1_u64));
         let counts = ones.reduced(action, ones.own_partitioning(), |a, b| a + b);
         in_one_action(action, || {
-            let parts = counts.run_all(action, gather)?;
+            let parts = counts.all_rows(action)?;
             on_driver(action, || parts.into_iter().flatten().collect())
         })
     }

@@ -1,6 +1,6 @@
 //! `count_by_value`: how often each row occurs.
 
-use crate::pipeline::{Element, Pipeline, gather};
+use crate::pipeline::{Element, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::bounds::Key;
 use emberline_core::error::Result;
@@ -20,7 +20,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// # Errors
     ///
-    /// The first error of a task.
+    /// `ResultTooLarge` past [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); the
+    /// first error of a task.
     ///
     /// # Examples
     ///
@@ -41,6 +42,6 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let action = Step::new("count_by_value");
         let ones = self.mapped(action, 0, Keys::Changed, |row| (row, 1_u64));
         let counts = ones.reduced(action, ones.own_partitioning(), |a, b| a + b);
-        Ok(counts.run_all(action, gather)?.into_iter().flatten().collect())
+        Ok(counts.all_rows(action)?.into_iter().flatten().collect())
     }
 }

@@ -1,7 +1,7 @@
 //! `lookup`: the values of one key.
 
 use super::on_driver;
-use crate::pipeline::{Element, Pipeline, gather};
+use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
 use emberline_core::step::{Step, blame};
@@ -23,8 +23,9 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///
     /// # Errors
     ///
-    /// `PartitionOutOfRange` if the partitioner names a partition that does not exist; the first
-    /// error of a task.
+    /// `PartitionOutOfRange` if the partitioner names a partition that does not exist;
+    /// `ResultTooLarge` past [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); the
+    /// first error of a task.
     ///
     /// # Examples
     ///
@@ -46,9 +47,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     {
         let action = Step::new("lookup");
         let (partitions, wanted) = (self.partitions_of(action, key)?, key.clone());
+        let limit = self.result_limit();
         let parts = self.run(action, partitions, move |rows, _| {
             let is_wanted = |row: &(K, V)| blame(&action, || row.0 == wanted);
-            Ok(gather(rows.filter(is_wanted).map(|(_, value)| value)))
+            Ok(limit.gather(rows.filter(is_wanted).map(|(_, value)| value)))
         })?;
         Ok(parts.into_iter().flatten().collect())
     }

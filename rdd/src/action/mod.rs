@@ -8,6 +8,7 @@ mod count_by_key;
 mod count_by_value;
 mod exact;
 mod for_each;
+mod limit;
 mod lookup;
 mod min_max;
 pub(crate) mod output;
@@ -21,6 +22,7 @@ mod top;
 
 pub use stats::{RunningStats, Stats};
 
+use self::limit::ResultLimit;
 use crate::accumulator::{Parts, Pending, counted, in_one_action, leave_pending};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -80,6 +82,17 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(P::Rows) -> R + Send + Sync + 'static,
     {
         self.run(action, 0..self.num_partitions(), move |rows, _| Ok(work(rows)))
+    }
+
+    /// What the rows that an action of this RDD hands to the program may take.
+    fn result_limit(&self) -> ResultLimit {
+        ResultLimit::new(self.context.engine.config())
+    }
+
+    /// All rows of each partition, for the program to hold.
+    fn all_rows(&self, action: Step) -> Result<Vec<Vec<T>>> {
+        let limit = self.result_limit();
+        self.run_all(action, move |rows| limit.gather(rows))
     }
 }
 

@@ -1,5 +1,6 @@
 //! `take`, `first` and `is_empty`: the first rows, from as few partitions as can be.
 
+use super::limit::ResultLimit;
 use crate::accumulator::in_one_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -19,7 +20,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// # Errors
     ///
-    /// The first error of a task.
+    /// `ResultTooLarge` past [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes), which
+    /// counts the rows of each partition that is looked at; the first error of a task.
     ///
     /// # Examples
     ///
@@ -101,7 +103,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 
     fn taken_in_jobs(&self, action: Step, n: usize) -> Result<Vec<T>> {
-        let (mut rows, mut scanned) = (Vec::new(), 0);
+        let (mut rows, mut scanned, limit) = (Vec::new(), 0, self.result_limit());
         if self.num_partitions() == 0 {
             // Only the job knows whether that is no rows or a mistake.
             self.run(action, 0..0, |_, _| Ok(()))?;
@@ -110,7 +112,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
             let batch = next_batch(scanned, rows.len(), n);
             let next = scanned.saturating_add(batch).min(self.num_partitions());
             let left = n - rows.len();
-            let work = move |rows: P::Rows, _: &_| Ok(rows.take(left).collect::<Vec<T>>());
+            let gather = ResultLimit::clone(&limit);
+            let work = move |rows: P::Rows, _: &_| Ok(gather.gather(rows.take(left)));
             for part in self.run(action, scanned..next, work)? {
                 rows.extend(part);
             }

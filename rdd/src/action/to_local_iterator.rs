@@ -1,6 +1,6 @@
 //! `to_local_iterator`: all rows, one partition at a time.
 
-use crate::pipeline::{Element, Pipeline, gather};
+use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
 use emberline_core::step::Step;
@@ -20,7 +20,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// # Errors
     ///
-    /// The call itself runs nothing. The iterator gives the first error of a task and then ends.
+    /// The call itself runs nothing. The iterator gives the first error of a task, or
+    /// `ResultTooLarge` for one partition past
+    /// [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes), and then ends.
     ///
     /// # Examples
     ///
@@ -57,7 +59,9 @@ impl<T: Element, P: Pipeline<Item = T>> LocalRows<T, P> {
         // What is left of the partition before goes first.
         self.rows = Vec::new().into_iter();
         let end = (self.next + 1).min(self.rdd.num_partitions());
-        let parts = self.rdd.run(self.action, self.next..end, |rows, _| Ok(gather(rows)))?;
+        let limit = self.rdd.result_limit();
+        let gather = move |rows: P::Rows, _: &_| Ok(limit.gather(rows));
+        let parts = self.rdd.run(self.action, self.next..end, gather)?;
         self.rows = parts.into_iter().next().unwrap_or_default().into_iter();
         self.next += 1;
         Ok(())

@@ -21,7 +21,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// # Errors
     ///
-    /// The first error of a task.
+    /// `ResultTooLarge` past [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes), which
+    /// counts the `n` rows of each partition; the first error of a task.
     ///
     /// # Examples
     ///
@@ -52,7 +53,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// # Errors
     ///
-    /// The first error of a task.
+    /// `ResultTooLarge` past [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes), which
+    /// counts the `n` rows of each partition; the first error of a task.
     ///
     /// # Examples
     ///
@@ -90,7 +92,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// # Errors
     ///
-    /// The first error of a task.
+    /// `ResultTooLarge` past [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes), which
+    /// counts the `n` rows of each partition; the first error of a task.
     ///
     /// # Examples
     ///
@@ -118,18 +121,25 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let compare = Arc::new(move |a: &T, b: &T| blame(&action, || compare(a, b)));
         let in_task = Arc::clone(&compare);
         in_one_action(action, || {
-            let parts = self.run_all(action, move |rows| lead(rows, n, &*in_task))?;
-            on_driver(action, || lead(parts.into_iter().flatten(), n, &*compare))
+            let limit = self.result_limit();
+            let parts = self.run_all(action, move |rows| {
+                let mut part = limit.part::<T>();
+                let rows = lead(rows, n, &*in_task, |rows| part.reach(rows));
+                part.end(rows.len());
+                rows
+            })?;
+            on_driver(action, || lead(parts.into_iter().flatten(), n, &*compare, |_| ()))
         })
     }
 }
 
 /// The first `n` rows of an order, by sorting each time that twice as many are held: no row costs
-/// more than the logarithm of `n` comparisons.
+/// more than the logarithm of `n` comparisons. `reach` hears how many will stay at least.
 fn lead<T>(
     rows: impl Iterator<Item = T>,
     n: usize,
     compare: impl Fn(&T, &T) -> Ordering,
+    mut reach: impl FnMut(usize),
 ) -> Vec<T> {
     let shorten = |held: &mut Vec<T>| {
         held.sort_by(&compare);
@@ -139,6 +149,7 @@ fn lead<T>(
     let mut leading = rows.fold(Vec::new(), |mut held, row| {
         if n > 0 {
             held.push(row);
+            reach(held.len().min(n));
         }
         if held.len() >= full {
             shorten(&mut held);
@@ -163,7 +174,7 @@ mod tests {
             let mut sorted = rows.clone();
             sorted.sort_by_key(|row| row.0);
             sorted.truncate(n);
-            prop_assert_eq!(lead(rows.into_iter(), n, |a, b| a.0.cmp(&b.0)), sorted);
+            prop_assert_eq!(lead(rows.into_iter(), n, |a, b| a.0.cmp(&b.0), |_| ()), sorted);
         }
     }
 }

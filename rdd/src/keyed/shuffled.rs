@@ -76,7 +76,7 @@ where
         let rows = || self.pipeline.open(partition, task);
         let ((), parts) = counted(|| (self.write)(rows(), partition, &mut writer));
         let output = writer.finish()?;
-        task.count_written(output.rows() as usize);
+        task.count_written(output.rows(), output.bytes());
         self.parts.keep(partition, parts);
         self.outputs.table.put(partition, output);
         Ok(())

@@ -132,11 +132,7 @@ impl<'a> Keeping<'a> {
         &self,
         batches: impl IntoIterator<Item = R>,
     ) -> Result<RunFile<T>> {
-        let task = self.task;
-        let batches = batches.into_iter().inspect(|_| task.check_cancelled());
-        let file = RunFile::write_in(batches, &task.scratch, &task.config)?;
-        task.count_spilled(file.bytes());
-        Ok(file)
+        RunFile::write(batches, self.task)
     }
 
     /// Fails the task for rows that can never be written, and for what must not be lost.

@@ -28,6 +28,7 @@ pub struct FileWriter<F> {
     /// What is not on disk yet.
     pending: Vec<u8>,
     on_disk: u64,
+    encoded_bytes: u64,
     segments: Vec<SegmentPlace>,
 }
 
@@ -77,7 +78,17 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
             _ => Vec::with_capacity(most_pending(frame_target)),
         };
         let segments = Vec::new();
-        Ok(FileWriter { target, file_tag, frame_target, squeezer, pending, on_disk: 0, segments })
+        let (on_disk, encoded_bytes) = (0, 0);
+        Ok(FileWriter {
+            target,
+            file_tag,
+            frame_target,
+            squeezer,
+            pending,
+            on_disk,
+            encoded_bytes,
+            segments,
+        })
     }
 
     /// Writes the rows of the next partition.
@@ -96,6 +107,11 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
         let file_tag = self.file_tag;
         self.segments.push(SegmentPlace { offset, bytes, rows, frames, file_tag });
         Ok(())
+    }
+
+    /// The rows so far as bytes, before they were compressed.
+    pub fn encoded_bytes(&self) -> u64 {
+        self.encoded_bytes
     }
 
     /// Ends the file and says where everything is. A file that stays survives a power cut from now
@@ -127,6 +143,7 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
         self.pending.resize(payload, 0);
         let count = encode_frame(rows, self.frame_target, &mut self.pending)?;
         let raw = self.pending.len() - payload;
+        self.encoded_bytes += raw as u64;
         let mut compression = STORED;
         if let Some((method, squeezed)) = self.squeezer.squeeze(&self.pending[payload..])? {
             compression = method;

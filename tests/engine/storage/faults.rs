@@ -69,7 +69,10 @@ fn a_disk_that_fails_at_any_operation_never_fails_a_job_that_can_do_without() {
         for level in [StorageLevel::Disk, StorageLevel::MemoryAndDisk] {
             let run = |plan: FaultPlan| {
                 let disk = Arc::new(FaultyDisk::new(plan));
-                let builder = Context::builder().threads(1).budget_bytes(LEAST_BUDGET);
+                let builder = Context::builder()
+                    .threads(1)
+                    .budget_bytes(LEAST_BUDGET)
+                    .result_limit_bytes(u64::MAX);
                 let ctx = builder.disk(disk.clone()).build().unwrap();
                 let before = disk.operations();
                 let kept = ctx.range_with(3, 0..200_000_u64).map(noise).persist(level);
@@ -100,7 +103,10 @@ fn a_disk_that_fails_at_any_operation_never_fails_a_job_that_can_do_without() {
 fn a_scratch_quota_that_is_too_small_for_blocks_does_not_fail_the_job() {
     within(DEADLINE, || {
         for level in [StorageLevel::Disk, StorageLevel::SerialisedMemoryAndDisk] {
-            let builder = Context::builder().threads(2).budget_bytes(LEAST_BUDGET);
+            let builder = Context::builder()
+                .threads(2)
+                .budget_bytes(LEAST_BUDGET)
+                .result_limit_bytes(u64::MAX);
             let ctx = builder.scratch_quota_bytes(300_000).build().unwrap();
             let kept = ctx.range_with(4, 0..400_000_u64).map(noise).persist(level);
             for _ in 0..2 {

@@ -6,7 +6,8 @@ use super::*;
 fn f072_a_local_checkpoint_stores_every_partition_and_cuts_the_lineage() {
     within(DEADLINE, || {
         for budget in [LEAST_BUDGET, 1 << 30] {
-            let builder = Context::builder().threads(2).budget_bytes(budget);
+            let builder =
+                Context::builder().threads(2).budget_bytes(budget).result_limit_bytes(u64::MAX);
             let (ctx, recorder) = Recorder::on(builder);
             let calls = Calls::default();
             let kept = calls.range(&ctx, 8, 300_000).local_checkpoint().unwrap();

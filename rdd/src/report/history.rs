@@ -1,0 +1,128 @@
+//! The listener that sums events up into reports.
+
+use super::{JobReport, StageReport};
+use emberline_core::event::{Event, EventRecord, Listener, TaskMetrics};
+use emberline_core::ids::{JobId, StageId};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How many reports are kept.
+const MOST_JOBS: usize = 100;
+
+/// The last jobs of one context. Its clones are handles to the same ones.
+#[derive(Clone, Default)]
+pub(crate) struct History(Arc<Mutex<VecDeque<JobReport>>>);
+
+impl History {
+    pub(crate) fn last(&self) -> Option<JobReport> {
+        self.lock().back().cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<JobReport> {
+        self.lock().iter().cloned().collect()
+    }
+
+    /// What fills it.
+    pub(crate) fn listener(&self) -> impl Listener + 'static {
+        Summing { running: BTreeMap::new(), ended: self.clone() }
+    }
+
+    fn keep(&self, report: JobReport) {
+        let mut jobs = self.lock();
+        if jobs.len() == MOST_JOBS {
+            jobs.pop_front();
+        }
+        jobs.push_back(report);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<JobReport>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Jobs that have begun and not ended, and where those go that end.
+struct Summing {
+    running: BTreeMap<JobId, Running>,
+    ended: History,
+}
+
+/// A report on its way. Each stage has the times of its tasks, of which the report keeps two.
+struct Running {
+    began_us: u64,
+    report: JobReport,
+    times: Vec<Vec<u64>>,
+}
+
+impl Running {
+    /// Changes what is known of a stage, if it is one of this job.
+    fn change(&mut self, stage: StageId, change: impl FnOnce(&mut StageReport, &mut Vec<u64>)) {
+        let mut stages = self.report.stages.iter_mut().zip(&mut self.times);
+        if let Some((report, times)) = stages.find(|(report, _)| report.stage == stage) {
+            change(report, times);
+        }
+    }
+
+    fn end(mut self, at_us: u64, error: Option<String>) -> JobReport {
+        self.report.error = error;
+        self.report.wall_us = at_us.saturating_sub(self.began_us);
+        for (stage, times) in self.report.stages.iter_mut().zip(&mut self.times) {
+            times.sort_unstable();
+            stage.slowest_us = times.last().copied().unwrap_or(0);
+            stage.median_us = times.get(times.len() / 2).copied().unwrap_or(0);
+        }
+        self.report
+    }
+}
+
+impl Summing {
+    /// A stage belongs to every running job that has it: jobs may share one.
+    fn change(&mut self, stage: StageId, change: impl Fn(&mut StageReport, &mut Vec<u64>)) {
+        self.running.values_mut().for_each(|running| running.change(stage, &change));
+    }
+
+    fn finished(&mut self, stage: StageId, metrics: &TaskMetrics) {
+        self.change(stage, |report, times| {
+            report.tasks += 1;
+            report.totals.add(metrics);
+            times.push(metrics.run_us);
+        });
+    }
+}
+
+impl Listener for Summing {
+    fn on_event(&mut self, record: &EventRecord) {
+        match &record.event {
+            Event::JobStarted { job, action, call_site, stages } => {
+                let report = JobReport {
+                    job: *job,
+                    action: action.clone(),
+                    call_site: call_site.clone(),
+                    error: None,
+                    wall_us: 0,
+                    stages: stages.iter().map(StageReport::new).collect(),
+                };
+                let times = vec![Vec::new(); stages.len()];
+                self.running.insert(*job, Running { began_us: record.at_us, report, times });
+            }
+            Event::StageSkipped { job, stage } => {
+                if let Some(running) = self.running.get_mut(job) {
+                    running.change(*stage, |report, _| report.skipped = true);
+                }
+            }
+            Event::TaskStarted { stage, .. } => {
+                self.change(*stage, |report, _| {
+                    // What was skipped is run after all if it got lost.
+                    report.skipped = false;
+                    report.attempts += 1;
+                });
+            }
+            Event::TaskFinished { stage, metrics, .. } => self.finished(*stage, metrics),
+            Event::JobFinished { job, error } => {
+                if let Some(running) = self.running.remove(job) {
+                    self.ended.keep(running.end(record.at_us, error.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+}

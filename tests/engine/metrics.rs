@@ -1,0 +1,233 @@
+//! What tasks count about themselves, what reports say of it, and how much an action may hand over.
+
+use crate::events::Recorder;
+use crate::support::{assert_kind, test};
+use emberline::prelude::*;
+use emberline::{ContextBuilder, Event, TaskMetrics};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What the tasks of each stage that ran counted together, in the order of the stages.
+fn of_stages(events: &[Event]) -> Vec<TaskMetrics> {
+    let ended = events.iter().filter_map(|event| match event {
+        Event::TaskFinished { stage, metrics, .. } => Some((*stage, *metrics)),
+        _ => None,
+    });
+    let mut sums = std::collections::BTreeMap::<_, TaskMetrics>::new();
+    ended.for_each(|(stage, metrics)| sums.entry(stage).or_default().add(&metrics));
+    sums.into_values().collect()
+}
+
+/// 100,000 pairs of 16 bytes with keys of their own, through one shuffle.
+fn shuffled(builder: ContextBuilder) -> Result<Vec<TaskMetrics>> {
+    let (ctx, recorder) = Recorder::on(builder.threads(2));
+    let pairs = ctx.range_with(4, 0..100_000_u64).map(|n| (n, n));
+    assert_eq!(pairs.reduce_by_key_with(3, |a, b| a + b).count()?, 100_000);
+    Ok(of_stages(&recorder.events(&ctx)))
+}
+
+#[test]
+fn metrics_say_exactly_what_a_small_job_did() {
+    test(|| {
+        let stages = shuffled(Context::builder())?;
+        let [map, result] = stages[..] else { panic!("{stages:?}") };
+        assert_eq!((map.rows_read, map.rows_written), (100_000, 100_000));
+        assert_eq!((result.rows_read, result.rows_written), (100_000, 0));
+        // A row is a key, a value and the hash between them.
+        assert_eq!((map.bytes_written, result.bytes_written), (2_400_000, 0));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_job_that_fits_in_memory_counts_no_file() {
+    test(|| {
+        for stage in shuffled(Context::builder())? {
+            let files = (stage.files_spilled, stage.bytes_spilled, stage.write_us);
+            assert_eq!(files, (0, 0, 0), "{stage:?}");
+            assert_eq!((stage.encoded_bytes, stage.estimated_bytes), (0, 0));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_tiny_share_makes_files_whose_sizes_are_beside_their_estimate() {
+    test(|| {
+        let builder = Context::builder().task_share_bytes(64 << 10).shuffle_to_files(true);
+        let stages = shuffled(builder)?;
+        let [map, result] = stages[..] else { panic!("{stages:?}") };
+        // Each map task has a file for all of its runs.
+        assert!(map.files_spilled == 4 && result.files_spilled > 0, "{stages:?}");
+        assert_eq!(map.estimated_bytes, map.bytes_written);
+        assert!(map.encoded_bytes < map.estimated_bytes && map.encoded_bytes > 100_000, "{map:?}");
+        assert!(map.bytes_spilled > 0 && map.write_us > 0 && result.read_us > 0);
+        for stage in [map, result] {
+            let parts = stage.compute_us() + stage.read_us + stage.sort_us + stage.write_us;
+            assert_eq!(parts, stage.run_us, "phases are parts of the whole: {stage:?}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_sort_past_its_share_counts_the_files_of_its_runs() {
+    test(|| {
+        let builder = Context::builder().task_share_bytes(64 << 10).shuffle_to_files(true);
+        let (ctx, recorder) = Recorder::on(builder.threads(2));
+        let rows = ctx.range_with(2, 0..40_000_u64).map(|n| n * 7919 % 40_009);
+        rows.repartition(1).map_partitions(|rows| rows).sort_by(|n| *n).for_each(|_| ())?;
+        let last = *of_stages(&recorder.events(&ctx)).last().unwrap();
+        assert_eq!(last.rows_read, 40_000);
+        assert!(last.files_spilled > 0 && last.sort_us > 0, "{last:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_peak_of_a_task_stays_near_its_share_and_follows_its_rows() {
+    test(|| {
+        let in_memory = shuffled(Context::builder())?;
+        let share = 64 << 10;
+        let in_runs = shuffled(Context::builder().task_share_bytes(share))?;
+        // Two operations of a task hold a quarter each, and a little more than that at most.
+        assert!(in_runs[0].peak_bytes > share / 8 && in_runs[0].peak_bytes <= share, "{in_runs:?}");
+        // 25,000 rows of at least 24 bytes lie in the buckets of a task.
+        assert!(in_memory[0].peak_bytes >= 600_000, "{in_memory:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn metrics_of_an_older_writer_are_read_with_nothing_in_what_it_did_not_know() {
+    let old = r#"{"rows_read":7,"rows_written":5,"bytes_spilled":3,"run_us":2}"#;
+    let read: TaskMetrics = serde_json::from_str(old).unwrap();
+    let wanted = TaskMetrics {
+        rows_read: 7,
+        rows_written: 5,
+        bytes_spilled: 3,
+        run_us: 2,
+        ..TaskMetrics::default()
+    };
+    assert_eq!(read, wanted);
+}
+
+/// Whether an action was refused for the size of its result.
+fn is_refused<A: std::fmt::Debug>(answer: Result<A>) -> bool {
+    match answer {
+        Ok(_) => false,
+        Err(error) => match error.kind() {
+            ErrorKind::ResultTooLarge { .. } => true,
+            other => panic!("{other:?}"),
+        },
+    }
+}
+
+#[test]
+fn f075_one_large_result_and_many_small_ones_are_refused_past_the_limit() {
+    test(|| {
+        let ctx = Context::builder().threads(2).result_limit_bytes(80_000).build()?;
+        for partitions in [1, 10] {
+            let fits = ctx.range_with(partitions, 0..10_000_u64);
+            assert_eq!(fits.collect()?.len(), 10_000);
+            let rows = ctx.range_with(partitions, 0..10_001_u64);
+            assert!(is_refused(rows.collect()), "in {partitions} partitions");
+        }
+        let error = assert_kind(
+            ctx.range(0..20_000_u64).collect(),
+            |kind| matches!(kind, ErrorKind::ResultTooLarge { rows, limit_bytes: 80_000 } if *rows > 10_000),
+        );
+        let text = error.to_string();
+        let ways = ["save_as_text_file", "aggregate", "take", "to_local_iterator", "limit"];
+        assert!(ways.iter().all(|way| text.contains(way)), "{text}");
+        assert!(text.contains("collect at") && text.contains("metrics.rs"), "{text}");
+        Ok(())
+    });
+}
+
+#[test]
+fn f075_every_action_that_hands_over_rows_has_the_limit() {
+    test(|| {
+        let ctx = Context::builder().threads(2).result_limit_bytes(8_000).build()?;
+        let numbers = ctx.range_with(4, 0..4_000_u64);
+        let pairs = numbers.map(|n| (n, n));
+        assert!(is_refused(numbers.take(1_001)) && !is_refused(numbers.take(1_000)));
+        assert!(is_refused(numbers.top(1_000)) && !is_refused(numbers.top(250)));
+        assert!(is_refused(numbers.take_ordered(900)) && !is_refused(numbers.take_ordered(9)));
+        assert!(is_refused(pairs.collect_as_map()));
+        assert!(is_refused(pairs.count_by_key()) && is_refused(numbers.count_by_value()));
+        assert!(is_refused(numbers.map(|n| (1, n)).lookup(&1)));
+        assert!(!is_refused(pairs.lookup(&7)));
+        Ok(())
+    });
+}
+
+#[test]
+fn f075_a_local_iterator_counts_one_partition_at_a_time() {
+    test(|| {
+        let ctx = Context::builder().threads(2).result_limit_bytes(8_000).build()?;
+        let rows = ctx.range_with(4, 0..4_000_u64).to_local_iterator();
+        assert_eq!(rows.collect::<Result<Vec<_>>>()?.len(), 4_000);
+        let rows = ctx.range_with(3, 0..4_000_u64).to_local_iterator();
+        assert!(is_refused(rows.collect::<Result<Vec<_>>>()));
+        Ok(())
+    });
+}
+
+#[test]
+fn f075_what_lies_between_stages_does_not_count() {
+    test(|| {
+        let ctx = Context::builder().threads(2).result_limit_bytes(8_000).build()?;
+        let pairs = ctx.range_with(4, 0..50_000_u64).map(|n| (n, n));
+        let sums = pairs.reduce_by_key(|a, b| a + b);
+        assert_eq!(sums.count()?, 50_000);
+        assert_eq!(sums.cache().map(|(_, n)| n).reduce(|a, b| a + b)?, Some(1_249_975_000));
+        assert_eq!(sums.sort_by_key().first()?, Some((0, 0)));
+        Ok(())
+    });
+}
+
+#[test]
+fn f075_a_task_past_the_limit_stops_early_and_is_not_tried_again() {
+    test(|| {
+        let builder = Context::builder().threads(1).result_limit_bytes(80_000).max_attempts(5);
+        let (ctx, recorder) = Recorder::on(builder);
+        let seen = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&seen);
+        let rows = ctx.range_with(1, 0..10_000_000_u64).inspect(move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
+        assert!(is_refused(rows.collect()));
+        assert!(seen.load(Ordering::Relaxed) < 20_000, "{seen:?}");
+        assert_eq!(recorder.tasks_started(&ctx), 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn f075_the_limit_is_the_budget_unless_it_is_set() {
+    test(|| {
+        let ctx = Context::builder().threads(1).budget_bytes(1 << 20).build()?;
+        assert!(is_refused(ctx.range(0..131_073_u64).collect()));
+        assert_eq!(ctx.range(0..131_072_u64).collect()?.len(), 131_072);
+        let refused = Context::builder().result_limit_bytes(0).build().unwrap_err();
+        assert!(refused.to_string().contains("result_limit_bytes"), "{refused}");
+        Ok(())
+    });
+}
+
+#[test]
+fn f075_an_attempt_that_failed_does_not_count() {
+    test(|| {
+        let builder = Context::builder().threads(1).result_limit_bytes(80_000).max_attempts(2);
+        let ctx = builder.build()?;
+        let failures = Arc::new(AtomicUsize::new(0));
+        let rows = ctx.range_with(1, 0..10_000_u64).map(move |n| {
+            let fails = n == 9_999 && failures.fetch_add(1, Ordering::Relaxed) == 0;
+            assert!(!fails, "the first attempt fails at its last row");
+            n
+        });
+        assert_eq!(rows.collect()?.len(), 10_000);
+        Ok(())
+    });
+}

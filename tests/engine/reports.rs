@@ -1,0 +1,159 @@
+//! What `last_job` and `jobs` say of the jobs that ran.
+
+use crate::events::Recorder;
+use crate::support::{context, test};
+use emberline::prelude::*;
+use emberline::{Event, JobReport, TaskMetrics};
+
+/// Four map tasks of 1,000 rows in all, and two result tasks of 10 keys.
+fn two_stages(ctx: &Context) -> Rdd<(u64, u64)> {
+    ctx.range_with(4, 0..1000_u64).map(|n| (n % 10, n)).reduce_by_key_with(2, |a, b| a + b)
+}
+
+/// The text without what differs from run to run: times, and the lines where calls are.
+fn timeless(report: &JobReport) -> String {
+    let text = report.to_string();
+    let mut lines = text.lines();
+    let head = lines.next().unwrap().rsplit_once(", in ").unwrap().0.to_string();
+    let table: Vec<&str> = lines.collect();
+    let times = table[0].find("time").unwrap();
+    // Titles are aligned to the right, so a time may begin before its title: two columns are never
+    // closer than two blanks.
+    let cut = |line: &&str| match line.get(..times) {
+        Some(kept) => kept.rsplit_once("  ").map_or(kept, |(kept, _)| kept).trim_end().to_string(),
+        None => line.to_string(),
+    };
+    let kept: Vec<String> = table.iter().map(cut).collect();
+    let text = format!("{head}\n{}", kept.join("\n"));
+    let places = report.stages().iter().map(|stage| stage.call_site());
+    places.chain([report.call_site()]).fold(text, |text, place| {
+        let (file, line) = place.rsplit_once(':').unwrap();
+        text.replace(place, &format!("{file}:{}", "?".repeat(line.len())))
+    })
+}
+
+#[test]
+fn the_text_of_a_job_of_two_stages_is_a_table() {
+    test(|| {
+        let ctx = context();
+        two_stages(&ctx).collect()?;
+        let text = timeless(&ctx.last_job().unwrap());
+        let wanted = "\
+job 0: collect at tests/engine/reports.rs:??, 2 stages
+stage                                        tasks  attempts   read  written  bytes  spilled  files   peak
+reduce_by_key at tests/engine/reports.rs:??      4         4  1,000       40  960 B      0 B      0  310 B
+collect at tests/engine/reports.rs:??            2         2     40        0    0 B      0 B      0   63 B
+all                                              6         6  1,040       40  960 B      0 B      0  310 B";
+        assert_eq!(text, wanted);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_report_adds_up_what_the_events_of_its_tasks_said() {
+    test(|| {
+        let builder = Context::builder().threads(2).task_share_bytes(16 << 10);
+        let (ctx, recorder) = Recorder::on(builder.shuffle_to_files(true));
+        let rows = ctx.range_with(4, 0..20_000_u64).map(|n| (n, n)).group_by_key_with(3);
+        assert_eq!(rows.count()?, 20_000);
+        let events = recorder.events(&ctx);
+        let (mut sum, mut times) = (TaskMetrics::default(), Vec::new());
+        for event in &events {
+            if let Event::TaskFinished { metrics, .. } = event {
+                sum.add(metrics);
+                times.push(metrics.run_us);
+            }
+        }
+        let report = ctx.last_job().unwrap();
+        assert_eq!(report.totals(), sum);
+        assert!(sum.files_spilled >= 4 && report.error().is_none());
+        assert_eq!((report.tasks(), report.attempts()), (7, 7));
+        let slowest = report.stages().iter().map(|stage| stage.slowest_us()).max();
+        assert_eq!(slowest, times.iter().copied().max());
+        for stage in report.stages() {
+            assert!(stage.median_us() <= stage.slowest_us() && stage.skew() >= 1.0);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_stage_whose_outputs_are_there_is_skipped_and_costs_nothing() {
+    test(|| {
+        let ctx = context();
+        let sums = two_stages(&ctx);
+        sums.count()?;
+        sums.collect()?;
+        let report = ctx.last_job().unwrap();
+        let skipped = &report.stages()[0];
+        assert!(skipped.is_skipped() && skipped.totals() == TaskMetrics::default());
+        assert_eq!((skipped.tasks(), skipped.attempts(), report.tasks()), (0, 0, 2));
+        assert!(report.to_string().contains("(skipped)"), "{report}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_job_that_failed_says_why_and_counts_the_attempts() {
+    test(|| {
+        let ctx = Context::builder().threads(1).max_attempts(3).build()?;
+        let rows = ctx.range_with(1, 0..10_u32).map(|n| {
+            assert!(n < 5, "five is too\n\u{1b}[31mmany");
+            n
+        });
+        rows.count().unwrap_err();
+        let report = ctx.last_job().unwrap();
+        assert_eq!((report.tasks(), report.attempts()), (0, 3));
+        assert!(report.error().unwrap().contains("five is too"));
+        let text = report.to_string();
+        assert!(text.contains("failed: ") && !text.contains('\u{1b}'), "{text}");
+        Ok(())
+    });
+}
+
+#[test]
+fn only_the_last_hundred_jobs_are_kept() {
+    test(|| {
+        let ctx = context();
+        assert!(ctx.last_job().is_none() && ctx.jobs().is_empty());
+        let rows = ctx.range_with(1, 0..10_u32);
+        for _ in 0..105 {
+            rows.count()?;
+        }
+        rows.first()?;
+        let jobs = ctx.jobs();
+        assert_eq!((jobs.len(), jobs[0].job().0, jobs[99].job().0), (100, 6, 105));
+        assert_eq!((jobs[98].action(), jobs[99].action()), ("count", "first"));
+        Ok(())
+    });
+}
+
+#[test]
+fn jobs_that_run_at_the_same_time_have_reports_of_their_own() {
+    test(|| {
+        let ctx = context();
+        std::thread::scope(|scope| {
+            for rows in 1..=8_u64 {
+                let ctx = ctx.clone();
+                scope.spawn(move || ctx.range_with(3, 0..rows * 100).count().unwrap());
+            }
+        });
+        let mut read: Vec<u64> = ctx.jobs().iter().map(|job| job.totals().rows_read).collect();
+        read.sort_unstable();
+        assert_eq!(read, (1..=8).map(|rows| rows * 100).collect::<Vec<u64>>());
+        assert!(ctx.jobs().iter().all(|job| job.tasks() == 3));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_report_survives_its_serialisation() {
+    test(|| {
+        let ctx = context();
+        two_stages(&ctx).collect()?;
+        let report = ctx.last_job().unwrap();
+        let json = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<JobReport>(&json).unwrap(), report);
+        Ok(())
+    });
+}
