@@ -28,8 +28,8 @@ pub struct Config {
     /// What the engine may hold in memory, in bytes. Default: 60 % of what the machine, or its
     /// control group, has.
     pub budget_bytes: u64,
-    /// What one task may hold of that, in bytes. Default: a quarter of the default budget's
-    /// smallest, 64 MiB. It is not derived from the threads, so that they never change a result.
+    /// What one task may hold of that, in bytes. Default: 64 MiB, and never more than an eighth of the
+    /// budget. It is not derived from the threads, so that they never change a result.
     pub task_share_bytes: u64,
     /// The folders in which scratch folders are made; files take them in turn. Default: the
     /// system's temporary folder.

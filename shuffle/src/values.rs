@@ -14,8 +14,9 @@ use std::vec;
 /// The values of one key, as `grouped` and its kin hand them out. It can be iterated any number of
 /// times, by value or through `iter`.
 ///
-/// Values that pass a part of a task's share lie in a file, which goes with the last clone of the
-/// group; a file that cannot be read fails the task, or panics outside of one.
+/// Values that pass a part of a task's share lie where the shuffle put them, or in a file of their
+/// own, which stays as long as a clone of the group. Values that cannot be read fail the task, or
+/// panic outside of one.
 #[derive(Clone)]
 pub struct Group<V>(Place<V>);
 
