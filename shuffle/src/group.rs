@@ -24,8 +24,9 @@ struct GroupKey<K> {
 }
 
 impl<K: Eq + Clone, V: Clone> Groups<K, V> {
-    /// Groups the rows of a partition.
-    pub fn new(entries: Vec<Hashed<K, V>>) -> Self {
+    /// Groups rows that lie in one list.
+    #[cfg(test)]
+    pub(crate) fn new(entries: Vec<Hashed<K, V>>) -> Self {
         Groups::of_chunks(&[Chunk::Owned(entries)])
     }
 

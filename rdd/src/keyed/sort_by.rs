@@ -311,7 +311,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     }
 }
 
-/// Which range a row goes to: the key of a sampled row, the order of keys, the range of a row.
+/// Which range a row goes to: the key of a sampled row, the order of keys, and how many of some bounds
+/// lie below a row.
 struct Ranges<F, C, G> {
     key_of: F,
     compare: C,
