@@ -31,9 +31,10 @@ pub(crate) trait Reread<V>: Send + Sync {
     fn read(&self) -> Box<dyn Iterator<Item = V>>;
 }
 
-impl<V: Stored> Reread<V> for RunFile<V> {
+/// Some files, one behind the other.
+impl<V: Stored> Reread<V> for Vec<RunFile<V>> {
     fn read(&self) -> Box<dyn Iterator<Item = V>> {
-        Box::new(self.rows())
+        Box::new(self.clone().into_iter().flat_map(|file| file.rows()))
     }
 }
 

@@ -72,6 +72,7 @@ where
     }
 
     fn run_map(&self, partition: usize, task: &TaskContext) -> Result<()> {
+        let task = &task.among(self.parent.operators() + 1);
         let mut writer = MapWriter::new(self.segments, task);
         let rows = || self.pipeline.open(partition, task);
         let ((), parts) = counted(|| (self.write)(rows(), partition, &mut writer));
@@ -156,6 +157,9 @@ where
 {
     lineage.problem =
         lineage.problem.take().or(no_partitions(lineage.step(), lineage.partitions()));
+    lineage.holds_rows();
+    let operators = lineage.operators();
+    let compute = move |partition, task: &TaskContext| compute(partition, &task.among(operators));
     let pipeline = Boxed::from_node(NodeFn(compute), depth);
     Rdd::partitioned(context, lineage, pipeline, partitioner)
 }
