@@ -33,7 +33,8 @@ impl Meter {
     }
 
     /// What was added since the beginning or the last cut.
-    pub fn bytes(&self) -> u64 {
+    #[cfg(test)]
+    fn bytes(&self) -> u64 {
         self.bytes
     }
 
