@@ -228,14 +228,14 @@ fn a_disk_that_refuses_is_an_io_error_and_not_a_lost_output() {
 #[test]
 fn a_cancelled_task_reads_no_further() {
     let task = TaskContext::alone(Config::default());
-    let cancelled = Arc::new(AtomicBool::new(false));
+    let attempt = Arc::new(Attempt::new(TaskId(0), Arc::default()));
     let (config, memory, scratch) =
         (task.config.clone(), task.memory.clone(), task.scratch.clone());
-    let task = TaskContext::new(task.place, config, memory, scratch, cancelled.clone());
+    let task = TaskContext::new(task.place, config, memory, scratch, attempt.clone());
     let outputs = outputs(&task);
     let mut reader = outputs.read(Some(SHUFFLE), 0, &task);
     assert!(reader.next_chunk().unwrap().is_some());
-    cancelled.store(true, Ordering::Relaxed);
+    attempt.cancel();
     let caught = catch_unwind(AssertUnwindSafe(|| reader.next_chunk().is_ok())).unwrap_err();
     let raised = caught.downcast::<Raised>().unwrap();
     assert!(matches!(raised.0.kind(), ErrorKind::Cancelled { .. }));
