@@ -34,6 +34,17 @@ pub fn within<A: Send + 'static>(limit: Duration, body: impl FnOnce() -> A + Sen
     runner.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
+/// Waits until something holds: tasks that were cancelled end a moment after their job.
+pub fn soon(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..400 {
+        if holds() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{what} did not come true");
+}
+
 /// Runs a test that needs no grid under the usual deadline.
 pub fn test(body: impl FnOnce() -> Result<()> + Send + 'static) {
     within(DEADLINE, body).unwrap();

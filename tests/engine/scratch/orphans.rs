@@ -190,18 +190,17 @@ fn a_folder_without_permission_stops_no_start() {
 
 #[test]
 fn a_disk_that_fails_while_cleaning_fails_no_run() {
-    use emberline::disk::{FaultPlan, FaultyDisk};
-    use std::sync::Arc;
+    use emberline::faults::FaultPlan;
     within(DEADLINE, || {
         let folders = [tempfile::tempdir().unwrap()];
         let orphan = OtherProcess::start(folders[0].path()).kill();
-        let plan = FaultPlan { fail_operation: Some(3), ..FaultPlan::default() };
-        let disk = Arc::new(FaultyDisk::new(plan));
-        let builder = to_files(&folders).disk(Arc::clone(&disk) as _);
+        let plan = FaultPlan::new().fail_operation(3);
+        let faults = plan.arm();
+        let builder = to_files(&folders).faults(&faults);
         let (ctx, recorder) = Recorder::on(builder);
         assert_eq!(sums(&ctx).count().unwrap(), 1_000);
         let events = recorder.events(&ctx);
-        assert_eq!((count_of(&events, "CleaningFailed"), disk.faults_fired()), (1, 1));
+        assert_eq!((count_of(&events, "CleaningFailed"), faults.fired()), (1, 1));
         assert!(orphan.exists());
         drop(ctx);
         to_files(&folders).build().unwrap();

@@ -1,0 +1,1 @@
+//! Long lineages and long loops.
