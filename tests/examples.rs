@@ -13,6 +13,8 @@ mod k_means;
 mod log_mining;
 #[path = "../examples/logistic_regression.rs"]
 mod logistic_regression;
+#[path = "../examples/lost_partition.rs"]
+mod lost_partition;
 #[path = "../examples/monte_carlo_pi.rs"]
 mod monte_carlo_pi;
 #[path = "../examples/page_rank.rs"]
@@ -24,10 +26,12 @@ mod transitive_closure;
 #[path = "../examples/word_count.rs"]
 mod word_count;
 
+use emberline::faults::{FaultPlan, Harm};
 use emberline::prelude::*;
-use emberline::{Event, EventRecord};
+use emberline::{Event, EventRecord, ShuffleId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Runs `check` on every context of the grid; the message of a failure says which one it was.
@@ -372,13 +376,40 @@ fn logistic_regression_equals_a_loop_over_the_points() -> Result<(), BoxError> {
     })
 }
 
+#[test]
+fn lost_partition_computes_the_lost_partition_again_and_no_other() -> Result<(), BoxError> {
+    let lose = FaultPlan::new().harm_map_output(ShuffleId(0), 2, Harm::Lost);
+    for (plan, rerun) in [(FaultPlan::new(), 0), (lose, 1)] {
+        for threads in [1, 2, 8] {
+            let (calls, events) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+            let (counter, heard) = (Arc::clone(&calls), Arc::clone(&events));
+            let listener =
+                move |record: &EventRecord| heard.lock().unwrap().push(record.event.clone());
+            let builder = Context::builder().threads(threads).shuffle_to_files(true);
+            let ctx = builder.faults(plan.clone()).listener(listener).build()?;
+            let sums = lost_partition::sums(&ctx, move |n| {
+                counter.fetch_add(1, Ordering::SeqCst);
+                (n % 10, n)
+            });
+            let expected = (0..10).map(|key| (key, (0..40).map(|ten| ten * 10 + key).sum()));
+            assert_eq!(sums.collect_as_map()?, expected.collect());
+            ctx.flush_listeners();
+            // Each of the four partitions has a hundred rows.
+            assert_eq!(calls.load(Ordering::SeqCst), 400 + 100 * rerun);
+            assert_eq!(lost_partition::rerun_tasks(&events.lock().unwrap()), rerun);
+        }
+    }
+    Ok(())
+}
+
 /// What each example prints last when it is run as the README says: its name and the line.
-const LAST_LINES: [(&str, &str); 10] = [
+const LAST_LINES: [(&str, &str); 11] = [
     ("flights", "makers=19 flights=2199 delay=20923 windy=380"),
     ("inverted_index", "words=10978 postings=58787"),
     ("k_means", "rounds=24 cost=19.306697"),
     ("log_mining", "errors=288 mysql=133 hdfs=133"),
     ("logistic_regression", "weights=[0.387, 3.570, -0.483] points=2659 right=1828"),
+    ("lost_partition", "rerun_tasks=1 answer=same"),
     ("monte_carlo_pi", "darts=10000000 inside=7853404 pi=3.141362"),
     ("page_rank", "pages=1292 sum=468.361228"),
     ("secondary_sort", "planes=1347 flights=2677"),

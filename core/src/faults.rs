@@ -308,7 +308,7 @@ pub fn begin_task(config: &Config, place: &TaskPlace) {
         && place.attempt == 0
         && faults.has(panics)
     {
-        std::panic::panic_any("injected panic".to_string());
+        panic!("injected panic");
     }
 }
 

@@ -1,13 +1,13 @@
 //! One operation of the disk fails, whichever it is, once or from then on.
 
-use super::{lines_of, names_in, on_disk, whole_answer, whole_job};
+use super::{Counted, lines_of, names_in, on_disk, whole_answer, whole_job};
 use crate::support::{DEADLINE, soon, within};
 use emberline::faults::FaultPlan;
 use emberline::prelude::*;
 
 /// How a run with a plan ended.
 struct Ended {
-    outcome: Result<u64>,
+    outcome: Result<Counted>,
     fired: u64,
     operations: u64,
     /// What lies where the output was to be.
@@ -25,12 +25,12 @@ fn run(plan: FaultPlan, what: &str) -> Ended {
     soon(&format!("{what}: an empty budget"), || ctx.memory_used_bytes() == 0);
     drop(ctx);
     soon(&format!("{what}: an empty scratch folder"), || names_in(scratch.path()).is_empty());
-    let (sum, lines) = whole_answer();
+    let (counted, lines) = whole_answer();
     if output.exists() {
         assert!(lines_of(&output) == lines, "{what}: the output is half or wrong");
     }
     match &outcome {
-        Ok(counted) => assert!(*counted == sum && output.exists(), "{what}: {counted} of {sum}"),
+        Ok(answer) => assert!(*answer == counted && output.exists(), "{what}: {answer:?}"),
         Err(error) => names_its_cause(error, what),
     }
     let (fired, operations) = (faults.fired(), faults.disk_operations());
@@ -42,7 +42,7 @@ fn names_its_cause(error: &Error, what: &str) {
     let kind = error.kind();
     let typed = matches!(kind, ErrorKind::Io { .. } | ErrorKind::FetchFailed { .. });
     let text = error.to_string();
-    let placed = text.contains("tests/engine/injury.rs:") && error.step().is_some();
+    let placed = text.contains("injury.rs:") && error.step().is_some();
     assert!(typed && placed && text.contains("injected fault"), "{what}: {text}");
 }
 
