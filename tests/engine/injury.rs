@@ -5,6 +5,7 @@ mod crash;
 mod every_operation;
 mod loops;
 mod planned;
+mod user_code;
 
 use crate::support::{LEAST_BUDGET, noise, sorted};
 use emberline::prelude::*;

@@ -16,6 +16,8 @@ use tempfile::TempDir;
 /// other run of the tests.
 const CHILD_FOLDER: &str = "EMBERLINE_TEST_CRASH_FOLDER";
 const CHILD_DEATH: &str = "EMBERLINE_TEST_CRASH_AT";
+/// With which code a closure of the child ends the process.
+const CHILD_EXIT: &str = "EMBERLINE_TEST_CRASH_EXIT";
 const CHILD_READY: &str = "the child begins";
 
 /// Run by the other tests in a process of its own: one round after the other, until it dies.
@@ -25,15 +27,28 @@ fn this_is_the_child() {
     let Some(folder) = std::env::var_os(CHILD_FOLDER) else { return };
     let place = Place::at(folder.into());
     let mut plan = FaultPlan::new();
+    if let Ok(code) = std::env::var(CHILD_EXIT) {
+        let (code, ctx) = (code.parse().unwrap(), on_disk(&place.scratch).build().unwrap());
+        let rows = ctx.range_with(2, 0..90_u64).map(|n| (n, n)).repartition(2);
+        println!("{CHILD_READY}");
+        rows.for_each(move |(n, _)| {
+            if n == 7 {
+                std::process::exit(code)
+            }
+        })
+        .unwrap();
+    }
     if let Ok(death) = std::env::var(CHILD_DEATH) {
         let (point, pass) = death.split_once(':').unwrap();
         plan = plan.kill_at(Point::ALL[point.parse::<usize>().unwrap()], pass.parse().unwrap());
     }
     println!("{CHILD_READY}");
-    for round in 0..10_000 {
-        let ctx = on_disk(&place.scratch).faults(plan.clone()).build().unwrap();
-        place.run(&ctx, round).unwrap();
-    }
+    within(DEADLINE, move || {
+        for round in 0..10_000 {
+            let ctx = on_disk(&place.scratch).faults(plan.clone()).build().unwrap();
+            place.run(&ctx, round).unwrap();
+        }
+    });
 }
 
 /// A folder for scratch files and a folder for outputs.
@@ -83,7 +98,10 @@ impl Place {
         let ctx = on_disk(&self.scratch).build().unwrap();
         let mut left = names_in(&self.scratch);
         left.retain(|name| !bystanders.contains(name));
-        let unlocked = |name: &String| names_in(&self.scratch.join(name)).is_empty();
+        let unlocked = |name: &String| {
+            let files = names_in(&self.scratch.join(name));
+            files.iter().all(|file| file.ends_with(".lock.new"))
+        };
         assert!(left.iter().all(unlocked), "not removed: {left:?}");
         assert!(left.len() <= usize::from(leaves_unlocked), "not removed: {left:?}");
         self.run(&ctx, 1_000_000).unwrap();
@@ -97,13 +115,11 @@ impl Place {
 struct Dying(Child);
 
 impl Dying {
-    fn start(folder: &Path, death: Option<(usize, u64)>) -> Dying {
+    fn start(folder: &Path, how: Option<(&str, String)>) -> Dying {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["injury::crash::this_is_the_child", "--exact", "--ignored", "--nocapture"]);
         command.env(CHILD_FOLDER, folder).stdout(Stdio::piped()).stderr(Stdio::null());
-        if let Some((point, pass)) = death {
-            command.env(CHILD_DEATH, format!("{point}:{pass}"));
-        }
+        command.envs(how);
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().contains(CHILD_READY)), "the child did not begin");
@@ -162,7 +178,9 @@ fn a_process_that_is_killed_at_any_named_point_leaves_whole_outputs_and_orphans_
                 let folder = tempfile::tempdir().unwrap();
                 let place = Place::at(folder.path().to_path_buf());
                 let (bystanders, _living) = bystanders(&place);
-                let status = Dying::start(folder.path(), Some((number, pass))).dies();
+                let status =
+                    Dying::start(folder.path(), Some((CHILD_DEATH, format!("{number}:{pass}"))))
+                        .dies();
                 assert!(killed(status), "{point:?} {pass}: {status}");
                 let (_, unnamed) = place.check_outputs();
                 let in_output = number >= Point::BeforePartRename as usize;
@@ -192,5 +210,52 @@ fn a_process_that_is_killed_at_any_moment_leaves_whole_outputs_and_orphans_only(
             fs::create_dir(&place.outputs).unwrap();
         }
         assert!(whole > 0, "every child was killed before its first output");
+    });
+}
+
+#[test]
+fn f006_a_closure_that_ends_the_process_leaves_orphans_for_the_next_start() {
+    within(DEADLINE, || {
+        for code in [0, 42] {
+            let folder = tempfile::tempdir().unwrap();
+            let place = Place::at(folder.path().to_path_buf());
+            let how = (CHILD_EXIT, code.to_string());
+            assert_eq!(Dying::start(folder.path(), Some(how)).dies().code(), Some(code));
+            assert_eq!(names_in(&place.scratch).len(), 1, "it had files");
+            place.goes_on(&[], false);
+        }
+    });
+}
+
+/// The same process with so few files that it may have open.
+#[cfg(target_os = "linux")]
+#[test]
+fn few_open_files_are_enough_and_too_few_are_an_error_that_says_so() {
+    const FOLDER: &str = "EMBERLINE_TEST_FEW_FILES";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        let place = Place::at(folder.into());
+        let ran = on_disk(&place.scratch).build().and_then(|ctx| place.run(&ctx, 0));
+        println!("ran: {}", ran.map_or_else(|error| error.to_string(), |()| "well".into()));
+        return;
+    }
+    within(DEADLINE, || {
+        let run = |files: usize| {
+            let folder = tempfile::tempdir().unwrap();
+            let name =
+                "injury::crash::few_open_files_are_enough_and_too_few_are_an_error_that_says_so";
+            let limited = format!("ulimit -n {files}; exec \"$0\" {name} --exact --nocapture");
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &limited]).arg(std::env::current_exe().unwrap());
+            let output = shell.env(FOLDER, folder.path()).output().unwrap();
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let ran: Vec<String> = (4..16).map(run).collect();
+        let enough = |text: &&String| text.contains("ran: well");
+        assert!(ran.last().iter().all(enough), "{ran:?}");
+        let (_, too_few): (Vec<_>, Vec<_>) = ran.iter().partition(enough);
+        assert!(!too_few.is_empty(), "four files were enough");
+        for text in too_few {
+            assert!(text.contains("Too many open files"), "{text}");
+        }
     });
 }

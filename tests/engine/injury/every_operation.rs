@@ -86,3 +86,25 @@ fn every_operation_from_the_nth_on_fails_for_every_n_and_the_error_names_its_cau
         assert!(operation > 60 && failed * 10 > operation * 7, "{failed} of {operation} failed");
     });
 }
+
+#[test]
+fn a_disk_that_is_full_after_any_number_of_bytes_is_an_error_that_says_so() {
+    within(2 * DEADLINE, || {
+        let (mut failed, mut bytes) = (0, 0);
+        loop {
+            let what = format!("the disk is full after {bytes} bytes");
+            let ended = run(FaultPlan::new().full_after(bytes), &what);
+            if ended.fired == 0 {
+                break;
+            }
+            // A partition that cannot be kept on disk is done without.
+            if let Err(error) = &ended.outcome {
+                assert!(error.to_string().contains("full"), "{what}: {error}");
+                assert_eq!(ended.left, [""; 0], "{what}: half an output is left");
+                failed += 1;
+            }
+            bytes += 127;
+        }
+        assert!(bytes > 5_000 && failed > 20, "{failed} failed in {bytes} bytes");
+    });
+}

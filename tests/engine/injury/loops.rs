@@ -44,13 +44,18 @@ const ROUNDS: usize = 1_000;
 #[ignore = "the next test starts it in a process of its own"]
 fn this_is_the_loop() {
     let Ok(way) = std::env::var(CHILD) else { return };
+    within(DEADLINE, move || run_the_loop(&way));
+}
+
+#[cfg(target_os = "linux")]
+fn run_the_loop(way: &str) {
     let builder = Context::builder().threads(2).shuffle_to_files(way != "cut");
     let ctx = builder.build().unwrap();
     let mut ranks = ctx.range_with(3, 0..60_u64).map(|n| (n, 1_u64)).boxed();
     for round in 1..=ROUNDS {
         let moved = ranks.map(|(key, rank)| ((key * 7 + 1) % 60, rank + 1));
         ranks = moved.reduce_by_key_with(3, |a, b| a + b);
-        match way.as_str() {
+        match way {
             "uncut, in files" => assert_eq!(ranks.count().unwrap(), 60),
             _ => ranks = ranks.local_checkpoint().unwrap(),
         }

@@ -8,6 +8,7 @@ use emberline::prelude::*;
 use emberline::{Event, RddId, ShuffleId, StageId, StorageLevel};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 const HARMS: [Harm; 3] = [Harm::Lost, Harm::Truncated, Harm::Flipped];
 
@@ -167,5 +168,61 @@ fn a_block_that_is_harmed_each_time_it_is_stored_is_no_longer_kept_and_the_rows_
         for _ in 0..4 {
             assert_eq!(kept.reduce(|a, b| a + b).unwrap(), Some(4999 * 2500));
         }
+    });
+}
+
+#[test]
+fn f035_losses_two_shuffles_deep_are_made_good_in_order() {
+    within(DEADLINE, || {
+        let deep = |faults: FaultPlan| {
+            let scratch = tempfile::tempdir().unwrap();
+            let faults = faults.arm();
+            let (ctx, calls) =
+                (on_disk(scratch.path()).faults(&faults).build().unwrap(), Arc::default());
+            let counts = sums(&ctx, &calls).map(|(key, sum)| (sum % 3, key));
+            let rows = counts.group_by_key_with(2).map_values(|keys| keys.len()).collect().unwrap();
+            (rows, calls.load(Ordering::SeqCst), faults.fired())
+        };
+        let (rows, calls, _) = deep(FaultPlan::new());
+        assert_eq!(calls, 400);
+        // The second output of the first shuffle goes twice: also when it was made for the reader of
+        // the second shuffle, whose own output is lost.
+        let plan = FaultPlan::new()
+            .harm_map_output(ShuffleId(0), 1, Harm::Lost)
+            .harm_map_output(ShuffleId(0), 1, Harm::Flipped)
+            .harm_map_output(ShuffleId(1), 0, Harm::Lost);
+        assert_eq!(deep(plan), (rows, 600, 3));
+    });
+}
+
+#[test]
+fn f070_a_checkpoint_whose_job_meets_a_loss_is_whole() {
+    within(DEADLINE, || {
+        for harm in HARMS {
+            let folder = tempfile::tempdir().unwrap();
+            let faults = FaultPlan::new().harm_map_output(ShuffleId(0), 3, harm).arm();
+            let ctx = on_disk(folder.path()).faults(&faults).build().unwrap();
+            let saved =
+                sums(&ctx, &Arc::default()).checkpoint(folder.path().join("saved")).unwrap();
+            assert_eq!((saved.collect().unwrap(), faults.fired()), (answer(), 1), "{harm:?}");
+        }
+    });
+}
+
+#[test]
+fn a_disk_that_stalls_holds_up_who_waits_for_it_and_nobody_else() {
+    within(DEADLINE, || {
+        let scratch = tempfile::tempdir().unwrap();
+        let faults = FaultPlan::new().stall_operation(4, Duration::from_millis(1500)).arm();
+        let ctx = on_disk(scratch.path()).faults(&faults).build().unwrap();
+        let (slow, calls) = (ctx.clone(), Arc::default());
+        let slow = std::thread::spawn(move || sums(&slow, &calls).collect().unwrap());
+        while faults.fired() == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let jobs = (0..5).map(|_| ctx.range_with(2, 0..100_u64).count().unwrap());
+        assert_eq!(jobs.sum::<u64>(), 500);
+        assert!(!slow.is_finished(), "the other jobs waited for the stalled one");
+        assert_eq!(slow.join().unwrap(), answer());
     });
 }
