@@ -29,3 +29,5 @@ pub mod scratch;
 pub mod size;
 pub mod step;
 pub mod task;
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use crate::events::{Recorder, count_of};
 use crate::support::{DEADLINE, within};
 use emberline::Event;
 use emberline::prelude::*;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -62,7 +63,11 @@ impl Drop for OtherProcess {
 #[ignore = "the other tests here start it"]
 fn this_is_the_other_process() {
     let Some(folder) = std::env::var_os(CHILD_FOLDER) else { return };
-    let builder = Context::builder().threads(2).shuffle_to_files(true).scratch_dir(&folder);
+    within(DEADLINE, move || wait_in(&folder));
+}
+
+fn wait_in(folder: &OsStr) {
+    let builder = Context::builder().threads(2).shuffle_to_files(true).scratch_dir(folder);
     let ctx = builder.build().unwrap();
     let rows = sums(&ctx);
     assert_eq!(rows.count().unwrap(), 1_000);

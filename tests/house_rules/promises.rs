@@ -1,0 +1,1 @@
+//! Each promise about faults has a test that keeps it, or a reason why it has none.
