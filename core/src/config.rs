@@ -86,20 +86,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What the rows of one operation in one task may take before they are cut into a run: a quarter
-    /// of the task's share, which leaves room for the other operations of its stage, for sorting,
-    /// and for buffers. It depends on the configuration alone, so that every attempt cuts its rows
-    /// at the same places.
-    pub fn operator_bytes(&self) -> u64 {
-        self.share_bytes() / 4
-    }
-
-    /// What the table behind a shuffle may take before it is cut: a half of the task's share, since a
-    /// stage has one such table at a time.
-    pub fn table_bytes(&self) -> u64 {
-        self.share_bytes() / 2
-    }
-
     /// What one task may hold of the budget: what was configured, or an eighth of a small budget.
     pub fn share_bytes(&self) -> u64 {
         self.task_share_bytes.min(self.budget_bytes / 8).max(1)

@@ -10,6 +10,7 @@
 //!   one allocation, without a hash table's control bytes and free slots;
 //! - a `Box` and an `Arc` look like what they hold, so their own allocation is not seen, and
 //!   something shared is counted once for each owner; a borrowed string counts as owned;
+//! - where the first elements of a sequence own nothing, only some of the others are looked at;
 //! - `#[serde(skip)]` hides a field, and `#[serde(with = ..)]` shows what it writes.
 
 use serde::ser::{self, Serialize, Serializer};
@@ -17,39 +18,48 @@ use serde::ser::{self, Serialize, Serializer};
 /// What the allocator keeps beside each allocation, in bytes.
 const ALLOCATION: u64 = 16;
 
-/// How many rows [`estimate_rows`] looks at.
-const SAMPLES: usize = 64;
+/// Of a sequence whose first elements own nothing on the heap, one element in so many is looked at.
+const FLAT_STEP: u64 = 16;
 
-/// The bytes that `row` owns on the heap; not those of its own `size_of`. A row that refuses to
-/// serialize counts as 0.
-fn heap_bytes<T: Serialize>(row: &T) -> u64 {
-    let mut counter = Counter { heap: 0 };
-    row.serialize(&mut counter).map_or(0, |_| counter.heap)
+/// What a row owns on the heap, and what it took to find that out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weight {
+    /// The bytes, without those of the row's own `size_of`.
+    pub heap_bytes: u64,
+    /// How many values were looked at.
+    pub steps: u64,
 }
 
-/// The bytes that `rows` take, on the heap and in a vector of them: exact up to 64 rows as far as
-/// one row is, beyond that from 64 rows at even distances.
+/// Walks `row`. One that refuses to serialize weighs nothing.
+pub fn weigh<T: Serialize>(row: &T) -> Weight {
+    if !owns_heap::<T>() {
+        return Weight::default();
+    }
+    let mut counter = Counter { heap: 0, steps: 0 };
+    let refused = row.serialize(&mut counter).is_err();
+    Weight { heap_bytes: if refused { 0 } else { counter.heap }, steps: counter.steps }
+}
+
+/// Whether a row can own anything on the heap. What needs no drop owns nothing, which the compiler
+/// knows: then counting a row is adding a constant.
+pub const fn owns_heap<T>() -> bool {
+    std::mem::needs_drop::<T>()
+}
+
+/// The bytes that `row` owns on the heap; not those of its own `size_of`.
+#[inline]
+pub fn heap_bytes<T: Serialize>(row: &T) -> u64 {
+    if owns_heap::<T>() { weigh(row).heap_bytes } else { 0 }
+}
+
+/// The bytes that `rows` take, on the heap and in a vector of them. Each row is looked at, since one
+/// may be as large as all others together.
 pub fn estimate_rows<T: Serialize>(rows: &[T]) -> u64 {
     let inline = size_of_val(rows) as u64;
-    let samples = rows.len().min(SAMPLES);
-    if samples == 0 {
+    if !owns_heap::<T>() {
         return inline;
     }
-    let sampled =
-        (0..samples).map(|sample| u128::from(heap_bytes(&rows[sample * rows.len() / samples])));
-    let heap = sampled.sum::<u128>() * rows.len() as u128 / samples as u128;
-    inline.saturating_add(u64::try_from(heap).unwrap_or(u64::MAX))
-}
-
-/// The bytes that `rows` rows own on the heap, judged by some of them.
-pub fn estimate_heap<'a, T: Serialize + 'a>(
-    rows: usize,
-    sample: impl Iterator<Item = &'a T>,
-) -> u64 {
-    let add = |(count, sum), row| (count + 1, sum + u128::from(heap_bytes(row)));
-    let (count, sum) = sample.fold((0_u128, 0_u128), add);
-    let heap = sum * rows as u128 / count.max(1);
-    u64::try_from(heap).unwrap_or(u64::MAX)
+    rows.iter().fold(inline, |sum, row| sum.saturating_add(heap_bytes(row)))
 }
 
 /// How a value lies in memory where it is a field or an element.
@@ -101,6 +111,7 @@ impl Width {
 /// The serializer: each value answers with its width, and adds what it owns to `heap`.
 struct Counter {
     heap: u64,
+    steps: u64,
 }
 
 impl Counter {
@@ -111,7 +122,9 @@ impl Counter {
     }
 
     fn elements(&mut self, own: Width) -> Elements<'_> {
-        Elements { counter: self, own, count: 0, widest: Width::NOTHING, key: Width::NOTHING }
+        let heap_before = self.heap;
+        let (widest, key) = (Width::NOTHING, Width::NOTHING);
+        Elements { counter: self, own, heap_before, count: 0, widest, key }
     }
 
     fn fields(&mut self, is_variant: bool) -> Fields<'_> {
@@ -123,6 +136,8 @@ impl Counter {
 struct Elements<'a> {
     counter: &'a mut Counter,
     own: Width,
+    /// What had been counted before the first element.
+    heap_before: u64,
     count: u64,
     widest: Width,
     key: Width,
@@ -131,12 +146,25 @@ struct Elements<'a> {
 impl Elements<'_> {
     #[inline]
     fn add<T: Serialize + ?Sized>(&mut self, element: &T) -> Result<(), Refused> {
+        if self.is_skipped() {
+            self.count += 1;
+            return Ok(());
+        }
         let width = element.serialize(&mut *self.counter)?;
         self.add_width(width);
         Ok(())
     }
 
+    /// Whether the next element is as those before: without anything on the heap.
+    #[inline]
+    fn is_skipped(&self) -> bool {
+        self.count >= FLAT_STEP
+            && self.count % FLAT_STEP != 0
+            && self.counter.heap == self.heap_before
+    }
+
     fn add_width(&mut self, width: Width) {
+        self.counter.steps += 1;
         self.count += 1;
         self.widest = self.widest.or(width);
     }
@@ -157,6 +185,7 @@ struct Fields<'a> {
 impl Fields<'_> {
     #[inline]
     fn add<T: Serialize + ?Sized>(&mut self, field: &T) -> Result<(), Refused> {
+        self.counter.steps += 1;
         self.sum = self.sum.and(field.serialize(&mut *self.counter)?);
         Ok(())
     }
@@ -298,11 +327,17 @@ impl ser::SerializeMap for Elements<'_> {
     type Error = Refused;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refused> {
-        self.key = key.serialize(&mut *self.counter)?;
+        if !self.is_skipped() {
+            self.key = key.serialize(&mut *self.counter)?;
+        }
         Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
+        if self.is_skipped() {
+            self.count += 1;
+            return Ok(());
+        }
         let value = value.serialize(&mut *self.counter)?;
         self.add_width(self.key.and(value).padded());
         Ok(())
@@ -411,11 +446,23 @@ mod tests {
     }
 
     #[test]
-    fn many_rows_are_scaled_from_samples_at_even_distances() {
-        let rows: Vec<String> = (0..6400).map(|n| "x".repeat(n / 64)).collect();
-        let exact = rows.iter().map(|row| 24 + heap_bytes(row)).sum::<u64>();
-        let estimate = estimate_rows(&rows);
-        assert!(estimate.abs_diff(exact) < exact / 20, "{estimate} for {exact}");
+    fn one_large_row_among_many_small_ones_is_counted() {
+        let mut rows = vec!["x".to_string(); 5000];
+        rows[3217] = "x".repeat(1 << 20);
+        assert_eq!(estimate_rows(&rows), 5000 * 24 + 4999 * 17 + (1 << 20) + 16);
+    }
+
+    #[test]
+    fn elements_that_own_nothing_are_counted_without_a_look_at_each() {
+        let weight = weigh(&vec![7_u8; 160_000]);
+        assert_eq!(weight.heap_bytes, 160_000 + 16);
+        assert!(weight.steps < 11_000, "{} looks", weight.steps);
+        let map: BTreeMap<u64, u64> = (0..1000).map(|n| (n, n)).collect();
+        assert_eq!(heap_bytes(&map), 1000 * 16 + 16);
+        let mut late = vec![String::new(); 100];
+        late.extend(vec!["x".repeat(1000); 100]);
+        let strings = heap_bytes(&late) - (200 * 24 + 16);
+        assert!((85 * 1016..=100 * 1016).contains(&strings), "{strings}");
     }
 
     #[test]

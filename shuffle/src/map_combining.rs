@@ -2,7 +2,7 @@
 
 use crate::combine::CombineTable;
 use crate::hash::Hashed;
-use crate::meter::Meter;
+use crate::meter::TableMeter;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::task::TaskContext;
 
@@ -11,7 +11,7 @@ use emberline_core::task::TaskContext;
 /// on the rows and the configuration alone.
 pub struct MapCombining<K, C> {
     table: CombineTable<K, C>,
-    meter: Meter,
+    meter: TableMeter,
     rows: usize,
     combines: bool,
 }
@@ -22,7 +22,7 @@ const MOST_ENTRIES_PERCENT: usize = 80;
 impl<K: Key, C: Stored> MapCombining<K, C> {
     /// An empty table inside the share of `task`.
     pub fn new(task: &TaskContext) -> Self {
-        let meter = Meter::of(task, task.config.operator_bytes());
+        let meter = TableMeter::new(task, task.operator_bytes());
         MapCombining { table: CombineTable::new(), meter, rows: 0, combines: true }
     }
 
@@ -42,14 +42,14 @@ impl<K: Key, C: Stored> MapCombining<K, C> {
         }
         self.table.merge(hash, key, value, create, merge);
         self.rows += 1;
-        if self.meter.is_due() {
+        if self.meter.is_due(&self.table) {
             self.measure(emit);
         }
     }
 
     #[cold]
     fn measure(&mut self, emit: impl FnMut(Hashed<K, C>)) {
-        if !self.meter.reached(self.table.estimate_bytes()) {
+        if !self.meter.is_full(&mut self.table) {
             return;
         }
         let table = std::mem::take(&mut self.table);
@@ -60,7 +60,7 @@ impl<K: Key, C: Stored> MapCombining<K, C> {
 
     /// Gives away what is left.
     pub fn finish(mut self, emit: impl FnMut(Hashed<K, C>)) {
-        self.meter.end(|| self.table.estimate_bytes());
+        self.meter.end(&self.table);
         self.table.into_entries().into_iter().for_each(emit);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::run::RunFile;
 use emberline_core::bounds::Stored;
+use emberline_core::size::estimate_rows;
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 use std::cmp::Ordering;
@@ -31,9 +32,10 @@ pub(crate) trait Reread<V>: Send + Sync {
     fn read(&self) -> Box<dyn Iterator<Item = V>>;
 }
 
-impl<V: Stored> Reread<V> for RunFile<V> {
+/// Some files, one behind the other.
+impl<V: Stored> Reread<V> for Vec<RunFile<V>> {
     fn read(&self) -> Box<dyn Iterator<Item = V>> {
-        Box::new(self.rows())
+        Box::new(self.clone().into_iter().flat_map(|file| file.rows()))
     }
 }
 
@@ -67,6 +69,14 @@ impl<V> Group<V> {
             Place::InMemory(values) => Iter::InMemory(values.iter()),
             Place::InFile { rows, values } => Iter::InFile { values: values.read(), left: *rows },
         })
+    }
+
+    /// What the values take in memory; those in a file take nothing.
+    pub fn heap_bytes(&self) -> u64
+    where
+        V: Stored,
+    {
+        self.as_slice().map_or(0, estimate_rows)
     }
 
     /// The values in memory, or else those in a file.
