@@ -36,7 +36,7 @@ pub fn within<A: Send + 'static>(limit: Duration, body: impl FnOnce() -> A + Sen
 
 /// Runs a test on a thread with little stack.
 pub fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
-    within(DEADLINE, || {
+    within(DEADLINE, move || {
         thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
     });
 }

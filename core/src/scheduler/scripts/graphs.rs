@@ -164,7 +164,7 @@ fn a_partition_that_does_not_exist_is_refused_before_anything_runs() {
 }
 
 fn on_a_small_stack(story: impl FnOnce() + Send + 'static) {
-    within(DEADLINE, || {
+    within(DEADLINE, move || {
         std::thread::Builder::new().stack_size(256 << 10).spawn(story).unwrap().join().unwrap();
     });
 }
