@@ -2,9 +2,9 @@
 
 use crate::run::RunFile;
 use emberline_core::bounds::Stored;
-use serde::de::{Deserialize, Deserializer};
-use serde::ser::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::cmp::Ordering;
+use std::convert::Infallible;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::slice;
@@ -17,6 +17,12 @@ use std::vec;
 /// Values that pass a part of a task's share lie where the shuffle put them, or in a file of their
 /// own, which stays as long as a clone of the group. Values that cannot be read fail the task, or
 /// panic outside of one.
+///
+/// It can be mapped, filtered, counted and collected, but neither shuffled nor cached, which is an
+/// error of the compiler: `map_values` makes something of it that can be. Where lists fit in a task's
+/// share, `group_by_key` gives lists.
+///
+/// A `Group` that was collected keeps the memory or the files where its values lie.
 #[derive(Clone)]
 pub struct Group<V>(Place<V>);
 
@@ -208,18 +214,28 @@ impl<V: Clone + Hash> Hash for Group<V> {
     }
 }
 
-/// As a sequence, whose values are all in memory where it is read.
-impl<V: Clone + Serialize> Serialize for Group<V> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0 {
-            Place::InMemory(values) => values.serialize(serializer),
-            Place::InFile { .. } => serializer.collect_seq(self),
-        }
+/// What no type is. A [`Group`] has serde's traits only under this bound, so that the compiler says
+/// what to do with one instead: at each estimate of its size all its values would be read, and they
+/// would all be in memory where it is read back.
+#[diagnostic::on_unimplemented(
+    message = "a `Group` cannot be shuffled, cached or serialised, since it may be larger than memory",
+    label = "needs rows that it can keep, and a `Group` can only be iterated",
+    note = "keep what you make of it, by `map_values` before this step; where lists fit in a task's \
+            share, `group_by_key` (or `cogroup`) gives a `Vec` in place of the `Group`"
+)]
+pub trait KeepsGroups {
+    #[doc(hidden)]
+    const NEVER: Infallible;
+}
+
+impl<V: KeepsGroups> Serialize for Group<V> {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        match V::NEVER {}
     }
 }
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Group<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::deserialize(deserializer).map(Group::new)
+impl<'de, V: KeepsGroups> Deserialize<'de> for Group<V> {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        match V::NEVER {}
     }
 }

@@ -75,7 +75,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         self.gathered(Step::new("group_by_key"), partitioning.into(), limited::<V>)
     }
 
-    /// Brings the values of each key together in a [`Group`], which is read by iterating it.
+    /// Brings the values of each key together in a [`Group`], which is read by iterating it. A group
+    /// can be neither shuffled nor cached; what [`map_values`](Rdd::map_values) makes of it can.
     ///
     /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, Group<V>)>`, one row for each key
     /// - **Partitions**: of the partitioner it already has, else kept
