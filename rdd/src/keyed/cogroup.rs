@@ -181,7 +181,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        let share = self.context.engine.config().task_share_bytes;
+        let share = self.context.engine.config().share_bytes();
         self.side_by_side(step, by, other, move |left, right| {
             into_co_groups(left.into_groups(), right.into_groups()).map(move |(key, a, b)| {
                 let list = "cogrouped";

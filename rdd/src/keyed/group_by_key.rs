@@ -154,7 +154,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let (side, edge) = Side::of(self, step, &by);
         let lineage = self.context.lineage(step, by.partitions(), vec![edge]);
         let depth = side.depth();
-        let share = self.context.engine.config().task_share_bytes;
+        let share = self.context.engine.config().share_bytes();
         let compute = move |partition, task: &TaskContext| {
             let (opened, task) = (side.open(step, partition, task), task.clone());
             (0..side.slices()).flat_map(move |slice| {

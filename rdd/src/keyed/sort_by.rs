@@ -1,7 +1,8 @@
 //! `sort_by` and `sort_by_key`: a total order over all partitions.
 //!
-//! The first action samples the keys (`sort_sample.rs`), which gives the bounds of a range partitioner; the shuffle
-//! brings each range into one partition, in the order of the input; a stable sort finishes it.
+//! The first action samples the keys (`sort_sample.rs`), which gives the bounds of a range partitioner;
+//! the shuffle brings each range into one partition, in the order of the input; a stable sort finishes
+//! it.
 
 use super::orders::{ByCompare, ByKeyOf, ByPairKey, in_order};
 use super::shuffled::{ConcatRows, shuffle, wide};
