@@ -62,6 +62,8 @@ pub struct Config {
 
 /// The least memory budget that works, in bytes: one frame and one chunk for a few tasks.
 pub const LEAST_BUDGET_BYTES: u64 = 1 << 20;
+/// The least share of a task that works, in bytes: below it runs would be of a few rows each.
+pub const LEAST_SHARE_BYTES: u64 = 4 << 10;
 
 impl Default for Config {
     fn default() -> Self {
@@ -124,7 +126,13 @@ impl Config {
             self.budget_bytes < LEAST_BUDGET_BYTES,
             format!("budget_bytes is {}; give at least {LEAST_BUDGET_BYTES}", self.budget_bytes),
         );
-        refuse(self.task_share_bytes == 0, "task_share_bytes is 0; give at least 1".into());
+        refuse(
+            self.task_share_bytes < LEAST_SHARE_BYTES,
+            format!(
+                "task_share_bytes is {}; give at least {LEAST_SHARE_BYTES}",
+                self.task_share_bytes
+            ),
+        );
         refuse(self.default_partitions == 0, "default_partitions is 0; give at least 1".into());
         refuse(
             self.spill_compression == Compression::Zstd && !cfg!(feature = "zstd"),

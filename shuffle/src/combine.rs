@@ -27,8 +27,8 @@ pub struct CombineTable<K, C> {
     stands_for: u64,
 }
 
-/// What the index takes for an entry: five bytes for a place, of which up to half are free.
-const INDEX_BYTES: u64 = 10;
+/// What the index takes for each place, free ones included.
+const INDEX_BYTES: u64 = 6;
 /// A merge into a combiner that takes so many steps to weigh is weighed once in twice as many.
 const STEPS_A_MERGE: u64 = 4;
 
@@ -41,8 +41,9 @@ impl<K, C> CombineTable<K, C> {
 
     /// About what the table takes: entries, what they own, and the index. Each new entry was counted;
     /// of merges that let a combiner grow, those that are expensive to weigh stand for others.
+    #[inline]
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        self.bytes.saturating_add(INDEX_BYTES * self.index.capacity() as u64)
     }
 
     /// Counts everything again; says what the table takes.
@@ -52,9 +53,8 @@ impl<K, C> CombineTable<K, C> {
         K: Serialize,
         C: Serialize,
     {
-        let index = INDEX_BYTES * self.entries.len() as u64;
-        self.bytes = estimate_rows(&self.entries).saturating_add(index);
-        self.bytes
+        self.bytes = estimate_rows(&self.entries);
+        self.bytes()
     }
 
     /// How many keys there are.
@@ -152,7 +152,7 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
 
     #[inline]
     fn add(&mut self, entry: Hashed<K, C>) {
-        let bytes = size_of::<Hashed<K, C>>() as u64 + INDEX_BYTES + heap_bytes(&entry);
+        let bytes = size_of::<Hashed<K, C>>() as u64 + heap_bytes(&entry);
         self.bytes = self.bytes.saturating_add(bytes);
         self.entries.push(entry);
     }

@@ -153,6 +153,12 @@ impl<T: Stored> RunFile<T> {
         self.written.index.file_bytes
     }
 
+    /// The rows, from the first to the last, a frame at a time. A read that fails ends the task.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = Vec<T>> + use<T> {
+        let mut rows = self.rows();
+        iter::from_fn(move || rows.next_rows().unwrap_or_else(|error| fail(error)))
+    }
+
     /// The rows, from the first to the last.
     pub fn rows(&self) -> FileRows<T> {
         FileRows { file: self.clone(), frames: None, rows: Vec::new().into_iter() }

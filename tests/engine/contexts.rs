@@ -61,7 +61,7 @@ fn a_builder_refuses_each_setting_alone_and_says_what_would_work() {
             (new().threads(0), "at least 1"),
             (new().threads(1 << 20), "at most 4096"),
             (new().budget_bytes((1 << 20) - 1), "1048576"),
-            (new().task_share_bytes(0), "task_share_bytes"),
+            (new().task_share_bytes(4095), "task_share_bytes is 4095; give at least 4096"),
             (new().default_partitions(0), "default_partitions"),
             (new().max_attempts(0), "max_attempts"),
             (new().scratch_dir(file.path()), "scratch_dirs"),

@@ -144,7 +144,7 @@ fn a_row_that_cannot_be_written_is_an_error_where_the_level_writes_rows() {
 fn f065_a_partition_that_fails_half_way_is_not_kept() {
     within(DEADLINE, || {
         for level in LEVELS {
-            let builder = Context::builder().threads(1).task_share_bytes(1);
+            let builder = Context::builder().threads(1).task_share_bytes(4096);
             let (ctx, recorder) = Recorder::on(builder);
             let fails = Arc::new(std::sync::atomic::AtomicBool::new(true));
             let switch = Arc::clone(&fails);
