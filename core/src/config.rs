@@ -29,7 +29,7 @@ pub struct Config {
     /// What the engine may hold in memory, in bytes. Default: 60 % of what the machine, or its
     /// control group, has.
     pub budget_bytes: u64,
-    /// What one task may hold of that, in bytes. Default: 64 MiB, and never more than an eighth of the
+    /// What one task may hold of that, in bytes. Default: 256 MiB, and never more than an eighth of the
     /// budget. It is not derived from the threads, so that they never change a result.
     pub task_share_bytes: u64,
     /// The folders in which scratch folders are made; files take them in turn. Default: the
@@ -71,7 +71,7 @@ impl Default for Config {
             app_name: "emberline".into(),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             budget_bytes: machine_memory_bytes() / 10 * 6,
-            task_share_bytes: 64 << 20,
+            task_share_bytes: 256 << 20,
             scratch_dirs: vec![std::env::temp_dir()],
             scratch_quota_bytes: None,
             default_partitions: 16,

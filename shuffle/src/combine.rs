@@ -103,6 +103,12 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         }
     }
 
+    /// Adds the combiner of a key that is not there.
+    pub(crate) fn insert_new(&mut self, entry: Hashed<K, C>) {
+        self.add_place(entry.hash);
+        self.add(entry);
+    }
+
     /// Adds a combiner that other tasks may read too: the key is cloned when it is first seen.
     #[inline]
     pub fn merge_shared(&mut self, entry: &Hashed<K, C>, merge: &impl Fn(C, C) -> C)

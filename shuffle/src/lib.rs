@@ -44,6 +44,7 @@ pub mod map_writer;
 mod meter;
 mod order;
 pub mod packed;
+mod parted;
 pub mod partitioner;
 pub mod product;
 pub mod range_slices;
