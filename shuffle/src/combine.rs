@@ -64,6 +64,12 @@ impl<K, C> CombineTable<K, C> {
         self.bytes()
     }
 
+    /// Makes room for so many keys, so that the table need not grow again and again.
+    pub(crate) fn reserve(&mut self, keys: usize) {
+        self.entries.reserve(keys);
+        self.index.reserve(keys, |place| table_bits(place.hash));
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -47,10 +47,14 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
 
     /// Combines what waits; says what the tables take.
     pub(crate) fn combine(&mut self, create: &impl Fn(V) -> C, merge: &impl Fn(C, V) -> C) -> u64 {
+        let mut keys = 0_usize;
         for (waiting, table) in self.waiting.iter_mut().zip(&mut self.tables) {
+            // Slices are alike: this one will have about as many keys as the one before.
+            table.reserve(keys.min(waiting.len()).saturating_sub(table.len()));
             for Hashed { hash, key, value } in waiting.drain(..) {
                 table.merge(hash, key, value, create, merge);
             }
+            keys = table.len();
         }
         self.room = self.most_waiting;
         self.tables.iter().map(CombineTable::bytes).sum()
