@@ -12,9 +12,10 @@ use emberline_core::size::owns_heap;
 /// Combines the rows of a map task on their way into its output.
 ///
 /// It begins with one table. When that no longer fits a core's cache, it becomes a table for each
-/// slice. When the tables have reached what the task may hold, their entries become a run of the
-/// output; and if these are more than half of the rows, the rows that come then pass through. Where
-/// all that happens depends on the rows and the configuration alone.
+/// slice, and rows are combined many at a time. When the tables have reached what the task may hold,
+/// their entries become a run of the output; and if these are more than half of the rows, the rows
+/// that come then pass through. Where all that happens depends on the rows and the configuration
+/// alone.
 pub struct MapCombining<'a, K: Key + 'static, V, C: Stored, F, G> {
     create: &'a F,
     merge: &'a G,
@@ -39,11 +40,8 @@ enum Tables<K, V, C> {
 const MOST_ENTRIES_PERCENT: usize = 50;
 /// A table of so many bytes no longer fits a core's cache beside what else is there.
 const CACHE_BYTES: u64 = 512 << 10;
-/// The rows that wait for others of their slice take so much of what the tables may: one part in
-/// this many, ...
-const WAITING_PART: u64 = 4;
-/// ... and not more than this, which is enough for each slice to use its table often.
-const MOST_WAITING_BYTES: u64 = 8 << 20;
+/// Rows that wait to be combined take so much of what the operation may, and tables the rest.
+const WAITING: (u64, u64) = (3, 4);
 
 impl<'a, K, V, C, F, G> MapCombining<'a, K, V, C, F, G>
 where
@@ -81,7 +79,7 @@ where
                 let slice = self.slices.slice_of(&key, hash);
                 self.rows += 1;
                 if tables.push(slice, Hashed { hash, key, value }) {
-                    self.combine(slice);
+                    self.combine();
                 }
             }
             Tables::None => {
@@ -107,18 +105,19 @@ where
     /// Makes a table for each slice of the one there is.
     fn part(&mut self) {
         let Tables::One(table) = std::mem::replace(&mut self.tables, Tables::None) else { return };
-        let waiting = (self.limit / WAITING_PART).min(MOST_WAITING_BYTES);
+        let waiting = self.limit / WAITING.1 * WAITING.0;
         let slice_of = |key: &K, hash| self.slices.slice_of(key, hash);
         let parted = Parted::new(table, self.slices.count(), waiting, slice_of);
         self.tables = Tables::Many(parted);
     }
 
     #[cold]
-    fn combine(&mut self, slice: usize) {
+    fn combine(&mut self) {
         let Tables::Many(tables) = &mut self.tables else { return };
-        tables.combine(slice, self.create, self.merge);
-        self.meter.note(tables.bytes());
-        if tables.bytes() >= self.limit - self.limit / WAITING_PART {
+        self.to.task().check_cancelled();
+        let bytes = tables.combine(self.create, self.merge);
+        self.meter.note(bytes + self.limit / WAITING.1 * WAITING.0);
+        if bytes >= self.limit / WAITING.1 {
             self.cut();
         }
     }
@@ -144,7 +143,8 @@ where
                 count
             }
             Tables::Many(tables) => {
-                let segments = tables.take(self.create, self.merge);
+                tables.combine(self.create, self.merge);
+                let segments = tables.take();
                 let count = segments.iter().map(Vec::len).sum();
                 self.to.push_run(segments);
                 count

@@ -228,6 +228,7 @@ impl<F, G, H: 'static> Combine<F, G, H> {
     {
         let (mut reader, mut table) = (outputs.read(slice, task), Combining::new(task));
         while let Some(chunk) = or_raise(reader.next_chunk()) {
+            table.reserve(chunk.rows().len());
             blame(&step, || match chunk {
                 Chunk::Shared(entries) => {
                     entries.iter().for_each(|e| table.merge_shared(e, &self.merge_combiners));
