@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// `explain` and notebooks 1,250, drawn without another crate; working
 /// inside the memory budget 2,000; storage levels, eviction and checkpoints 1,400; metrics, reports and
 /// the limit of results 650.
-const MOST_CODE_LINES: usize = 16_250;
+const MOST_CODE_LINES: usize = 16_700;
 /// Lines of any one file, with everything in it.
 const MOST_FILE_LINES: usize = 450;
 /// What each public operation says about itself.

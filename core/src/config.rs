@@ -28,7 +28,7 @@ pub struct Config {
     /// What the engine may hold in memory, in bytes. Default: 60 % of what the machine, or its
     /// control group, has.
     pub budget_bytes: u64,
-    /// What one task may hold of that, in bytes. Default: 64 MiB, and never more than an eighth of the
+    /// What one task may hold of that, in bytes. Default: 256 MiB, and never more than an eighth of the
     /// budget. It is not derived from the threads, so that they never change a result.
     pub task_share_bytes: u64,
     /// The folders in which scratch folders are made; files take them in turn. Default: the
@@ -68,7 +68,7 @@ impl Default for Config {
             app_name: "emberline".into(),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             budget_bytes: machine_memory_bytes() / 10 * 6,
-            task_share_bytes: 64 << 20,
+            task_share_bytes: 256 << 20,
             scratch_dirs: vec![std::env::temp_dir()],
             scratch_quota_bytes: None,
             default_partitions: 16,
@@ -84,20 +84,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What the rows of one operation in one task may take before they are cut into a run: a quarter
-    /// of the task's share, which leaves room for the other operations of its stage, for sorting,
-    /// and for buffers. It depends on the configuration alone, so that every attempt cuts its rows
-    /// at the same places.
-    pub fn operator_bytes(&self) -> u64 {
-        self.share_bytes() / 4
-    }
-
-    /// What the table behind a shuffle may take before it is cut: a half of the task's share, since a
-    /// stage has one such table at a time.
-    pub fn table_bytes(&self) -> u64 {
-        self.share_bytes() / 2
-    }
-
     /// What one task may hold of the budget: what was configured, or an eighth of a small budget.
     pub fn share_bytes(&self) -> u64 {
         self.task_share_bytes.min(self.budget_bytes / 8).max(1)

@@ -21,6 +21,7 @@ pub struct Lineage {
     step: Step,
     partitions: usize,
     fingerprint: u64,
+    operators: usize,
     dependencies: Vec<Dependency>,
     name: Mutex<Option<String>>,
     last_action: Mutex<Option<LastAction>>,
@@ -128,11 +129,14 @@ impl Lineage {
     /// A node with the given facts.
     pub fn new(id: RddId, step: Step, partitions: usize, dependencies: Vec<Dependency>) -> Self {
         let fingerprint = fingerprint(step, &dependencies);
+        let narrow = dependencies.iter().filter(|edge| matches!(edge, Dependency::Narrow(_)));
+        let before = narrow.map(|edge| edge.parent().operators);
         Lineage {
             id,
             step,
             partitions,
             fingerprint,
+            operators: before.fold(0, usize::saturating_add),
             dependencies,
             name: Mutex::new(None),
             last_action: Mutex::new(None),
@@ -157,6 +161,17 @@ impl Lineage {
     /// The number of partitions.
     pub fn partitions(&self) -> usize {
         self.partitions
+    }
+
+    /// Says that the node holds rows while it is computed, as wide operations do.
+    pub fn holds_rows(&mut self) {
+        self.operators = self.operators.saturating_add(1);
+    }
+
+    /// The nodes that hold rows at the same time while this one is computed, itself among them: those
+    /// before it in its stage. They share what the task may hold.
+    pub fn operators(&self) -> usize {
+        self.operators
     }
 
     /// The parents.

@@ -10,6 +10,7 @@
 //!   one allocation, without a hash table's control bytes and free slots;
 //! - a `Box` and an `Arc` look like what they hold, so their own allocation is not seen, and
 //!   something shared is counted once for each owner; a borrowed string counts as owned;
+//! - where the first elements of a sequence own nothing, only some of the others are looked at;
 //! - `#[serde(skip)]` hides a field, and `#[serde(with = ..)]` shows what it writes.
 
 use serde::ser::{self, Serialize, Serializer};
@@ -17,39 +18,48 @@ use serde::ser::{self, Serialize, Serializer};
 /// What the allocator keeps beside each allocation, in bytes.
 const ALLOCATION: u64 = 16;
 
-/// How many rows [`estimate_rows`] looks at.
-const SAMPLES: usize = 64;
+/// Of a sequence whose first elements own nothing on the heap, one element in so many is looked at.
+const FLAT_STEP: u64 = 16;
 
-/// The bytes that `row` owns on the heap; not those of its own `size_of`. A row that refuses to
-/// serialize counts as 0.
-fn heap_bytes<T: Serialize>(row: &T) -> u64 {
-    let mut counter = Counter { heap: 0 };
-    row.serialize(&mut counter).map_or(0, |_| counter.heap)
+/// What a row owns on the heap, and what it took to find that out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weight {
+    /// The bytes, without those of the row's own `size_of`.
+    pub heap_bytes: u64,
+    /// How many values were looked at.
+    pub steps: u64,
 }
 
-/// The bytes that `rows` take, on the heap and in a vector of them: exact up to 64 rows as far as
-/// one row is, beyond that from 64 rows at even distances.
+/// Walks `row`. One that refuses to serialize weighs nothing.
+pub fn weigh<T: Serialize>(row: &T) -> Weight {
+    if !owns_heap::<T>() {
+        return Weight::default();
+    }
+    let mut counter = Counter { heap: 0, steps: 0 };
+    let refused = row.serialize(&mut counter).is_err();
+    Weight { heap_bytes: if refused { 0 } else { counter.heap }, steps: counter.steps }
+}
+
+/// Whether a row can own anything on the heap. What needs no drop owns nothing, which the compiler
+/// knows: then counting a row is adding a constant.
+pub const fn owns_heap<T>() -> bool {
+    std::mem::needs_drop::<T>()
+}
+
+/// The bytes that `row` owns on the heap; not those of its own `size_of`.
+#[inline]
+pub fn heap_bytes<T: Serialize>(row: &T) -> u64 {
+    if owns_heap::<T>() { weigh(row).heap_bytes } else { 0 }
+}
+
+/// The bytes that `rows` take, on the heap and in a vector of them. Each row is looked at, since one
+/// may be as large as all others together.
 pub fn estimate_rows<T: Serialize>(rows: &[T]) -> u64 {
     let inline = size_of_val(rows) as u64;
-    let samples = rows.len().min(SAMPLES);
-    if samples == 0 {
+    if !owns_heap::<T>() {
         return inline;
     }
-    let sampled =
-        (0..samples).map(|sample| u128::from(heap_bytes(&rows[sample * rows.len() / samples])));
-    let heap = sampled.sum::<u128>() * rows.len() as u128 / samples as u128;
-    inline.saturating_add(u64::try_from(heap).unwrap_or(u64::MAX))
-}
-
-/// The bytes that `rows` rows own on the heap, judged by some of them.
-pub fn estimate_heap<'a, T: Serialize + 'a>(
-    rows: usize,
-    sample: impl Iterator<Item = &'a T>,
-) -> u64 {
-    let add = |(count, sum), row| (count + 1, sum + u128::from(heap_bytes(row)));
-    let (count, sum) = sample.fold((0_u128, 0_u128), add);
-    let heap = sum * rows as u128 / count.max(1);
-    u64::try_from(heap).unwrap_or(u64::MAX)
+    rows.iter().fold(inline, |sum, row| sum.saturating_add(heap_bytes(row)))
 }
 
 /// How a value lies in memory where it is a field or an element.
@@ -101,6 +111,7 @@ impl Width {
 /// The serializer: each value answers with its width, and adds what it owns to `heap`.
 struct Counter {
     heap: u64,
+    steps: u64,
 }
 
 impl Counter {
@@ -111,7 +122,9 @@ impl Counter {
     }
 
     fn elements(&mut self, own: Width) -> Elements<'_> {
-        Elements { counter: self, own, count: 0, widest: Width::NOTHING, key: Width::NOTHING }
+        let heap_before = self.heap;
+        let (widest, key) = (Width::NOTHING, Width::NOTHING);
+        Elements { counter: self, own, heap_before, count: 0, widest, key }
     }
 
     fn fields(&mut self, is_variant: bool) -> Fields<'_> {
@@ -123,6 +136,8 @@ impl Counter {
 struct Elements<'a> {
     counter: &'a mut Counter,
     own: Width,
+    /// What had been counted before the first element.
+    heap_before: u64,
     count: u64,
     widest: Width,
     key: Width,
@@ -131,12 +146,25 @@ struct Elements<'a> {
 impl Elements<'_> {
     #[inline]
     fn add<T: Serialize + ?Sized>(&mut self, element: &T) -> Result<(), Refused> {
+        if self.is_skipped() {
+            self.count += 1;
+            return Ok(());
+        }
         let width = element.serialize(&mut *self.counter)?;
         self.add_width(width);
         Ok(())
     }
 
+    /// Whether the next element is as those before: without anything on the heap.
+    #[inline]
+    fn is_skipped(&self) -> bool {
+        self.count >= FLAT_STEP
+            && self.count % FLAT_STEP != 0
+            && self.counter.heap == self.heap_before
+    }
+
     fn add_width(&mut self, width: Width) {
+        self.counter.steps += 1;
         self.count += 1;
         self.widest = self.widest.or(width);
     }
@@ -157,6 +185,7 @@ struct Fields<'a> {
 impl Fields<'_> {
     #[inline]
     fn add<T: Serialize + ?Sized>(&mut self, field: &T) -> Result<(), Refused> {
+        self.counter.steps += 1;
         self.sum = self.sum.and(field.serialize(&mut *self.counter)?);
         Ok(())
     }
@@ -298,11 +327,17 @@ impl ser::SerializeMap for Elements<'_> {
     type Error = Refused;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refused> {
-        self.key = key.serialize(&mut *self.counter)?;
+        if !self.is_skipped() {
+            self.key = key.serialize(&mut *self.counter)?;
+        }
         Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
+        if self.is_skipped() {
+            self.count += 1;
+            return Ok(());
+        }
         let value = value.serialize(&mut *self.counter)?;
         self.add_width(self.key.and(value).padded());
         Ok(())
@@ -347,85 +382,5 @@ one_by_one! {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeMap;
-
-    #[test]
-    fn plain_values_own_nothing() {
-        assert_eq!(heap_bytes(&7_u64), 0);
-        assert_eq!(heap_bytes(&(1_u8, 2.5_f64, 'x', [0_u32; 9], Some(true), ())), 0);
-    }
-
-    #[test]
-    fn a_string_is_one_allocation_and_an_empty_one_is_none() {
-        assert_eq!(heap_bytes(&"abc".to_string()), 3 + 16);
-        assert_eq!(heap_bytes(&String::new()), 0);
-        assert_eq!(heap_bytes(&(1_u64, "abc".to_string())), 3 + 16);
-        assert_eq!(heap_bytes(&Some("abc".to_string())), 3 + 16);
-        assert_eq!(heap_bytes(&None::<String>), 0);
-    }
-
-    #[test]
-    fn a_vector_counts_its_elements_by_their_width() {
-        assert_eq!(heap_bytes(&vec![1_u64; 4]), 32 + 16);
-        assert_eq!(heap_bytes(&vec![1_u8; 4]), 4 + 16);
-        assert_eq!(heap_bytes(&vec![(1_u64, 2_u32); 3]), 3 * 16 + 16);
-        assert_eq!(heap_bytes(&vec![[1_u16; 3]; 2]), 12 + 16);
-        assert_eq!(heap_bytes(&vec![(); 9]), 0);
-    }
-
-    #[test]
-    fn inner_strings_count_in_the_outer_allocation_and_on_their_own() {
-        let words = vec!["ab".to_string(), "c".to_string()];
-        assert_eq!(heap_bytes(&words), (2 * 24 + 16) + (2 + 16) + (1 + 16));
-        assert_eq!(heap_bytes(&vec![vec![1_u32, 2], vec![]]), (2 * 24 + 16) + (8 + 16));
-    }
-
-    #[test]
-    fn options_and_variants_are_as_wide_as_rust_makes_them() {
-        assert_eq!(heap_bytes(&vec![Some(1_u64), None]), 2 * 16 + 16);
-        assert_eq!(heap_bytes(&vec![Some("a".to_string()), None]), 2 * 24 + 16 + 1 + 16);
-        #[derive(serde::Serialize)]
-        enum Shape {
-            Dot,
-            Circle(f64),
-            Line { from: (i32, i32), to: (i32, i32) },
-        }
-        let shapes = vec![Shape::Dot, Shape::Circle(1.0), Shape::Line { from: (0, 0), to: (1, 1) }];
-        assert_eq!(heap_bytes(&shapes), 3 * size_of::<Shape>() as u64 + 16);
-    }
-
-    #[test]
-    fn a_map_is_one_allocation_of_its_entries() {
-        let map = BTreeMap::from([("ab".to_string(), 1_u32), ("c".to_string(), 2)]);
-        assert_eq!(heap_bytes(&map), (2 * 32 + 16) + (2 + 16) + (1 + 16));
-    }
-
-    #[test]
-    fn rows_count_themselves_and_their_heap() {
-        let rows = vec!["abc".to_string(); 10];
-        assert_eq!(estimate_rows(&rows), 10 * (24 + 3 + 16));
-        assert_eq!(estimate_rows(&[1_u64; 1000]), 8000);
-        assert_eq!(estimate_rows::<String>(&[]), 0);
-    }
-
-    #[test]
-    fn many_rows_are_scaled_from_samples_at_even_distances() {
-        let rows: Vec<String> = (0..6400).map(|n| "x".repeat(n / 64)).collect();
-        let exact = rows.iter().map(|row| 24 + heap_bytes(row)).sum::<u64>();
-        let estimate = estimate_rows(&rows);
-        assert!(estimate.abs_diff(exact) < exact / 20, "{estimate} for {exact}");
-    }
-
-    #[test]
-    fn a_row_that_refuses_to_serialize_counts_as_nothing() {
-        struct Refuses;
-        impl Serialize for Refuses {
-            fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-                Err(ser::Error::custom("no"))
-            }
-        }
-        assert_eq!(heap_bytes(&vec![("abc".to_string(), Refuses)]), 0);
-    }
-}
+#[path = "size_tests.rs"]
+mod tests;

@@ -16,7 +16,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The surroundings of one attempt of one task. It is made on the task's thread and stays there; a
 /// clone is another handle to the same one, so that an iterator can own its task.
 #[derive(Clone)]
-pub struct TaskContext(Rc<TaskState>);
+pub struct TaskContext {
+    state: Rc<TaskState>,
+    /// The operation that uses this handle and those before it in its stage.
+    operators: usize,
+}
 
 /// What all handles to one task share; read through [`TaskContext`].
 pub struct TaskState {
@@ -36,12 +40,16 @@ impl Deref for TaskContext {
     type Target = TaskState;
 
     fn deref(&self) -> &TaskState {
-        &self.0
+        &self.state
     }
 }
 
 /// Rows a source hands out between two looks at the cancel flag.
 pub const ROWS_PER_CHECK: usize = 4096;
+
+/// However many operations a stage has, one may take a 16th of the share: smaller runs only move
+/// the trouble to the disk.
+const MOST_OPERATORS: usize = 8;
 
 impl TaskContext {
     /// The surroundings of a task that stops when `cancelled` is set.
@@ -52,14 +60,29 @@ impl TaskContext {
         scratch: Arc<Scratch>,
         cancelled: Arc<AtomicBool>,
     ) -> Self {
-        TaskContext(Rc::new(TaskState {
-            place,
-            config,
-            memory,
-            scratch,
-            cancelled,
-            counters: Counters::new(),
-        }))
+        let counters = Counters::new();
+        let state = TaskState { place, config, memory, scratch, cancelled, counters };
+        TaskContext { state: Rc::new(state), operators: 1 }
+    }
+
+    /// The same task as the last of so many operations of its stage that hold rows at the same time
+    /// sees it: it has a smaller part of the task's share. The number must come from the lineage
+    /// before the operation alone, so that its rows are always cut at the same places.
+    pub fn among(&self, operators: usize) -> Self {
+        TaskContext { state: Rc::clone(&self.state), operators }
+    }
+
+    /// What the rows of this operation may take before they are cut into a run: a third of the task's
+    /// share for the first of a stage, a quarter for the second, and less and less for those behind
+    /// them. The rest is for sorting and for buffers.
+    pub fn operator_bytes(&self) -> u64 {
+        self.config.share_bytes() / (2 * self.operators.min(MOST_OPERATORS)).max(3) as u64
+    }
+
+    /// What the table behind a shuffle may take before it is cut: twice as much, since an operation
+    /// has one such table at a time and sorts no more than that.
+    pub fn table_bytes(&self) -> u64 {
+        self.operator_bytes().saturating_mul(2)
     }
 
     /// A task on its own, outside any engine: for tests of code that runs inside tasks.

@@ -4,6 +4,7 @@
 use crate::held::HeldRows;
 use crate::pipeline::{Element, Pipeline, sealed::Sealed};
 use emberline_core::lineage::drop_later;
+use emberline_core::size::owns_heap;
 use emberline_core::task::TaskContext;
 use std::sync::Arc;
 use std::vec;
@@ -36,9 +37,11 @@ pub(crate) trait Chunks<T> {
 
 /// The most rows in a chunk.
 const CHUNK_ROWS: usize = 1024;
+/// The most rows in a chunk if they may own something: nobody may know how much.
+const CHUNK_ROWS_WITH_HEAP: usize = 64;
 /// The fewest rows a long chain shrinks its chunks to.
 const CHUNK_ROWS_DEEP: usize = 16;
-/// The most bytes of rows in a chunk, as they lie in memory.
+/// The most bytes of rows in a chunk, and the most that they own if that is known.
 const CHUNK_BYTES: usize = 64 << 10;
 /// Stack that must be free before a boxed step runs, and what is added when it is not.
 const STACK_LEFT: usize = 128 << 10;
@@ -85,7 +88,8 @@ impl<T: Element> Pipeline for Boxed<T> {
 
     fn open(&self, partition: usize, task: &TaskContext) -> BoxedRows<T> {
         let node = self.node.clone().expect("a boxed pipeline has its node until it is dropped");
-        let limit = (CHUNK_ROWS / self.depth).max(CHUNK_ROWS_DEEP);
+        let most = if owns_heap::<T>() { CHUNK_ROWS_WITH_HEAP } else { CHUNK_ROWS };
+        let limit = (most / self.depth).max(CHUNK_ROWS_DEEP);
         let limit = limit.min(CHUNK_BYTES / size_of::<T>().max(1)).max(1);
         let source = Source::Closed { node, partition, task: task.clone() };
         BoxedRows { source, chunk: Vec::new().into_iter(), next_limit: 1, limit }
@@ -110,7 +114,8 @@ struct Erased<P>(P);
 
 impl<T: Element, P: Pipeline<Item = T>> Node<T> for Erased<P> {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>> {
-        Box::new(RowChunks(self.0.open(partition, task)))
+        // A narrow step does not ask that its rows can be weighed.
+        Box::new(RowChunks::new(self.0.open(partition, task), |_: &T| 0))
     }
 
     fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<T>> {
@@ -119,24 +124,50 @@ impl<T: Element, P: Pipeline<Item = T>> Node<T> for Erased<P> {
 }
 
 /// Any iterator behind the chunked interface.
-pub(crate) struct RowChunks<R>(pub(crate) R);
+pub(crate) struct RowChunks<R, W> {
+    rows: R,
+    weigh: W,
+}
 
-impl<T, R: Iterator<Item = T>> Chunks<T> for RowChunks<R> {
+impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> RowChunks<R, W> {
+    /// The rows, and what one of them owns on the heap.
+    pub(crate) fn new(rows: R, weigh: W) -> Self {
+        RowChunks { rows, weigh }
+    }
+}
+
+impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> Chunks<T> for RowChunks<R, W> {
     fn next_chunk(&mut self, chunk: &mut Vec<T>, limit: usize) {
-        chunk.extend(self.0.by_ref().take(limit));
+        if !owns_heap::<T>() {
+            return chunk.extend(self.rows.by_ref().take(limit));
+        }
+        let mut owned = 0;
+        for row in self.rows.by_ref().take(limit) {
+            owned += (self.weigh)(&row);
+            chunk.push(row);
+            if owned >= CHUNK_BYTES as u64 {
+                break;
+            }
+        }
     }
 
     fn count(self: Box<Self>) -> usize {
-        self.0.count()
+        self.rows.count()
     }
 
     fn drain(self: Box<Self>, limit: usize, each: &mut dyn FnMut(&mut Vec<T>)) {
-        let mut rest = self.0.fold(Vec::with_capacity(limit), |mut chunk, row| {
-            chunk.push(row);
-            if chunk.len() == limit {
-                each(&mut chunk);
+        let Self { rows, weigh } = *self;
+        let begin = (Vec::with_capacity(limit), 0);
+        let (mut rest, _) = rows.fold(begin, |(mut chunk, mut owned), row| {
+            if owns_heap::<T>() {
+                owned += weigh(&row);
             }
-            chunk
+            chunk.push(row);
+            if chunk.len() == limit || owned >= CHUNK_BYTES as u64 {
+                each(&mut chunk);
+                owned = 0;
+            }
+            (chunk, owned)
         });
         if !rest.is_empty() {
             each(&mut rest);

@@ -142,7 +142,7 @@ impl ContextBuilder {
         self
     }
 
-    /// What one task may hold of the budget, in bytes, at least 4 KiB. Default: 64 MiB; never more than
+    /// What one task may hold of the budget, in bytes, at least 4 KiB. Default: 256 MiB; never more than
     /// an eighth of the budget. Tables, sorts and groups are cut into runs by it, so it is part of what a float sum
     /// depends on. A group of `group_by_key` past it is an error.
     pub fn task_share_bytes(mut self, bytes: u64) -> Self {

@@ -3,7 +3,7 @@
 use crate::hash::{Hashed, table_bits};
 use crate::order::sort_stable_by_hash;
 use emberline_core::error::Error;
-use emberline_core::size::estimate_rows;
+use emberline_core::size::{estimate_rows, heap_bytes, owns_heap, weigh};
 use emberline_core::step::raise;
 use hashbrown::HashTable;
 use serde::Serialize;
@@ -21,21 +21,40 @@ pub struct CombineTable<K, C> {
     index: HashTable<u32>,
     entries: Vec<Hashed<K, C>>,
     spare: Option<C>,
+    bytes: u64,
+    /// Merges until one is weighed again, and how many that one stands for.
+    until_weighed: u64,
+    stands_for: u64,
 }
+
+/// What the index takes for each place, free ones included.
+const INDEX_BYTES: u64 = 6;
+/// A merge into a combiner that takes so many steps to weigh is weighed once in twice as many.
+const STEPS_A_MERGE: u64 = 4;
 
 impl<K, C> CombineTable<K, C> {
     /// An empty table. It allocates when the first key comes.
     pub fn new() -> Self {
-        CombineTable { index: HashTable::new(), entries: Vec::new(), spare: None }
+        let (index, entries, spare) = (HashTable::new(), Vec::new(), None);
+        CombineTable { index, entries, spare, bytes: 0, until_weighed: 1, stands_for: 1 }
     }
 
-    /// About what the table takes: entries, what they own, and the index.
-    pub(crate) fn estimate_bytes(&self) -> u64
+    /// About what the table takes: entries, what they own, and the index. Each new entry was counted;
+    /// of merges that let a combiner grow, those that are expensive to weigh stand for others.
+    #[inline]
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.saturating_add(INDEX_BYTES * self.index.capacity() as u64)
+    }
+
+    /// Counts everything again; says what the table takes.
+    #[cold]
+    pub(crate) fn recount(&mut self) -> u64
     where
         K: Serialize,
         C: Serialize,
     {
-        estimate_rows(&self.entries).saturating_add((self.index.capacity() * 5) as u64)
+        self.bytes = estimate_rows(&self.entries);
+        self.bytes()
     }
 
     /// How many keys there are.
@@ -67,7 +86,7 @@ impl<K, C> Default for CombineTable<K, C> {
     }
 }
 
-impl<K: Eq, C: Clone> CombineTable<K, C> {
+impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
     /// Adds a value to the combiner of `key`, whose hash is `hash`.
     #[inline]
     pub fn merge<V>(
@@ -80,8 +99,14 @@ impl<K: Eq, C: Clone> CombineTable<K, C> {
     ) {
         match self.place_of(hash, &key) {
             Ok(at) => self.update(at, |combiner| merge(combiner, value)),
-            Err(()) => self.entries.push(Hashed { hash, key, value: create(value) }),
+            Err(()) => self.add(Hashed { hash, key, value: create(value) }),
         }
+    }
+
+    /// Adds the combiner of a key that is not there.
+    pub(crate) fn insert_new(&mut self, entry: Hashed<K, C>) {
+        self.add_place(entry.hash);
+        self.add(entry);
     }
 
     /// Adds a combiner that other tasks may read too: the key is cloned when it is first seen.
@@ -92,7 +117,7 @@ impl<K: Eq, C: Clone> CombineTable<K, C> {
     {
         match self.place_of(entry.hash, &entry.key) {
             Ok(at) => self.update(at, |combiner| merge(combiner, entry.value.clone())),
-            Err(()) => self.entries.push(entry.clone()),
+            Err(()) => self.add(entry.clone()),
         }
     }
 
@@ -101,7 +126,7 @@ impl<K: Eq, C: Clone> CombineTable<K, C> {
     pub fn merge_owned(&mut self, entry: Hashed<K, C>, merge: &impl Fn(C, C) -> C) {
         match self.place_of(entry.hash, &entry.key) {
             Ok(at) => self.update(at, |combiner| merge(combiner, entry.value)),
-            Err(()) => self.entries.push(entry),
+            Err(()) => self.add(entry),
         }
     }
 
@@ -132,11 +157,43 @@ impl<K: Eq, C: Clone> CombineTable<K, C> {
     }
 
     #[inline]
+    fn add(&mut self, entry: Hashed<K, C>) {
+        let bytes = size_of::<Hashed<K, C>>() as u64 + heap_bytes(&entry);
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.entries.push(entry);
+    }
+
+    #[inline]
     fn update(&mut self, at: usize, merge: impl FnOnce(C) -> C) {
+        if owns_heap::<C>() {
+            self.until_weighed -= 1;
+            if self.until_weighed == 0 {
+                return self.update_weighed(at, merge);
+            }
+        }
+        self.replace(at, merge);
+    }
+
+    #[inline]
+    fn replace(&mut self, at: usize, merge: impl FnOnce(C) -> C) {
         let slot = &mut self.entries[at].value;
         let spare = self.spare.take().unwrap_or_else(|| slot.clone());
         let merged = merge(mem::replace(slot, spare));
         self.spare = Some(mem::replace(slot, merged));
+    }
+
+    /// Notes by how much the combiner grows, for this merge and those before it that were not
+    /// weighed.
+    fn update_weighed(&mut self, at: usize, merge: impl FnOnce(C) -> C) {
+        let before = weigh(&self.entries[at].value);
+        self.replace(at, merge);
+        let after = weigh(&self.entries[at].value);
+        let grown = after.heap_bytes.saturating_sub(before.heap_bytes);
+        let shrunk = before.heap_bytes.saturating_sub(after.heap_bytes);
+        let bytes = self.bytes.saturating_add(grown.saturating_mul(self.stands_for));
+        self.bytes = bytes.saturating_sub(shrunk.saturating_mul(self.stands_for));
+        self.stands_for = (before.steps + after.steps) / STEPS_A_MERGE + 1;
+        self.until_weighed = self.stands_for;
     }
 }
 
@@ -207,6 +264,7 @@ mod tests {
         static CLONES: Cell<usize> = const { Cell::new(0) };
     }
 
+    #[derive(Serialize)]
     struct Counted(u64);
     impl Clone for Counted {
         fn clone(&self) -> Self {
@@ -224,6 +282,29 @@ mod tests {
         }
         assert_eq!(CLONES.with(Cell::get), 1);
         assert_eq!(table.entries.iter().map(|entry| entry.value.0).sum::<u64>(), 49_995_000);
+    }
+
+    #[test]
+    fn a_table_knows_what_its_combiners_grow_by() {
+        let mut table = CombineTable::new();
+        for n in 0..20_000_u64 {
+            let (key, create) = (n % 10, |n| vec![n]);
+            table.merge(hash_of(&key), key, n, &create, &|mut list, n| {
+                list.push(n);
+                list
+            });
+            let far_off = n > 100 && table.bytes().abs_diff(table.bytes.max(8 * n)) > n;
+            assert!(!far_off, "{} after {n}", table.bytes());
+        }
+        let (counted, exact) = (table.bytes(), table.recount());
+        assert!(counted.abs_diff(exact) < exact / 20, "{counted} for {exact}");
+        let giant = "x".repeat(1 << 20);
+        let mut table = CombineTable::new();
+        for n in 0..100_u64 {
+            let text = if n == 97 { giant.clone() } else { "y".to_string() };
+            table.merge(hash_of(&3), 3, text, &|text| text, &|a, b| a + &b);
+        }
+        assert!(table.bytes() > 1 << 20, "one merge of many made it large");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::by_hash::ByHash;
 use crate::combine::CombineTable;
 use crate::external::{ExternalSort, SortedRows};
 use crate::hash::Hashed;
-use crate::meter::Meter;
+use crate::meter::TableMeter;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::counters::Phase;
 use emberline_core::task::TaskContext;
@@ -15,7 +15,7 @@ use std::vec;
 /// A [`CombineTable`] that is cut into sorted runs when it has reached a size.
 pub struct Combining<K: Key, C: Stored> {
     table: CombineTable<K, C>,
-    meter: Meter,
+    meter: TableMeter,
     runs: Option<ExternalSort<Hashed<K, C>, ByHash>>,
     task: TaskContext,
 }
@@ -23,7 +23,7 @@ pub struct Combining<K: Key, C: Stored> {
 impl<K: Key, C: Stored> Combining<K, C> {
     /// An empty table inside the share of `task`.
     pub fn new(task: &TaskContext) -> Self {
-        let meter = Meter::of(task, task.config.table_bytes());
+        let meter = TableMeter::new(task, task.table_bytes());
         Combining { table: CombineTable::new(), meter, runs: None, task: task.clone() }
     }
 
@@ -57,14 +57,14 @@ impl<K: Key, C: Stored> Combining<K, C> {
 
     #[inline]
     fn look(&mut self) {
-        if self.meter.is_due() {
+        if self.meter.is_due(&self.table) {
             self.measure();
         }
     }
 
     #[cold]
     fn measure(&mut self) {
-        if self.meter.reached(self.table.estimate_bytes()) {
+        if self.meter.is_full(&mut self.table) {
             let table = std::mem::take(&mut self.table);
             let runs = self.runs.get_or_insert_with(|| ExternalSort::new(ByHash, &self.task));
             runs.push_run(self.task.in_phase(Phase::Sort, || table.into_hash_order()));
@@ -74,7 +74,7 @@ impl<K: Key, C: Stored> Combining<K, C> {
     /// The keys and their combiners in the order of the hash, and of the first occurrence where
     /// hashes are equal. Combiners of one key in several runs are merged in their order.
     pub fn finish<M: Fn(C, C) -> C>(mut self, merge: M) -> Combined<K, C, M> {
-        self.meter.end(|| self.table.estimate_bytes());
+        self.meter.end(&self.table);
         let entries = self.task.in_phase(Phase::Sort, || self.table.into_hash_order());
         let Some(mut runs) = self.runs else { return Combined::InMemory(entries.into_iter()) };
         runs.push_run(entries);

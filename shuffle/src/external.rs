@@ -9,10 +9,8 @@ use crate::format::frame_target;
 use crate::meter::Meter;
 use crate::run::{Batches, Run, RunFile, RunRows};
 use emberline_core::bounds::Stored;
-use emberline_core::config::Config;
 use emberline_core::counters::Phase;
 use emberline_core::error::Result;
-use emberline_core::size::estimate_rows;
 use emberline_core::step::or_raise;
 use emberline_core::task::TaskContext;
 use std::cmp::Ordering;
@@ -46,26 +44,21 @@ pub struct ExternalSort<T, O> {
 impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
     /// A sort without rows, inside the share of `task`.
     pub fn new(order: O, task: &TaskContext) -> Self {
-        let meter = Meter::of(task, task.config.operator_bytes());
+        let meter = Meter::of(task, task.operator_bytes());
         ExternalSort { task: task.clone(), order, meter, rows: Vec::new(), runs: Vec::new() }
     }
 
     /// Adds a row. A disk that refuses a run unwinds with the error.
     #[inline]
     pub fn push(&mut self, row: T) {
+        let is_full = self.meter.add(&row);
         self.rows.push(row);
-        if self.meter.is_due() {
-            self.measure();
-        }
-    }
-
-    #[cold]
-    fn measure(&mut self) {
-        if self.meter.reached(estimate_rows(&self.rows)) {
+        if is_full {
             or_raise(self.cut());
         }
     }
 
+    #[cold]
     fn cut(&mut self) -> Result<()> {
         self.task.check_cancelled();
         let mut rows = std::mem::take(&mut self.rows);
@@ -84,7 +77,7 @@ impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
 
     /// The rows in order.
     pub fn finish(mut self) -> SortedRows<T, O> {
-        self.meter.end(|| estimate_rows(&self.rows));
+        self.meter.end();
         if self.runs.is_empty() {
             self.task.in_phase(Phase::Sort, || self.order.sort(&mut self.rows));
             return SortedRows::InMemory(self.rows.into_iter());
@@ -104,7 +97,7 @@ fn merge_passes<T: Stored, O: RowOrder<T>>(
     order: &O,
     task: &TaskContext,
 ) -> Result<Vec<Run<T>>> {
-    let fan_in = fan_in(&task.config);
+    let fan_in = fan_in(task);
     while runs.len() > fan_in {
         let mut merged = Vec::new();
         let mut left = runs.into_iter();
@@ -122,8 +115,8 @@ fn merge_passes<T: Stored, O: RowOrder<T>>(
 }
 
 /// How many runs are merged at once: each holds a frame as bytes and as rows.
-fn fan_in(config: &Config) -> usize {
-    let frames = config.operator_bytes() / (4 * frame_target(config.share_bytes()) as u64);
+fn fan_in(task: &TaskContext) -> usize {
+    let frames = task.operator_bytes() / (4 * frame_target(task.config.share_bytes()) as u64);
     frames.clamp(4, 64) as usize
 }
 
@@ -273,6 +266,7 @@ impl<T: Stored, O: RowOrder<T>> Iterator for Merge<T, O> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use emberline_core::config::Config;
     use proptest::prelude::*;
 
     /// By the first number.

@@ -1,25 +1,26 @@
 //! The groups of more rows than a task may hold, one at a time.
 //!
-//! Rows are sorted by hash in runs. Keys that fill a good part of a run by themselves are hot: their
-//! rows are left where they are, in the map outputs, and read from there whenever the group is
-//! iterated. So a hot key costs no sort and no copy.
+//! Rows are sorted by hash in runs. The first keys that fill a good part of a run by themselves, and
+//! those that fill a good part of the slice, are hot: their rows are left where they are, in the map
+//! outputs, and read from there whenever the group is iterated. So a hot key costs no sort and no copy.
 
 use crate::by_hash::ByHash;
 use crate::external::{ExternalSort, SortedRows};
 use crate::group::{GroupVecs, Groups};
 use crate::hash::Hashed;
+use crate::hot_values::HotValues;
 use crate::map_output::{Chunk, MapOutputs};
 use crate::meter::Meter;
 use crate::order::sort_stable_by_hash;
-use crate::run::{Batches, RunFile, fail};
-use crate::values::{Group, Reread};
+use crate::run::{RunFile, fail};
+use crate::values::Group;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::ids::ShuffleId;
 use emberline_core::size::estimate_rows;
 use emberline_core::step::or_raise;
 use emberline_core::task::TaskContext;
 use std::collections::{HashMap, VecDeque};
-use std::iter::{Peekable, from_fn, once};
+use std::iter::{Peekable, from_fn};
 use std::vec;
 
 /// One slice of some map outputs.
@@ -34,7 +35,10 @@ pub struct SliceSource<R> {
 
 impl<R: Stored> SliceSource<R> {
     /// The rows, a chunk at a time.
-    fn chunks(&self, task: Option<&TaskContext>) -> impl Iterator<Item = Chunk<R>> + use<R> {
+    pub(crate) fn chunks(
+        &self,
+        task: Option<&TaskContext>,
+    ) -> impl Iterator<Item = Chunk<R>> + use<R> {
         let mut reader = self.outputs.reader(self.shuffle, self.segment, task.cloned());
         from_fn(move || reader.next_chunk().unwrap_or_else(|error| fail(error)))
     }
@@ -58,7 +62,7 @@ impl<K: Key, V: Stored> SliceGroups<K, V> {
     /// Reads a slice. Which way it goes depends on its size and the configuration alone, and both
     /// ways give the same groups in the same order.
     pub fn read(slice: SliceSource<Hashed<K, V>>, task: &TaskContext) -> Self {
-        if slice.outputs.segment_bytes(slice.segment) > task.config.operator_bytes() {
+        if slice.outputs.segment_bytes(slice.segment) > task.operator_bytes() {
             return SliceGroups::Streamed(GroupStream::new(slice, task));
         }
         let chunks: Vec<_> = slice.chunks(Some(task)).collect();
@@ -113,12 +117,14 @@ type SortedByHash<K, V> = SortedRows<Hashed<K, V>, ByHash>;
 type HotKeys<K> = Vec<(K, usize)>;
 type HotHash<K> = (u64, HotKeys<K>);
 
-/// A hash is hot if it has so large a part of the rows of a run: one in this many.
+/// A hash may be hot if it has so large a part of the rows of a run: one in this many.
 const HOT_PART: usize = 8;
+/// Hashes that are hot as soon as they have that.
+const HOT_AT_ONCE: usize = 2;
 
 impl<K: Key, V: Stored> GroupStream<K, V> {
     fn new(slice: SliceSource<Hashed<K, V>>, task: &TaskContext) -> Self {
-        let mut sorting = Sorting::new(task);
+        let mut sorting = Sorting::new(task, slice.outputs.segment_bytes(slice.segment));
         for chunk in slice.chunks(Some(task)) {
             match chunk {
                 Chunk::Shared(rows) => rows.iter().for_each(|row| sorting.push_shared(row)),
@@ -138,9 +144,9 @@ impl<K: Key, V: Stored> GroupStream<K, V> {
             count(&mut all, &row.key, 1);
         }
         keys.iter().for_each(|(key, rows)| count(&mut all, key, *rows));
-        let slice = &self.slice;
+        let (slice, task) = (&self.slice, &self.task);
         self.of_hash.extend(all.into_iter().map(|(key, rows)| {
-            let values = HotValues { slice: slice.clone(), hash, key: key.clone() };
+            let values = HotValues::new(slice.clone(), hash, key.clone(), task);
             (hash, key, Group::reread(rows, values))
         }));
         self.of_hash.pop_front()
@@ -149,43 +155,60 @@ impl<K: Key, V: Stored> GroupStream<K, V> {
     /// The groups of the next hash, which is not hot: their rows come one behind the other.
     fn next_sorted(&mut self) -> Option<(u64, K, Group<V>)> {
         let Hashed { hash, key, value } = self.rows.next()?;
-        let mut others: VecDeque<(u64, K, Vec<V>)> = VecDeque::new();
-        let (mut values, mut meter) = (vec![value], Meter::new(self.task.config.operator_bytes()));
-        let mut group = None;
-        while let Some(value) = next_of(&mut self.rows, &mut others, hash, &key) {
-            values.push(value);
-            if meter.is_due() && meter.reached(estimate_rows(&values)) {
-                // Large, but spread so thinly over the runs that it was not hot in any.
-                let rest = from_fn(|| next_of(&mut self.rows, &mut others, hash, &key));
-                let rest = Batches::new(rest, &self.task);
-                let file =
-                    RunFile::write(once(std::mem::take(&mut values)).chain(rest), &self.task);
-                let file = or_raise(file);
-                group = Some(Group::reread(file.len(), file));
-                break;
+        let mut first = Gathered::new(key);
+        // Nearly always there is no other key of this hash.
+        let mut others: Vec<Gathered<K, V>> = Vec::new();
+        let mut meter = Meter::new(self.task.operator_bytes());
+        let mut next = Some((None, value));
+        while let Some((other, value)) = next {
+            let is_full = meter.add(&value);
+            match other {
+                None => first.values.push(value),
+                Some(key) => match others.iter_mut().find(|gathered| gathered.key == key) {
+                    Some(gathered) => gathered.values.push(value),
+                    None => others.push(Gathered { values: vec![value], ..Gathered::new(key) }),
+                },
             }
+            if is_full {
+                // Large, but spread so thinly over the runs that it was not hot in any.
+                let all = others.iter_mut().chain([&mut first]);
+                all.for_each(|gathered| gathered.write(&self.task));
+            }
+            let row = self.rows.next_if(|row| row.hash == hash);
+            next = row.map(|row| ((row.key != first.key).then_some(row.key), row.value));
         }
-        self.of_hash = others.into_iter().map(|(h, key, all)| (h, key, Group::new(all))).collect();
-        Some((hash, key, group.unwrap_or_else(|| Group::new(values))))
+        let group = |gathered: Gathered<K, V>| gathered.into_group(hash, &self.task);
+        self.of_hash = others.into_iter().map(group).collect();
+        Some(group(first))
     }
 }
 
-/// The next row of `key`. Rows of other keys with its hash are put aside.
-fn next_of<K: Eq, V>(
-    rows: &mut Peekable<impl Iterator<Item = Hashed<K, V>>>,
-    others: &mut VecDeque<(u64, K, Vec<V>)>,
-    hash: u64,
-    key: &K,
-) -> Option<V> {
-    loop {
-        let row = rows.next_if(|row| row.hash == hash)?;
-        if row.key == *key {
-            return Some(row.value);
+/// The values of one key, in memory but for those in files, which come before them.
+struct Gathered<K, V> {
+    key: K,
+    files: Vec<RunFile<V>>,
+    values: Vec<V>,
+}
+
+impl<K, V: Stored> Gathered<K, V> {
+    fn new(key: K) -> Self {
+        Gathered { key, files: Vec::new(), values: Vec::new() }
+    }
+
+    fn write(&mut self, task: &TaskContext) {
+        if !self.values.is_empty() {
+            let values = std::mem::take(&mut self.values);
+            self.files.push(or_raise(RunFile::write([values], task)));
         }
-        match others.iter_mut().find(|(_, other, _)| *other == row.key) {
-            Some((_, _, values)) => values.push(row.value),
-            None => others.push_back((hash, row.key, vec![row.value])),
+    }
+
+    fn into_group(mut self, hash: u64, task: &TaskContext) -> (u64, K, Group<V>) {
+        if self.files.is_empty() {
+            return (hash, self.key, Group::new(self.values));
         }
+        self.write(task);
+        let rows = self.files.iter().map(RunFile::len).sum();
+        (hash, self.key, Group::reread(rows, self.files))
     }
 }
 
@@ -209,15 +232,19 @@ struct Sorting<K: Key, V: Stored> {
     rows: Vec<Hashed<K, V>>,
     meter: Meter,
     runs: ExternalSort<Hashed<K, V>, ByHash>,
-    /// What came of each hash since it is hot.
-    hot: HashMap<u64, HotKeys<K>>,
+    /// What came of each hash since it is hot. There are a few at most.
+    hot: Vec<HotHash<K>>,
+    /// What hashes had that filled a good part of a run and are not hot, in bytes.
+    seen: HashMap<u64, u64>,
+    /// The bytes of a hash with a good part of the slice.
+    many: u64,
 }
 
 impl<K: Key, V: Stored> Sorting<K, V> {
-    fn new(task: &TaskContext) -> Self {
-        let meter = Meter::of(task, task.config.operator_bytes());
-        let runs = ExternalSort::new(ByHash, task);
-        Sorting { rows: Vec::new(), meter, runs, hot: HashMap::new() }
+    fn new(task: &TaskContext, slice_bytes: u64) -> Self {
+        let meter = Meter::of(task, task.operator_bytes());
+        let (runs, many) = (ExternalSort::new(ByHash, task), slice_bytes / HOT_PART as u64);
+        Sorting { rows: Vec::new(), meter, runs, hot: Vec::new(), seen: HashMap::new(), many }
     }
 
     #[inline]
@@ -225,8 +252,9 @@ impl<K: Key, V: Stored> Sorting<K, V> {
         if self.is_hot(&row) {
             return;
         }
+        let is_full = self.meter.add(&row);
         self.rows.push(row);
-        if self.meter.is_due() && self.meter.reached(estimate_rows(&self.rows)) {
+        if is_full {
             self.cut();
         }
     }
@@ -242,34 +270,54 @@ impl<K: Key, V: Stored> Sorting<K, V> {
     /// Whether the row's hash is hot: then it was counted, and stays where it is.
     #[inline]
     fn is_hot(&mut self, row: &Hashed<K, V>) -> bool {
-        if self.hot.is_empty() {
-            return false;
-        }
-        let keys = self.hot.get_mut(&row.hash);
-        keys.map(|keys| count(keys, &row.key, 1)).is_some()
+        let found = self.hot.iter_mut().find(|(hash, _)| *hash == row.hash);
+        found.map(|(_, keys)| count(keys, &row.key, 1)).is_some()
     }
 
-    /// Makes a run of the rows, but for those whose hash has a good part of them: it is hot from now
+    /// Makes a run of the rows, but for those whose hash has a good part of them and is hot from now
     /// on.
     fn cut(&mut self) {
         let rows = sort_stable_by_hash(std::mem::take(&mut self.rows));
         let least = rows.len().div_ceil(HOT_PART);
+        let mut is_any_hot = false;
         for some in rows.chunk_by(|a, b| a.hash == b.hash).filter(|some| some.len() >= least) {
-            let keys = self.hot.entry(some[0].hash).or_default();
-            some.iter().for_each(|row| count(keys, &row.key, 1));
+            if self.gets_hot(some) {
+                is_any_hot = true;
+                let mut keys = HotKeys::new();
+                some.iter().for_each(|row| count(&mut keys, &row.key, 1));
+                self.hot.push((some[0].hash, keys));
+            }
         }
-        let rest = rows.into_iter().filter(|row| !self.hot.contains_key(&row.hash));
-        let rest: Vec<_> = rest.collect();
+        let rest = match is_any_hot {
+            false => rows,
+            true => rows.into_iter().filter(|row| !self.has_hot(row.hash)).collect(),
+        };
         if !rest.is_empty() {
             self.runs.push_run(rest);
         }
     }
 
+    /// Whether a hash that fills a good part of a run should stay in the slice. To read a hot key is
+    /// to read the whole slice, so only a few may be hot at first sight; each further one needs a
+    /// good part of the slice. Where rows come sorted by key, many keys fill a run each.
+    fn gets_hot(&mut self, rows: &[Hashed<K, V>]) -> bool {
+        if self.hot.len() < HOT_AT_ONCE {
+            return true;
+        }
+        let bytes = self.seen.entry(rows[0].hash).or_default();
+        *bytes = bytes.saturating_add(estimate_rows(rows));
+        *bytes >= self.many
+    }
+
+    fn has_hot(&self, hash: u64) -> bool {
+        self.hot.iter().any(|(hot, _)| *hot == hash)
+    }
+
     fn finish(mut self) -> (SortedByHash<K, V>, vec::IntoIter<HotHash<K>>) {
+        self.meter.end();
         self.rows.into_iter().for_each(|row| self.runs.push(row));
-        let mut hot: Vec<_> = self.hot.into_iter().collect();
-        hot.sort_unstable_by_key(|(hash, _)| *hash);
-        (self.runs.finish(), hot.into_iter())
+        self.hot.sort_unstable_by_key(|(hash, _)| *hash);
+        (self.runs.finish(), self.hot.into_iter())
     }
 }
 
@@ -280,131 +328,6 @@ fn count<K: Key>(keys: &mut HotKeys<K>, key: &K, rows: usize) {
     }
 }
 
-/// The values of a hot key, read from the slice they lie in.
-struct HotValues<K, V> {
-    slice: SliceSource<Hashed<K, V>>,
-    hash: u64,
-    key: K,
-}
-
-impl<K: Key, V: Stored> Reread<V> for HotValues<K, V> {
-    fn read(&self) -> Box<dyn Iterator<Item = V>> {
-        let (hash, key) = (self.hash, self.key.clone());
-        let chunks = self.slice.chunks(None);
-        Box::new(chunks.flat_map(move |chunk| ValuesOf { chunk, at: 0, hash, key: key.clone() }))
-    }
-}
-
-/// The values of one key in a chunk.
-struct ValuesOf<K, V> {
-    chunk: Chunk<Hashed<K, V>>,
-    at: usize,
-    hash: u64,
-    key: K,
-}
-
-impl<K: Key, V: Stored> Iterator for ValuesOf<K, V> {
-    type Item = V;
-
-    fn next(&mut self) -> Option<V> {
-        let rest = &self.chunk.rows()[self.at..];
-        let is_wanted = |row: &Hashed<K, V>| row.hash == self.hash && row.key == self.key;
-        let found = rest.iter().position(is_wanted)?;
-        self.at += found + 1;
-        Some(rest[found].value.clone())
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hash::hash_of;
-    use crate::map_output::MapOutputBuilder;
-    use emberline_core::config::Config;
-    use proptest::prelude::*;
-
-    type Rows = Vec<(u64, u32, Vec<u64>)>;
-
-    fn tiny(shuffle_to_files: bool) -> TaskContext {
-        TaskContext::alone(Config { budget_bytes: 1 << 20, shuffle_to_files, ..Config::default() })
-    }
-
-    /// Entries of these keys, their hashes at most so many if they need not be in a file.
-    fn entries(keys: &[u32], hashes: u64) -> Vec<Hashed<u32, u64>> {
-        let entry =
-            |(value, key): (u64, &u32)| Hashed { hash: hash_of(key) % hashes, key: *key, value };
-        (0..).zip(keys).map(entry).collect()
-    }
-
-    /// A slice that lies in several map outputs.
-    fn slice(entries: &[Hashed<u32, u64>], task: &TaskContext) -> SliceSource<Hashed<u32, u64>> {
-        let outputs = MapOutputs::new(3);
-        for (at, some) in
-            (0..3).zip(entries.chunks(entries.len().div_ceil(3).max(1)).chain([&[][..]; 3]))
-        {
-            let mut output = MapOutputBuilder::new(1);
-            output.add_run(vec![some.to_vec()], task).unwrap();
-            outputs.put(at, output.finish(task).unwrap());
-        }
-        SliceSource { outputs, shuffle: None, segment: 0 }
-    }
-
-    fn streamed(entries: &[Hashed<u32, u64>], task: &TaskContext) -> Rows {
-        let groups = GroupStream::new(slice(entries, task), task);
-        groups.map(|(hash, key, group)| (hash, key, group.into_iter().collect())).collect()
-    }
-
-    fn in_memory(entries: Vec<Hashed<u32, u64>>) -> Rows {
-        Groups::new(entries).into_vecs().collect()
-    }
-
-    #[test]
-    fn a_hot_key_is_read_where_it_lies_again_and_again() {
-        for files in [false, true] {
-            let task = tiny(files);
-            let keys: Vec<u32> = (0..60_000).map(|n| if n % 100 == 0 { n } else { 7 }).collect();
-            let entries = entries(&keys, u64::MAX);
-            let slice = slice(&entries, &task);
-            let spilled = task.metrics().bytes_spilled;
-            let mut groups = GroupStream::new(slice, &task);
-            let (_, _, hot) = groups.find(|(_, key, _)| *key == 7).unwrap();
-            assert!(hot.as_slice().is_err(), "it is not in memory");
-            assert!(task.metrics().bytes_spilled - spilled < 20_000, "nor copied");
-            let expected: Vec<u64> = (0..60_000).filter(|n| n % 100 != 0).collect();
-            assert_eq!((hot.len(), hot.iter().len()), (expected.len(), expected.len()));
-            assert!(hot.iter().eq(expected.clone()) && hot.iter().eq(expected.clone()));
-            let (again, gone) = (hot.clone(), hot);
-            drop((gone, groups));
-            assert!(again.into_iter().eq(expected));
-            assert_eq!(streamed(&entries, &task), in_memory(entries));
-        }
-    }
-
-    #[test]
-    fn a_key_that_gets_hot_late_and_one_that_is_large_but_never_hot_are_whole() {
-        let late = (0..40_000).map(|n| if n < 20_000 { n / 3 } else { 5 });
-        let thin = (0..90_000).map(|n| if n % 12 == 0 { 9_999_999 } else { n });
-        for keys in [late.collect::<Vec<u32>>(), thin.collect()] {
-            let entries = entries(&keys, u64::MAX);
-            for files in [false, true] {
-                assert_eq!(streamed(&entries, &tiny(files)), in_memory(entries.clone()));
-            }
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
-        /// Few distinct hashes, so that unequal keys of equal hash are common; so few rows stay in memory,
-        /// since one that was in a file has the hash of its key again.
-        #[test]
-        fn streamed_groups_are_those_in_memory(
-            keys in prop::collection::vec(0_u32..40, 0..4000),
-            hashes in prop_oneof![1_u64..60, Just(u64::MAX)],
-        ) {
-            let entries = entries(&keys, hashes);
-            let config = Config { task_share_bytes: 1, ..Config::default() };
-            let task = TaskContext::alone(config);
-            prop_assert_eq!(streamed(&entries, &task), in_memory(entries));
-        }
-    }
-}
+#[path = "group_stream_tests.rs"]
+mod tests;

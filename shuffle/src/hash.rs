@@ -9,8 +9,11 @@
 //! The hash is the same for one binary, in every attempt and on every thread. It is never written
 //! to a file that another build may read.
 
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Odd constants with about as many ones as zeros: from the digits of pi.
@@ -117,8 +120,28 @@ impl<K: Serialize, V: Serialize> Serialize for Hashed<K, V> {
 }
 
 impl<'de, K: Deserialize<'de> + Hash, V: Deserialize<'de>> Deserialize<'de> for Hashed<K, V> {
+    #[inline]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (key, value) = <(K, V)>::deserialize(deserializer)?;
+        deserializer.deserialize_tuple(2, PairVisitor(PhantomData))
+    }
+}
+
+/// Takes the two values of a pair one by one. Through `<(K, V)>::deserialize` they would come as one
+/// piece of memory that was just written in two, which the processor waits for.
+struct PairVisitor<K, V>(PhantomData<(K, V)>);
+
+impl<'de, K: Deserialize<'de> + Hash, V: Deserialize<'de>> Visitor<'de> for PairVisitor<K, V> {
+    type Value = Hashed<K, V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key and a value")
+    }
+
+    #[inline(always)]
+    fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> Result<Hashed<K, V>, A::Error> {
+        let missing = |at| <A::Error as serde::de::Error>::invalid_length(at, &"a key and a value");
+        let key: K = pair.next_element()?.ok_or_else(|| missing(0))?;
+        let value: V = pair.next_element()?.ok_or_else(|| missing(1))?;
         Ok(Hashed { hash: hash_of(&key), key, value })
     }
 }

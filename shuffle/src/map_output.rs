@@ -1,15 +1,13 @@
 //! What map tasks leave behind, and how the tasks behind the shuffle read it.
 
-use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
-use crate::run::bytes_of;
+use crate::format::{FileIndex, FrameReader, OpenFile, SegmentPlace};
 use emberline_core::bounds::Stored;
-use emberline_core::counters::{Phase, SpilledFile};
+use emberline_core::counters::Phase;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::Kept;
 use emberline_core::memory::Reservation;
 use emberline_core::scratch::ScratchFile;
-use emberline_core::size::estimate_rows;
 use emberline_core::task::TaskContext;
 use std::error::Error as _;
 use std::io;
@@ -19,107 +17,51 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The output of one map task: runs, one behind the other, each with a segment for each partition
 /// after the shuffle, or for each slice of one. Dropping it gives back the memory and the files.
 pub struct MapOutput<R> {
-    runs: Vec<MapRun<R>>,
+    pub(crate) runs: Vec<MapRun<R>>,
     /// The runs that did not fit in memory, one behind the other.
-    file: Option<(Arc<ScratchFile>, FileIndex)>,
+    pub(crate) file: Option<(Arc<ScratchFile>, FileIndex)>,
     /// What each segment takes in memory, over all runs, wherever it lies.
-    bytes: Vec<u64>,
-    rows: u64,
+    pub(crate) bytes: Vec<u64>,
+    pub(crate) rows: u64,
     /// Rows that the map task read for it.
-    rows_read: u64,
+    pub(crate) rows_read: u64,
+    /// What the places of segments in the file take.
+    pub(crate) places_held: Option<Reservation>,
     /// Whether a reader found it damaged; what comes in its place is another output.
     lost: AtomicBool,
 }
 
 /// Rows of a map task that were cut off when they had reached a size. A run stays in memory if the
 /// budget has room, else it goes to the task's file.
-enum MapRun<R> {
-    Typed {
-        segments: Vec<Arc<Vec<R>>>,
-        held: Reservation,
-    },
-    /// Which of the file's segments is its first.
-    File {
-        first: usize,
-    },
+pub(crate) enum MapRun<R> {
+    Typed { segments: Vec<Arc<Vec<R>>>, held: Reservation },
+    File(FileRun),
 }
 
-/// A map output in the making.
-pub(crate) struct MapOutputBuilder<R> {
-    output: MapOutput<R>,
-    file: Option<(Arc<ScratchFile>, FileWriter<Arc<ScratchFile>>)>,
-    file_segments: usize,
-    /// What its rows take in memory, estimated.
-    file_estimate: u64,
+/// A run in the task's file.
+pub(crate) struct FileRun {
+    /// Where the segments that have rows are, by their numbers.
+    pub(crate) places: Vec<(u32, SegmentPlace)>,
+    /// How often its rows were merged from smaller runs.
+    pub(crate) level: u32,
 }
 
-impl<R: Stored> MapOutputBuilder<R> {
-    /// An output without rows, of so many segments.
-    pub(crate) fn new(segments: usize) -> Self {
-        let (runs, bytes, lost) = (Vec::new(), vec![0; segments], AtomicBool::new(false));
-        let output = MapOutput { runs, file: None, bytes, rows: 0, rows_read: 0, lost };
-        MapOutputBuilder { output, file: None, file_segments: 0, file_estimate: 0 }
-    }
-
-    /// Adds a run. If the disk refuses, that is the error.
-    pub(crate) fn add_run(&mut self, segments: Vec<Vec<R>>, task: &TaskContext) -> Result<()> {
-        task.check_cancelled();
-        let (mut rows, mut needed, mut estimated) = (0, 0_u64, 0_u64);
-        for (bytes, segment) in self.output.bytes.iter_mut().zip(&segments) {
-            rows += segment.len() as u64;
-            let taken = estimate_rows(segment);
-            *bytes = bytes.saturating_add(taken);
-            estimated = estimated.saturating_add(taken);
-            needed = needed.saturating_add(bytes_of(segment));
-        }
-        if rows > 0 {
-            let run = match reserve(needed, task) {
-                Some(held) => MapRun::typed(segments, held),
-                None => {
-                    self.file_estimate = self.file_estimate.saturating_add(estimated);
-                    task.in_phase(Phase::Write, || self.write_run(segments, task))?
-                }
-            };
-            self.output.runs.push(run);
-        }
-        self.output.rows += rows;
-        self.output.rows_read = task.metrics().rows_read;
-        Ok(())
-    }
-
-    fn write_run(&mut self, segments: Vec<Vec<R>>, task: &TaskContext) -> Result<MapRun<R>> {
-        let (_, writer) = match &mut self.file {
-            Some(file) => file,
-            none => {
-                let file = Arc::new(task.scratch.file("shuffle")?);
-                let writer = FileWriter::create(Arc::clone(&file), &task.config)?;
-                none.insert((file, writer))
-            }
-        };
-        let first = self.file_segments;
-        self.file_segments += segments.len();
-        // Each segment is dropped once it is written.
-        for rows in segments {
-            task.check_cancelled();
-            writer.write_segment(&rows)?;
-        }
-        Ok(MapRun::File { first })
-    }
-
-    /// Ends the output.
-    pub(crate) fn finish(mut self, task: &TaskContext) -> Result<MapOutput<R>> {
-        if let Some((file, writer)) = self.file {
-            let (encoded_bytes, estimated_bytes) = (writer.encoded_bytes(), self.file_estimate);
-            let index = task.in_phase(Phase::Write, || writer.finish())?;
-            let file_bytes = index.file_bytes;
-            task.count_spilled(SpilledFile { file_bytes, encoded_bytes, estimated_bytes });
-            self.output.file = Some((file, index));
-        }
-        Ok(self.output)
+impl FileRun {
+    /// Where a segment is, if it has rows.
+    pub(crate) fn place(&self, segment: usize) -> Option<SegmentPlace> {
+        let found = self.places.binary_search_by_key(&segment, |(of, _)| *of as usize);
+        found.ok().map(|at| self.places[at].1)
     }
 }
 
 impl<R> MapOutput<R> {
+    /// An output without rows, of so many segments.
+    pub(crate) fn new(segments: usize) -> Self {
+        let (runs, bytes, lost) = (Vec::new(), vec![0; segments], AtomicBool::new(false));
+        let (file, places_held) = (None, None);
+        MapOutput { runs, file, bytes, rows: 0, rows_read: 0, places_held, lost }
+    }
+
     /// Its rows.
     pub fn rows(&self) -> u64 {
         self.rows
@@ -134,7 +76,7 @@ impl<R> MapOutput<R> {
         let (rows, rows_read) = (self.rows, self.rows_read);
         let held = self.runs.iter().map(|run| match run {
             MapRun::Typed { held, .. } => held.bytes(),
-            MapRun::File { .. } => 0,
+            MapRun::File(_) => 0,
         });
         let file_bytes = self.file.as_ref().map_or(0, |(_, index)| index.file_bytes);
         Kept { parts: 1, rows, memory_bytes: held.sum(), file_bytes, rows_read }
@@ -150,20 +92,16 @@ impl<R: Stored> MapOutput<R> {
         segment: usize,
         open: &mut Option<OpenFile>,
     ) -> Result<Option<Segment<R>>> {
-        let first = match run {
+        let run = match run {
             MapRun::Typed { segments, .. } => {
                 let rows = segments.get(segment).ok_or_else(|| no_segment(segment))?;
                 return Ok((!rows.is_empty()).then(|| Segment::Shared(Arc::clone(rows))));
             }
-            MapRun::File { first } => first,
+            MapRun::File(run) => run,
         };
-        let place = self.file.as_ref().filter(|_| segment < self.bytes.len());
-        let place = place
-            .and_then(|(file, index)| Some((file, index, index.segments.get(first + segment)?)));
-        let (file, index, place) = place.ok_or_else(|| no_segment(segment))?;
-        if place.rows == 0 {
-            return Ok(None);
-        }
+        let file = self.file.as_ref().filter(|_| segment < self.bytes.len());
+        let (file, index) = file.ok_or_else(|| no_segment(segment))?;
+        let Some(place) = run.place(segment) else { return Ok(None) };
         let open = match open {
             Some(open) => open,
             none => {
@@ -172,32 +110,13 @@ impl<R: Stored> MapOutput<R> {
                 none.insert(opened)
             }
         };
-        Ok(Some(Segment::Frames(FrameReader::new(open.clone(), *place))))
-    }
-}
-
-impl<R: Stored> MapRun<R> {
-    fn typed(segments: Vec<Vec<R>>, held: Reservation) -> Self {
-        let empty = Arc::default();
-        let share = |rows: Vec<R>| match rows.is_empty() {
-            true => Arc::clone(&empty),
-            false => Arc::new(rows),
-        };
-        MapRun::Typed { segments: segments.into_iter().map(share).collect(), held }
+        Ok(Some(Segment::Frames(FrameReader::new(open.clone(), place))))
     }
 }
 
 enum Segment<R> {
     Shared(Arc<Vec<R>>),
     Frames(FrameReader<R>),
-}
-
-/// The part of the budget that rows need to stay in memory, if they may and it is there.
-fn reserve(bytes: u64, task: &TaskContext) -> Option<Reservation> {
-    if task.config.shuffle_to_files {
-        return None;
-    }
-    task.memory.try_reserve(bytes)
 }
 
 fn no_segment(segment: usize) -> Error {

@@ -1,6 +1,7 @@
 //! Tests of `map_output`.
 
 use super::*;
+use crate::map_building::MapOutputBuilder;
 use emberline_core::config::Config;
 use emberline_core::disk::{Disk, FaultPlan, FaultyDisk, Truncate};
 use emberline_core::step::Raised;
@@ -126,9 +127,9 @@ fn what_is_kept_is_reserved_or_in_files_and_given_back() {
         let kept = outputs(&task);
         let bytes = file_bytes(&kept).into_iter().map(Option::unwrap).sum::<u64>();
         assert_eq!((task.metrics().bytes_spilled, scratch_files(&task).len()), (bytes, 3));
-        assert_eq!(task.memory.used_bytes(), 0);
+        assert!(task.memory.used_bytes() < 300, "no more than where the rows are");
         drop(kept);
-        assert_eq!(scratch_files(&task).len(), 0);
+        assert_eq!((scratch_files(&task).len(), task.memory.used_bytes()), (0, 0));
     }
 }
 

@@ -1,10 +1,12 @@
 //! How a map task makes its output: rows into buckets, buckets into runs.
 
 use crate::bucket::Buckets;
-use crate::map_output::{MapOutput, MapOutputBuilder};
+use crate::map_building::MapOutputBuilder;
+use crate::map_output::MapOutput;
 use crate::meter::Meter;
 use emberline_core::bounds::Stored;
 use emberline_core::error::Result;
+use emberline_core::size::heap_bytes;
 use emberline_core::step::or_raise;
 use emberline_core::task::TaskContext;
 
@@ -20,9 +22,9 @@ pub struct MapWriter<R> {
 impl<R: Stored> MapWriter<R> {
     /// A writer of rows into so many segments.
     pub fn new(segments: usize, task: &TaskContext) -> Self {
-        let meter = Meter::of(task, task.config.operator_bytes());
-        let (buckets, output) = (Buckets::new(segments), MapOutputBuilder::new(segments));
-        MapWriter { task: task.clone(), buckets, meter, output }
+        let most = task.operator_bytes();
+        let (buckets, output) = (Buckets::new(segments, most), MapOutputBuilder::new(segments));
+        MapWriter { task: task.clone(), buckets, meter: Meter::of(task, most), output }
     }
 
     /// The task that writes.
@@ -38,22 +40,28 @@ impl<R: Stored> MapWriter<R> {
     /// answers with one.
     #[inline]
     pub fn push(&mut self, segment: usize, row: R) {
-        self.buckets.push(segment, row);
-        if self.meter.is_due() {
-            self.measure();
+        let heap = heap_bytes(&row);
+        let more = self.buckets.push(segment, row).saturating_add(heap);
+        if more > 0 && self.meter.add_bytes(more) {
+            self.cut();
         }
     }
 
+    /// Adds rows that lie in their segments already, as a run of their own behind those before.
+    pub(crate) fn push_run(&mut self, segments: Vec<Vec<R>>) {
+        self.meter.end();
+        self.cut();
+        or_raise(self.output.add_run(segments, &self.task));
+    }
+
     #[cold]
-    fn measure(&mut self) {
-        if self.meter.reached(self.buckets.estimate_bytes()) {
-            or_raise(self.output.add_run(self.buckets.take(), &self.task));
-        }
+    fn cut(&mut self) {
+        or_raise(self.output.add_run(self.buckets.take(), &self.task));
     }
 
     /// Ends the output.
     pub fn finish(mut self) -> Result<MapOutput<R>> {
-        self.meter.end(|| self.buckets.estimate_bytes());
+        self.meter.end();
         self.output.add_run(self.buckets.into_segments(), &self.task)?;
         self.output.finish(&self.task)
     }

@@ -1,95 +1,165 @@
 //! When rows in memory have reached a size. The answer depends on the rows and the limit alone, so
 //! that an attempt cuts its rows where every other attempt does.
 
+use crate::combine::CombineTable;
+use emberline_core::bounds::Stored;
+use emberline_core::size::heap_bytes;
 use emberline_core::task::{Held, TaskContext};
+use serde::Serialize;
 
-/// Counts rows and says when their size should be estimated: after 1, 2, 4, ... rows at first, and
-/// more often near the limit.
+/// Adds up what rows take. Each row is weighed, since one may be as large as all before it; for
+/// rows that own nothing on the heap that is adding a constant.
 pub struct Meter {
     limit: u64,
-    rows: u64,
+    bytes: u64,
+    /// When the task learns of the size again, or the limit.
     next: u64,
-    /// Where the task learns of the size.
     held: Option<Held>,
 }
+
+/// The task learns of the size after so many parts of the limit.
+const LOOKS: u64 = 16;
 
 impl Meter {
     /// A meter for rows of up to `limit` bytes.
     pub fn new(limit: u64) -> Self {
-        Meter { limit, rows: 0, next: 1, held: None }
+        Meter { limit, bytes: 0, next: limit, held: None }
     }
 
     /// A meter of what one operation of `task` may hold, which counts to the task's peak.
     pub(crate) fn of(task: &TaskContext, limit: u64) -> Self {
-        Meter { held: Some(Held::new(task)), ..Meter::new(limit) }
+        let next = limit.div_ceil(LOOKS);
+        Meter { held: Some(Held::new(task)), next, ..Meter::new(limit) }
     }
 
-    /// Notes the size of the last rows, which nobody asks about any more.
-    pub(crate) fn end(&mut self, bytes: impl FnOnce() -> u64) {
-        if let Some(held) = &mut self.held {
-            held.set(bytes());
-            held.set(0);
-        }
+    /// What was added since the beginning or the last cut.
+    #[cfg(test)]
+    fn bytes(&self) -> u64 {
+        self.bytes
     }
 
-    /// Counts a row; says whether to call [`reached`](Meter::reached) now.
+    /// Adds a row that lies in a list; says whether the limit is reached. Then it begins again.
     #[inline]
-    pub fn is_due(&mut self) -> bool {
-        self.rows += 1;
-        self.rows >= self.next
+    pub fn add<T: Serialize>(&mut self, row: &T) -> bool {
+        self.add_bytes((size_of::<T>() as u64).saturating_add(heap_bytes(row)))
     }
 
-    /// Whether rows of `bytes` bytes have reached the limit. Then it begins again.
+    /// Adds bytes; says whether the limit is reached. Then it begins again.
+    #[inline]
+    pub fn add_bytes(&mut self, bytes: u64) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.bytes >= self.next && self.look()
+    }
+
     #[cold]
-    pub fn reached(&mut self, bytes: u64) -> bool {
-        if let Some(held) = &mut self.held {
-            held.set(bytes);
-        }
-        if bytes >= self.limit {
-            self.end(|| bytes);
-            (self.rows, self.next) = (0, 1);
+    fn look(&mut self) -> bool {
+        if self.bytes >= self.limit {
+            self.end();
             return true;
         }
-        let to_limit = u128::from(self.rows) * u128::from(self.limit - bytes);
-        let more = to_limit / u128::from(bytes.max(1));
-        let (least, most) = (self.rows / 16 + 1, self.rows);
-        self.next = self.rows + (more.min(u64::MAX.into()) as u64).clamp(least, most.max(least));
+        self.tell();
         false
+    }
+
+    fn tell(&mut self) {
+        if let Some(held) = &mut self.held {
+            held.set(self.bytes);
+        }
+        let step = if self.held.is_some() { self.limit.div_ceil(LOOKS) } else { self.limit };
+        self.next = self.bytes.saturating_add(step).min(self.limit);
+    }
+
+    /// Notes the size of the last rows, and begins again.
+    pub(crate) fn end(&mut self) {
+        self.tell();
+        self.bytes = 0;
+        self.tell();
+    }
+}
+
+/// Says when a table of combiners has reached a size.
+pub(crate) struct TableMeter {
+    limit: u64,
+    /// When to look at the table again.
+    next: u64,
+    held: Held,
+}
+
+impl TableMeter {
+    /// A meter of a table of `task` that may take `limit` bytes.
+    pub(crate) fn new(task: &TaskContext, limit: u64) -> Self {
+        TableMeter { limit, next: limit.div_ceil(LOOKS), held: Held::new(task) }
+    }
+
+    /// Whether to ask [`is_full`](TableMeter::is_full) now.
+    #[inline]
+    pub(crate) fn is_due<K, C>(&self, table: &CombineTable<K, C>) -> bool {
+        table.bytes() >= self.next
+    }
+
+    /// Whether the table has reached the limit, but for a small part. Then it begins again.
+    #[cold]
+    pub(crate) fn is_full<K: Stored, C: Stored>(&mut self, table: &mut CombineTable<K, C>) -> bool {
+        let part = self.limit.div_ceil(LOOKS);
+        let seems_full = table.bytes() >= self.limit;
+        let bytes = if seems_full { table.recount() } else { table.bytes() };
+        self.held.set(bytes);
+        self.next = bytes.saturating_add(part).min(self.limit);
+        // So a table near its limit is not counted again and again.
+        let is_full = seems_full && bytes >= self.limit - part;
+        if is_full {
+            self.held.set(0);
+            self.next = part;
+        }
+        is_full
+    }
+
+    /// Notes what a table takes, or several.
+    pub(crate) fn note(&mut self, bytes: u64) {
+        self.held.set(bytes);
+    }
+
+    /// Notes the size of a table that nobody asks about any more.
+    pub(crate) fn end<K, C>(&mut self, table: &CombineTable<K, C>) {
+        self.note(table.bytes());
+        self.note(0);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use emberline_core::config::Config;
 
-    /// Counts rows of one size until the limit is reached.
-    fn rows_until(limit: u64, row_bytes: u64) -> (u64, u32) {
-        let (mut meter, mut rows, mut looks) = (Meter::new(limit), 0, 0);
-        loop {
-            rows += 1;
-            if meter.is_due() {
-                looks += 1;
-                if meter.reached(rows * row_bytes) {
-                    return (rows, looks);
-                }
-            }
-        }
+    #[test]
+    fn the_row_that_reaches_the_limit_is_the_last_of_its_run() {
+        let mut meter = Meter::new(100);
+        let cuts: Vec<u32> = (1..=30).filter(|n: &u32| meter.add(&u64::from(*n))).collect();
+        assert_eq!(cuts, [13, 26]);
+        assert_eq!(meter.bytes(), 4 * 8);
     }
 
     #[test]
-    fn a_limit_is_noticed_soon_after_it_is_reached_and_with_few_looks() {
-        for row_bytes in [1, 3, 16, 1000] {
-            let (rows, looks) = rows_until(1 << 20, row_bytes);
-            let exact = (1_u64 << 20).div_ceil(row_bytes);
-            assert!((exact..=exact + exact / 16 + 1).contains(&rows), "{row_bytes}: {rows}");
-            assert!(looks < 60, "{row_bytes}: {looks} looks");
-        }
+    fn a_giant_behind_many_small_rows_is_noticed_at_once() {
+        let mut meter = Meter::new(1 << 20);
+        assert!((0..10_000).all(|_| !meter.add(&"x".to_string())));
+        assert!(meter.add(&"x".repeat(1 << 20)));
     }
 
     #[test]
-    fn rows_larger_than_the_limit_are_noticed_one_by_one_and_rows_of_no_size_never() {
-        assert_eq!(rows_until(10, 1000), (1, 1));
-        let mut meter = Meter::new(10);
-        assert!((0..100_000).all(|_| !meter.is_due() || !meter.reached(0)));
+    fn rows_of_no_size_never_reach_a_limit() {
+        let mut meter = Meter::new(1);
+        assert!((0..100_000).all(|_| !meter.add(&())));
+    }
+
+    #[test]
+    fn the_task_learns_the_most_that_was_held() {
+        let task = TaskContext::alone(Config::default());
+        let mut meter = Meter::of(&task, 1600);
+        assert!((0..150).all(|n: u64| !meter.add(&n)));
+        assert!((1100..=1200).contains(&task.metrics().peak_bytes), "before it ends");
+        meter.end();
+        assert!((0..10).all(|n: u64| !meter.add(&n)));
+        assert_eq!((task.metrics().peak_bytes, meter.bytes()), (1200, 80));
     }
 }

@@ -1,6 +1,6 @@
 //! A run: rows in an order that someone chose, in memory or in a file.
 
-use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
+use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile, SMALLEST_TARGET, SegmentPlace};
 use crate::meter::Meter;
 use emberline_core::bounds::Stored;
 use emberline_core::config::Config;
@@ -51,7 +51,7 @@ pub(crate) fn reserve<T: Stored>(rows: &Vec<T>, task: &TaskContext) -> Option<Re
 }
 
 /// What `rows` take, with the room they do not use.
-pub fn bytes_of<T: Stored>(rows: &Vec<T>) -> u64 {
+fn bytes_of<T: Stored>(rows: &Vec<T>) -> u64 {
     let unused = (rows.capacity() - rows.len()).saturating_mul(size_of::<T>());
     estimate_rows(rows).saturating_add(unused as u64)
 }
@@ -65,6 +65,7 @@ pub struct RunFile<T> {
 struct Written {
     file: ScratchFile,
     index: FileIndex,
+    place: SegmentPlace,
     size: SpilledFile,
 }
 
@@ -103,13 +104,15 @@ impl<T: Stored> RunFile<T> {
         let mut estimated_bytes = 0_u64;
         for rows in batches {
             estimated_bytes = estimated_bytes.saturating_add(estimate_rows(rows.as_ref()));
-            writer.write_segment(rows.as_ref())?;
+            writer.write_rows(rows.as_ref())?;
         }
+        let place = writer.end_segment();
         let encoded_bytes = writer.encoded_bytes();
         let index = writer.finish()?;
         let file_bytes = index.file_bytes;
         let size = SpilledFile { file_bytes, encoded_bytes, estimated_bytes };
-        Ok(RunFile { written: Arc::new(Written { file, index, size }), row: PhantomData })
+        let written = Written { file, index, place, size };
+        Ok(RunFile { written: Arc::new(written), row: PhantomData })
     }
 
     /// Whether the file is there and as long as it was written.
@@ -131,7 +134,7 @@ impl<T: Stored> RunFile<T> {
 
     /// How many rows there are.
     pub fn len(&self) -> usize {
-        self.written.index.segments.iter().map(|place| place.rows as usize).sum()
+        self.written.place.rows as usize
     }
 
     /// Whether there is no row.
@@ -144,16 +147,21 @@ impl<T: Stored> RunFile<T> {
         self.written.index.file_bytes
     }
 
+    /// The rows, from the first to the last, a frame at a time. A read that fails ends the task.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = Vec<T>> + use<T> {
+        let mut rows = self.rows();
+        iter::from_fn(move || rows.next_rows().unwrap_or_else(|error| fail(error)))
+    }
+
     /// The rows, from the first to the last.
     pub fn rows(&self) -> FileRows<T> {
-        FileRows { file: self.clone(), segment: 0, frames: None, rows: Vec::new().into_iter() }
+        FileRows { file: self.clone(), frames: None, rows: Vec::new().into_iter() }
     }
 }
 
 /// The rows of a file, one frame of them in memory.
 pub struct FileRows<T> {
     file: RunFile<T>,
-    segment: usize,
     frames: Option<FrameReader<T>>,
     rows: vec::IntoIter<T>,
 }
@@ -161,17 +169,11 @@ pub struct FileRows<T> {
 impl<T: Stored> FileRows<T> {
     /// The rows of the next frame; nothing after the last.
     pub fn next_rows(&mut self) -> Result<Option<Vec<T>>> {
-        loop {
-            if let Some(frames) = &mut self.frames
-                && let Some(rows) = frames.next_frame()?
-            {
-                return Ok(Some(rows));
-            }
-            let places = &self.file.written.index.segments;
-            let Some(place) = places.get(self.segment) else { return Ok(None) };
-            self.segment += 1;
-            self.frames = Some(FrameReader::new(self.file.open()?, *place));
-        }
+        let frames = match &mut self.frames {
+            Some(frames) => frames,
+            none => none.insert(FrameReader::new(self.file.open()?, self.file.written.place)),
+        };
+        frames.next_frame()
     }
 }
 
@@ -217,8 +219,8 @@ impl<T: Stored> Iterator for RunRows<T> {
     }
 }
 
-/// However small the share, so many bytes of rows make a batch.
-const LEAST_BATCH_BYTES: u64 = 4096;
+/// However small the share, so many bytes of rows make a batch: no frame is meant to be smaller.
+const LEAST_BATCH_BYTES: u64 = SMALLEST_TARGET as u64;
 
 /// Rows in batches that are small beside a task's share.
 pub struct Batches<I> {
@@ -229,7 +231,12 @@ pub struct Batches<I> {
 impl<I: Iterator<Item: Stored>> Batches<I> {
     /// Cuts `rows` where their size says.
     pub fn new(rows: I, task: &TaskContext) -> Self {
-        Batches { rows, bytes: (task.config.operator_bytes() / 8).max(LEAST_BATCH_BYTES) }
+        Batches::of_bytes(rows, task.operator_bytes() / 8)
+    }
+
+    /// Cuts `rows` into batches of so many bytes.
+    pub(crate) fn of_bytes(rows: I, bytes: u64) -> Self {
+        Batches { rows, bytes: bytes.max(LEAST_BATCH_BYTES) }
     }
 
     /// The rows that are left.
@@ -244,8 +251,9 @@ impl<I: Iterator<Item: Stored>> Iterator for Batches<I> {
     fn next(&mut self) -> Option<Vec<I::Item>> {
         let (mut batch, mut meter) = (Vec::new(), Meter::new(self.bytes));
         for row in self.rows.by_ref() {
+            let is_full = meter.add(&row);
             batch.push(row);
-            if meter.is_due() && meter.reached(estimate_rows(&batch)) {
+            if is_full {
                 break;
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::run::RunFile;
 use emberline_core::bounds::Stored;
+use emberline_core::size::estimate_rows;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::cmp::Ordering;
 use std::convert::Infallible;
@@ -32,14 +33,53 @@ enum Place<V> {
     InFile { rows: usize, values: Arc<dyn Reread<V>> },
 }
 
-/// Values that can be read again and again, by someone who does not know how they were written.
+/// Values that can be read again and again, some at a time, by someone who does not know how they
+/// were written.
 pub(crate) trait Reread<V>: Send + Sync {
-    fn read(&self) -> Box<dyn Iterator<Item = V>>;
+    fn read(&self) -> Box<dyn Iterator<Item = Vec<V>>>;
 }
 
-impl<V: Stored> Reread<V> for RunFile<V> {
-    fn read(&self) -> Box<dyn Iterator<Item = V>> {
-        Box::new(self.rows())
+/// Some files, one behind the other.
+impl<V: Stored> Reread<V> for Vec<RunFile<V>> {
+    fn read(&self) -> Box<dyn Iterator<Item = Vec<V>>> {
+        Box::new(self.clone().into_iter().flat_map(|file| file.chunks()))
+    }
+}
+
+/// Values that lie in a file, while they are read.
+pub(crate) struct FileValues<V> {
+    chunks: Box<dyn Iterator<Item = Vec<V>>>,
+    chunk: vec::IntoIter<V>,
+    left: usize,
+}
+
+impl<V> FileValues<V> {
+    fn new(rows: usize, values: &dyn Reread<V>) -> Self {
+        FileValues { chunks: values.read(), chunk: Vec::new().into_iter(), left: rows }
+    }
+}
+
+impl<V> Iterator for FileValues<V> {
+    type Item = V;
+
+    #[inline]
+    fn next(&mut self) -> Option<V> {
+        loop {
+            if let Some(value) = self.chunk.next() {
+                self.left = self.left.saturating_sub(1);
+                return Some(value);
+            }
+            self.chunk = self.chunks.next()?.into_iter();
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+
+    fn fold<B, G: FnMut(B, V) -> B>(self, init: B, mut g: G) -> B {
+        let begun = self.chunk.fold(init, &mut g);
+        self.chunks.fold(begun, |sum, chunk| chunk.into_iter().fold(sum, &mut g))
     }
 }
 
@@ -71,15 +111,23 @@ impl<V> Group<V> {
     pub fn iter(&self) -> GroupIter<'_, V> {
         GroupIter(match &self.0 {
             Place::InMemory(values) => Iter::InMemory(values.iter()),
-            Place::InFile { rows, values } => Iter::InFile { values: values.read(), left: *rows },
+            Place::InFile { rows, values } => Iter::InFile(FileValues::new(*rows, &**values)),
         })
     }
 
-    /// The values in memory, or else those in a file.
-    pub(crate) fn as_slice(&self) -> Result<&[V], &dyn Reread<V>> {
+    /// What the values take in memory; those in a file take nothing.
+    pub fn heap_bytes(&self) -> u64
+    where
+        V: Stored,
+    {
+        self.as_slice().map_or(0, estimate_rows)
+    }
+
+    /// The values in memory, or else the reading of those in a file.
+    pub(crate) fn as_slice(&self) -> Result<&[V], impl FnOnce() -> FileValues<V>> {
         match &self.0 {
             Place::InMemory(values) => Ok(values),
-            Place::InFile { values, .. } => Err(&**values),
+            Place::InFile { rows, values } => Err(|| FileValues::new(*rows, &**values)),
         }
     }
 }
@@ -95,7 +143,7 @@ pub struct GroupIter<'a, V>(Iter<'a, V>);
 
 enum Iter<'a, V> {
     InMemory(slice::Iter<'a, V>),
-    InFile { values: Box<dyn Iterator<Item = V>>, left: usize },
+    InFile(FileValues<V>),
 }
 
 impl<V: Clone> Iterator for GroupIter<'_, V> {
@@ -105,17 +153,21 @@ impl<V: Clone> Iterator for GroupIter<'_, V> {
     fn next(&mut self) -> Option<V> {
         match &mut self.0 {
             Iter::InMemory(values) => values.next().cloned(),
-            Iter::InFile { values, left } => {
-                *left = left.saturating_sub(1);
-                values.next()
-            }
+            Iter::InFile(values) => values.next(),
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match &self.0 {
             Iter::InMemory(values) => values.size_hint(),
-            Iter::InFile { left, .. } => (*left, Some(*left)),
+            Iter::InFile(values) => values.size_hint(),
+        }
+    }
+
+    fn fold<B, G: FnMut(B, V) -> B>(self, init: B, g: G) -> B {
+        match self.0 {
+            Iter::InMemory(values) => values.cloned().fold(init, g),
+            Iter::InFile(values) => values.fold(init, g),
         }
     }
 }
@@ -136,7 +188,7 @@ pub struct GroupValues<V>(Values<V>);
 
 enum Values<V> {
     InMemory(vec::IntoIter<V>),
-    InFile { values: Box<dyn Iterator<Item = V>>, left: usize },
+    InFile(FileValues<V>),
 }
 
 impl<V> Iterator for GroupValues<V> {
@@ -146,17 +198,21 @@ impl<V> Iterator for GroupValues<V> {
     fn next(&mut self) -> Option<V> {
         match &mut self.0 {
             Values::InMemory(values) => values.next(),
-            Values::InFile { values, left } => {
-                *left = left.saturating_sub(1);
-                values.next()
-            }
+            Values::InFile(values) => values.next(),
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match &self.0 {
             Values::InMemory(values) => values.size_hint(),
-            Values::InFile { left, .. } => (*left, Some(*left)),
+            Values::InFile(values) => values.size_hint(),
+        }
+    }
+
+    fn fold<B, G: FnMut(B, V) -> B>(self, init: B, g: G) -> B {
+        match self.0 {
+            Values::InMemory(values) => values.fold(init, g),
+            Values::InFile(values) => values.fold(init, g),
         }
     }
 }
@@ -176,7 +232,7 @@ impl<V> IntoIterator for Group<V> {
     fn into_iter(self) -> GroupValues<V> {
         GroupValues(match self.0 {
             Place::InMemory(values) => Values::InMemory(values.into_iter()),
-            Place::InFile { rows, values } => Values::InFile { values: values.read(), left: rows },
+            Place::InFile { rows, values } => Values::InFile(FileValues::new(rows, &*values)),
         })
     }
 }

@@ -16,6 +16,7 @@ mod joins;
 mod keyed;
 mod layout;
 mod laziness;
+mod memory;
 mod metrics;
 mod model;
 mod narrow;

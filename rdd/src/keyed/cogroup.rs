@@ -1,13 +1,14 @@
 //! `cogroup` and `cogrouped`: the values of a key from two RDDs side by side.
 
 use super::group::into_list;
-use super::shuffled::{default_partitioning, wide};
+use super::shuffled::{default_partitioning, wide_of};
 use super::side::Side;
 use crate::context::two_contexts;
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
+use emberline_core::size::heap_bytes;
 use emberline_core::step::{Step, blame};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{Group, Partitioning, SliceGroups, into_co_groups};
@@ -202,7 +203,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.side_by_side(step, by, other, |left, right| {
+        let weigh = |(key, (left, right)): &(K, BothGroups<V, W>)| {
+            heap_bytes(key) + left.heap_bytes() + right.heap_bytes()
+        };
+        self.side_by_side_of(step, by, other, weigh, |left, right| {
             into_co_groups(left.into_groups(), right.into_groups())
                 .map(|(key, values, others)| (key, (values, others)))
         })
@@ -233,7 +237,29 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         V: Stored,
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
+        U: Stored,
+        I: Iterator<Item = (K, U)> + 'static,
+        F: Fn(SliceGroups<K, V>, SliceGroups<K, W>) -> I + Send + Sync + 'static,
+    {
+        self.side_by_side_of(step, by, other, heap_bytes, merge)
+    }
+
+    /// As [`side_by_side`](Rdd::side_by_side), for rows of any type: `weigh` says what one owns.
+    fn side_by_side_of<W, Q, U, I, F, H>(
+        &self,
+        step: Step,
+        by: Partitioning<K>,
+        other: &Rdd<(K, W), Q>,
+        weigh: H,
+        merge: F,
+    ) -> Rdd<(K, U)>
+    where
+        K: Key,
+        V: Stored,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
         U: Element,
+        H: Fn(&(K, U)) -> u64 + Copy + Send + Sync + 'static,
         I: Iterator<Item = (K, U)> + 'static,
         F: Fn(SliceGroups<K, V>, SliceGroups<K, W>) -> I + Send + Sync + 'static,
     {
@@ -254,7 +280,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
                 merge(left, right)
             })
         };
-        wide(&self.context, lineage, Some(KnownPartitioner::new(&by)), depth, compute)
+        let partitioner = Some(KnownPartitioner::new(&by));
+        wide_of(&self.context, lineage, partitioner, (depth, weigh), compute)
     }
 }
 

@@ -4,6 +4,7 @@ use super::group_by_key::limited;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::bounds::{Key, Stored};
+use emberline_core::size::heap_bytes;
 use emberline_core::step::Step;
 use emberline_shuffle::Partitioning;
 
@@ -88,6 +89,6 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     {
         let pair = move |row| (key_of(&row), row);
         let pairs = self.mapped(step, size_of::<F>(), Keys::Changed, pair);
-        pairs.gathered(step, by, limited::<T>)
+        pairs.gathered(step, by, (limited::<T>, heap_bytes))
     }
 }

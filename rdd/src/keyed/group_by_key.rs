@@ -1,12 +1,13 @@
 //! `group_by_key` and `grouped`: all values of a key together.
 
 use super::group::into_list;
-use super::shuffled::wide;
+use super::shuffled::wide_of;
 use super::side::Side;
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
+use emberline_core::size::heap_bytes;
 use emberline_core::step::{Step, blame};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{Group, Partitioning};
@@ -43,7 +44,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.gathered(Step::new("group_by_key"), self.own_partitioning(), limited::<V>)
+        self.gathered(
+            Step::new("group_by_key"),
+            self.own_partitioning(),
+            (limited::<V>, heap_bytes),
+        )
     }
 
     /// [`group_by_key`](Rdd::group_by_key) into a number of partitions or by a partitioner.
@@ -72,7 +77,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.gathered(Step::new("group_by_key"), partitioning.into(), limited::<V>)
+        self.gathered(Step::new("group_by_key"), partitioning.into(), (limited::<V>, heap_bytes))
     }
 
     /// Brings the values of each key together in a [`Group`], which is read by iterating it. A group
@@ -107,7 +112,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.gathered(Step::new("grouped"), self.own_partitioning(), unlimited::<V>)
+        self.gathered(Step::new("grouped"), self.own_partitioning(), (unlimited::<V>, group_bytes))
     }
 
     /// [`grouped`](Rdd::grouped) into a number of partitions or by a partitioner.
@@ -137,19 +142,20 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.gathered(Step::new("grouped"), partitioning.into(), unlimited::<V>)
+        self.gathered(Step::new("grouped"), partitioning.into(), (unlimited::<V>, group_bytes))
     }
 
-    /// Groups by key and gives each group to `finish`.
-    pub(super) fn gathered<U: Element>(
+    /// Groups by key and gives each group to `finish`; `weigh` says what such a row owns.
+    pub(super) fn gathered<U: Element, W>(
         &self,
         step: Step,
         by: Partitioning<K>,
-        finish: fn(Step, u64, Group<V>) -> U,
+        (finish, weigh): (fn(Step, u64, Group<V>) -> U, W),
     ) -> Rdd<(K, U)>
     where
         K: Key,
         V: Stored,
+        W: Fn(&(K, U)) -> u64 + Copy + Send + Sync + 'static,
     {
         let (side, edge) = Side::of(self, step, &by);
         let lineage = self.context.lineage(step, by.partitions(), vec![edge]);
@@ -162,13 +168,18 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
                 groups.map(move |(_, key, values)| (key, finish(step, share, values)))
             })
         };
-        wide(&self.context, lineage, Some(KnownPartitioner::new(&by)), depth, compute)
+        let partitioner = Some(KnownPartitioner::new(&by));
+        wide_of(&self.context, lineage, partitioner, (depth, weigh), compute)
     }
 }
 
 /// A group as a `Vec`, unless its rows alone pass a task's share.
 pub(super) fn limited<V: Clone>(step: Step, share: u64, values: Group<V>) -> Vec<V> {
     into_list(step, share, values, "grouped")
+}
+
+fn group_bytes<K: Key, V: Stored>((key, group): &(K, Group<V>)) -> u64 {
+    heap_bytes(key) + group.heap_bytes()
 }
 
 fn unlimited<V>(_: Step, _: u64, values: Group<V>) -> Group<V> {

@@ -4,6 +4,7 @@ use super::group_by_key::limited;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::bounds::{Key, Stored};
+use emberline_core::size::heap_bytes;
 use emberline_core::step::Step;
 use emberline_shuffle::Partitioning;
 
@@ -102,7 +103,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         S: Ord,
         F: Fn(&V) -> S + Send + Sync + 'static,
     {
-        let groups = self.gathered(step, by, limited::<V>);
+        let groups = self.gathered(step, by, (limited::<V>, heap_bytes));
         let sort = move |(key, mut values): (K, Vec<V>)| {
             values.sort_by_cached_key(&sort_key_of);
             (key, values)

@@ -11,6 +11,7 @@ use emberline_core::bounds::Stored;
 use emberline_core::error::Result;
 use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::{Dependency, Kept, Lineage, ShuffleStep};
+use emberline_core::size::heap_bytes;
 use emberline_core::step::{Step, or_raise};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{Chunk, MapOutputs, MapWriter, Partitioning, SegmentReader, SliceSource};
@@ -72,6 +73,7 @@ where
     }
 
     fn run_map(&self, partition: usize, task: &TaskContext) -> Result<()> {
+        let task = &task.among(self.parent.operators() + 1);
         let mut writer = MapWriter::new(self.segments, task);
         let rows = || self.pipeline.open(partition, task);
         let ((), parts) = counted(|| (self.write)(rows(), partition, &mut writer));
@@ -128,35 +130,56 @@ where
 }
 
 /// A node that is a function from partition to rows: the reading side of a shuffle, or a step that
-/// works on whole partitions.
-pub(crate) struct NodeFn<F>(pub(crate) F);
+/// works on whole partitions. Beside it, what a row owns on the heap.
+pub(crate) struct NodeFn<F, W>(pub(crate) F, pub(crate) W);
 
-impl<T, I, F> Node<T> for NodeFn<F>
+impl<T: 'static, I, F, W> Node<T> for NodeFn<F, W>
 where
     I: Iterator<Item = T> + 'static,
     F: Fn(usize, &TaskContext) -> I + Send + Sync,
+    W: Fn(&T) -> u64 + Copy + Send + Sync + 'static,
 {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>> {
-        Box::new(RowChunks((self.0)(partition, task)))
+        Box::new(RowChunks::new((self.0)(partition, task), self.1))
     }
 }
 
 /// The RDD of a wide operation: `compute` gives the rows of a partition.
 pub(crate) fn wide<T, I, F>(
     context: &Context,
-    mut lineage: Lineage,
+    lineage: Lineage,
     partitioner: Option<KnownPartitioner>,
     depth: usize,
     compute: F,
 ) -> Rdd<T>
 where
+    T: Stored,
+    I: Iterator<Item = T> + 'static,
+    F: Fn(usize, &TaskContext) -> I + Send + Sync + 'static,
+{
+    wide_of(context, lineage, partitioner, (depth, heap_bytes), compute)
+}
+
+/// As [`wide`], for rows of any type: `weigh` says what one of them owns on the heap.
+pub(crate) fn wide_of<T, I, F, W>(
+    context: &Context,
+    mut lineage: Lineage,
+    partitioner: Option<KnownPartitioner>,
+    (depth, weigh): (usize, W),
+    compute: F,
+) -> Rdd<T>
+where
     T: Element,
     I: Iterator<Item = T> + 'static,
+    W: Fn(&T) -> u64 + Copy + Send + Sync + 'static,
     F: Fn(usize, &TaskContext) -> I + Send + Sync + 'static,
 {
     lineage.problem =
         lineage.problem.take().or(no_partitions(lineage.step(), lineage.partitions()));
-    let pipeline = Boxed::from_node(NodeFn(compute), depth);
+    lineage.holds_rows();
+    let operators = lineage.operators();
+    let compute = move |partition, task: &TaskContext| compute(partition, &task.among(operators));
+    let pipeline = Boxed::from_node(NodeFn(compute, weigh), depth);
     Rdd::partitioned(context, lineage, pipeline, partitioner)
 }
 

@@ -8,9 +8,10 @@ use crate::held::HeldRows;
 use emberline_core::bounds::Stored;
 use emberline_core::error::{ErrorKind, Result};
 use emberline_core::memory::Reservation;
+use emberline_core::size::{heap_bytes, owns_heap};
 use emberline_core::step::{Step, blame, has_raised, or_raise};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{Batches, Meter, PackedRows, RunFile, bytes_of};
+use emberline_shuffle::{Batches, PackedRows, RunFile};
 use std::cell::Cell;
 use std::iter;
 use std::mem::needs_drop;
@@ -172,21 +173,27 @@ impl<'a> Keeping<'a> {
 struct Gathered<'a, T> {
     blocks: &'a Blocks,
     rows: Vec<T>,
+    /// What the rows own beside the list.
+    heap: u64,
     /// What they may take without asking for more.
     allowed: u64,
-    /// How much is asked for at once.
+    /// How much more is asked for at once for what rows own.
     step: u64,
-    meter: Meter,
     held: Option<Reservation>,
 }
 
 impl<'a, T: Stored> Gathered<'a, T> {
     fn new(keeping: &Keeping<'a>, hint: usize) -> Self {
-        let share = keeping.task.config.operator_bytes();
+        let share = keeping.task.operator_bytes();
         let fits = share / size_of::<T>().max(1) as u64;
         let rows = Vec::with_capacity(hint.min(fits as usize));
-        let (meter, blocks) = (Meter::new(share), keeping.blocks);
-        Gathered { blocks, rows, allowed: share, step: share, meter, held: None }
+        let (blocks, allowed, step) = (keeping.blocks, share, share / 4);
+        Gathered { blocks, rows, heap: 0, allowed, step, held: None }
+    }
+
+    /// What the rows take, with the room they do not use.
+    fn bytes(&self) -> u64 {
+        self.heap.saturating_add((self.rows.capacity() * size_of::<T>()) as u64)
     }
 
     /// Whether there is room for at most so many rows, whatever they are.
@@ -200,30 +207,24 @@ impl<'a, T: Stored> Gathered<'a, T> {
     #[inline]
     fn push(&mut self, row: T) -> bool {
         let has_room = self.rows.len() < self.rows.capacity() || self.grow();
+        self.heap = self.heap.saturating_add(heap_bytes(&row));
         self.rows.push(row);
-        has_room && (!self.meter.is_due() || self.measure())
+        has_room && (!owns_heap::<T>() || self.bytes() <= self.allowed || self.allow_heap())
     }
 
     /// Makes the vector larger by a half, if there is room for that.
     #[cold]
     fn grow(&mut self) -> bool {
         let more = (self.rows.len() / 2).max(16);
-        let bytes = (more * size_of::<T>()) as u64;
-        let has_room = bytes < self.step / 4 || self.allow(bytes_of(&self.rows) + bytes);
+        let has_room = self.allow(self.bytes().saturating_add((more * size_of::<T>()) as u64));
         let more = if has_room { more } else { 1 };
         self.rows.reserve_exact(more);
         has_room
     }
 
     #[cold]
-    fn measure(&mut self) -> bool {
-        let bytes = bytes_of(&self.rows);
-        if !self.meter.reached(bytes) {
-            return true;
-        }
-        let has_room = self.allow(bytes.saturating_add(self.step));
-        self.meter = Meter::new(self.allowed);
-        has_room
+    fn allow_heap(&mut self) -> bool {
+        self.allow(self.bytes().saturating_add(self.step))
     }
 
     /// Takes from the budget what `bytes` need beyond what is taken already.
@@ -241,7 +242,7 @@ impl<'a, T: Stored> Gathered<'a, T> {
     /// The rows, and the part of the budget they need, if it has room.
     fn finish(mut self) -> (Vec<T>, Option<Reservation>) {
         self.rows.shrink_to_fit();
-        let bytes = bytes_of(&self.rows);
+        let bytes = self.bytes();
         let mut held = self.held.take();
         let taken = held.as_ref().map_or(0, Reservation::bytes);
         match bytes.checked_sub(taken).filter(|more| *more > 0 || held.is_none()) {

@@ -11,6 +11,7 @@ use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::error::Result;
 use emberline_core::lineage::StoredBlocks;
+use emberline_core::size::heap_bytes;
 use emberline_core::step::{Step, raise};
 use emberline_core::task::TaskContext;
 use std::sync::Arc;
@@ -84,7 +85,7 @@ struct Checkpointed {
 
 impl<T: Stored> Node<T> for Checkpointed {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>> {
-        Box::new(RowChunks(self.read(partition, task)))
+        Box::new(RowChunks::new(self.read(partition, task), heap_bytes))
     }
 
     fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<T>> {

@@ -16,6 +16,7 @@ use crate::rdd::Rdd;
 use blocks::Blocks;
 use emberline_core::bounds::Stored;
 use emberline_core::lineage::{Dependency, StoredBlocks};
+use emberline_core::size::heap_bytes;
 use emberline_core::step::Step;
 use emberline_core::task::TaskContext;
 use keep::{Keeping, Outcome};
@@ -179,8 +180,8 @@ struct Persisted<P> {
 impl<T: Stored, P: Pipeline<Item = T>> Node<T> for Persisted<P> {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>> {
         match self.held(partition, task) {
-            Some(rows) => Box::new(RowChunks(rows)),
-            None => Box::new(RowChunks(self.parent.open(partition, task))),
+            Some(rows) => Box::new(RowChunks::new(rows, heap_bytes)),
+            None => Box::new(RowChunks::new(self.parent.open(partition, task), heap_bytes)),
         }
     }
 

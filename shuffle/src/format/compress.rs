@@ -1,5 +1,6 @@
 //! Frames made smaller, and back. Buffers and tables are used again from frame to frame.
 
+use super::MOST_KEPT;
 use emberline_core::config::Compression;
 use emberline_core::error::{Error, ErrorKind, Result};
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
@@ -22,8 +23,6 @@ const LEAST_TRIED: usize = 128;
 const PATIENCE: u32 = 4;
 /// From then on, one frame of so many is tried.
 const TRIED_AFTER: u32 = 16;
-/// Buffers larger than this were made for one large row and are not kept.
-const MOST_KEPT: usize = 1 << 20;
 
 /// Compresses the frames of one file. Which frames it tries depends on the rows alone.
 pub(super) struct Squeezer {
@@ -136,6 +135,13 @@ pub(super) struct Expander {
 }
 
 impl Expander {
+    /// Gives the memory back that one large row needed.
+    pub(super) fn shrink(&mut self) {
+        if self.out.len() > MOST_KEPT {
+            self.out = Vec::new();
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {
         self.out.capacity()

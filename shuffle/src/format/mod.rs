@@ -22,6 +22,9 @@ const FRAMES_IN_SHARE: u64 = 256;
 /// Nor does a frame have more rows than this, however small they are.
 pub const MOST_FRAME_ROWS: usize = 1 << 16;
 
+/// Buffers larger than this were made for one large row and are not kept.
+const MOST_KEPT: usize = 2 * LARGEST_TARGET;
+
 /// Where one partition is in a file, and what must be found there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentPlace {

@@ -2,7 +2,7 @@
 
 use super::compress::Expander;
 use super::header::{FIELD_BYTES, FramePlace, HEADER_BYTES, Header, is_whole};
-use super::{FileIndex, SegmentPlace};
+use super::{FileIndex, MOST_KEPT, SegmentPlace};
 use emberline_core::bounds::Stored;
 use emberline_core::codec::decode_rows;
 use emberline_core::disk::DiskReader;
@@ -149,6 +149,9 @@ impl<R: Stored> FrameReader<R> {
             Err(what) => return Err(self.damaged(what)),
         };
         self.bytes.start += whole;
+        // One large row must not keep its memory: a merge has many readers.
+        self.expander.shrink();
+        self.bytes.shrink();
         Ok(rows)
     }
 
@@ -218,18 +221,25 @@ impl Bytes {
         Ok(())
     }
 
-    /// Moves the unused bytes to the front of a buffer that has room for `all`, and not for much
-    /// more.
+    /// Moves the unused bytes to the front of a buffer that has room for `all`.
     fn make_room(&mut self, all: usize) {
-        let unused = self.start..self.end;
-        let is_far_too_large = self.buffer.len() > 1 << 20 && all < self.buffer.len() / 4;
-        if self.buffer.len() < all || is_far_too_large {
-            let mut buffer = vec![0; all];
-            buffer[..unused.len()].copy_from_slice(&self.buffer[unused.clone()]);
-            self.buffer = buffer;
-        } else {
-            self.buffer.copy_within(unused.clone(), 0);
+        if self.buffer.len() < all {
+            return self.move_to(all);
         }
-        (self.start, self.end) = (0, unused.len());
+        self.buffer.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+    }
+
+    fn move_to(&mut self, bytes: usize) {
+        let mut buffer = vec![0; bytes];
+        let unused = self.unused().len();
+        buffer[..unused].copy_from_slice(self.unused());
+        (self.buffer, self.start, self.end) = (buffer, 0, unused);
+    }
+
+    fn shrink(&mut self) {
+        if self.buffer.len() > MOST_KEPT {
+            self.move_to(self.unused().len());
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::compress::{STORED, Squeezer};
 use super::header::{FIELD_BYTES, FramePlace, HEADER_BYTES, Header};
 use super::{FileIndex, MOST_FRAME_ROWS, SegmentPlace, frame_target};
+use crate::meter::Meter;
 use emberline_core::codec::encode_into;
 use emberline_core::config::Config;
 use emberline_core::disk::DiskWriter;
@@ -13,6 +14,8 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// A frame's rows take at most so many times the frame's target in memory, unless one row does.
+const MEMORY_OF_A_BYTE: usize = 4;
 /// Frames that are handed to the disk at once.
 const FRAMES_AT_ONCE: usize = 4;
 
@@ -30,6 +33,8 @@ pub struct FileWriter<F> {
     on_disk: u64,
     encoded_bytes: u64,
     segments: Vec<SegmentPlace>,
+    /// The segment that is being written.
+    open: SegmentPlace,
     /// Of the checksums of all frames.
     digest: crc32fast::Hasher,
 }
@@ -81,6 +86,7 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
         };
         let segments = Vec::new();
         let (on_disk, encoded_bytes) = (0, 0);
+        let open = SegmentPlace { offset: 0, bytes: 0, rows: 0, frames: 0, file_tag };
         Ok(FileWriter {
             target,
             file_tag,
@@ -90,26 +96,41 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
             on_disk,
             encoded_bytes,
             segments,
+            open,
             digest: crc32fast::Hasher::new(),
         })
     }
 
     /// Writes the rows of the next partition.
     pub fn write_segment<R: Serialize>(&mut self, rows: &[R]) -> Result<()> {
-        let offset = self.position();
-        let (mut rest, mut frames) = (rows, 0);
+        self.write_rows(rows)?;
+        let place = self.end_segment();
+        self.segments.push(place);
+        Ok(())
+    }
+
+    /// Writes some rows of the next partition.
+    pub fn write_rows<R: Serialize>(&mut self, rows: &[R]) -> Result<()> {
+        let mut rest = rows;
         while !rest.is_empty() {
             let written = self.write_frame(rest)?;
             rest = &rest[written..];
-            frames += 1;
+            self.open.frames += 1;
             if self.pending.len() >= FRAMES_AT_ONCE * self.frame_target {
                 self.flush()?;
             }
         }
-        let (bytes, rows) = (self.position() - offset, rows.len() as u64);
-        let file_tag = self.file_tag;
-        self.segments.push(SegmentPlace { offset, bytes, rows, frames, file_tag });
+        self.open.rows += rows.len() as u64;
         Ok(())
+    }
+
+    /// Ends the partition whose rows were written last and says where they are: a place that the
+    /// caller keeps, and the index does not.
+    pub fn end_segment(&mut self) -> SegmentPlace {
+        let offset = self.position();
+        let next = SegmentPlace { offset, bytes: 0, rows: 0, frames: 0, file_tag: self.file_tag };
+        let place = std::mem::replace(&mut self.open, next);
+        SegmentPlace { bytes: offset - place.offset, ..place }
     }
 
     /// The rows so far as bytes, before they were compressed.
@@ -166,7 +187,8 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
         Ok(count)
     }
 
-    fn flush(&mut self) -> Result<()> {
+    /// Hands everything to the disk, so that it can be read.
+    pub(crate) fn flush(&mut self) -> Result<()> {
         match &mut self.target {
             Target::Memory => return Ok(()),
             Target::Scratch(file, disk) => {
@@ -193,10 +215,11 @@ fn most_pending(frame_target: usize) -> usize {
     (FRAMES_AT_ONCE + 2) * frame_target
 }
 
-/// Writes the first of `rows` behind `out`, as many as make a frame; says how many these were.
+/// Writes the first of `rows` behind `out`, as many as make a frame; says how many these were. Rows
+/// that take far more memory than bytes end it too: whoever reads it holds all of them.
 fn encode_frame<R: Serialize>(rows: &[R], target: usize, out: &mut Vec<u8>) -> Result<usize> {
     let start = out.len();
-    let mut count = 0;
+    let (mut count, mut meter) = (0, Meter::new((MEMORY_OF_A_BYTE * target) as u64));
     for row in rows.iter().take(MOST_FRAME_ROWS) {
         let before = out.len();
         encode_into(row, out)?;
@@ -206,7 +229,7 @@ fn encode_frame<R: Serialize>(rows: &[R], target: usize, out: &mut Vec<u8>) -> R
             break;
         }
         count += 1;
-        if out.len() - start >= target {
+        if meter.add(row) || out.len() - start >= target {
             break;
         }
     }

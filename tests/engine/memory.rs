@@ -1,0 +1,134 @@
+//! What the process takes stays near the budget, whatever the rows look like. Each job runs in a process
+//! of its own, whose peak the system tells.
+
+use crate::support::*;
+use emberline::prelude::*;
+use std::process::Command;
+
+/// Names the job of the other process.
+const JOB: &str = "EMBERLINE_TEST_JOB";
+const BUDGET: u64 = 16 << 20;
+/// The promise is 1.25 times the budget and 64 MiB beyond what a program takes that runs no job.
+const ALLOWED_MIB: u64 = 20 + 64;
+
+/// Runs one job in a process of its own; gives its peak memory beyond that of a process without one.
+fn peak_mib(job: &str) -> u64 {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["memory::this_is_the_process_of_one_job", "--exact", "--ignored", "--nocapture"])
+        .env(JOB, job)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&child.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&child.stderr).into_owned();
+    assert!(child.status.success(), "{job}: {text}{errors}");
+    let peak = text.lines().find_map(|line| line.split("peak_kib=").nth(1));
+    peak.unwrap_or_else(|| panic!("{job}: {text}{errors}")).trim().parse::<u64>().unwrap() / 1024
+}
+
+fn stays_within_the_promise(job: &'static str) {
+    if !cfg!(target_os = "linux") {
+        println!("skipped: this system does not tell a process's peak memory");
+        return;
+    }
+    within(DEADLINE * 2, move || {
+        let (peak, idle) = (peak_mib(job), peak_mib("none"));
+        let taken = peak.saturating_sub(idle);
+        assert!(taken <= ALLOWED_MIB, "{job}: {taken} MiB beyond {idle}, at most {ALLOWED_MIB}");
+    });
+}
+
+#[test]
+#[ignore = "the other tests here start it"]
+fn this_is_the_process_of_one_job() {
+    let Ok(job) = std::env::var(JOB) else { return };
+    let ctx = Context::builder().threads(2).budget_bytes(BUDGET).build().unwrap();
+    match job.as_str() {
+        "none" => {}
+        "giants" => giants_behind_small_rows(&ctx).unwrap(),
+        "partitions" => many_partitions(&ctx).unwrap(),
+        "hollow" => rows_that_are_small_as_bytes(&ctx).unwrap(),
+        "growing" => combiners_that_grow(&ctx).unwrap(),
+        "clustered" => groups_of_sorted_rows(&ctx).unwrap(),
+        other => panic!("{other} is no job"),
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    println!("peak_kib={}", peak.trim().trim_end_matches("kB"));
+}
+
+fn giants_behind_small_rows(ctx: &Context) -> Result<()> {
+    let rows = ctx.range_with(2, 0..20_400_u64).map(|n| {
+        let bytes = if n % 10_200 < 10_000 { 4 } else { 1 << 20 };
+        (noise(n), "x".repeat(bytes))
+    });
+    let sorted = rows.sort_by_key_with(4);
+    let total = sorted.map(|(_, text)| text.len()).reduce(|a, b| a + b)?.unwrap();
+    assert_eq!(total, 20_000 * 4 + 400 * (1 << 20));
+    Ok(())
+}
+
+#[test]
+fn giants_behind_many_small_rows_stay_within_the_promise() {
+    stays_within_the_promise("giants");
+}
+
+fn many_partitions(ctx: &Context) -> Result<()> {
+    let pairs = ctx.range_with(4, 0..1_600_000_u64).map(|n| (noise(n), n));
+    assert_eq!(pairs.partition_by(4000).count()?, 1_600_000);
+    Ok(())
+}
+
+#[test]
+fn thousands_of_partitions_stay_within_the_promise() {
+    stays_within_the_promise("partitions");
+}
+
+/// A row that takes two kilobytes in memory and next to nothing as bytes.
+type Hollow = Option<[[u64; 32]; 8]>;
+
+fn rows_that_are_small_as_bytes(ctx: &Context) -> Result<()> {
+    let rows = ctx.range_with(2, 0..100_000_u64).map(|n| (noise(n), None::<Hollow>));
+    assert_eq!(rows.sort_by_key_with(2).count()?, 100_000);
+    Ok(())
+}
+
+#[test]
+fn rows_that_are_small_as_bytes_and_large_in_memory_stay_within_the_promise() {
+    stays_within_the_promise("hollow");
+}
+
+fn combiners_that_grow(ctx: &Context) -> Result<()> {
+    let rows = ctx.range_with(4, 0..400_000_u64).map(|n| (noise(n) % 20_000, n));
+    let lists = rows.aggregate_by_key_with(
+        4,
+        Vec::new(),
+        |mut list, n| {
+            list.extend([n; 40]);
+            list
+        },
+        |mut list, more| {
+            list.extend(more);
+            list
+        },
+    );
+    let total = lists.map(|(_, list)| list.len()).reduce(|a, b| a + b)?;
+    assert_eq!(total, Some(400_000 * 40));
+    Ok(())
+}
+
+#[test]
+fn combiners_that_grow_with_each_merge_stay_within_the_promise() {
+    stays_within_the_promise("growing");
+}
+
+fn groups_of_sorted_rows(ctx: &Context) -> Result<()> {
+    let rows = ctx.range_with(4, 0..2_000_000_u64).map(|n| (n / 20_000, n));
+    let counts = rows.grouped_with(2).map(|(_, group)| group.iter().count());
+    assert_eq!(counts.distinct().collect()?, [20_000]);
+    Ok(())
+}
+
+#[test]
+fn groups_of_rows_that_come_sorted_stay_within_the_promise() {
+    stays_within_the_promise("clustered");
+}
