@@ -150,7 +150,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         &self,
         step: Step,
         by: Partitioning<K>,
-        (finish, weigh): (fn(Step, u64, Group<V>) -> U, W),
+        (finish, weigh): (Finish<V, U>, W),
     ) -> Rdd<(K, U)>
     where
         K: Key,
@@ -172,6 +172,9 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         wide_of(&self.context, lineage, partitioner, (depth, weigh), compute)
     }
 }
+
+/// What becomes of a group, of which the step and the task's share are known.
+pub(super) type Finish<V, U> = fn(Step, u64, Group<V>) -> U;
 
 /// A group as a `Vec`, unless its rows alone pass a task's share.
 pub(super) fn limited<V: Clone>(step: Step, share: u64, values: Group<V>) -> Vec<V> {
