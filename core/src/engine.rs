@@ -14,6 +14,7 @@ pub use spawner::{MOST_SPAWNED, Spawned};
 
 use crate::block_store::BlockStore;
 use crate::config::Config;
+use crate::disk::FaultyDisk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Listener};
 use crate::ids::{IdCounter, JobId, RddId, ShuffleId};
@@ -37,6 +38,7 @@ use std::time::{Duration, Instant};
 /// Everything that runs in one context. The threads end when it drops.
 pub struct Engine {
     config: Arc<Config>,
+    memory: Arc<MemoryBudget>,
     blocks: Arc<BlockStore>,
     rdds: IdCounter,
     shuffles: IdCounter,
@@ -79,9 +81,12 @@ type Ended = (Result<()>, Progress);
 
 impl Engine {
     /// Starts the threads of a context.
-    pub fn start(config: Config, mut listeners: Vec<Box<dyn Listener>>) -> Result<Arc<Engine>> {
+    pub fn start(mut config: Config, mut listeners: Vec<Box<dyn Listener>>) -> Result<Arc<Engine>> {
         config.check()?;
         add_console(&config, &mut listeners);
+        if let Some(faults) = &config.faults {
+            config.disk = Arc::new(FaultyDisk::new(Arc::clone(&config.disk), faults));
+        }
         let config = Arc::new(config);
         let memory = Arc::new(MemoryBudget::new(config.kept_bytes()));
         let scratch = Arc::new(Scratch::new(&config));
@@ -98,9 +103,9 @@ impl Engine {
         scratch.remove_orphans().into_iter().for_each(|event| emitter.emit(event));
         let (messages, inbox) = unbounded();
         let scheduler = {
-            let limits = Limits::of(&config);
-            let surroundings = Surroundings { config: Arc::clone(&config), memory, scratch };
-            let report = reporter(messages.clone());
+            let (limits, report) = (Limits::of(&config), reporter(messages.clone()));
+            let (config, memory) = (Arc::clone(&config), Arc::clone(&memory));
+            let surroundings = Surroundings { config, memory, scratch };
             let runner = Runner::new(pool, surroundings, report, left.clone());
             let shell = Shell::new(limits, runner, emitter.clone());
             thread::Builder::new()
@@ -112,6 +117,7 @@ impl Engine {
         let (scopes, spawner) = Default::default();
         Ok(Arc::new(Engine {
             config,
+            memory,
             blocks,
             rdds,
             shuffles,
@@ -128,8 +134,13 @@ impl Engine {
     }
 
     /// The settings.
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &Arc<Config> {
         &self.config
+    }
+
+    /// The budget that caches, shuffles and sorts share.
+    pub fn memory(&self) -> &MemoryBudget {
+        &self.memory
     }
 
     /// The blocks of persisted RDDs.

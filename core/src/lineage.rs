@@ -244,6 +244,14 @@ impl Dependency {
         }
     }
 
+    /// The node that is computed in the same task, if it is one.
+    pub fn narrow(&self) -> Option<&Arc<Lineage>> {
+        match self {
+            Dependency::Narrow(parent) => Some(parent),
+            Dependency::Shuffle(_) => None,
+        }
+    }
+
     /// The shuffle, if it is one.
     pub fn shuffle(&self) -> Option<&Arc<dyn ShuffleStep>> {
         match self {
@@ -306,7 +314,9 @@ mod tests {
                 node = Arc::new(Lineage::new(RddId(id), Step::new("map"), 1, parents));
             }
         };
-        std::thread::Builder::new().stack_size(1 << 20).spawn(work).unwrap().join().unwrap();
+        crate::tests::within(crate::tests::DEADLINE, move || {
+            std::thread::Builder::new().stack_size(1 << 20).spawn(work).unwrap().join().unwrap();
+        });
     }
 
     #[test]

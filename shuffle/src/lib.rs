@@ -44,6 +44,7 @@ pub mod map_writer;
 mod meter;
 mod order;
 pub mod packed;
+mod parted;
 pub mod partitioner;
 pub mod product;
 pub mod range_slices;
@@ -62,7 +63,7 @@ pub use group_stream::{GroupStream, SliceGroups, SliceGroupsIter, SliceSource};
 pub use hash::{Hashed, hash_of, partition_of_hash};
 pub use join::JoinRows;
 pub use map_combining::MapCombining;
-pub use map_output::{Chunk, MapOutput, MapOutputs, SegmentReader};
+pub use map_output::{Changed, Chunk, MapOutput, MapOutputs, SegmentReader};
 pub use map_writer::MapWriter;
 
 pub use packed::PackedRows;

@@ -2,13 +2,15 @@
 
 use super::*;
 use crate::map_building::MapOutputBuilder;
+use emberline_core::attempt::Attempt;
 use emberline_core::config::Config;
-use emberline_core::disk::{Disk, FaultPlan, FaultyDisk, Truncate};
+use emberline_core::disk::{Disk, FaultyDisk, RealDisk};
+use emberline_core::faults::{FaultPlan, Faults};
+use emberline_core::ids::TaskId;
 use emberline_core::step::Raised;
 use proptest::prelude::*;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 const SHUFFLE: ShuffleId = ShuffleId(3);
 
@@ -27,6 +29,10 @@ fn to_files(disk: impl Disk + 'static) -> TaskContext {
     TaskContext::alone(Config { shuffle_to_files: true, disk, ..Config::default() })
 }
 
+fn faulty(faults: impl Into<Faults>) -> FaultyDisk {
+    FaultyDisk::new(Arc::new(RealDisk), faults)
+}
+
 fn rows(numbers: std::ops::Range<u32>) -> Vec<Row> {
     numbers.map(|n| (n, format!("row {n}"))).collect()
 }
@@ -37,7 +43,7 @@ fn outputs(task: &TaskContext) -> MapOutputs<Row> {
     for (map_partition, second) in [(0, rows(10..20)), (1, vec![]), (2, rows(30..31))] {
         let segments = vec![rows(map_partition..map_partition + 1), second];
         let output = keep(segments, task).unwrap();
-        outputs.put(map_partition as usize, output);
+        outputs.put(map_partition as usize, output).unwrap();
     }
     outputs
 }
@@ -105,7 +111,7 @@ proptest! {
         for task in three_ways() {
             let outputs = MapOutputs::new(maps.len());
             for (at, map) in maps.iter().enumerate() {
-                outputs.put(at, keep(map.clone(), &task).unwrap());
+                outputs.put(at, keep(map.clone(), &task).unwrap()).unwrap();
             }
             for partition in 0..3 {
                 prop_assert_eq!(read(&outputs, partition, &task).unwrap(), expected(partition));
@@ -137,7 +143,7 @@ fn what_is_kept_is_reserved_or_in_files_and_given_back() {
 fn an_output_without_rows_makes_no_file() {
     for task in three_ways() {
         let outputs = MapOutputs::new(1);
-        outputs.put(0, keep(vec![vec![], vec![]], &task).unwrap());
+        outputs.put(0, keep(vec![vec![], vec![]], &task).unwrap()).unwrap();
         assert_eq!(read(&outputs, 1, &task).unwrap(), []);
         assert_eq!(scratch_files(&task).len(), 0);
     }
@@ -149,7 +155,7 @@ fn a_missing_output_is_a_fetch_failure_until_it_is_put_again() {
         let outputs = outputs(&task);
         lose(&outputs, 1);
         assert_lost(read(&outputs, 1, &task), 1, "not there");
-        outputs.put(1, keep(vec![vec![], rows(7..9)], &task).unwrap());
+        outputs.put(1, keep(vec![vec![], rows(7..9)], &task).unwrap()).unwrap();
         let expected = [rows(10..20), rows(7..9), rows(30..31)].concat();
         assert_eq!(read(&outputs, 1, &task).unwrap(), expected);
     }
@@ -188,11 +194,9 @@ fn a_removed_cut_or_changed_file_is_a_fetch_failure() {
 
 #[test]
 fn a_disk_that_loses_or_changes_bytes_is_found_out() {
-    let truncate = Some(Truncate { create: 1, bytes: 1 });
-    let task = to_files(FaultyDisk::new(FaultPlan { truncate, ..FaultPlan::default() }));
+    let task = to_files(faulty(FaultPlan::new().truncate_file(1, 1)));
     assert_lost(read(&outputs(&task), 0, &task), 1, "were written");
-    let plan = FaultPlan { flip_append: Some(2), ..FaultPlan::default() };
-    let task = to_files(FaultyDisk::new(plan));
+    let task = to_files(faulty(FaultPlan::new().flip_append(2)));
     let outputs = outputs(&task);
     let read = [0, 1].map(|partition| read(&outputs, partition, &task));
     let [lost] = read.into_iter().filter_map(Result::err).collect::<Vec<_>>().try_into().unwrap();
@@ -202,22 +206,20 @@ fn a_disk_that_loses_or_changes_bytes_is_found_out() {
 /// One output, kept and read.
 fn keep_and_read(task: &TaskContext) -> Result<Vec<Row>> {
     let outputs = MapOutputs::new(1);
-    outputs.put(0, keep(vec![rows(0..1), rows(10..20)], task)?);
+    outputs.put(0, keep(vec![rows(0..1), rows(10..20)], task)?).unwrap();
     read(&outputs, 1, task)
 }
 
 /// Every single operation fails once: the writer's error is its own, and a reader's is the disk's.
 #[test]
 fn a_disk_that_refuses_is_an_io_error_and_not_a_lost_output() {
-    let disk = Arc::new(FaultyDisk::new(FaultPlan::default()));
-    let config = Config { shuffle_to_files: true, disk: disk.clone(), ..Config::default() };
-    assert_eq!(keep_and_read(&TaskContext::alone(config)).unwrap(), rows(10..20));
+    let faults = FaultPlan::new().arm();
+    assert_eq!(keep_and_read(&to_files(faulty(&faults))).unwrap(), rows(10..20));
     // The last operation removes the file.
-    let operations = disk.operations() - 1;
+    let operations = faults.disk_operations() - 1;
     assert!(operations >= 5);
     for operation in 0..operations {
-        let plan = FaultPlan { fail_operation: Some(operation), ..FaultPlan::default() };
-        let task = to_files(FaultyDisk::new(plan));
+        let task = to_files(faulty(FaultPlan::new().fail_operation(operation)));
         let error = keep_and_read(&task).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Io { .. }), "{operation}: {error}");
         assert!(error.to_string().contains("shuffle-"), "{error}");
