@@ -308,7 +308,7 @@ pub fn error_of(payload: Box<dyn Any + Send>, blamed: Option<Step>) -> Error {
 }
 
 /// Drops a value of the user's, whose destructor may panic.
-pub(crate) fn drop_quietly<T>(value: T) {
+pub fn drop_quietly<T>(value: T) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         std::mem::forget(again);
     }

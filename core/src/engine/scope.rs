@@ -177,6 +177,11 @@ impl Scopes {
 }
 
 impl OpenScope {
+    /// Ends it: nobody can cancel it any more through its context.
+    pub fn close(open: Self) {
+        drop(open);
+    }
+
     /// The scope.
     pub fn scope(&self) -> &Arc<Scope> {
         &self.scope
