@@ -84,7 +84,8 @@ where
             }
             Tables::None => {
                 let slice = self.slices.slice_of(&key, hash);
-                self.to.push(slice, Hashed { hash, key, value: (self.create)(value) });
+                let value = (self.create)(value);
+                self.to.push_keyed(slice, hash, Hashed { hash, key, value });
             }
         }
     }
@@ -138,7 +139,8 @@ where
                 let entries = std::mem::take(table).into_entries();
                 let count = entries.len();
                 for entry in entries {
-                    self.to.push(self.slices.slice_of(&entry.key, entry.hash), entry);
+                    let slice = self.slices.slice_of(&entry.key, entry.hash);
+                    self.to.push_keyed(slice, entry.hash, entry);
                 }
                 count
             }
@@ -146,7 +148,9 @@ where
                 tables.combine(self.create, self.merge);
                 let segments = tables.take();
                 let count = segments.iter().map(Vec::len).sum();
-                self.to.push_run(segments);
+                let hashes = segments.iter().flatten().map(|entry| entry.hash);
+                let hashes = hashes.fold(0, u64::wrapping_add);
+                self.to.push_run(segments, hashes);
                 count
             }
             Tables::None => 0,

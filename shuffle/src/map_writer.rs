@@ -49,10 +49,11 @@ impl<R: Stored> MapWriter<R> {
         }
     }
 
-    /// Adds rows that lie in their segments already, as a run of their own behind those before.
-    pub(crate) fn push_run(&mut self, segments: Vec<Vec<R>>) {
+    /// Adds rows that lie in their segments already, as a run of their own behind those before, with
+    /// the sum of the hashes of their keys.
+    pub(crate) fn push_run(&mut self, segments: Vec<Vec<R>>, hashes: u64) {
+        self.hashes = self.hashes.wrapping_add(hashes);
         self.meter.end();
-        self.output.count_keys(self.hashes);
         self.cut();
         or_raise(self.output.add_run(segments, &self.task));
     }
@@ -73,6 +74,7 @@ impl<R: Stored> MapWriter<R> {
     /// Ends the output.
     pub fn finish(mut self) -> Result<MapOutput<R>> {
         self.meter.end();
+        self.output.count_keys(self.hashes);
         self.output.add_run(self.buckets.into_segments(), &self.task)?;
         self.output.finish(&self.task)
     }

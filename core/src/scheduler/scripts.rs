@@ -8,6 +8,7 @@ mod random;
 mod sharing;
 
 use super::{Command, Input, Limits, Scheduler};
+use crate::attempt::CommitRight;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, StageInfo, TaskMetrics};
@@ -144,6 +145,7 @@ struct Stage {
     /// The copy that runs beside it.
     copies: BTreeMap<Goal, TaskId>,
     goals: HashMap<TaskId, Goal>,
+    rights: HashMap<TaskId, Arc<CommitRight>>,
     launched: Vec<Goal>,
     cancelled: Vec<Goal>,
     finished: BTreeMap<u64, Result<()>>,
@@ -162,6 +164,7 @@ impl Stage {
             live: BTreeMap::new(),
             copies: BTreeMap::new(),
             goals: HashMap::new(),
+            rights: HashMap::new(),
             launched: Vec::new(),
             cancelled: Vec::new(),
             finished: BTreeMap::new(),
@@ -205,6 +208,7 @@ impl Stage {
                         self.live.insert(goal, task.id);
                     }
                     self.goals.insert(task.id, goal);
+                    self.rights.insert(task.id, task.right);
                     self.launched.push(goal);
                 }
                 Command::CancelTask(task) => {

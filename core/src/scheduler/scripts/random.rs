@@ -1,7 +1,9 @@
-//! Random graphs, random order, random losses: every job ends, and no map task runs twice unless
-//! its output was lost.
+//! Random graphs, random order, random losses, copies of random tasks: every job ends, and no map task
+//! leaves its output twice unless it was lost.
 
 use super::*;
+use crate::attempt::Attempt;
+use crate::config::Speculation;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
@@ -52,19 +54,20 @@ impl Play {
 
     /// One live task goes one step on: it runs, or its end is heard of.
     fn step(&mut self, choice: u64) -> Result<(), TestCaseError> {
-        let live: Vec<(Goal, TaskId)> = self.it.live.iter().map(|(k, v)| (*k, *v)).collect();
+        let live = self.it.live.iter().chain(&self.it.copies);
+        let live: Vec<(Goal, TaskId)> = live.map(|(k, v)| (*k, *v)).collect();
         let (goal, task) = live[choice as usize % live.len()];
         let inputs = self.inputs(goal);
         if self.losses_left > 0 && choice.is_multiple_of(5) {
             self.lose_one(&inputs, choice);
         }
         if let Some(result) = self.seen.remove(&task) {
-            self.it.end(goal, result);
+            self.it.end_task(task, result);
             self.allow_for_cancelled();
             return Ok(());
         }
         if !choice.is_multiple_of(11) {
-            self.it.start(goal);
+            self.it.on(Input::TaskStarted { task });
         }
         let gone = |id: &u64| {
             let partitions = self.shuffles[*id as usize].parent().partitions();
@@ -72,6 +75,11 @@ impl Play {
         };
         if let Some((id, partition)) = inputs.iter().find_map(gone) {
             self.seen.insert(task, Err(lost(id, partition)));
+            return Ok(());
+        }
+        let right = Arc::clone(&self.it.rights[&task]);
+        if let Err(late) = Attempt::new(task, right).commit(|| Ok(())) {
+            self.seen.insert(task, Err(late));
             return Ok(());
         }
         self.seen.insert(task, Ok(TaskMetrics::default()));
@@ -83,6 +91,12 @@ impl Play {
             prop_assert!(self.runs[&key] <= allowed, "{:?} ran too often", goal);
         }
         Ok(())
+    }
+
+    /// Every task seems slow.
+    fn tick(&mut self) {
+        let running = self.it.live.values().map(|task| (*task, 1)).collect();
+        self.it.on(Input::Tick { running });
     }
 
     /// A cancelled map task may have left an output that the scheduler does not know of.
@@ -107,6 +121,10 @@ impl Play {
     }
 }
 
+/// Each task may have a copy once another one of its stage has ended.
+const EAGER: Speculation =
+    Speculation { quantile: 0.0, multiplier: 1.0, least: std::time::Duration::ZERO };
+
 /// An endless row of choices (splitmix64), so that a failure is one small number.
 fn choices_from(mut seed: u64) -> impl Iterator<Item = u64> {
     std::iter::repeat_with(move || {
@@ -127,8 +145,9 @@ proptest! {
         seed in any::<u64>(),
         losses_left in 0_usize..12,
         cancel in prop::option::of(1_usize..40),
+        copies in any::<bool>(),
     ) {
-        let limits = Limits { stage_attempts: 1_000, ..limits(1) };
+        let limits = Limits { stage_attempts: 1_000, speculation: copies.then_some(EAGER), ..limits(1) };
         let shuffles = build(&graph);
         let mut play = Play {
             it: Stage::with(limits),
@@ -159,6 +178,9 @@ proptest! {
                 play.it.cancel(0);
                 play.allow_for_cancelled();
                 continue;
+            }
+            if copies && choice.is_multiple_of(3) {
+                play.tick();
             }
             play.step(choice)?;
         }

@@ -1,0 +1,272 @@
+//! Jobs that are not wanted any more: handles, groups, timeouts, and closures that never come back.
+
+mod ctrl_c;
+mod handles;
+mod stuck;
+
+use crate::support::{DEADLINE, assert_kind, within};
+use emberline::prelude::*;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How soon a task must have noticed that it is cancelled, on a busy machine.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Four partitions of rows that never end, and something that its closure holds.
+fn endless(ctx: &Context) -> (Rdd<u64>, Arc<()>) {
+    let held = Arc::new(());
+    let inside = Arc::clone(&held);
+    let rows = ctx.range_with(4, 0..4_u64).flat_map(move |_| {
+        let _ = &inside;
+        0..u64::MAX
+    });
+    (rows.boxed(), held)
+}
+
+/// Waits until something is so.
+#[track_caller]
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < SOON, "{what} took too long");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Waits until the tasks of a job have let go of what their closures hold.
+#[track_caller]
+fn until_let_go(held: &Arc<()>) {
+    until("letting go", || Arc::strong_count(held) == 1);
+}
+
+fn is_cancelled<A: std::fmt::Debug>(answer: Result<A>, wanted: &str) {
+    assert_kind(answer, |kind| matches!(kind, ErrorKind::Cancelled { reason } if reason == wanted));
+}
+
+#[test]
+fn f095_a_cancelled_action_ends_and_the_next_job_runs() {
+    within(DEADLINE, || {
+        for threads in [1, 4] {
+            let ctx = Context::builder().threads(threads).build().unwrap();
+            let (rows, held) = endless(&ctx);
+            let all = rows.filter(|n| *n == u64::MAX);
+            let (count, take) = (ctx.spawn(move || rows.count()), ctx.spawn(move || all.take(1)));
+            until("the start", || count.progress().tasks > 0 && take.progress().tasks > 0);
+            count.cancel("enough");
+            take.cancel("enough");
+            is_cancelled(count.wait(), "enough");
+            is_cancelled(take.wait(), "enough");
+            until_let_go(&held);
+            assert_eq!(ctx.range(0..1_000_u64).count().unwrap(), 1_000);
+        }
+    });
+}
+
+/// Steps whose closures give rows that never end.
+fn endless_steps(ctx: &Context, held: &Arc<()>) -> Vec<(&'static str, Rdd<u64>)> {
+    let rows = ctx.range_with(2, 0..2_u64);
+    let forever = |held: &Arc<()>| {
+        let held = Arc::clone(held);
+        move || {
+            let held = Arc::clone(&held);
+            std::iter::repeat_with(move || Arc::strong_count(&held) as u64)
+        }
+    };
+    let (one, two, three) = (forever(held), forever(held), forever(held));
+    let (four, five, six, seven) = (forever(held), forever(held), forever(held), forever(held));
+    let eight = forever(held);
+    vec![
+        ("flat_map", rows.flat_map(move |_| one()).boxed()),
+        ("flat_map_into", rows.flat_map_into(move |_, out| out.extend(two())).boxed()),
+        (
+            "flat_map_values",
+            rows.map(|n| (n, n)).flat_map_values(move |_| three()).values().boxed(),
+        ),
+        ("try_flat_map", rows.try_flat_map(move |_| Ok(four())).boxed()),
+        ("map_partitions", rows.map_partitions(move |_| five()).boxed()),
+        ("map_partitions_with_index", rows.map_partitions_with_index(move |_, _| six()).boxed()),
+        ("zip_partitions", rows.zip_partitions(&rows, move |_, _| seven()).boxed()),
+        ("generate", ctx.generate(2, move |_| eight()).boxed()),
+    ]
+}
+
+#[test]
+fn e29_tasks_notice_inside_one_iterator_that_never_ends_in_a_scan_and_when_pulled() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(2).build().unwrap();
+        let held = Arc::new(());
+        for (name, rows) in endless_steps(&ctx, &held) {
+            for pulls in [false, true] {
+                let (rows, before) = (rows.clone(), ctx.left_behind());
+                let job = ctx.spawn(move || match pulls {
+                    false => rows.count(),
+                    true => rows
+                        .zip_partitions(&rows, |mut a, b| {
+                            // One row at a time.
+                            b.map(move |n| n + a.next().unwrap_or(0))
+                        })
+                        .count(),
+                });
+                until("the start", || job.progress().tasks > 0);
+                thread::sleep(Duration::from_millis(5));
+                job.cancel(name);
+                is_cancelled(job.wait(), name);
+                // One thread each: the next job runs only if the last one's tasks have ended.
+                assert_eq!(ctx.range_with(2, 0..10_u64).count().unwrap(), 10);
+                assert_eq!(ctx.left_behind(), before, "{name}");
+            }
+        }
+        drop(held);
+    });
+}
+
+#[test]
+fn f096_the_reason_of_a_cancelled_group_is_in_the_error_and_other_groups_go_on() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(9).build().unwrap();
+        let ((slow, _), (other, _)) = (endless(&ctx), endless(&ctx));
+        let (entered, inside) = mpsc::channel();
+        let nightly = {
+            let ctx = ctx.clone();
+            thread::spawn(move || {
+                ctx.job_group("nightly", || {
+                    entered.send(()).unwrap();
+                    let first = slow.count();
+                    // A closure that goes on all the same gets the reason again.
+                    (first, ctx.range(0..10_u64).count())
+                })
+            })
+        };
+        let daily = ctx.job_group("daily", || ctx.spawn(move || other.count()));
+        inside.recv().unwrap();
+        until("the start", || daily.progress().tasks > 0);
+        ctx.cancel_group("nightly", "the morning has come");
+        ctx.cancel_group("there is no such group", "why not");
+        let (first, second) = nightly.join().unwrap();
+        is_cancelled(first, "the morning has come");
+        is_cancelled(second, "the morning has come");
+        assert!(!daily.is_finished());
+        let again = ctx.job_group("nightly", || ctx.range(0..10_u64).count());
+        assert_eq!(again.unwrap(), 10);
+        ctx.cancel_group("daily", "closing");
+        is_cancelled(daily.wait(), "closing");
+    });
+}
+
+#[test]
+fn f097_spawned_closures_and_inner_groups_belong_to_the_group_around_them() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(2).build().unwrap();
+        let inside = ctx.clone();
+        let (handle, deeper) = ctx.job_group("outer", || {
+            let nested = ctx.clone();
+            let deeper = ctx.job_group("inner", || ctx.spawn(move || endless(&nested).0.count()));
+            let spawned = ctx.spawn(move || {
+                let deep = inside.clone();
+                inside.spawn(move || endless(&deep).0.count()).wait()
+            });
+            (spawned, deeper)
+        });
+        until("the start", || deeper.progress().tasks > 0);
+        ctx.cancel_group("outer", "all of it");
+        is_cancelled(handle.wait(), "all of it");
+        is_cancelled(deeper.wait(), "all of it");
+        assert_eq!(ctx.range(0..10_u64).count().unwrap(), 10);
+    });
+}
+
+#[test]
+fn groups_of_two_contexts_with_one_name_do_not_know_each_other() {
+    within(DEADLINE, || {
+        let (one, two) = (Context::local().unwrap(), Context::local().unwrap());
+        let rows = endless(&one).0;
+        let handle = one.job_group("jobs", || one.spawn(move || rows.count()));
+        two.cancel_group("jobs", "not yours");
+        two.cancel_all("not yours");
+        assert!(handle.wait_timeout(Duration::from_millis(30)).is_none());
+        one.cancel_group("jobs", "yours");
+        is_cancelled(handle.wait(), "yours");
+    });
+}
+
+#[test]
+fn cancel_all_ends_plain_actions_groups_and_spawned_closures_and_later_ones_run() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(2).build().unwrap();
+        let ((plain, held), (spawned, others)) = (endless(&ctx), endless(&ctx));
+        let action = thread::spawn(move || plain.count());
+        let handle = ctx.spawn(move || spawned.count());
+        let began = || {
+            ctx.spawn({
+                let ctx = ctx.clone();
+                move || ctx.range(0..1_u64).count()
+            })
+        };
+        // A job after both: the scheduler takes messages in turn.
+        until("the start", || handle.progress().tasks > 0);
+        let probe = began();
+        thread::sleep(Duration::from_millis(100));
+        ctx.cancel_all("closing");
+        is_cancelled(action.join().unwrap(), "closing");
+        is_cancelled(handle.wait(), "closing");
+        is_cancelled(probe.wait(), "closing");
+        until_let_go(&held);
+        until_let_go(&others);
+        assert_eq!(ctx.range(0..10_u64).count().unwrap(), 10);
+    });
+}
+
+#[test]
+fn a_cancelled_save_leaves_nothing_and_a_cancelled_shuffle_no_file() {
+    within(DEADLINE, || {
+        let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let builder = Context::builder().threads(8).scratch_dir(scratch.path());
+        let ctx = builder.task_share_bytes(64 << 10).shuffle_to_files(true).build().unwrap();
+        let out = folder.path().join("out");
+        let (rows, held) = endless(&ctx);
+        let saving = rows.clone();
+        let save = ctx.spawn(move || saving.save_as_text_file(out));
+        let pairs = rows.map(|n| (n, n)).group_by_key();
+        let shuffle = ctx.spawn(move || pairs.count());
+        until("the start", || save.progress().tasks > 0 && shuffle.progress().tasks > 0);
+        thread::sleep(Duration::from_millis(50));
+        save.cancel("no");
+        shuffle.cancel("no");
+        is_cancelled(save.wait(), "no");
+        is_cancelled(shuffle.wait(), "no");
+        drop(rows);
+        until_let_go(&held);
+        let files = |path: &std::path::Path| std::fs::read_dir(path).unwrap().count();
+        until("cleaning", || files(folder.path()) == 0);
+        // One folder of the context, and in it the lock alone.
+        let own = std::fs::read_dir(scratch.path()).unwrap().next();
+        let own = own.map(|entry| entry.unwrap().path());
+        until("cleaning", || own.as_ref().is_none_or(|own| files(own) <= 1));
+    });
+}
+
+#[test]
+fn e42_a_cancellation_that_meets_the_end_gives_one_outcome_and_the_right_one() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(2).build().unwrap();
+        let sums = ctx.range_with(4, 0..400_u64).map(|n| (n % 7, n)).reduce_by_key(|a, b| a + b);
+        let (mut done, mut cancelled) = (0, 0);
+        for round in 0..200_u64 {
+            let sums = sums.clone();
+            let handle = ctx.spawn(move || sums.count());
+            thread::sleep(Duration::from_micros(round % 20 * 50));
+            handle.cancel("now");
+            match handle.wait() {
+                Ok(7) => done += 1,
+                Ok(other) => panic!("{other} keys"),
+                Err(error) => {
+                    assert!(matches!(error.kind(), ErrorKind::Cancelled { .. }), "{error}");
+                    cancelled += 1;
+                }
+            }
+        }
+        assert_eq!(done + cancelled, 200);
+        assert_eq!(sums.count().unwrap(), 7);
+    });
+}

@@ -1,0 +1,98 @@
+//! Closures that never come back: nobody waits for them, and their threads are replaced.
+
+use super::{is_cancelled, until};
+use crate::events::Recorder;
+use crate::support::{DEADLINE, within};
+use emberline::Event;
+use emberline::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// Rows of which the first keeps its task's thread until it is let go.
+struct Stuck {
+    rows: Rdd<u64>,
+    stuck: Arc<AtomicUsize>,
+    free: Arc<AtomicBool>,
+}
+
+fn stuck(ctx: &Context) -> Stuck {
+    let (stuck, free) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let (counter, freed) = (Arc::clone(&stuck), Arc::clone(&free));
+    let rows = ctx.range_with(1, 0..1_u64).map(move |n| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        while !freed.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        counter.fetch_sub(1, Ordering::SeqCst);
+        n
+    });
+    Stuck { rows: rows.boxed(), stuck, free }
+}
+
+#[test]
+fn e24_a_closure_that_never_returns_hangs_neither_the_caller_nor_the_context_and_is_listed() {
+    within(DEADLINE, || {
+        let (ctx, recorder) = Recorder::on(Context::builder().threads(1));
+        let Stuck { rows, stuck, free } = stuck(&ctx);
+        let handle = ctx.spawn(move || rows.count());
+        until("the start", || stuck.load(Ordering::SeqCst) == 1);
+        // A job that waits behind it in the queue of the only thread.
+        let waiting = ctx.range(0..1_000_u64);
+        let waiting = ctx.spawn(move || waiting.count());
+        handle.cancel("give up");
+        is_cancelled(handle.wait(), "give up");
+        assert_eq!(waiting.wait().unwrap(), 1_000);
+        let [left] = ctx.left_behind().try_into().unwrap();
+        assert_eq!((left.step.operation, left.place.partition), ("count", 0));
+        assert_eq!(ctx.range(0..10_u64).count().unwrap(), 10);
+        let told = |event: &Event| matches!(event, Event::ThreadLeftBehind { partition: 0, .. });
+        assert_eq!(recorder.events(&ctx).iter().filter(|event| told(event)).count(), 1);
+        free.store(true, Ordering::SeqCst);
+        until("coming back", || ctx.left_behind().is_empty());
+        assert_eq!(ctx.range(0..10_u64).count().unwrap(), 10);
+    });
+}
+
+#[test]
+fn e24_a_context_drops_at_once_while_a_closure_never_returns() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(2).build().unwrap();
+        let Stuck { rows, stuck, free } = stuck(&ctx);
+        let handle = ctx.spawn(move || rows.count());
+        until("the start", || stuck.load(Ordering::SeqCst) == 1);
+        assert!(handle.timeout(Duration::from_millis(1)).wait().is_err());
+        drop(ctx);
+        assert_eq!(stuck.load(Ordering::SeqCst), 1, "it is still there");
+        free.store(true, Ordering::SeqCst);
+    });
+}
+
+#[test]
+fn a_spawned_closure_that_never_returns_is_given_up_and_keeps_no_other_from_running() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(1).build().unwrap();
+        let free = Arc::new(AtomicBool::new(false));
+        let spin = |_| {
+            let free = Arc::clone(&free);
+            ctx.spawn(move || {
+                while !free.load(Ordering::SeqCst) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                Ok(())
+            })
+        };
+        // As many as may run at the same time.
+        let handles: Vec<JobHandle<()>> = (0..64).map(spin).collect();
+        let rows = ctx.range(0..10_u64);
+        let waiting = ctx.spawn(move || rows.count());
+        assert!(waiting.wait_timeout(Duration::from_millis(20)).is_none());
+        handles[0].cancel("give up");
+        assert_eq!(waiting.wait().unwrap(), 10);
+        free.store(true, Ordering::SeqCst);
+        for (n, handle) in handles.into_iter().enumerate() {
+            assert_eq!(handle.wait().is_ok(), n > 0);
+        }
+    });
+}

@@ -1,0 +1,258 @@
+//! Stragglers and their copies: one of the two leaves its result, whichever is first.
+//!
+//! The closures here give away which attempt ran, which no good closure does: so a test sees whose
+//! result it is.
+
+use crate::events::{Recorder, count_of};
+use crate::support::{DEADLINE, sorted, within};
+use emberline::prelude::*;
+use emberline::{Event, Speculation};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+/// What the attempts of the last partition say to each other.
+#[derive(Clone, Default)]
+struct Race(Arc<(Mutex<Seen>, Condvar)>);
+
+#[derive(Default)]
+struct Seen {
+    began: usize,
+    /// The first attempt may go on.
+    is_free: bool,
+    /// The first attempt has come to its end.
+    is_over: bool,
+}
+
+impl Race {
+    /// Called by each attempt: answers which it is. The first waits until it is let go.
+    fn run(&self) -> u64 {
+        let (seen, changed) = &*self.0;
+        let mut seen = seen.lock().unwrap();
+        seen.began += 1;
+        if seen.began > 1 {
+            return seen.began as u64;
+        }
+        drop(changed.wait_while(seen, |seen| !seen.is_free).unwrap());
+        1
+    }
+
+    fn let_go(&self) {
+        self.0.0.lock().unwrap().is_free = true;
+        self.0.1.notify_all();
+    }
+
+    fn is_over(&self) {
+        self.0.0.lock().unwrap().is_over = true;
+        self.0.1.notify_all();
+    }
+
+    fn wait_for_its_end(&self) {
+        let seen = self.0.0.lock().unwrap();
+        drop(self.0.1.wait_while(seen, |seen| !seen.is_over).unwrap());
+    }
+}
+
+/// Says, when it drops with the task, that the first attempt has come to its end.
+struct AtTheEnd(Race, u64);
+
+impl Drop for AtTheEnd {
+    fn drop(&mut self) {
+        if self.1 == 1 {
+            self.0.is_over();
+        }
+    }
+}
+
+fn builder() -> emberline::ContextBuilder {
+    let least = Duration::from_millis(20);
+    let speculation = Speculation { quantile: 0.5, multiplier: 2.0, least };
+    Context::builder().threads(6).speculation(speculation)
+}
+
+/// Four partitions, of which the last has the number of its attempt as its one row.
+fn racing(ctx: &Context, race: &Race) -> Rdd<u64> {
+    let race = race.clone();
+    let rows = ctx.generate(4, move |partition| {
+        let race = race.clone();
+        let mut left = 1;
+        std::iter::from_fn(move || {
+            if left == 0 {
+                return None;
+            }
+            left -= 1;
+            Some(if partition == 3 { race.run() } else { 100 + partition as u64 })
+        })
+    });
+    rows.boxed()
+}
+
+#[test]
+fn f099_the_copy_of_a_straggler_gives_the_result_and_the_loser_is_no_failure() {
+    within(DEADLINE, || {
+        let (ctx, recorder) = Recorder::on(builder());
+        let race = Race::default();
+        assert_eq!(racing(&ctx, &race).collect().unwrap(), [100, 101, 102, 2]);
+        let events = recorder.events(&ctx);
+        let times = |name| count_of(&events, name);
+        assert_eq!(
+            (times("TaskSpeculated"), times("TaskCancelled"), times("TaskFailed")),
+            (1, 1, 0)
+        );
+        assert_eq!((times("TaskStarted"), times("TaskFinished"), times("StageStarted")), (5, 4, 1));
+        race.let_go();
+        assert_eq!(ctx.last_job().unwrap().stages()[0].attempts(), 5);
+    });
+}
+
+#[test]
+fn without_the_setting_nobody_gets_a_copy() {
+    within(DEADLINE, || {
+        let (ctx, recorder) = Recorder::on(Context::builder().threads(6));
+        let race = Race::default();
+        let rows = racing(&ctx, &race);
+        let handle = ctx.spawn(move || rows.collect());
+        assert!(handle.wait_timeout(Duration::from_millis(300)).is_none());
+        race.let_go();
+        assert_eq!(handle.wait().unwrap(), [100, 101, 102, 1]);
+        assert_eq!(count_of(&recorder.events(&ctx), "TaskSpeculated"), 0);
+    });
+}
+
+#[test]
+fn f099_the_map_output_of_the_loser_does_not_replace_the_winners() {
+    within(DEADLINE, || {
+        for to_files in [false, true] {
+            let ctx = builder().shuffle_to_files(to_files).build().unwrap();
+            let race = Race::default();
+            let inside = race.clone();
+            let pairs = racing(&ctx, &race).map_partitions(move |rows| {
+                let race = inside.clone();
+                rows.map(move |n| {
+                    // Dropped once the row is in the shuffle, which is nearly the end.
+                    let _end = AtTheEnd(race.clone(), n);
+                    (n, 1_u64)
+                })
+            });
+            let sums = pairs.reduce_by_key(|a, b| a + b);
+            assert_eq!(sorted(sums.keys().collect().unwrap()), [2, 100, 101, 102]);
+            race.let_go();
+            race.wait_for_its_end();
+            for _ in 0..20 {
+                std::thread::sleep(Duration::from_millis(5));
+                assert_eq!(sorted(sums.keys().collect().unwrap()), [2, 100, 101, 102]);
+            }
+        }
+    });
+}
+
+#[test]
+fn f099_the_result_of_the_loser_does_not_replace_the_winners_and_accumulators_count_once() {
+    within(DEADLINE, || {
+        let ctx = builder().build().unwrap();
+        let (race, ended) = (Race::default(), Arc::new(AtomicUsize::new(0)));
+        let total = ctx.accumulator(0_u64);
+        let (adder, after, ends) = (total.clone(), race.clone(), Arc::clone(&ended));
+        let rows = racing(&ctx, &race).map(move |n| {
+            adder.add(n);
+            if n == 1 {
+                after.is_over();
+            } else if n == 2 {
+                // The winner waits with its result for nobody; the loser comes once it has left it.
+                ends.fetch_add(1, Ordering::SeqCst);
+            }
+            n
+        });
+        let last = {
+            let (race, ended) = (race.clone(), Arc::clone(&ended));
+            ctx.generate(1, move |_| {
+                while ended.load(Ordering::SeqCst) == 0 {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                std::thread::sleep(Duration::from_millis(50));
+                race.let_go();
+                race.wait_for_its_end();
+                std::thread::sleep(Duration::from_millis(50));
+                [7_u64]
+            })
+        };
+        assert_eq!(rows.union(&last).collect().unwrap(), [100, 101, 102, 2, 7]);
+        assert_eq!(total.value(), 305);
+    });
+}
+
+#[test]
+fn f101_the_file_of_the_loser_does_not_replace_the_winners_and_none_of_it_stays() {
+    within(DEADLINE, || {
+        let (ctx, folder, race) =
+            (builder().build().unwrap(), tempfile::tempdir().unwrap(), Race::default());
+        let out = folder.path().join("out");
+        let inside = race.clone();
+        let rows = racing(&ctx, &race).map(move |n| {
+            if n == 1 {
+                inside.is_over();
+            } else if n == 2 {
+                // Lets the loser go once the winner has had time to leave its file.
+                let race = inside.clone();
+                std::thread::spawn(move || {
+                    std::thread::sleep(Duration::from_millis(60));
+                    race.let_go();
+                });
+            }
+            n
+        });
+        let wait = race.clone();
+        let last = ctx.generate(1, move |_| {
+            wait.wait_for_its_end();
+            std::thread::sleep(Duration::from_millis(50));
+            [7_u64]
+        });
+        rows.union(&last).save_as_text_file(&out).unwrap();
+        let text = |part: &str| std::fs::read_to_string(out.join(part)).unwrap();
+        assert_eq!((text("part-00003"), text("part-00004")), ("2\n".into(), "7\n".into()));
+        let mut names: Vec<String> = std::fs::read_dir(&out)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        let parts = (0..5).map(|part| format!("part-0000{part}"));
+        let expected: Vec<String> = std::iter::once("_SUCCESS".into()).chain(parts).collect();
+        assert_eq!(names, expected);
+    });
+}
+
+#[test]
+fn a_straggler_that_never_comes_back_costs_its_thread_and_not_the_job() {
+    within(DEADLINE, || {
+        let (ctx, race) = (builder().build().unwrap(), Race::default());
+        let rows = racing(&ctx, &race);
+        assert_eq!(rows.count().unwrap(), 4);
+        while ctx.left_behind().is_empty() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(rows.collect().unwrap().len(), 4);
+        race.let_go();
+    });
+}
+
+#[test]
+fn copies_change_no_answer_of_a_longer_program() {
+    within(DEADLINE, || {
+        let slow = Arc::new(AtomicUsize::new(0));
+        let (ctx, recorder) = Recorder::on(builder());
+        let rows = ctx.range_with(8, 0..8_000_u64).map(move |n| {
+            // One row in each second partition, the first time.
+            if n % 2_000 == 1_500 && slow.fetch_add(1, Ordering::SeqCst) < 4 {
+                std::thread::sleep(Duration::from_millis(150));
+            }
+            (n % 100, n)
+        });
+        let sums = rows.reduce_by_key_with(4, |a, b| a + b).sort_by_key();
+        let expected: Vec<(u64, u64)> =
+            (0..100).map(|key| (key, (0..80).map(|n| n * 100 + key).sum())).collect();
+        assert_eq!(sums.collect().unwrap(), expected);
+        let copied = recorder.events(&ctx);
+        let copies = copied.iter().filter(|it| matches!(it, Event::TaskSpeculated { .. })).count();
+        assert!(copies > 0, "nobody was copied");
+    });
+}
