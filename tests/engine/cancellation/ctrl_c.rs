@@ -25,8 +25,10 @@ fn this_is_the_process_that_hears_ctrl_c() {
         let (ctx, other, deaf) = (build(), build(), Context::local().unwrap());
         let (rows, others) = (endless(&ctx).0, endless(&other).0);
         let others = other.spawn(move || others.count());
-        let (_, quiet) =
-            (endless(&deaf).0, deaf.spawn(|| Ok(thread::sleep(Duration::from_secs(1)))));
+        let quiet = deaf.spawn(|| {
+            thread::sleep(Duration::from_secs(1));
+            Ok(())
+        });
         println!("ready");
         let error = rows.count().unwrap_err();
         println!("first: {error}");
