@@ -26,10 +26,8 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
         slice_of: impl Fn(&K, u64) -> usize,
     ) -> Self {
         let most_waiting = (waiting_bytes as usize / size_of::<Hashed<K, V>>().max(1)).max(1);
-        // Hashed keys fill the slices evenly; what is reserved and not used costs nothing.
-        let each = most_waiting / slices.max(1) * 21 / 20;
-        let waiting = (0..slices).map(|_| Vec::with_capacity(each)).collect();
-        let mut tables = Vec::new();
+        let (mut waiting, mut tables) = (Vec::new(), Vec::new());
+        waiting.resize_with(slices, Vec::new);
         tables.resize_with(slices, CombineTable::new);
         for entry in table.into_entries() {
             tables[slice_of(&entry.key, entry.hash)].insert_new(entry);
