@@ -80,6 +80,13 @@ impl<K, C> CombineTable<K, C> {
         self.entries.is_empty()
     }
 
+    /// As [`into_entries`](CombineTable::into_entries); an empty table that has room stays.
+    pub(crate) fn take_entries(&mut self) -> Vec<Hashed<K, C>> {
+        self.index.clear();
+        self.bytes = 0;
+        mem::take(&mut self.entries)
+    }
+
     /// The keys and their combiners, in the order of the first occurrence of each key.
     pub fn into_entries(self) -> Vec<Hashed<K, C>> {
         self.entries
