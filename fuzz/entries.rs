@@ -84,8 +84,8 @@ pub fn manifest(data: &[u8]) {
     let (is_sealed, most_parts) = (input.byte().is_multiple_of(2), usize::from(input.byte()));
     let mut bytes = input.0.to_vec();
     if is_sealed {
-        let start = Manifest { tag: 7, parts: Vec::new() }.encode();
-        bytes.splice(..0, start[..16].iter().copied());
+        let start = Manifest::default().encode();
+        bytes.splice(..0, start[..12].iter().copied());
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     }
     let read = Manifest::read(&Memory(bytes.clone()), most_parts).expect("bytes in memory");

@@ -3,7 +3,9 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use bincode::config::{Configuration, Limit};
+use bincode::de::read::Reader;
 use bincode::error::DecodeError;
+use bincode::serde::OwnedSerdeDecoder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::type_name;
@@ -56,15 +58,15 @@ fn decode_within<T: DeserializeOwned, const LIMIT: usize>(
     // Rows may be more than the bytes (`()`), or much larger (`None`); the vector then grows.
     let accounted = bytes.len().saturating_mul(COUNTED_PER_BYTE) / size_of::<T>().max(1);
     let mut rows = Vec::with_capacity(count.min(bytes.len()).min(accounted));
-    let mut rest = bytes;
+    let mut rest = Rest(bytes);
+    // One decoder for all rows, whose limit they share: it follows from all bytes.
+    let mut decoder = OwnedSerdeDecoder::from_reader(&mut rest, config);
     for index in 0..count {
-        let (row, used) = bincode::serde::decode_from_slice(rest, config)
-            .map_err(|error| undecodable::<T>(&error, index, bytes.len()))?;
-        rows.push(row);
-        rest = &rest[used..];
+        let row = T::deserialize(decoder.as_deserializer());
+        rows.push(row.map_err(|error| undecodable::<T>(&error, index, bytes.len()))?);
     }
-    if !rest.is_empty() {
-        let (left, name) = (rest.len(), type_name::<T>());
+    if !rest.0.is_empty() {
+        let (left, name) = (rest.0.len(), type_name::<T>());
         return Err(Error::corrupt(format!(
             "{left} bytes are left after {count} rows of `{name}`"
         )));
@@ -104,6 +106,31 @@ impl bincode::enc::write::Writer for Tail<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
         self.0.extend_from_slice(bytes);
         Ok(())
+    }
+}
+
+/// Bytes that are left as bincode's reader.
+struct Rest<'a>(&'a [u8]);
+
+impl Reader for Rest<'_> {
+    #[inline(always)]
+    fn read(&mut self, bytes: &mut [u8]) -> Result<(), DecodeError> {
+        let Some((read, rest)) = self.0.split_at_checked(bytes.len()) else {
+            return Err(DecodeError::UnexpectedEnd { additional: bytes.len() - self.0.len() });
+        };
+        bytes.copy_from_slice(read);
+        self.0 = rest;
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn peek_read(&mut self, bytes: usize) -> Option<&[u8]> {
+        self.0.get(..bytes)
+    }
+
+    #[inline(always)]
+    fn consume(&mut self, bytes: usize) {
+        self.0 = self.0.get(bytes..).unwrap_or_default();
     }
 }
 

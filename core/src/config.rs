@@ -2,6 +2,7 @@
 
 use crate::disk::{Disk, RealDisk};
 use crate::error::{Error, ErrorKind, Result};
+use crate::faults::Faults;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ pub struct Config {
     /// What the engine may hold in memory, in bytes. Default: 60 % of what the machine, or its
     /// control group, has.
     pub budget_bytes: u64,
-    /// What one task may hold of that, in bytes. Default: 64 MiB, and never more than an eighth of the
+    /// What one task may hold of that, in bytes. Default: 256 MiB, and never more than an eighth of the
     /// budget. It is not derived from the threads, so that they never change a result.
     pub task_share_bytes: u64,
     /// The folders in which scratch folders are made; files take them in turn. Default: the
@@ -55,10 +56,14 @@ pub struct Config {
     pub progress: bool,
     /// The door to the disk. Default: the real one.
     pub disk: Arc<dyn Disk>,
+    /// What goes wrong on purpose, for tests and teaching. Default: nothing.
+    pub faults: Option<Faults>,
 }
 
 /// The least memory budget that works, in bytes: one frame and one chunk for a few tasks.
 pub const LEAST_BUDGET_BYTES: u64 = 1 << 20;
+/// The least share of a task that works, in bytes: below it runs would be of a few rows each.
+pub const LEAST_SHARE_BYTES: u64 = 4 << 10;
 
 impl Default for Config {
     fn default() -> Self {
@@ -66,7 +71,7 @@ impl Default for Config {
             app_name: "emberline".into(),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             budget_bytes: machine_memory_bytes() / 10 * 6,
-            task_share_bytes: 64 << 20,
+            task_share_bytes: 256 << 20,
             scratch_dirs: vec![std::env::temp_dir()],
             scratch_quota_bytes: None,
             default_partitions: 16,
@@ -77,6 +82,7 @@ impl Default for Config {
             spill_compression: Compression::default(),
             progress: false,
             disk: Arc::new(RealDisk),
+            faults: None,
         }
     }
 }
@@ -120,7 +126,13 @@ impl Config {
             self.budget_bytes < LEAST_BUDGET_BYTES,
             format!("budget_bytes is {}; give at least {LEAST_BUDGET_BYTES}", self.budget_bytes),
         );
-        refuse(self.task_share_bytes == 0, "task_share_bytes is 0; give at least 1".into());
+        refuse(
+            self.task_share_bytes < LEAST_SHARE_BYTES,
+            format!(
+                "task_share_bytes is {}; give at least {LEAST_SHARE_BYTES}",
+                self.task_share_bytes
+            ),
+        );
         refuse(self.default_partitions == 0, "default_partitions is 0; give at least 1".into());
         refuse(
             self.spill_compression == Compression::Zstd && !cfg!(feature = "zstd"),

@@ -47,8 +47,6 @@ impl Deref for TaskContext {
 /// Rows a source hands out between two looks at the cancel flag.
 pub const ROWS_PER_CHECK: usize = 4096;
 
-/// A stage reads and writes, so it has room for two operations at least.
-const LEAST_OPERATORS: usize = 2;
 /// However many operations a stage has, one may take a 16th of the share: smaller runs only move
 /// the trouble to the disk.
 const MOST_OPERATORS: usize = 8;
@@ -74,12 +72,11 @@ impl TaskContext {
         TaskContext { state: Rc::clone(&self.state), operators }
     }
 
-    /// What the rows of this operation may take before they are cut into a run. The first two of a
-    /// stage may take a quarter of the task's share each, which leaves room for sorting and for
-    /// buffers; those behind them less and less.
+    /// What the rows of this operation may take before they are cut into a run: a third of the task's
+    /// share for the first of a stage, a quarter for the second, and less and less for those behind
+    /// them. The rest is for sorting and for buffers.
     pub fn operator_bytes(&self) -> u64 {
-        self.config.share_bytes()
-            / (2 * self.operators.clamp(LEAST_OPERATORS, MOST_OPERATORS)) as u64
+        self.config.share_bytes() / (2 * self.operators.min(MOST_OPERATORS)).max(3) as u64
     }
 
     /// What the table behind a shuffle may take before it is cut: twice as much, since an operation

@@ -13,10 +13,9 @@ use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::step::{Step, blame, raise};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::Batches;
-use emberline_shuffle::checkpoint::{MANIFEST_NAME, Manifest, Part, read_part, write_part};
-use emberline_shuffle::format::{FrameReader, OpenFile};
+use emberline_shuffle::checkpoint::{MANIFEST_NAME, Manifest, Part, PartReader, write_part};
+use emberline_shuffle::format::OpenFile;
 use std::any::type_name;
-use std::hash::BuildHasher;
 use std::io;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
@@ -64,17 +63,15 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     #[track_caller]
     pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<Rdd<T>> {
         let step = Step::new("checkpoint");
-        let (path, disk) = (path.as_ref(), Arc::clone(&self.context.engine.config().disk));
+        let path = path.as_ref();
         let placed = |error: Error| error.in_step(step).in_action(step);
-        let output = Output::begin(path, &disk).map_err(placed)?;
+        let output = Output::begin(path, self.context.engine.config()).map_err(placed)?;
         let folder = output.folder().to_path_buf();
-        let tag = std::hash::RandomState::new().hash_one(path) as u32;
-        let work = move |rows: P::Rows, task: &TaskContext| {
-            blame(&step, || write(rows, tag, &folder, task))
-        };
+        let work =
+            move |rows: P::Rows, task: &TaskContext| blame(&step, || write(rows, &folder, task));
         let manifest = in_one_action(step, || {
             let parts = self.run(step, 0..self.num_partitions(), work)?;
-            let manifest = Manifest { tag, parts };
+            let manifest = Manifest { parts };
             output.commit(MANIFEST_NAME, &manifest.encode()).map_err(placed)?;
             Ok(manifest)
         })?;
@@ -87,14 +84,13 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
 
 fn write<T: Stored>(
     rows: impl Iterator<Item = T>,
-    tag: u32,
     folder: &Path,
     task: &TaskContext,
 ) -> Result<Part> {
     let (file, trial) = Trial::create(folder, task)?;
     let batches = Batches::new(rows, task).inspect(|_| task.check_cancelled());
-    let place = (tag, task.place.partition);
-    let part = write_part(batches, place, (trial.path(), file), &task.config)?;
+    let place = (trial.path(), file);
+    let part = write_part(batches, task.place.partition, place, &task.config)?;
     trial.commit()?;
     Ok(part)
 }
@@ -142,8 +138,7 @@ impl Context {
             Err(problem) => {
                 let mut lineage = self.lineage(step, 1, Vec::new());
                 lineage.problem = Some(problem.in_step(step));
-                let nothing = Manifest { tag: 0, parts: Vec::new() };
-                Rdd::new(self, lineage, Boxed::new(Saved::new(path, nothing)))
+                Rdd::new(self, lineage, Boxed::new(Saved::new(path, Manifest::default())))
             }
         }
     }
@@ -209,7 +204,7 @@ impl<T: Stored> Saved<T> {
         Saved { folder: folder.into(), manifest: Arc::new(manifest), row: PhantomData }
     }
 
-    fn frames(&self, partition: usize, disk: &dyn Disk) -> Result<FrameReader<T>> {
+    fn frames(&self, partition: usize, disk: &dyn Disk) -> Result<PartReader<T>> {
         let name = part_name(partition);
         let file: Box<dyn DiskReader> =
             disk.open(&self.folder.join(&name)).map_err(|cause| match cause.kind() {
@@ -218,7 +213,7 @@ impl<T: Stored> Saved<T> {
                 }
                 _ => reading(&self.folder, cause),
             })?;
-        read_part(&self.manifest, partition, OpenFile::new(file, name))
+        PartReader::new(self.manifest.parts[partition], OpenFile::new(file, name))
     }
 
     /// What an error of a file is to the reader: damage does not heal, so it is not tried again.

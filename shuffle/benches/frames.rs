@@ -5,7 +5,7 @@ use emberline_core::bounds::Stored;
 use emberline_core::config::{Compression, Config};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::format::{FileIndex, FileWriter, FrameReader, OpenFile};
-use emberline_shuffle::hash_of;
+use emberline_shuffle::{Hashed, hash_of};
 use std::time::{Duration, Instant};
 
 const ROWS: u64 = 2_000_000;
@@ -22,6 +22,8 @@ fn main() {
     };
     measure("(u64, u64), keys at random", (0..ROWS).map(|n| (hash_of(&n), n)).collect());
     measure("(u64, u64), both at random", (0..ROWS).map(|n| (hash_of(&n), hash_of(&!n))).collect());
+    let hashed = |n: u64| Hashed { hash: hash_of(&n), key: n, value: hash_of(&!n) };
+    measure("(u64, u64) with its hash", (0..ROWS).map(hashed).collect());
     measure("(u64, u64), small", (0..ROWS).map(|n| (hash_of(&n) % 100_000, 1_u64)).collect());
     measure("(String, u64), words", (0..ROWS).map(word).collect());
 }

@@ -6,26 +6,26 @@
 
 use crate::format::{FRAME_VERSION, FileIndex, FileWriter, FrameReader, OpenFile, SegmentPlace};
 use emberline_core::bounds::Stored;
-use emberline_core::codec::CODEC_ID;
+use emberline_core::codec::{CODEC_ID, encode_into};
 use emberline_core::config::Config;
 use emberline_core::disk::{DiskReader, DiskWriter};
-use emberline_core::error::Result;
+use emberline_core::error::{Error, Result};
 use std::path::Path;
 
 /// The name of the manifest in its folder.
 pub const MANIFEST_NAME: &str = "_manifest";
 
 const MAGIC: [u8; 8] = *b"EMBRCKPT";
-const VERSION: u16 = 1;
-const HEADER_BYTES: usize = 24;
-const PART_BYTES: usize = 24;
+const VERSION: u16 = 2;
+const HEADER_BYTES: usize = 20;
+const PART_BYTES: usize = 32;
 const CRC_BYTES: usize = 4;
+/// The rows of a partition that go into its tag.
+const TAG_ROWS: usize = 64;
 
 /// What is in a checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
-    /// Tells the frames of this checkpoint from those of others.
-    pub tag: u32,
     /// What was written of each partition.
     pub parts: Vec<Part>,
 }
@@ -39,6 +39,11 @@ pub struct Part {
     pub bytes: u64,
     /// The frames in it.
     pub frames: u64,
+    /// Tells its frames from those of other partitions and of other rows: a function of its number
+    /// and its first rows, so that the same rows give the same bytes.
+    pub tag: u32,
+    /// The crc32 of the checksums of all its frames, which tells it from a file that differs later.
+    pub digest: u32,
 }
 
 /// Why bytes are no manifest.
@@ -51,10 +56,10 @@ impl Manifest {
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_le_bytes());
         bytes.extend([FRAME_VERSION, CODEC_ID]);
-        bytes.extend(self.tag.to_le_bytes());
         bytes.extend((self.parts.len() as u64).to_le_bytes());
-        for Part { rows, bytes: length, frames } in &self.parts {
+        for Part { rows, bytes: length, frames, tag, digest } in &self.parts {
             [rows, length, frames].iter().for_each(|field| bytes.extend(field.to_le_bytes()));
+            [tag, digest].iter().for_each(|field| bytes.extend(field.to_le_bytes()));
         }
         let crc = crc32fast::hash(&bytes);
         bytes.extend(crc.to_le_bytes());
@@ -100,12 +105,11 @@ impl Manifest {
             return Err("the checksum of its manifest does not match".into());
         }
         let part = |fields: &[u8]| {
-            let [rows, bytes, frames] = [0, 8, 16].map(|at| u64_at(fields, at));
-            Part { rows, bytes, frames }
+            let [rows, bytes, frames, both] = [0, 8, 16, 24].map(|at| u64_at(fields, at));
+            Part { rows, bytes, frames, tag: both as u32, digest: (both >> 32) as u32 }
         };
         let parts = fields[HEADER_BYTES..].chunks_exact(PART_BYTES).map(part).collect();
-        let tag = u64_at(fields, 8) >> 32;
-        Ok(Manifest { tag: tag as u32, parts })
+        Ok(Manifest { parts })
     }
 }
 
@@ -122,7 +126,7 @@ fn parts_of(header: &[u8; HEADER_BYTES]) -> Result<u64, Refusal> {
              emberline that wrote it"
         ));
     }
-    Ok(u64_at(header, 16))
+    Ok(u64_at(header, 12))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
@@ -131,40 +135,61 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(field)
 }
 
-/// Tells the frames of a partition from those of another one, and of another checkpoint.
-fn part_tag(tag: u32, partition: usize) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&tag.to_le_bytes());
-    crc.update(&(partition as u64).to_le_bytes());
-    crc.finalize()
+/// The tag of a partition with these rows in front.
+fn part_tag<T: Stored>(partition: usize, rows: &[T]) -> Result<u32> {
+    let mut bytes = Vec::from((partition as u64).to_le_bytes());
+    rows.iter().take(TAG_ROWS).try_for_each(|row| encode_into(row, &mut bytes))?;
+    Ok(crc32fast::hash(&bytes))
 }
 
 /// Writes the file of one partition; `disk` has just made it at `path`. It is synced.
 pub fn write_part<T: Stored>(
     batches: impl Iterator<Item = Vec<T>>,
-    (tag, partition): (u32, usize),
+    partition: usize,
     (path, disk): (&Path, Box<dyn DiskWriter>),
     config: &Config,
 ) -> Result<Part> {
-    let mut writer = FileWriter::to_output(path, disk, part_tag(tag, partition), config)?;
+    let mut batches = batches.peekable();
+    let tag = part_tag(partition, batches.peek().map_or(&[], Vec::as_slice))?;
+    let mut writer = FileWriter::to_output(path, disk, tag, config)?;
     for rows in batches {
         writer.write_segment(&rows)?;
     }
+    let digest = writer.digest();
     let FileIndex { segments, file_bytes: bytes } = writer.finish()?;
     let sum = |count: fn(&SegmentPlace) -> u64| segments.iter().map(count).sum();
-    Ok(Part { rows: sum(|place| place.rows), bytes, frames: sum(|place| place.frames) })
+    Ok(Part {
+        rows: sum(|place| place.rows),
+        bytes,
+        frames: sum(|place| place.frames),
+        tag,
+        digest,
+    })
 }
 
 /// Reads the file of one partition, frame by frame.
-pub fn read_part<T: Stored>(
-    manifest: &Manifest,
-    partition: usize,
-    file: OpenFile,
-) -> Result<FrameReader<T>> {
-    let Part { rows, bytes, frames } = manifest.parts[partition];
-    file.check_length(&FileIndex { segments: Vec::new(), file_bytes: bytes })?;
-    let file_tag = part_tag(manifest.tag, partition);
-    Ok(FrameReader::new(file, SegmentPlace { offset: 0, bytes, rows, frames, file_tag }))
+pub struct PartReader<T> {
+    frames: FrameReader<T>,
+    digest: u32,
+}
+
+impl<T: Stored> PartReader<T> {
+    /// Reads the file of what was written as `part`.
+    pub fn new(part: Part, file: OpenFile) -> Result<Self> {
+        let Part { rows, bytes, frames, tag: file_tag, digest } = part;
+        file.check_length(&FileIndex { segments: Vec::new(), file_bytes: bytes })?;
+        let place = SegmentPlace { offset: 0, bytes, rows, frames, file_tag };
+        Ok(PartReader { frames: FrameReader::new(file, place), digest })
+    }
+
+    /// The rows of the next frame; nothing after the last, once all that was promised came.
+    pub fn next_frame(&mut self) -> Result<Option<Vec<T>>> {
+        let rows = self.frames.next_frame()?;
+        if rows.is_none() && self.frames.digest() != self.digest {
+            return Err(Error::corrupt("the file is whole, but of another checkpoint"));
+        }
+        Ok(rows)
+    }
 }
 
 #[cfg(test)]
@@ -191,8 +216,8 @@ mod tests {
     }
 
     fn manifest(parts: u64) -> Manifest {
-        let part = |n| Part { rows: n, bytes: n * 100, frames: n / 2 };
-        Manifest { tag: 0xfeed_beef, parts: (0..parts).map(part).collect() }
+        let part = |n| Part { rows: n, bytes: n * 100, frames: n / 2, tag: 7, digest: n as u32 };
+        Manifest { parts: (0..parts).map(part).collect() }
     }
 
     #[test]
@@ -221,7 +246,7 @@ mod tests {
     fn a_manifest_of_more_partitions_than_there_are_files_is_refused_before_it_is_read() {
         assert!(read(&manifest(3).encode(), 2).unwrap_err().contains("2 files are there"));
         let mut bomb = manifest(0).encode();
-        bomb[16..24].copy_from_slice(&u64::MAX.to_le_bytes());
+        bomb[12..20].copy_from_slice(&u64::MAX.to_le_bytes());
         assert!(read(&bomb, usize::MAX).is_err());
     }
 

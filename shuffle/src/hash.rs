@@ -9,8 +9,11 @@
 //! The hash is the same for one binary, in every attempt and on every thread. It is never written
 //! to a file that another build may read.
 
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Odd constants with about as many ones as zeros: from the digits of pi.
@@ -91,11 +94,11 @@ pub fn partition_of_hash(hash: u64, partitions: usize) -> usize {
     ((u128::from(hash) * partitions as u128) >> 64) as usize
 }
 
-/// The hash as a table should see it. All keys of one partition share their high bits, and a
-/// hashbrown table tells neighbours apart by just those: so low bits are put there.
+/// The low half of a hash as a table should see it. All keys of one partition share their high bits,
+/// and a hashbrown table tells neighbours apart by just those: so low bits are put there.
 #[inline]
-pub(crate) fn table_bits(hash: u64) -> u64 {
-    hash.rotate_right(7)
+pub(crate) fn table_bits(low: u32) -> u64 {
+    u64::from(low).rotate_right(7)
 }
 
 /// A pair with the hash of its key. As bytes it is the pair alone; the hash is computed again when
@@ -117,8 +120,28 @@ impl<K: Serialize, V: Serialize> Serialize for Hashed<K, V> {
 }
 
 impl<'de, K: Deserialize<'de> + Hash, V: Deserialize<'de>> Deserialize<'de> for Hashed<K, V> {
+    #[inline]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (key, value) = <(K, V)>::deserialize(deserializer)?;
+        deserializer.deserialize_tuple(2, PairVisitor(PhantomData))
+    }
+}
+
+/// Takes the two values of a pair one by one. Through `<(K, V)>::deserialize` they would come as one
+/// piece of memory that was just written in two, which the processor waits for.
+struct PairVisitor<K, V>(PhantomData<(K, V)>);
+
+impl<'de, K: Deserialize<'de> + Hash, V: Deserialize<'de>> Visitor<'de> for PairVisitor<K, V> {
+    type Value = Hashed<K, V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key and a value")
+    }
+
+    #[inline(always)]
+    fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> Result<Hashed<K, V>, A::Error> {
+        let missing = |at| <A::Error as serde::de::Error>::invalid_length(at, &"a key and a value");
+        let key: K = pair.next_element()?.ok_or_else(|| missing(0))?;
+        let value: V = pair.next_element()?.ok_or_else(|| missing(1))?;
         Ok(Hashed { hash: hash_of(&key), key, value })
     }
 }
@@ -142,7 +165,7 @@ mod tests {
             let keys = || (1..=1_000_000_u64).map(|n| n.wrapping_mul(step));
             let high = unevenness(|key| partition_of_hash(hash_of(&key), 16), keys());
             let low = unevenness(|key| (hash_of(&key) & 15) as usize, keys());
-            let table = unevenness(|key| (table_bits(hash_of(&key)) & 15) as usize, keys());
+            let table = unevenness(|key| (table_bits(hash_of(&key) as u32) & 15) as usize, keys());
             assert!(high < 0.03 && low < 0.03 && table < 0.03, "{step}: {high} {low} {table}");
         }
     }
@@ -151,7 +174,7 @@ mod tests {
     fn bits_for_the_table_are_even_inside_one_partition() {
         let keys = (0..1_000_000_u64).filter(|key| partition_of_hash(hash_of(key), 16) == 3);
         let keys: Vec<u64> = keys.collect();
-        let table = |key: u64| table_bits(hash_of(&key));
+        let table = |key: u64| table_bits(hash_of(&key) as u32);
         assert!(unevenness(|key| (table(key) & 15) as usize, keys.iter().copied()) < 0.05);
         assert!(unevenness(|key| (table(key) >> 60) as usize, keys.into_iter()) < 0.05);
     }

@@ -9,6 +9,8 @@ use emberline_core::bounds::{Key, Stored};
 use emberline_core::config::Config;
 use emberline_core::scratch::Scratch;
 use emberline_core::task::TaskContext;
+use std::iter::from_fn;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -41,17 +43,17 @@ impl<K: Key, V: Stored> HotValues<K, V> {
         HotValues { slice, hash, key, reads, copy, scratch, config, batch_bytes }
     }
 
-    fn scan(&self) -> impl Iterator<Item = V> + use<K, V> {
+    fn scan(&self) -> impl Iterator<Item = Vec<V>> + use<K, V> {
         let (hash, key) = (self.hash, self.key.clone());
-        let chunks = self.slice.chunks(None);
-        chunks.flat_map(move |chunk| ValuesOf { chunk, at: 0, hash, key: key.clone() })
+        let pieces = self.slice.chunks(None).flat_map(pieces);
+        pieces.map(move |piece| values_of(piece, hash, &key))
     }
 
     /// The values in a file of their own, if there is one by now.
     fn copied(&self) -> Option<&RunFile<V>> {
         let reads = self.reads.fetch_add(1, Ordering::Relaxed);
         if self.copy.get().is_none() && reads >= READS_BEFORE_COPY {
-            let batches = Batches::of_bytes(self.scan(), self.batch_bytes);
+            let batches = Batches::of_bytes(self.scan().flatten(), self.batch_bytes);
             // A disk that refuses costs time only: they can be read where they lie.
             let file = RunFile::write_in(batches, &self.scratch, &self.config).ok()?;
             // Someone else may have been faster.
@@ -62,30 +64,42 @@ impl<K: Key, V: Stored> HotValues<K, V> {
 }
 
 impl<K: Key, V: Stored> Reread<V> for HotValues<K, V> {
-    fn read(&self) -> Box<dyn Iterator<Item = V>> {
+    fn read(&self) -> Box<dyn Iterator<Item = Vec<V>>> {
         match self.copied() {
-            Some(file) => Box::new(file.rows()),
+            Some(file) => Box::new(file.chunks()),
             None => Box::new(self.scan()),
         }
     }
 }
 
-/// The values of one key in a chunk.
-struct ValuesOf<K, V> {
-    chunk: Chunk<Hashed<K, V>>,
-    at: usize,
-    hash: u64,
-    key: K,
+/// Rows of a shared chunk whose values are cloned at once.
+const CLONED_AT_ONCE: usize = 1024;
+
+/// Some rows of a chunk: all that are the reader's own, or a few of those that are shared.
+type Piece<R> = (Chunk<R>, Range<usize>);
+
+fn pieces<R: Clone>(chunk: Chunk<R>) -> impl Iterator<Item = Piece<R>> {
+    let (rows, mut at) = (chunk.rows().len(), 0);
+    let mut chunk = Some(chunk);
+    from_fn(move || {
+        let end = match chunk.as_ref()? {
+            Chunk::Shared(_) => rows.min(at + CLONED_AT_ONCE),
+            Chunk::Owned(_) => rows,
+        };
+        let range = std::mem::replace(&mut at, end)..end;
+        let piece = if end == rows { chunk.take() } else { chunk.clone() };
+        Some((piece?, range))
+    })
 }
 
-impl<K: Key, V: Stored> Iterator for ValuesOf<K, V> {
-    type Item = V;
-
-    fn next(&mut self) -> Option<V> {
-        let rest = &self.chunk.rows()[self.at..];
-        let is_wanted = |row: &Hashed<K, V>| row.hash == self.hash && row.key == self.key;
-        let found = rest.iter().position(is_wanted)?;
-        self.at += found + 1;
-        Some(rest[found].value.clone())
+/// The values of one key.
+fn values_of<K: Key, V: Stored>((chunk, range): Piece<Hashed<K, V>>, hash: u64, key: &K) -> Vec<V> {
+    let is_wanted = |row: &Hashed<K, V>| row.hash == hash && row.key == *key;
+    match chunk {
+        Chunk::Shared(rows) => {
+            let wanted = rows[range].iter().filter(|row| is_wanted(row));
+            wanted.map(|row| row.value.clone()).collect()
+        }
+        Chunk::Owned(rows) => rows.into_iter().filter(is_wanted).map(|row| row.value).collect(),
     }
 }

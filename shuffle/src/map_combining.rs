@@ -2,66 +2,163 @@
 
 use crate::combine::CombineTable;
 use crate::hash::Hashed;
+use crate::map_writer::MapWriter;
 use crate::meter::TableMeter;
+use crate::parted::Parted;
+use crate::slice::Slices;
 use emberline_core::bounds::{Key, Stored};
-use emberline_core::task::TaskContext;
+use emberline_core::size::owns_heap;
 
-/// A table that gives its entries away when it has reached a size. If that is nearly one entry for
-/// each row, it stops to combine: the rows that come then pass through. Where that happens depends
-/// on the rows and the configuration alone.
-pub struct MapCombining<K, C> {
-    table: CombineTable<K, C>,
+/// Combines the rows of a map task on their way into its output.
+///
+/// It begins with one table. When that no longer fits a core's cache, it becomes a table for each
+/// slice, and rows are combined many at a time. When the tables have reached what the task may hold,
+/// their entries become a run of the output; and if these are more than half of the rows, the rows
+/// that come then pass through. Where all that happens depends on the rows and the configuration
+/// alone.
+pub struct MapCombining<'a, K: Key + 'static, V, C: Stored, F, G> {
+    create: &'a F,
+    merge: &'a G,
+    slices: &'a Slices<K>,
+    to: &'a mut MapWriter<Hashed<K, C>>,
+    tables: Tables<K, V, C>,
     meter: TableMeter,
+    /// What the tables may take.
+    limit: u64,
     rows: usize,
-    combines: bool,
 }
 
-/// A table that has more entries than this of its rows, in percent, is not worth its time.
-const MOST_ENTRIES_PERCENT: usize = 80;
+enum Tables<K, V, C> {
+    One(CombineTable<K, C>),
+    /// As many as there are slices.
+    Many(Parted<K, V, C>),
+    /// The rows pass through.
+    None,
+}
 
-impl<K: Key, C: Stored> MapCombining<K, C> {
-    /// An empty table inside the share of `task`.
-    pub fn new(task: &TaskContext) -> Self {
-        let meter = TableMeter::new(task, task.operator_bytes());
-        MapCombining { table: CombineTable::new(), meter, rows: 0, combines: true }
+/// Tables that have more entries than this of their rows, in percent, are not worth their time.
+const MOST_ENTRIES_PERCENT: usize = 50;
+/// A table of so many bytes no longer fits a core's cache beside what else is there.
+const CACHE_BYTES: u64 = 512 << 10;
+/// Rows that wait to be combined take so much of what the operation may, and tables the rest.
+const WAITING: (u64, u64) = (3, 4);
+
+impl<'a, K, V, C, F, G> MapCombining<'a, K, V, C, F, G>
+where
+    K: Key,
+    C: Stored,
+    F: Fn(V) -> C,
+    G: Fn(C, V) -> C,
+{
+    /// No rows yet. `create` makes a combiner and `merge` adds to one; they go to their slice of
+    /// the output.
+    pub fn new(
+        slices: &'a Slices<K>,
+        to: &'a mut MapWriter<Hashed<K, C>>,
+        create: &'a F,
+        merge: &'a G,
+    ) -> Self {
+        let limit = to.task().operator_bytes();
+        let meter = TableMeter::new(to.task(), limit);
+        let tables = Tables::One(CombineTable::new());
+        MapCombining { create, merge, slices, to, tables, meter, limit, rows: 0 }
     }
 
-    /// Adds a value to the combiner of `key`, whose hash is `hash`. What no longer stays in the table
-    /// goes to `emit`.
+    /// Adds a row, whose key's hash is `hash`.
     #[inline]
-    pub fn merge<V>(
-        &mut self,
-        (hash, key, value): (u64, K, V),
-        create: &impl Fn(V) -> C,
-        merge: &impl Fn(C, V) -> C,
-        emit: impl FnMut(Hashed<K, C>),
-    ) {
-        if !self.combines {
-            let mut emit = emit;
-            return emit(Hashed { hash, key, value: create(value) });
-        }
-        self.table.merge(hash, key, value, create, merge);
-        self.rows += 1;
-        if self.meter.is_due(&self.table) {
-            self.measure(emit);
+    pub fn add(&mut self, hash: u64, key: K, value: V) {
+        match &mut self.tables {
+            Tables::One(table) => {
+                table.merge(hash, key, value, self.create, self.merge);
+                self.rows += 1;
+                if self.meter.is_due(table) {
+                    self.measure();
+                }
+            }
+            Tables::Many(tables) => {
+                let slice = self.slices.slice_of(&key, hash);
+                self.rows += 1;
+                if tables.push(slice, Hashed { hash, key, value }) {
+                    self.combine();
+                }
+            }
+            Tables::None => {
+                let slice = self.slices.slice_of(&key, hash);
+                self.to.push(slice, Hashed { hash, key, value: (self.create)(value) });
+            }
         }
     }
 
     #[cold]
-    fn measure(&mut self, emit: impl FnMut(Hashed<K, C>)) {
-        if !self.meter.is_full(&mut self.table) {
-            return;
+    fn measure(&mut self) {
+        let Tables::One(table) = &mut self.tables else { return };
+        if self.meter.is_full(table) {
+            return self.cut();
         }
-        let table = std::mem::take(&mut self.table);
-        self.combines = table.len() * 100 <= self.rows * MOST_ENTRIES_PERCENT;
+        // Rows that own something are not worth a second move, and nobody could weigh them.
+        let is_plain = !owns_heap::<(K, V, C)>();
+        if is_plain && self.limit >= 4 * CACHE_BYTES && table.bytes() >= CACHE_BYTES {
+            self.part();
+        }
+    }
+
+    /// Makes a table for each slice of the one there is.
+    fn part(&mut self) {
+        let Tables::One(table) = std::mem::replace(&mut self.tables, Tables::None) else { return };
+        let waiting = self.limit / WAITING.1 * WAITING.0;
+        let slice_of = |key: &K, hash| self.slices.slice_of(key, hash);
+        let parted = Parted::new(table, self.slices.count(), waiting, slice_of);
+        self.tables = Tables::Many(parted);
+    }
+
+    #[cold]
+    fn combine(&mut self) {
+        let Tables::Many(tables) = &mut self.tables else { return };
+        self.to.task().check_cancelled();
+        let bytes = tables.combine(self.create, self.merge);
+        self.meter.note(bytes + self.limit / WAITING.1 * WAITING.0);
+        if bytes >= self.limit / WAITING.1 {
+            self.cut();
+        }
+    }
+
+    /// Makes a run of all entries, and decides how to go on.
+    fn cut(&mut self) {
+        let entries = self.give_away();
+        if entries * 100 > self.rows * MOST_ENTRIES_PERCENT {
+            self.tables = Tables::None;
+        }
         self.rows = 0;
-        table.into_entries().into_iter().for_each(emit);
+    }
+
+    /// Gives the entries to the output; says how many these were.
+    fn give_away(&mut self) -> usize {
+        match &mut self.tables {
+            Tables::One(table) => {
+                let entries = std::mem::take(table).into_entries();
+                let count = entries.len();
+                for entry in entries {
+                    self.to.push(self.slices.slice_of(&entry.key, entry.hash), entry);
+                }
+                count
+            }
+            Tables::Many(tables) => {
+                tables.combine(self.create, self.merge);
+                let segments = tables.take();
+                let count = segments.iter().map(Vec::len).sum();
+                self.to.push_run(segments);
+                count
+            }
+            Tables::None => 0,
+        }
     }
 
     /// Gives away what is left.
-    pub fn finish(mut self, emit: impl FnMut(Hashed<K, C>)) {
-        self.meter.end(&self.table);
-        self.table.into_entries().into_iter().for_each(emit);
+    pub fn finish(mut self) {
+        if let Tables::One(table) = &self.tables {
+            self.meter.end(table);
+        }
+        self.give_away();
     }
 }
 
@@ -69,40 +166,75 @@ impl<K: Key, C: Stored> MapCombining<K, C> {
 mod tests {
     use super::*;
     use crate::hash::hash_of;
+    use crate::map_output::MapOutputs;
+    use crate::partitioner::Partitioning;
     use emberline_core::config::Config;
+    use emberline_core::task::TaskContext;
     use std::collections::BTreeMap;
 
-    /// Counts keys; says how many entries came out, and the counts.
-    fn count(keys: impl Iterator<Item = u64>) -> (usize, BTreeMap<u64, u64>) {
-        let task = TaskContext::alone(Config { budget_bytes: 1 << 20, ..Config::default() });
-        let (mut entries, mut counts) = (0, BTreeMap::new());
-        let mut emit = |entry: Hashed<u64, u64>| {
-            entries += 1;
-            *counts.entry(entry.key).or_default() += entry.value;
-        };
-        let mut combining = MapCombining::new(&task);
-        for key in keys {
-            combining.merge((hash_of(&key), key, 1), &|n| n, &|a, b| a + b, &mut emit);
+    /// Counts keys; says how many entries came out, and the counts. The values of a key are joined in
+    /// the order in which they came.
+    fn count(config: Config, keys: impl Iterator<Item = u64>) -> (usize, BTreeMap<u64, u64>) {
+        let task = TaskContext::alone(config);
+        let slices = Slices::new(Partitioning::<u64>::Hash(4));
+        let mut writer = MapWriter::new(slices.count(), &task);
+        // Not commutative, so that a wrong order shows.
+        let roll = |sum: u64, n: u64| sum.wrapping_mul(31).wrapping_add(n);
+        let mut expected = BTreeMap::new();
+        let create = |n: u64| n;
+        let mut combining = MapCombining::new(&slices, &mut writer, &create, &roll);
+        for (n, key) in keys.enumerate() {
+            combining.add(hash_of(&key), key, n as u64);
+            let seen = expected.entry(key).or_insert_with(Vec::new);
+            seen.push(n as u64);
         }
-        combining.finish(&mut emit);
+        combining.finish();
+        let outputs = MapOutputs::own(writer.finish().unwrap());
+        let (mut entries, mut counts) = (0, BTreeMap::new());
+        let mut found: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for slice in 0..slices.count() {
+            let mut reader = outputs.read(None, slice, &task);
+            while let Some(chunk) = reader.next_chunk().unwrap() {
+                entries += chunk.rows().len();
+                for row in chunk.rows() {
+                    assert_eq!(slices.slice_of(&row.key, row.hash), slice);
+                    found.entry(row.key).or_default().push(row.value);
+                }
+            }
+        }
+        assert_eq!(found.len(), expected.len());
+        for (key, values) in expected {
+            if let [rolled] = found[&key][..] {
+                assert_eq!(Some(rolled), values.iter().copied().reduce(roll), "{key}");
+            }
+            counts.insert(key, values.len() as u64);
+        }
         (entries, counts)
+    }
+
+    fn tiny() -> Config {
+        Config { budget_bytes: 1 << 20, ..Config::default() }
     }
 
     #[test]
     fn keys_that_come_again_are_combined_and_keys_that_do_not_pass_through() {
-        let (entries, counts) = count((0..100_000).map(|n| n % 700));
+        let (entries, counts) = count(tiny(), (0..100_000).map(|n| n % 700));
         assert_eq!((entries, counts.len(), counts[&7]), (700, 700, 143));
-        let (entries, counts) = count(0..100_000);
+        let (entries, counts) = count(tiny(), 0..100_000);
         assert_eq!((entries, counts.len()), (100_000, 100_000));
         // First rows without a pattern, then one key: it is no longer combined.
-        let (entries, counts) = count((0..50_000).chain((0..50_000).map(|_| 3)));
+        let (entries, counts) = count(tiny(), (0..50_000).chain((0..50_000).map(|_| 3)));
         assert!(entries > 99_000 && counts[&3] == 50_001, "{entries}");
     }
 
     #[test]
-    fn a_table_that_halves_its_rows_goes_on() {
-        let (entries, counts) = count((0..200_000).map(|n| n / 2));
-        assert!(entries < 110_000, "{entries}");
-        assert!(counts.values().all(|n| *n == 2));
+    fn more_keys_than_fit_the_cache_are_combined_in_a_table_for_each_slice() {
+        let keys = || (0..400_000_u64).map(|n| (n * n) % 90_001);
+        let distinct = keys().collect::<std::collections::HashSet<_>>().len();
+        let (entries, counts) = count(Config::default(), keys());
+        assert_eq!((entries, counts.len()), (distinct, distinct));
+        // Rows that own something stay in one table, and a small share has no room for many.
+        let (entries, _) = count(Config { task_share_bytes: 4 << 20, ..Config::default() }, keys());
+        assert!(entries >= distinct);
     }
 }

@@ -47,6 +47,13 @@ impl<R: Stored> MapWriter<R> {
         }
     }
 
+    /// Adds rows that lie in their segments already, as a run of their own behind those before.
+    pub(crate) fn push_run(&mut self, segments: Vec<Vec<R>>) {
+        self.meter.end();
+        self.cut();
+        or_raise(self.output.add_run(segments, &self.task));
+    }
+
     #[cold]
     fn cut(&mut self) {
         or_raise(self.output.add_run(self.buckets.take(), &self.task));

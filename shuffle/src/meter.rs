@@ -114,10 +114,15 @@ impl TableMeter {
         is_full
     }
 
+    /// Notes what a table takes, or several.
+    pub(crate) fn note(&mut self, bytes: u64) {
+        self.held.set(bytes);
+    }
+
     /// Notes the size of a table that nobody asks about any more.
     pub(crate) fn end<K, C>(&mut self, table: &CombineTable<K, C>) {
-        self.held.set(table.bytes());
-        self.held.set(0);
+        self.note(table.bytes());
+        self.note(0);
     }
 }
 

@@ -242,17 +242,16 @@ impl<K: Ord + Send + Sync + 'static> Partitioner<K> for RangePartitioner<K> {
 }
 
 /// Upper bounds for all partitions but the last that give each about the same weight of a sample.
-/// There are fewer if a few keys carry most of it. `compare` is the order of the keys, in which the
-/// bounds ascend.
+/// There are fewer if a few keys carry most of it. The sample lies in the order of `compare`, in which
+/// the bounds ascend.
 pub fn range_bounds<K: Clone>(
-    mut sample: Vec<(K, f64)>,
+    sample: &[(K, f64)],
     partitions: usize,
     compare: impl Fn(&K, &K) -> Ordering,
 ) -> Vec<K> {
-    sample.sort_by(|a, b| compare(&a.0, &b.0));
     let step = sample.iter().map(|(_, weight)| weight).sum::<f64>() / partitions as f64;
     let (mut bounds, mut reached, mut target) = (Vec::<K>::new(), 0.0, step);
-    for (key, weight) in &sample {
+    for (key, weight) in sample {
         if bounds.len() + 1 >= partitions {
             break;
         }
@@ -320,16 +319,16 @@ mod tests {
     #[test]
     fn b169_bounds_are_the_weighted_quantiles_that_spark_finds() {
         let sample =
-            [(0.7, 2.0), (0.1, 1.0), (0.4, 1.0), (0.3, 1.0), (0.2, 1.0), (0.5, 1.0), (1.0, 3.0)];
-        assert_eq!(range_bounds(sample.to_vec(), 3, f64::total_cmp), [0.4, 0.7]);
+            [(0.1, 1.0), (0.2, 1.0), (0.3, 1.0), (0.4, 1.0), (0.5, 1.0), (0.7, 2.0), (1.0, 3.0)];
+        assert_eq!(range_bounds(&sample, 3, f64::total_cmp), [0.4, 0.7]);
     }
 
     #[test]
     fn a_bound_that_comes_twice_is_one_bound() {
-        let sample = (0..100).map(|n| (n / 90, 1.0)).collect();
-        assert_eq!(range_bounds(sample, 10, i32::cmp), [0, 1]);
-        assert!(range_bounds(Vec::new(), 10, u8::cmp).is_empty());
-        assert!(range_bounds(vec![(1, 1.0), (2, 1.0)], 1, i32::cmp).is_empty());
+        let sample: Vec<_> = (0..100).map(|n| (n / 90, 1.0)).collect();
+        assert_eq!(range_bounds(&sample, 10, i32::cmp), [0, 1]);
+        assert!(range_bounds(&[], 10, u8::cmp).is_empty());
+        assert!(range_bounds(&[(1, 1.0), (2, 1.0)], 1, i32::cmp).is_empty());
     }
 
     #[test]
@@ -349,9 +348,9 @@ mod tests {
             partitions in 1_usize..12,
         ) {
             let range = RangePartitioner::new(partitions);
-            let sample = keys.iter().map(|key| (*key, 1.0)).collect();
-            range.set_bounds(range_bounds(sample, partitions, u16::cmp));
             keys.sort_unstable();
+            let sample: Vec<_> = keys.iter().map(|key| (*key, 1.0)).collect();
+            range.set_bounds(range_bounds(&sample, partitions, u16::cmp));
             let chosen: Vec<usize> = keys.iter().map(|key| range.partition_of(key)).collect();
             prop_assert!(chosen.is_sorted());
             prop_assert!(chosen.iter().all(|partition| *partition < partitions));

@@ -1,7 +1,7 @@
 //! The pairs of two groups: what a join makes of one key. Either may lie in a file; then it is read
 //! again and again, and never held.
 
-use crate::values::{Group, GroupValues};
+use crate::values::{FileValues, Group, GroupValues};
 
 /// Rows that can be gone through again and again.
 pub trait Again {
@@ -19,7 +19,7 @@ pub struct GroupAgain<V> {
     group: Group<V>,
     at: usize,
     /// Where the reading of a file is.
-    file: Option<Box<dyn Iterator<Item = V>>>,
+    file: Option<FileValues<V>>,
 }
 
 impl<V> From<Group<V>> for GroupAgain<V> {
@@ -39,7 +39,7 @@ impl<V: Clone> Again for GroupAgain<V> {
                 self.at += 1;
                 Some(value.clone())
             }
-            Err(file) => self.file.get_or_insert_with(|| file.read()).next(),
+            Err(file) => self.file.get_or_insert_with(file).next(),
         }
     }
 

@@ -32,12 +32,12 @@ impl<K: Clone> RangeSlices<K> {
         self.each
     }
 
-    /// Cuts the ranges below and above `ranges` into slices of about the same weight of a sample.
-    /// Only the first call counts.
+    /// Cuts the ranges below and above `ranges` into slices of about the same weight of the sorted
+    /// sample that gave them. Only the first call counts.
     pub fn set(
         &self,
         ranges: &[K],
-        sample: Vec<(K, f64)>,
+        sample: &[(K, f64)],
         partitions: usize,
         compare: impl Fn(&K, &K) -> Ordering,
     ) {
@@ -84,10 +84,11 @@ mod tests {
             sample in prop::collection::vec((0_u32..500, 1_u32..9), 0..300),
             partitions in 1_usize..20,
         ) {
-            let sample: Vec<_> = sample.into_iter().map(|(k, w)| (k, f64::from(w))).collect();
-            let ranges = range_bounds(sample.clone(), partitions, u32::cmp);
+            let mut sample: Vec<_> = sample.into_iter().map(|(k, w)| (k, f64::from(w))).collect();
+            sample.sort_by_key(|(key, _)| *key);
+            let ranges = range_bounds(&sample, partitions, u32::cmp);
             let slices = RangeSlices::new(partitions);
-            slices.set(&ranges, sample, partitions, u32::cmp);
+            slices.set(&ranges, &sample, partitions, u32::cmp);
             let mut last = 0;
             for key in 0..500_u32 {
                 let slice = slices.slice_of(|bounds| bounds.partition_point(|bound| *bound < key));
@@ -102,9 +103,9 @@ mod tests {
     #[test]
     fn even_keys_are_cut_into_even_slices() {
         let sample: Vec<_> = (0..6400_u32).map(|key| (key, 1.0)).collect();
-        let ranges = range_bounds(sample.clone(), 4, u32::cmp);
+        let ranges = range_bounds(&sample, 4, u32::cmp);
         let slices = RangeSlices::new(4);
-        slices.set(&ranges, sample, 4, u32::cmp);
+        slices.set(&ranges, &sample, 4, u32::cmp);
         let mut rows = vec![0; 4 * slices.each()];
         for key in 0..6400_u32 {
             rows[slices.slice_of(|bounds| bounds.partition_point(|bound| *bound < key))] += 1;

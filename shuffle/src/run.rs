@@ -6,6 +6,7 @@ use emberline_core::bounds::Stored;
 use emberline_core::config::Config;
 use emberline_core::counters::{Phase, SpilledFile};
 use emberline_core::error::{Error, Result};
+use emberline_core::faults::Harm;
 use emberline_core::memory::Reservation;
 use emberline_core::scratch::{Scratch, ScratchFile};
 use emberline_core::size::estimate_rows;
@@ -115,6 +116,11 @@ impl<T: Stored> RunFile<T> {
         Ok(RunFile { written: Arc::new(written), row: PhantomData })
     }
 
+    /// Harms the file, as a fault plan wants.
+    pub fn harm(&self, harm: Harm) -> std::io::Result<()> {
+        harm.inflict(self.written.file.path())
+    }
+
     /// Whether the file is there and as long as it was written.
     pub fn check(&self) -> Result<()> {
         self.open().map(drop)
@@ -145,6 +151,12 @@ impl<T: Stored> RunFile<T> {
     /// The length of the file.
     pub fn bytes(&self) -> u64 {
         self.written.index.file_bytes
+    }
+
+    /// The rows, from the first to the last, a frame at a time. A read that fails ends the task.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = Vec<T>> + use<T> {
+        let mut rows = self.rows();
+        iter::from_fn(move || rows.next_rows().unwrap_or_else(|error| fail(error)))
     }
 
     /// The rows, from the first to the last.

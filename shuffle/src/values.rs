@@ -3,9 +3,9 @@
 use crate::run::RunFile;
 use emberline_core::bounds::Stored;
 use emberline_core::size::estimate_rows;
-use serde::de::{Deserialize, Deserializer};
-use serde::ser::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::cmp::Ordering;
+use std::convert::Infallible;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::slice;
@@ -18,6 +18,12 @@ use std::vec;
 /// Values that pass a part of a task's share lie where the shuffle put them, or in a file of their
 /// own, which stays as long as a clone of the group. Values that cannot be read fail the task, or
 /// panic outside of one.
+///
+/// It can be mapped, filtered, counted and collected, but neither shuffled nor cached, which is an
+/// error of the compiler: `map_values` makes something of it that can be. Where lists fit in a task's
+/// share, `group_by_key` gives lists.
+///
+/// A `Group` that was collected keeps the memory or the files where its values lie.
 #[derive(Clone)]
 pub struct Group<V>(Place<V>);
 
@@ -27,15 +33,53 @@ enum Place<V> {
     InFile { rows: usize, values: Arc<dyn Reread<V>> },
 }
 
-/// Values that can be read again and again, by someone who does not know how they were written.
+/// Values that can be read again and again, some at a time, by someone who does not know how they
+/// were written.
 pub(crate) trait Reread<V>: Send + Sync {
-    fn read(&self) -> Box<dyn Iterator<Item = V>>;
+    fn read(&self) -> Box<dyn Iterator<Item = Vec<V>>>;
 }
 
 /// Some files, one behind the other.
 impl<V: Stored> Reread<V> for Vec<RunFile<V>> {
-    fn read(&self) -> Box<dyn Iterator<Item = V>> {
-        Box::new(self.clone().into_iter().flat_map(|file| file.rows()))
+    fn read(&self) -> Box<dyn Iterator<Item = Vec<V>>> {
+        Box::new(self.clone().into_iter().flat_map(|file| file.chunks()))
+    }
+}
+
+/// Values that lie in a file, while they are read.
+pub(crate) struct FileValues<V> {
+    chunks: Box<dyn Iterator<Item = Vec<V>>>,
+    chunk: vec::IntoIter<V>,
+    left: usize,
+}
+
+impl<V> FileValues<V> {
+    fn new(rows: usize, values: &dyn Reread<V>) -> Self {
+        FileValues { chunks: values.read(), chunk: Vec::new().into_iter(), left: rows }
+    }
+}
+
+impl<V> Iterator for FileValues<V> {
+    type Item = V;
+
+    #[inline]
+    fn next(&mut self) -> Option<V> {
+        loop {
+            if let Some(value) = self.chunk.next() {
+                self.left = self.left.saturating_sub(1);
+                return Some(value);
+            }
+            self.chunk = self.chunks.next()?.into_iter();
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+
+    fn fold<B, G: FnMut(B, V) -> B>(self, init: B, mut g: G) -> B {
+        let begun = self.chunk.fold(init, &mut g);
+        self.chunks.fold(begun, |sum, chunk| chunk.into_iter().fold(sum, &mut g))
     }
 }
 
@@ -67,7 +111,7 @@ impl<V> Group<V> {
     pub fn iter(&self) -> GroupIter<'_, V> {
         GroupIter(match &self.0 {
             Place::InMemory(values) => Iter::InMemory(values.iter()),
-            Place::InFile { rows, values } => Iter::InFile { values: values.read(), left: *rows },
+            Place::InFile { rows, values } => Iter::InFile(FileValues::new(*rows, &**values)),
         })
     }
 
@@ -79,11 +123,11 @@ impl<V> Group<V> {
         self.as_slice().map_or(0, estimate_rows)
     }
 
-    /// The values in memory, or else those in a file.
-    pub(crate) fn as_slice(&self) -> Result<&[V], &dyn Reread<V>> {
+    /// The values in memory, or else the reading of those in a file.
+    pub(crate) fn as_slice(&self) -> Result<&[V], impl FnOnce() -> FileValues<V>> {
         match &self.0 {
             Place::InMemory(values) => Ok(values),
-            Place::InFile { values, .. } => Err(&**values),
+            Place::InFile { rows, values } => Err(|| FileValues::new(*rows, &**values)),
         }
     }
 }
@@ -99,7 +143,7 @@ pub struct GroupIter<'a, V>(Iter<'a, V>);
 
 enum Iter<'a, V> {
     InMemory(slice::Iter<'a, V>),
-    InFile { values: Box<dyn Iterator<Item = V>>, left: usize },
+    InFile(FileValues<V>),
 }
 
 impl<V: Clone> Iterator for GroupIter<'_, V> {
@@ -109,17 +153,21 @@ impl<V: Clone> Iterator for GroupIter<'_, V> {
     fn next(&mut self) -> Option<V> {
         match &mut self.0 {
             Iter::InMemory(values) => values.next().cloned(),
-            Iter::InFile { values, left } => {
-                *left = left.saturating_sub(1);
-                values.next()
-            }
+            Iter::InFile(values) => values.next(),
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match &self.0 {
             Iter::InMemory(values) => values.size_hint(),
-            Iter::InFile { left, .. } => (*left, Some(*left)),
+            Iter::InFile(values) => values.size_hint(),
+        }
+    }
+
+    fn fold<B, G: FnMut(B, V) -> B>(self, init: B, g: G) -> B {
+        match self.0 {
+            Iter::InMemory(values) => values.cloned().fold(init, g),
+            Iter::InFile(values) => values.fold(init, g),
         }
     }
 }
@@ -140,7 +188,7 @@ pub struct GroupValues<V>(Values<V>);
 
 enum Values<V> {
     InMemory(vec::IntoIter<V>),
-    InFile { values: Box<dyn Iterator<Item = V>>, left: usize },
+    InFile(FileValues<V>),
 }
 
 impl<V> Iterator for GroupValues<V> {
@@ -150,17 +198,21 @@ impl<V> Iterator for GroupValues<V> {
     fn next(&mut self) -> Option<V> {
         match &mut self.0 {
             Values::InMemory(values) => values.next(),
-            Values::InFile { values, left } => {
-                *left = left.saturating_sub(1);
-                values.next()
-            }
+            Values::InFile(values) => values.next(),
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match &self.0 {
             Values::InMemory(values) => values.size_hint(),
-            Values::InFile { left, .. } => (*left, Some(*left)),
+            Values::InFile(values) => values.size_hint(),
+        }
+    }
+
+    fn fold<B, G: FnMut(B, V) -> B>(self, init: B, g: G) -> B {
+        match self.0 {
+            Values::InMemory(values) => values.fold(init, g),
+            Values::InFile(values) => values.fold(init, g),
         }
     }
 }
@@ -180,7 +232,7 @@ impl<V> IntoIterator for Group<V> {
     fn into_iter(self) -> GroupValues<V> {
         GroupValues(match self.0 {
             Place::InMemory(values) => Values::InMemory(values.into_iter()),
-            Place::InFile { rows, values } => Values::InFile { values: values.read(), left: rows },
+            Place::InFile { rows, values } => Values::InFile(FileValues::new(rows, &*values)),
         })
     }
 }
@@ -218,18 +270,28 @@ impl<V: Clone + Hash> Hash for Group<V> {
     }
 }
 
-/// As a sequence, whose values are all in memory where it is read.
-impl<V: Clone + Serialize> Serialize for Group<V> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0 {
-            Place::InMemory(values) => values.serialize(serializer),
-            Place::InFile { .. } => serializer.collect_seq(self),
-        }
+/// What no type is. A [`Group`] has serde's traits only under this bound, so that the compiler says
+/// what to do with one instead: at each estimate of its size all its values would be read, and they
+/// would all be in memory where it is read back.
+#[diagnostic::on_unimplemented(
+    message = "a `Group` cannot be shuffled, cached or serialised, since it may be larger than memory",
+    label = "needs rows that it can keep, and a `Group` can only be iterated",
+    note = "keep what you make of it, by `map_values` before this step; where lists fit in a task's \
+            share, `group_by_key` (or `cogroup`) gives a `Vec` in place of the `Group`"
+)]
+pub trait KeepsGroups {
+    #[doc(hidden)]
+    const NEVER: Infallible;
+}
+
+impl<V: KeepsGroups> Serialize for Group<V> {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        match V::NEVER {}
     }
 }
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Group<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::deserialize(deserializer).map(Group::new)
+impl<'de, V: KeepsGroups> Deserialize<'de> for Group<V> {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        match V::NEVER {}
     }
 }

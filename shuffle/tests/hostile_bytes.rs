@@ -49,7 +49,7 @@ proptest! {
     ) {
         let announced = [&[u8::from(!sealed), 3, parts, 0, 0, 0, 0, 0, 0, 0][..], &data].concat();
         entries::manifest(&announced);
-        entries::manifest(&[announced, vec![0; usize::from(parts) * 24]].concat());
+        entries::manifest(&[announced, vec![0; usize::from(parts) * 32]].concat());
         entries::manifest(&data);
     }
 }

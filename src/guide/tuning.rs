@@ -117,7 +117,27 @@
 //! memory while the budget has room and else goes to disk, so a budget that is too small costs time
 //! and never a row: the answer is the same, in the same order. Only the grouping of float sums depends
 //! on the share. A list of one key that must lie in memory, as in `group_by_key`, may be as large as
-//! the share; [`grouped`](crate::Rdd::grouped) reads a group of any size.
+//! the share; [`grouped`](crate::Rdd::grouped) reads a group of any size. Such a [`Group`](crate::Group)
+//! is for iterating: keep what you make of it.
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! # let ctx = Context::local()?;
+//! # let pairs = ctx.range(0..9_u64).map(|n| (n % 3, n));
+//! let largest = pairs.grouped().map_values(|group| group.into_iter().max()).cache();
+//! assert_eq!(largest.lookup(&2)?, [Some(8)]);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! A group itself is not kept, since it may be larger than memory:
+//!
+//! ```compile_fail,E0277
+//! # use emberline::prelude::*;
+//! # let ctx = Context::local()?;
+//! # let pairs = ctx.range(0..9_u64).map(|n| (n % 3, n));
+//! let groups = pairs.grouped().cache();
+//! # Ok::<(), Error>(())
+//! ```
 //!
 //! Running work may take memory from kept partitions while they hold more than half of what is kept;
 //! beyond that it goes to disk itself.

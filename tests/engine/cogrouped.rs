@@ -56,16 +56,16 @@ fn cogrouped_shuffles_no_side_that_lies_as_it_should() {
 #[test]
 fn a_list_past_the_share_of_a_task_names_the_sibling_that_streams() {
     test(|| {
-        let ctx = Context::builder().threads(2).task_share_bytes(800).build()?;
+        let ctx = Context::builder().threads(2).task_share_bytes(4096).build()?;
         let rows = |n| ctx.range_with(3, 0..n).map(|n| (0_u8, n));
-        let (few, many) = (rows(100_u64), rows(101));
+        let (few, many) = (rows(512_u64), rows(513));
         assert_eq!(few.cogroup(&few).count()?, 1);
         for refused in [few.cogroup(&many), many.cogroup_with(2, &few)] {
             let text = refused.count().unwrap_err().to_string();
-            assert!(text.contains("101 values") && text.contains("`cogrouped`"), "{text}");
+            assert!(text.contains("513 values") && text.contains("`cogrouped`"), "{text}");
         }
         let sizes = many.cogrouped(&few).map_values(|(a, b)| (a.len(), b.len()));
-        assert_eq!(sizes.collect()?, [(0, (101, 100))]);
+        assert_eq!(sizes.collect()?, [(0, (513, 512))]);
         Ok(())
     });
 }

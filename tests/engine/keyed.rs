@@ -273,22 +273,41 @@ fn results_larger_than_the_budget_go_through_files_and_come_back_the_same() {
 #[test]
 fn a_group_past_the_share_of_a_task_names_the_sibling_that_streams() {
     test(|| {
-        let ctx = Context::builder().threads(2).task_share_bytes(800).build()?;
+        let ctx = Context::builder().threads(2).task_share_bytes(4096).build()?;
         let pairs = |rows| ctx.range_with(3, 0..rows).map(|n| (0_u8, n));
-        assert_eq!(pairs(100_u64).group_by_key().count()?, 1);
+        assert_eq!(pairs(512_u64).group_by_key().count()?, 1);
         let too_large = |kind: &ErrorKind| {
             matches!(
                 kind,
-                ErrorKind::GroupTooLarge { rows: 101, share_bytes: 800, streaming: "grouped" }
+                ErrorKind::GroupTooLarge { rows: 513, share_bytes: 4096, streaming: "grouped" }
             )
         };
-        let error = assert_kind(pairs(101).group_by_key().collect(), too_large);
+        let error = assert_kind(pairs(513).group_by_key().collect(), too_large);
         let text = error.to_string();
         assert!(
             text.contains("`grouped`") && text.contains("group_by_key") && text.contains(file!()),
             "{text}"
         );
-        assert_eq!(pairs(101).grouped().map_values(|group| group.len()).collect()?, [(0, 101)]);
+        assert_eq!(pairs(513).grouped().map_values(|group| group.len()).collect()?, [(0, 513)]);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_small_budget_bounds_a_list_as_it_bounds_the_share() {
+    test(|| {
+        let ctx = Context::builder().threads(2).budget_bytes(LEAST_BUDGET).build()?;
+        let (share, rows) = (LEAST_BUDGET / 8, LEAST_BUDGET / 64);
+        let pairs = |rows| ctx.range_with(3, 0..rows).map(|n| (0_u8, n));
+        assert_eq!(pairs(rows).group_by_key().count()?, 1);
+        for refused in
+            [pairs(rows + 1).group_by_key().count(), pairs(rows + 1).cogroup(&pairs(1)).count()]
+        {
+            assert_kind(
+                refused,
+                |kind| matches!(kind, ErrorKind::GroupTooLarge { share_bytes, .. } if *share_bytes == share),
+            );
+        }
         Ok(())
     });
 }

@@ -3,6 +3,7 @@
 use crate::support::*;
 use emberline::prelude::*;
 use std::cmp::Reverse;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Pairs = Vec<(i64, i64)>;
 
@@ -209,6 +210,58 @@ fn the_same_seed_gives_the_same_ranges_and_nothing_runs_before_the_action() {
         let parts = parts?;
         let (again, counts) = counter.during(|| glom(&rdd));
         assert_eq!((again? == parts, counts.jobs, counts.skipped), (true, 1, 1));
+        Ok(())
+    });
+}
+
+/// A key on the heap, which counts the bytes of all keys that are alive and their peak.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Counted(Vec<u8>);
+
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+impl Counted {
+    fn new(bytes: Vec<u8>) -> Self {
+        let alive = ALIVE.fetch_add(bytes.len(), Ordering::SeqCst) + bytes.len();
+        PEAK.fetch_max(alive, Ordering::SeqCst);
+        Counted(bytes)
+    }
+}
+
+impl Clone for Counted {
+    fn clone(&self) -> Self {
+        Counted::new(self.0.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        ALIVE.fetch_sub(self.0.len(), Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn the_sample_of_a_sort_of_large_rows_stays_within_the_share_of_a_task() {
+    test(|| {
+        let ctx = Context::builder().threads(2).budget_bytes(LEAST_BUDGET).build()?;
+        let share = LEAST_BUDGET as usize / 8;
+        let row = |n: u64| {
+            let mut row = vec![0; 4 << 10];
+            row[..8].copy_from_slice(&noise(n).to_be_bytes());
+            row
+        };
+        let rows = ctx.range_with(8, 0..400_u64).map(row);
+        let sorted = rows.sort_by(|row| Counted::new(row.clone()));
+        let sizes = sorted.map(|row| row[..8].to_vec()).glom().collect()?;
+        let peak = PEAK.load(Ordering::SeqCst);
+        // The bounds are clones of sampled keys; each task makes some more while it compares rows.
+        assert!(peak < 3 * share, "{peak} bytes of keys at once");
+        assert!(sizes.concat().is_sorted());
+        let lengths: Vec<usize> = sizes.iter().map(Vec::len).collect();
+        // A few sampled keys for each range are few, but enough that no range has most rows.
+        assert!(lengths.iter().all(|rows| *rows < 150), "{lengths:?}");
+        assert_eq!(lengths.iter().sum::<usize>(), 400);
         Ok(())
     });
 }

@@ -121,22 +121,33 @@ impl Blocks {
             .filter(|(_, _, place)| place.can_leave())
             .collect();
         places.sort_by_key(|(_, _, place)| place.last_use);
-        let mut freed = 0;
-        let chosen = places.into_iter().take_while(|(_, _, place)| {
-            let goes = freed < wanted;
-            freed += if goes { place.stored.memory_bytes() } else { 0 };
-            goes
-        });
-        let chosen: Vec<_> = chosen.collect();
-        if freed < wanted || freed > limit.most_bytes {
-            return Vec::new();
-        }
+        let sizes = places.iter().map(|(_, _, place)| place.stored.memory_bytes());
+        let goes = which_go(&sizes.collect::<Vec<_>>(), wanted, limit.most_bytes);
         let leave = |(rdd, partition, place): (RddId, usize, &mut Place)| {
             place.is_leaving = true;
             Victim { rdd, partition, stored: Arc::clone(&place.stored) }
         };
-        chosen.into_iter().map(leave).collect()
+        let chosen = places.into_iter().zip(goes).filter(|(_, goes)| *goes);
+        chosen.map(|(place, _)| leave(place)).collect()
     }
+}
+
+/// Which of some blocks, oldest first, go to free `wanted` bytes and no more than `most`: the oldest,
+/// without those that are too large beside what goes already; else one that is enough alone; else
+/// none.
+fn which_go(sizes: &[u64], wanted: u64, most: u64) -> Vec<bool> {
+    let mut freed = 0_u64;
+    let goes = sizes.iter().map(|bytes| {
+        let goes = freed < wanted && freed.saturating_add(*bytes) <= most;
+        freed += if goes { *bytes } else { 0 };
+        goes
+    });
+    let goes: Vec<bool> = goes.collect();
+    if freed >= wanted {
+        return goes;
+    }
+    let alone = sizes.iter().position(|bytes| (wanted..=most).contains(bytes));
+    (0..sizes.len()).map(|at| Some(at) == alone).collect()
 }
 
 impl Place {

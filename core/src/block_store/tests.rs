@@ -232,6 +232,10 @@ fn the_store_can_be_used_while_its_values_leave_and_drop() {
 
 #[test]
 fn threads_that_put_and_read_at_once_never_pass_the_budget() {
+    crate::tests::within(crate::tests::DEADLINE, put_and_read_at_once);
+}
+
+fn put_and_read_at_once() {
     let (store, memory, _) = store(100);
     std::thread::scope(|scope| {
         for rdd in 0..4 {
@@ -250,4 +254,25 @@ fn threads_that_put_and_read_at_once_never_pass_the_budget() {
     });
     (0..4).for_each(|rdd| assert!(store.drop_rdd(RddId(rdd)) <= 7));
     assert_eq!(memory.used_bytes(), 0);
+}
+
+#[test]
+fn an_old_block_that_is_too_large_to_go_does_not_keep_smaller_ones_from_it() {
+    let (store, memory, _) = store(40);
+    assert!(put(&store, (RDD, 0), 25) && put(&store, (RDD, 1), 10));
+    // Blocks may go until 20 bytes are left: that is 15, so not the oldest, but the other.
+    let work = memory.try_reserve(10);
+    assert_eq!((work.is_some(), there(&store, RDD)), (true, vec![0]));
+}
+
+#[test]
+fn where_old_blocks_do_not_add_up_one_that_makes_the_room_alone_goes() {
+    let (store, memory, _) = store(40);
+    assert!([8, 14, 12].iter().enumerate().all(|(at, bytes)| put(&store, (RDD, at), *bytes)));
+    // 14 of 34 bytes may go, and beside what is free it takes all of them.
+    let work = memory.try_reserve(20);
+    assert_eq!((work.is_some(), there(&store, RDD)), (true, vec![0, 2]));
+    drop(work);
+    assert!(memory.try_reserve(21).is_none(), "nothing more may go");
+    assert_eq!(there(&store, RDD), [0, 2]);
 }

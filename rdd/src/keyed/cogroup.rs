@@ -95,7 +95,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     }
 
     /// Brings the values of each key of either RDD together as [`Group`]s, which are read by
-    /// iterating them: one from this RDD and one from `other`, empty where the key is absent.
+    /// iterating them: one from this RDD and one from `other`, empty where the key is absent. A group
+    /// can be neither shuffled nor cached; what [`map_values`](Rdd::map_values) makes of it can.
     ///
     /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Group<V>, Group<W>))>`
     /// - **Partitions**: of the larger partitioner either has (unless that has at most a tenth of
@@ -181,7 +182,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        let share = self.context.engine.config().task_share_bytes;
+        let share = self.context.engine.config().share_bytes();
         self.side_by_side(step, by, other, move |left, right| {
             into_co_groups(left.into_groups(), right.into_groups()).map(move |(key, a, b)| {
                 let list = "cogrouped";
@@ -273,13 +274,18 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             let opened = (left.open(step, partition, task), right.open(step, partition, task));
             let ((left_side, right_side), task) = (opened, task.clone());
             let merge = Arc::clone(&merge);
-            (0..left.slices()).flat_map(move |slice| {
-                let groups = || (left_side.groups(slice, &task), right_side.groups(slice, &task));
-                let (left, right) = blame(&step, groups);
+            // Where one side lies in order, the other is read in that order too.
+            let is_whole = left.is_ordered() || right.is_ordered();
+            let pieces = if is_whole { 1 } else { left.slices() };
+            (0..pieces).flat_map(move |slice| {
+                let (left, right) = blame(&step, || match is_whole {
+                    true => (left_side.whole(&task), right_side.whole(&task)),
+                    false => (left_side.groups(slice, &task), right_side.groups(slice, &task)),
+                });
                 merge(left, right)
             })
         };
-        let partitioner = Some(KnownPartitioner::new(&by));
+        let partitioner = Some(KnownPartitioner::new(&by).in_hash_order(true));
         wide_of(&self.context, lineage, partitioner, (depth, weigh), compute)
     }
 }

@@ -130,7 +130,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     {
         let combine = Arc::new(combine);
         let partitions = partitioning.partitions();
-        let partitioner = Some(KnownPartitioner::new(&partitioning));
+        let partitioner = Some(KnownPartitioner::new(&partitioning).in_hash_order(true));
         let node = |edge| {
             let mut lineage = self.context.lineage(step, partitions, vec![edge]);
             lineage.closure_bytes = size_of::<F>() + size_of::<G>() + size_of::<H>();
@@ -180,15 +180,11 @@ impl<F, G, H: 'static> Combine<F, G, H> {
         F: Fn(V) -> C,
         G: Fn(C, V) -> C,
     {
-        let mut table = MapCombining::new(to.task());
-        let mut emit = |entry: Hashed<K, C>| to.push(cut.slice_of(&entry.key, entry.hash), entry);
+        let mut combining = MapCombining::new(cut, to, &self.create, &self.merge_value);
         rows.for_each(|(key, value)| {
-            blame(&step, || {
-                let row = (hash_of(&key), key, value);
-                table.merge(row, &self.create, &self.merge_value, &mut emit);
-            });
+            blame(&step, || combining.add(hash_of(&key), key, value));
         });
-        blame(&step, || table.finish(emit));
+        blame(&step, || combining.finish());
     }
 
     /// One combiner for each key of a partition whose keys are all there.
@@ -232,6 +228,7 @@ impl<F, G, H: 'static> Combine<F, G, H> {
     {
         let (mut reader, mut table) = (outputs.read(slice, task), Combining::new(task));
         while let Some(chunk) = or_raise(reader.next_chunk()) {
+            table.reserve(chunk.rows().len());
             blame(&step, || match chunk {
                 Chunk::Shared(entries) => {
                     entries.iter().for_each(|e| table.merge_shared(e, &self.merge_combiners));

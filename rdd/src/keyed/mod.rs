@@ -22,3 +22,4 @@ mod sets;
 mod shuffled;
 mod side;
 mod sort_by;
+mod sort_sample;

@@ -1,29 +1,23 @@
 //! `sort_by` and `sort_by_key`: a total order over all partitions.
 //!
-//! The first action samples the keys, which gives the bounds of a range partitioner; the shuffle
-//! brings each range into one partition, in the order of the input; a stable sort finishes it.
+//! The first action samples the keys (`sort_sample.rs`), which gives the bounds of a range partitioner;
+//! the shuffle brings each range into one partition, in the order of the input; a stable sort finishes
+//! it.
 
 use super::orders::{ByCompare, ByKeyOf, ByPairKey, in_order};
 use super::shuffled::{ConcatRows, shuffle, wide};
-use crate::action::on_driver;
+use super::sort_sample::SampleKeys;
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
-use crate::random::Random;
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
-use emberline_core::error::Result;
-use emberline_core::lineage::Preparation;
 use emberline_core::step::{Step, blame};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{
-    MapWriter, Partitioner, Partitioning, RangePartitioner, RangeSlices, RowOrder, range_bounds,
+    MapWriter, Partitioner, Partitioning, RangePartitioner, RangeSlices, RowOrder,
 };
 use std::cmp::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Keys sampled for each partition after the sort, and at most in all.
-const SAMPLE_PER_PARTITION: usize = 100;
-const SAMPLE_AT_MOST: usize = 1_000_000;
+use std::sync::{Arc, Mutex};
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Sorts all rows by `key_of(row)`, ascending; rows of equal keys keep their order. Use
@@ -317,75 +311,4 @@ struct Ranges<F, C, G> {
     key_of: F,
     compare: C,
     place: G,
-}
-
-/// The job before a sort: a sample of the keys gives the bounds of the ranges.
-struct SampleKeys<T: 'static, P, K, F, C> {
-    rdd: Rdd<T, P>,
-    range: Arc<RangePartitioner<K>>,
-    slices: Arc<RangeSlices<K>>,
-    key_of: Arc<F>,
-    compare: C,
-    step: Step,
-    running: Mutex<()>,
-}
-
-impl<T, P, K, F, C> Preparation for SampleKeys<T, P, K, F, C>
-where
-    T: Element,
-    P: Pipeline<Item = T>,
-    K: Clone + Send + Sync + 'static,
-    F: Fn(&T) -> K + Send + Sync + 'static,
-    C: Fn(&K, &K) -> Ordering + Send + Sync,
-{
-    fn prepare(&self) -> Result<()> {
-        // Two actions at once: the second waits for the first one's sample.
-        let _running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.range.has_bounds() {
-            return Ok(());
-        }
-        let (partitions, inputs) = (self.range.count(), self.rdd.num_partitions());
-        if partitions <= 1 || inputs == 0 {
-            self.range.set_bounds(Vec::new());
-            return Ok(());
-        }
-        let wanted = (SAMPLE_PER_PARTITION * partitions).min(SAMPLE_AT_MOST);
-        let each = (3 * wanted).div_ceil(inputs);
-        let seed = self.rdd.context.engine.config().seed ^ self.rdd.lineage.fingerprint();
-        let (step, key_of) = (self.step, Arc::clone(&self.key_of));
-        let samples = self.rdd.run(step, 0..inputs, move |rows, task| {
-            let mut random = Random::new(seed ^ ((task.place.partition as u64) << 32));
-            let key_of = |row: &T| blame(&step, || key_of(row));
-            Ok(reservoir(rows, each, &mut random, key_of))
-        })?;
-        let weighted = samples.into_iter().flat_map(|(rows, keys)| {
-            let weight = rows as f64 / keys.len().max(1) as f64;
-            keys.into_iter().map(move |key| (key, weight))
-        });
-        on_driver(step, || {
-            let sample: Vec<(K, f64)> = weighted.collect();
-            let bounds = range_bounds(sample.clone(), partitions, &self.compare);
-            self.slices.set(&bounds, sample, partitions, &self.compare);
-            self.range.set_bounds(bounds);
-        })
-    }
-}
-
-/// The number of rows, and the keys of `size` of them, each row being as likely as any other.
-fn reservoir<T, K>(
-    rows: impl Iterator<Item = T>,
-    size: usize,
-    random: &mut Random,
-    key_of: impl Fn(&T) -> K,
-) -> (u64, Vec<K>) {
-    let (mut seen, mut keys) = (0_u64, Vec::new());
-    rows.for_each(|row| {
-        seen += 1;
-        if keys.len() < size {
-            keys.push(key_of(&row));
-        } else if let Some(key) = keys.get_mut(random.below(seen) as usize) {
-            *key = key_of(&row);
-        }
-    });
-    (seen, keys)
 }

@@ -14,6 +14,7 @@ use emberline_core::task::TaskContext;
 use emberline_shuffle::{Batches, PackedRows, RunFile};
 use std::cell::Cell;
 use std::iter;
+use std::mem::needs_drop;
 use std::sync::Arc;
 
 /// One partition on its way into the store.
@@ -68,6 +69,12 @@ impl<'a> Keeping<'a> {
 
     fn keep_typed<T: Stored>(&self, mut rows: impl Iterator<Item = T> + 'static) -> HeldRows<T> {
         let mut gathered = Gathered::new(self, rows.size_hint().0);
+        if let Some(most) = rows.size_hint().1.filter(|most| gathered.has_room_for(*most)) {
+            // No row must be asked for alone to see whether it still has room.
+            gathered.rows.reserve_exact(most);
+            rows.for_each(|row| gathered.rows.push(row));
+            return self.keep_measured(gathered);
+        }
         while let Some(row) = rows.next() {
             if !gathered.push(row) {
                 let Gathered { rows: first, held, .. } = gathered;
@@ -78,6 +85,11 @@ impl<'a> Keeping<'a> {
                 return HeldRows::batched(batches, self.task).pinning(held);
             }
         }
+        self.keep_measured(gathered)
+    }
+
+    /// Rows that fit the task's share: what they take of the budget is known now.
+    fn keep_measured<T: Stored>(&self, gathered: Gathered<'_, T>) -> HeldRows<T> {
         match gathered.finish() {
             (rows, Some(held)) => self.put(Form::Typed(Arc::new(rows)), Some(held)),
             (rows, None) => self.keep_gathered(rows),
@@ -182,6 +194,13 @@ impl<'a, T: Stored> Gathered<'a, T> {
     /// What the rows take, with the room they do not use.
     fn bytes(&self) -> u64 {
         self.heap.saturating_add((self.rows.capacity() * size_of::<T>()) as u64)
+    }
+
+    /// Whether there is room for at most so many rows, whatever they are.
+    fn has_room_for(&self, rows: usize) -> bool {
+        let bytes = rows.checked_mul(size_of::<T>());
+        // Rows that own something may take any room.
+        !needs_drop::<T>() && bytes.is_some_and(|bytes| bytes as u64 <= self.allowed)
     }
 
     /// Adds a row; says whether there is room for more.

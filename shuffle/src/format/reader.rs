@@ -1,7 +1,7 @@
 //! A file back to rows, frame by frame. It trusts no byte before it was checked.
 
 use super::compress::Expander;
-use super::header::{FramePlace, HEADER_BYTES, Header, is_whole};
+use super::header::{FIELD_BYTES, FramePlace, HEADER_BYTES, Header, is_whole};
 use super::{FileIndex, MOST_KEPT, SegmentPlace};
 use emberline_core::bounds::Stored;
 use emberline_core::codec::decode_rows;
@@ -77,6 +77,8 @@ pub struct FrameReader<R> {
     is_in_file: bool,
     rows_left: u64,
     frames_left: u64,
+    /// Of the checksums of the frames so far.
+    digest: crc32fast::Hasher,
     row: PhantomData<fn() -> R>,
 }
 
@@ -98,6 +100,7 @@ impl<R: Stored> FrameReader<R> {
             is_in_file: false,
             rows_left: rows,
             frames_left: frames,
+            digest: crc32fast::Hasher::new(),
             row: PhantomData,
         }
     }
@@ -115,6 +118,11 @@ impl<R: Stored> FrameReader<R> {
         self.frames_left -= 1;
         self.rows_left -= rows.len() as u64;
         Ok(Some(rows))
+    }
+
+    /// The crc32 of the checksums of the frames so far.
+    pub fn digest(&self) -> u32 {
+        self.digest.clone().finalize()
     }
 
     #[cfg(test)]
@@ -135,6 +143,7 @@ impl<R: Stored> FrameReader<R> {
         if !is_whole(place, fields, payload) {
             return Err(self.damaged("its checksum does not match"));
         }
+        self.digest.update(&fields[FIELD_BYTES..]);
         let rows = match self.expander.expand(header.compression, payload, header.raw) {
             Ok(raw) => decode_rows(raw, header.rows)?,
             Err(what) => return Err(self.damaged(what)),

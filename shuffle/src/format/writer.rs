@@ -1,7 +1,7 @@
 //! Rows to a file, frame by frame.
 
 use super::compress::{STORED, Squeezer};
-use super::header::{FramePlace, HEADER_BYTES, Header};
+use super::header::{FIELD_BYTES, FramePlace, HEADER_BYTES, Header};
 use super::{FileIndex, MOST_FRAME_ROWS, SegmentPlace, frame_target};
 use crate::meter::Meter;
 use emberline_core::codec::encode_into;
@@ -35,6 +35,8 @@ pub struct FileWriter<F> {
     segments: Vec<SegmentPlace>,
     /// The segment that is being written.
     open: SegmentPlace,
+    /// Of the checksums of all frames.
+    digest: crc32fast::Hasher,
 }
 
 /// Where the bytes go.
@@ -95,6 +97,7 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
             encoded_bytes,
             segments,
             open,
+            digest: crc32fast::Hasher::new(),
         })
     }
 
@@ -133,6 +136,11 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
     /// The rows so far as bytes, before they were compressed.
     pub fn encoded_bytes(&self) -> u64 {
         self.encoded_bytes
+    }
+
+    /// The crc32 of the checksums of all frames so far.
+    pub fn digest(&self) -> u32 {
+        self.digest.clone().finalize()
     }
 
     /// Ends the file and says where everything is. A file that stays survives a power cut from now
@@ -175,6 +183,7 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
         let header = Header { compression, rows: count, raw, stored };
         let header = header.seal(place, &self.pending[payload..])?;
         self.pending[start..payload].copy_from_slice(&header);
+        self.digest.update(&header[FIELD_BYTES..]);
         Ok(count)
     }
 

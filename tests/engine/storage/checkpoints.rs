@@ -1,15 +1,23 @@
 //! Durable checkpoints: another run reads what this one wrote, or says what is wrong.
 
 use super::*;
-use emberline::disk::{FaultPlan, FaultyDisk};
+use emberline::faults::FaultPlan;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A checkpoint of three partitions, the first of them empty, in a folder of its own.
 fn written() -> (tempfile::TempDir, PathBuf) {
+    written_of(|partition| (0..partition * 20).map(noise).collect())
+}
+
+fn written_of(
+    rows: impl Fn(u64) -> Vec<u64> + Send + Sync + 'static,
+) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("saved");
-    let rows = context().generate(3, |partition| (0..partition as u64 * 20).map(noise));
+    // Frames of 16 KiB, as from a task with little memory.
+    let ctx = Context::builder().threads(2).task_share_bytes(4096).build().unwrap();
+    let rows = ctx.generate(3, move |partition| rows(partition as u64).into_iter());
     rows.checkpoint(&path).map(drop).unwrap();
     (folder, path)
 }
@@ -144,13 +152,52 @@ fn f069_what_is_no_checkpoint_or_half_of_one_is_said_to_be_that() {
 #[test]
 fn rows_of_another_type_and_parts_of_another_checkpoint_are_errors() {
     within(DEADLINE, || {
-        let ((_one, path), (_two, other)) = (written(), written());
+        let ((_one, path), (_two, other)) = (
+            written(),
+            written_of(|partition| (0..partition * 20).map(|n| noise(n + 7)).collect()),
+        );
         let read = context().read_checkpoint::<(String, u8)>(&path);
         let error =
             assert_kind(read.collect(), |kind| matches!(kind, ErrorKind::InvalidCheckpoint { .. }));
         assert!(error.to_string().contains("String, u8)"), "{error}");
         fs::copy(other.join("part-00002"), path.join("part-00002")).unwrap();
         assert!(refused(&path).contains("checksum"));
+        let (_three, path) = written_of(|_| numbers(40));
+        fs::copy(path.join("part-00001"), path.join("part-00002")).unwrap();
+        assert!(
+            refused(&path).contains("checksum"),
+            "the rows are right, but of another partition"
+        );
+    });
+}
+
+#[test]
+fn a_file_of_an_earlier_checkpoint_that_differs_in_a_late_row_is_an_error() {
+    within(DEADLINE, || {
+        let rows = |last: u64| move |_| (0..20_000).map(noise).chain([last]).collect();
+        let ((_one, path), (_two, other)) = (written_of(rows(1)), written_of(rows(2)));
+        let bytes = |path: &Path| fs::read(path.join("part-00001")).unwrap();
+        let (one, two) = (bytes(&path), bytes(&other));
+        assert!(one.len() == two.len() && one[..16_000] == two[..16_000] && one != two);
+        fs::write(path.join("part-00001"), two).unwrap();
+        assert!(refused(&path).contains("another checkpoint"), "{}", refused(&path));
+    });
+}
+
+#[test]
+fn two_runs_of_one_program_write_the_same_bytes_wherever_and_on_any_number_of_threads() {
+    within(DEADLINE, || {
+        let run = |threads| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join(format!("saved on {threads}"));
+            let ctx = Context::builder().threads(threads).build().unwrap();
+            let sums = ctx.range_with(5, 0..30_000_u64).map(|n| (n % 9_000, n));
+            sums.reduce_by_key(|a, b| a + b).checkpoint(&path).map(drop).unwrap();
+            let names = ["_manifest", "part-00000", "part-00001", "part-00004"];
+            names.map(|name| fs::read(path.join(name)).unwrap())
+        };
+        let first = run(1);
+        assert!(run(1) == first && run(4) == first);
     });
 }
 
@@ -203,11 +250,10 @@ fn a_disk_that_fails_anywhere_leaves_a_whole_checkpoint_or_none() {
         let run = |plan: fn(u64) -> FaultPlan, operation: u64| {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("saved");
-            let under = Some(folder.path().to_path_buf());
-            let disk = Arc::new(FaultyDisk::new(FaultPlan { under, ..plan(operation) }));
-            let ctx = Context::builder().threads(1).disk(disk.clone()).build().unwrap();
+            let faults = plan(operation).under(folder.path()).arm();
+            let ctx = Context::builder().threads(1).faults(&faults).build().unwrap();
             let saved = ctx.range_with(3, 0..60_u64).checkpoint(&path).map(drop);
-            let fired = disk.faults_fired();
+            let fired = faults.fired();
             match saved {
                 Ok(()) => {
                     let read = context().read_checkpoint::<u64>(&path).collect().unwrap();
@@ -220,13 +266,13 @@ fn a_disk_that_fails_anywhere_leaves_a_whole_checkpoint_or_none() {
                     assert!(whole.is_err() || whole.is_ok_and(|rows| rows.len() == 60));
                 }
             }
-            (fired, disk.operations(), path.exists())
+            (fired, faults.disk_operations(), path.exists())
         };
-        let (_, operations, _) = run(|_| FaultPlan::default(), 0);
+        let (_, operations, _) = run(|_| FaultPlan::new(), 0);
         for operation in 0..operations {
-            let once = |at| FaultPlan { fail_operation: Some(at), ..FaultPlan::default() };
+            let once = |at| FaultPlan::new().fail_operation(at);
             assert_eq!(run(once, operation).0, 1);
-            let from = |at| FaultPlan { fail_from: Some(at), ..FaultPlan::default() };
+            let from = |at| FaultPlan::new().fail_from(at);
             assert!(run(from, operation).0 > 0);
         }
     });

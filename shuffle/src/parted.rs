@@ -1,0 +1,65 @@
+//! Combining many keys: rows wait with others of their slice, and are then combined slice by slice, in
+//! a table that fits the cache.
+//!
+//! One table for a million keys answers each row from main memory. Here a row is written to the end
+//! of a list, read once more in sequence, and meets a small table.
+
+use crate::combine::CombineTable;
+use crate::hash::Hashed;
+use emberline_core::bounds::{Key, Stored};
+
+/// Combiners in a table for each slice, and the rows on their way there.
+pub(crate) struct Parted<K, V, C> {
+    waiting: Vec<Vec<Hashed<K, V>>>,
+    /// How many more rows may wait.
+    room: usize,
+    most_waiting: usize,
+    tables: Vec<CombineTable<K, C>>,
+}
+
+impl<K: Key, V, C: Stored> Parted<K, V, C> {
+    /// The combiners of `table` by their slices; so many bytes of rows may wait.
+    pub(crate) fn new(
+        table: CombineTable<K, C>,
+        slices: usize,
+        waiting_bytes: u64,
+        slice_of: impl Fn(&K, u64) -> usize,
+    ) -> Self {
+        let most_waiting = (waiting_bytes as usize / size_of::<Hashed<K, V>>().max(1)).max(1);
+        let (mut waiting, mut tables) = (Vec::new(), Vec::new());
+        waiting.resize_with(slices, Vec::new);
+        tables.resize_with(slices, CombineTable::new);
+        for entry in table.into_entries() {
+            tables[slice_of(&entry.key, entry.hash)].insert_new(entry);
+        }
+        Parted { waiting, room: most_waiting, most_waiting, tables }
+    }
+
+    /// Adds a row; says whether the rows that wait should be combined now.
+    #[inline]
+    pub(crate) fn push(&mut self, slice: usize, row: Hashed<K, V>) -> bool {
+        self.waiting[slice].push(row);
+        self.room -= 1;
+        self.room == 0
+    }
+
+    /// Combines what waits; says what the tables take.
+    pub(crate) fn combine(&mut self, create: &impl Fn(V) -> C, merge: &impl Fn(C, V) -> C) -> u64 {
+        let mut keys = 0_usize;
+        for (waiting, table) in self.waiting.iter_mut().zip(&mut self.tables) {
+            // Slices are alike: this one will have about as many keys as the one before.
+            table.reserve(keys.min(waiting.len()).saturating_sub(table.len()));
+            for Hashed { hash, key, value } in waiting.drain(..) {
+                table.merge(hash, key, value, create, merge);
+            }
+            keys = table.len();
+        }
+        self.room = self.most_waiting;
+        self.tables.iter().map(CombineTable::bytes).sum()
+    }
+
+    /// Takes the combiners of all slices out. No row may wait.
+    pub(crate) fn take(&mut self) -> Vec<Vec<Hashed<K, C>>> {
+        self.tables.iter_mut().map(|table| std::mem::take(table).into_entries()).collect()
+    }
+}
