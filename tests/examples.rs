@@ -3,6 +3,11 @@
 
 #![allow(dead_code, reason = "the examples' main functions are not called here")]
 
+#[path = "examples/deadline.rs"]
+mod deadline;
+#[path = "examples/last_lines.rs"]
+mod last_lines;
+
 #[path = "../examples/flights.rs"]
 mod flights;
 #[path = "../examples/inverted_index.rs"]
@@ -13,6 +18,8 @@ mod k_means;
 mod log_mining;
 #[path = "../examples/logistic_regression.rs"]
 mod logistic_regression;
+#[path = "../examples/lost_partition.rs"]
+mod lost_partition;
 #[path = "../examples/monte_carlo_pi.rs"]
 mod monte_carlo_pi;
 #[path = "../examples/page_rank.rs"]
@@ -24,14 +31,17 @@ mod transitive_closure;
 #[path = "../examples/word_count.rs"]
 mod word_count;
 
+use deadline::deadline;
+use emberline::faults::{FaultPlan, Harm};
 use emberline::prelude::*;
-use emberline::{Event, EventRecord};
+use emberline::{Event, EventRecord, ShuffleId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Runs `check` on every context of the grid; the message of a failure says which one it was.
 fn everywhere(check: impl Fn(&Context, &str) -> Result<(), BoxError>) -> Result<(), BoxError> {
+    let _deadline = deadline();
     for threads in [1, 2, 8] {
         for files in [false, true] {
             let ctx = Context::builder().threads(threads).shuffle_to_files(files).build()?;
@@ -85,6 +95,7 @@ fn page_rank_equals_a_loop_over_the_edges() -> Result<(), BoxError> {
 
 #[test]
 fn page_rank_shuffles_the_links_once_and_the_shares_once_a_round() -> Result<(), BoxError> {
+    let _deadline = deadline();
     let ranks = page_rank::page_rank(&Context::local()?, page_rank::GRAPH, page_rank::ROUNDS);
     let plan = ranks.explain().to_string();
     assert_eq!(plan.matches("writes a shuffle").count(), 1 + page_rank::ROUNDS, "{plan}");
@@ -321,6 +332,7 @@ fn log_mining_equals_a_loop_over_the_lines() -> Result<(), BoxError> {
 
 #[test]
 fn log_mining_reads_the_log_for_its_first_answer_alone() -> Result<(), BoxError> {
+    let _deadline = deadline();
     let rows_read = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&rows_read);
     let listener = move |record: &EventRecord| {
@@ -372,49 +384,29 @@ fn logistic_regression_equals_a_loop_over_the_points() -> Result<(), BoxError> {
     })
 }
 
-/// What each example prints last when it is run as the README says: its name and the line.
-const LAST_LINES: [(&str, &str); 10] = [
-    ("flights", "makers=19 flights=2199 delay=20923 windy=380"),
-    ("inverted_index", "words=10978 postings=58787"),
-    ("k_means", "rounds=24 cost=19.306697"),
-    ("log_mining", "errors=288 mysql=133 hdfs=133"),
-    ("logistic_regression", "weights=[0.387, 3.570, -0.483] points=2659 right=1828"),
-    ("monte_carlo_pi", "darts=10000000 inside=7853404 pi=3.141362"),
-    ("page_rank", "pages=1292 sum=468.361228"),
-    ("secondary_sort", "planes=1347 flights=2677"),
-    ("transitive_closure", "edges=6273 paths=27216"),
-    ("word_count", "distinct=10978 total=61617"),
-];
-
 #[test]
-fn each_example_runs_without_an_argument_and_prints_its_answer() -> Result<(), BoxError> {
-    let listed = LAST_LINES.map(|(name, _)| format!("{name}.rs"));
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
-    let names = std::fs::read_dir(folder)?.map(|entry| entry.unwrap().file_name());
-    let programs = names.filter(|name| name.to_string_lossy().ends_with(".rs"));
-    let mut programs: Vec<String> = programs.map(|name| name.into_string().unwrap()).collect();
-    programs.sort();
-    assert_eq!(programs, listed, "every example is listed here");
-    build_examples()?;
-    let target = std::env::current_exe()?.ancestors().nth(2).unwrap().join("examples");
-    for (name, last_line) in LAST_LINES {
-        let program = target.join(name).with_extension(std::env::consts::EXE_EXTENSION);
-        let run = Command::new(&program).output()?;
-        assert!(run.status.success(), "{name}: {}", String::from_utf8_lossy(&run.stderr));
-        let printed = String::from_utf8(run.stdout)?;
-        assert_eq!(printed.lines().last(), Some(last_line), "{name} printed:\n{printed}");
+fn lost_partition_computes_the_lost_partition_again_and_no_other() -> Result<(), BoxError> {
+    let _deadline = deadline();
+    let lose = FaultPlan::new().harm_map_output(ShuffleId(0), 2, Harm::Lost);
+    for (plan, rerun) in [(FaultPlan::new(), 0), (lose, 1)] {
+        for threads in [1, 2, 8] {
+            let (calls, events) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+            let (counter, heard) = (Arc::clone(&calls), Arc::clone(&events));
+            let listener =
+                move |record: &EventRecord| heard.lock().unwrap().push(record.event.clone());
+            let builder = Context::builder().threads(threads).shuffle_to_files(true);
+            let ctx = builder.faults(plan.clone()).listener(listener).build()?;
+            let sums = lost_partition::sums(&ctx, move |n| {
+                counter.fetch_add(1, Ordering::SeqCst);
+                (n % 10, n)
+            });
+            let expected = (0..10).map(|key| (key, (0..40).map(|ten| ten * 10 + key).sum()));
+            assert_eq!(sums.collect_as_map()?, expected.collect());
+            ctx.flush_listeners();
+            // Each of the four partitions has a hundred rows.
+            assert_eq!(calls.load(Ordering::SeqCst), 400 + 100 * rerun);
+            assert_eq!(lost_partition::rerun_tasks(&events.lock().unwrap()), rerun);
+        }
     }
-    Ok(())
-}
-
-/// Brings the programs up to date: `cargo test` has built them, `cargo test --test` has not.
-fn build_examples() -> Result<(), BoxError> {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--examples", "--locked", "--quiet"]);
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output()?;
-    assert!(built.status.success(), "no examples: {}", String::from_utf8_lossy(&built.stderr));
     Ok(())
 }

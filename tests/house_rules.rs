@@ -1,5 +1,10 @@
 //! The rules of the house, read from the sources: style that is not a test decays.
 
+#[path = "house_rules/deadlines.rs"]
+mod deadlines;
+#[path = "house_rules/promises.rs"]
+mod promises;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +13,8 @@ use std::path::{Path, PathBuf};
 /// and accumulators that count once whatever fails 700; the tree, the picture and the tables of
 /// `explain` and notebooks 1,250, drawn without another crate; working
 /// inside the memory budget 2,000; storage levels, eviction and checkpoints 1,400; metrics, reports and
-/// the limit of results 650.
-const MOST_CODE_LINES: usize = 16_700;
+/// the limit of results 650; faults on purpose 200.
+const MOST_CODE_LINES: usize = 17_100;
 /// Lines of any one file, with everything in it.
 const MOST_FILE_LINES: usize = 450;
 /// What each public operation says about itself.

@@ -2,6 +2,7 @@
 
 use crate::disk::{Disk, RealDisk};
 use crate::error::{Error, ErrorKind, Result};
+use crate::faults::Faults;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -55,6 +56,8 @@ pub struct Config {
     pub progress: bool,
     /// The door to the disk. Default: the real one.
     pub disk: Arc<dyn Disk>,
+    /// What goes wrong on purpose, for tests and teaching. Default: nothing.
+    pub faults: Option<Faults>,
 }
 
 /// The least memory budget that works, in bytes: one frame and one chunk for a few tasks.
@@ -79,6 +82,7 @@ impl Default for Config {
             spill_compression: Compression::default(),
             progress: false,
             disk: Arc::new(RealDisk),
+            faults: None,
         }
     }
 }

@@ -376,6 +376,10 @@ mod tests {
 
     #[test]
     fn a_listener_draws_and_clears_without_a_terminal() {
+        crate::tests::within(crate::tests::DEADLINE, draws_and_clears);
+    }
+
+    fn draws_and_clears() {
         let mut listener = ConsoleListener::drawing_on(ProgressDrawTarget::hidden()).unwrap();
         for event in [job(0, &[3]), stage_started(3), task_started(1)] {
             listener.on_event(&at(0, event));

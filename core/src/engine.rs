@@ -8,6 +8,7 @@ mod bus;
 
 use crate::block_store::BlockStore;
 use crate::config::Config;
+use crate::disk::FaultyDisk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Listener};
 use crate::ids::{IdCounter, JobId, RddId, ShuffleId};
@@ -29,6 +30,7 @@ use std::thread::{self, JoinHandle};
 /// Everything that runs in one context. The threads end when it drops.
 pub struct Engine {
     config: Arc<Config>,
+    memory: Arc<MemoryBudget>,
     blocks: Arc<BlockStore>,
     rdds: IdCounter,
     shuffles: IdCounter,
@@ -48,9 +50,12 @@ enum Message {
 
 impl Engine {
     /// Starts the threads of a context.
-    pub fn start(config: Config, mut listeners: Vec<Box<dyn Listener>>) -> Result<Arc<Engine>> {
+    pub fn start(mut config: Config, mut listeners: Vec<Box<dyn Listener>>) -> Result<Arc<Engine>> {
         config.check()?;
         add_console(&config, &mut listeners);
+        if let Some(faults) = &config.faults {
+            config.disk = Arc::new(FaultyDisk::new(Arc::clone(&config.disk), faults));
+        }
         let config = Arc::new(config);
         let memory = Arc::new(MemoryBudget::new(config.kept_bytes()));
         let scratch = Arc::new(Scratch::new(&config));
@@ -67,7 +72,8 @@ impl Engine {
         let (messages, inbox) = unbounded();
         let scheduler = {
             let limits = Limits::new(config.max_attempts);
-            let surroundings = Surroundings { config: Arc::clone(&config), memory, scratch };
+            let (config, memory) = (Arc::clone(&config), Arc::clone(&memory));
+            let surroundings = Surroundings { config, memory, scratch };
             let runner = Runner::new(pool.clone(), surroundings, reporter(messages.clone()));
             let shell = Shell::new(limits, runner, emitter.clone());
             thread::Builder::new()
@@ -78,6 +84,7 @@ impl Engine {
         let (rdds, shuffles, jobs) = Default::default();
         Ok(Arc::new(Engine {
             config,
+            memory,
             blocks,
             rdds,
             shuffles,
@@ -91,8 +98,13 @@ impl Engine {
     }
 
     /// The settings.
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &Arc<Config> {
         &self.config
+    }
+
+    /// The budget that caches, shuffles and sorts share.
+    pub fn memory(&self) -> &MemoryBudget {
+        &self.memory
     }
 
     /// The blocks of persisted RDDs.

@@ -18,6 +18,7 @@ pub mod disk;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod faults;
 pub mod ids;
 pub mod job;
 pub mod lineage;
@@ -28,3 +29,5 @@ pub mod scratch;
 pub mod size;
 pub mod step;
 pub mod task;
+#[cfg(test)]
+mod tests;

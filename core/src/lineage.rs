@@ -306,7 +306,9 @@ mod tests {
                 node = Arc::new(Lineage::new(RddId(id), Step::new("map"), 1, parents));
             }
         };
-        std::thread::Builder::new().stack_size(1 << 20).spawn(work).unwrap().join().unwrap();
+        crate::tests::within(crate::tests::DEADLINE, move || {
+            std::thread::Builder::new().stack_size(1 << 20).spawn(work).unwrap().join().unwrap();
+        });
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::TaskMetrics;
+use crate::faults;
 use crate::ids::TaskId;
 use crate::memory::MemoryBudget;
 use crate::scheduler::{Input, Task, Work};
@@ -135,9 +136,13 @@ fn run(
 /// error that user code caught and swallowed still fails the task.
 fn attempt(task: &Task, context: &TaskContext) -> Result<()> {
     let of_the_outer_task = take_failure();
-    let work = || match &task.work {
-        Work::ShuffleMap(shuffle) => shuffle.run_map(task.place.partition, context),
-        Work::Result(request) => (request.task)(context),
+    let work = || {
+        faults::begin_task(&context.config, &task.place);
+        match &task.work {
+            Work::ShuffleMap(shuffle) => shuffle.run_map(task.place.partition, context),
+            Work::Result(request) => (request.task)(context),
+        }?;
+        faults::end_task(&context.config, &task.place)
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| as_task_of(task.owner, work)));
     let (blamed, raised) = take_failure();

@@ -159,7 +159,7 @@ impl Elements<'_> {
     #[inline]
     fn is_skipped(&self) -> bool {
         self.count >= FLAT_STEP
-            && self.count % FLAT_STEP != 0
+            && !self.count.is_multiple_of(FLAT_STEP)
             && self.counter.heap == self.heap_before
     }
 

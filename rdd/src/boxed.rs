@@ -241,8 +241,11 @@ impl<T: 'static> Iterator for BoxedRows<T> {
         let Some(chunks) = source.open() else { return accumulated };
         let mut slot = Some(accumulated);
         let mut each = |chunk: &mut Vec<T>| {
+            // A full chunk fills that of the step behind, which is then full too: the way back up a long
+            // chain is as deep as the way down.
             if let Some(accumulated) = slot.take() {
-                slot = Some(chunk.drain(..).fold(accumulated, &mut g));
+                let fold = || chunk.drain(..).fold(accumulated, &mut g);
+                slot = Some(on_enough_stack(fold));
             }
         };
         on_enough_stack(|| chunks.drain(self.limit, &mut each));

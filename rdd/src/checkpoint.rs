@@ -63,9 +63,9 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     #[track_caller]
     pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<Rdd<T>> {
         let step = Step::new("checkpoint");
-        let (path, disk) = (path.as_ref(), Arc::clone(&self.context.engine.config().disk));
+        let path = path.as_ref();
         let placed = |error: Error| error.in_step(step).in_action(step);
-        let output = Output::begin(path, &disk).map_err(placed)?;
+        let output = Output::begin(path, self.context.engine.config()).map_err(placed)?;
         let folder = output.folder().to_path_buf();
         let work =
             move |rows: P::Rows, task: &TaskContext| blame(&step, || write(rows, &folder, task));

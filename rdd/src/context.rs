@@ -6,6 +6,7 @@ use emberline_core::disk::Disk;
 use emberline_core::engine::Engine;
 use emberline_core::error::{Error, Result};
 use emberline_core::event::Listener;
+use emberline_core::faults::Faults;
 use emberline_core::lineage::{Dependency, Lineage};
 use emberline_core::step::Step;
 use std::fmt;
@@ -65,6 +66,25 @@ impl Context {
     /// The number of partitions of a source that was given none.
     pub fn default_partitions(&self) -> usize {
         self.engine.config().default_partitions
+    }
+
+    /// What map outputs, kept partitions and finished runs hold of the memory budget now, in bytes. It
+    /// goes back to 0 when the handles drop.
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let kept = ctx.range(0..1000_u64).cache();
+    /// kept.count()?;
+    /// assert!(ctx.memory_used_bytes() >= 8000);
+    /// drop(kept);
+    /// assert_eq!(ctx.memory_used_bytes(), 0);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    pub fn memory_used_bytes(&self) -> u64 {
+        self.engine.memory().used_bytes()
     }
 
     /// Returns when the listeners have seen everything that happened before this call.
@@ -264,9 +284,31 @@ impl ContextBuilder {
         self
     }
 
-    /// The door to the disk. Default: the real one; tests give a faulty one.
+    /// The door to the disk. Default: the real one.
     pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
         self.config.disk = disk;
+        self
+    }
+
+    /// What goes wrong on purpose, for tests and for teaching: a [`FaultPlan`](crate::faults::FaultPlan),
+    /// or one that was armed before so that it can be asked what happened. Default: nothing, at no
+    /// cost.
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::faults::{FaultPlan, Harm};
+    /// use emberline::{ShuffleId, prelude::*};
+    ///
+    /// // The file of the second map output is removed as soon as it is there.
+    /// let faults = FaultPlan::new().harm_map_output(ShuffleId(0), 1, Harm::Lost).arm();
+    /// let ctx = Context::builder().shuffle_to_files(true).faults(&faults).build()?;
+    /// let sums = ctx.range_with(4, 0..100_u64).map(|n| (n % 2, n)).reduce_by_key(|a, b| a + b);
+    /// assert_eq!(sums.collect_as_map()?[&0], 2450);
+    /// assert_eq!(faults.fired(), 1);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    pub fn faults(mut self, faults: impl Into<Faults>) -> Self {
+        self.config.faults = Some(faults.into());
         self
     }
 

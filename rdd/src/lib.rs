@@ -9,6 +9,12 @@
 
 #![deny(missing_docs)]
 
+pub mod faults {
+    //! What goes wrong on purpose, for tests and for teaching: a [`FaultPlan`] is given to
+    //! [`ContextBuilder::faults`](crate::ContextBuilder::faults), and the engine inflicts it on the real thing.
+    pub use emberline_core::faults::{FaultPlan, Faults, Harm, Point};
+}
+
 mod accumulator;
 mod action;
 mod boxed;

@@ -4,6 +4,7 @@ use crate::boxed::Boxed;
 use crate::context::Context;
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Fused, Pipeline};
+use emberline_core::ids::RddId;
 use emberline_core::lineage::{Dependency, Lineage};
 use emberline_core::step::Step;
 use emberline_shuffle::Partitioning;
@@ -108,6 +109,31 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         lineage.closure_bytes = closure_bytes;
         let partitioner = self.partitioner.clone().filter(|_| keys == Keys::Kept);
         Rdd::partitioned(&self.context, lineage, pipeline, partitioner)
+    }
+
+    /// The name of the RDD in events and in a [`FaultPlan`](crate::faults::FaultPlan): RDDs are numbered
+    /// from 0 in the order in which a context makes them.
+    ///
+    /// - **Shape**: `Rdd<T>` to [`RddId`]
+    /// - **Partitions**: kept
+    /// - **Partitioner**: kept
+    /// - **Shuffle**: none
+    /// - **Memory**: nothing
+    /// - **Order**: kept
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::{RddId, prelude::*};
+    ///
+    /// let ctx = Context::local()?;
+    /// let numbers = ctx.range(0..4_u64);
+    /// assert_eq!((numbers.id(), numbers.cache().id()), (RddId(0), RddId(1)));
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    pub fn id(&self) -> RddId {
+        self.lineage.id()
     }
 
     /// Forgets the shape of the chain, so that loop variables, struct fields and the two sides of an

@@ -41,6 +41,14 @@ impl<K: Key, C: Stored> Combining<K, C> {
         self.look();
     }
 
+    /// Makes room for the keys of some rows, if these are the first and as far as the table may grow.
+    pub fn reserve(&mut self, rows: usize) {
+        if self.table.is_empty() {
+            let most = self.task.table_bytes() / (4 * size_of::<Hashed<K, C>>().max(8) as u64);
+            self.table.reserve(rows.min(most as usize));
+        }
+    }
+
     /// Adds a combiner that other tasks may read too.
     #[inline]
     pub fn merge_shared(&mut self, entry: &Hashed<K, C>, merge: &impl Fn(C, C) -> C) {

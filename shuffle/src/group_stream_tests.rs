@@ -6,7 +6,8 @@ use crate::map_building::MapOutputBuilder;
 use crate::product::{GroupAgain, Product};
 use crate::values::GroupValues;
 use emberline_core::config::Config;
-use emberline_core::disk::{FaultPlan, FaultyDisk};
+use emberline_core::disk::{FaultyDisk, RealDisk};
+use emberline_core::faults::FaultPlan;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::hash::{Hash, Hasher};
@@ -94,14 +95,15 @@ fn a_key_that_gets_hot_late_and_one_that_is_large_but_never_hot_are_whole() {
 
 /// How often the disk was asked.
 fn reads_of<K: Key + Copy>(keys: &[K], work: impl Fn(GroupStream<K, u64>)) -> u64 {
-    let disk = Arc::new(FaultyDisk::new(FaultPlan::default()));
+    let faults = FaultPlan::new().arm();
+    let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk), &faults));
     let (budget_bytes, shuffle_to_files) = (1 << 20, true);
-    let config = Config { budget_bytes, shuffle_to_files, disk: disk.clone(), ..Config::default() };
+    let config = Config { budget_bytes, shuffle_to_files, disk, ..Config::default() };
     let task = TaskContext::alone(config);
     let slice = slice(&entries(keys), &task);
-    let before = disk.operations();
+    let before = faults.disk_operations();
     work(GroupStream::new(slice, &task));
-    disk.operations() - before
+    faults.disk_operations() - before
 }
 
 #[test]

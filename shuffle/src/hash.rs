@@ -94,11 +94,11 @@ pub fn partition_of_hash(hash: u64, partitions: usize) -> usize {
     ((u128::from(hash) * partitions as u128) >> 64) as usize
 }
 
-/// The hash as a table should see it. All keys of one partition share their high bits, and a
-/// hashbrown table tells neighbours apart by just those: so low bits are put there.
+/// The low half of a hash as a table should see it. All keys of one partition share their high bits,
+/// and a hashbrown table tells neighbours apart by just those: so low bits are put there.
 #[inline]
-pub(crate) fn table_bits(hash: u64) -> u64 {
-    hash.rotate_right(7)
+pub(crate) fn table_bits(low: u32) -> u64 {
+    u64::from(low).rotate_right(7)
 }
 
 /// A pair with the hash of its key. As bytes it is the pair alone; the hash is computed again when
@@ -165,7 +165,7 @@ mod tests {
             let keys = || (1..=1_000_000_u64).map(|n| n.wrapping_mul(step));
             let high = unevenness(|key| partition_of_hash(hash_of(&key), 16), keys());
             let low = unevenness(|key| (hash_of(&key) & 15) as usize, keys());
-            let table = unevenness(|key| (table_bits(hash_of(&key)) & 15) as usize, keys());
+            let table = unevenness(|key| (table_bits(hash_of(&key) as u32) & 15) as usize, keys());
             assert!(high < 0.03 && low < 0.03 && table < 0.03, "{step}: {high} {low} {table}");
         }
     }
@@ -174,7 +174,7 @@ mod tests {
     fn bits_for_the_table_are_even_inside_one_partition() {
         let keys = (0..1_000_000_u64).filter(|key| partition_of_hash(hash_of(key), 16) == 3);
         let keys: Vec<u64> = keys.collect();
-        let table = |key: u64| table_bits(hash_of(&key));
+        let table = |key: u64| table_bits(hash_of(&key) as u32);
         assert!(unevenness(|key| (table(key) & 15) as usize, keys.iter().copied()) < 0.05);
         assert!(unevenness(|key| (table(key) >> 60) as usize, keys.into_iter()) < 0.05);
     }

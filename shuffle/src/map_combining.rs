@@ -12,9 +12,10 @@ use emberline_core::size::owns_heap;
 /// Combines the rows of a map task on their way into its output.
 ///
 /// It begins with one table. When that no longer fits a core's cache, it becomes a table for each
-/// slice. When the tables have reached what the task may hold, their entries become a run of the
-/// output; and if these are more than half of the rows, the rows that come then pass through. Where
-/// all that happens depends on the rows and the configuration alone.
+/// slice, and rows are combined many at a time. When the tables have reached what the task may hold,
+/// their entries become a run of the output; and if these are more than half of the rows, the rows
+/// that come then pass through. Where all that happens depends on the rows and the configuration
+/// alone.
 pub struct MapCombining<'a, K: Key + 'static, V, C: Stored, F, G> {
     create: &'a F,
     merge: &'a G,
@@ -24,6 +25,8 @@ pub struct MapCombining<'a, K: Key + 'static, V, C: Stored, F, G> {
     meter: TableMeter,
     /// What the tables may take.
     limit: u64,
+    /// At how many bytes of one table to look whether there should be many.
+    look_at: u64,
     rows: usize,
 }
 
@@ -37,13 +40,15 @@ enum Tables<K, V, C> {
 
 /// Tables that have more entries than this of their rows, in percent, are not worth their time.
 const MOST_ENTRIES_PERCENT: usize = 50;
-/// A table of so many bytes no longer fits a core's cache beside what else is there.
+/// A table of so many bytes no longer fits a core's first cache: from here on rows wait for others
+/// of their slice, unless nearly all of them meet a key that is there.
+const FIRST_CACHE_BYTES: u64 = 64 << 10;
+/// A table of so many bytes fits no cache of its core.
 const CACHE_BYTES: u64 = 512 << 10;
-/// The rows that wait for others of their slice take so much of what the tables may: one part in
-/// this many, ...
-const WAITING_PART: u64 = 4;
-/// ... and not more than this, which is enough for each slice to use its table often.
-const MOST_WAITING_BYTES: u64 = 8 << 20;
+/// With less than this a single table holds more keys than rows could wait.
+const LEAST_PARTED_BYTES: u64 = 2 << 20;
+/// Rows that wait to be combined take so much of what the operation may, and tables the rest.
+const WAITING: (u64, u64) = (3, 4);
 
 impl<'a, K, V, C, F, G> MapCombining<'a, K, V, C, F, G>
 where
@@ -62,8 +67,11 @@ where
     ) -> Self {
         let limit = to.task().operator_bytes();
         let meter = TableMeter::new(to.task(), limit);
+        // Rows that own something are not worth a second move, and nobody could weigh them.
+        let is_plain = !owns_heap::<(K, V, C)>() && limit >= LEAST_PARTED_BYTES;
+        let look_at = if is_plain { FIRST_CACHE_BYTES } else { u64::MAX };
         let tables = Tables::One(CombineTable::new());
-        MapCombining { create, merge, slices, to, tables, meter, limit, rows: 0 }
+        MapCombining { create, merge, slices, to, tables, meter, limit, look_at, rows: 0 }
     }
 
     /// Adds a row, whose key's hash is `hash`.
@@ -73,7 +81,7 @@ where
             Tables::One(table) => {
                 table.merge(hash, key, value, self.create, self.merge);
                 self.rows += 1;
-                if self.meter.is_due(table) {
+                if table.bytes() >= self.look_at || self.meter.is_due(table) {
                     self.measure();
                 }
             }
@@ -81,7 +89,7 @@ where
                 let slice = self.slices.slice_of(&key, hash);
                 self.rows += 1;
                 if tables.push(slice, Hashed { hash, key, value }) {
-                    self.combine(slice);
+                    self.combine();
                 }
             }
             Tables::None => {
@@ -97,28 +105,31 @@ where
         if self.meter.is_full(table) {
             return self.cut();
         }
-        // Rows that own something are not worth a second move, and nobody could weigh them.
-        let is_plain = !owns_heap::<(K, V, C)>();
-        if is_plain && self.limit >= 4 * CACHE_BYTES && table.bytes() >= CACHE_BYTES {
-            self.part();
+        if table.bytes() >= self.look_at {
+            self.look_at = table.bytes().saturating_mul(2);
+            let is_filling = table.len() * 100 > self.rows * MOST_ENTRIES_PERCENT;
+            if is_filling || table.bytes() >= CACHE_BYTES {
+                self.part();
+            }
         }
     }
 
     /// Makes a table for each slice of the one there is.
     fn part(&mut self) {
         let Tables::One(table) = std::mem::replace(&mut self.tables, Tables::None) else { return };
-        let waiting = (self.limit / WAITING_PART).min(MOST_WAITING_BYTES);
+        let waiting = self.limit / WAITING.1 * WAITING.0;
         let slice_of = |key: &K, hash| self.slices.slice_of(key, hash);
         let parted = Parted::new(table, self.slices.count(), waiting, slice_of);
         self.tables = Tables::Many(parted);
     }
 
     #[cold]
-    fn combine(&mut self, slice: usize) {
+    fn combine(&mut self) {
         let Tables::Many(tables) = &mut self.tables else { return };
-        tables.combine(slice, self.create, self.merge);
-        self.meter.note(tables.bytes());
-        if tables.bytes() >= self.limit - self.limit / WAITING_PART {
+        self.to.task().check_cancelled();
+        let bytes = tables.combine(self.create, self.merge);
+        self.meter.note(bytes + self.limit / WAITING.1 * WAITING.0);
+        if bytes >= self.limit / WAITING.1 {
             self.cut();
         }
     }

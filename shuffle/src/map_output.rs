@@ -4,6 +4,7 @@ use crate::format::{FileIndex, FrameReader, OpenFile, SegmentPlace};
 use emberline_core::bounds::Stored;
 use emberline_core::counters::Phase;
 use emberline_core::error::{Error, ErrorKind, Result};
+use emberline_core::faults::Harm;
 use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::Kept;
 use emberline_core::memory::Reservation;
@@ -149,6 +150,16 @@ impl<R> MapOutputs<R> {
         let older = lock(&self.slots[map_partition]).replace(Arc::new(output));
         // Dropped here, after the lock: dropping rows runs the user's code.
         drop(older);
+    }
+
+    /// Harms the file of an output, as a fault plan wants; what is not in a file is lost.
+    pub fn harm(&self, map_partition: usize, harm: Harm) {
+        let mut slot = lock(&self.slots[map_partition]);
+        let file = slot.as_ref().and_then(|output| output.file.as_ref());
+        let harmed = file.is_some_and(|(file, _)| harm.inflict(file.path()).is_ok());
+        let lost = slot.take_if(|_| !harmed);
+        drop(slot);
+        drop(lost);
     }
 
     /// How much of them is there, as far as readers know.

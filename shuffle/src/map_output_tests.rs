@@ -3,7 +3,8 @@
 use super::*;
 use crate::map_building::MapOutputBuilder;
 use emberline_core::config::Config;
-use emberline_core::disk::{Disk, FaultPlan, FaultyDisk, Truncate};
+use emberline_core::disk::{Disk, FaultyDisk, RealDisk};
+use emberline_core::faults::{FaultPlan, Faults};
 use emberline_core::step::Raised;
 use proptest::prelude::*;
 use std::fs;
@@ -25,6 +26,10 @@ fn three_ways() -> [TaskContext; 3] {
 fn to_files(disk: impl Disk + 'static) -> TaskContext {
     let disk = Arc::new(disk);
     TaskContext::alone(Config { shuffle_to_files: true, disk, ..Config::default() })
+}
+
+fn faulty(faults: impl Into<Faults>) -> FaultyDisk {
+    FaultyDisk::new(Arc::new(RealDisk), faults)
 }
 
 fn rows(numbers: std::ops::Range<u32>) -> Vec<Row> {
@@ -188,11 +193,9 @@ fn a_removed_cut_or_changed_file_is_a_fetch_failure() {
 
 #[test]
 fn a_disk_that_loses_or_changes_bytes_is_found_out() {
-    let truncate = Some(Truncate { create: 1, bytes: 1 });
-    let task = to_files(FaultyDisk::new(FaultPlan { truncate, ..FaultPlan::default() }));
+    let task = to_files(faulty(FaultPlan::new().truncate_file(1, 1)));
     assert_lost(read(&outputs(&task), 0, &task), 1, "were written");
-    let plan = FaultPlan { flip_append: Some(2), ..FaultPlan::default() };
-    let task = to_files(FaultyDisk::new(plan));
+    let task = to_files(faulty(FaultPlan::new().flip_append(2)));
     let outputs = outputs(&task);
     let read = [0, 1].map(|partition| read(&outputs, partition, &task));
     let [lost] = read.into_iter().filter_map(Result::err).collect::<Vec<_>>().try_into().unwrap();
@@ -209,15 +212,13 @@ fn keep_and_read(task: &TaskContext) -> Result<Vec<Row>> {
 /// Every single operation fails once: the writer's error is its own, and a reader's is the disk's.
 #[test]
 fn a_disk_that_refuses_is_an_io_error_and_not_a_lost_output() {
-    let disk = Arc::new(FaultyDisk::new(FaultPlan::default()));
-    let config = Config { shuffle_to_files: true, disk: disk.clone(), ..Config::default() };
-    assert_eq!(keep_and_read(&TaskContext::alone(config)).unwrap(), rows(10..20));
+    let faults = FaultPlan::new().arm();
+    assert_eq!(keep_and_read(&to_files(faulty(&faults))).unwrap(), rows(10..20));
     // The last operation removes the file.
-    let operations = disk.operations() - 1;
+    let operations = faults.disk_operations() - 1;
     assert!(operations >= 5);
     for operation in 0..operations {
-        let plan = FaultPlan { fail_operation: Some(operation), ..FaultPlan::default() };
-        let task = to_files(FaultyDisk::new(plan));
+        let task = to_files(faulty(FaultPlan::new().fail_operation(operation)));
         let error = keep_and_read(&task).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Io { .. }), "{operation}: {error}");
         assert!(error.to_string().contains("shuffle-"), "{error}");

@@ -1,8 +1,8 @@
-//! Combining many keys: rows wait for others of their slice, and are then combined together in a
-//! table that fits the cache.
+//! Combining many keys: rows wait with others of their slice, and are then combined slice by slice, in
+//! a table that fits the cache.
 //!
 //! One table for a million keys answers each row from main memory. Here a row is written to the end
-//! of a short list, and what is combined at once stays in the cache meanwhile.
+//! of a list, read once more in sequence, and meets a small table.
 
 use crate::combine::CombineTable;
 use crate::hash::Hashed;
@@ -11,10 +11,10 @@ use emberline_core::bounds::{Key, Stored};
 /// Combiners in a table for each slice, and the rows on their way there.
 pub(crate) struct Parted<K, V, C> {
     waiting: Vec<Vec<Hashed<K, V>>>,
-    /// Rows of a slice that are combined together.
-    together: usize,
+    /// How many more rows may wait.
+    room: usize,
+    most_waiting: usize,
     tables: Vec<CombineTable<K, C>>,
-    bytes: u64,
 }
 
 impl<K: Key, V, C: Stored> Parted<K, V, C> {
@@ -25,54 +25,59 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
         waiting_bytes: u64,
         slice_of: impl Fn(&K, u64) -> usize,
     ) -> Self {
-        let of_slice = waiting_bytes as usize / slices.max(1);
-        let together = (of_slice / size_of::<Hashed<K, V>>().max(1)).max(1);
-        let waiting = (0..slices).map(|_| Vec::with_capacity(together)).collect();
-        let mut parted = Parted { waiting, together, tables: Vec::new(), bytes: 0 };
-        parted.tables.resize_with(slices, CombineTable::new);
+        let most_waiting = (waiting_bytes as usize / size_of::<Hashed<K, V>>().max(1)).max(1);
+        let (mut waiting, mut tables) = (Vec::new(), Vec::new());
+        waiting.resize_with(slices, Vec::new);
+        tables.resize_with(slices, CombineTable::new);
         for entry in table.into_entries() {
-            parted.tables[slice_of(&entry.key, entry.hash)].insert_new(entry);
+            tables[slice_of(&entry.key, entry.hash)].insert_new(entry);
         }
-        parted.bytes = parted.tables.iter().map(CombineTable::bytes).sum();
-        parted
+        Parted { waiting, room: most_waiting, most_waiting, tables }
     }
 
-    /// What the tables take.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Adds a row; says whether the rows of its slice should be combined now.
+    /// Adds a row; says whether the rows that wait should be combined now.
     #[inline]
     pub(crate) fn push(&mut self, slice: usize, row: Hashed<K, V>) -> bool {
-        let waiting = &mut self.waiting[slice];
-        waiting.push(row);
-        waiting.len() == self.together
+        self.waiting[slice].push(row);
+        self.room -= 1;
+        self.room == 0
     }
 
-    /// Combines what waits for one slice.
-    pub(crate) fn combine(
-        &mut self,
-        slice: usize,
-        create: &impl Fn(V) -> C,
-        merge: &impl Fn(C, V) -> C,
-    ) {
-        let table = &mut self.tables[slice];
-        let before = table.bytes();
-        for Hashed { hash, key, value } in self.waiting[slice].drain(..) {
-            table.merge(hash, key, value, create, merge);
+    /// Combines what waits; says what the tables take.
+    pub(crate) fn combine(&mut self, create: &impl Fn(V) -> C, merge: &impl Fn(C, V) -> C) -> u64 {
+        let mut keys = 0_usize;
+        for (waiting, table) in self.waiting.iter_mut().zip(&mut self.tables) {
+            // Slices are alike: this one will have about as many keys as the one before.
+            table.reserve(keys.min(waiting.len()).saturating_sub(table.len()));
+            for Hashed { hash, key, value } in waiting.drain(..) {
+                table.merge(hash, key, value, create, merge);
+            }
+            keys = table.len();
         }
-        self.bytes = (self.bytes + table.bytes()).saturating_sub(before);
+        self.room = self.most_waiting;
+        self.tables.iter().map(CombineTable::bytes).sum()
     }
 
-    /// Takes the combiners of all slices out, once nothing waits any more.
+    /// Combines what waits and takes the combiners of all slices out.
     pub(crate) fn take(
         &mut self,
         create: &impl Fn(V) -> C,
         merge: &impl Fn(C, V) -> C,
     ) -> Vec<Vec<Hashed<K, C>>> {
-        (0..self.tables.len()).for_each(|slice| self.combine(slice, create, merge));
-        self.bytes = 0;
-        self.tables.iter_mut().map(|table| std::mem::take(table).into_entries()).collect()
+        let mut segments = Vec::with_capacity(self.tables.len());
+        // Slices without combiners so far share one table, which need not grow again for each.
+        let (mut shared, mut keys) = (CombineTable::new(), 0);
+        for (waiting, table) in self.waiting.iter_mut().zip(&mut self.tables) {
+            let table = if table.is_empty() { &mut shared } else { table };
+            table.reserve(usize::min(keys, waiting.len()));
+            for Hashed { hash, key, value } in waiting.drain(..) {
+                table.merge(hash, key, value, create, merge);
+            }
+            let entries = table.take_entries();
+            keys = entries.len();
+            segments.push(entries);
+        }
+        self.room = self.most_waiting;
+        segments
     }
 }

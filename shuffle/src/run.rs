@@ -6,6 +6,7 @@ use emberline_core::bounds::Stored;
 use emberline_core::config::Config;
 use emberline_core::counters::{Phase, SpilledFile};
 use emberline_core::error::{Error, Result};
+use emberline_core::faults::Harm;
 use emberline_core::memory::Reservation;
 use emberline_core::scratch::{Scratch, ScratchFile};
 use emberline_core::size::estimate_rows;
@@ -113,6 +114,11 @@ impl<T: Stored> RunFile<T> {
         let size = SpilledFile { file_bytes, encoded_bytes, estimated_bytes };
         let written = Written { file, index, place, size };
         Ok(RunFile { written: Arc::new(written), row: PhantomData })
+    }
+
+    /// Harms the file, as a fault plan wants.
+    pub fn harm(&self, harm: Harm) -> std::io::Result<()> {
+        harm.inflict(self.written.file.path())
     }
 
     /// Whether the file is there and as long as it was written.

@@ -139,3 +139,26 @@
 //! assert_eq!(long(&lines).collect()?, ["abcd"]);
 //! # Ok::<(), Error>(())
 //! ```
+//!
+//! # Let something go wrong on purpose
+//!
+//! [`faults`](crate::ContextBuilder::faults) takes a plan of what a disk, a cleaner of temporary files or a
+//! bad closure may do, and inflicts it on the real thing: in a test of your own error handling, or to show
+//! what recovery is. `cargo run --release --example lost_partition` prints what happens then.
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! use emberline::StageId;
+//! use emberline::faults::FaultPlan;
+//!
+//! let sums = |plan| {
+//!     let ctx = Context::builder().shuffle_to_files(true).faults(plan).build()?;
+//!     ctx.range_with(4, 0..100_u64).map(|n| (n % 2, n)).reduce_by_key(|a, b| a + b).collect_as_map()
+//! };
+//! // A disk that fails once, and a task that does, are made good; a disk that is gone is an error.
+//! let mended = FaultPlan::new().fail_operation(3).fail_task(StageId(1), 0, 0);
+//! assert_eq!(sums(mended)?[&0], 2450);
+//! let error = sums(FaultPlan::new().fail_from(3)).unwrap_err();
+//! assert!(matches!(error.kind(), ErrorKind::Io { .. }) && error.attempts() == 4);
+//! # Ok::<(), Error>(())
+//! ```

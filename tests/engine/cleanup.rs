@@ -3,15 +3,13 @@
 mod faults;
 
 use crate::events::{Recorder, count_of};
-use crate::support::{DEADLINE, within};
+use crate::support::{DEADLINE, soon, within};
 use emberline::ContextBuilder;
 use emberline::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread;
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// A place for scratch folders, and a builder that puts all shuffles there.
@@ -38,17 +36,6 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
-}
-
-/// Waits until something holds: tasks that were cancelled end a moment after their job.
-fn soon(what: &str, holds: impl Fn() -> bool) {
-    for _ in 0..400 {
-        if holds() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    panic!("{what} did not come true");
 }
 
 /// Four map tasks, three reading tasks.

@@ -1,6 +1,6 @@
 //! Contexts come and go, several at once, and their chains may be long.
 
-use crate::support::{DEADLINE, within};
+use crate::support::{DEADLINE, on_a_small_stack, within};
 use emberline::prelude::*;
 use emberline::{Compression, Event, EventRecord};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -183,12 +183,6 @@ fn contexts_that_come_and_go_leave_no_thread() {
     });
 }
 
-pub fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
-    within(DEADLINE, || {
-        thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
-    });
-}
-
 /// A chain of boxed steps.
 fn chain(ctx: &Context, steps: usize) -> Rdd<u64> {
     let mut rows = ctx.range_with(2, 0..100_u64).boxed();
@@ -196,17 +190,6 @@ fn chain(ctx: &Context, steps: usize) -> Rdd<u64> {
         rows = rows.map(|n| n + 1).boxed();
     }
     rows
-}
-
-#[test]
-fn two_thousand_boxed_steps_run_and_drop_on_a_small_stack() {
-    on_a_small_stack(|| {
-        let ctx = Context::builder().threads(2).build().unwrap();
-        let rows = chain(&ctx, 2_000);
-        assert!(rows.collect().unwrap().into_iter().eq(2_000..2_100));
-        assert_eq!(rows.take(1).unwrap(), [2_000]);
-        assert!(rows.explain().to_string().lines().count() >= 2_000);
-    });
 }
 
 #[test]

@@ -5,8 +5,8 @@ mod picture;
 mod tables;
 
 use crate::cleanup::{files, scratch};
-use crate::contexts::on_a_small_stack;
-use crate::support::{context, test};
+
+use crate::support::{context, on_a_small_stack, test};
 use emberline::prelude::*;
 use std::fs;
 use std::sync::Arc;

@@ -12,6 +12,7 @@ mod contexts;
 mod errors;
 mod events;
 mod explain;
+mod injury;
 mod joins;
 mod keyed;
 mod layout;

@@ -4,11 +4,10 @@
 mod orphans;
 
 use crate::support::{DEADLINE, assert_kind, sorted, within};
-use emberline::disk::{FaultPlan, FaultyDisk};
+use emberline::faults::FaultPlan;
 use emberline::prelude::*;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use tempfile::TempDir;
 
 /// Eight map tasks, each with one file of about 4 kB where shuffles go to files.
@@ -55,20 +54,18 @@ fn files_are_spread_over_all_scratch_folders_and_go_from_all() {
 #[test]
 fn a_disk_that_is_full_or_refuses_is_left_out_and_the_answer_is_right() {
     within(DEADLINE, || {
-        let none = FaultPlan::default();
         let plans = [
-            FaultPlan { fail_from: Some(0), ..none.clone() },
+            FaultPlan::new().fail_from(0),
             // The first task that writes there fails, and its next attempt goes elsewhere.
-            FaultPlan { full_after_bytes: Some(10), ..none },
+            FaultPlan::new().full_after(10),
         ];
         for plan in plans {
             let folders = folders::<2>();
-            let under = Some(folders[0].path().to_path_buf());
-            let disk = Arc::new(FaultyDisk::new(FaultPlan { under, ..plan }));
-            let ctx = to_files(&folders).disk(Arc::clone(&disk) as _).build().unwrap();
+            let faults = plan.under(folders[0].path()).arm();
+            let ctx = to_files(&folders).faults(&faults).build().unwrap();
             let rows = sums(&ctx);
             assert_eq!(sorted(rows.collect().unwrap()), wanted());
-            assert!(disk.faults_fired() > 0);
+            assert!(faults.fired() > 0);
             assert_eq!(files_in(folders[1].path()), 8);
         }
     });

@@ -313,6 +313,10 @@ fn what_lies_right_is_not_shuffled_again() {
 
 #[test]
 fn two_contexts_are_refused() {
+    within(DEADLINE, two_contexts);
+}
+
+fn two_contexts() {
     let (one, two) = (context(), context());
     let (left, right) = (pairs(&one, 2, &[(1, 1)]), pairs(&two, 2, &[(1, 2)]));
     let refused = |answer: Result<u64>, operation| {

@@ -34,6 +34,24 @@ pub fn within<A: Send + 'static>(limit: Duration, body: impl FnOnce() -> A + Sen
     runner.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
+/// Runs a test on a thread with little stack.
+pub fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
+    within(DEADLINE, move || {
+        thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
+    });
+}
+
+/// Waits until something holds: tasks that were cancelled end a moment after their job.
+pub fn soon(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..400 {
+        if holds() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{what} did not come true");
+}
+
 /// Runs a test that needs no grid under the usual deadline.
 pub fn test(body: impl FnOnce() -> Result<()> + Send + 'static) {
     within(DEADLINE, body).unwrap();

@@ -1,77 +1,30 @@
-//! A disk that goes wrong where a test wants it to.
+//! A disk that goes wrong where a [`FaultPlan`](crate::faults::FaultPlan) wants it to.
 
-use super::{Access, Disk, DiskLock, DiskReader, DiskWriter, RealDisk};
+use super::{Access, Disk, DiskLock, DiskReader, DiskWriter};
+use crate::faults::{Fault, Faults};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
 
-/// What goes wrong. Operations, creates and appends are counted from 0, over all files and threads
-/// of one disk. An operation is one call of a method of [`Disk`], [`DiskWriter`] or [`DiskReader`].
-#[derive(Clone, Debug, Default)]
-pub struct FaultPlan {
-    /// This operation fails; the next ones work again.
-    pub fail_operation: Option<u64>,
-    /// This operation and all after it fail.
-    pub fail_from: Option<u64>,
-    /// The disk holds so many appended bytes and no more. Removing a file frees nothing.
-    pub full_after_bytes: Option<u64>,
-    /// One file silently loses its end.
-    pub truncate: Option<Truncate>,
-    /// This append silently writes one wrong bit, in its middle byte.
-    pub flip_append: Option<u64>,
-    /// This operation sleeps before it runs.
-    pub stall: Option<(u64, Duration)>,
-    /// The faulty disk is mounted here: what lies elsewhere always works and is not counted.
-    pub under: Option<PathBuf>,
-}
-
-/// A file that silently loses its last bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct Truncate {
-    /// Which create makes the file.
-    pub create: u64,
-    /// How many bytes its end loses; a shorter file is left empty.
-    pub bytes: usize,
-}
-
-/// The real disk, but for the faults of its [`FaultPlan`].
+/// Another disk, but for the faults of a plan. An operation is one call of a method of [`Disk`],
+/// [`DiskWriter`] or [`DiskReader`].
 pub struct FaultyDisk {
-    faults: Arc<Faults>,
-}
-
-#[derive(Default)]
-struct Faults {
-    plan: FaultPlan,
-    operations: AtomicU64,
-    creates: AtomicU64,
-    appends: AtomicU64,
-    bytes: AtomicU64,
-    fired: AtomicU64,
+    inner: Arc<dyn Disk>,
+    faults: Faults,
 }
 
 impl FaultyDisk {
-    /// The real disk with the faults of `plan`.
-    pub fn new(plan: FaultPlan) -> Self {
-        FaultyDisk { faults: Arc::new(Faults { plan, ..Faults::default() }) }
-    }
-
-    /// The operations so far. A run without faults tells how many places there are to fail at.
-    pub fn operations(&self) -> u64 {
-        self.faults.operations.load(Ordering::SeqCst)
-    }
-
-    /// The faults that happened so far: a test that saw none has tested nothing.
-    pub fn faults_fired(&self) -> u64 {
-        self.faults.fired.load(Ordering::SeqCst)
+    /// `inner` with the disk's part of a plan.
+    pub fn new(inner: Arc<dyn Disk>, faults: impl Into<Faults>) -> Self {
+        FaultyDisk { inner, faults: faults.into() }
     }
 }
 
 impl Faults {
     fn covers(&self, path: &Path) -> bool {
-        self.plan.under.as_ref().is_none_or(|under| path.starts_with(under))
+        self.plan().under.as_ref().is_none_or(|under| path.starts_with(under))
     }
 
     /// Counts one operation on a file or folder, unless that lies elsewhere.
@@ -81,15 +34,19 @@ impl Faults {
 
     /// Counts one operation, and stalls or fails it if the plan says so.
     fn begin(&self) -> io::Result<()> {
-        let operation = self.operations.fetch_add(1, Ordering::SeqCst);
-        if let Some((stalled, pause)) = self.plan.stall
-            && stalled == operation
-        {
-            self.fire();
-            thread::sleep(pause);
+        let operation = self.disk().operations.fetch_add(1, Ordering::SeqCst);
+        let mut fails = false;
+        for fault in &self.plan().faults {
+            match *fault {
+                Fault::Stall(stalled, pause) if stalled == operation => {
+                    self.fire();
+                    thread::sleep(pause);
+                }
+                Fault::FailOperation(failing) => fails |= failing == operation,
+                Fault::FailFrom(from) => fails |= operation >= from,
+                _ => {}
+            }
         }
-        let fails = self.plan.fail_operation == Some(operation)
-            || self.plan.fail_from.is_some_and(|from| operation >= from);
         if fails {
             self.fire();
             return Err(io::Error::other("injected fault"));
@@ -97,21 +54,22 @@ impl Faults {
         Ok(())
     }
 
-    fn fire(&self) {
-        self.fired.fetch_add(1, Ordering::SeqCst);
-    }
-
     /// How many of `wanted` bytes still fit.
     fn room_for(&self, wanted: usize) -> usize {
-        let Some(limit) = self.plan.full_after_bytes else { return wanted };
-        let before = self.bytes.fetch_add(wanted as u64, Ordering::SeqCst);
+        let limits = self.plan().faults.iter().filter_map(|fault| match fault {
+            Fault::FullAfter(limit) => Some(*limit),
+            _ => None,
+        });
+        let Some(limit) = limits.min() else { return wanted };
+        let before = self.disk().bytes.fetch_add(wanted as u64, Ordering::SeqCst);
         usize::try_from(limit.saturating_sub(before)).map_or(wanted, |room| room.min(wanted))
     }
 
     /// The bytes as the disk will hold them.
     fn flipped(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let append = self.appends.fetch_add(1, Ordering::SeqCst);
-        if self.plan.flip_append != Some(append) || bytes.is_empty() {
+        let append = self.disk().appends.fetch_add(1, Ordering::SeqCst);
+        let flips = |fault: &Fault| matches!(*fault, Fault::FlipAppend(wrong) if wrong == append);
+        if bytes.is_empty() || !self.plan().faults.iter().any(flips) {
             return None;
         }
         self.fire();
@@ -122,81 +80,85 @@ impl Faults {
 
     /// How many bytes the file that is being created will lose.
     fn bytes_to_lose(&self) -> usize {
-        let create = self.creates.fetch_add(1, Ordering::SeqCst);
-        self.plan.truncate.filter(|truncate| truncate.create == create).map_or(0, |t| t.bytes)
+        let number = self.disk().creates.fetch_add(1, Ordering::SeqCst);
+        let lost = self.plan().faults.iter().filter_map(|fault| match *fault {
+            Fault::TruncateFile { create, bytes } => (create == number).then_some(bytes),
+            _ => None,
+        });
+        lost.sum()
     }
 }
 
 impl Disk for FaultyDisk {
     fn create_dir(&self, path: &Path, access: Access) -> io::Result<()> {
         self.faults.begin_at(path)?;
-        RealDisk.create_dir(path, access)
+        self.inner.create_dir(path, access)
     }
 
     fn create(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskWriter>> {
         if !self.faults.covers(path) {
-            return RealDisk.create(path, access);
+            return self.inner.create(path, access);
         }
         let loses = self.faults.bytes_to_lose();
         self.faults.begin()?;
-        let inner = RealDisk.create(path, access)?;
-        let faults = Arc::clone(&self.faults);
+        let inner = self.inner.create(path, access)?;
+        let faults = self.faults.clone();
         Ok(Box::new(FaultyWriter { inner, faults, loses, held_back: Vec::new() }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>> {
         if !self.faults.covers(path) {
-            return RealDisk.open(path);
+            return self.inner.open(path);
         }
         self.faults.begin()?;
-        let inner = RealDisk.open(path)?;
-        Ok(Box::new(FaultyReader { inner, faults: Arc::clone(&self.faults) }))
+        let inner = self.inner.open(path)?;
+        Ok(Box::new(FaultyReader { inner, faults: self.faults.clone() }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.faults.begin_at(from)?;
-        RealDisk.rename(from, to)
+        self.inner.rename(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.faults.begin_at(path)?;
-        RealDisk.remove_file(path)
+        self.inner.remove_file(path)
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         self.faults.begin_at(path)?;
-        RealDisk.remove_dir_all(path)
+        self.inner.remove_dir_all(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.faults.begin_at(path)?;
-        RealDisk.sync_dir(path)
+        self.inner.sync_dir(path)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
         self.faults.begin_at(path)?;
-        RealDisk.list(path)
+        self.inner.list(path)
     }
 
     fn is_own_folder(&self, path: &Path) -> io::Result<bool> {
         self.faults.begin_at(path)?;
-        RealDisk.is_own_folder(path)
+        self.inner.is_own_folder(path)
     }
 
     fn create_lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
         self.faults.begin_at(path)?;
-        RealDisk.create_lock(path)
+        self.inner.create_lock(path)
     }
 
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         self.faults.begin_at(path)?;
-        RealDisk.try_lock(path)
+        self.inner.try_lock(path)
     }
 }
 
 struct FaultyWriter {
     inner: Box<dyn DiskWriter>,
-    faults: Arc<Faults>,
+    faults: Faults,
     /// The bytes this file loses at its end, wherever that will be.
     loses: usize,
     /// The last bytes so far: written only when enough others follow.
@@ -241,7 +203,7 @@ impl DiskWriter for FaultyWriter {
 
 struct FaultyReader {
     inner: Box<dyn DiskReader>,
-    faults: Arc<Faults>,
+    faults: Faults,
 }
 
 impl DiskReader for FaultyReader {
@@ -259,7 +221,9 @@ impl DiskReader for FaultyReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Instant;
+    use crate::disk::RealDisk;
+    use crate::faults::FaultPlan;
+    use std::time::{Duration, Instant};
 
     /// Seven operations: one create, three appends of four bytes, sync, open, read.
     fn write_and_read(disk: &FaultyDisk, path: &Path) -> io::Result<Vec<u8>> {
@@ -273,9 +237,17 @@ mod tests {
         Ok(bytes)
     }
 
+    fn disk_with(plan: FaultPlan) -> FaultyDisk {
+        FaultyDisk::new(Arc::new(RealDisk), plan)
+    }
+
+    fn counts(disk: &FaultyDisk) -> (u64, u64) {
+        (disk.faults.disk_operations(), disk.faults.fired())
+    }
+
     fn run(plan: FaultPlan) -> (FaultyDisk, io::Result<Vec<u8>>, Vec<u8>) {
         let dir = tempfile::tempdir().unwrap();
-        let (disk, path) = (FaultyDisk::new(plan), dir.path().join("f"));
+        let (disk, path) = (disk_with(plan), dir.path().join("f"));
         let outcome = write_and_read(&disk, &path);
         let on_disk = std::fs::read(&path).unwrap_or_default();
         (disk, outcome, on_disk)
@@ -283,18 +255,18 @@ mod tests {
 
     #[test]
     fn without_a_plan_it_is_the_real_disk_and_counts() {
-        let (disk, outcome, _) = run(FaultPlan::default());
+        let (disk, outcome, _) = run(FaultPlan::new());
         assert_eq!(outcome.unwrap(), b"aaaabbbbcccc");
-        assert_eq!((disk.operations(), disk.faults_fired()), (7, 0));
+        assert_eq!(counts(&disk), (7, 0));
     }
 
     #[test]
     fn every_single_operation_can_fail_once() {
         for operation in 0..7 {
-            let plan = FaultPlan { fail_operation: Some(operation), ..FaultPlan::default() };
+            let plan = FaultPlan::new().fail_operation(operation);
             let (disk, outcome, _) = run(plan);
             assert_eq!(outcome.unwrap_err().to_string(), "injected fault");
-            assert_eq!((disk.operations(), disk.faults_fired()), (operation + 1, 1));
+            assert_eq!(counts(&disk), (operation + 1, 1));
             let again = write_and_read(&disk, &tempfile::tempdir().unwrap().path().join("again"));
             again.unwrap();
         }
@@ -302,62 +274,60 @@ mod tests {
 
     #[test]
     fn a_disk_can_fail_for_ever() {
-        let (disk, outcome, _) = run(FaultPlan { fail_from: Some(3), ..FaultPlan::default() });
+        let (disk, outcome, _) = run(FaultPlan::new().fail_from(3));
         outcome.unwrap_err();
         for _ in 0..3 {
             disk.open(Path::new("/")).err().unwrap();
         }
-        assert_eq!(disk.faults_fired(), 4);
+        assert_eq!(disk.faults.fired(), 4);
     }
 
     #[test]
     fn a_full_disk_keeps_what_fitted_and_stays_full() {
-        let plan = FaultPlan { full_after_bytes: Some(6), ..FaultPlan::default() };
+        let plan = FaultPlan::new().full_after(6);
         let (disk, outcome, on_disk) = run(plan);
         assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert_eq!(on_disk, b"aaaabb");
         let dir = tempfile::tempdir().unwrap();
         let mut writer = disk.create(&dir.path().join("g"), Access::Private).unwrap();
         writer.append(b"x").unwrap_err();
-        assert_eq!(disk.faults_fired(), 2);
+        assert_eq!(disk.faults.fired(), 2);
     }
 
     #[test]
     fn a_truncated_file_loses_its_end_without_an_error() {
         for (bytes, left) in [(1, 11), (5, 7), (12, 0), (99, 0)] {
-            let truncate = Some(Truncate { create: 0, bytes });
-            let (disk, outcome, on_disk) = run(FaultPlan { truncate, ..FaultPlan::default() });
+            let (disk, outcome, on_disk) = run(FaultPlan::new().truncate_file(0, bytes));
             assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-            assert_eq!((on_disk.as_slice(), disk.faults_fired()), (&b"aaaabbbbcccc"[..left], 1));
+            assert_eq!((on_disk.as_slice(), disk.faults.fired()), (&b"aaaabbbbcccc"[..left], 1));
         }
     }
 
     #[test]
     fn only_the_chosen_file_is_truncated() {
-        let truncate = Some(Truncate { create: 1, bytes: 3 });
-        let (disk, outcome, _) = run(FaultPlan { truncate, ..FaultPlan::default() });
-        assert_eq!((outcome.is_ok(), disk.faults_fired()), (true, 0));
+        let (disk, outcome, _) = run(FaultPlan::new().truncate_file(1, 3));
+        assert_eq!((outcome.is_ok(), disk.faults.fired()), (true, 0));
     }
 
     #[test]
     fn a_flipped_bit_is_written_without_an_error() {
-        let (disk, outcome, _) = run(FaultPlan { flip_append: Some(1), ..FaultPlan::default() });
+        let (disk, outcome, _) = run(FaultPlan::new().flip_append(1));
         assert_eq!(outcome.unwrap(), b"aaaabbcbcccc");
-        assert_eq!(disk.faults_fired(), 1);
+        assert_eq!(disk.faults.fired(), 1);
     }
 
     #[test]
     fn a_stalled_operation_takes_its_time_and_works() {
         let pause = Duration::from_millis(30);
         let started = Instant::now();
-        let (disk, outcome, _) = run(FaultPlan { stall: Some((2, pause)), ..FaultPlan::default() });
+        let (disk, outcome, _) = run(FaultPlan::new().stall_operation(2, pause));
         assert!(outcome.is_ok() && started.elapsed() >= pause);
-        assert_eq!(disk.faults_fired(), 1);
+        assert_eq!(disk.faults.fired(), 1);
     }
 
     #[test]
     fn folders_renames_removals_and_locks_can_fail_too() {
-        let disk = FaultyDisk::new(FaultPlan { fail_from: Some(0), ..FaultPlan::default() });
+        let disk = disk_with(FaultPlan::new().fail_from(0));
         let path = Path::new("/no/such");
         disk.create_dir(path, Access::Private).unwrap_err();
         disk.rename(path, path).unwrap_err();
@@ -368,18 +338,16 @@ mod tests {
         disk.is_own_folder(path).unwrap_err();
         disk.create_lock(path).err().unwrap();
         disk.try_lock(path).err().unwrap();
-        assert_eq!((disk.operations(), disk.faults_fired()), (9, 9));
+        assert_eq!(counts(&disk), (9, 9));
     }
 
     #[test]
     fn one_faulty_disk_beside_good_ones_fails_alone() {
         let (bad, good) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let under = Some(bad.path().to_path_buf());
-        let plan = FaultPlan { fail_from: Some(0), under, ..FaultPlan::default() };
-        let disk = FaultyDisk::new(plan);
+        let disk = disk_with(FaultPlan::new().fail_from(0).under(bad.path()));
         write_and_read(&disk, &good.path().join("f")).unwrap();
-        assert_eq!((disk.operations(), disk.faults_fired()), (0, 0));
+        assert_eq!(counts(&disk), (0, 0));
         write_and_read(&disk, &bad.path().join("f")).unwrap_err();
-        assert_eq!((disk.operations(), disk.faults_fired()), (1, 1));
+        assert_eq!(counts(&disk), (1, 1));
     }
 }

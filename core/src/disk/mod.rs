@@ -1,10 +1,10 @@
 //! The one door to the disk. Every file of the engine is made, read and removed through [`Disk`],
-//! so that a test can put a [`FaultyDisk`] in its place and let any single operation fail.
+//! so that a test can put a [`FaultyDisk`] in front of it and let any single operation fail.
 
 mod faulty;
 mod real;
 
-pub use faulty::{FaultPlan, FaultyDisk, Truncate};
+pub use faulty::FaultyDisk;
 pub use real::RealDisk;
 
 use std::io;

@@ -7,26 +7,11 @@ use crate::event::EventRecord;
 use crate::lineage::{Dependency, Lineage, Preparation, ShuffleStep};
 use crate::step::{blame, raise};
 use crate::task::TaskContext;
+use crate::tests::{DEADLINE, within};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
-
-const DEADLINE: Duration = Duration::from_secs(30);
-
-/// Runs a test's body on a thread of its own and gives up on it after `limit`.
-fn within<R: Send + 'static>(limit: Duration, body: impl FnOnce() -> R + Send + 'static) -> R {
-    let (done, wait) = std::sync::mpsc::channel();
-    let thread = thread::spawn(move || drop(done.send(body())));
-    match wait.recv_timeout(limit) {
-        Ok(result) => result,
-        Err(RecvTimeoutError::Timeout) => panic!("no end after {limit:?}"),
-        Err(RecvTimeoutError::Disconnected) => {
-            std::panic::resume_unwind(thread.join().expect_err("the body sent nothing"))
-        }
-    }
-}
 
 fn engine(threads: usize) -> Arc<Engine> {
     Engine::start(Config { threads, ..Config::default() }, vec![]).unwrap()
@@ -321,6 +306,8 @@ fn tasks_that_wait_in_the_queue_are_given_up_when_the_job_fails() {
 
 #[test]
 fn a_wrong_configuration_is_refused() {
-    let config = Config { threads: 0, ..Config::default() };
-    assert!(Engine::start(config, vec![]).is_err());
+    within(DEADLINE, || {
+        let config = Config { threads: 0, ..Config::default() };
+        assert!(Engine::start(config, vec![]).is_err());
+    });
 }

@@ -4,6 +4,7 @@ use super::places::{Home, Places, Refusal, first_that_works};
 use super::quota::{Account, OverQuota};
 use crate::disk::{Access, DiskReader, DiskWriter};
 use crate::error::{Error, Result};
+use crate::faults::{Point, come_to};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -47,7 +48,8 @@ impl ScratchFile {
         }
         let inner = first_that_works(&order, |place| self.create_in(place))?;
         let (places, account) = (Arc::clone(&self.places), Arc::clone(&self.account));
-        Ok(Box::new(ScratchWriter { inner, places, account, place: self.home().place }))
+        let (place, has_begun) = (self.home().place, false);
+        Ok(Box::new(ScratchWriter { inner, places, account, place, has_begun }))
     }
 
     /// Opens the file for reading.
@@ -103,6 +105,7 @@ struct ScratchWriter {
     places: Arc<Places>,
     account: Arc<Account>,
     place: usize,
+    has_begun: bool,
 }
 
 impl DiskWriter for ScratchWriter {
@@ -111,6 +114,9 @@ impl DiskWriter for ScratchWriter {
         let appended = self.inner.append(bytes);
         if appended.as_ref().is_err_and(is_full) {
             self.places.note_full(self.place);
+        }
+        if !std::mem::replace(&mut self.has_begun, true) {
+            come_to(self.places.faults(), Point::SpillHalfWritten);
         }
         appended
     }

@@ -1,6 +1,7 @@
 //! One folder of a context in one of its scratch folders, with the lock that says it is in use.
 
 use crate::disk::{Access, Disk, DiskLock};
+use crate::faults::{Faults, Point, come_to};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -19,9 +20,11 @@ pub(super) struct Folder {
 
 impl Folder {
     /// A new folder in `parent`.
-    pub fn make(parent: &Path, disk: &dyn Disk) -> io::Result<Folder> {
+    pub fn make(parent: &Path, disk: &dyn Disk, faults: Option<&Faults>) -> io::Result<Folder> {
         let dir = make_dir(parent)?;
+        come_to(faults, Point::FolderMade);
         let lock = Mutex::new(take_lock(dir.path(), disk)?);
+        come_to(faults, Point::FolderLocked);
         Ok(Folder { dir, lock })
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A folder is removed only while its lock is held here, so neither its owner nor another cleaner
 //! can be at work in it. A folder without a lock file is left alone: its owner may be about to make
-//! one. So a process that dies in the instant between leaves an empty folder behind for good.
+//! one. So a process that dies in the instant between leaves an empty folder behind for good, or one
+//! with a lock file that has not got its name.
 
 use super::folder::{PREFIX, lock_in};
 use crate::disk::Disk;

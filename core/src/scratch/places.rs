@@ -5,6 +5,7 @@ use super::quota::Quota;
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
+use crate::faults::Faults;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(super) struct Places {
     places: Vec<Place>,
     disk: Arc<dyn Disk>,
+    faults: Option<Faults>,
     quota: Arc<Quota>,
 }
 
@@ -40,11 +42,17 @@ impl Places {
         };
         let quota = Arc::new(Quota::new(config.scratch_quota_bytes));
         let places = config.scratch_dirs.iter().map(place).collect();
-        Places { places, disk: Arc::clone(&config.disk), quota }
+        let (disk, faults) = (Arc::clone(&config.disk), config.faults.clone());
+        Places { places, disk, faults, quota }
     }
 
     pub fn disk(&self) -> &dyn Disk {
         &*self.disk
+    }
+
+    /// What goes wrong on purpose.
+    pub fn faults(&self) -> Option<&Faults> {
+        self.faults.as_ref()
     }
 
     pub fn quota(&self) -> &Arc<Quota> {
@@ -72,7 +80,7 @@ impl Places {
         let made = match &*folder {
             Some(made) => Arc::clone(made),
             None => {
-                let made = Folder::make(self.parent(place), self.disk())?;
+                let made = Folder::make(self.parent(place), self.disk(), self.faults())?;
                 Arc::clone(folder.insert(Arc::new(made)))
             }
         };

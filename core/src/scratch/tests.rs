@@ -3,8 +3,9 @@
 mod orphans;
 
 use super::*;
-use crate::disk::{Access, DiskLock, DiskReader, DiskWriter, FaultPlan, FaultyDisk, RealDisk};
+use crate::disk::{Access, DiskLock, DiskReader, DiskWriter, FaultyDisk, RealDisk};
 use crate::error::ErrorKind;
+use crate::faults::{FaultPlan, Faults};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -15,9 +16,9 @@ fn scratch_in(dirs: &[&TempDir], disk: Arc<dyn Disk>) -> Scratch {
     Scratch::new(&Config { scratch_dirs, disk, ..Config::default() })
 }
 
-/// A disk on which everything under `dir` goes wrong as `plan` says.
-fn faulty_under(dir: &TempDir, plan: FaultPlan) -> Arc<FaultyDisk> {
-    Arc::new(FaultyDisk::new(FaultPlan { under: Some(dir.path().to_path_buf()), ..plan }))
+/// A scratch on the real disk, which goes wrong as a plan says.
+fn faulty_in(dirs: &[&TempDir], faults: impl Into<Faults>) -> Scratch {
+    scratch_in(dirs, Arc::new(FaultyDisk::new(Arc::new(RealDisk), faults)))
 }
 
 fn with_quota(dir: &TempDir, quota: u64) -> Scratch {
@@ -104,9 +105,8 @@ fn a_folder_that_was_cleaned_away_is_made_again() {
 #[test]
 fn an_error_names_the_file_and_what_was_being_done() {
     let dir = tempfile::tempdir().unwrap();
-    let plan = FaultPlan { fail_operation: Some(1), ..FaultPlan::default() };
-    let disk = Arc::new(FaultyDisk::new(plan));
-    let scratch = scratch_in(&[&dir], disk);
+    let plan = FaultPlan::new().fail_operation(1);
+    let scratch = faulty_in(&[&dir], plan);
     let file = scratch.file("run").unwrap();
     let error = file.create().err().unwrap();
     let text = error.to_string();
@@ -149,16 +149,15 @@ fn a_scratch_folder_that_refuses_is_left_out() {
     let (bad, good) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     // Operation 0 locks the folder, operation 1 makes the first file.
     for fail_from in [0, 1] {
-        let plan = FaultPlan { fail_from: Some(fail_from), ..FaultPlan::default() };
-        let disk = faulty_under(&bad, plan);
-        let scratch = scratch_in(&[&bad, &good], Arc::clone(&disk) as _);
+        let faults = FaultPlan::new().fail_from(fail_from).under(bad.path()).arm();
+        let scratch = faulty_in(&[&bad, &good], &faults);
         for _ in 0..4 {
             let file = scratch.file("run").unwrap();
             file.create().unwrap().append(b"abc").unwrap();
             assert!(file.path().starts_with(good.path()), "{}", file.path().display());
             assert_eq!(file.open().unwrap().len().unwrap(), 3);
         }
-        assert!(disk.faults_fired() >= 2);
+        assert!(faults.fired() >= 2);
     }
 }
 
@@ -176,8 +175,8 @@ fn a_scratch_folder_that_is_gone_is_left_out() {
 #[test]
 fn a_full_disk_comes_last_until_the_others_are_full_too() {
     let dirs = [0; 3].map(|_| tempfile::tempdir().unwrap());
-    let plan = FaultPlan { full_after_bytes: Some(5), ..FaultPlan::default() };
-    let scratch = scratch_in(&dirs.each_ref(), Arc::new(FaultyDisk::new(plan)));
+    let plan = FaultPlan::new().full_after(5);
+    let scratch = faulty_in(&dirs.each_ref(), plan);
     let next_file_is_in = |dir: usize| {
         let file = scratch.file("run").unwrap();
         let writer = file.create().unwrap();
@@ -206,8 +205,8 @@ fn a_full_disk_comes_last_until_the_others_are_full_too() {
 #[test]
 fn when_every_scratch_folder_refuses_the_error_names_all() {
     let dirs = [0; 2].map(|_| tempfile::tempdir().unwrap());
-    let plan = FaultPlan { fail_from: Some(2), ..FaultPlan::default() };
-    let scratch = scratch_in(&dirs.each_ref(), Arc::new(FaultyDisk::new(plan)));
+    let plan = FaultPlan::new().fail_from(2);
+    let scratch = faulty_in(&dirs.each_ref(), plan);
     let files = [scratch.file("run").unwrap(), scratch.file("run").unwrap()];
     let not_created = files[0].create().err().unwrap().to_string();
     let (paths, gone) = (dirs.each_ref().map(|dir| dir.path().display().to_string()), dirs);
@@ -259,8 +258,8 @@ fn the_quota_gets_back_what_a_file_took_when_it_goes() {
 fn a_file_that_cannot_be_removed_still_counts() {
     let dir = tempfile::tempdir().unwrap();
     // Lock, create, append, remove.
-    let plan = FaultPlan { fail_operation: Some(3), ..FaultPlan::default() };
-    let scratch = scratch_in(&[&dir], Arc::new(FaultyDisk::new(plan)));
+    let plan = FaultPlan::new().fail_operation(3);
+    let scratch = faulty_in(&[&dir], plan);
     let file = scratch.file("run").unwrap();
     file.create().unwrap().append(b"abc").unwrap();
     let path = file.path().to_path_buf();

@@ -1,7 +1,9 @@
 //! A folder of output files, all of it or nothing.
 
+use emberline_core::config::Config;
 use emberline_core::disk::{Access, Disk, DiskWriter};
 use emberline_core::error::{Error, ErrorKind, Result};
+use emberline_core::faults::{Faults, Point, come_to};
 use emberline_core::task::TaskContext;
 use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ pub(crate) struct Trial {
     path: PathBuf,
     part: PathBuf,
     disk: Arc<dyn Disk>,
+    faults: Option<Faults>,
     renamed: bool,
 }
 
@@ -33,8 +36,8 @@ impl Trial {
         let (name, attempt) = (part_name(task.place.partition), task.place.attempt);
         let part = folder.join(&name);
         let path = folder.join(format!(".{name}-attempt-{attempt}"));
-        let disk = Arc::clone(&task.config.disk);
-        let trial = Trial { path, part, disk, renamed: false };
+        let (disk, faults) = (Arc::clone(&task.config.disk), task.config.faults.clone());
+        let trial = Trial { path, part, disk, faults, renamed: false };
         let file = trial.disk.create(&trial.path, Access::Shared);
         Ok((file.map_err(|cause| trial.error(cause))?, trial))
     }
@@ -51,6 +54,7 @@ impl Trial {
 
     /// Gives the file, which must be synced, its name.
     pub(crate) fn commit(mut self) -> Result<()> {
+        come_to(self.faults.as_ref(), Point::BeforePartRename);
         self.disk.rename(&self.path, &self.part).map_err(|cause| self.error(cause))?;
         self.renamed = true;
         Ok(())
@@ -76,13 +80,13 @@ pub(crate) struct Output {
     path: PathBuf,
     parent: PathBuf,
     aside: PathBuf,
-    disk: Arc<dyn Disk>,
+    config: Arc<Config>,
     committed: bool,
 }
 
 impl Output {
     /// Makes the folder, and the parents of `path` if they are missing. `path` must not exist.
-    pub(crate) fn begin(path: &Path, disk: &Arc<dyn Disk>) -> Result<Output> {
+    pub(crate) fn begin(path: &Path, config: &Arc<Config>) -> Result<Output> {
         let name = path.file_name().ok_or_else(|| {
             Error::invalid_argument(format!("`{}` is not the name of a new folder", path.display()))
         })?;
@@ -93,9 +97,10 @@ impl Output {
         // Unlike any other: two runs may write beside each other.
         let unique = format!("{:x}", std::hash::RandomState::new().hash_one(std::process::id()));
         let aside = parent.join(format!(".{}.writing-{unique}", name.to_string_lossy()));
-        disk.create_dir(&aside, Access::Shared).map_err(|cause| making(&aside, cause))?;
-        let (path, disk) = (path.to_path_buf(), Arc::clone(disk));
-        Ok(Output { path, parent, aside, disk, committed: false })
+        let made = config.disk.create_dir(&aside, Access::Shared);
+        made.map_err(|cause| making(&aside, cause))?;
+        let (path, config) = (path.to_path_buf(), Arc::clone(config));
+        Ok(Output { path, parent, aside, config, committed: false })
     }
 
     /// Where its files are written.
@@ -106,23 +111,31 @@ impl Output {
     /// Writes a last file, and gives the folder its name: from now on it survives a power cut.
     pub(crate) fn commit(mut self, last: &str, bytes: &[u8]) -> Result<()> {
         let last = self.aside.join(last);
+        self.come_to(Point::BeforeLastFile);
         self.write_last(&last, bytes).map_err(|cause| making(&last, cause))?;
         refuse_existing(&self.path)?;
-        self.disk.rename(&self.aside, &self.path).map_err(|cause| making(&self.path, cause))?;
+        self.come_to(Point::BeforeOutputRename);
+        let disk = Arc::clone(&self.config.disk);
+        disk.rename(&self.aside, &self.path).map_err(|cause| making(&self.path, cause))?;
         // If this fails, a power cut may undo the name: then there is no output.
         self.aside = self.path.clone();
-        self.disk.sync_dir(&self.parent).map_err(|cause| making(&self.path, cause))?;
+        self.come_to(Point::AfterOutputRename);
+        disk.sync_dir(&self.parent).map_err(|cause| making(&self.path, cause))?;
         self.committed = true;
         Ok(())
     }
 
     fn write_last(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-        let mut file = self.disk.create(path, Access::Shared)?;
+        let mut file = self.config.disk.create(path, Access::Shared)?;
         if !bytes.is_empty() {
             file.append(bytes)?;
         }
         file.sync()?;
-        self.disk.sync_dir(&self.aside)
+        self.config.disk.sync_dir(&self.aside)
+    }
+
+    fn come_to(&self, point: Point) {
+        come_to(self.config.faults.as_ref(), point);
     }
 }
 
@@ -130,7 +143,7 @@ impl Drop for Output {
     fn drop(&mut self) {
         // Tasks of a failed job may still be on their way and make a file between a look into the
         // folder and its end. If all of this fails, the folder's name says what it is.
-        let remove = || self.disk.remove_dir_all(&self.aside).is_ok();
+        let remove = || self.config.disk.remove_dir_all(&self.aside).is_ok();
         let _ = !self.committed && (0..REMOVALS).any(|_| remove());
     }
 }

@@ -54,7 +54,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         T: Display,
     {
         let action = Step::new("save_as_text_file");
-        let saved = Output::begin(path.as_ref(), &self.context.engine.config().disk);
+        let saved = Output::begin(path.as_ref(), self.context.engine.config());
         let output = saved.map_err(|error| error.in_step(action).in_action(action))?;
         let folder = output.folder().to_path_buf();
         let work = move |rows: P::Rows, task: &TaskContext| write_part(action, rows, &folder, task);

@@ -130,7 +130,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     {
         let combine = Arc::new(combine);
         let partitions = partitioning.partitions();
-        let partitioner = Some(KnownPartitioner::new(&partitioning));
+        let partitioner = Some(KnownPartitioner::new(&partitioning).in_hash_order(true));
         let node = |edge| {
             let mut lineage = self.context.lineage(step, partitions, vec![edge]);
             lineage.closure_bytes = size_of::<F>() + size_of::<G>() + size_of::<H>();
@@ -228,6 +228,7 @@ impl<F, G, H: 'static> Combine<F, G, H> {
     {
         let (mut reader, mut table) = (outputs.read(slice, task), Combining::new(task));
         while let Some(chunk) = or_raise(reader.next_chunk()) {
+            table.reserve(chunk.rows().len());
             blame(&step, || match chunk {
                 Chunk::Shared(entries) => {
                     entries.iter().for_each(|e| table.merge_shared(e, &self.merge_combiners));

@@ -8,13 +8,17 @@ use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
+use emberline_core::config::Config;
 use emberline_core::error::Result;
+use emberline_core::faults::{Point, come_to, harm_to_output};
 use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::{Dependency, Kept, Lineage, ShuffleStep};
 use emberline_core::size::heap_bytes;
 use emberline_core::step::{Step, or_raise};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{Chunk, MapOutputs, MapWriter, Partitioning, SegmentReader, SliceSource};
+use emberline_shuffle::{
+    Chunk, MapOutput, MapOutputs, MapWriter, Partitioning, SegmentReader, SliceSource,
+};
 use std::sync::Arc;
 use std::vec;
 
@@ -80,7 +84,7 @@ where
         let output = writer.finish()?;
         task.count_written(output.rows(), output.bytes());
         self.parts.keep(partition, parts);
-        self.outputs.table.put(partition, output);
+        self.put(partition, output, &task.config);
         Ok(())
     }
 
@@ -90,6 +94,19 @@ where
 
     fn kept(&self) -> Kept {
         self.outputs.table.kept()
+    }
+}
+
+impl<P, R: Stored, W> MapSide<P, R, W> {
+    /// Hands an output to the readers, with all that is to go wrong there.
+    fn put(&self, partition: usize, output: MapOutput<R>, config: &Config) {
+        let (shuffle, faults) = (self.outputs.shuffle, config.faults.as_ref());
+        come_to(faults, Point::BeforeMapOutput);
+        self.outputs.table.put(partition, output);
+        come_to(faults, Point::AfterMapOutput);
+        if let Some(harm) = harm_to_output(config, shuffle, partition) {
+            self.outputs.table.harm(partition, harm);
+        }
     }
 }
 

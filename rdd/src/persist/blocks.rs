@@ -9,6 +9,7 @@ use emberline_core::block_store::{Block, StoredBlock};
 use emberline_core::bounds::Stored;
 use emberline_core::error::{Error, ErrorKind};
 use emberline_core::event::Event;
+use emberline_core::faults::{Harm, harm_to_block};
 use emberline_core::ids::RddId;
 use emberline_core::lineage::{Kept, StoredBlocks};
 use emberline_core::memory::Reservation;
@@ -106,6 +107,9 @@ impl Blocks {
         if is_new {
             let rdd = self.rdd;
             engine.emit(Event::BlockStored { rdd, partition, memory_bytes, file_bytes });
+            if let Some(harm) = harm_to_block(&task.config, rdd, partition) {
+                self.harm::<T>(partition, &stored, harm);
+            }
         }
         // An `unpersist` that came while the partition was computed found nothing to drop.
         if !self.keeps() {
@@ -113,6 +117,14 @@ impl Blocks {
         }
         let form = form_of::<T>(&stored).unwrap_or(form);
         (self.read(partition, form, (stored, false), task), is_new)
+    }
+
+    /// Harms the file of a block, as a fault plan wants; what is not in a file is lost.
+    fn harm<T: Stored>(&self, partition: usize, stored: &Arc<StoredBlock>, harm: Harm) {
+        match form_of::<T>(stored) {
+            Some(Form::InFile(file)) if file.harm(harm).is_ok() => {}
+            _ => self.forget(partition, stored, &Error::corrupt("injected fault")),
+        }
     }
 
     /// Keeps what computing a stored partition added to accumulators.

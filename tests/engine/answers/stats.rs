@@ -16,7 +16,8 @@ fn bits(stats: &Stats) -> (u64, [u64; 8]) {
 }
 
 fn stats_of(rows: &[f64]) -> Result<Stats> {
-    context().parallelize_with(1, rows.to_vec()).stats()
+    let rows = rows.to_vec();
+    within(DEADLINE, || context().parallelize_with(1, rows).stats())
 }
 
 /// Numbers of all sizes, whose sums cancel.
@@ -156,7 +157,8 @@ proptest! {
         let whole = bits(&stats_of(&rows).unwrap());
         let mut turned = rows.clone();
         turned.rotate_left(turn.min(rows.len()));
-        let cut = context().parallelize_with(pieces, turned).stats().unwrap();
+        let cut = move || context().parallelize_with(pieces, turned).stats().unwrap();
+        let cut = within(DEADLINE, cut);
         prop_assert_eq!(bits(&cut), whole);
     }
 }

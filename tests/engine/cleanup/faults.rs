@@ -1,14 +1,13 @@
 //! Shuffle files that get lost or damaged, and a disk that fails.
 
-use super::{files, scratch, soon, sums};
+use super::{files, scratch, sums};
 use crate::events::{Recorder, count_of};
-use crate::support::{DEADLINE, within};
+use crate::support::{DEADLINE, soon, within};
 use emberline::Event;
-use emberline::disk::{FaultPlan, FaultyDisk, Truncate};
+use emberline::faults::FaultPlan;
 use emberline::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 fn collected(rows: &Rdd<(u64, u64)>) -> Result<Vec<(u64, u64)>> {
     let mut rows = rows.collect()?;
@@ -115,12 +114,12 @@ type Sums = Vec<(u64, u64)>;
 fn on_faulty_disk(plan: FaultPlan) -> (Result<Sums>, u64, u64, usize) {
     within(DEADLINE, move || {
         let (folder, builder) = scratch();
-        let disk = Arc::new(FaultyDisk::new(plan));
-        let (ctx, recorder) = Recorder::on(builder.disk(Arc::clone(&disk) as _));
+        let faults = plan.arm();
+        let (ctx, recorder) = Recorder::on(builder.faults(&faults));
         let rows = sums(&ctx);
         let outcome = collected(&rows);
         let failed = count_of(&recorder.events(&ctx), "TaskFailed");
-        let (fired, operations) = (disk.faults_fired(), disk.operations());
+        let (fired, operations) = (faults.fired(), faults.disk_operations());
         drop((rows, ctx));
         soon("an empty folder", || fs::read_dir(folder.path()).unwrap().count() == 0);
         (outcome, fired, operations, failed)
@@ -129,12 +128,12 @@ fn on_faulty_disk(plan: FaultPlan) -> (Result<Sums>, u64, u64, usize) {
 
 #[test]
 fn any_single_operation_of_the_disk_may_fail_and_the_answer_is_right() {
-    let (outcome, _, operations, _) = on_faulty_disk(FaultPlan::default());
+    let (outcome, _, operations, _) = on_faulty_disk(FaultPlan::new());
     assert_eq!(outcome.unwrap(), wanted());
     assert!(operations >= 12, "{operations} operations");
     let mut failed_tasks = 0;
     for operation in 0..operations {
-        let plan = FaultPlan { fail_operation: Some(operation), ..FaultPlan::default() };
+        let plan = FaultPlan::new().fail_operation(operation);
         let (outcome, fired, _, failed) = on_faulty_disk(plan);
         assert_eq!((outcome.unwrap(), fired), (wanted(), 1), "operation {operation}");
         failed_tasks += failed;
@@ -145,7 +144,7 @@ fn any_single_operation_of_the_disk_may_fail_and_the_answer_is_right() {
 #[test]
 fn a_disk_that_fails_for_ever_is_a_typed_error_with_what_was_done() {
     for from in [0, 3, 9] {
-        let plan = FaultPlan { fail_from: Some(from), ..FaultPlan::default() };
+        let plan = FaultPlan::new().fail_from(from);
         let (outcome, fired, ..) = on_faulty_disk(plan);
         let error = outcome.unwrap_err();
         let typed = matches!(error.kind(), ErrorKind::Io { .. } | ErrorKind::FetchFailed { .. });
@@ -158,7 +157,7 @@ fn a_disk_that_fails_for_ever_is_a_typed_error_with_what_was_done() {
 
 #[test]
 fn a_full_disk_is_an_error_that_says_what_to_do() {
-    let plan = FaultPlan { full_after_bytes: Some(100), ..FaultPlan::default() };
+    let plan = FaultPlan::new().full_after(100);
     let (outcome, fired, ..) = on_faulty_disk(plan);
     let error = outcome.unwrap_err();
     assert!(fired > 0 && matches!(error.kind(), ErrorKind::Io { .. }), "{error}");
@@ -168,12 +167,9 @@ fn a_full_disk_is_an_error_that_says_what_to_do() {
 #[test]
 fn a_write_that_silently_loses_or_changes_bytes_is_detected_by_its_reader() {
     for number in 0..4 {
-        let truncate = Some(Truncate { create: number, bytes: 5 });
-        let (outcome, fired, ..) = on_faulty_disk(FaultPlan { truncate, ..FaultPlan::default() });
+        let (outcome, fired, ..) = on_faulty_disk(FaultPlan::new().truncate_file(number, 5));
         assert_eq!((outcome.unwrap(), fired), (wanted(), 1), "create {number} truncated");
-        let flip_append = Some(number);
-        let (outcome, fired, ..) =
-            on_faulty_disk(FaultPlan { flip_append, ..FaultPlan::default() });
+        let (outcome, fired, ..) = on_faulty_disk(FaultPlan::new().flip_append(number));
         assert_eq!((outcome.unwrap(), fired), (wanted(), 1), "append {number} flipped");
     }
 }
@@ -183,9 +179,9 @@ fn an_output_that_cannot_be_written_is_an_error_and_leaves_nothing() {
     within(DEADLINE, || {
         for operation in 0..9 {
             let folder = tempfile::tempdir().unwrap();
-            let plan = FaultPlan { fail_operation: Some(operation), ..FaultPlan::default() };
-            let disk = Arc::new(FaultyDisk::new(plan));
-            let ctx = Context::builder().threads(1).disk(Arc::clone(&disk) as _).build().unwrap();
+            let plan = FaultPlan::new().fail_operation(operation);
+            let faults = plan.arm();
+            let ctx = Context::builder().threads(1).faults(&faults).build().unwrap();
             let path = folder.path().join("out");
             match ctx.range_with(2, 0..6_u32).save_as_text_file(&path) {
                 Ok(()) => {
@@ -199,7 +195,7 @@ fn an_output_that_cannot_be_written_is_an_error_and_leaves_nothing() {
                     assert_eq!(left, 0, "operation {operation}: {error}");
                 }
             }
-            assert_eq!(disk.faults_fired(), 1, "operation {operation}");
+            assert_eq!(faults.fired(), 1, "operation {operation}");
         }
     });
 }

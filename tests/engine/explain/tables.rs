@@ -1,6 +1,6 @@
 //! Collected rows as tables: any row that serde can write, as text and as HTML.
 
-use crate::support::{context, test};
+use crate::support::{DEADLINE, context, test, within};
 use emberline::prelude::*;
 use serde::{Serialize, Serializer, ser::Error as _};
 use std::collections::{BTreeMap, HashMap};
@@ -53,6 +53,10 @@ fn what_collect_gives_can_be_looked_at_with_the_prelude_alone() {
 /// The test starts itself again as the program that a notebook reads.
 #[test]
 fn a_notebook_finds_pictures_and_tables_on_standard_output() {
+    within(DEADLINE, a_notebook);
+}
+
+fn a_notebook() {
     const CELL: &str = "EMBERLINE_TEST_CELL";
     if std::env::var_os(CELL).is_some() {
         let rdd = context().range_with(2, 0..3_u64).map(|n| (n.to_string(), n)).set_name("<all>");

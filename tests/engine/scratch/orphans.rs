@@ -5,6 +5,7 @@ use crate::events::{Recorder, count_of};
 use crate::support::{DEADLINE, within};
 use emberline::Event;
 use emberline::prelude::*;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -62,7 +63,11 @@ impl Drop for OtherProcess {
 #[ignore = "the other tests here start it"]
 fn this_is_the_other_process() {
     let Some(folder) = std::env::var_os(CHILD_FOLDER) else { return };
-    let builder = Context::builder().threads(2).shuffle_to_files(true).scratch_dir(&folder);
+    within(DEADLINE, move || wait_in(&folder));
+}
+
+fn wait_in(folder: &OsStr) {
+    let builder = Context::builder().threads(2).shuffle_to_files(true).scratch_dir(folder);
     let ctx = builder.build().unwrap();
     let rows = sums(&ctx);
     assert_eq!(rows.count().unwrap(), 1_000);
@@ -190,18 +195,17 @@ fn a_folder_without_permission_stops_no_start() {
 
 #[test]
 fn a_disk_that_fails_while_cleaning_fails_no_run() {
-    use emberline::disk::{FaultPlan, FaultyDisk};
-    use std::sync::Arc;
+    use emberline::faults::FaultPlan;
     within(DEADLINE, || {
         let folders = [tempfile::tempdir().unwrap()];
         let orphan = OtherProcess::start(folders[0].path()).kill();
-        let plan = FaultPlan { fail_operation: Some(3), ..FaultPlan::default() };
-        let disk = Arc::new(FaultyDisk::new(plan));
-        let builder = to_files(&folders).disk(Arc::clone(&disk) as _);
+        let plan = FaultPlan::new().fail_operation(3);
+        let faults = plan.arm();
+        let builder = to_files(&folders).faults(&faults);
         let (ctx, recorder) = Recorder::on(builder);
         assert_eq!(sums(&ctx).count().unwrap(), 1_000);
         let events = recorder.events(&ctx);
-        assert_eq!((count_of(&events, "CleaningFailed"), disk.faults_fired()), (1, 1));
+        assert_eq!((count_of(&events, "CleaningFailed"), faults.fired()), (1, 1));
         assert!(orphan.exists());
         drop(ctx);
         to_files(&folders).build().unwrap();

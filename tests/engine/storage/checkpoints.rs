@@ -1,7 +1,7 @@
 //! Durable checkpoints: another run reads what this one wrote, or says what is wrong.
 
 use super::*;
-use emberline::disk::{FaultPlan, FaultyDisk};
+use emberline::faults::FaultPlan;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -250,11 +250,10 @@ fn a_disk_that_fails_anywhere_leaves_a_whole_checkpoint_or_none() {
         let run = |plan: fn(u64) -> FaultPlan, operation: u64| {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("saved");
-            let under = Some(folder.path().to_path_buf());
-            let disk = Arc::new(FaultyDisk::new(FaultPlan { under, ..plan(operation) }));
-            let ctx = Context::builder().threads(1).disk(disk.clone()).build().unwrap();
+            let faults = plan(operation).under(folder.path()).arm();
+            let ctx = Context::builder().threads(1).faults(&faults).build().unwrap();
             let saved = ctx.range_with(3, 0..60_u64).checkpoint(&path).map(drop);
-            let fired = disk.faults_fired();
+            let fired = faults.fired();
             match saved {
                 Ok(()) => {
                     let read = context().read_checkpoint::<u64>(&path).collect().unwrap();
@@ -267,13 +266,13 @@ fn a_disk_that_fails_anywhere_leaves_a_whole_checkpoint_or_none() {
                     assert!(whole.is_err() || whole.is_ok_and(|rows| rows.len() == 60));
                 }
             }
-            (fired, disk.operations(), path.exists())
+            (fired, faults.disk_operations(), path.exists())
         };
-        let (_, operations, _) = run(|_| FaultPlan::default(), 0);
+        let (_, operations, _) = run(|_| FaultPlan::new(), 0);
         for operation in 0..operations {
-            let once = |at| FaultPlan { fail_operation: Some(at), ..FaultPlan::default() };
+            let once = |at| FaultPlan::new().fail_operation(at);
             assert_eq!(run(once, operation).0, 1);
-            let from = |at| FaultPlan { fail_from: Some(at), ..FaultPlan::default() };
+            let from = |at| FaultPlan::new().fail_from(at);
             assert!(run(from, operation).0 > 0);
         }
     });

@@ -1,7 +1,7 @@
 //! Blocks that get lost, and partitions that are never finished.
 
 use super::*;
-use emberline::disk::{FaultPlan, FaultyDisk};
+use emberline::faults::FaultPlan;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -68,32 +68,32 @@ fn a_disk_that_fails_at_any_operation_never_fails_a_job_that_can_do_without() {
     within(DEADLINE, || {
         for level in [StorageLevel::Disk, StorageLevel::MemoryAndDisk] {
             let run = |plan: FaultPlan| {
-                let disk = Arc::new(FaultyDisk::new(plan));
+                let faults = plan.arm();
                 let builder = Context::builder()
                     .threads(1)
                     .budget_bytes(LEAST_BUDGET)
                     .result_limit_bytes(u64::MAX);
-                let ctx = builder.disk(disk.clone()).build().unwrap();
-                let before = disk.operations();
+                let ctx = builder.faults(&faults).build().unwrap();
+                let before = faults.disk_operations();
                 let kept = ctx.range_with(3, 0..200_000_u64).map(noise).persist(level);
                 for _ in 0..2 {
                     let rows = kept.collect().unwrap_or_else(|error| panic!("{level}: {error}"));
                     assert!(rows == numbers(200_000), "{level}");
                 }
-                (before, disk.operations(), disk.faults_fired())
+                (before, faults.disk_operations(), faults.fired())
             };
-            let (first, end, _) = run(FaultPlan::default());
+            let (first, end, _) = run(FaultPlan::new());
             assert!(end > first, "{level}: nothing went to disk");
             let step = ((end - first) / 25).max(1);
             for operation in (first..end).step_by(step as usize) {
-                let plan = FaultPlan { fail_operation: Some(operation), ..FaultPlan::default() };
+                let plan = FaultPlan::new().fail_operation(operation);
                 // The last ones remove files, which a run may not have come to when it is asked.
                 let fired = run(plan).2;
                 assert!(fired == 1 || operation * 10 > end * 9, "{level}: operation {operation}");
             }
-            let plan = FaultPlan { fail_from: Some(first), ..FaultPlan::default() };
+            let plan = FaultPlan::new().fail_from(first);
             assert!(run(plan).2 > 0, "{level}: a disk that is gone");
-            let plan = FaultPlan { full_after_bytes: Some(100_000), ..FaultPlan::default() };
+            let plan = FaultPlan::new().full_after(100_000);
             assert!(run(plan).2 > 0, "{level}: a disk that is full");
         }
     });

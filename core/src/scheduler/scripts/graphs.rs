@@ -1,6 +1,7 @@
 //! Stories about cutting lineage into stages.
 
 use super::*;
+use crate::tests::{DEADLINE, within};
 
 #[test]
 fn a_job_without_a_shuffle_is_one_stage() {
@@ -162,6 +163,12 @@ fn a_partition_that_does_not_exist_is_refused_before_anything_runs() {
     it.expect_idle(&[]);
 }
 
+fn on_a_small_stack(story: impl FnOnce() + Send + 'static) {
+    within(DEADLINE, move || {
+        std::thread::Builder::new().stack_size(256 << 10).spawn(story).unwrap().join().unwrap();
+    });
+}
+
 #[test]
 fn a_chain_of_a_hundred_thousand_narrow_nodes_is_planned_on_a_small_stack() {
     let story = || {
@@ -174,7 +181,7 @@ fn a_chain_of_a_hundred_thousand_narrow_nodes_is_planned_on_a_small_stack() {
         it.succeed([map(1, 0), result(0, 0)]).expect_done(0);
         assert_eq!(super::super::parents_first(&node).len(), 100_002);
     };
-    std::thread::Builder::new().stack_size(256 << 10).spawn(story).unwrap().join().unwrap();
+    on_a_small_stack(story);
 }
 
 #[test]
@@ -191,7 +198,7 @@ fn a_chain_of_ten_thousand_shuffles_is_planned_on_a_small_stack() {
         }
         it.succeed([result(0, 0)]).expect_done(0);
     };
-    std::thread::Builder::new().stack_size(256 << 10).spawn(story).unwrap().join().unwrap();
+    on_a_small_stack(story);
 }
 
 #[test]

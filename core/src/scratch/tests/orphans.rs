@@ -99,9 +99,8 @@ fn a_folder_that_may_not_be_read_is_left_and_said() {
     let dir = tempfile::tempdir().unwrap();
     let closed = orphan(dir.path(), "emberline-closed");
     let open = orphan(dir.path(), "emberline-open");
-    let under = Some(closed.clone());
-    let plan = FaultPlan { fail_from: Some(1), under, ..FaultPlan::default() };
-    let events = scratch_in(&[&dir], Arc::new(FaultyDisk::new(plan))).remove_orphans();
+    let plan = FaultPlan::new().fail_from(1).under(&closed);
+    let events = faulty_in(&[&dir], plan).remove_orphans();
     assert!(failed(&events[..1]) && events[1..] == [removed(&open)], "{events:?}");
     assert_eq!((entries(dir.path()), entries(&closed)), (1, 3));
 }
@@ -112,16 +111,19 @@ fn a_cleaner_that_fails_anywhere_leaves_an_orphan_for_the_next() {
     // List, own folder, lock, list, two files, folder.
     for operation in 0..7 {
         let orphan = orphan(dir.path(), "emberline-Ab12cd");
-        let plan = FaultPlan { fail_operation: Some(operation), ..FaultPlan::default() };
-        let disk = Arc::new(FaultyDisk::new(plan));
-        let events = scratch_in(&[&dir], Arc::clone(&disk) as _).remove_orphans();
-        assert!(failed(&events) && disk.faults_fired() == 1, "operation {operation}: {events:?}");
+        let faults = FaultPlan::new().fail_operation(operation).arm();
+        let events = faulty_in(&[&dir], &faults).remove_orphans();
+        assert!(failed(&events) && faults.fired() == 1, "operation {operation}: {events:?}");
         assert_eq!(clean(&dir), [removed(&orphan)], "operation {operation}");
     }
 }
 
 #[test]
 fn two_cleaners_at_once_remove_each_orphan_once() {
+    crate::tests::within(crate::tests::DEADLINE, cleaners_at_once);
+}
+
+fn cleaners_at_once() {
     let dir = tempfile::tempdir().unwrap();
     for n in 0..20 {
         orphan(dir.path(), &format!("emberline-{n}"));

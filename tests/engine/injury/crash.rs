@@ -1,0 +1,262 @@
+//! A process is killed, at the points where it matters and at any moment: outputs are whole or not
+//! there, the next start removes what was left and nothing else, and the next run is right.
+
+use super::{lines_of, names_in, on_disk, whole_answer, whole_job};
+use crate::support::{DEADLINE, noise, within};
+use emberline::faults::{FaultPlan, Point};
+use emberline::prelude::*;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Where the child works, and where it dies, as the number of a point and of a pass. Unset in every
+/// other run of the tests.
+const CHILD_FOLDER: &str = "EMBERLINE_TEST_CRASH_FOLDER";
+const CHILD_DEATH: &str = "EMBERLINE_TEST_CRASH_AT";
+/// With which code a closure of the child ends the process.
+const CHILD_EXIT: &str = "EMBERLINE_TEST_CRASH_EXIT";
+const CHILD_READY: &str = "the child begins";
+
+/// Run by the other tests in a process of its own: one round after the other, until it dies.
+#[test]
+#[ignore = "the other tests here start it"]
+fn this_is_the_child() {
+    let Some(folder) = std::env::var_os(CHILD_FOLDER) else { return };
+    let place = Place::at(folder.into());
+    let mut plan = FaultPlan::new();
+    if let Ok(code) = std::env::var(CHILD_EXIT) {
+        let (code, ctx) = (code.parse().unwrap(), on_disk(&place.scratch).build().unwrap());
+        let rows = ctx.range_with(2, 0..90_u64).map(|n| (n, n)).repartition(2);
+        println!("{CHILD_READY}");
+        rows.for_each(move |(n, _)| {
+            if n == 7 {
+                std::process::exit(code)
+            }
+        })
+        .unwrap();
+    }
+    if let Ok(death) = std::env::var(CHILD_DEATH) {
+        let (point, pass) = death.split_once(':').unwrap();
+        plan = plan.kill_at(Point::ALL[point.parse::<usize>().unwrap()], pass.parse().unwrap());
+    }
+    println!("{CHILD_READY}");
+    within(DEADLINE, move || {
+        for round in 0..10_000 {
+            let ctx = on_disk(&place.scratch).faults(plan.clone()).build().unwrap();
+            place.run(&ctx, round).unwrap();
+        }
+    });
+}
+
+/// A folder for scratch files and a folder for outputs.
+struct Place {
+    scratch: PathBuf,
+    outputs: PathBuf,
+}
+
+impl Place {
+    fn at(folder: PathBuf) -> Place {
+        let place = Place { scratch: folder.join("scratch"), outputs: folder.join("outputs") };
+        let _ = fs::create_dir(&place.scratch);
+        let _ = fs::create_dir(&place.outputs);
+        place
+    }
+
+    /// One round: the job with its output, and a checkpoint.
+    fn run(&self, ctx: &Context, round: usize) -> Result<()> {
+        let counted = whole_job(ctx, &self.outputs.join(format!("out-{round}")))?;
+        assert_eq!(counted, whole_answer().0, "round {round}");
+        let saved = self.outputs.join(format!("saved-{round}"));
+        ctx.range_with(2, 0..50_u64).checkpoint(saved).map(drop)
+    }
+
+    /// Each output that is there is whole; says how many are, and how many never got their name.
+    fn check_outputs(&self) -> (usize, usize) {
+        let ctx = Context::builder().threads(1).build().unwrap();
+        let (mut whole, mut unnamed) = (0, 0);
+        for name in names_in(&self.outputs) {
+            let path = self.outputs.join(&name);
+            match name.split('-').next().unwrap() {
+                "out" => assert!(lines_of(&path) == whole_answer().1, "{name}"),
+                "saved" => {
+                    let rows = ctx.read_checkpoint::<u64>(&path).collect().unwrap();
+                    assert!(rows.into_iter().eq(0..50), "{name}");
+                }
+                hidden => assert!(hidden.starts_with('.') && name.contains(".writing"), "{name}"),
+            }
+            whole += usize::from(!name.starts_with('.'));
+            unnamed += usize::from(name.starts_with('.'));
+        }
+        (whole, unnamed)
+    }
+
+    /// The next start removes what the dead process left, and nothing else; the next run is right.
+    fn goes_on(&self, bystanders: &[String], leaves_unlocked: bool) {
+        let ctx = on_disk(&self.scratch).build().unwrap();
+        let mut left = names_in(&self.scratch);
+        left.retain(|name| !bystanders.contains(name));
+        let unlocked = |name: &String| {
+            let files = names_in(&self.scratch.join(name));
+            files.iter().all(|file| file.ends_with(".lock.new"))
+        };
+        assert!(left.iter().all(unlocked), "not removed: {left:?}");
+        assert!(left.len() <= usize::from(leaves_unlocked), "not removed: {left:?}");
+        self.run(&ctx, 1_000_000).unwrap();
+        drop(ctx);
+        let now = names_in(&self.scratch);
+        assert!(bystanders.iter().all(|name| now.contains(name)), "removed: {now:?}");
+    }
+}
+
+/// The other process; it dies with this.
+struct Dying(Child);
+
+impl Dying {
+    fn start(folder: &Path, how: Option<(&str, String)>) -> Dying {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["injury::crash::this_is_the_child", "--exact", "--ignored", "--nocapture"]);
+        command.env(CHILD_FOLDER, folder).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.envs(how);
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains(CHILD_READY)), "the child did not begin");
+        Dying(child)
+    }
+
+    fn dies(mut self) -> ExitStatus {
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Dying {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Things that look like scratch folders and are nobody's to remove, and a context that lives.
+fn bystanders(place: &Place) -> (Vec<String>, Context) {
+    fs::create_dir(place.scratch.join("emberline-notes")).unwrap();
+    fs::write(place.scratch.join("emberline-notes").join("a"), "mine").unwrap();
+    fs::write(place.scratch.join("emberline-file"), "mine").unwrap();
+    let living = on_disk(&place.scratch).build().unwrap();
+    let kept = living.range_with(2, 0..90_u64).persist(emberline::StorageLevel::Disk);
+    assert_eq!(kept.count().unwrap(), 90);
+    std::mem::forget(kept); // its blocks, and so its folder, stay until this process ends
+    (names_in(&place.scratch), living)
+}
+
+fn killed(status: ExitStatus) -> bool {
+    #[cfg(unix)]
+    return std::os::unix::process::ExitStatusExt::signal(&status) == Some(9);
+    #[cfg(not(unix))]
+    !status.success()
+}
+
+/// How often one round comes to each point.
+fn passes() -> Vec<(usize, Point, u64)> {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::at(folder.path().to_path_buf());
+    let faults = FaultPlan::new().arm();
+    place.run(&on_disk(&place.scratch).faults(&faults).build().unwrap(), 0).unwrap();
+    let points = Point::ALL.into_iter().enumerate();
+    points.map(|(number, point)| (number, point, faults.passes(point))).collect()
+}
+
+#[test]
+fn a_process_that_is_killed_at_any_named_point_leaves_whole_outputs_and_orphans_only() {
+    within(DEADLINE, || {
+        for (number, point, passes) in passes() {
+            assert!(passes > 0, "the job never comes to {point:?}");
+            let mut chosen = vec![0, passes / 2, passes - 1];
+            chosen.dedup();
+            for pass in chosen {
+                let folder = tempfile::tempdir().unwrap();
+                let place = Place::at(folder.path().to_path_buf());
+                let (bystanders, _living) = bystanders(&place);
+                let status =
+                    Dying::start(folder.path(), Some((CHILD_DEATH, format!("{number}:{pass}"))))
+                        .dies();
+                assert!(killed(status), "{point:?} {pass}: {status}");
+                let (_, unnamed) = place.check_outputs();
+                let in_output = number >= Point::BeforePartRename as usize;
+                let named = point == Point::AfterOutputRename;
+                assert_eq!(unnamed, usize::from(in_output && !named), "{point:?} {pass}");
+                place.goes_on(&bystanders, point == Point::FolderMade);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_process_that_is_killed_at_any_moment_leaves_whole_outputs_and_orphans_only() {
+    within(DEADLINE, || {
+        let folder: TempDir = tempfile::tempdir().unwrap();
+        let place = Place::at(folder.path().to_path_buf());
+        let (bystanders, _living) = bystanders(&place);
+        let (mut whole, mut kill) = (0, 0);
+        // On a busy machine it takes more than these to meet a child that has come to an output.
+        while kill < 20 || whole == 0 {
+            let child = Dying::start(folder.path(), None);
+            std::thread::sleep(Duration::from_micros(noise(kill) % (80_000 << (kill / 20))));
+            kill += 1;
+            drop(child);
+            whole += place.check_outputs().0;
+            // An instant between making a folder and locking it may be hit, if hardly ever.
+            place.goes_on(&bystanders, true);
+            fs::remove_dir_all(&place.outputs).unwrap();
+            fs::create_dir(&place.outputs).unwrap();
+        }
+    });
+}
+
+#[test]
+fn f006_a_closure_that_ends_the_process_leaves_orphans_for_the_next_start() {
+    within(DEADLINE, || {
+        for code in [0, 42] {
+            let folder = tempfile::tempdir().unwrap();
+            let place = Place::at(folder.path().to_path_buf());
+            let how = (CHILD_EXIT, code.to_string());
+            assert_eq!(Dying::start(folder.path(), Some(how)).dies().code(), Some(code));
+            assert_eq!(names_in(&place.scratch).len(), 1, "it had files");
+            place.goes_on(&[], false);
+        }
+    });
+}
+
+/// The same process with so few files that it may have open.
+#[cfg(target_os = "linux")]
+#[test]
+fn few_open_files_are_enough_and_too_few_are_an_error_that_says_so() {
+    const FOLDER: &str = "EMBERLINE_TEST_FEW_FILES";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        let place = Place::at(folder.into());
+        let ran = on_disk(&place.scratch).build().and_then(|ctx| place.run(&ctx, 0));
+        println!("ran: {}", ran.map_or_else(|error| error.to_string(), |()| "well".into()));
+        return;
+    }
+    within(DEADLINE, || {
+        let run = |files: usize| {
+            let folder = tempfile::tempdir().unwrap();
+            let name =
+                "injury::crash::few_open_files_are_enough_and_too_few_are_an_error_that_says_so";
+            let limited = format!("ulimit -n {files}; exec \"$0\" {name} --exact --nocapture");
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &limited]).arg(std::env::current_exe().unwrap());
+            let output = shell.env(FOLDER, folder.path()).output().unwrap();
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let ran: Vec<String> = (4..16).map(run).collect();
+        let enough = |text: &&String| text.contains("ran: well");
+        assert!(ran.last().iter().all(enough), "{ran:?}");
+        let (_, too_few): (Vec<_>, Vec<_>) = ran.iter().partition(enough);
+        assert!(!too_few.is_empty(), "four files were enough");
+        for text in too_few {
+            assert!(text.contains("Too many open files"), "{text}");
+        }
+    });
+}

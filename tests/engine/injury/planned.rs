@@ -1,0 +1,228 @@
+//! Faults of tasks, map outputs and kept blocks, through the builder.
+
+use super::on_disk;
+use crate::events::{Recorder, count_of};
+use crate::support::{DEADLINE, noise, within};
+use emberline::faults::{FaultPlan, Faults, Harm};
+use emberline::prelude::*;
+use emberline::{Event, RddId, ShuffleId, StageId, StorageLevel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+const HARMS: [Harm; 3] = [Harm::Lost, Harm::Truncated, Harm::Flipped];
+
+/// Four map tasks of a hundred rows each, three reading tasks; rows are counted as they are mapped.
+fn sums(ctx: &Context, calls: &Arc<AtomicUsize>) -> Rdd<(u64, u64)> {
+    let calls = Arc::clone(calls);
+    let pairs = ctx.range_with(4, 0..400_u64).map(move |n| {
+        calls.fetch_add(1, Ordering::SeqCst);
+        (n % 10, n)
+    });
+    pairs.reduce_by_key_with(3, |a, b| a + b)
+}
+
+/// What a run with a plan gave: the rows, how often the map closure was called, and the events.
+struct Ran {
+    outcome: Result<Vec<(u64, u64)>>,
+    calls: usize,
+    events: Vec<Event>,
+    faults: Faults,
+}
+
+fn run(plan: FaultPlan, to_files: bool, attempts: usize) -> Ran {
+    let scratch = tempfile::tempdir().unwrap();
+    let (faults, calls) = (plan.arm(), Arc::default());
+    let builder = Context::builder().threads(2).shuffle_to_files(to_files).max_attempts(attempts);
+    let (ctx, recorder) = Recorder::on(builder.scratch_dir(scratch.path()).faults(&faults));
+    let outcome = sums(&ctx, &calls).collect();
+    let (events, calls) = (recorder.events(&ctx), calls.load(Ordering::SeqCst));
+    Ran { outcome, calls, events, faults }
+}
+
+/// The rows in the order that they have without a fault.
+fn answer() -> Vec<(u64, u64)> {
+    run(FaultPlan::new(), false, 1).outcome.unwrap()
+}
+
+#[test]
+fn an_attempt_that_fails_after_its_work_runs_again_and_alone() {
+    within(DEADLINE, || {
+        let plan = FaultPlan::new().fail_task(StageId(0), 2, 0).fail_task(StageId(1), 1, 0);
+        let ran = run(plan, false, 1);
+        assert_eq!(ran.outcome.unwrap(), answer());
+        assert_eq!((ran.calls, ran.faults.fired()), (500, 2));
+        assert_eq!(count_of(&ran.events, "TaskFailed"), 2);
+    });
+}
+
+#[test]
+fn an_attempt_that_fails_every_time_is_the_jobs_error_with_its_place() {
+    within(DEADLINE, || {
+        let plan = (0..4).fold(FaultPlan::new(), |plan, n| plan.fail_task(StageId(1), 1, n));
+        let error = run(plan, false, 1).outcome.unwrap_err();
+        assert_eq!((error.attempts(), error.task().unwrap().partition), (4, 1), "{error}");
+        assert!(error.to_string().contains("injected fault"), "{error}");
+    });
+}
+
+#[test]
+fn a_stage_whose_tasks_panic_at_first_is_right_if_it_may_try_again() {
+    within(DEADLINE, || {
+        for stage in [0, 1] {
+            let plan = || FaultPlan::new().panic_in_stage(StageId(stage));
+            let ran = run(plan(), false, 2);
+            assert_eq!(ran.outcome.unwrap(), answer(), "stage {stage}");
+            assert_eq!(ran.faults.fired(), [4, 3][stage as usize]);
+            let error = run(plan(), false, 1).outcome.unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Panicked { .. }), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_map_output_that_is_harmed_in_any_way_is_computed_again_and_no_other() {
+    within(DEADLINE, || {
+        for harm in HARMS {
+            for to_files in [true, false] {
+                let plan = FaultPlan::new().harm_map_output(ShuffleId(0), 2, harm);
+                let ran = run(plan, to_files, 1);
+                let what = format!("{harm:?}, in files: {to_files}");
+                assert_eq!(ran.outcome.unwrap(), answer(), "{what}");
+                assert_eq!((ran.calls, ran.faults.fired()), (500, 1), "{what}");
+                assert_eq!(count_of(&ran.events, "OutputLost"), 1, "{what}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_map_output_that_is_lost_each_time_it_is_made_is_the_error_of_the_fourth_attempt() {
+    within(DEADLINE, || {
+        let lose = |plan: FaultPlan, _| plan.harm_map_output(ShuffleId(0), 1, Harm::Lost);
+        let ran = run((0..3).fold(FaultPlan::new(), lose), true, 1);
+        assert_eq!((ran.outcome.unwrap(), ran.calls), (answer(), 700));
+        let error = run((0..4).fold(FaultPlan::new(), lose), true, 1).outcome.unwrap_err();
+        let fetch = matches!(error.kind(), ErrorKind::FetchFailed { map_partition: 1, .. });
+        assert!(fetch && error.attempts() == 4, "{error}");
+    });
+}
+
+#[test]
+fn all_faults_at_once_leave_the_answer_as_it_is() {
+    within(DEADLINE, || {
+        let plan = FaultPlan::new()
+            .panic_in_stage(StageId(0))
+            .fail_task(StageId(0), 0, 1)
+            .fail_task(StageId(1), 2, 0)
+            .harm_map_output(ShuffleId(0), 0, Harm::Flipped)
+            .harm_map_output(ShuffleId(0), 3, Harm::Truncated)
+            .fail_operation(5)
+            .flip_append(1)
+            .truncate_file(2, 3);
+        let ran = run(plan, true, 3);
+        assert_eq!(ran.outcome.unwrap(), answer());
+        assert!(ran.faults.fired() >= 9, "{}", ran.faults.fired());
+    });
+}
+
+const LEVELS: [StorageLevel; 3] =
+    [StorageLevel::Memory, StorageLevel::Disk, StorageLevel::SerialisedMemoryAndDisk];
+
+#[test]
+fn f063_a_kept_partition_that_is_harmed_in_any_way_is_computed_again_and_no_other() {
+    within(DEADLINE, || {
+        for (level, harm) in LEVELS.into_iter().flat_map(|level| HARMS.map(|harm| (level, harm))) {
+            let scratch = tempfile::tempdir().unwrap();
+            // The source is RDD 0, the map is 1, and what is kept is 2.
+            let faults = FaultPlan::new().harm_block(RddId(2), 1, harm).arm();
+            let builder = Context::builder().threads(2).scratch_dir(scratch.path());
+            let (ctx, recorder) = Recorder::on(builder.faults(&faults));
+            let calls = Arc::new(AtomicUsize::new(0));
+            let counter = Arc::clone(&calls);
+            let numbers = ctx.range_with(3, 0..3000_u64).map(move |n| {
+                counter.fetch_add(1, Ordering::SeqCst);
+                noise(n)
+            });
+            let kept = numbers.persist(level);
+            assert_eq!(kept.id(), RddId(2));
+            for _ in 0..3 {
+                assert!(kept.collect().unwrap().into_iter().eq((0..3000).map(noise)), "{level}");
+            }
+            assert_eq!(calls.load(Ordering::SeqCst), 4000, "{level} {harm:?}");
+            let events = recorder.events(&ctx);
+            let (lost, stored) = (count_of(&events, "BlockLost"), count_of(&events, "BlockStored"));
+            assert_eq!((lost, stored, faults.fired()), (1, 4, 1), "{level} {harm:?}");
+        }
+    });
+}
+
+#[test]
+fn a_block_that_is_harmed_each_time_it_is_stored_is_no_longer_kept_and_the_rows_are_right() {
+    within(DEADLINE, || {
+        let scratch = tempfile::tempdir().unwrap();
+        let harm = |plan: FaultPlan, n: usize| plan.harm_block(RddId(1), 0, HARMS[n % 3]);
+        let plan = (0..20).fold(FaultPlan::new(), harm);
+        let ctx = on_disk(scratch.path()).faults(plan).build().unwrap();
+        let kept = ctx.range_with(2, 0..5000_u64).persist(StorageLevel::Disk);
+        for _ in 0..4 {
+            assert_eq!(kept.reduce(|a, b| a + b).unwrap(), Some(4999 * 2500));
+        }
+    });
+}
+
+#[test]
+fn f035_losses_two_shuffles_deep_are_made_good_in_order() {
+    within(DEADLINE, || {
+        let deep = |faults: FaultPlan| {
+            let scratch = tempfile::tempdir().unwrap();
+            let faults = faults.arm();
+            let (ctx, calls) =
+                (on_disk(scratch.path()).faults(&faults).build().unwrap(), Arc::default());
+            let counts = sums(&ctx, &calls).map(|(key, sum)| (sum % 3, key));
+            let rows = counts.group_by_key_with(2).map_values(|keys| keys.len()).collect().unwrap();
+            (rows, calls.load(Ordering::SeqCst), faults.fired())
+        };
+        let (rows, calls, _) = deep(FaultPlan::new());
+        assert_eq!(calls, 400);
+        // The second output of the first shuffle goes twice: also when it was made for the reader of
+        // the second shuffle, whose own output is lost.
+        let plan = FaultPlan::new()
+            .harm_map_output(ShuffleId(0), 1, Harm::Lost)
+            .harm_map_output(ShuffleId(0), 1, Harm::Flipped)
+            .harm_map_output(ShuffleId(1), 0, Harm::Lost);
+        assert_eq!(deep(plan), (rows, 600, 3));
+    });
+}
+
+#[test]
+fn f070_a_checkpoint_whose_job_meets_a_loss_is_whole() {
+    within(DEADLINE, || {
+        for harm in HARMS {
+            let folder = tempfile::tempdir().unwrap();
+            let faults = FaultPlan::new().harm_map_output(ShuffleId(0), 3, harm).arm();
+            let ctx = on_disk(folder.path()).faults(&faults).build().unwrap();
+            let saved =
+                sums(&ctx, &Arc::default()).checkpoint(folder.path().join("saved")).unwrap();
+            assert_eq!((saved.collect().unwrap(), faults.fired()), (answer(), 1), "{harm:?}");
+        }
+    });
+}
+
+#[test]
+fn a_disk_that_stalls_holds_up_who_waits_for_it_and_nobody_else() {
+    within(DEADLINE, || {
+        let scratch = tempfile::tempdir().unwrap();
+        let faults = FaultPlan::new().stall_operation(4, Duration::from_millis(1500)).arm();
+        let ctx = on_disk(scratch.path()).faults(&faults).build().unwrap();
+        let (slow, calls) = (ctx.clone(), Arc::default());
+        let slow = std::thread::spawn(move || sums(&slow, &calls).collect().unwrap());
+        while faults.fired() == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let jobs = (0..5).map(|_| ctx.range_with(2, 0..100_u64).count().unwrap());
+        assert_eq!(jobs.sum::<u64>(), 500);
+        assert!(!slow.is_finished(), "the other jobs waited for the stalled one");
+        assert_eq!(slow.join().unwrap(), answer());
+    });
+}

@@ -1,0 +1,146 @@
+//! No test can hang: one that starts a context, a thread or a process gives up after a while.
+
+use super::sources;
+use std::collections::{HashMap, HashSet};
+
+/// What may wait for something that never comes.
+const STARTS: [&str; 8] = [
+    "Context::local(",
+    "Context::builder(",
+    "Engine::start(",
+    "thread::spawn(",
+    "thread::scope(",
+    "thread::Builder",
+    "Command::new(",
+    "build_pool(",
+];
+/// What ends a test in time.
+const DEADLINES: [&str; 2] = ["within", "deadline"];
+
+struct Function {
+    name: String,
+    body: String,
+    is_test: bool,
+}
+
+/// The functions of a file; the tests of a `mod tests` and of `proptest!` too.
+fn functions(text: &str) -> Vec<Function> {
+    let (mut found, mut is_test) = (Vec::new(), false);
+    let lines: Vec<&str> = text.lines().collect();
+    for (at, line) in lines.iter().enumerate() {
+        let trimmed = line.trim_start();
+        let is_public = ["pub(crate) ", "pub(super) ", "pub "].iter();
+        let plain = is_public.fold(trimmed, |line, word| line.strip_prefix(word).unwrap_or(line));
+        if let Some(rest) = plain.strip_prefix("fn ") {
+            let end = format!("{}}}", &line[..line.len() - trimmed.len()]);
+            let body = lines[at + 1..].iter().take_while(|line| **line != end);
+            let is_short = trimmed.ends_with('}');
+            let body = if is_short { Vec::new() } else { body.copied().collect() };
+            let name = rest.split(['(', '<']).next().unwrap().to_string();
+            let body = format!("{rest}\n{}", body.join("\n"));
+            found.push(Function { name, body, is_test });
+            is_test = false;
+        } else if trimmed.starts_with("#[") {
+            is_test |= trimmed == "#[test]";
+        }
+    }
+    found
+}
+
+/// The names that a body calls.
+fn calls(body: &str) -> HashSet<&str> {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let before = body.match_indices('(').map(|(at, _)| &body[..at]);
+    let names = before.map(|text| match text.rfind(|c| !is_name(c)) {
+        Some(at) => &text[at + 1..],
+        None => text,
+    });
+    // `within(DEADLINE, two_contexts)` also runs what it is given.
+    let given = body.split(|c| !is_name(c));
+    // `new` is everybody's name, and says nothing.
+    names.chain(given).filter(|name| !matches!(*name, "" | "new")).collect()
+}
+
+/// The functions of some files that reach what `is_source` accepts: by their file and name. A name
+/// means the function of its own file, if there is one, else one of `shared`.
+fn reaching<'a>(
+    files: &'a [(String, Vec<Function>)],
+    shared: &str,
+    is_source: impl Fn(&Function) -> bool,
+) -> HashSet<(&'a str, &'a str)> {
+    let own: HashMap<&str, HashSet<&str>> = files
+        .iter()
+        .map(|(file, all)| (file.as_str(), all.iter().map(|it| it.name.as_str()).collect()))
+        .collect();
+    let mut reached = HashSet::new();
+    loop {
+        let before = reached.len();
+        for (file, all) in files {
+            for function in all {
+                let reaches = |name: &&str| {
+                    let home = if own[file.as_str()].contains(name) { file } else { shared };
+                    // A module also uses what the one above it has.
+                    let above = file.rsplit_once('/').map(|(folder, _)| format!("{folder}.rs"));
+                    let above = above.filter(|_| home == shared);
+                    reached.contains(&(home, *name))
+                        || above.is_some_and(|above| reached.contains(&(above.as_str(), *name)))
+                };
+                if is_source(function) || calls(&function.body).iter().any(reaches) {
+                    reached.insert((file.as_str(), function.name.as_str()));
+                }
+            }
+        }
+        if reached.len() == before {
+            return reached;
+        }
+    }
+}
+
+#[test]
+fn no_test_can_hang() {
+    let (mut tests, mut without) = (0, Vec::new());
+    for (folders, shared) in [
+        (&["tests/engine"][..], "tests/engine/support.rs"),
+        (&["core/src", "shuffle", "rdd/src"], "core/src/tests.rs"),
+        (&["tests"], "tests/examples/deadline.rs"),
+    ] {
+        let mut files = sources(folders);
+        files.retain(|(name, _)| folders != ["tests"] || name.starts_with("tests/examples"));
+        let files: Vec<_> =
+            files.into_iter().map(|(name, text)| (name, functions(&text))).collect();
+        let starts = reaching(&files, shared, |function| {
+            STARTS.iter().any(|start| function.body.contains(start))
+        });
+        let ends = reaching(&files, shared, |function| {
+            DEADLINES.iter().any(|deadline| calls(&function.body).contains(deadline))
+        });
+        for (file, all) in &files {
+            for function in all.iter().filter(|function| function.is_test) {
+                let place = (file.as_str(), function.name.as_str());
+                let is_safe = !starts.contains(&place) || ends.contains(&place);
+                without.extend((!is_safe).then(|| format!("{file}: {}", function.name)));
+                tests += usize::from(starts.contains(&place));
+            }
+        }
+    }
+    assert_eq!(without, [""; 0], "these start something without a deadline");
+    assert!(tests > 300, "only {tests} tests start something");
+}
+
+#[test]
+fn the_rule_about_deadlines_finds_who_breaks_it() {
+    let text = "#[test]\nfn hangs() {\n    let ctx = make();\n}\n\nfn make() -> Context {\n    \
+                Context::local().unwrap()\n}\n\n#[test]\nfn ends() {\n    within(D, || make());\n}\n";
+    let files = [("a.rs".to_string(), functions(text))];
+    let starts = reaching(&files, "", |function| function.body.contains("Context::local("));
+    let ends = reaching(&files, "", |function| calls(&function.body).contains("within"));
+    let names = |set: HashSet<(&str, &str)>| {
+        let mut names: Vec<String> = set.into_iter().map(|(_, name)| name.to_string()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(
+        (names(starts), names(ends)),
+        (["ends", "hangs", "make"].map(String::from).to_vec(), ["ends"].map(String::from).to_vec())
+    );
+}
