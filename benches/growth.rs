@@ -6,9 +6,8 @@
 mod support;
 
 use emberline::prelude::*;
-use std::time::Instant;
-use support::Options;
 use support::generate::{congruential, middle_bits, random, three_in_four};
+use support::{Options, Time, median, timed};
 
 const LAPTOP_ROWS: u64 = 1 << 20;
 const FULL_ROWS: u64 = 5 << 19;
@@ -27,7 +26,7 @@ struct Case {
 }
 
 const CASES: [Case; 6] = [
-    Case { name: "narrow_chain", allowed: 9.0, rows: 10, run: narrow_chain },
+    Case { name: "narrow_chain", allowed: 9.0, rows: 40, run: narrow_chain },
     Case { name: "aggregate", allowed: 10.0, rows: 1, run: aggregate },
     Case { name: "distinct", allowed: 10.0, rows: 1, run: distinct },
     Case { name: "group", allowed: 10.0, rows: 1, run: group },
@@ -52,29 +51,30 @@ fn main() -> Result<(), BoxError> {
 /// Times both sizes in turns, so that a busy minute falls on both.
 fn grow(case: &Case, place: &str, options: &Options, ctx: &Context) -> Result<(), BoxError> {
     let small = options.rows * case.rows;
-    let timed = |rows| -> Result<f64, BoxError> {
-        let start = Instant::now();
-        (case.run)(ctx, rows)?;
-        Ok(start.elapsed().as_secs_f64())
-    };
-    timed(small)?;
+    let run = |rows| timed(|| (case.run)(ctx, rows));
+    run(small)?;
     let mut pairs = Vec::with_capacity(options.pairs);
     for _ in 0..options.pairs {
-        pairs.push((timed(small)?, timed(TIMES * small)?));
+        pairs.push((run(small)?.1, run(TIMES * small)?.1));
     }
     let spilled: u64 = ctx.jobs().iter().map(|job| job.totals().bytes_spilled).sum();
     assert_eq!(spilled > 0, place == "disk", "{}: {spilled} bytes spilled", case.name);
-    println!(
-        "bench=growth_{} place={place} rows={small} times={TIMES} threads={} small_s={:.4} \
-         large_s={:.4} growth={:.2} allowed={}",
-        case.name,
-        options.threads,
-        support::median(pairs.iter().map(|pair| pair.0)),
-        support::median(pairs.iter().map(|pair| pair.1)),
-        support::median(pairs.iter().map(|pair| pair.1 / pair.0)),
-        case.allowed
-    );
+    print_line(case, place, small, options.threads, &pairs);
     Ok(())
+}
+
+fn print_line(case: &Case, place: &str, rows: u64, threads: usize, pairs: &[(Time, Time)]) {
+    let small = median(pairs.iter().map(|pair| pair.0.wall));
+    let large = median(pairs.iter().map(|pair| pair.1.wall));
+    let growth = median(pairs.iter().map(|pair| pair.1.wall / pair.0.wall));
+    let cpu = |side: fn(&(Time, Time)) -> f64| pairs.iter().map(side).sum::<f64>();
+    let cpu_growth = cpu(|pair| pair.1.cpu) / cpu(|pair| pair.0.cpu);
+    let Case { name, allowed, .. } = case;
+    println!(
+        "bench=growth_{name} place={place} rows={rows} times={TIMES} threads={threads} \
+         small_s={small:.4} large_s={large:.4} growth={growth:.2} cpu_growth={cpu_growth:.2} \
+         allowed={allowed}"
+    );
 }
 
 /// A random key below `keys`, without a division.

@@ -32,7 +32,7 @@ fn main() -> Result<(), BoxError> {
     if let Ok(case) = std::env::var("EMBERLINE_SPILL_CASE") {
         return child(&case);
     }
-    let wanted = support::setting("case");
+    let wanted = support::options::setting("case");
     for (case, full_rows, row_bytes) in CASES {
         if wanted.as_ref().is_none_or(|wanted| wanted == case) {
             compare(case, full_rows, row_bytes)?;

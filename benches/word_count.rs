@@ -21,7 +21,7 @@ const FULL_LINES: u64 = 4_550_000;
 const WORDS_AT_FULL_SIZE: Words = (0, 0, 0);
 
 fn main() -> Result<(), BoxError> {
-    let own_text = support::setting("text").map(PathBuf::from);
+    let own_text = support::options::setting("text").map(PathBuf::from);
     for mut options in Options::read(LAPTOP_LINES, FULL_LINES)? {
         let is_full = own_text.is_none() && options.rows == FULL_LINES;
         let path = match &own_text {

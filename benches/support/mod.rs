@@ -6,95 +6,16 @@
 pub mod close;
 pub mod files;
 pub mod generate;
+pub mod options;
 pub mod process;
 pub mod word;
 
 use emberline::prelude::*;
+pub use options::Options;
 use process::{cpu_seconds, peak_rss_mb, reset_peak_rss};
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::fmt::Debug;
 use std::hint::black_box;
 use std::time::Instant;
-
-const USAGE: &str =
-    "usage: cargo bench --bench NAME -- [--full] [--rows N] [--threads N] [--pairs N] \
-                     [--only emberline|hand]
-(or the environment: EMBERLINE_BENCH_FULL, EMBERLINE_BENCH_ROWS, ...)";
-
-/// How large, on how many threads, and how often.
-#[derive(Clone)]
-pub struct Options {
-    pub rows: u64,
-    pub threads: usize,
-    pub pairs: usize,
-    /// The one side to run, for a profiler; both without it.
-    only: Option<String>,
-}
-
-impl Options {
-    /// One for each number of threads: one thread and every core, unless `--threads` names one
-    /// number. A size for a laptop, unless `--full` or `--rows` says otherwise.
-    pub fn read(laptop_rows: u64, full_rows: u64) -> Result<Vec<Options>, BoxError> {
-        let usual_rows = if is_full() { full_rows } else { laptop_rows };
-        let (rows, pairs) = (number("rows", usual_rows)?, number("pairs", 5)? as usize);
-        let cores = std::thread::available_parallelism()?.get();
-        let threads = match number("threads", u64::MAX)? {
-            u64::MAX if cores == 1 => vec![1],
-            u64::MAX => vec![1, cores],
-            threads => vec![threads as usize],
-        };
-        let only = setting("only");
-        let known = only.as_ref().is_none_or(|only| ["emberline", "hand"].contains(&&**only));
-        if rows == 0 || threads == [0] || pairs == 0 || !known {
-            let wrong = "rows, threads and pairs start at 1, and there are two sides";
-            return Err(format!("{wrong}\n{USAGE}").into());
-        }
-        let options = |threads| Options { rows, threads, pairs, only: only.clone() };
-        Ok(threads.into_iter().map(options).collect())
-    }
-
-    /// Those with most threads: for benches that have no row for a single one.
-    pub fn widest(laptop_rows: u64, full_rows: u64) -> Result<Options, BoxError> {
-        let mut all = Options::read(laptop_rows, full_rows)?;
-        Ok(all.pop().expect("there is a number of threads"))
-    }
-
-    pub fn context(&self) -> emberline::Result<Context> {
-        Context::builder().app_name("bench").threads(self.threads).build()
-    }
-
-    fn pool(&self) -> Result<ThreadPool, BoxError> {
-        Ok(ThreadPoolBuilder::new().num_threads(self.threads).build()?)
-    }
-}
-
-/// `--name VALUE` or `--name=VALUE`, else the environment. Other arguments are not ours: cargo adds
-/// `--bench` of its own accord, and people pass what criterion knows.
-pub fn setting(name: &str) -> Option<String> {
-    let flag = format!("--{name}");
-    let mut args = std::env::args().skip(1);
-    let mut given = std::env::var(format!("EMBERLINE_BENCH_{}", name.to_uppercase())).ok();
-    while let Some(arg) = args.next() {
-        if arg == flag {
-            given = Some(args.next().unwrap_or_default());
-        } else if let Some(value) = arg.strip_prefix(&flag).and_then(|rest| rest.strip_prefix('='))
-        {
-            given = Some(value.to_string());
-        }
-    }
-    given
-}
-
-fn number(name: &str, usual: u64) -> Result<u64, BoxError> {
-    let Some(value) = setting(name) else { return Ok(usual) };
-    let wrong = |cause| format!("--{name} {value:?}: {cause}\n{USAGE}");
-    value.replace('_', "").parse().map_err(|cause: std::num::ParseIntError| wrong(cause).into())
-}
-
-fn is_full() -> bool {
-    let asked = std::env::args().any(|arg| arg == "--full");
-    asked || std::env::var("EMBERLINE_BENCH_FULL").is_ok_and(|value| value != "0")
-}
 
 /// Times both sides in alternating pairs (A B, B A, ...), so that whatever slows the machine down
 /// for a while falls on both, asserts one answer, prints one line, and returns the answer.
@@ -122,11 +43,11 @@ pub fn measure<A: PartialEq + Debug + Send>(
     let mut pairs = Vec::with_capacity(options.pairs);
     for turn in 0..options.pairs {
         pairs.push(if turn % 2 == 0 {
-            let first = timed(&emberline, &answer)?;
-            (first, timed(&hand, &answer)?)
+            let first = same(&emberline, &answer)?;
+            (first, same(&hand, &answer)?)
         } else {
-            let first = timed(&hand, &answer)?;
-            (timed(&emberline, &answer)?, first)
+            let first = same(&hand, &answer)?;
+            (same(&emberline, &answer)?, first)
         });
     }
     print_line(name, options, &pairs, [rss_mb, hand_rss_mb]);
@@ -135,39 +56,50 @@ pub fn measure<A: PartialEq + Debug + Send>(
 
 /// Wall and processor seconds of one run.
 #[derive(Clone, Copy)]
-struct Time {
-    wall: f64,
-    cpu: f64,
+pub struct Time {
+    pub wall: f64,
+    pub cpu: f64,
 }
 
-fn timed<A: PartialEq + Debug>(
+/// Runs once and says what it took.
+pub fn timed<A>(run: impl FnOnce() -> emberline::Result<A>) -> emberline::Result<(A, Time)> {
+    let (cpu, start) = (cpu_seconds(), Instant::now());
+    let answer = black_box(run()?);
+    let time = Time { wall: start.elapsed().as_secs_f64(), cpu: cpu_seconds() - cpu };
+    Ok((answer, time))
+}
+
+fn same<A: PartialEq + Debug>(
     side: &impl Fn() -> emberline::Result<A>,
     expected: &A,
-) -> Result<Time, BoxError> {
-    let (cpu, start) = (cpu_seconds(), Instant::now());
-    let answer = black_box(side()?);
-    let time = Time { wall: start.elapsed().as_secs_f64(), cpu: cpu_seconds() - cpu };
+) -> emberline::Result<Time> {
+    let (answer, time) = timed(side)?;
     assert_eq!(&answer, expected, "the answer changed between two runs");
     Ok(time)
 }
 
 /// One side, as often as there would be pairs, and nothing before: what a profiler wants to see.
-fn alone<A: PartialEq + Debug>(
+fn alone<A>(
     name: &str,
     Options { rows, threads, pairs, .. }: &Options,
     side: &str,
     run: impl Fn() -> emberline::Result<A>,
 ) -> Result<A, BoxError> {
-    let mut seconds = Vec::with_capacity(*pairs);
-    let mut answer = None;
-    for _ in 0..*pairs {
-        let start = Instant::now();
-        answer = Some(black_box(run()?));
-        seconds.push(start.elapsed().as_secs_f64());
+    let (mut answer, first) = timed(&run)?;
+    let mut times = vec![first];
+    for _ in 1..*pairs {
+        let (next, time) = timed(&run)?;
+        answer = next;
+        times.push(time);
     }
-    let (seconds, rss) = (median(seconds.into_iter()), peak_rss_mb());
-    println!("bench={name} rows={rows} threads={threads} side={side} s={seconds:.4} rss_mb={rss}");
-    Ok(answer.expect("there is at least one pair"))
+    let [wall, cpu] = [|time: &Time| time.wall, |time: &Time| time.cpu]
+        .map(|part| median(times.iter().map(part)));
+    let rss = peak_rss_mb();
+    println!(
+        "bench={name} rows={rows} threads={threads} side={side} runs={pairs} s={wall:.4} \
+         cpu_s={cpu:.3} rss_mb={rss}"
+    );
+    Ok(answer)
 }
 
 fn print_line(name: &str, options: &Options, pairs: &[(Time, Time)], rss_mb: [u64; 2]) {
