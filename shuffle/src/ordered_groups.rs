@@ -35,6 +35,9 @@ impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> OrderedGroups<K, V, I>
             raise(out_of_order());
         }
         self.last_hash = hash;
+        if self.rows.peek().is_none_or(|next| next.hash != hash) {
+            return Some((hash, key, Group::one(value)));
+        }
         let mut first = Gathered::new(key);
         // Nearly always there is no other key of this hash.
         let mut others: Vec<Gathered<K, V>> = Vec::new();
