@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::faults::Faults;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How rows that go to disk are made smaller. A frame of rows that does not get at least 5 % smaller
 /// is stored as it is, whatever was chosen.
@@ -17,6 +18,28 @@ pub enum Compression {
     Lz4,
     /// Zstandard at level 1: smaller, and slower to write. Needs the feature `zstd`.
     Zstd,
+}
+
+/// When a task that takes far longer than the others of its stage gets a copy that runs beside it. The
+/// first of the two to end gives the result, and the other is cancelled.
+///
+/// It helps against slow disks and machines that are busy with something else, not against a
+/// partition with more rows than the others: its copy takes as long. A copy calls the closures again,
+/// so side effects may happen twice.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Speculation {
+    /// The part of a stage's tasks that must have ended first, 0 to 1. Default: 0.75.
+    pub quantile: f64,
+    /// How many times as long as the median of those a task must run, at least 1. Default: 3.
+    pub multiplier: f64,
+    /// How long it must run in any case. Default: 100 ms.
+    pub least: Duration,
+}
+
+impl Default for Speculation {
+    fn default() -> Self {
+        Speculation { quantile: 0.75, multiplier: 3.0, least: Duration::from_millis(100) }
+    }
 }
 
 /// The settings of one context. They do not change while it lives.
@@ -45,6 +68,8 @@ pub struct Config {
     /// Attempts of a task whose closure fails. Default: 1. Faults of the disk and lost blocks have
     /// at least four.
     pub max_attempts: usize,
+    /// When stragglers get a copy. Default: never.
+    pub speculation: Option<Speculation>,
     /// What the rows that one action hands to the program may take, in bytes. Default: as much as
     /// the budget.
     pub result_limit_bytes: Option<u64>,
@@ -77,6 +102,7 @@ impl Default for Config {
             default_partitions: 16,
             seed: 0,
             max_attempts: 1,
+            speculation: None,
             result_limit_bytes: None,
             shuffle_to_files: false,
             spill_compression: Compression::default(),
@@ -141,6 +167,12 @@ impl Config {
                 .into(),
         );
         refuse(self.max_attempts == 0, "max_attempts is 0; give at least 1".into());
+        if let Some(Speculation { quantile, multiplier, .. }) = self.speculation {
+            let what = format!("speculation's quantile is {quantile}; give a part from 0 to 1");
+            refuse(!(0.0..=1.0).contains(&quantile), what);
+            let what = format!("speculation's multiplier is {multiplier}; give at least 1");
+            refuse(multiplier.is_nan() || multiplier < 1.0, what);
+        }
         let nothing = "result_limit_bytes is 0; give at least 1, or u64::MAX for no limit";
         refuse(self.result_limit_bytes == Some(0), nothing.into());
         let no_folders = "scratch_dirs names no folder; give at least one";
@@ -229,10 +261,12 @@ mod tests {
 
     #[test]
     fn all_that_is_wrong_is_named_at_once() {
+        let speculation = Speculation::default();
         let config = Config {
             threads: 0,
             default_partitions: 0,
             max_attempts: 0,
+            speculation: Some(Speculation { quantile: -0.5, multiplier: f64::NAN, ..speculation }),
             budget_bytes: 3,
             scratch_dirs: vec!["/no/such/folder".into(), "/nor/this".into()],
             scratch_quota_bytes: Some(0),
@@ -241,7 +275,8 @@ mod tests {
         let text = config.check().unwrap_err().to_string();
         let knobs = ["threads", "default_partitions", "max_attempts", "budget_bytes"];
         let scratch = ["`/no/such/folder` of scratch_dirs", "`/nor/this`", "scratch_quota_bytes"];
-        for wanted in knobs.into_iter().chain(scratch) {
+        let copies = ["quantile is -0.5", "multiplier is NaN"];
+        for wanted in knobs.into_iter().chain(scratch).chain(copies) {
             assert!(text.contains(wanted), "{wanted} is missing from: {text}");
         }
     }

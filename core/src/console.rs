@@ -161,7 +161,7 @@ impl Progress {
                     running.rows = running.rows.saturating_add(metrics.rows_read);
                 });
             }
-            Event::TaskFailed { task, stage, .. } => {
+            Event::TaskFailed { task, stage, .. } | Event::TaskCancelled { task, stage, .. } => {
                 self.in_stage(*stage, |running| {
                     running.running.remove(task);
                 });

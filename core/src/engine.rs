@@ -5,6 +5,12 @@
 //! wait for each other's lock.
 
 mod bus;
+mod scope;
+mod shell;
+mod spawner;
+
+pub use scope::{OpenScope, Scope, in_scopes};
+pub use spawner::{MOST_SPAWNED, Spawned};
 
 use crate::block_store::BlockStore;
 use crate::config::Config;
@@ -12,20 +18,22 @@ use crate::disk::FaultyDisk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Listener};
 use crate::ids::{IdCounter, JobId, RddId, ShuffleId};
-use crate::job::{JobRequest, Ran};
+use crate::job::{JobRequest, Progress, Ran};
 use crate::lineage::Dependency;
 use crate::memory::MemoryBudget;
-use crate::runner::{Report, Runner, Surroundings, build_pool};
-use crate::scheduler::{Command, Input, Limits, Scheduler, parents_first};
+use crate::runner::{LeftBehind, LeftTask, Mark, Pool, Runner, Surroundings};
+use crate::scheduler::{Input, Limits, parents_first};
 use crate::scratch::Scratch;
 use crate::step::Step;
 use crate::task::refuse_nested;
 use bus::Emitter;
-use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
-use rayon::ThreadPool;
-use std::collections::HashMap;
-use std::sync::Arc;
+use crossbeam::channel::{Sender, bounded, unbounded};
+use scope::{Scopes, scopes_here};
+use shell::{Shell, reporter};
+use spawner::Spawner;
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 /// Everything that runs in one context. The threads end when it drops.
 pub struct Engine {
@@ -35,7 +43,10 @@ pub struct Engine {
     rdds: IdCounter,
     shuffles: IdCounter,
     jobs: IdCounter,
-    pool: Arc<ThreadPool>,
+    mark: Mark,
+    scopes: Arc<Scopes>,
+    spawner: Spawner,
+    left: LeftBehind,
     messages: Sender<Message>,
     scheduler: Option<JoinHandle<()>>,
     emitter: Emitter,
@@ -43,10 +54,30 @@ pub struct Engine {
 }
 
 enum Message {
-    Submit { job: JobId, request: Arc<JobRequest>, tell: Sender<Result<()>> },
+    Submit {
+        job: JobId,
+        request: Arc<JobRequest>,
+        tell: Sender<Ended>,
+    },
     Input(Input),
+    CancelAll {
+        why: Error,
+    },
+    Progress {
+        job: JobId,
+        tell: Sender<Progress>,
+    },
+    /// Cancel a scope when it has had its time.
+    Timeout {
+        at: Instant,
+        limit: Duration,
+        scope: Weak<Scope>,
+    },
     Stop,
 }
+
+/// How a job ended, and how far it had come.
+type Ended = (Result<()>, Progress);
 
 impl Engine {
     /// Starts the threads of a context.
@@ -59,7 +90,8 @@ impl Engine {
         let config = Arc::new(config);
         let memory = Arc::new(MemoryBudget::new(config.kept_bytes()));
         let scratch = Arc::new(Scratch::new(&config));
-        let pool = build_pool(config.task_threads())?;
+        let (mark, left) = (Mark::default(), LeftBehind::default());
+        let pool = Pool::build(config.task_threads(), mark.clone())?;
         let (emitter, listeners) = Emitter::start(listeners)?;
         let told = emitter.clone();
         let blocks = BlockStore::new(Arc::clone(&memory), Box::new(move |event| told.emit(event)));
@@ -71,10 +103,10 @@ impl Engine {
         scratch.remove_orphans().into_iter().for_each(|event| emitter.emit(event));
         let (messages, inbox) = unbounded();
         let scheduler = {
-            let limits = Limits::new(config.max_attempts);
+            let (limits, report) = (Limits::of(&config), reporter(messages.clone()));
             let (config, memory) = (Arc::clone(&config), Arc::clone(&memory));
             let surroundings = Surroundings { config, memory, scratch };
-            let runner = Runner::new(pool.clone(), surroundings, reporter(messages.clone()));
+            let runner = Runner::new(pool, surroundings, report, left.clone());
             let shell = Shell::new(limits, runner, emitter.clone());
             thread::Builder::new()
                 .name("emberline-scheduler".into())
@@ -82,6 +114,7 @@ impl Engine {
                 .map_err(|error| Error::io("starting the thread of the scheduler", error))?
         };
         let (rdds, shuffles, jobs) = Default::default();
+        let (scopes, spawner) = Default::default();
         Ok(Arc::new(Engine {
             config,
             memory,
@@ -89,7 +122,10 @@ impl Engine {
             rdds,
             shuffles,
             jobs,
-            pool,
+            mark,
+            scopes,
+            spawner,
+            left,
             messages,
             scheduler: Some(scheduler),
             emitter,
@@ -127,6 +163,10 @@ impl Engine {
     pub fn run_job(&self, request: JobRequest) -> Result<Ran> {
         let action = request.action;
         self.refuse_own_threads(action)?;
+        let scopes = scopes_here();
+        if let Some(why) = scopes.iter().find_map(|scope| scope.cancelled()) {
+            return Err(why.in_action(action));
+        }
         let ran = self.prepare(&request).map_err(|error| error.in_action(action))?;
         let job = JobId(self.jobs.next());
         // This handle outlives the job, so that whatever the user's closures captured is dropped
@@ -139,8 +179,48 @@ impl Engine {
             Error::new(ErrorKind::Internal { what }).in_action(action)
         };
         self.messages.send(submit).map_err(|_| gone(()))?;
-        told.recv().map_err(|_| gone(()))??;
-        Ok(ran)
+        // After it was submitted: who cancels from now on finds the job, and the scheduler knows it.
+        scopes.iter().for_each(|scope| scope.enter(job, &self.messages));
+        let ended = told.recv().map_err(|_| gone(()));
+        let progress = ended.as_ref().map_or(Progress::default(), |(_, progress)| *progress);
+        scopes.iter().for_each(|scope| scope.leave(job, &self.messages, progress));
+        ended?.0.map(|()| ran)
+    }
+
+    /// A new scope inside those of this thread, and of the group `name` if one is given.
+    pub fn open_scope(&self, name: Option<&str>) -> OpenScope {
+        self.scopes.open(&self.mark, name)
+    }
+
+    /// Cancels what is open of a job group, or everything that runs or waits in this context.
+    pub fn cancel(&self, group: Option<&str>, why: Error) {
+        self.scopes.cancel(group, &why);
+        if group.is_none() {
+            let _ = self.messages.send(Message::CancelAll { why });
+        }
+    }
+
+    /// Cancels the closures that were spawned and the job groups, and leaves other jobs alone.
+    pub fn cancel_scopes(&self, why: &Error) {
+        self.scopes.cancel(None, why);
+    }
+
+    /// Cancels a scope once `limit` has passed, with [`TimedOut`](ErrorKind::TimedOut).
+    pub fn cancel_after(&self, limit: Duration, scope: &Arc<Scope>) {
+        let Some(at) = Instant::now().checked_add(limit) else { return };
+        let scope = Arc::downgrade(scope);
+        let _ = self.messages.send(Message::Timeout { at, limit, scope });
+    }
+
+    /// Runs `work`, which must catch its panics, on a thread of this context that is none of its
+    /// tasks'.
+    pub fn spawn(&self, work: Box<dyn FnOnce() + Send>) -> Result<Arc<Spawned>> {
+        self.spawner.spawn(work)
+    }
+
+    /// The cancelled tasks that have not come back from a closure.
+    pub fn left_behind(&self) -> Vec<LeftTask> {
+        self.left.tasks()
     }
 
     /// Forgets what a shuffle has computed; called when its last handle drops.
@@ -189,7 +269,7 @@ impl Engine {
 
     /// Whether this is a thread that runs tasks, or pieces of them.
     pub fn is_pool_thread(&self) -> bool {
-        self.pool.current_thread_index().is_some()
+        self.mark.is_on_this_thread()
     }
 
     fn is_scheduler_thread(&self) -> bool {
@@ -226,64 +306,6 @@ fn add_console(config: &Config, listeners: &mut Vec<Box<dyn Listener>>) {
 
 #[cfg(not(feature = "console"))]
 fn add_console(_: &Config, _: &mut Vec<Box<dyn Listener>>) {}
-
-/// How tasks report: after the context has stopped nobody hears them.
-fn reporter(messages: Sender<Message>) -> Report {
-    Arc::new(move |input| drop(messages.send(Message::Input(input))))
-}
-
-/// The scheduler's thread: the state machine and everything around it that is not pure.
-struct Shell {
-    scheduler: Scheduler,
-    runner: Runner,
-    emitter: Emitter,
-    waiting: HashMap<JobId, Sender<Result<()>>>,
-}
-
-impl Shell {
-    fn new(limits: Limits, runner: Runner, emitter: Emitter) -> Self {
-        let scheduler = Scheduler::new(limits);
-        Shell { scheduler, runner, emitter, waiting: HashMap::new() }
-    }
-
-    fn run(mut self, inbox: &Receiver<Message>) {
-        for message in inbox {
-            match message {
-                Message::Stop => break,
-                Message::Input(input) => self.feed(input),
-                Message::Submit { job, request, tell } => {
-                    self.waiting.insert(job, tell);
-                    self.feed(Input::JobSubmitted { job, request });
-                }
-            }
-        }
-        let jobs: Vec<JobId> = self.scheduler.jobs().collect();
-        for job in jobs {
-            self.feed(Input::JobCancelled { job, reason: "the context was dropped".into() });
-        }
-        self.runner.cancel_all();
-        self.emitter.emit(Event::ContextStopped);
-        self.emitter.stop();
-    }
-
-    fn feed(&mut self, input: Input) {
-        if let Input::TaskEnded { task, .. } = &input {
-            self.runner.forget(*task);
-        }
-        for command in self.scheduler.on(input) {
-            match command {
-                Command::Launch(task) => self.runner.launch(task),
-                Command::CancelTask(task) => self.runner.cancel(task),
-                Command::Emit(event) => self.emitter.emit(event),
-                Command::FinishJob { job, result } => {
-                    if let Some(tell) = self.waiting.remove(&job) {
-                        let _ = tell.send(result);
-                    }
-                }
-            }
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests;

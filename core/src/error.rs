@@ -7,6 +7,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A result whose error is emberline's.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -26,6 +27,7 @@ struct Inner {
     action: Option<Step>,
     task: Option<TaskPlace>,
     attempts: usize,
+    earlier: Vec<Error>,
     cause: Option<Arc<dyn StdError + Send + Sync + 'static>>,
 }
 
@@ -216,6 +218,39 @@ pub enum ErrorKind {
         /// By whom or why.
         reason: String,
     },
+    /// What was spawned did not end in the time it was given.
+    #[error(
+        "not done within its timeout of {limit:?}, and cancelled: give more time, or make the work less"
+    )]
+    TimedOut {
+        /// The time it was given.
+        limit: Duration,
+    },
+    /// A map output was computed again and came out different: what had read the lost one and what
+    /// reads the new one would not fit together.
+    #[error(
+        "the output of map partition {map_partition} of {shuffle} was lost and came out different when \
+         it was computed again ({before} rows, now {now}{}): a source or closure before this operation, \
+         one of {steps}, must give the same rows each time; seed random numbers by the partition, or \
+         write what cannot be repeated with checkpoint first",
+        if before == now { " with other keys" } else { "" }
+    )]
+    NotDeterministic {
+        /// The shuffle.
+        shuffle: ShuffleId,
+        /// The map partition.
+        map_partition: usize,
+        /// The rows of the output that was lost.
+        before: u64,
+        /// The rows of the new one.
+        now: u64,
+        /// The operations that made them, and where they were called.
+        steps: String,
+    },
+    /// A task came too late to leave its result: another attempt of it was first. The scheduler drops
+    /// it; a user never sees this.
+    #[error("another attempt of the task was first")]
+    Superseded,
     /// A broken invariant of emberline.
     #[error("internal error, please report it: {what}")]
     Internal {
@@ -227,8 +262,8 @@ pub enum ErrorKind {
 impl Error {
     /// An error with no place yet.
     pub fn new(kind: ErrorKind) -> Self {
-        let (step, action, task, cause) = (None, None, None, None);
-        Error(Arc::new(Inner { kind, step, action, task, attempts: 1, cause }))
+        let (step, action, task, earlier, cause) = (None, None, None, Vec::new(), None);
+        Error(Arc::new(Inner { kind, step, action, task, attempts: 1, earlier, cause }))
     }
 
     /// A disk error: `what` was being done when `cause` happened.
@@ -266,9 +301,10 @@ impl Error {
         self.edit(|inner| inner.task = inner.task.or(Some(place)))
     }
 
-    /// The same error, which was the last after this many attempts.
-    pub fn after_attempts(self, attempts: usize) -> Self {
-        self.edit(|inner| inner.attempts = attempts)
+    /// The same error, which was the last after this many attempts; the others had failed with
+    /// `earlier`.
+    pub fn after_attempts(self, attempts: usize, earlier: Vec<Error>) -> Self {
+        self.edit(|inner| (inner.attempts, inner.earlier) = (attempts, earlier))
     }
 
     /// What went wrong.
@@ -296,6 +332,11 @@ impl Error {
         self.0.attempts
     }
 
+    /// Why the attempts before the last one failed, in their order.
+    pub fn earlier(&self) -> &[Error] {
+        &self.0.earlier
+    }
+
     /// The lost map output, if this is a fetch failure.
     pub fn fetch_failure(&self) -> Option<(ShuffleId, usize)> {
         match self.0.kind {
@@ -311,7 +352,7 @@ impl Error {
 
     /// Whether every other attempt would end the same way.
     pub fn is_final(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::ResultTooLarge { .. })
+        matches!(self.0.kind, ErrorKind::ResultTooLarge { .. } | ErrorKind::NotDeterministic { .. })
     }
 
     fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
@@ -320,20 +361,34 @@ impl Error {
     }
 }
 
+impl Inner {
+    /// What went wrong and why, without the place.
+    fn reason(&self) -> String {
+        match &self.cause {
+            Some(cause) => format!("{}: {cause}", self.kind),
+            None => self.kind.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(step) = &self.0.step {
             write!(f, "{step}: ")?;
         }
-        write!(f, "{}", self.0.kind)?;
-        if let Some(cause) = &self.0.cause {
-            write!(f, ": {cause}")?;
-        }
+        let reason = self.0.reason();
+        write!(f, "{reason}")?;
         if let Some(TaskPlace { stage, partition, attempt, .. }) = self.0.task {
             write!(f, " ({stage}, partition {partition}, attempt {attempt})")?;
         }
         if self.0.attempts > 1 {
             write!(f, " after {} attempts", self.0.attempts)?;
+        }
+        let mut others: Vec<String> = self.0.earlier.iter().map(|it| it.0.reason()).collect();
+        others.retain(|other| *other != reason);
+        others.dedup();
+        if !others.is_empty() {
+            write!(f, ", of which earlier ones failed with: {}", others.join("; "))?;
         }
         match &self.0.action {
             Some(action) if self.0.step != Some(*action) => write!(f, " [{action}]"),
@@ -356,43 +411,4 @@ impl StdError for Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_is_one_pointer_wide_and_can_cross_threads() {
-        fn crosses_threads<T: Send + Sync + 'static>() {}
-        crosses_threads::<Error>();
-        assert_eq!(size_of::<Error>(), size_of::<usize>());
-    }
-
-    #[test]
-    fn the_text_names_operation_call_site_stage_partition_attempt_and_cause() {
-        let place = TaskPlace { job: JobId(0), stage: StageId(2), partition: 7, attempt: 1 };
-        let step = Step::new("map");
-        let text = Error::new(ErrorKind::ClosureFailed)
-            .caused_by("not a number")
-            .in_step(step)
-            .in_task(place)
-            .in_action(Step::new("collect"))
-            .to_string();
-        assert!(text.starts_with(&format!("map at {}", step.call_site)), "{text}");
-        assert!(text.contains("not a number"), "{text}");
-        assert!(text.contains("stage 2, partition 7, attempt 1"), "{text}");
-        assert!(text.contains("collect at"), "{text}");
-    }
-
-    #[test]
-    fn the_text_tells_the_attempts_if_there_was_more_than_one() {
-        let error = Error::corrupt("a frame's checksum");
-        assert!(!error.to_string().contains("after"), "{error}");
-        assert!(error.after_attempts(4).to_string().ends_with("checksum after 4 attempts"));
-    }
-
-    #[test]
-    fn the_first_blame_stays() {
-        let (first, second) = (Step::new("map"), Step::new("filter"));
-        let error = Error::new(ErrorKind::ClosureFailed).in_step(first).in_step(second);
-        assert_eq!(error.step(), Some(first));
-    }
-}
+mod tests;

@@ -94,6 +94,45 @@ pub enum Event {
         /// The error's text.
         error: String,
     },
+    /// A task takes far longer than the others of its stage, and a copy of it was launched.
+    TaskSpeculated {
+        /// The copy.
+        task: TaskId,
+        /// Its stage.
+        stage: StageId,
+        /// Its partition.
+        partition: usize,
+        /// Which attempt of this partition the copy is.
+        attempt: usize,
+        /// How long the first one had run, in microseconds.
+        ran_us: u64,
+        /// The median of the tasks that had ended.
+        median_us: u64,
+    },
+    /// A task that had begun is not wanted any more: its job ended, its stage is not needed, or
+    /// another attempt of it was first. It stops at its next look.
+    TaskCancelled {
+        /// The attempt of the task.
+        task: TaskId,
+        /// Its stage.
+        stage: StageId,
+        /// Its partition.
+        partition: usize,
+        /// Which attempt of this partition it was.
+        attempt: usize,
+    },
+    /// A cancelled task did not come back from a closure for a while. Its thread is left to it, and
+    /// another one takes its place in the pool.
+    ThreadLeftBehind {
+        /// The attempt of the task.
+        task: TaskId,
+        /// Its stage.
+        stage: StageId,
+        /// Its partition.
+        partition: usize,
+        /// The operation it worked for, and where that was called.
+        operation: String,
+    },
     /// A reader found a map output lost or damaged.
     OutputLost {
         /// The shuffle.

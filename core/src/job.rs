@@ -24,6 +24,23 @@ pub struct JobRequest {
     pub task: ResultTask,
 }
 
+/// How far work has come, in tasks. A loss may add to both numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Tasks that have ended well.
+    pub tasks_done: usize,
+    /// All tasks that are known by now; those of stages that were skipped are not among them.
+    pub tasks: usize,
+}
+
+impl Progress {
+    /// Counts what other work has done.
+    pub fn add(&mut self, other: Progress) {
+        self.tasks_done += other.tasks_done;
+        self.tasks += other.tasks;
+    }
+}
+
 /// What a job that ended well needed: the shuffles and the persisted nodes of its lineage, parents
 /// first.
 #[derive(Default)]

@@ -7,6 +7,7 @@
 
 #![deny(missing_docs)]
 
+pub mod attempt;
 pub mod block_store;
 pub mod bounds;
 pub mod codec;

@@ -244,6 +244,14 @@ impl Dependency {
         }
     }
 
+    /// The node that is computed in the same task, if it is one.
+    pub fn narrow(&self) -> Option<&Arc<Lineage>> {
+        match self {
+            Dependency::Narrow(parent) => Some(parent),
+            Dependency::Shuffle(_) => None,
+        }
+    }
+
     /// The shuffle, if it is one.
     pub fn shuffle(&self) -> Option<&Arc<dyn ShuffleStep>> {
         match self {

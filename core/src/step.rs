@@ -131,6 +131,11 @@ pub fn has_raised() -> bool {
     RAISED.with(|raised| raised.borrow().is_some())
 }
 
+/// The error that was raised on this thread since [`take_failure`], which stays noted.
+pub fn raised() -> Option<Error> {
+    RAISED.with(|raised| raised.borrow().clone())
+}
+
 /// Unwraps a result inside an iteration; see [`raise`].
 #[inline]
 pub fn or_raise<T>(result: Result<T, Error>) -> T {

@@ -1,5 +1,6 @@
 //! What a running task knows: its place, its settings, and whether it should stop.
 
+use crate::attempt::Attempt;
 use crate::config::Config;
 use crate::counters::{Counters, Phase, SpilledFile};
 use crate::error::{Error, ErrorKind, Result, TaskPlace};
@@ -11,7 +12,6 @@ use std::cell::Cell;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The surroundings of one attempt of one task. It is made on the task's thread and stays there; a
 /// clone is another handle to the same one, so that an iterator can own its task.
@@ -32,7 +32,7 @@ pub struct TaskState {
     pub memory: Arc<MemoryBudget>,
     /// Where files of the engine go.
     pub scratch: Arc<Scratch>,
-    cancelled: Arc<AtomicBool>,
+    attempt: Arc<Attempt>,
     counters: Counters,
 }
 
@@ -52,16 +52,16 @@ pub const ROWS_PER_CHECK: usize = 4096;
 const MOST_OPERATORS: usize = 8;
 
 impl TaskContext {
-    /// The surroundings of a task that stops when `cancelled` is set.
+    /// The surroundings of one attempt of a task.
     pub fn new(
         place: TaskPlace,
         config: Arc<Config>,
         memory: Arc<MemoryBudget>,
         scratch: Arc<Scratch>,
-        cancelled: Arc<AtomicBool>,
+        attempt: Arc<Attempt>,
     ) -> Self {
         let counters = Counters::new();
-        let state = TaskState { place, config, memory, scratch, cancelled, counters };
+        let state = TaskState { place, config, memory, scratch, attempt, counters };
         TaskContext { state: Rc::new(state), operators: 1 }
     }
 
@@ -87,19 +87,26 @@ impl TaskContext {
 
     /// A task on its own, outside any engine: for tests of code that runs inside tasks.
     pub fn alone(config: Config) -> Self {
-        use crate::ids::{JobId, StageId};
+        use crate::ids::{JobId, StageId, TaskId};
         let place = TaskPlace { job: JobId(0), stage: StageId(0), partition: 0, attempt: 0 };
         let config = Arc::new(config);
         let memory = Arc::new(MemoryBudget::new(config.budget_bytes));
         let scratch = Arc::new(Scratch::new(&config));
-        TaskContext::new(place, config, memory, scratch, Arc::default())
+        let attempt = Arc::new(Attempt::new(TaskId(0), Arc::default()));
+        TaskContext::new(place, config, memory, scratch, attempt)
     }
 }
 
 impl TaskState {
     /// Whether the job no longer wants the task's result.
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+        self.attempt.is_cancelled()
+    }
+
+    /// Leaves a part of the task's result where others see it: of several attempts at one task only
+    /// one may, and a cancelled one does not. See [`Attempt::commit`].
+    pub fn commit<R>(&self, leave: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.attempt.commit(leave)
     }
 
     /// Leaves the task if its job no longer wants the result. Sources call it every
@@ -149,6 +156,35 @@ impl TaskState {
     /// What the task has counted so far. The whole time is the runner's to fill in.
     pub fn metrics(&self) -> TaskMetrics {
         self.counters.metrics()
+    }
+}
+
+/// Looks at the cancel flag every few thousand rows of an iterator of the user's, which may have no
+/// end. A count in a register, so that a row costs next to nothing.
+pub struct Pace {
+    left: usize,
+    task: TaskContext,
+}
+
+impl Pace {
+    /// The first look comes after [`ROWS_PER_CHECK`] rows.
+    pub fn new(task: &TaskContext) -> Self {
+        Pace { left: ROWS_PER_CHECK, task: task.clone() }
+    }
+
+    /// Counts a row.
+    #[inline(always)]
+    pub fn step(&mut self) {
+        self.left -= 1;
+        if self.left == 0 {
+            self.look();
+        }
+    }
+
+    #[cold]
+    fn look(&mut self) {
+        self.left = ROWS_PER_CHECK;
+        self.task.check_cancelled();
     }
 }
 

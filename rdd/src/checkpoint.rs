@@ -91,7 +91,7 @@ fn write<T: Stored>(
     let batches = Batches::new(rows, task).inspect(|_| task.check_cancelled());
     let place = (trial.path(), file);
     let part = write_part(batches, task.place.partition, place, &task.config)?;
-    trial.commit()?;
+    trial.commit(task)?;
     Ok(part)
 }
 

@@ -1,7 +1,8 @@
 //! A context: the settings, the threads and the memory that its RDDs share.
 
+use crate::jobs::cancelled;
 use crate::report::History;
-use emberline_core::config::{Compression, Config};
+use emberline_core::config::{Compression, Config, Speculation};
 use emberline_core::disk::Disk;
 use emberline_core::engine::Engine;
 use emberline_core::error::{Error, Result};
@@ -11,7 +12,7 @@ use emberline_core::lineage::{Dependency, Lineage};
 use emberline_core::step::Step;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Where RDDs begin. A context owns a pool of threads, a memory budget and a scratch folder; any
 /// number of contexts may live in one process. It is a handle: the threads end and the scratch
@@ -29,6 +30,19 @@ use std::sync::Arc;
 pub struct Context {
     pub(crate) engine: Arc<Engine>,
     pub(crate) history: History,
+    _owner: Option<Arc<Owner>>,
+}
+
+/// The program's own handles to a context, as opposed to those of RDDs. When the last one drops, what
+/// was spawned is cancelled.
+struct Owner(Weak<Engine>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Some(engine) = self.0.upgrade() {
+            engine.cancel_scopes(&cancelled("the context was dropped"));
+        }
+    }
 }
 
 impl Context {
@@ -55,7 +69,12 @@ impl Context {
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     pub fn builder() -> ContextBuilder {
-        ContextBuilder { config: Config::default(), listeners: Vec::new() }
+        ContextBuilder {
+            config: Config::default(),
+            listeners: Vec::new(),
+            #[cfg(feature = "ctrl-c")]
+            ctrl_c: false,
+        }
     }
 
     /// The number of tasks that run at the same time.
@@ -90,6 +109,12 @@ impl Context {
     /// Returns when the listeners have seen everything that happened before this call.
     pub fn flush_listeners(&self) {
         self.engine.flush_listeners();
+    }
+
+    /// A handle for an RDD, which does not keep alive what was spawned.
+    pub(crate) fn without_owner(&self) -> Context {
+        let (engine, history) = (Arc::clone(&self.engine), self.history.clone());
+        Context { engine, history, _owner: None }
     }
 
     /// A new lineage node of this context.
@@ -138,6 +163,8 @@ impl fmt::Debug for Context {
 pub struct ContextBuilder {
     config: Config,
     listeners: Vec<Box<dyn Listener>>,
+    #[cfg(feature = "ctrl-c")]
+    ctrl_c: bool,
 }
 
 impl ContextBuilder {
@@ -252,6 +279,46 @@ impl ContextBuilder {
         self
     }
 
+    /// Lets stragglers have a copy: a task that runs far longer than the others of its stage is started
+    /// a second time, and the first of the two to end gives the result. Default: no. See
+    /// [`Speculation`] for when, and for what it helps against. It never changes a result.
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::{Speculation, prelude::*};
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    /// use std::{thread, time::Duration};
+    ///
+    /// let speculation = Speculation { least: Duration::from_millis(20), ..Speculation::default() };
+    /// let ctx = Context::builder().threads(4).speculation(speculation).build()?;
+    /// static IS_STUCK: AtomicBool = AtomicBool::new(true);
+    /// let rows = ctx.range_with(8, 0..8_u64).map(|n| {
+    ///     if n == 7 && IS_STUCK.swap(false, Ordering::Relaxed) {
+    ///         thread::sleep(Duration::from_millis(400)); // a slow disk, the first time
+    ///     }
+    ///     n
+    /// });
+    /// assert_eq!(rows.collect()?, [0, 1, 2, 3, 4, 5, 6, 7]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    pub fn speculation(mut self, speculation: Speculation) -> Self {
+        self.config.speculation = Some(speculation);
+        self
+    }
+
+    /// Whether Ctrl-C cancels everything that runs in the context, as [`cancel_all`](Context::cancel_all)
+    /// does, instead of ending the process. Default: no. A second Ctrl-C within two seconds, or one when
+    /// no such context is left, ends the process with status 130.
+    ///
+    /// The handler of Ctrl-C belongs to the whole process: the first context that asks for it installs
+    /// it for good, and `build` fails if the program has installed one with the same crate, `ctrlc`.
+    /// Needs the feature `ctrl-c`, which is on by default.
+    #[cfg(feature = "ctrl-c")]
+    pub fn cancel_on_ctrl_c(mut self, cancels: bool) -> Self {
+        self.ctrl_c = cancels;
+        self
+    }
+
     /// Whether map outputs go to files even while they fit in memory. Default: no. It never changes
     /// a result; tests use it.
     pub fn shuffle_to_files(mut self, files: bool) -> Self {
@@ -350,6 +417,11 @@ impl ContextBuilder {
         // In front, so that a report has what the user's listeners have heard of.
         listeners.insert(0, Box::new(history.listener()));
         let engine = Engine::start(self.config, listeners)?;
-        Ok(Context { engine, history })
+        #[cfg(feature = "ctrl-c")]
+        if self.ctrl_c {
+            crate::jobs::ctrl_c::listen(&engine)?;
+        }
+        let _owner = Some(Arc::new(Owner(Arc::downgrade(&engine))));
+        Ok(Context { engine, history, _owner })
     }
 }

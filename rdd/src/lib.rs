@@ -23,6 +23,7 @@ mod context;
 mod display;
 mod explain;
 mod held;
+mod jobs;
 mod keyed;
 mod narrow;
 mod partitioner;
@@ -40,18 +41,21 @@ pub use action::{RunningStats, Stats};
 pub use boxed::Boxed;
 pub use context::{Context, ContextBuilder};
 pub use emberline_core::bounds::{Key, Stored};
-pub use emberline_core::config::Compression;
+pub use emberline_core::config::{Compression, Speculation};
 pub use emberline_core::disk;
 pub use emberline_core::error::{BoxError, Error, ErrorKind, Result, TaskPlace};
 pub use emberline_core::event::{
     EVENT_VERSION, Event, EventRecord, Listener, StageInfo, TaskMetrics,
 };
 pub use emberline_core::ids::{JobId, RddId, ShuffleId, StageId, TaskId};
+pub use emberline_core::job::Progress;
+pub use emberline_core::runner::LeftTask;
 pub use emberline_core::step::{CallSite, Step};
 pub use emberline_shuffle::{
     Group, GroupIter, GroupValues, HashPartitioner, Partitioner, Partitioning,
 };
 pub use explain::Explain;
+pub use jobs::JobHandle;
 pub use narrow::{Out, Refs, RefsWith, With};
 pub use persist::StorageLevel;
 pub use pipeline::{Element, Fused, Pipeline};

@@ -1,3 +1,5 @@
 //! What a program needs in scope: `use emberline::prelude::*;`.
 
-pub use crate::{Accumulator, AsTable, BoxError, Context, Error, ErrorKind, Group, Rdd, Result};
+pub use crate::{
+    Accumulator, AsTable, BoxError, Context, Error, ErrorKind, Group, JobHandle, Rdd, Result,
+};

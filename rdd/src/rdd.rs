@@ -92,7 +92,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         partitioner: Option<KnownPartitioner>,
     ) -> Self {
         lineage.partitioner = partitioner.as_ref().map(KnownPartitioner::describe);
-        let (context, lineage) = (context.clone(), Arc::new(lineage));
+        let (context, lineage) = (context.without_owner(), Arc::new(lineage));
         Rdd { context, lineage, pipeline, partitioner, boxed: OnceLock::new() }
     }
 

@@ -45,7 +45,7 @@ fn slice<K: Key>(entries: &[Hashed<K, u64>], task: &TaskContext) -> SliceSource<
     {
         let mut output = MapOutputBuilder::new(1);
         output.add_run(vec![some.to_vec()], task).unwrap();
-        outputs.put(at, output.finish(task).unwrap());
+        outputs.put(at, output.finish(task).unwrap()).unwrap();
     }
     SliceSource { outputs, shuffle: None, segment: 0 }
 }

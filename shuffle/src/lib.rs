@@ -64,7 +64,7 @@ pub use group_stream::{GroupStream, SliceGroups, SliceGroupsIter, SliceSource};
 pub use hash::{Hashed, hash_of, partition_of_hash};
 pub use join::JoinRows;
 pub use map_combining::MapCombining;
-pub use map_output::{Chunk, MapOutput, MapOutputs, SegmentReader};
+pub use map_output::{Changed, Chunk, MapOutput, MapOutputs, SegmentReader};
 pub use map_writer::MapWriter;
 
 pub use ordered_groups::OrderedGroups;

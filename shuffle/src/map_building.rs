@@ -1,6 +1,7 @@
 //! How runs become the output of a map task: in memory where the budget has room, else in its file.
 
 use crate::format::{FileWriter, FrameReader, OpenFile, SegmentPlace};
+use crate::hash::hash_of;
 use crate::map_output::{FileRun, MapOutput, MapRun};
 use crate::run::Batches;
 use emberline_core::bounds::Stored;
@@ -43,11 +44,18 @@ impl<R: Stored> MapOutputBuilder<R> {
         MapOutputBuilder { output: MapOutput::new(segments), file: None, file_estimate: 0 }
     }
 
+    /// Counts the keys of rows, as the sum of their hashes.
+    pub(crate) fn count_keys(&mut self, hashes: u64) {
+        self.output.digest = self.output.digest.wrapping_add(hashes);
+    }
+
     /// Adds a run. If the disk refuses, that is the error.
     pub(crate) fn add_run(&mut self, segments: Vec<Vec<R>>, task: &TaskContext) -> Result<()> {
         task.check_cancelled();
         let (mut rows, mut beside, mut estimated) = (0, 0, 0_u64);
-        for (bytes, segment) in self.output.bytes.iter_mut().zip(&segments) {
+        let digest = &mut self.output.digest;
+        for (number, (bytes, segment)) in self.output.bytes.iter_mut().zip(&segments).enumerate() {
+            *digest = digest.wrapping_add(hash_of(&number).wrapping_mul(segment.len() as u64));
             rows += segment.len() as u64;
             beside += (segment.capacity() - segment.len()) * size_of::<R>() + SEGMENT_BYTES;
             let taken = estimate_rows(segment);

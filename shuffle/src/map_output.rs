@@ -28,8 +28,23 @@ pub struct MapOutput<R> {
     pub(crate) rows_read: u64,
     /// What the places of segments in the file take.
     pub(crate) places_held: Option<Reservation>,
+    /// The sum of its keys' hashes, where rows are placed by hash, and of what says how many rows each
+    /// segment has. An output that is computed again has the same, unless something is not
+    /// deterministic. It does not see a change of values.
+    pub(crate) digest: u64,
+    /// Whether a reader has begun with it.
+    was_read: AtomicBool,
     /// Whether a reader found it damaged; what comes in its place is another output.
     lost: AtomicBool,
+}
+
+/// An output that was computed again has other rows than the one that was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The rows of the one that was lost.
+    pub before: u64,
+    /// The rows of the new one.
+    pub now: u64,
 }
 
 /// Rows of a map task that were cut off when they had reached a size. A run stays in memory if the
@@ -58,9 +73,10 @@ impl FileRun {
 impl<R> MapOutput<R> {
     /// An output without rows, of so many segments.
     pub(crate) fn new(segments: usize) -> Self {
-        let (runs, bytes, lost) = (Vec::new(), vec![0; segments], AtomicBool::new(false));
-        let (file, places_held) = (None, None);
-        MapOutput { runs, file, bytes, rows: 0, rows_read: 0, places_held, lost }
+        let (runs, bytes, file, places_held) = (Vec::new(), vec![0; segments], None, None);
+        let (digest, was_read, lost) = Default::default();
+        let (rows, rows_read) = (0, 0);
+        MapOutput { runs, file, bytes, rows, rows_read, places_held, digest, was_read, lost }
     }
 
     /// Its rows.
@@ -145,11 +161,23 @@ impl<R> MapOutputs<R> {
     }
 
     /// Keeps the output of a map partition, in place of an older one. Readers of the older one may
-    /// read on.
-    pub fn put(&self, map_partition: usize, output: MapOutput<R>) {
-        let older = lock(&self.slots[map_partition]).replace(Arc::new(output));
+    /// read on. If the older one was read and had other rows, it stays: what was made of it and what
+    /// would be made of the new one do not fit together.
+    pub fn put(&self, map_partition: usize, output: MapOutput<R>) -> Result<(), Changed> {
+        let mut slot = lock(&self.slots[map_partition]);
+        if let Some(older) = slot.as_ref().filter(|older| older.was_read.load(Ordering::Relaxed))
+            && (older.rows, older.digest) != (output.rows, output.digest)
+        {
+            let changed = Changed { before: older.rows, now: output.rows };
+            drop(slot);
+            drop(output);
+            return Err(changed);
+        }
+        let older = slot.replace(Arc::new(output));
+        drop(slot);
         // Dropped here, after the lock: dropping rows runs the user's code.
         drop(older);
+        Ok(())
     }
 
     /// Harms the file of an output, as a fault plan wants; what is not in a file is lost.
@@ -312,6 +340,9 @@ impl<R: Stored> SegmentReader<R> {
         let Some(slot) = self.slots.get(self.map_partition) else { return Ok(None) };
         if self.output.is_none() {
             self.output = lock(slot).clone();
+            if let Some(output) = self.output.as_ref().filter(|_| self.shuffle.is_some()) {
+                output.was_read.store(true, Ordering::Relaxed);
+            }
         }
         let missing = || Error::corrupt("its map output is not there");
         self.output.clone().ok_or_else(missing).map(Some)

@@ -2,14 +2,15 @@
 
 use super::*;
 use crate::map_building::MapOutputBuilder;
+use emberline_core::attempt::Attempt;
 use emberline_core::config::Config;
 use emberline_core::disk::{Disk, FaultyDisk, RealDisk};
 use emberline_core::faults::{FaultPlan, Faults};
+use emberline_core::ids::TaskId;
 use emberline_core::step::Raised;
 use proptest::prelude::*;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 const SHUFFLE: ShuffleId = ShuffleId(3);
 
@@ -42,7 +43,7 @@ fn outputs(task: &TaskContext) -> MapOutputs<Row> {
     for (map_partition, second) in [(0, rows(10..20)), (1, vec![]), (2, rows(30..31))] {
         let segments = vec![rows(map_partition..map_partition + 1), second];
         let output = keep(segments, task).unwrap();
-        outputs.put(map_partition as usize, output);
+        outputs.put(map_partition as usize, output).unwrap();
     }
     outputs
 }
@@ -110,7 +111,7 @@ proptest! {
         for task in three_ways() {
             let outputs = MapOutputs::new(maps.len());
             for (at, map) in maps.iter().enumerate() {
-                outputs.put(at, keep(map.clone(), &task).unwrap());
+                outputs.put(at, keep(map.clone(), &task).unwrap()).unwrap();
             }
             for partition in 0..3 {
                 prop_assert_eq!(read(&outputs, partition, &task).unwrap(), expected(partition));
@@ -142,7 +143,7 @@ fn what_is_kept_is_reserved_or_in_files_and_given_back() {
 fn an_output_without_rows_makes_no_file() {
     for task in three_ways() {
         let outputs = MapOutputs::new(1);
-        outputs.put(0, keep(vec![vec![], vec![]], &task).unwrap());
+        outputs.put(0, keep(vec![vec![], vec![]], &task).unwrap()).unwrap();
         assert_eq!(read(&outputs, 1, &task).unwrap(), []);
         assert_eq!(scratch_files(&task).len(), 0);
     }
@@ -154,7 +155,7 @@ fn a_missing_output_is_a_fetch_failure_until_it_is_put_again() {
         let outputs = outputs(&task);
         lose(&outputs, 1);
         assert_lost(read(&outputs, 1, &task), 1, "not there");
-        outputs.put(1, keep(vec![vec![], rows(7..9)], &task).unwrap());
+        outputs.put(1, keep(vec![vec![], rows(7..9)], &task).unwrap()).unwrap();
         let expected = [rows(10..20), rows(7..9), rows(30..31)].concat();
         assert_eq!(read(&outputs, 1, &task).unwrap(), expected);
     }
@@ -205,7 +206,7 @@ fn a_disk_that_loses_or_changes_bytes_is_found_out() {
 /// One output, kept and read.
 fn keep_and_read(task: &TaskContext) -> Result<Vec<Row>> {
     let outputs = MapOutputs::new(1);
-    outputs.put(0, keep(vec![rows(0..1), rows(10..20)], task)?);
+    outputs.put(0, keep(vec![rows(0..1), rows(10..20)], task)?).unwrap();
     read(&outputs, 1, task)
 }
 
@@ -229,14 +230,14 @@ fn a_disk_that_refuses_is_an_io_error_and_not_a_lost_output() {
 #[test]
 fn a_cancelled_task_reads_no_further() {
     let task = TaskContext::alone(Config::default());
-    let cancelled = Arc::new(AtomicBool::new(false));
+    let attempt = Arc::new(Attempt::new(TaskId(0), Arc::default()));
     let (config, memory, scratch) =
         (task.config.clone(), task.memory.clone(), task.scratch.clone());
-    let task = TaskContext::new(task.place, config, memory, scratch, cancelled.clone());
+    let task = TaskContext::new(task.place, config, memory, scratch, attempt.clone());
     let outputs = outputs(&task);
     let mut reader = outputs.read(Some(SHUFFLE), 0, &task);
     assert!(reader.next_chunk().unwrap().is_some());
-    cancelled.store(true, Ordering::Relaxed);
+    attempt.cancel();
     let caught = catch_unwind(AssertUnwindSafe(|| reader.next_chunk().is_ok())).unwrap_err();
     let raised = caught.downcast::<Raised>().unwrap();
     assert!(matches!(raised.0.kind(), ErrorKind::Cancelled { .. }));

@@ -17,6 +17,8 @@ pub struct MapWriter<R> {
     buckets: Buckets<R>,
     meter: Meter,
     output: MapOutputBuilder<R>,
+    /// The sum of the hashes that rows were placed by.
+    hashes: u64,
 }
 
 impl<R: Stored> MapWriter<R> {
@@ -24,7 +26,7 @@ impl<R: Stored> MapWriter<R> {
     pub fn new(segments: usize, task: &TaskContext) -> Self {
         let most = task.operator_bytes();
         let (buckets, output) = (Buckets::new(segments, most), MapOutputBuilder::new(segments));
-        MapWriter { task: task.clone(), buckets, meter: Meter::of(task, most), output }
+        MapWriter { task: task.clone(), buckets, meter: Meter::of(task, most), output, hashes: 0 }
     }
 
     /// The task that writes.
@@ -50,8 +52,17 @@ impl<R: Stored> MapWriter<R> {
     /// Adds rows that lie in their segments already, as a run of their own behind those before.
     pub(crate) fn push_run(&mut self, segments: Vec<Vec<R>>) {
         self.meter.end();
+        self.output.count_keys(self.hashes);
         self.cut();
         or_raise(self.output.add_run(segments, &self.task));
+    }
+
+    /// [`push`](MapWriter::push) for a row that is placed by the hash of its key, which the output
+    /// remembers in a sum: so keys that change when it is computed again are found out.
+    #[inline]
+    pub fn push_keyed(&mut self, segment: usize, hash: u64, row: R) {
+        self.hashes = self.hashes.wrapping_add(hash);
+        self.push(segment, row);
     }
 
     #[cold]

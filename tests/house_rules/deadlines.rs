@@ -12,7 +12,7 @@ const STARTS: [&str; 8] = [
     "thread::scope(",
     "thread::Builder",
     "Command::new(",
-    "build_pool(",
+    "Pool::build(",
 ];
 /// What ends a test in time.
 const DEADLINES: [&str; 2] = ["within", "deadline"];

@@ -1,6 +1,7 @@
 //! What the start and the end of a task change.
 
 use super::Scheduler;
+use super::attempts::cancelled;
 use super::plan;
 use super::stage::{LiveTask, Moment};
 use crate::error::{Error, ErrorKind, Result};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 impl Scheduler {
     pub(super) fn task_started(&mut self, task: TaskId) {
         let Some(live) = self.tasks.get_mut(&task) else { return };
-        live.began = self.now;
+        (live.began, live.has_begun) = (self.now, true);
         let place = live.place;
         self.emit(Event::TaskStarted {
             task,
@@ -26,7 +27,7 @@ impl Scheduler {
     pub(super) fn task_ended(&mut self, task: TaskId, result: Result<TaskMetrics>) {
         let Some(ended) = self.tasks.remove(&task) else { return };
         if let Some(stage) = self.stages.get_mut(&ended.place.stage) {
-            stage.slots[ended.slot].live = None;
+            stage.slots[ended.slot].live.retain(|live| *live != task);
         }
         match result {
             Ok(metrics) => self.task_succeeded(task, &ended, metrics),
@@ -38,7 +39,14 @@ impl Scheduler {
         let (id, partition) = (ended.place.stage, ended.place.partition);
         self.emit(Event::TaskFinished { task, stage: id, partition, metrics });
         let Some(stage) = self.stages.get_mut(&id) else { return };
-        stage.slots[ended.slot].forgive();
+        let slot = &mut stage.slots[ended.slot];
+        slot.forgive();
+        let losers = std::mem::take(&mut slot.live);
+        if self.limits.speculation.is_some() {
+            stage.times.push(metrics.run_us);
+        }
+        losers.into_iter().for_each(|loser| self.cancel_attempt(loser));
+        let Some(stage) = self.stages.get_mut(&id) else { return };
         let Some(shuffle) = stage.shuffle() else {
             stage.left -= 1;
             if stage.left == 0 {
@@ -58,22 +66,33 @@ impl Scheduler {
 
     fn task_failed(&mut self, task: TaskId, ended: &LiveTask, error: Error) {
         let place = ended.place;
-        self.emit(Event::TaskFailed {
-            task,
-            stage: place.stage,
-            partition: place.partition,
-            attempt: place.attempt,
-            error: error.to_string(),
+        let is_late = matches!(error.kind(), ErrorKind::Superseded);
+        self.emit(match is_late {
+            true => cancelled(task, place),
+            false => Event::TaskFailed {
+                task,
+                stage: place.stage,
+                partition: place.partition,
+                attempt: place.attempt,
+                error: error.to_string(),
+            },
         });
         let Some(stage) = self.stages.get_mut(&place.stage) else { return };
-        stage.pending.push(ended.slot);
+        if stage.slots[ended.slot].live.is_empty() {
+            stage.pending.push(ended.slot);
+        }
+        if is_late {
+            // The other one has left its result and is about to say so, or failed just after that.
+            self.advance(place.stage);
+            return;
+        }
         let error = error.in_task(place);
         if let Some((shuffle, map_partition)) = error.fetch_failure() {
             self.fetch_failed(ended, shuffle, map_partition, error);
             return;
         }
-        match stage.slots[ended.slot].count_failure(&error, &self.limits) {
-            Some(attempts) => self.fail_stage(place.stage, &error.after_attempts(attempts)),
+        match stage.slots[ended.slot].count_failure(error, &self.limits) {
+            Some(last) => self.fail_stage(place.stage, &last),
             None => self.advance(place.stage),
         }
     }
@@ -97,9 +116,9 @@ impl Scheduler {
         };
         self.lose(&input, map_partition, ended.began);
         let Some(stage) = self.stages.get_mut(&id) else { return };
-        let attempts = stage.count_fetch_failure(ended.stage_attempt, (shuffle, map_partition));
-        if attempts >= self.limits.stage_attempts {
-            self.fail_stage(id, &error.after_attempts(attempts));
+        let (lost, limit) = ((shuffle, map_partition), self.limits.stage_attempts);
+        if let Some(last) = stage.count_fetch_failure(ended.stage_attempt, lost, error, limit) {
+            self.fail_stage(id, &last);
         }
         for reader in self.waiting_readers(shuffle) {
             self.advance(reader);

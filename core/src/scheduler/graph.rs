@@ -1,11 +1,10 @@
 //! The graph of running stages: who reads what, what can start, what nobody needs any more.
 
 use super::plan;
-use super::stage::{Goal, LiveTask, Outputs, Stage};
-use super::{Command, Scheduler, Task};
-use crate::error::TaskPlace;
+use super::stage::{Goal, Outputs, Stage};
+use super::{Command, Scheduler};
 use crate::event::Event;
-use crate::ids::{JobId, ShuffleId, StageId, TaskId};
+use crate::ids::{JobId, ShuffleId, StageId};
 use crate::lineage::ShuffleStep;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -141,8 +140,6 @@ impl Scheduler {
 
     fn launch(&mut self, id: StageId) {
         let Some(stage) = self.stages.get_mut(&id) else { return };
-        // The oldest job that still lives: the first may have ended before the stage did.
-        let Some(job) = stage.jobs.first().copied() else { return };
         let mut pending = std::mem::take(&mut stage.pending);
         pending.sort_unstable();
         if std::mem::take(&mut stage.renew) {
@@ -151,22 +148,8 @@ impl Scheduler {
             let started = Event::StageStarted { stage: id, attempt, tasks: pending.len() };
             self.commands.push(Command::Emit(started));
         }
-        let owner = stage.owner();
         for slot in pending {
-            let task = TaskId(self.next_task);
-            self.next_task += 1;
-            let attempt = stage.slots[slot].launches as usize;
-            let place = TaskPlace { job, stage: id, partition: stage.partition(slot), attempt };
-            stage.slots[slot].launches += 1;
-            stage.slots[slot].live = Some(task);
-            let (stage_attempt, began) = (stage.attempts, self.now);
-            self.tasks.insert(task, LiveTask { place, slot, stage_attempt, began });
-            self.commands.push(Command::Launch(Task {
-                id: task,
-                place,
-                work: stage.work(),
-                owner,
-            }));
+            self.launch_attempt(id, slot);
         }
     }
 
@@ -211,13 +194,14 @@ impl Scheduler {
     pub(super) fn park(&mut self, id: StageId) {
         let Some(stage) = self.stages.get_mut(&id) else { return };
         stage.park();
+        let mut live = Vec::new();
         for (slot, state) in stage.slots.iter_mut().enumerate() {
-            if let Some(task) = state.live.take() {
+            if !state.live.is_empty() {
                 stage.pending.push(slot);
-                self.tasks.remove(&task);
-                self.commands.push(Command::CancelTask(task));
+                live.append(&mut state.live);
             }
         }
+        live.into_iter().for_each(|task| self.cancel_attempt(task));
     }
 
     /// Forgets a stage that no job is attached to, and stops its tasks.

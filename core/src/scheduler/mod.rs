@@ -3,8 +3,9 @@
 //! this file.
 //!
 //! `plan` reads lineage, `stage` holds what is remembered, `graph` keeps the graph of running stages,
-//! `ends` reacts to the end of a task.
+//! `attempts` launches and stops the attempts of a task, `ends` reacts to their end.
 
+mod attempts;
 mod ends;
 mod graph;
 mod plan;
@@ -12,10 +13,12 @@ mod stage;
 
 pub(crate) use plan::parents_first;
 
-use crate::error::{Error, ErrorKind, Result, TaskPlace};
+use crate::attempt::CommitRight;
+use crate::config::{Config, Speculation};
+use crate::error::{Error, Result, TaskPlace};
 use crate::event::{Event, StageInfo, TaskMetrics};
 use crate::ids::{JobId, ShuffleId, StageId, TaskId};
-use crate::job::JobRequest;
+use crate::job::{JobRequest, Progress};
 use crate::lineage::ShuffleStep;
 use crate::step::Step;
 use stage::{Goal, Job, LiveTask, Moment, Outputs, Stage};
@@ -31,15 +34,18 @@ pub struct Limits {
     pub transient_attempts: usize,
     /// Attempts of a stage, one after the other, that find one and the same input lost.
     pub stage_attempts: usize,
+    /// When stragglers get copies, if they do.
+    pub speculation: Option<Speculation>,
 }
 
 impl Limits {
-    /// The limits of a context whose closures get `max_attempts`.
-    pub fn new(max_attempts: usize) -> Self {
+    /// The limits of a context.
+    pub fn of(config: &Config) -> Self {
         Limits {
-            closure_attempts: max_attempts,
-            transient_attempts: max_attempts.max(4),
+            closure_attempts: config.max_attempts,
+            transient_attempts: config.max_attempts.max(4),
             stage_attempts: 4,
+            speculation: config.speculation,
         }
     }
 }
@@ -69,8 +75,13 @@ pub enum Input {
     JobCancelled {
         /// The job.
         job: JobId,
-        /// By whom or why.
-        reason: String,
+        /// By whom or why: the job's error.
+        why: Error,
+    },
+    /// Time has passed. The scheduler has no clock, so this is how it learns of stragglers.
+    Tick {
+        /// How long tasks have been running by now, in microseconds.
+        running: Vec<(TaskId, u64)>,
     },
     /// The outputs of a shuffle are gone for good.
     ShuffleDropped {
@@ -91,6 +102,8 @@ pub enum Command {
         job: JobId,
         /// How it ended.
         result: Result<()>,
+        /// How far it had come.
+        progress: Progress,
     },
     /// Tell the listeners.
     Emit(Event),
@@ -106,6 +119,8 @@ pub struct Task {
     pub work: Work,
     /// The operation or action it works for: blamed for a failure that has no closer step.
     pub owner: Step,
+    /// The right to leave a result, shared with the attempts beside it.
+    pub right: Arc<CommitRight>,
 }
 
 /// The work of a task.
@@ -154,9 +169,8 @@ impl Scheduler {
             Input::JobSubmitted { job, request } => self.submit(job, request),
             Input::TaskStarted { task } => self.task_started(task),
             Input::TaskEnded { task, result } => self.task_ended(task, result),
-            Input::JobCancelled { job, reason } => {
-                self.finish_job(job, Err(Error::new(ErrorKind::Cancelled { reason })));
-            }
+            Input::JobCancelled { job, why } => self.finish_job(job, Err(why)),
+            Input::Tick { running } => self.copy_stragglers(&running),
             Input::ShuffleDropped { shuffle } => self.drop_outputs(shuffle),
         }
         std::mem::take(&mut self.commands)
@@ -165,6 +179,16 @@ impl Scheduler {
     /// The jobs that have not ended.
     pub fn jobs(&self) -> impl Iterator<Item = JobId> + '_ {
         self.jobs.keys().copied()
+    }
+
+    /// How far a job has come that has not ended.
+    pub fn progress(&self, job: JobId) -> Progress {
+        let stages = self.jobs.get(&job).into_iter().flat_map(|job| &job.stages);
+        let mut all = Progress::default();
+        for stage in stages.filter_map(|id| self.stages.get(id)) {
+            all.add(stage.progress());
+        }
+        all
     }
 
     fn submit(&mut self, job: JobId, request: Arc<JobRequest>) {
@@ -179,7 +203,8 @@ impl Scheduler {
         let action = request.action;
         if refusal.is_some() || request.partitions.is_empty() {
             self.emit_job_started(job, action, Vec::new());
-            self.end_job(job, action, refusal.map_or(Ok(()), Err));
+            let result = refusal.map_or(Ok(()), Err);
+            self.end_job(job, action, result, Progress::default());
             return;
         }
         self.plan_job(job, request);
@@ -222,6 +247,11 @@ impl Scheduler {
 
     /// Ends a job: forgets it, stops what only it needed, and tells.
     fn finish_job(&mut self, job: JobId, result: Result<()>) {
+        let mut progress = self.progress(job);
+        if result.is_ok() {
+            // What another job found lost behind its back was not its work.
+            progress.tasks = progress.tasks_done;
+        }
         let Some(ended) = self.jobs.remove(&job) else { return };
         let mut shared = Vec::new();
         for id in ended.stages {
@@ -234,14 +264,14 @@ impl Scheduler {
             }
         }
         self.park_unneeded(&shared);
-        self.end_job(job, ended.action, result);
+        self.end_job(job, ended.action, result, progress);
     }
 
-    fn end_job(&mut self, job: JobId, action: Step, result: Result<()>) {
+    fn end_job(&mut self, job: JobId, action: Step, result: Result<()>, progress: Progress) {
         let result = result.map_err(|error| error.in_action(action));
         let error = result.as_ref().err().map(Error::to_string);
         self.emit(Event::JobFinished { job, error });
-        self.commands.push(Command::FinishJob { job, result });
+        self.commands.push(Command::FinishJob { job, result, progress });
     }
 
     /// Forgets the outputs of a shuffle that nobody can read any more.

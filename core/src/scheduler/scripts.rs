@@ -1,16 +1,18 @@
 //! The vocabulary of the scheduler's stories, and the stories in the files beside. A story says
 //! what happens and which launches it expects; nothing is computed.
 
+mod copies;
 mod faults;
 mod graphs;
 mod random;
 mod sharing;
 
 use super::{Command, Input, Limits, Scheduler};
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, StageInfo, TaskMetrics};
 use crate::ids::{JobId, RddId, ShuffleId, TaskId};
-use crate::job::JobRequest;
+use crate::job::{JobRequest, Progress};
 use crate::lineage::{Dependency, Lineage, ShuffleStep, StoredBlocks};
 use crate::step::Step;
 use crate::task::TaskContext;
@@ -129,11 +131,18 @@ fn lost(shuffle: u64, map_partition: usize) -> Error {
     Error::new(ErrorKind::FetchFailed { shuffle: ShuffleId(shuffle), map_partition })
 }
 
+/// The limits of a context whose closures get so many attempts.
+fn limits(max_attempts: usize) -> Limits {
+    Limits::of(&Config { max_attempts, ..Config::default() })
+}
+
 /// The stage and the test that watches it.
 struct Stage {
     scheduler: Scheduler,
     /// The live attempt of each goal.
     live: BTreeMap<Goal, TaskId>,
+    /// The copy that runs beside it.
+    copies: BTreeMap<Goal, TaskId>,
     goals: HashMap<TaskId, Goal>,
     launched: Vec<Goal>,
     cancelled: Vec<Goal>,
@@ -144,13 +153,14 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        Stage::with(Limits::new(1))
+        Stage::with(limits(1))
     }
 
     fn with(limits: Limits) -> Self {
         Stage {
             scheduler: Scheduler::new(limits),
             live: BTreeMap::new(),
+            copies: BTreeMap::new(),
             goals: HashMap::new(),
             launched: Vec::new(),
             cancelled: Vec::new(),
@@ -187,17 +197,25 @@ impl Stage {
                             result(*job.unwrap().0, task.place.partition)
                         }
                     };
-                    let before = self.live.insert(goal, task.id);
-                    assert_eq!(before, None, "two live attempts of {goal:?}");
+                    if self.live.contains_key(&goal) {
+                        let before = self.copies.insert(goal, task.id);
+                        assert_eq!(before, None, "two copies of {goal:?}");
+                        assert!(self.scheduler.limits.speculation.is_some(), "{goal:?} is live");
+                    } else {
+                        self.live.insert(goal, task.id);
+                    }
                     self.goals.insert(task.id, goal);
                     self.launched.push(goal);
                 }
                 Command::CancelTask(task) => {
                     let goal = self.goals[&task];
-                    assert_eq!(self.live.remove(&goal), Some(task), "{goal:?} was not live");
+                    self.forget(goal, task);
                     self.cancelled.push(goal);
                 }
-                Command::FinishJob { job, result } => {
+                Command::FinishJob { job, result, progress } => {
+                    assert!(progress.tasks_done <= progress.tasks, "{progress:?}");
+                    let is_complete = progress.tasks_done == progress.tasks;
+                    assert!(result.is_err() || is_complete, "{progress:?}");
                     let before = self.finished.insert(job.0, result);
                     assert!(before.is_none(), "{job} ended twice");
                     let request = self.actions.remove(&job.0).unwrap();
@@ -207,6 +225,19 @@ impl Stage {
             }
         }
         self
+    }
+
+    /// A live attempt ends: its copy, if it has one, is the only one then.
+    #[track_caller]
+    fn forget(&mut self, goal: Goal, task: TaskId) {
+        if self.copies.get(&goal) == Some(&task) {
+            self.copies.remove(&goal);
+            return;
+        }
+        assert_eq!(self.live.remove(&goal), Some(task), "{goal:?} was not live");
+        if let Some(copy) = self.copies.remove(&goal) {
+            self.live.insert(goal, copy);
+        }
     }
 
     /// Whether a task of the job is live, which may hold the request.
@@ -248,7 +279,12 @@ impl Stage {
     #[track_caller]
     fn end(&mut self, goal: Goal, result: Result<TaskMetrics>) -> &mut Self {
         let task = self.task(goal);
-        self.live.remove(&goal);
+        self.end_task(task, result)
+    }
+
+    #[track_caller]
+    fn end_task(&mut self, task: TaskId, result: Result<TaskMetrics>) -> &mut Self {
+        self.forget(self.goals[&task], task);
         self.on(Input::TaskEnded { task, result })
     }
 
@@ -266,7 +302,8 @@ impl Stage {
     }
 
     fn cancel(&mut self, job: u64) -> &mut Self {
-        self.on(Input::JobCancelled { job: JobId(job), reason: "by the test".into() })
+        let why = Error::new(ErrorKind::Cancelled { reason: "by the test".into() });
+        self.on(Input::JobCancelled { job: JobId(job), why })
     }
 
     fn drop_shuffle(&mut self, shuffle: u64) -> &mut Self {

@@ -1,10 +1,11 @@
 //! What the scheduler remembers: stages while a job needs them, and map outputs until their shuffle
 //! is dropped.
 
+use crate::attempt::CommitRight;
 use crate::error::{Error, TaskPlace};
 use crate::event::StageInfo;
 use crate::ids::{JobId, ShuffleId, StageId, TaskId};
-use crate::job::JobRequest;
+use crate::job::{JobRequest, Progress};
 use crate::lineage::{Lineage, ShuffleStep};
 use crate::scheduler::{Limits, Work};
 use crate::step::Step;
@@ -42,6 +43,8 @@ pub(super) struct Stage {
     losses: HashMap<(ShuffleId, usize), Losses>,
     /// Whether it was stopped because no job waits for it at the moment.
     pub parked: bool,
+    /// How long its finished tasks ran, in microseconds; noted only where stragglers get copies.
+    pub times: Vec<u64>,
 }
 
 /// What a stage is for.
@@ -53,11 +56,16 @@ pub(super) enum Goal {
 /// One partition of a stage.
 #[derive(Clone, Default)]
 pub(super) struct Slot {
-    pub live: Option<TaskId>,
+    /// The attempt that runs, and the copy it has if it is a straggler.
+    pub live: Vec<TaskId>,
     /// Attempts launched so far.
     pub launches: u32,
+    /// What the live attempts share.
+    pub right: Option<Arc<CommitRight>>,
     transient_failures: u32,
     closure_failures: u32,
+    /// Why they failed.
+    failures: Vec<Error>,
 }
 
 /// One attempt of one task that was launched and has not been heard of again.
@@ -68,6 +76,8 @@ pub(super) struct LiveTask {
     pub stage_attempt: usize,
     /// When it began, or was launched if it has not.
     pub began: Moment,
+    /// Whether it has begun.
+    pub has_begun: bool,
 }
 
 /// The attempts of a stage that found one output gone.
@@ -75,6 +85,8 @@ pub(super) struct LiveTask {
 struct Losses {
     attempts: usize,
     last_attempt: Option<usize>,
+    /// What the first task of each attempt said.
+    failures: Vec<Error>,
 }
 
 /// Which map outputs of one shuffle are there.
@@ -105,6 +117,7 @@ impl Stage {
             renew: true,
             losses: HashMap::new(),
             parked: false,
+            times: Vec::new(),
         }
     }
 
@@ -157,17 +170,43 @@ impl Stage {
         }
     }
 
-    /// Notes that a task of the running attempt found `lost` gone, and answers in how many attempts
-    /// that very output was. Many such tasks count as one failed attempt, late ones of an older
-    /// attempt not at all; and an attempt that finds another output gone has come further.
-    pub fn count_fetch_failure(&mut self, stage_attempt: usize, lost: (ShuffleId, usize)) -> usize {
+    /// Notes that a task of the running attempt found `lost` gone, and answers with the last error
+    /// if that very output was gone in `limit` attempts. Many such tasks count as one failed attempt,
+    /// late ones of an older attempt not at all; and an attempt that finds another output gone has
+    /// come further.
+    pub fn count_fetch_failure(
+        &mut self,
+        stage_attempt: usize,
+        lost: (ShuffleId, usize),
+        error: Error,
+        limit: usize,
+    ) -> Option<Error> {
         let losses = self.losses.entry(lost).or_default();
         if stage_attempt == self.attempts && losses.last_attempt != Some(stage_attempt) {
             losses.attempts += 1;
             losses.last_attempt = Some(stage_attempt);
             self.renew = true;
+            if losses.attempts < limit {
+                losses.failures.push(error.clone());
+            }
         }
-        losses.attempts
+        let earlier = || losses.failures.clone();
+        (losses.attempts >= limit).then(|| error.after_attempts(losses.attempts, earlier()))
+    }
+
+    /// How many slots are done.
+    pub fn slots_done(&self) -> usize {
+        let live = self.slots.iter().filter(|slot| !slot.live.is_empty()).count();
+        self.slots.len() - self.pending.len() - live
+    }
+
+    /// The slots that were ever launched or wait for it: not those that were done before.
+    pub fn progress(&self) -> Progress {
+        let launched = self.slots.iter().filter(|slot| slot.launches > 0).count();
+        let never = self.pending.iter().filter(|slot| self.slots[**slot].launches == 0).count();
+        let live = self.slots.iter().filter(|slot| !slot.live.is_empty()).count();
+        let tasks = launched + never;
+        Progress { tasks_done: tasks - self.pending.len() - live, tasks }
     }
 
     /// Starts counting afresh: the stage has ended well.
@@ -186,20 +225,25 @@ impl Stage {
 }
 
 impl Slot {
-    /// Counts a failed attempt. Answers how many there were if no other is allowed.
-    pub fn count_failure(&mut self, error: &Error, limits: &Limits) -> Option<usize> {
+    /// Counts a failed attempt. Answers with the last error if no other attempt is allowed.
+    pub fn count_failure(&mut self, error: Error, limits: &Limits) -> Option<Error> {
         let (count, limit) = if error.is_transient() {
             (&mut self.transient_failures, limits.transient_attempts)
         } else {
             (&mut self.closure_failures, limits.closure_attempts)
         };
         *count += 1;
-        let exhausted = *count as usize >= limit || error.is_final();
-        exhausted.then_some((self.transient_failures + self.closure_failures) as usize)
+        if *count as usize >= limit || error.is_final() {
+            let attempts = self.failures.len() + 1;
+            return Some(error.after_attempts(attempts, std::mem::take(&mut self.failures)));
+        }
+        self.failures.push(error);
+        None
     }
 
     pub fn forgive(&mut self) {
         (self.transient_failures, self.closure_failures) = (0, 0);
+        self.failures.clear();
     }
 }
 

@@ -54,8 +54,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
             let partition = task.place.partition;
             let (result, parts) = counted(|| work(pipeline.open(partition, task), task));
             let (result, rows_read) = (result?, task.metrics().rows_read);
-            *lock(&results[partition - first]) = Some(Done { result, parts, rows_read });
-            Ok(())
+            task.commit(|| {
+                *lock(&results[partition - first]) = Some(Done { result, parts, rows_read });
+                Ok(())
+            })
         };
         let request = JobRequest {
             action,

@@ -52,10 +52,12 @@ impl Trial {
         &self.part
     }
 
-    /// Gives the file, which must be synced, its name.
-    pub(crate) fn commit(mut self) -> Result<()> {
-        come_to(self.faults.as_ref(), Point::BeforePartRename);
-        self.disk.rename(&self.path, &self.part).map_err(|cause| self.error(cause))?;
+    /// Gives the file, which must be synced, its name, unless another attempt was first.
+    pub(crate) fn commit(mut self, task: &TaskContext) -> Result<()> {
+        task.commit(|| {
+            come_to(self.faults.as_ref(), Point::BeforePartRename);
+            self.disk.rename(&self.path, &self.part).map_err(|cause| self.error(cause))
+        })?;
         self.renamed = true;
         Ok(())
     }

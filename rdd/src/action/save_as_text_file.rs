@@ -88,5 +88,5 @@ fn write_part<T: Display>(
         }
     });
     file.append(block.as_bytes()).and_then(|()| file.sync()).map_err(writing)?;
-    trial.commit()
+    trial.commit(task)
 }

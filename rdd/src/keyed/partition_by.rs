@@ -60,8 +60,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let (partitions, partitioner) = (by.partitions(), KnownPartitioner::new(&by));
         let write = move |rows: P::Rows, _, to: &mut MapWriter<(K, V)>| {
             rows.for_each(|(key, value)| {
-                let partition = blame(&step, || by.partition_of(&key, hash_of(&key)));
-                to.push(partition, (key, value));
+                let (hash, partition) = blame(&step, || {
+                    let hash = hash_of(&key);
+                    (hash, by.partition_of(&key, hash))
+                });
+                to.push_keyed(partition, hash, (key, value));
             });
         };
         let (outputs, edge) = shuffle(self, step, (partitions, 1), write);

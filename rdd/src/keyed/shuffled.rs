@@ -9,7 +9,7 @@ use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::config::Config;
-use emberline_core::error::Result;
+use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::faults::{Point, come_to, harm_to_output};
 use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::{Dependency, Kept, Lineage, ShuffleStep};
@@ -17,7 +17,7 @@ use emberline_core::size::heap_bytes;
 use emberline_core::step::{Step, or_raise};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{
-    Chunk, MapOutput, MapOutputs, MapWriter, Partitioning, SegmentReader, SliceSource,
+    Changed, Chunk, MapOutput, MapOutputs, MapWriter, Partitioning, SegmentReader, SliceSource,
 };
 use std::sync::Arc;
 use std::vec;
@@ -83,9 +83,11 @@ where
         let ((), parts) = counted(|| (self.write)(rows(), partition, &mut writer));
         let output = writer.finish()?;
         task.count_written(output.rows(), output.bytes());
-        self.parts.keep(partition, parts);
-        self.put(partition, output, &task.config);
-        Ok(())
+        task.commit(|| {
+            self.put(partition, output, &task.config)?;
+            self.parts.keep(partition, parts);
+            Ok(())
+        })
     }
 
     fn settle(&self) {
@@ -99,15 +101,36 @@ where
 
 impl<P, R: Stored, W> MapSide<P, R, W> {
     /// Hands an output to the readers, with all that is to go wrong there.
-    fn put(&self, partition: usize, output: MapOutput<R>, config: &Config) {
+    fn put(&self, partition: usize, output: MapOutput<R>, config: &Config) -> Result<()> {
         let (shuffle, faults) = (self.outputs.shuffle, config.faults.as_ref());
         come_to(faults, Point::BeforeMapOutput);
-        self.outputs.table.put(partition, output);
+        let put = self.outputs.table.put(partition, output);
+        put.map_err(|changed| self.not_deterministic(partition, changed))?;
         come_to(faults, Point::AfterMapOutput);
         if let Some(harm) = harm_to_output(config, shuffle, partition) {
             self.outputs.table.harm(partition, harm);
         }
+        Ok(())
     }
+
+    fn not_deterministic(&self, map_partition: usize, Changed { before, now }: Changed) -> Error {
+        let (shuffle, steps) = (self.outputs.shuffle, narrow_steps(&self.parent));
+        Error::new(ErrorKind::NotDeterministic { shuffle, map_partition, before, now, steps })
+    }
+}
+
+/// How many operations an error names.
+const MOST_STEPS: usize = 8;
+
+/// The operations of the stage that ends in a node, from there up, and where they were called.
+fn narrow_steps(last: &Arc<Lineage>) -> String {
+    let (mut steps, mut nodes) = (Vec::new(), vec![last]);
+    while let Some(node) = nodes.pop().filter(|_| steps.len() < MOST_STEPS) {
+        steps.push(node.step().to_string());
+        nodes.extend(node.dependencies().iter().filter_map(Dependency::narrow));
+    }
+    steps.dedup();
+    steps.join(", ")
 }
 
 impl<P, R, W> Drop for MapSide<P, R, W> {

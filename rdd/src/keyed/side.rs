@@ -57,7 +57,7 @@ impl<K: Key, V: Stored> Side<K, V> {
                     let hash = hash_of(&key);
                     (hash, cut.slice_of(&key, hash))
                 });
-                to.push(slice, Hashed { hash, key, value });
+                to.push_keyed(slice, hash, Hashed { hash, key, value });
             });
         };
         let cut = (partitioning.partitions(), slices.each());

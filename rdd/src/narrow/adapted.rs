@@ -14,7 +14,13 @@ pub(crate) trait Adaptor<R, F>: 'static {
     type Rows: Iterator<Item = Self::Item> + 'static;
 
     /// Wraps the rows of a partition in the step `f`.
-    fn adapt(rows: R, f: Arc<F>, step: Step, partition: usize) -> Self::Rows;
+    fn adapt(rows: R, f: Arc<F>, step: Step, at: At<'_>) -> Self::Rows;
+}
+
+/// Which partition is computed, in which task.
+pub(crate) struct At<'a> {
+    pub(crate) partition: usize,
+    pub(crate) task: &'a TaskContext,
 }
 
 /// A parent, the closure of a step on it, and how the one is applied to the other.
@@ -76,7 +82,8 @@ where
     type Rows = A::Rows;
 
     fn open(&self, partition: usize, task: &TaskContext) -> A::Rows {
-        A::adapt(self.parent.open(partition, task), Arc::clone(&self.f), self.step, partition)
+        let at = At { partition, task };
+        A::adapt(self.parent.open(partition, task), Arc::clone(&self.f), self.step, at)
     }
 
     fn depth(&self) -> usize {

@@ -1,6 +1,6 @@
 //! `filter`: the rows that a predicate keeps.
 
-use super::adapted::Adaptor;
+use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::step::{Step, blame};
@@ -57,7 +57,7 @@ where
     type Item = R::Item;
     type Rows = FilteredRows<R, F>;
 
-    fn adapt(rows: R, predicate: Arc<F>, step: Step, _: usize) -> Self::Rows {
+    fn adapt(rows: R, predicate: Arc<F>, step: Step, _: At<'_>) -> Self::Rows {
         FilteredRows { rows, predicate, step }
     }
 }

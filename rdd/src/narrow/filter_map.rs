@@ -1,6 +1,6 @@
 //! `filter_map`: choose and turn in one step.
 
-use super::adapted::Adaptor;
+use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::step::{Step, blame};
@@ -61,7 +61,7 @@ where
     type Item = U;
     type Rows = FilterMappedRows<R, F>;
 
-    fn adapt(rows: R, f: Arc<F>, step: Step, _: usize) -> Self::Rows {
+    fn adapt(rows: R, f: Arc<F>, step: Step, _: At<'_>) -> Self::Rows {
         FilterMappedRows { rows, f, step }
     }
 }

@@ -1,9 +1,10 @@
 //! `flat_map`: any number of rows for each row.
 
-use super::adapted::Adaptor;
+use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::step::{Step, blame};
+use emberline_core::task::Pace;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -63,8 +64,8 @@ where
     type Item = I::Item;
     type Rows = FlatMappedRows<R, I::IntoIter, F>;
 
-    fn adapt(rows: R, f: Arc<F>, step: Step, _: usize) -> Self::Rows {
-        FlatMappedRows { rows, inner: None, f, step }
+    fn adapt(rows: R, f: Arc<F>, step: Step, at: At<'_>) -> Self::Rows {
+        FlatMappedRows { rows, inner: None, f, step, pace: Pace::new(at.task) }
     }
 }
 
@@ -73,6 +74,8 @@ pub(super) struct FlatMappedRows<R, J, F> {
     inner: Option<J>,
     f: Arc<F>,
     step: Step,
+    /// The rows of one row may have no end.
+    pace: Pace,
 }
 
 impl<R, I, F> Iterator for FlatMappedRows<R, I::IntoIter, F>
@@ -89,6 +92,7 @@ where
             if let Some(inner) = &mut self.inner
                 && let Some(row) = blame(&self.step, || inner.next())
             {
+                self.pace.step();
                 return Some(row);
             }
             let row = self.rows.next()?;
@@ -99,7 +103,11 @@ where
     // Steps further down run inside this fold; what they blamed first stays blamed.
     #[inline]
     fn fold<B, G: FnMut(B, I::Item) -> B>(self, init: B, mut g: G) -> B {
-        let (f, step) = (&*self.f, &self.step);
+        let (f, step, mut pace) = (&*self.f, &self.step, self.pace);
+        let mut g = |accumulated, row| {
+            pace.step();
+            g(accumulated, row)
+        };
         let accumulated = match self.inner {
             Some(inner) => blame(step, || inner.fold(init, &mut g)),
             None => init,

@@ -1,9 +1,10 @@
 //! `flat_map_into`: emit rows while borrowing from the row they are cut from.
 
-use super::adapted::Adaptor;
+use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::step::{Step, blame};
+use emberline_core::task::Pace;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -82,8 +83,8 @@ where
     type Item = U;
     type Rows = FlatMappedIntoRows<R, U, F>;
 
-    fn adapt(rows: R, f: Arc<F>, step: Step, _: usize) -> Self::Rows {
-        FlatMappedIntoRows { rows, pushed: VecDeque::new(), f, step }
+    fn adapt(rows: R, f: Arc<F>, step: Step, at: At<'_>) -> Self::Rows {
+        FlatMappedIntoRows { rows, pushed: VecDeque::new(), f, step, pace: Pace::new(at.task) }
     }
 }
 
@@ -92,6 +93,8 @@ struct FlatMappedIntoRows<R, U, F> {
     pushed: VecDeque<U>,
     f: Arc<F>,
     step: Step,
+    /// A closure may push without an end.
+    pace: Pace,
 }
 
 impl<R, U, F> Iterator for FlatMappedIntoRows<R, U, F>
@@ -104,8 +107,11 @@ where
     fn next(&mut self) -> Option<U> {
         while self.pushed.is_empty() {
             let row = self.rows.next()?;
-            let (f, pushed) = (&*self.f, &mut self.pushed);
-            let mut emit = |emitted| pushed.push_back(emitted);
+            let (f, pushed, pace) = (&*self.f, &mut self.pushed, &mut self.pace);
+            let mut emit = |emitted| {
+                pace.step();
+                pushed.push_back(emitted);
+            };
             blame(&self.step, || f(row, &mut Out { emit: &mut emit }));
         }
         self.pushed.pop_front()
@@ -113,12 +119,15 @@ where
 
     #[inline]
     fn fold<B, G: FnMut(B, U) -> B>(self, init: B, mut g: G) -> B {
-        let (f, step) = (&*self.f, &self.step);
+        let (f, step, mut pace) = (&*self.f, &self.step, self.pace);
         let accumulated = self.pushed.into_iter().fold(init, &mut g);
         self.rows.fold(accumulated, |accumulated, row| {
             // The accumulated value is in the slot except while `g` works on it.
             let mut slot = Some(accumulated);
-            let mut emit = |emitted| slot = slot.take().map(|value| g(value, emitted));
+            let mut emit = |emitted| {
+                pace.step();
+                slot = slot.take().map(|value| g(value, emitted));
+            };
             blame(step, || f(row, &mut Out { emit: &mut emit }));
             slot.expect("each push gives the accumulated value back")
         })

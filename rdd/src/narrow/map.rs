@@ -1,6 +1,6 @@
 //! `map`: one row for each row. `inspect`, `key_by`, `map_values` and `try_map` rest on its node.
 
-use super::adapted::Adaptor;
+use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::step::{Step, blame};
@@ -90,7 +90,7 @@ where
     type Item = U;
     type Rows = MappedRows<R, F>;
 
-    fn adapt(rows: R, f: Arc<F>, step: Step, _: usize) -> Self::Rows {
+    fn adapt(rows: R, f: Arc<F>, step: Step, _: At<'_>) -> Self::Rows {
         MappedRows { rows, f, step }
     }
 }

@@ -1,9 +1,10 @@
 //! `map_partitions`: work on a partition as an iterator.
 
-use super::adapted::Adaptor;
+use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::step::{Step, blame, forgive};
+use emberline_core::task::{Pace, TaskContext};
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -51,27 +52,29 @@ where
     type Item = I::Item;
     type Rows = BlamedRows<I::IntoIter>;
 
-    fn adapt(rows: R, f: Arc<F>, step: Step, _: usize) -> Self::Rows {
-        BlamedRows::of(step, || f(rows))
+    fn adapt(rows: R, f: Arc<F>, step: Step, at: At<'_>) -> Self::Rows {
+        BlamedRows::of(step, at.task, || f(rows))
     }
 }
 
-/// An iterator of the user's, whose panics are blamed on the step that made it.
+/// An iterator of the user's, whose panics are blamed on the step that made it. It may have no end,
+/// whatever it reads.
 pub(super) struct BlamedRows<R> {
     rows: R,
     step: Step,
+    pace: Pace,
 }
 
 impl<R> BlamedRows<R> {
     /// The rows of what `call` returns; it may have caught what unwound in its input.
-    pub(super) fn of<I>(step: Step, call: impl FnOnce() -> I) -> Self
+    pub(super) fn of<I>(step: Step, task: &TaskContext, call: impl FnOnce() -> I) -> Self
     where
         I: IntoIterator<IntoIter = R, Item = R::Item>,
         R: Iterator,
     {
         let rows = blame(&step, || call().into_iter());
         forgive();
-        BlamedRows { rows, step }
+        BlamedRows { rows, step, pace: Pace::new(task) }
     }
 }
 
@@ -80,13 +83,21 @@ impl<R: Iterator> Iterator for BlamedRows<R> {
 
     #[inline]
     fn next(&mut self) -> Option<R::Item> {
-        blame(&self.step, || self.rows.next())
+        let row = blame(&self.step, || self.rows.next())?;
+        self.pace.step();
+        Some(row)
     }
 
     // Steps further down run inside this fold; what they blamed first stays blamed.
     #[inline]
-    fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, g: G) -> B {
-        blame(&self.step, || self.rows.fold(init, g))
+    fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, mut g: G) -> B {
+        let BlamedRows { rows, step, mut pace } = self;
+        blame(&step, || {
+            rows.fold(init, |accumulated, row| {
+                pace.step();
+                g(accumulated, row)
+            })
+        })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

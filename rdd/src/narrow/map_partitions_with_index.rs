@@ -1,6 +1,6 @@
 //! `map_partitions_with_index`: `map_partitions` that knows which partition it is.
 
-use super::adapted::Adaptor;
+use super::adapted::{Adaptor, At};
 use super::map_partitions::BlamedRows;
 use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{Keys, Rdd};
@@ -56,7 +56,7 @@ where
     type Item = I::Item;
     type Rows = BlamedRows<I::IntoIter>;
 
-    fn adapt(rows: R, f: Arc<F>, step: Step, partition: usize) -> Self::Rows {
-        BlamedRows::of(step, || f(partition, rows))
+    fn adapt(rows: R, f: Arc<F>, step: Step, at: At<'_>) -> Self::Rows {
+        BlamedRows::of(step, at.task, || f(at.partition, rows))
     }
 }

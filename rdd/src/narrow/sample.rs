@@ -1,6 +1,6 @@
 //! `sample`: each row once or not at all, by chance.
 
-use super::adapted::{Adapted, Adaptor};
+use super::adapted::{Adapted, Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
 use crate::random::Random;
 use crate::rdd::Rdd;
@@ -77,7 +77,12 @@ impl<R: Iterator<Item: Element> + 'static> Adaptor<R, Sampling> for Bernoulli {
     type Item = R::Item;
     type Rows = SampledRows<R>;
 
-    fn adapt(rows: R, sampling: Arc<Sampling>, _: Step, partition: usize) -> Self::Rows {
+    fn adapt(
+        rows: R,
+        sampling: Arc<Sampling>,
+        _: Step,
+        At { partition, .. }: At<'_>,
+    ) -> Self::Rows {
         let random = Random::of_partition(sampling.seed, partition);
         SampledRows { rows, random, fraction: sampling.rate }
     }

@@ -1,6 +1,6 @@
 //! `sample_with_replacement`: each row any number of times, by chance.
 
-use super::adapted::Adaptor;
+use super::adapted::{Adaptor, At};
 use super::sample::Sampling;
 use crate::pipeline::{Element, Fused, Pipeline};
 use crate::random::Random;
@@ -57,7 +57,12 @@ impl<R: Iterator<Item: Element + Clone> + 'static> Adaptor<R, Sampling> for Pois
     type Item = R::Item;
     type Rows = DrawnRows<R>;
 
-    fn adapt(rows: R, sampling: Arc<Sampling>, _: Step, partition: usize) -> Self::Rows {
+    fn adapt(
+        rows: R,
+        sampling: Arc<Sampling>,
+        _: Step,
+        At { partition, .. }: At<'_>,
+    ) -> Self::Rows {
         let random = Random::of_partition(sampling.seed, partition);
         DrawnRows { rows, copies: None, random, rate: sampling.rate }
     }

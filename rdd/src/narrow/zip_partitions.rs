@@ -91,7 +91,7 @@ where
 
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
         let (left, right) = (self.left.open(partition, task), self.right.open(partition, task));
-        BlamedRows::of(self.step, || (self.f)(left, right))
+        BlamedRows::of(self.step, task, || (self.f)(left, right))
     }
 
     fn depth(&self) -> usize {

@@ -43,7 +43,7 @@ impl Blocks {
         level: StorageLevel,
         can_recompute: bool,
     ) -> Arc<Self> {
-        let (context, keeps) = (context.clone(), AtomicBool::new(true));
+        let (context, keeps) = (context.without_owner(), AtomicBool::new(true));
         let (faults, parts) = Default::default();
         Arc::new(Blocks { context, rdd, level, can_recompute, keeps, faults, parts })
     }

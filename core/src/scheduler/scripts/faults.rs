@@ -226,7 +226,7 @@ fn a_closure_that_fails_is_tried_once_by_default() {
 
 #[test]
 fn a_closure_gets_the_attempts_that_were_configured() {
-    let mut it = Stage::with(Limits::new(3));
+    let mut it = Stage::with(limits(3));
     it.submit(0, &source(1)).expect([result(0, 0)]);
     it.fail(result(0, 0), panicked()).expect([result(0, 0)]);
     it.fail(result(0, 0), panicked()).expect([result(0, 0)]);

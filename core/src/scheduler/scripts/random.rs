@@ -128,7 +128,7 @@ proptest! {
         losses_left in 0_usize..12,
         cancel in prop::option::of(1_usize..40),
     ) {
-        let limits = Limits { stage_attempts: 1_000, ..Limits::new(1) };
+        let limits = Limits { stage_attempts: 1_000, ..limits(1) };
         let shuffles = build(&graph);
         let mut play = Play {
             it: Stage::with(limits),

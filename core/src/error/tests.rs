@@ -1,0 +1,45 @@
+//! What an error says, and what it costs to carry around.
+
+use super::*;
+
+#[test]
+fn an_error_is_one_pointer_wide_and_can_cross_threads() {
+    fn crosses_threads<T: Send + Sync + 'static>() {}
+    crosses_threads::<Error>();
+    assert_eq!(size_of::<Error>(), size_of::<usize>());
+}
+
+#[test]
+fn the_text_names_operation_call_site_stage_partition_attempt_and_cause() {
+    let place = TaskPlace { job: JobId(0), stage: StageId(2), partition: 7, attempt: 1 };
+    let step = Step::new("map");
+    let text = Error::new(ErrorKind::ClosureFailed)
+        .caused_by("not a number")
+        .in_step(step)
+        .in_task(place)
+        .in_action(Step::new("collect"))
+        .to_string();
+    assert!(text.starts_with(&format!("map at {}", step.call_site)), "{text}");
+    assert!(text.contains("not a number"), "{text}");
+    assert!(text.contains("stage 2, partition 7, attempt 1"), "{text}");
+    assert!(text.contains("collect at"), "{text}");
+}
+
+#[test]
+fn the_text_tells_the_attempts_if_there_was_more_than_one() {
+    let error = Error::corrupt("a frame's checksum");
+    assert!(!error.to_string().contains("after"), "{error}");
+    let same = vec![error.clone(); 3];
+    let text = error.clone().after_attempts(4, same).to_string();
+    assert!(text.ends_with("checksum after 4 attempts"), "{text}");
+    let other = Error::new(ErrorKind::ClosureFailed).caused_by("no number");
+    let text = error.after_attempts(2, vec![other]).to_string();
+    assert!(text.ends_with("failed with: a closure returned an error: no number"), "{text}");
+}
+
+#[test]
+fn the_first_blame_stays() {
+    let (first, second) = (Step::new("map"), Step::new("filter"));
+    let error = Error::new(ErrorKind::ClosureFailed).in_step(first).in_step(second);
+    assert_eq!(error.step(), Some(first));
+}

@@ -1,0 +1,202 @@
+//! Stories about stragglers and the copies that run beside them.
+
+use super::*;
+use crate::config::Speculation;
+use std::time::Duration;
+
+/// A stage whose stragglers get copies: half of the tasks must have ended, and a task must run twice
+/// as long as their median, and 10 ms in any case.
+fn speculating() -> Stage {
+    let least = Duration::from_millis(10);
+    let speculation = Some(Speculation { quantile: 0.5, multiplier: 2.0, least });
+    Stage::with(Limits { speculation, ..limits(1) })
+}
+
+impl Stage {
+    /// Ends tasks that ran for so many milliseconds each.
+    #[track_caller]
+    fn succeed_after(&mut self, ms: u64, goals: impl IntoIterator<Item = Goal>) -> &mut Self {
+        for goal in goals {
+            self.end(goal, Ok(TaskMetrics { run_us: ms * 1_000, ..TaskMetrics::default() }));
+        }
+        self
+    }
+
+    /// Time has passed: these have been running for so many milliseconds.
+    #[track_caller]
+    fn tick(&mut self, running: &[(Goal, u64)]) -> &mut Self {
+        let running = running.iter().map(|(goal, ms)| (self.task(*goal), ms * 1_000)).collect();
+        self.on(Input::Tick { running })
+    }
+
+    #[track_caller]
+    fn copy_of(&self, goal: Goal) -> TaskId {
+        *self.copies.get(&goal).unwrap_or_else(|| panic!("{goal:?} has no copy"))
+    }
+}
+
+fn superseded() -> Error {
+    Error::new(ErrorKind::Superseded)
+}
+
+/// Two results have ended after 20 ms, the third has a copy, the fourth runs.
+fn with_a_copy() -> Stage {
+    let mut it = speculating();
+    it.submit(0, &source(4)).expect(results(0, 4));
+    for goal in results(0, 4) {
+        it.start(goal);
+    }
+    it.succeed_after(20, results(0, 2));
+    it.tick(&[(result(0, 2), 41), (result(0, 3), 39)]).expect([result(0, 2)]);
+    it
+}
+
+#[test]
+fn f099_only_a_task_above_the_multiple_of_the_median_gets_a_copy_and_only_one() {
+    let mut it = with_a_copy();
+    it.tick(&[(result(0, 2), 900), (result(0, 3), 40)]).expect_nothing();
+    it.tick(&[(result(0, 3), 41)]).expect([result(0, 3)]);
+    let copied = |event: &Event| match event {
+        Event::TaskSpeculated { partition, attempt, ran_us, median_us, .. } => {
+            Some((*partition, *attempt, *ran_us, *median_us))
+        }
+        _ => None,
+    };
+    let copied: Vec<_> = it.events.iter().filter_map(copied).collect();
+    assert_eq!(copied, [(2, 1, 41_000, 20_000), (3, 1, 41_000, 20_000)]);
+}
+
+#[test]
+fn f099_nothing_is_copied_before_the_quantile_below_the_least_time_or_unless_asked_for() {
+    let mut it = speculating();
+    it.submit(0, &source(4)).expect(results(0, 4));
+    it.tick(&[(result(0, 3), 900)]).expect_nothing();
+    it.succeed_after(1, [result(0, 0)]).tick(&[(result(0, 3), 900)]).expect_nothing();
+    it.succeed_after(1, [result(0, 1)]).tick(&[(result(0, 3), 10)]).expect_nothing();
+    it.tick(&[(result(0, 3), 11)]).expect([result(0, 3)]);
+    let mut it = Stage::new();
+    it.submit(0, &source(2)).succeed_after(1, [result(0, 0)]).launched.clear();
+    it.tick(&[(result(0, 1), 900)]).expect_nothing();
+}
+
+#[test]
+fn f099_the_first_of_the_two_wins_and_the_loser_is_neither_a_failure_nor_launched_again() {
+    for copy_wins in [false, true] {
+        let mut it = with_a_copy();
+        let (first, copy) = (it.task(result(0, 2)), it.copy_of(result(0, 2)));
+        it.on(Input::TaskStarted { task: copy });
+        let (winner, loser) = if copy_wins { (copy, first) } else { (first, copy) };
+        it.end_task(winner, Ok(TaskMetrics::default())).expect_cancelled([result(0, 2)]);
+        for late in [Ok(TaskMetrics::default()), Err(superseded()), Err(panicked())] {
+            it.on(Input::TaskEnded { task: loser, result: late }).expect_nothing();
+        }
+        it.succeed([result(0, 3)]).expect_done(0).expect_idle(&[]);
+        let cancelled = |event: &Event| match event {
+            Event::TaskCancelled { task, .. } => *task == loser,
+            _ => false,
+        };
+        assert_eq!(it.count(cancelled), 1);
+        assert_eq!(it.count(|event| matches!(event, Event::TaskFailed { .. })), 0);
+    }
+}
+
+#[test]
+fn a_copy_goes_on_when_the_first_attempt_meets_a_loss_or_the_disk_and_the_other_way_round() {
+    for first_fails in [true, false] {
+        let mut it = with_a_copy();
+        let (first, copy) = (it.task(result(0, 2)), it.copy_of(result(0, 2)));
+        let (fails, wins) = if first_fails { (first, copy) } else { (copy, first) };
+        it.end_task(fails, Err(disk_fault())).expect_nothing().expect_running(0);
+        it.end_task(wins, Ok(TaskMetrics::default())).expect_nothing();
+        it.succeed([result(0, 3)]).expect_done(0).expect_idle(&[]);
+    }
+}
+
+#[test]
+fn a_failure_of_a_copy_counts_like_any_other() {
+    let mut it = with_a_copy();
+    let copy = it.copy_of(result(0, 2));
+    it.end_task(copy, Err(panicked()));
+    it.expect_cancelled(vec![result(0, 2), result(0, 3)]).expect_failed(0);
+    it.expect_idle(&[]);
+}
+
+#[test]
+fn an_attempt_that_came_too_late_is_no_failure_and_runs_again_only_if_the_first_failed_after_all() {
+    let mut it = with_a_copy();
+    let (first, copy) = (it.task(result(0, 2)), it.copy_of(result(0, 2)));
+    // The copy has left its result, but the first one is heard of before.
+    it.end_task(first, Err(superseded())).expect_nothing();
+    it.end_task(copy, Err(disk_fault())).expect([result(0, 2)]);
+    it.succeed(vec![result(0, 2), result(0, 3)]).expect_done(0).expect_idle(&[]);
+    let mut it = with_a_copy();
+    let (first, copy) = (it.task(result(0, 2)), it.copy_of(result(0, 2)));
+    it.end_task(copy, Err(disk_fault())).expect_nothing();
+    it.end_task(first, Err(superseded())).expect([result(0, 2)]);
+    it.succeed(vec![result(0, 2), result(0, 3)]).expect_done(0).expect_idle(&[]);
+}
+
+#[test]
+fn a_copied_map_task_gives_one_output_and_a_loss_of_it_is_computed_once() {
+    let mut it = speculating();
+    let pairs = shuffle(1, &source(2));
+    it.submit(0, &read(1, &[&pairs])).succeed_after(20, [map(1, 0)]).launched.clear();
+    it.tick(&[(map(1, 1), 50)]).expect([map(1, 1)]);
+    let copy = it.copy_of(map(1, 1));
+    it.end_task(copy, Ok(TaskMetrics::default())).expect([result(0, 0)]);
+    it.expect_cancelled([map(1, 1)]);
+    it.start(result(0, 0)).fail(result(0, 0), lost(1, 1)).expect([map(1, 1)]);
+    it.succeed([map(1, 1)]).expect([result(0, 0)]);
+    it.succeed([result(0, 0)]).expect_done(0).expect_idle(&[1]);
+}
+
+#[test]
+fn a_cancelled_job_cancels_the_copy_as_well() {
+    let mut it = with_a_copy();
+    it.cancel(0).expect_cancelled(vec![result(0, 2), result(0, 2), result(0, 3)]);
+    it.expect_failed(0);
+    it.expect_idle(&[]);
+}
+
+#[test]
+fn a_copy_and_its_original_share_one_right_and_a_later_attempt_has_another() {
+    let mut scheduler = Scheduler::new(speculating().scheduler.limits);
+    let request = Arc::new(JobRequest {
+        action: Step::new("collect"),
+        lineage: source(2),
+        partitions: vec![0, 1],
+        task: Arc::new(|_| panic!("computed")),
+    });
+    let launched = |commands: Vec<Command>| {
+        let tasks = commands.into_iter().filter_map(|command| match command {
+            Command::Launch(task) => Some((task.id, task.right)),
+            _ => None,
+        });
+        tasks.collect::<Vec<_>>()
+    };
+    let first = launched(scheduler.on(Input::JobSubmitted { job: JobId(0), request }));
+    let done = Input::TaskEnded { task: first[0].0, result: Ok(TaskMetrics::default()) };
+    scheduler.on(done);
+    let copy = launched(scheduler.on(Input::Tick { running: vec![(first[1].0, 1_000_000)] }));
+    assert!(Arc::ptr_eq(&first[1].1, &copy[0].1));
+    scheduler.on(Input::TaskEnded { task: copy[0].0, result: Err(disk_fault()) });
+    let last =
+        launched(scheduler.on(Input::TaskEnded { task: first[1].0, result: Err(disk_fault()) }));
+    assert!(!Arc::ptr_eq(&first[1].1, &last[0].1));
+}
+
+#[test]
+fn progress_counts_the_tasks_that_run_for_a_job_and_none_that_were_skipped() {
+    let mut it = Stage::new();
+    let pairs = shuffle(1, &source(2));
+    let of = |it: &Stage, job| it.scheduler.progress(JobId(job));
+    it.submit(0, &read(3, &[&pairs]));
+    assert_eq!(of(&it, 0), Progress { tasks_done: 0, tasks: 5 });
+    it.succeed(maps(1, 2)).succeed([result(0, 0)]);
+    assert_eq!(of(&it, 0), Progress { tasks_done: 3, tasks: 5 });
+    it.succeed(vec![result(0, 1), result(0, 2)]).expect_done(0);
+    it.submit(1, &read(3, &[&pairs]));
+    assert_eq!(of(&it, 1), Progress { tasks_done: 0, tasks: 3 });
+    it.fail(result(1, 0), lost(1, 1));
+    assert_eq!(of(&it, 1), Progress { tasks_done: 0, tasks: 4 });
+}
