@@ -4,7 +4,7 @@
 //! Each run has a process of its own, so that its peak memory is its own. Prints one line for each:
 //! `budget_mb` and `rss_mb`, the process's peak; `unbounded_s`, `emberline_s` and their `ratio`;
 //! `moved_mb`, what went to the disk and came back; `disk_mb_s`, what the scratch disk itself writes
-//! and reads in sequence at that time. Fails if the two answers differ in a row or in the order.
+//! and reads in sequence at that time. `-- --case sort` runs one of them. Fails if the two answers differ in a row or in the order.
 
 use emberline::prelude::*;
 use emberline::{Event, EventRecord};
@@ -14,11 +14,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-#[path = "support/mod.rs"]
-#[allow(dead_code, reason = "the paired timing is for the other benches")]
 mod support;
 
-/// A job, how many rows it has, and how many bytes these take.
+use support::Options;
+use support::process::peak_rss_mb;
+
+/// A job, how many rows it has at full size and ten times as many as on a laptop, and how many bytes
+/// these take.
 const CASES: [(&str, u64, u64); 4] = [
     ("sort", 20_000_000, 16),
     ("aggregate_distinct", 50_000_000, 16),
@@ -30,7 +32,7 @@ fn main() -> Result<(), BoxError> {
     if let Ok(case) = std::env::var("EMBERLINE_SPILL_CASE") {
         return child(&case);
     }
-    let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    let wanted = support::options::setting("case");
     for (case, full_rows, row_bytes) in CASES {
         if wanted.as_ref().is_none_or(|wanted| wanted == case) {
             compare(case, full_rows, row_bytes)?;
@@ -48,7 +50,7 @@ struct Ran {
 }
 
 fn compare(case: &str, full_rows: u64, row_bytes: u64) -> Result<(), BoxError> {
-    let options = support::Options::read(full_rows)?;
+    let options = Options::widest(full_rows / 10, full_rows)?;
     let budget = options.rows * row_bytes / 8;
     let run = |budget| run_in_process(case, &options, budget);
     let unbounded = run(u64::MAX)?;
@@ -75,7 +77,7 @@ fn compare(case: &str, full_rows: u64, row_bytes: u64) -> Result<(), BoxError> {
     Ok(())
 }
 
-fn run_in_process(case: &str, options: &support::Options, budget: u64) -> Result<Ran, BoxError> {
+fn run_in_process(case: &str, options: &Options, budget: u64) -> Result<Ran, BoxError> {
     let output = Command::new(std::env::current_exe()?)
         .env("EMBERLINE_SPILL_CASE", case)
         .env("EMBERLINE_SPILL_BUDGET", budget.to_string())
@@ -98,7 +100,7 @@ fn run_in_process(case: &str, options: &support::Options, budget: u64) -> Result
 
 /// Runs one case and prints what [`Ran`] needs.
 fn child(case: &str) -> Result<(), BoxError> {
-    let options = support::Options::read(0)?;
+    let options = Options::widest(1, 1)?;
     let budget: u64 = std::env::var("EMBERLINE_SPILL_BUDGET")?.parse()?;
     let spilled = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&spilled);
@@ -115,7 +117,7 @@ fn child(case: &str) -> Result<(), BoxError> {
     let answer = answer(&ctx, case, options.rows)?;
     let seconds = start.elapsed().as_secs_f64();
     ctx.flush_listeners();
-    let (rss_mb, spilled) = (support::peak_rss_mb(), spilled.load(Ordering::Relaxed));
+    let (rss_mb, spilled) = (peak_rss_mb(), spilled.load(Ordering::Relaxed));
     println!("answer={answer} seconds={seconds} rss_mb={rss_mb} spilled={spilled}");
     Ok(())
 }

@@ -26,9 +26,11 @@ fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
+type Sums = Vec<(u64, u64)>;
+
 /// The sums of a few numbers by their last digit, and everything that happened. One thread, so that the
 /// order of the events is the same each time.
-fn run(plan: FaultPlan) -> emberline::Result<(Vec<(u64, u64)>, Vec<Event>)> {
+fn run(plan: FaultPlan) -> emberline::Result<(Sums, Vec<Event>)> {
     let events = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&events);
     let listener = move |record: &EventRecord| heard.lock().unwrap().push(record.event.clone());

@@ -13,8 +13,10 @@ use std::path::{Path, PathBuf};
 /// and accumulators that count once whatever fails 700; the tree, the picture and the tables of
 /// `explain` and notebooks 1,250, drawn without another crate; working
 /// inside the memory budget 2,000; storage levels, eviction and checkpoints 1,400; metrics, reports and
-/// the limit of results 650; faults on purpose 200.
-const MOST_CODE_LINES: usize = 17_100;
+/// the limit of results 650; faults on purpose 200; rows that are weighed one by one, merged runs and
+/// tables by slices 600; jobs in the background and in groups, cancellation, copies of stragglers and
+/// digests of map outputs 1,400.
+const MOST_CODE_LINES: usize = 18_700;
 /// Lines of any one file, with everything in it.
 const MOST_FILE_LINES: usize = 450;
 /// What each public operation says about itself.

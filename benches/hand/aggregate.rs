@@ -1,7 +1,7 @@
 //! Sums by key in one hash table per thread; the tables are then merged by hash range.
 
 use super::one_piece_per_thread;
-use super::scatter::{PARTS, part_of, spread};
+use super::scatter::{PARTS, hash, part_of};
 use crate::support::generate::{AGGREGATE_KEYS, aggregate_pair};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -42,13 +42,6 @@ pub fn totals(table: &Table) -> Totals {
 
 pub fn plus(a: Totals, b: Totals) -> Totals {
     (a.0 + b.0, a.1 + b.1, a.2.wrapping_add(b.2))
-}
-
-/// The table reads the low bits and the top seven: bring the well mixed half down as well.
-#[inline(always)]
-fn hash(key: u32) -> u64 {
-    let mixed = spread(key.into());
-    mixed ^ (mixed >> 32)
 }
 
 fn by_part(table: Table) -> Vec<Vec<(u32, u64)>> {

@@ -1,5 +1,5 @@
-//! The twins: each bench written by hand with std, rayon and hashbrown, as an experienced Rust
-//! programmer would who knows this data and these keys. No framework, no unsafe code.
+//! The twins: each bench written by hand with std, rayon, hashbrown and the hash of foldhash, as an
+//! experienced Rust programmer would who knows this data and these keys. No framework, no unsafe code.
 //!
 //! Each twin runs on whatever rayon pool it is called in.
 
@@ -7,10 +7,21 @@
 
 pub mod aggregate;
 pub mod aggregate_scatter;
+pub mod distinct;
+pub mod flights;
+pub mod group;
 pub mod join;
+pub mod k_means;
 pub mod narrow_chain;
+pub mod page_rank;
+pub mod page_rank_arrays;
 pub mod scatter;
+pub mod small_tasks;
 pub mod sort;
+pub mod start_up;
+pub mod text;
+pub mod word_count;
+pub mod word_count_inline;
 
 use std::ops::Range;
 

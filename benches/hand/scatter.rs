@@ -12,6 +12,14 @@ pub fn spread(key: u64) -> u64 {
     (key ^ (key >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
+/// A hash for a table, which reads the low bits and the top seven: bring the well mixed half down
+/// as well.
+#[inline(always)]
+pub fn hash(key: u32) -> u64 {
+    let mixed = spread(key.into());
+    mixed ^ (mixed >> 32)
+}
+
 /// The part of a key: the highest six bits of its hash.
 #[inline(always)]
 pub fn part_of(key: u64) -> usize {

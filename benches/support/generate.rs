@@ -1,5 +1,5 @@
 //! The rows of each bench as functions of their index, so that both sides make the same ones
-//! inside the timing and nothing is read from disk.
+//! inside the timing and nothing is read from disk. Peers make the same ones (`benches/peers`).
 
 /// Keys that the pairs of `aggregate` fall on.
 pub const AGGREGATE_KEYS: u64 = 1_000_000;
@@ -51,4 +51,66 @@ pub fn three_in_four(y: &u64) -> bool {
 #[inline(always)]
 pub fn middle_bits(y: u64) -> u64 {
     (y >> 40) & 0xffff
+}
+
+/// FNV-1a: the hash of a word in the checksum of a count, the same in every program.
+pub fn fnv(bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+/// Appends the word that a random number stands for. How many binary digits its rank has is even
+/// among 20, so half of a million words make a twentieth of the text, and its spelling depends on
+/// the rank alone: frequent words are short, and one of 64 is too long for 15 bytes.
+pub fn word_at(random_number: u64, line: &mut Vec<u8>) {
+    let digits = (random_number >> 32) % 20;
+    let rank = (1 << digits) | (random_number & ((1 << digits) - 1));
+    let mut letters = random(10, rank);
+    let more = if letters.is_multiple_of(64) { 12 } else { 0 };
+    let length = 2 + digits / 4 + (letters >> 8) % 5 + more;
+    for _ in 0..length {
+        letters = letters.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(GOLDEN);
+        line.push(b'a' + ((letters >> 40) % 26) as u8);
+    }
+}
+
+/// Dimensions of a point, and centres, of `k_means`.
+pub const DIMENSIONS: usize = 10;
+pub const CENTRES: usize = 10;
+
+pub type Point = [f64; DIMENSIONS];
+
+/// A point near one of ten places; the first ten points are the first centres.
+#[inline(always)]
+pub fn point(index: u64) -> Point {
+    let place = (random(6, index * 16 + 15) >> 1) % CENTRES as u64;
+    std::array::from_fn(|axis| {
+        let middle = unit(66, place * 16 + axis as u64) * 100.0;
+        middle + (unit(6, index * 16 + axis as u64) - 0.5) * 20.0
+    })
+}
+
+/// A random float below 1.
+#[inline(always)]
+fn unit(seed: u64, index: u64) -> f64 {
+    (random(seed, index) >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
+}
+
+/// The nodes of the graph of `page_rank`, as a power of two.
+pub const NODE_BITS: u32 = 18;
+
+/// An edge of an R-MAT graph: each bit of the two nodes falls into one of four quarters, of which
+/// the first has 57 of 100 chances, two have 19, and the last, of both bits, has 5.
+#[inline(always)]
+pub fn edge(index: u64) -> (u32, u32) {
+    let (mut from, mut to) = (0, 0);
+    for level in 0..u64::from(NODE_BITS) {
+        let chance = random(7, index * 32 + level) >> 48;
+        let both = chance >= 62_259;
+        let from_bit = both || chance >= 49_807;
+        let to_bit = both || (37_355..49_807).contains(&chance);
+        from = from << 1 | u32::from(from_bit);
+        to = to << 1 | u32::from(to_bit);
+    }
+    (from, to)
 }

@@ -242,9 +242,10 @@ impl ContextBuilder {
 
     /// What the rows that one action hands to the program may take, in bytes, at least 1. Default: as
     /// much as the budget. A `collect` past it is the error `ResultTooLarge`, and its tasks stop
-    /// within a few thousand rows. It counts the rows of `collect`, `collect_as_map`, `take`, `top`,
-    /// `lookup`, `count_by_key` and their siblings, over all partitions; of `to_local_iterator` one
-    /// partition at a time. A row counts as it lies in memory, `size_of` its type: what it points to,
+    /// within a few thousand rows. It counts the rows that `collect`, `collect_as_map`, `take`, `top`,
+    /// `lookup`, `count_by_key` and their siblings give; of `to_local_iterator` one partition at a
+    /// time. What `take` and `top` only look at does not count: they look at fewer partitions at once
+    /// where it would pass the limit. A row counts as it lies in memory, `size_of` its type: what it points to,
     /// such as the letters of a `String`, is not counted, since rows need not be serialisable.
     /// What lies between stages does not count.
     ///

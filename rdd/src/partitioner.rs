@@ -10,7 +10,10 @@ use std::sync::Arc;
 /// The key's type is forgotten here and found again in [`KnownPartitioner::of_keys`]; it is always
 /// the same one, because an operation that changes a row's key drops the partitioner.
 #[derive(Clone)]
-pub(crate) struct KnownPartitioner(Arc<dyn AnyPartitioning>);
+pub(crate) struct KnownPartitioner {
+    by: Arc<dyn AnyPartitioning>,
+    in_hash_order: bool,
+}
 
 /// A [`Partitioning`] of keys of a type that is not named.
 trait AnyPartitioning: Any + Send + Sync {
@@ -30,19 +33,31 @@ impl<K: 'static> AnyPartitioning for Partitioning<K> {
 
 impl KnownPartitioner {
     pub(crate) fn new<K: 'static>(partitioning: &Partitioning<K>) -> Self {
-        KnownPartitioner(Arc::new(partitioning.clone()))
+        KnownPartitioner { by: Arc::new(partitioning.clone()), in_hash_order: false }
+    }
+
+    /// The same, of rows that come in the order of their keys' hash in each partition, or of rows of
+    /// which that is not known.
+    pub(crate) fn in_hash_order(self, in_hash_order: bool) -> Self {
+        KnownPartitioner { in_hash_order, ..self }
+    }
+
+    /// Whether the rows of each partition come in the order of their keys' hash. Then rows of one
+    /// key are neighbours, and a join need not gather the partition first.
+    pub(crate) fn is_in_hash_order(&self) -> bool {
+        self.in_hash_order
     }
 
     pub(crate) fn of_keys<K: 'static>(&self) -> Option<Partitioning<K>> {
-        let any: &dyn Any = &*self.0;
+        let any: &dyn Any = &*self.by;
         any.downcast_ref::<Partitioning<K>>().cloned()
     }
 
     pub(crate) fn same_as(&self, other: &KnownPartitioner) -> bool {
-        self.0.same_as(&*other.0)
+        self.by.same_as(&*other.by)
     }
 
     pub(crate) fn describe(&self) -> String {
-        self.0.describe()
+        self.by.describe()
     }
 }

@@ -12,14 +12,14 @@ use crate::hot_values::HotValues;
 use crate::map_output::{Chunk, MapOutputs};
 use crate::meter::Meter;
 use crate::order::sort_stable_by_hash;
-use crate::run::{RunFile, fail};
+use crate::ordered_groups::OrderedGroups;
+use crate::run::fail;
 use crate::values::Group;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::ids::ShuffleId;
 use emberline_core::size::estimate_rows;
-use emberline_core::step::or_raise;
 use emberline_core::task::TaskContext;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::iter::{Peekable, from_fn};
 use std::vec;
 
@@ -56,6 +56,8 @@ pub enum SliceGroups<K: Key, V: Stored> {
     InMemory(Groups<K, V>),
     /// One at a time.
     Streamed(GroupStream<K, V>),
+    /// Of many slices, or of rows that lie in order.
+    Whole(Box<dyn Iterator<Item = (u64, K, Group<V>)>>),
 }
 
 impl<K: Key, V: Stored> SliceGroups<K, V> {
@@ -74,6 +76,7 @@ impl<K: Key, V: Stored> SliceGroups<K, V> {
         match self {
             SliceGroups::InMemory(groups) => SliceGroupsIter::InMemory(groups.into_vecs()),
             SliceGroups::Streamed(groups) => SliceGroupsIter::Streamed(groups),
+            SliceGroups::Whole(groups) => SliceGroupsIter::Whole(groups),
         }
     }
 }
@@ -84,6 +87,8 @@ pub enum SliceGroupsIter<K: Key, V: Stored> {
     InMemory(GroupVecs<K, V>),
     /// One is.
     Streamed(GroupStream<K, V>),
+    /// One is, of more than a slice.
+    Whole(Box<dyn Iterator<Item = (u64, K, Group<V>)>>),
 }
 
 impl<K: Key, V: Stored> Iterator for SliceGroupsIter<K, V> {
@@ -96,17 +101,16 @@ impl<K: Key, V: Stored> Iterator for SliceGroupsIter<K, V> {
                 groups.next().map(|(hash, key, values)| (hash, key, Group::new(values)))
             }
             SliceGroupsIter::Streamed(groups) => groups.next(),
+            SliceGroupsIter::Whole(groups) => groups.next(),
         }
     }
 }
 
 /// Each key with its hash and its values, in the order that [`Groups`] promises.
 pub struct GroupStream<K: Key, V: Stored> {
-    rows: Peekable<SortedByHash<K, V>>,
+    groups: OrderedGroups<K, V, SortedByHash<K, V>>,
     /// The hot hashes to come, with their keys.
     hot: Peekable<vec::IntoIter<HotHash<K>>>,
-    /// The rest of the keys of one hash that unequal keys share.
-    of_hash: VecDeque<(u64, K, Group<V>)>,
     slice: SliceSource<Hashed<K, V>>,
     task: TaskContext,
 }
@@ -132,83 +136,24 @@ impl<K: Key, V: Stored> GroupStream<K, V> {
             }
         }
         let (rows, hot) = sorting.finish();
-        let (rows, hot) = (rows.peekable(), hot.peekable());
-        GroupStream { rows, hot, of_hash: VecDeque::new(), slice, task: task.clone() }
+        let (groups, hot) = (OrderedGroups::new(rows, task), hot.peekable());
+        GroupStream { groups, hot, slice, task: task.clone() }
     }
 
     /// The groups of the next hash, which is hot: their rows stay in the slice.
     fn next_hot(&mut self, hash: u64, keys: HotKeys<K>) -> Option<(u64, K, Group<V>)> {
         // Rows that came before the hash was hot lie in runs too, and were not counted yet.
         let mut all = HotKeys::new();
-        while let Some(row) = self.rows.next_if(|row| row.hash == hash) {
+        while let Some(row) = self.groups.rows.next_if(|row| row.hash == hash) {
             count(&mut all, &row.key, 1);
         }
         keys.iter().for_each(|(key, rows)| count(&mut all, key, *rows));
         let (slice, task) = (&self.slice, &self.task);
-        self.of_hash.extend(all.into_iter().map(|(key, rows)| {
+        self.groups.of_hash.extend(all.into_iter().map(|(key, rows)| {
             let values = HotValues::new(slice.clone(), hash, key.clone(), task);
             (hash, key, Group::reread(rows, values))
         }));
-        self.of_hash.pop_front()
-    }
-
-    /// The groups of the next hash, which is not hot: their rows come one behind the other.
-    fn next_sorted(&mut self) -> Option<(u64, K, Group<V>)> {
-        let Hashed { hash, key, value } = self.rows.next()?;
-        let mut first = Gathered::new(key);
-        // Nearly always there is no other key of this hash.
-        let mut others: Vec<Gathered<K, V>> = Vec::new();
-        let mut meter = Meter::new(self.task.operator_bytes());
-        let mut next = Some((None, value));
-        while let Some((other, value)) = next {
-            let is_full = meter.add(&value);
-            match other {
-                None => first.values.push(value),
-                Some(key) => match others.iter_mut().find(|gathered| gathered.key == key) {
-                    Some(gathered) => gathered.values.push(value),
-                    None => others.push(Gathered { values: vec![value], ..Gathered::new(key) }),
-                },
-            }
-            if is_full {
-                // Large, but spread so thinly over the runs that it was not hot in any.
-                let all = others.iter_mut().chain([&mut first]);
-                all.for_each(|gathered| gathered.write(&self.task));
-            }
-            let row = self.rows.next_if(|row| row.hash == hash);
-            next = row.map(|row| ((row.key != first.key).then_some(row.key), row.value));
-        }
-        let group = |gathered: Gathered<K, V>| gathered.into_group(hash, &self.task);
-        self.of_hash = others.into_iter().map(group).collect();
-        Some(group(first))
-    }
-}
-
-/// The values of one key, in memory but for those in files, which come before them.
-struct Gathered<K, V> {
-    key: K,
-    files: Vec<RunFile<V>>,
-    values: Vec<V>,
-}
-
-impl<K, V: Stored> Gathered<K, V> {
-    fn new(key: K) -> Self {
-        Gathered { key, files: Vec::new(), values: Vec::new() }
-    }
-
-    fn write(&mut self, task: &TaskContext) {
-        if !self.values.is_empty() {
-            let values = std::mem::take(&mut self.values);
-            self.files.push(or_raise(RunFile::write([values], task)));
-        }
-    }
-
-    fn into_group(mut self, hash: u64, task: &TaskContext) -> (u64, K, Group<V>) {
-        if self.files.is_empty() {
-            return (hash, self.key, Group::new(self.values));
-        }
-        self.write(task);
-        let rows = self.files.iter().map(RunFile::len).sum();
-        (hash, self.key, Group::reread(rows, self.files))
+        self.groups.of_hash.pop_front()
     }
 }
 
@@ -216,13 +161,13 @@ impl<K: Key, V: Stored> Iterator for GroupStream<K, V> {
     type Item = (u64, K, Group<V>);
 
     fn next(&mut self) -> Option<(u64, K, Group<V>)> {
-        if let Some(group) = self.of_hash.pop_front() {
+        if let Some(group) = self.groups.of_hash.pop_front() {
             return Some(group);
         }
-        let next = self.rows.peek().map(|row| row.hash);
+        let next = self.groups.rows.peek().map(|row| row.hash);
         match self.hot.next_if(|(hot, _)| next.is_none_or(|next| *hot <= next)) {
             Some((hash, keys)) => self.next_hot(hash, keys),
-            None => self.next_sorted(),
+            None => self.groups.next(),
         }
     }
 }

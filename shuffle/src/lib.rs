@@ -43,6 +43,7 @@ pub mod map_output;
 pub mod map_writer;
 mod meter;
 mod order;
+pub mod ordered_groups;
 pub mod packed;
 mod parted;
 pub mod partitioner;
@@ -66,6 +67,7 @@ pub use map_combining::MapCombining;
 pub use map_output::{Changed, Chunk, MapOutput, MapOutputs, SegmentReader};
 pub use map_writer::MapWriter;
 
+pub use ordered_groups::OrderedGroups;
 pub use packed::PackedRows;
 pub use partitioner::{HashPartitioner, Partitioner, Partitioning, RangePartitioner, range_bounds};
 pub use product::{Again, GroupAgain, OrNone, Product};

@@ -25,6 +25,8 @@ pub struct MapCombining<'a, K: Key + 'static, V, C: Stored, F, G> {
     meter: TableMeter,
     /// What the tables may take.
     limit: u64,
+    /// At how many bytes of one table to look whether there should be many.
+    look_at: u64,
     rows: usize,
 }
 
@@ -38,8 +40,13 @@ enum Tables<K, V, C> {
 
 /// Tables that have more entries than this of their rows, in percent, are not worth their time.
 const MOST_ENTRIES_PERCENT: usize = 50;
-/// A table of so many bytes no longer fits a core's cache beside what else is there.
+/// A table of so many bytes no longer fits a core's first cache: from here on rows wait for others
+/// of their slice, unless nearly all of them meet a key that is there.
+const FIRST_CACHE_BYTES: u64 = 64 << 10;
+/// A table of so many bytes fits no cache of its core.
 const CACHE_BYTES: u64 = 512 << 10;
+/// With less than this a single table holds more keys than rows could wait.
+const LEAST_PARTED_BYTES: u64 = 2 << 20;
 /// Rows that wait to be combined take so much of what the operation may, and tables the rest.
 const WAITING: (u64, u64) = (3, 4);
 
@@ -60,8 +67,11 @@ where
     ) -> Self {
         let limit = to.task().operator_bytes();
         let meter = TableMeter::new(to.task(), limit);
+        // Rows that own something are not worth a second move, and nobody could weigh them.
+        let is_plain = !owns_heap::<(K, V, C)>() && limit >= LEAST_PARTED_BYTES;
+        let look_at = if is_plain { FIRST_CACHE_BYTES } else { u64::MAX };
         let tables = Tables::One(CombineTable::new());
-        MapCombining { create, merge, slices, to, tables, meter, limit, rows: 0 }
+        MapCombining { create, merge, slices, to, tables, meter, limit, look_at, rows: 0 }
     }
 
     /// Adds a row, whose key's hash is `hash`.
@@ -71,7 +81,7 @@ where
             Tables::One(table) => {
                 table.merge(hash, key, value, self.create, self.merge);
                 self.rows += 1;
-                if self.meter.is_due(table) {
+                if table.bytes() >= self.look_at || self.meter.is_due(table) {
                     self.measure();
                 }
             }
@@ -96,10 +106,12 @@ where
         if self.meter.is_full(table) {
             return self.cut();
         }
-        // Rows that own something are not worth a second move, and nobody could weigh them.
-        let is_plain = !owns_heap::<(K, V, C)>();
-        if is_plain && self.limit >= 4 * CACHE_BYTES && table.bytes() >= CACHE_BYTES {
-            self.part();
+        if table.bytes() >= self.look_at {
+            self.look_at = table.bytes().saturating_mul(2);
+            let is_filling = table.len() * 100 > self.rows * MOST_ENTRIES_PERCENT;
+            if is_filling || table.bytes() >= CACHE_BYTES {
+                self.part();
+            }
         }
     }
 
@@ -145,8 +157,7 @@ where
                 count
             }
             Tables::Many(tables) => {
-                tables.combine(self.create, self.merge);
-                let segments = tables.take();
+                let segments = tables.take(self.create, self.merge);
                 let count = segments.iter().map(Vec::len).sum();
                 let hashes = segments.iter().flatten().map(|entry| entry.hash);
                 let hashes = hashes.fold(0, u64::wrapping_add);

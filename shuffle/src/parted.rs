@@ -26,10 +26,8 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
         slice_of: impl Fn(&K, u64) -> usize,
     ) -> Self {
         let most_waiting = (waiting_bytes as usize / size_of::<Hashed<K, V>>().max(1)).max(1);
-        // Hashed keys fill the slices evenly; what is reserved and not used costs nothing.
-        let each = most_waiting / slices.max(1) * 21 / 20;
-        let waiting = (0..slices).map(|_| Vec::with_capacity(each)).collect();
-        let mut tables = Vec::new();
+        let (mut waiting, mut tables) = (Vec::new(), Vec::new());
+        waiting.resize_with(slices, Vec::new);
         tables.resize_with(slices, CombineTable::new);
         for entry in table.into_entries() {
             tables[slice_of(&entry.key, entry.hash)].insert_new(entry);
@@ -60,8 +58,26 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
         self.tables.iter().map(CombineTable::bytes).sum()
     }
 
-    /// Takes the combiners of all slices out. No row may wait.
-    pub(crate) fn take(&mut self) -> Vec<Vec<Hashed<K, C>>> {
-        self.tables.iter_mut().map(|table| std::mem::take(table).into_entries()).collect()
+    /// Combines what waits and takes the combiners of all slices out.
+    pub(crate) fn take(
+        &mut self,
+        create: &impl Fn(V) -> C,
+        merge: &impl Fn(C, V) -> C,
+    ) -> Vec<Vec<Hashed<K, C>>> {
+        let mut segments = Vec::with_capacity(self.tables.len());
+        // Slices without combiners so far share one table, which need not grow again for each.
+        let (mut shared, mut keys) = (CombineTable::new(), 0);
+        for (waiting, table) in self.waiting.iter_mut().zip(&mut self.tables) {
+            let table = if table.is_empty() { &mut shared } else { table };
+            table.reserve(usize::min(keys, waiting.len()));
+            for Hashed { hash, key, value } in waiting.drain(..) {
+                table.merge(hash, key, value, create, merge);
+            }
+            let entries = table.take_entries();
+            keys = entries.len();
+            segments.push(entries);
+        }
+        self.room = self.most_waiting;
+        segments
     }
 }

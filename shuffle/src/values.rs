@@ -2,12 +2,13 @@
 
 use crate::run::RunFile;
 use emberline_core::bounds::Stored;
-use emberline_core::size::estimate_rows;
+use emberline_core::size::{estimate_rows, heap_bytes};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::cmp::Ordering;
 use std::convert::Infallible;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::option;
 use std::slice;
 use std::sync::Arc;
 use std::vec;
@@ -29,8 +30,13 @@ pub struct Group<V>(Place<V>);
 
 #[derive(Clone)]
 enum Place<V> {
+    /// A list of one value costs no allocation.
+    One(V),
     InMemory(Vec<V>),
-    InFile { rows: usize, values: Arc<dyn Reread<V>> },
+    InFile {
+        rows: usize,
+        values: Arc<dyn Reread<V>>,
+    },
 }
 
 /// Values that can be read again and again, some at a time, by someone who does not know how they
@@ -89,6 +95,11 @@ impl<V> Group<V> {
         Group(Place::InMemory(values))
     }
 
+    /// One value.
+    pub(crate) fn one(value: V) -> Self {
+        Group(Place::One(value))
+    }
+
     /// So many values that are read wherever they lie.
     pub(crate) fn reread(rows: usize, values: impl Reread<V> + 'static) -> Self {
         Group(Place::InFile { rows, values: Arc::new(values) })
@@ -97,6 +108,7 @@ impl<V> Group<V> {
     /// The number of values.
     pub fn len(&self) -> usize {
         match &self.0 {
+            Place::One(_) => 1,
             Place::InMemory(values) => values.len(),
             Place::InFile { rows, .. } => *rows,
         }
@@ -110,6 +122,7 @@ impl<V> Group<V> {
     /// The values, in the order of the input's partitions and rows.
     pub fn iter(&self) -> GroupIter<'_, V> {
         GroupIter(match &self.0 {
+            Place::One(value) => Iter::InMemory(slice::from_ref(value).iter()),
             Place::InMemory(values) => Iter::InMemory(values.iter()),
             Place::InFile { rows, values } => Iter::InFile(FileValues::new(*rows, &**values)),
         })
@@ -120,12 +133,17 @@ impl<V> Group<V> {
     where
         V: Stored,
     {
-        self.as_slice().map_or(0, estimate_rows)
+        match &self.0 {
+            Place::One(value) => heap_bytes(value),
+            Place::InMemory(values) => estimate_rows(values),
+            Place::InFile { .. } => 0,
+        }
     }
 
     /// The values in memory, or else the reading of those in a file.
     pub(crate) fn as_slice(&self) -> Result<&[V], impl FnOnce() -> FileValues<V>> {
         match &self.0 {
+            Place::One(value) => Ok(slice::from_ref(value)),
             Place::InMemory(values) => Ok(values),
             Place::InFile { rows, values } => Err(|| FileValues::new(*rows, &**values)),
         }
@@ -187,6 +205,7 @@ impl<'a, V: Clone> IntoIterator for &'a Group<V> {
 pub struct GroupValues<V>(Values<V>);
 
 enum Values<V> {
+    One(option::IntoIter<V>),
     InMemory(vec::IntoIter<V>),
     InFile(FileValues<V>),
 }
@@ -197,6 +216,7 @@ impl<V> Iterator for GroupValues<V> {
     #[inline]
     fn next(&mut self) -> Option<V> {
         match &mut self.0 {
+            Values::One(value) => value.next(),
             Values::InMemory(values) => values.next(),
             Values::InFile(values) => values.next(),
         }
@@ -204,6 +224,7 @@ impl<V> Iterator for GroupValues<V> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match &self.0 {
+            Values::One(value) => value.size_hint(),
             Values::InMemory(values) => values.size_hint(),
             Values::InFile(values) => values.size_hint(),
         }
@@ -211,6 +232,7 @@ impl<V> Iterator for GroupValues<V> {
 
     fn fold<B, G: FnMut(B, V) -> B>(self, init: B, g: G) -> B {
         match self.0 {
+            Values::One(value) => value.fold(init, g),
             Values::InMemory(values) => values.fold(init, g),
             Values::InFile(values) => values.fold(init, g),
         }
@@ -231,6 +253,7 @@ impl<V> IntoIterator for Group<V> {
 
     fn into_iter(self) -> GroupValues<V> {
         GroupValues(match self.0 {
+            Place::One(value) => Values::One(Some(value).into_iter()),
             Place::InMemory(values) => Values::InMemory(values.into_iter()),
             Place::InFile { rows, values } => Values::InFile(FileValues::new(rows, &*values)),
         })

@@ -107,8 +107,16 @@
 //!
 //! # Memory
 //!
-//! There is one number: [`budget_bytes`](crate::ContextBuilder::budget_bytes), 60 % of the machine's or
-//! its control group's memory. Running tasks have a share each, at most
+//! There is one number: [`budget_bytes`](crate::ContextBuilder::budget_bytes). Unless it is set, it is 60 %
+//! of the memory of the machine or of the control groups that the process is in (a container's limit),
+//! whichever is least, and of 2 GiB where neither can be read. Each context has a budget of its own:
+//! give several in one process a part each.
+//!
+//! The promise: the process takes at most 1.25 times the budget and 64 MiB, beside what is your
+//! program's: what its closures hold, what actions hand to it, and what serde does not show of a row
+//! (spare capacity, a skipped field). One row is never cut.
+//!
+//! Running tasks have a share each, at most
 //! [`task_share_bytes`](crate::ContextBuilder::task_share_bytes) and an eighth of the budget; the rest is
 //! for what is kept: outputs of shuffles and cached partitions. As many tasks run at once as half of
 //! the budget has shares for.

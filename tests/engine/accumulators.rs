@@ -2,9 +2,10 @@
 //! fails, is tried again, gets lost or runs beside it.
 
 use crate::cleanup::files;
+use crate::storage::LEVELS;
 use crate::support::*;
 use emberline::prelude::*;
-use emberline::{Accumulate, ErrorKind, RunningStats};
+use emberline::{Accumulate, ErrorKind, RunningStats, StorageLevel};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, thread};
@@ -173,8 +174,18 @@ fn counted_and_failing(
     row: u64,
     failures: usize,
 ) -> Rdd<u64> {
+    kept_and_failing(rows, count, row, failures, StorageLevel::Memory)
+}
+
+fn kept_and_failing(
+    rows: &Rdd<u64>,
+    count: &Accumulator<u64>,
+    row: u64,
+    failures: usize,
+    level: StorageLevel,
+) -> Rdd<u64> {
     let (counter, left) = (count.clone(), Arc::new(AtomicUsize::new(failures)));
-    let counted = rows.inspect(move |_| counter.add(1)).cache();
+    let counted = rows.inspect(move |_| counter.add(1)).persist(level);
     let fails = move |n: &u64| {
         let take = |left: usize| left.checked_sub(1);
         let some = *n == row && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok();
@@ -184,13 +195,21 @@ fn counted_and_failing(
 }
 
 #[test]
-fn a_cached_step_counts_once_though_the_task_that_computed_it_is_tried_again() {
+fn f016_a_kept_step_counts_once_though_the_task_that_computed_it_is_tried_again() {
     test(|| {
-        let ctx = Context::builder().threads(2).max_attempts(3).build()?;
-        let count = ctx.accumulator(0);
-        let rows = counted_and_failing(&ctx.range_with(4, 0..40_u64).boxed(), &count, 12, 2);
-        assert_eq!((rows.count()?, count.value()), (40, 40));
-        assert_eq!((rows.count()?, count.value()), (40, 40), "and is not computed again");
+        for level in LEVELS {
+            let ctx = Context::builder().threads(2).max_attempts(3).build()?;
+            let (count, computed) = (ctx.accumulator(0), Arc::new(AtomicUsize::new(0)));
+            let ran = Arc::clone(&computed);
+            let rows = ctx.range_with(4, 0..40_u64).inspect(move |_| {
+                ran.fetch_add(1, Ordering::SeqCst);
+            });
+            let rows = kept_and_failing(&rows.boxed(), &count, 12, 2, level);
+            assert_eq!((rows.count()?, count.value()), (40, 40), "{level}");
+            assert_eq!((rows.count()?, count.value()), (40, 40), "{level}: a second action");
+            // The second and the third attempt read what the first one had kept.
+            assert_eq!(computed.load(Ordering::SeqCst), 40, "{level}");
+        }
         Ok(())
     });
 }

@@ -1,7 +1,7 @@
 //! What tasks count about themselves, what reports say of it, and how much an action may hand over.
 
 use crate::events::Recorder;
-use crate::support::{assert_kind, test};
+use crate::support::{Counter, assert_kind, test};
 use emberline::prelude::*;
 use emberline::{ContextBuilder, Event, TaskMetrics};
 use std::sync::Arc;
@@ -152,12 +152,41 @@ fn f075_every_action_that_hands_over_rows_has_the_limit() {
         let numbers = ctx.range_with(4, 0..4_000_u64);
         let pairs = numbers.map(|n| (n, n));
         assert!(is_refused(numbers.take(1_001)) && !is_refused(numbers.take(1_000)));
-        assert!(is_refused(numbers.top(1_000)) && !is_refused(numbers.top(250)));
-        assert!(is_refused(numbers.take_ordered(900)) && !is_refused(numbers.take_ordered(9)));
+        assert!(is_refused(numbers.top(1_001)) && !is_refused(numbers.top(1_000)));
+        assert!(is_refused(numbers.top_by(1_001, |n| *n)));
+        assert_eq!(numbers.top_by(1_000, |n| *n)?.last(), Some(&3_000));
+        assert!(
+            is_refused(numbers.take_ordered(1_001)) && !is_refused(numbers.take_ordered(1_000))
+        );
         assert!(is_refused(pairs.collect_as_map()));
         assert!(is_refused(pairs.count_by_key()) && is_refused(numbers.count_by_value()));
         assert!(is_refused(numbers.map(|n| (1, n)).lookup(&1)));
         assert!(!is_refused(pairs.lookup(&7)));
+        Ok(())
+    });
+}
+
+#[test]
+fn f075_take_and_top_count_the_rows_they_give_and_hold_no_more_beside_them() {
+    test(|| {
+        let counter = Counter::default();
+        let ctx = counter.listen(Context::builder().threads(2).result_limit_bytes(8_000));
+        // The first partition has 100 rows, each of the others a thousand.
+        let rows = ctx
+            .generate(9, |at| (0..if at == 0 { 100 } else { 1_000 }).map(move |n| (at as u32, n)));
+        let wanted = (0..100).map(|n| (0, n)).chain((0..900).map(|n| (1, n)));
+        let wanted: Vec<(u32, i32)> = wanted.collect();
+        let (taken, counts) = counter.during(|| rows.take(500));
+        // 400 rows of a partition are wanted: two partitions are looked at, not four.
+        assert_eq!((taken?, counts.tasks), (wanted[..500].to_vec(), 3));
+        assert_eq!(rows.take(1_000)?, wanted);
+        assert!(is_refused(rows.take(1_001)));
+        let (top, counts) = counter.during(|| rows.top(400));
+        let last = (600..1_000).rev().map(|n| (8, n));
+        assert_eq!((top?, counts.jobs), (last.collect(), 5), "two partitions of 400 rows a job");
+        assert_eq!(counter.during(|| rows.top(100)).1.jobs, 1);
+        assert_eq!((rows.top(1_000)?.len(), rows.top_by(1_000, |row| *row)?.len()), (1_000, 1_000));
+        assert!(is_refused(rows.top(1_001)) && is_refused(rows.top_by(1_001, |row| *row)));
         Ok(())
     });
 }

@@ -3,6 +3,7 @@
 mod defaults;
 mod moves;
 mod narrow;
+mod ordered;
 
 use crate::support::*;
 use emberline::Partitioner;

@@ -12,7 +12,7 @@ use emberline::{Compression, Event, StorageLevel};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const LEVELS: [StorageLevel; 5] = [
+pub const LEVELS: [StorageLevel; 5] = [
     StorageLevel::Memory,
     StorageLevel::MemoryAndDisk,
     StorageLevel::Disk,

@@ -17,6 +17,7 @@ use crate::job::{JobRequest, Progress};
 use crate::lineage::{Dependency, Lineage, ShuffleStep, StoredBlocks};
 use crate::step::Step;
 use crate::task::TaskContext;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -200,12 +201,16 @@ impl Stage {
                             result(*job.unwrap().0, task.place.partition)
                         }
                     };
-                    if self.live.contains_key(&goal) {
-                        let before = self.copies.insert(goal, task.id);
-                        assert_eq!(before, None, "two copies of {goal:?}");
-                        assert!(self.scheduler.limits.speculation.is_some(), "{goal:?} is live");
-                    } else {
-                        self.live.insert(goal, task.id);
+                    match self.live.entry(goal) {
+                        Entry::Vacant(free) => {
+                            free.insert(task.id);
+                        }
+                        Entry::Occupied(_) => {
+                            let before = self.copies.insert(goal, task.id);
+                            assert_eq!(before, None, "two copies of {goal:?}");
+                            let may_copy = self.scheduler.limits.speculation.is_some();
+                            assert!(may_copy, "{goal:?} is live");
+                        }
                     }
                     self.goals.insert(task.id, goal);
                     self.rights.insert(task.id, task.right);

@@ -1,7 +1,7 @@
 //! How many rows an action may hand to the program.
 
 use emberline_core::config::Config;
-use emberline_core::error::{Error, ErrorKind};
+use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::step::raise;
 use emberline_core::task::ROWS_PER_CHECK;
 use std::sync::Arc;
@@ -20,23 +20,37 @@ impl ResultLimit {
     }
 
     /// A part of the result without rows yet.
-    pub(crate) fn part<T>(&self) -> ResultPart {
-        let row_bytes = size_of::<T>() as u64;
+    fn part(&self, row_bytes: u64) -> ResultPart {
         ResultPart { limit: self.clone(), row_bytes, rows: 0, is_result: false }
+    }
+
+    /// A partition of which the result may take some rows, beside `rows` that it has. It counts alone:
+    /// which of its rows are handed over is known once all are there.
+    pub(crate) fn candidates(&self, row_bytes: usize, rows: usize) -> ResultPart {
+        let bytes = Arc::new(AtomicU64::new((rows * row_bytes) as u64));
+        ResultLimit { limit_bytes: self.limit_bytes, bytes }.part(row_bytes as u64)
+    }
+
+    /// How many partitions with up to `rows` candidates each are together within the limit; at least
+    /// one, and so never much more than the limit lies in memory.
+    pub(crate) fn parts_at_once(&self, row_bytes: usize, rows: usize) -> usize {
+        let bytes = (row_bytes as u64).saturating_mul(rows as u64);
+        let parts = self.limit_bytes.checked_div(bytes).unwrap_or(u64::MAX);
+        usize::try_from(parts).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// Refuses a result of so many rows past the limit.
+    pub(crate) fn check(&self, row_bytes: usize, rows: usize) -> Result<()> {
+        let (rows, limit_bytes) = (rows as u64, self.limit_bytes);
+        if rows.saturating_mul(row_bytes as u64) <= limit_bytes {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::ResultTooLarge { rows, limit_bytes }))
     }
 
     /// All rows of an iterator, as a part of the result.
     pub(crate) fn gather<T>(&self, rows: impl Iterator<Item = T>) -> Vec<T> {
-        let mut part = self.part::<T>();
-        // Room for more rows than may come would be taken in vain.
-        let least = rows.size_hint().0.min(1 << 20).min(part.most_rows());
-        let gathered = rows.fold(Vec::with_capacity(least), |mut gathered, row| {
-            gathered.push(row);
-            part.reach(gathered.len());
-            gathered
-        });
-        part.end(gathered.len());
-        gathered
+        self.part(size_of::<T>() as u64).gather(rows)
     }
 }
 
@@ -49,6 +63,19 @@ pub(crate) struct ResultPart {
 }
 
 impl ResultPart {
+    /// All rows of an iterator.
+    pub(crate) fn gather<T>(mut self, rows: impl Iterator<Item = T>) -> Vec<T> {
+        // Room for more rows than may come would be taken in vain.
+        let least = rows.size_hint().0.min(1 << 20).min(self.most_rows());
+        let gathered = rows.fold(Vec::with_capacity(least), |mut gathered, row| {
+            gathered.push(row);
+            self.reach(gathered.len());
+            gathered
+        });
+        self.end(gathered.len());
+        gathered
+    }
+
     /// Says that there are so many rows by now; looks at the limit every few thousand of them, and
     /// unwinds with the error past it.
     #[inline]

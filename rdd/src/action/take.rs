@@ -1,6 +1,5 @@
 //! `take`, `first` and `is_empty`: the first rows, from as few partitions as can be.
 
-use super::limit::ResultLimit;
 use crate::accumulator::in_one_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -9,7 +8,8 @@ use emberline_core::step::Step;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Gives the first `n` rows, or all if there are fewer. It looks at one partition, then at four
-    /// times as many as before (fewer if what was found says so) until it has enough, a job each.
+    /// times as many as before (fewer if what was found says so, or if their rows would pass the limit
+    /// of results) until it has enough, a job each.
     ///
     /// - **Shape**: `Rdd<T>` to `Vec<T>`
     /// - **Partitions**: as many as needed
@@ -20,8 +20,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// # Errors
     ///
-    /// `ResultTooLarge` past [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes), which
-    /// counts the rows of each partition that is looked at; the first error of a task.
+    /// `ResultTooLarge` if the rows it gives pass
+    /// [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); the first error of a task.
     ///
     /// # Examples
     ///
@@ -103,23 +103,28 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 
     fn taken_in_jobs(&self, action: Step, n: usize) -> Result<Vec<T>> {
-        let (mut rows, mut scanned, limit) = (Vec::new(), 0, self.result_limit());
+        let (mut rows, mut scanned) = (Vec::new(), 0);
+        let (limit, row_bytes) = (self.result_limit(), size_of::<T>());
         if self.num_partitions() == 0 {
             // Only the job knows whether that is no rows or a mistake.
             self.run(action, 0..0, |_, _| Ok(()))?;
         }
         while rows.len() < n && scanned < self.num_partitions() {
-            let batch = next_batch(scanned, rows.len(), n);
+            let (found, left) = (rows.len(), n - rows.len());
+            let batch = next_batch(scanned, found, n).min(limit.parts_at_once(row_bytes, left));
             let next = scanned.saturating_add(batch).min(self.num_partitions());
-            let left = n - rows.len();
-            let gather = ResultLimit::clone(&limit);
-            let work = move |rows: P::Rows, _: &_| Ok(gather.gather(rows.take(left)));
+            let of_task = limit.clone();
+            let work = move |rows: P::Rows, _: &_| {
+                Ok(of_task.candidates(row_bytes, found).gather(rows.take(left)))
+            };
             for part in self.run(action, scanned..next, work)? {
                 rows.extend(part);
             }
             scanned = next;
         }
         rows.truncate(n);
+        let fits = limit.check(row_bytes, rows.len());
+        fits.map_err(|error| error.in_step(action).in_action(action))?;
         Ok(rows)
     }
 }

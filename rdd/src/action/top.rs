@@ -13,7 +13,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Gives the `n` largest rows, largest first; of equal rows the first come first.
     ///
     /// - **Shape**: `Rdd<T>` to `Vec<T>`
-    /// - **Partitions**: all, one task each
+    /// - **Partitions**: all, one task each, in one job; in several where `n` rows of each are together
+    ///   more than the limit of results
     /// - **Partitioner**: not used
     /// - **Shuffle**: none
     /// - **Memory**: about `2 * n` rows for each partition
@@ -21,8 +22,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// # Errors
     ///
-    /// `ResultTooLarge` past [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes), which
-    /// counts the `n` rows of each partition; the first error of a task.
+    /// `ResultTooLarge` if the rows it gives pass
+    /// [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); the first error of a task.
     ///
     /// # Examples
     ///
@@ -39,13 +40,14 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Ord,
     {
-        self.leading(Step::new("top"), n, |a, b| b.cmp(a))
+        self.leading((Step::new("top"), size_of::<T>()), n, |a, b| b.cmp(a))
     }
 
     /// Gives the `n` rows with the largest keys, largest first; of equal keys the first come first.
     ///
     /// - **Shape**: `Rdd<T>` to `Vec<T>`
-    /// - **Partitions**: all, one task each
+    /// - **Partitions**: all, one task each, in one job; in several where `n` rows of each are together
+    ///   more than the limit of results
     /// - **Partitioner**: not used
     /// - **Shuffle**: none
     /// - **Memory**: about `2 * n` rows and keys for each partition
@@ -53,8 +55,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// # Errors
     ///
-    /// `ResultTooLarge` past [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes), which
-    /// counts the `n` rows of each partition; the first error of a task.
+    /// `ResultTooLarge` if the rows it gives pass
+    /// [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); the first error of a task.
     ///
     /// # Examples
     ///
@@ -77,14 +79,16 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let keyed = self.mapped(action, size_of::<F>(), crate::rdd::Keys::Changed, move |row| {
             (key_of(&row), row)
         });
-        let pairs = keyed.leading(action, n, |a: &(K, T), b: &(K, T)| b.0.cmp(&a.0))?;
+        let by_key = |a: &(K, T), b: &(K, T)| b.0.cmp(&a.0);
+        let pairs = keyed.leading((action, size_of::<T>()), n, by_key)?;
         Ok(pairs.into_iter().map(|(_, row)| row).collect())
     }
 
     /// Gives the `n` smallest rows, smallest first; of equal rows the first come first.
     ///
     /// - **Shape**: `Rdd<T>` to `Vec<T>`
-    /// - **Partitions**: all, one task each
+    /// - **Partitions**: all, one task each, in one job; in several where `n` rows of each are together
+    ///   more than the limit of results
     /// - **Partitioner**: not used
     /// - **Shuffle**: none
     /// - **Memory**: about `2 * n` rows for each partition
@@ -92,8 +96,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// # Errors
     ///
-    /// `ResultTooLarge` past [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes), which
-    /// counts the `n` rows of each partition; the first error of a task.
+    /// `ResultTooLarge` if the rows it gives pass
+    /// [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); the first error of a task.
     ///
     /// # Examples
     ///
@@ -110,25 +114,38 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Ord,
     {
-        self.leading(Step::new("take_ordered"), n, |a, b| a.cmp(b))
+        self.leading((Step::new("take_ordered"), size_of::<T>()), n, |a, b| a.cmp(b))
     }
 
-    /// The first `n` rows of an order.
-    fn leading<C>(&self, action: Step, n: usize, compare: C) -> Result<Vec<T>>
+    /// The first `n` rows of an order. Of a row the action gives `row_bytes`.
+    fn leading<C>(&self, (action, row_bytes): (Step, usize), n: usize, compare: C) -> Result<Vec<T>>
     where
         C: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
     {
         let compare = Arc::new(move |a: &T, b: &T| blame(&action, || compare(a, b)));
-        let in_task = Arc::clone(&compare);
+        let (limit, all) = (self.result_limit(), self.num_partitions());
         in_one_action(action, || {
-            let limit = self.result_limit();
-            let parts = self.run_all(action, move |rows| {
-                let mut part = limit.part::<T>();
-                let rows = lead(rows, n, &*in_task, |rows| part.reach(rows));
-                part.end(rows.len());
-                rows
-            })?;
-            on_driver(action, || lead(parts.into_iter().flatten(), n, &*compare, |_| ()))
+            let (mut leading, mut next) = (Vec::new(), 0_usize);
+            loop {
+                let (of_task, in_task) = (limit.clone(), Arc::clone(&compare));
+                let work = move |rows: P::Rows, _: &_| {
+                    let mut part = of_task.candidates(row_bytes, 0);
+                    let rows = lead(rows, n, &*in_task, |rows| part.reach(rows));
+                    part.end(rows.len());
+                    Ok(rows)
+                };
+                let end = next.saturating_add(limit.parts_at_once(row_bytes, n)).min(all);
+                let parts = self.run(action, next..end, work)?;
+                let rows = leading.into_iter().chain(parts.into_iter().flatten());
+                leading = on_driver(action, || lead(rows, n, &*compare, |_| ()))?;
+                if end == all {
+                    break;
+                }
+                next = end;
+            }
+            let fits = limit.check(row_bytes, leading.len());
+            fits.map_err(|error| error.in_step(action).in_action(action))?;
+            Ok(leading)
         })
     }
 }

@@ -274,13 +274,18 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             let opened = (left.open(step, partition, task), right.open(step, partition, task));
             let ((left_side, right_side), task) = (opened, task.clone());
             let merge = Arc::clone(&merge);
-            (0..left.slices()).flat_map(move |slice| {
-                let groups = || (left_side.groups(slice, &task), right_side.groups(slice, &task));
-                let (left, right) = blame(&step, groups);
+            // Where one side lies in order, the other is read in that order too.
+            let is_whole = left.is_ordered() || right.is_ordered();
+            let pieces = if is_whole { 1 } else { left.slices() };
+            (0..pieces).flat_map(move |slice| {
+                let (left, right) = blame(&step, || match is_whole {
+                    true => (left_side.whole(&task), right_side.whole(&task)),
+                    false => (left_side.groups(slice, &task), right_side.groups(slice, &task)),
+                });
                 merge(left, right)
             })
         };
-        let partitioner = Some(KnownPartitioner::new(&by));
+        let partitioner = Some(KnownPartitioner::new(&by).in_hash_order(true));
         wide_of(&self.context, lineage, partitioner, (depth, weigh), compute)
     }
 }

@@ -130,7 +130,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     {
         let combine = Arc::new(combine);
         let partitions = partitioning.partitions();
-        let partitioner = Some(KnownPartitioner::new(&partitioning));
+        let partitioner = Some(KnownPartitioner::new(&partitioning).in_hash_order(true));
         let node = |edge| {
             let mut lineage = self.context.lineage(step, partitions, vec![edge]);
             lineage.closure_bytes = size_of::<F>() + size_of::<G>() + size_of::<H>();

@@ -49,7 +49,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let compute = move |partition, task: &TaskContext| {
             first_of_equals(step, parent.open(partition, task), task)
         };
-        wide(&self.context, lineage, self.partitioner.clone(), depth, compute)
+        // They come in the order of the hash of rows, not of keys.
+        let partitioner = self.partitioner.clone().map(|known| known.in_hash_order(false));
+        wide(&self.context, lineage, partitioner, depth, compute)
     }
 
     /// [`distinct`](Rdd::distinct) into a number of partitions or by a partitioner of the rows.

@@ -163,12 +163,13 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let share = self.context.engine.config().share_bytes();
         let compute = move |partition, task: &TaskContext| {
             let (opened, task) = (side.open(step, partition, task), task.clone());
-            (0..side.slices()).flat_map(move |slice| {
+            let pieces = if side.is_ordered() { 1 } else { side.slices() };
+            (0..pieces).flat_map(move |slice| {
                 let groups = blame(&step, || opened.groups(slice, &task)).into_groups();
                 groups.map(move |(_, key, values)| (key, finish(step, share, values)))
             })
         };
-        let partitioner = Some(KnownPartitioner::new(&by));
+        let partitioner = Some(KnownPartitioner::new(&by).in_hash_order(true));
         wide_of(&self.context, lineage, partitioner, (depth, weigh), compute)
     }
 }

@@ -57,6 +57,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let compute = move |partition, task: &TaskContext| {
             in_order(step, parent.open(partition, task), ByPairKey, task)
         };
-        wide(&self.context, lineage, placed.partitioner.clone(), depth, compute)
+        let partitioner = placed.partitioner.clone().map(|known| known.in_hash_order(false));
+        wide(&self.context, lineage, partitioner, depth, compute)
     }
 }

@@ -10,8 +10,12 @@ use emberline_core::lineage::Dependency;
 use emberline_core::step::{Step, blame, or_raise};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{
-    Hashed, MapOutputs, MapWriter, Partitioning, SliceGroups, SliceSource, Slices, hash_of,
+    Group, Hashed, MapOutputs, MapWriter, OrderedGroups, Partitioning, SliceGroups, SliceSource,
+    Slices, hash_of,
 };
+use std::cell::RefCell;
+use std::iter;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// One input, cut into the slices that the operation works on one after the other.
@@ -23,6 +27,8 @@ pub(crate) struct Side<K: 'static, V: 'static> {
 enum Rows<K: 'static, V: 'static> {
     Shuffled(Arc<Outputs<Hashed<K, V>>>),
     Narrow(Boxed<(K, V)>),
+    /// Narrow, and in the order of the hash.
+    Ordered(Boxed<(K, V)>),
 }
 
 impl<K: Key, V: Stored> Side<K, V> {
@@ -39,7 +45,10 @@ impl<K: Key, V: Stored> Side<K, V> {
         let slices = Arc::new(Slices::new(partitioning.clone()));
         if rdd.partitioning().is_some_and(|own| own.same_as(partitioning)) {
             let narrow = Dependency::Narrow(Arc::clone(&rdd.lineage));
-            return (Side { slices, rows: Rows::Narrow(rdd.pipeline.to_boxed()) }, narrow);
+            let is_ordered = rdd.partitioner.as_ref().is_some_and(|own| own.is_in_hash_order());
+            let boxed = rdd.pipeline.to_boxed();
+            let rows = if is_ordered { Rows::Ordered(boxed) } else { Rows::Narrow(boxed) };
+            return (Side { slices, rows }, narrow);
         }
         let cut = Arc::clone(&slices);
         let write = move |rows: P::Rows, _, to: &mut MapWriter<Hashed<K, V>>| {
@@ -60,8 +69,16 @@ impl<K: Key, V: Stored> Side<K, V> {
     pub(crate) fn open(&self, step: Step, partition: usize, task: &TaskContext) -> OpenSide<K, V> {
         match &self.rows {
             Rows::Shuffled(outputs) => {
-                let first = self.slices.of_partition(partition).start;
-                OpenSide::Shuffled { outputs: Arc::clone(outputs), first }
+                let slices = self.slices.of_partition(partition);
+                OpenSide::Shuffled { outputs: Arc::clone(outputs), slices }
+            }
+            Rows::Ordered(parent) => {
+                let hashed = move |(key, value)| {
+                    let hash = blame(&step, || hash_of(&key));
+                    Hashed { hash, key, value }
+                };
+                let rows = parent.open(partition, task).map(hashed);
+                OpenSide::Ordered(RefCell::new(Box::new(OrderedGroups::new(rows, task))))
             }
             Rows::Narrow(parent) => {
                 // The rows are here already, so only their hash says where they go: a partitioner
@@ -71,7 +88,8 @@ impl<K: Key, V: Stored> Side<K, V> {
                     let hash = blame(&step, || hash_of(&key));
                     writer.push(self.slices.within(partition, hash), Hashed { hash, key, value });
                 });
-                OpenSide::Narrow(MapOutputs::own(or_raise(writer.finish())))
+                let own = MapOutputs::own(or_raise(writer.finish()));
+                OpenSide::Narrow { own, slices: self.slices.each() }
             }
         }
     }
@@ -81,30 +99,60 @@ impl<K: Key, V: Stored> Side<K, V> {
         self.slices.each()
     }
 
+    /// Whether a partition is read as a whole: its rows lie in order, and nothing is gathered.
+    pub(crate) fn is_ordered(&self) -> bool {
+        matches!(self.rows, Rows::Ordered(_))
+    }
+
     /// How deep the boxed steps behind this side are, within its stage.
     pub(crate) fn depth(&self) -> usize {
         match &self.rows {
             Rows::Shuffled(_) => 0,
-            Rows::Narrow(parent) => parent.depth(),
+            Rows::Narrow(parent) | Rows::Ordered(parent) => parent.depth(),
         }
     }
 }
 
-/// One partition of a side, read a slice at a time.
+/// One partition of a side, read a slice at a time or as a whole.
 pub(crate) enum OpenSide<K, V> {
-    Shuffled { outputs: Arc<Outputs<Hashed<K, V>>>, first: usize },
-    Narrow(MapOutputs<Hashed<K, V>>),
+    Shuffled { outputs: Arc<Outputs<Hashed<K, V>>>, slices: Range<usize> },
+    Narrow { own: MapOutputs<Hashed<K, V>>, slices: usize },
+    Ordered(RefCell<OrderedRows<K, V>>),
 }
 
+/// Groups in the order of their hash.
+type OrderedRows<K, V> = Box<dyn Iterator<Item = (u64, K, Group<V>)>>;
+
 impl<K: Key, V: Stored> OpenSide<K, V> {
-    /// The pairs of a slice, grouped.
+    /// The pairs of a slice, grouped. Rows in order have no slices.
     pub(crate) fn groups(&self, slice: usize, task: &TaskContext) -> SliceGroups<K, V> {
-        let source = match self {
-            OpenSide::Shuffled { outputs, first } => outputs.slice(first + slice),
-            OpenSide::Narrow(own) => {
-                SliceSource { outputs: own.clone(), shuffle: None, segment: slice }
+        match self {
+            OpenSide::Shuffled { outputs, slices } => {
+                SliceGroups::read(outputs.slice(slices.start + slice), task)
             }
-        };
-        SliceGroups::read(source, task)
+            OpenSide::Narrow { own, .. } => SliceGroups::read(own_slice(own, slice), task),
+            OpenSide::Ordered(_) => self.whole(task),
+        }
     }
+
+    /// The pairs of the whole partition, grouped one behind the other; to be called once.
+    pub(crate) fn whole(&self, task: &TaskContext) -> SliceGroups<K, V> {
+        let task = task.clone();
+        let read = move |slice| SliceGroups::read(slice, &task).into_groups();
+        SliceGroups::Whole(match self {
+            OpenSide::Shuffled { outputs, slices } => {
+                let outputs = Arc::clone(outputs);
+                Box::new(slices.clone().flat_map(move |slice| read(outputs.slice(slice))))
+            }
+            OpenSide::Narrow { own, slices } => {
+                let own = own.clone();
+                Box::new((0..*slices).flat_map(move |slice| read(own_slice(&own, slice))))
+            }
+            OpenSide::Ordered(groups) => groups.replace(Box::new(iter::empty())),
+        })
+    }
+}
+
+fn own_slice<K, V>(own: &MapOutputs<Hashed<K, V>>, segment: usize) -> SliceSource<Hashed<K, V>> {
+    SliceSource { outputs: own.clone(), shuffle: None, segment }
 }

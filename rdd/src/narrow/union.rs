@@ -191,7 +191,9 @@ fn shared_partitioner<'a>(
 ) -> Option<KnownPartitioner> {
     let mut known = rdds.filter(|(partitions, _)| *partitions > 0).map(|(_, known)| known);
     let first = known.next()??;
-    known.all(|known| known.is_some_and(|own| own.same_as(first))).then(|| first.clone())
+    let all_have_it = known.all(|known| known.is_some_and(|own| own.same_as(first)));
+    // The rows of one follow those of another.
+    all_have_it.then(|| first.clone().in_hash_order(false))
 }
 
 /// The sum up to and with each number.

@@ -1,0 +1,115 @@
+//! What eight times the rows cost, in memory and in a budget that neither size fits: a narrow chain, the
+//! hash operations with eight times the keys, and a sort. Nothing here may grow with the square.
+//!
+//! Prints for each the two times, their ratio (`growth`), and what it may be (`allowed`).
+
+mod support;
+
+use emberline::prelude::*;
+use support::generate::{congruential, middle_bits, random, three_in_four};
+use support::{Options, Time, median, timed};
+
+const LAPTOP_ROWS: u64 = 1 << 20;
+const FULL_ROWS: u64 = 5 << 19;
+const TIMES: u64 = 8;
+/// Rows of one key. Only a join has as many keys as rows.
+const ROWS_OF_KEY: u64 = 16;
+
+/// A workload and its answer for so many rows.
+struct Case {
+    name: &'static str,
+    /// How much more than eight times the time is allowed.
+    allowed: f64,
+    /// How many times the rows it has; a narrow row costs next to nothing.
+    rows: u64,
+    run: fn(&Context, u64) -> emberline::Result<u64>,
+}
+
+const CASES: [Case; 6] = [
+    Case { name: "narrow_chain", allowed: 9.0, rows: 40, run: narrow_chain },
+    Case { name: "aggregate", allowed: 10.0, rows: 1, run: aggregate },
+    Case { name: "distinct", allowed: 10.0, rows: 1, run: distinct },
+    Case { name: "group", allowed: 10.0, rows: 1, run: group },
+    Case { name: "join", allowed: 10.0, rows: 1, run: join },
+    Case { name: "sort", allowed: 10.5, rows: 1, run: sort },
+];
+
+fn main() -> Result<(), BoxError> {
+    let options = Options::widest(LAPTOP_ROWS, FULL_ROWS)?;
+    let tight = 2 * options.rows; // an eighth of the rows of the smaller size, of 16 bytes each
+    for case in &CASES {
+        grow(case, "memory", &options, &options.context()?)?;
+        if case.name != "narrow_chain" {
+            let builder = Context::builder().threads(options.threads);
+            let ctx = builder.budget_bytes(tight.max(1 << 20)).build()?;
+            grow(case, "disk", &options, &ctx)?;
+        }
+    }
+    Ok(())
+}
+
+/// Times both sizes in turns, so that a busy minute falls on both.
+fn grow(case: &Case, place: &str, options: &Options, ctx: &Context) -> Result<(), BoxError> {
+    let small = options.rows * case.rows;
+    let run = |rows| timed(|| (case.run)(ctx, rows));
+    run(small)?;
+    let mut pairs = Vec::with_capacity(options.pairs);
+    for _ in 0..options.pairs {
+        pairs.push((run(small)?.1, run(TIMES * small)?.1));
+    }
+    let spilled: u64 = ctx.jobs().iter().map(|job| job.totals().bytes_spilled).sum();
+    assert_eq!(spilled > 0, place == "disk", "{}: {spilled} bytes spilled", case.name);
+    print_line(case, place, small, options.threads, &pairs);
+    Ok(())
+}
+
+fn print_line(case: &Case, place: &str, rows: u64, threads: usize, pairs: &[(Time, Time)]) {
+    let small = median(pairs.iter().map(|pair| pair.0.wall));
+    let large = median(pairs.iter().map(|pair| pair.1.wall));
+    let growth = median(pairs.iter().map(|pair| pair.1.wall / pair.0.wall));
+    let cpu = |side: fn(&(Time, Time)) -> f64| pairs.iter().map(side).sum::<f64>();
+    let cpu_growth = cpu(|pair| pair.1.cpu) / cpu(|pair| pair.0.cpu);
+    let Case { name, allowed, .. } = case;
+    println!(
+        "bench=growth_{name} place={place} rows={rows} times={TIMES} threads={threads} \
+         small_s={small:.4} large_s={large:.4} growth={growth:.2} cpu_growth={cpu_growth:.2} \
+         allowed={allowed}"
+    );
+}
+
+/// A random key below `keys`, without a division.
+fn key(seed: u64, index: u64, keys: u64) -> u64 {
+    ((random(seed, index) >> 32) * keys) >> 32
+}
+
+fn sum(numbers: Rdd<u64, impl emberline::Pipeline<Item = u64>>) -> emberline::Result<u64> {
+    numbers.aggregate(0, u64::wrapping_add, u64::wrapping_add)
+}
+
+fn narrow_chain(ctx: &Context, rows: u64) -> emberline::Result<u64> {
+    sum(ctx.range(0..rows).map(congruential).filter(three_in_four).map(middle_bits))
+}
+
+fn aggregate(ctx: &Context, rows: u64) -> emberline::Result<u64> {
+    let pairs = ctx.range(0..rows).map(move |n| (key(1, n, rows / ROWS_OF_KEY), n));
+    sum(pairs.reduce_by_key(u64::wrapping_add).map(|(key, sum)| key ^ sum))
+}
+
+fn distinct(ctx: &Context, rows: u64) -> emberline::Result<u64> {
+    sum(ctx.range(0..rows).map(move |n| key(2, n, rows / ROWS_OF_KEY)).distinct())
+}
+
+fn group(ctx: &Context, rows: u64) -> emberline::Result<u64> {
+    let pairs = ctx.range(0..rows).map(move |n| (key(3, n, rows / ROWS_OF_KEY), n));
+    sum(pairs.group_by_key().map(|(key, group)| group.iter().fold(key, |all, n| all ^ n)))
+}
+
+fn join(ctx: &Context, rows: u64) -> emberline::Result<u64> {
+    let side = |seed| ctx.range(0..rows).map(move |n| (key(seed, n, rows), n));
+    sum(side(4).join(&side(5)).map(|(_, (left, right))| left ^ right))
+}
+
+fn sort(ctx: &Context, rows: u64) -> emberline::Result<u64> {
+    let sorted = ctx.range(0..rows).map(|n| (random(6, n), n)).sort_by_key();
+    sum(sorted.map(|(key, n)| key.wrapping_mul(n)))
+}

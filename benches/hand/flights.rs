@@ -1,0 +1,91 @@
+//! Flights joined with planes and weather: the two small tables are hash maps of slices, the large
+//! file is read piece by piece, and each line's fields are slices of it.
+
+use super::text::{pieces, read};
+use crate::support::files::Flights;
+use foldhash::fast::FixedState;
+use rayon::prelude::*;
+use std::collections::HashMap;
+use std::fs;
+
+type Table<K, V> = HashMap<K, V, FixedState>;
+
+/// For each maker the flights, the minutes late, and how many met a wind of 15 miles an hour; in
+/// the order of their names.
+pub type Makers = Vec<(String, Sums)>;
+
+pub type Sums = (u64, i64, u64);
+
+pub fn plus(a: Sums, b: Sums) -> Sums {
+    (a.0 + b.0, a.1 + b.1, a.2 + b.2)
+}
+
+/// An airport, and year, month, day, hour.
+type Hour<'a> = (&'a str, [u16; 4]);
+
+pub fn flights(files: &Flights) -> Makers {
+    let text = |path| fs::read_to_string(path).expect("the table is there");
+    let (planes, weather) = (text(&files.planes), text(&files.weather));
+    let (planes, winds) = (planes_of(&planes), winds_of(&weather));
+    let bytes = read(&files.flights);
+    let header = memchr::memchr(b'\n', &bytes).map_or(0, |end| end + 1);
+    let sums = pieces(&bytes[header..], 16)
+        .into_par_iter()
+        .map(|(_, piece)| piece_sums(piece, &planes, &winds))
+        .reduce(Table::default, |mut all, sums| {
+            sums.into_iter().for_each(|(maker, sums)| add(&mut all, maker, sums));
+            all
+        });
+    let mut makers: Makers =
+        sums.into_iter().map(|(maker, sums)| (maker.to_string(), sums)).collect();
+    makers.sort();
+    makers
+}
+
+fn planes_of(text: &str) -> Table<&str, &str> {
+    let rows = text.lines().skip(1).map(|line| {
+        let mut fields = line.split(',');
+        (fields.next().unwrap_or_default(), fields.nth(2).unwrap_or_default())
+    });
+    rows.collect()
+}
+
+fn winds_of(text: &str) -> Table<Hour<'_>, Vec<f64>> {
+    let mut winds: Table<Hour<'_>, Vec<f64>> = Table::default();
+    for line in text.lines().skip(1) {
+        let fields: Vec<&str> = line.split(',').collect();
+        if let Ok(wind) = fields[9].parse() {
+            let hour = [fields[1], fields[2], fields[3], fields[4]].map(number);
+            winds.entry((fields[0], hour)).or_default().push(wind);
+        }
+    }
+    winds
+}
+
+fn number(field: &str) -> u16 {
+    field.parse().expect("dates are numbers")
+}
+
+fn piece_sums<'a>(
+    piece: &[u8],
+    planes: &Table<&str, &'a str>,
+    winds: &Table<Hour<'_>, Vec<f64>>,
+) -> Table<&'a str, Sums> {
+    let mut sums = Table::default();
+    for line in std::str::from_utf8(piece).expect("the file is text").lines() {
+        let mut row = [""; 19];
+        line.split(',').zip(&mut row).for_each(|(field, place)| *place = field);
+        let Ok(late) = row[8].parse::<i64>() else { continue }; // NA: it did not arrive
+        let Some(maker) = planes.get(row[11]) else { continue };
+        let hour = [row[0], row[1], row[2], row[16]].map(number);
+        for wind in winds.get(&(row[12], hour)).into_iter().flatten() {
+            add(&mut sums, maker, (1, late, u64::from(*wind >= 15.0)));
+        }
+    }
+    sums
+}
+
+fn add<'a>(all: &mut Table<&'a str, Sums>, maker: &'a str, sums: Sums) {
+    let entry = all.entry(maker).or_default();
+    *entry = plus(*entry, sums);
+}

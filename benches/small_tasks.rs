@@ -1,0 +1,27 @@
+//! What a task costs that has nothing to do, beside rayon's pool and a channel alone.
+
+mod hand;
+mod support;
+
+use emberline::prelude::*;
+use support::Options;
+
+const TASKS: u64 = 100_000;
+
+fn main() -> Result<(), BoxError> {
+    for options in Options::read(TASKS, TASKS)? {
+        let (ctx, tasks) = (options.context()?, options.rows);
+        let by_hand = || hand::small_tasks::small_tasks(tasks);
+        support::measure("small_tasks", &options, || small_tasks(&ctx, tasks), by_hand)?;
+        let us_a_task = ctx.last_job().map(|job| job.wall_us() as f64 / tasks as f64);
+        let us_a_task = us_a_task.unwrap_or(0.0);
+        let threads = options.threads;
+        println!("bench=small_tasks_each tasks={tasks} threads={threads} us_a_task={us_a_task:.2}");
+    }
+    Ok(())
+}
+
+/// One row for each task, which `count` does not even look at.
+fn small_tasks(ctx: &Context, tasks: u64) -> emberline::Result<u64> {
+    ctx.range_with(tasks as usize, 0..tasks).count()
+}

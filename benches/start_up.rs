@@ -1,0 +1,28 @@
+//! A context that is made, runs a job over no rows and is dropped, beside a pool of rayon's that does
+//! the same. `--rows` is how often in a row; the times are for one.
+
+mod hand;
+mod support;
+
+use emberline::prelude::*;
+use support::Options;
+
+const TIMES: u64 = 100;
+
+fn main() -> Result<(), BoxError> {
+    for options in Options::read(TIMES, TIMES)? {
+        let (times, threads) = (options.rows, options.threads);
+        let run = || (0..times).map(|_| start_up(&options)).sum::<emberline::Result<u64>>();
+        let by_hand = || (0..times).map(|_| hand::start_up::start_up(threads)).sum::<u64>();
+        let start = std::time::Instant::now();
+        run()?;
+        let ms = start.elapsed().as_secs_f64() * 1e3 / times as f64;
+        support::measure("start_up", &options, run, by_hand)?;
+        println!("bench=start_up_each times={times} threads={threads} ms={ms:.3}");
+    }
+    Ok(())
+}
+
+fn start_up(options: &Options) -> emberline::Result<u64> {
+    options.context()?.range(0..0_u64).count()
+}

@@ -1,0 +1,84 @@
+//! What a bench is asked for: by arguments, or by the environment.
+
+use emberline::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+const USAGE: &str =
+    "usage: cargo bench --bench NAME -- [--full] [--rows N] [--threads N] [--pairs N] \
+                     [--only emberline|hand]
+(or the environment: EMBERLINE_BENCH_FULL, EMBERLINE_BENCH_ROWS, ...)";
+
+/// How large, on how many threads, and how often.
+#[derive(Clone)]
+pub struct Options {
+    pub rows: u64,
+    pub threads: usize,
+    pub pairs: usize,
+    /// The one side to run, for a profiler; both without it.
+    pub(super) only: Option<String>,
+}
+
+impl Options {
+    /// One for each number of threads: one thread and every core, unless `--threads` names one
+    /// number. A size for a laptop, unless `--full` or `--rows` says otherwise.
+    pub fn read(laptop_rows: u64, full_rows: u64) -> Result<Vec<Options>, BoxError> {
+        let usual_rows = if is_full() { full_rows } else { laptop_rows };
+        let (rows, pairs) = (number("rows", usual_rows)?, number("pairs", 5)? as usize);
+        let cores = std::thread::available_parallelism()?.get();
+        let threads = match number("threads", u64::MAX)? {
+            u64::MAX if cores == 1 => vec![1],
+            u64::MAX => vec![1, cores],
+            threads => vec![threads as usize],
+        };
+        let only = setting("only");
+        let known = only.as_ref().is_none_or(|only| ["emberline", "hand"].contains(&&**only));
+        if rows == 0 || threads == [0] || pairs == 0 || !known {
+            let wrong = "rows, threads and pairs start at 1, and there are two sides";
+            return Err(format!("{wrong}\n{USAGE}").into());
+        }
+        let options = |threads| Options { rows, threads, pairs, only: only.clone() };
+        Ok(threads.into_iter().map(options).collect())
+    }
+
+    /// Those with most threads: for benches that have no row for a single one.
+    pub fn widest(laptop_rows: u64, full_rows: u64) -> Result<Options, BoxError> {
+        let mut all = Options::read(laptop_rows, full_rows)?;
+        Ok(all.pop().expect("there is a number of threads"))
+    }
+
+    pub fn context(&self) -> emberline::Result<Context> {
+        Context::builder().app_name("bench").threads(self.threads).build()
+    }
+
+    pub(super) fn pool(&self) -> Result<ThreadPool, BoxError> {
+        Ok(ThreadPoolBuilder::new().num_threads(self.threads).build()?)
+    }
+}
+
+/// `--name VALUE` or `--name=VALUE`, else the environment. Other arguments are not ours: cargo adds
+/// `--bench` of its own accord, and people pass what criterion knows.
+pub fn setting(name: &str) -> Option<String> {
+    let flag = format!("--{name}");
+    let mut args = std::env::args().skip(1);
+    let mut given = std::env::var(format!("EMBERLINE_BENCH_{}", name.to_uppercase())).ok();
+    while let Some(arg) = args.next() {
+        if arg == flag {
+            given = Some(args.next().unwrap_or_default());
+        } else if let Some(value) = arg.strip_prefix(&flag).and_then(|rest| rest.strip_prefix('='))
+        {
+            given = Some(value.to_string());
+        }
+    }
+    given
+}
+
+fn number(name: &str, usual: u64) -> Result<u64, BoxError> {
+    let Some(value) = setting(name) else { return Ok(usual) };
+    let wrong = |cause| format!("--{name} {value:?}: {cause}\n{USAGE}");
+    value.replace('_', "").parse().map_err(|cause: std::num::ParseIntError| wrong(cause).into())
+}
+
+fn is_full() -> bool {
+    let asked = std::env::args().any(|arg| arg == "--full");
+    asked || std::env::var("EMBERLINE_BENCH_FULL").is_ok_and(|value| value != "0")
+}

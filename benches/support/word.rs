@@ -1,0 +1,96 @@
+//! A short string that lies in its row: what a user takes for millions of words, so that a word
+//! costs no allocation.
+
+use serde::de::{Deserialize, Deserializer, Error};
+use serde::{Serialize, Serializer};
+use std::hash::{Hash, Hasher};
+
+const ROOM: usize = 15;
+
+/// Up to 15 bytes in place, padded with zeros; longer text and text with a zero in it behind a box.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word(Letters);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Letters {
+    Short([u8; ROOM]),
+    /// Two boxes, since a thin pointer leaves the word at 16 bytes.
+    Long(Box<Box<str>>),
+}
+
+impl Word {
+    pub fn new(text: &str) -> Word {
+        Word::cut(text, 0, text.len())
+    }
+
+    /// The word `line[start..end]`. Where the line goes on behind it, its letters are loaded at once
+    /// and those that are too many masked away.
+    #[inline(always)]
+    pub fn cut(line: &str, start: usize, end: usize) -> Word {
+        let (bytes, length) = (line.as_bytes(), end - start);
+        if length > ROOM {
+            return Word::long(&line[start..end]);
+        }
+        let letters = match bytes.get(start..start + ROOM + 1) {
+            Some(sixteen) => u128::from_le_bytes(sixteen.try_into().expect("16 bytes")),
+            None => {
+                let mut padded = [0; ROOM + 1];
+                padded[..length].copy_from_slice(&bytes[start..end]);
+                u128::from_le_bytes(padded)
+            }
+        };
+        let kept = letters & ((1 << (8 * length)) - 1);
+        // The last letter must not be the padding.
+        if length > 0 && (kept >> (8 * length - 8)) == 0 {
+            return Word::long(&line[start..end]);
+        }
+        let padded = kept.to_le_bytes();
+        Word(Letters::Short(std::array::from_fn(|at| padded[at])))
+    }
+
+    #[cold]
+    fn long(text: &str) -> Word {
+        Word(Letters::Long(Box::new(text.into())))
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Letters::Short(bytes) => {
+                let length = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+                &bytes[..length]
+            }
+            Letters::Long(text) => text.as_bytes(),
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).expect("it was made from text")
+    }
+}
+
+impl Hash for Word {
+    #[inline(always)]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match &self.0 {
+            Letters::Short(bytes) => {
+                let half = |at: usize| -> [u8; 8] { std::array::from_fn(|i| bytes[at + i]) };
+                state.write_u64(u64::from_le_bytes(half(0)));
+                state.write_u64(u64::from_le_bytes(half(ROOM - 8)));
+            }
+            Letters::Long(text) => text.hash(state),
+        }
+    }
+}
+
+impl Serialize for Word {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Word, D::Error> {
+        let text = String::deserialize(deserializer).map_err(D::Error::custom)?;
+        Ok(Word::new(&text))
+    }
+}
