@@ -34,10 +34,13 @@ struct Place {
     at: u32,
 }
 
-/// What the index takes for each place, free ones included.
-const INDEX_BYTES: u64 = 10;
+/// What the index takes for each entry, free places included: between 10 and 20. It is counted by the
+/// entries, since how much room was made beforehand may depend on where rows came from.
+const INDEX_BYTES: u64 = 16;
 /// A merge into a combiner that takes so many steps to weigh is weighed once in twice as many.
 const STEPS_A_MERGE: u64 = 4;
+/// However long that takes, no merge stands for more than this.
+const MOST_STOOD_FOR: u64 = 1024;
 
 impl<K, C> CombineTable<K, C> {
     /// An empty table. It allocates when the first key comes.
@@ -46,11 +49,12 @@ impl<K, C> CombineTable<K, C> {
         CombineTable { index, entries, spare, bytes: 0, until_weighed: 1, stands_for: 1 }
     }
 
-    /// About what the table takes: entries, what they own, and the index. Each new entry was counted;
-    /// of merges that let a combiner grow, those that are expensive to weigh stand for others.
+    /// About what the table takes: entries, what they own, and the index. Each new entry was counted.
+    /// Where combiners are merged it is at most this; of values that let a combiner grow, those that
+    /// are expensive to weigh stand for others.
     #[inline]
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.saturating_add(INDEX_BYTES * self.index.capacity() as u64)
+        self.bytes
     }
 
     /// Counts everything again; says what the table takes.
@@ -60,8 +64,9 @@ impl<K, C> CombineTable<K, C> {
         K: Serialize,
         C: Serialize,
     {
-        self.bytes = estimate_rows(&self.entries);
-        self.bytes()
+        let index = INDEX_BYTES * self.entries.len() as u64;
+        self.bytes = estimate_rows(&self.entries).saturating_add(index);
+        self.bytes
     }
 
     /// Makes room for so many keys, so that the table need not grow again and again.
@@ -136,7 +141,10 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         K: Clone,
     {
         match self.place_of(entry.hash, &entry.key) {
-            Ok(at) => self.update(at, |combiner| merge(combiner, entry.value.clone())),
+            Ok(at) => {
+                self.bytes = self.bytes.saturating_add(heap_bytes(&entry.value));
+                self.replace(at, |combiner| merge(combiner, entry.value.clone()));
+            }
             Err(()) => self.add(entry.clone()),
         }
     }
@@ -145,7 +153,10 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
     #[inline]
     pub fn merge_owned(&mut self, entry: Hashed<K, C>, merge: &impl Fn(C, C) -> C) {
         match self.place_of(entry.hash, &entry.key) {
-            Ok(at) => self.update(at, |combiner| merge(combiner, entry.value)),
+            Ok(at) => {
+                self.bytes = self.bytes.saturating_add(heap_bytes(&entry.value));
+                self.replace(at, |combiner| merge(combiner, entry.value));
+            }
             Err(()) => self.add(entry),
         }
     }
@@ -175,7 +186,7 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
 
     #[inline]
     fn add(&mut self, entry: Hashed<K, C>) {
-        let bytes = size_of::<Hashed<K, C>>() as u64 + heap_bytes(&entry);
+        let bytes = size_of::<Hashed<K, C>>() as u64 + INDEX_BYTES + heap_bytes(&entry);
         self.bytes = self.bytes.saturating_add(bytes);
         self.entries.push(entry);
     }
@@ -214,7 +225,7 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         let shrunk = before.heap_bytes.saturating_sub(after.heap_bytes);
         let bytes = self.bytes.saturating_add(grown.saturating_mul(self.stands_for));
         self.bytes = bytes.saturating_sub(shrunk.saturating_mul(self.stands_for));
-        self.stands_for = (before.steps + after.steps) / STEPS_A_MERGE + 1;
+        self.stands_for = ((before.steps + after.steps) / STEPS_A_MERGE + 1).min(MOST_STOOD_FOR);
         self.until_weighed = self.stands_for;
     }
 }

@@ -97,14 +97,12 @@ fn merge_passes<T: Stored, O: RowOrder<T>>(
     order: &O,
     task: &TaskContext,
 ) -> Result<Vec<Run<T>>> {
-    let fan_in = fan_in(task);
-    while runs.len() > fan_in {
+    while mergeable(&runs, task) < runs.len() {
         let mut merged = Vec::new();
-        let mut left = runs.into_iter();
-        loop {
-            let some: Vec<Run<T>> = left.by_ref().take(fan_in).collect();
+        while !runs.is_empty() {
+            let rest = runs.split_off(mergeable(&runs, task));
+            let some = std::mem::replace(&mut runs, rest);
             match some.len() {
-                0 => break,
                 1 => merged.extend(some),
                 _ => merged.push(merge_into_one(some, order, task)?),
             }
@@ -114,11 +112,30 @@ fn merge_passes<T: Stored, O: RowOrder<T>>(
     Ok(runs)
 }
 
-/// How many runs are merged at once: each holds a frame as bytes and as rows.
-fn fan_in(task: &TaskContext) -> usize {
-    let frames = task.operator_bytes() / (4 * frame_target(task.config.share_bytes()) as u64);
-    frames.clamp(4, 64) as usize
+/// However much the budget has, no more runs are merged at once: each costs a comparison or two a row.
+const MOST_FAN_IN: usize = 64;
+
+/// How many of the first runs can be merged at once: each that is in a file holds a frame as bytes
+/// and as rows, and one large row makes a large frame.
+fn mergeable<T: Stored>(runs: &[Run<T>], task: &TaskContext) -> usize {
+    let least = 4 * frame_target(task.config.share_bytes()) as u64;
+    let mut room = task.operator_bytes();
+    let fits = |run: &&Run<T>| {
+        let needed = match run.reading_bytes() {
+            0 => 0,
+            bytes => bytes.max(least),
+        };
+        let has_room = room >= needed;
+        room = room.saturating_sub(needed);
+        has_room
+    };
+    let fitting = runs.iter().take(MOST_FAN_IN).take_while(fits).count();
+    let has_large_rows = runs.iter().take(LEAST_FAN_IN).any(|run| run.reading_bytes() > least);
+    fitting.max(if has_large_rows { 2 } else { LEAST_FAN_IN }).min(runs.len())
 }
+
+/// Fewer runs are merged at once only if they have large rows.
+const LEAST_FAN_IN: usize = 4;
 
 fn merge_into_one<T: Stored, O: RowOrder<T>>(
     runs: Vec<Run<T>>,

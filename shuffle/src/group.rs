@@ -6,6 +6,7 @@
 use crate::hash::Hashed;
 use crate::map_output::Chunk;
 use crate::order::{Placed, in_hash_order};
+use emberline_core::size::owns_heap;
 use std::vec;
 
 /// The rows of a partition, grouped: all values in one `Vec`, so that a group costs no allocation.
@@ -30,13 +31,26 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
         Groups::of_chunks(&[Chunk::Owned(entries)])
     }
 
+    /// What grouping rows of so many bytes takes at most: the rows, the order of their hashes, and
+    /// their keys and values once more.
+    pub(crate) fn grouping_bytes(bytes: u64) -> u64 {
+        let most_rows = bytes / size_of::<Hashed<K, V>>() as u64;
+        let placed = size_of::<Placed>();
+        // The second list of places goes before the first value comes.
+        let beside = placed + placed.max(size_of::<V>() + size_of::<GroupKey<K>>());
+        let cloned = if owns_heap::<(K, V)>() { bytes } else { 0 };
+        let beside = most_rows.saturating_mul(beside as u64);
+        bytes.saturating_add(beside).saturating_add(cloned)
+    }
+
     /// Groups the rows of a partition where they lie: each value is cloned once, into its place.
     pub fn of_chunks(chunks: &[Chunk<Hashed<K, V>>]) -> Self {
         let rows: Vec<&[Hashed<K, V>]> = chunks.iter().map(Chunk::rows).collect();
         let order = in_hash_order(places(&rows));
         let row =
             |placed: &Placed| &rows[(placed.place >> 32) as usize][placed.place as u32 as usize];
-        let mut groups = Groups { keys: Vec::new(), values: Vec::with_capacity(order.len()) };
+        let keys = Vec::with_capacity(order.chunk_by(|a, b| a.hash == b.hash).count());
+        let mut groups = Groups { keys, values: Vec::with_capacity(order.len()) };
         for run in order.chunk_by(|a, b| a.hash == b.hash) {
             let first = row(&run[0]);
             if run.iter().all(|placed| row(placed).key == first.key) {

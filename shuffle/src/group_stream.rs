@@ -64,7 +64,8 @@ impl<K: Key, V: Stored> SliceGroups<K, V> {
     /// Reads a slice. Which way it goes depends on its size and the configuration alone, and both
     /// ways give the same groups in the same order.
     pub fn read(slice: SliceSource<Hashed<K, V>>, task: &TaskContext) -> Self {
-        if slice.outputs.segment_bytes(slice.segment) > task.operator_bytes() {
+        let bytes = slice.outputs.segment_bytes(slice.segment);
+        if Groups::<K, V>::grouping_bytes(bytes) > task.table_bytes() {
             return SliceGroups::Streamed(GroupStream::new(slice, task));
         }
         let chunks: Vec<_> = slice.chunks(Some(task)).collect();

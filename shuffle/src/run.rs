@@ -34,6 +34,14 @@ impl<T: Stored> Run<T> {
         }
     }
 
+    /// What reading it takes beside what the budget knows of.
+    pub(crate) fn reading_bytes(&self) -> u64 {
+        match self {
+            Run::InMemory(..) => 0,
+            Run::InFile(file) => file.written.largest_frame,
+        }
+    }
+
     /// The rows, from the first to the last.
     pub(crate) fn into_rows(self) -> RunRows<T> {
         match self {
@@ -68,6 +76,8 @@ struct Written {
     index: FileIndex,
     place: SegmentPlace,
     size: SpilledFile,
+    /// What its largest frame takes while it is read.
+    largest_frame: u64,
 }
 
 impl<T> Clone for RunFile<T> {
@@ -109,10 +119,11 @@ impl<T: Stored> RunFile<T> {
         }
         let place = writer.end_segment();
         let encoded_bytes = writer.encoded_bytes();
+        let largest_frame = writer.largest_frame();
         let index = writer.finish()?;
         let file_bytes = index.file_bytes;
         let size = SpilledFile { file_bytes, encoded_bytes, estimated_bytes };
-        let written = Written { file, index, place, size };
+        let written = Written { file, index, place, size, largest_frame };
         Ok(RunFile { written: Arc::new(written), row: PhantomData })
     }
 

@@ -294,6 +294,22 @@ fn a_group_past_the_share_of_a_task_names_the_sibling_that_streams() {
 }
 
 #[test]
+fn what_values_point_to_counts_for_the_limit_of_a_list() {
+    test(|| {
+        let ctx = Context::builder().threads(2).task_share_bytes(64 << 10).build()?;
+        let pairs =
+            |rows| ctx.range_with(3, 0..rows).map(|n| (0_u8, "x".repeat(1000 + n as usize)));
+        let is_too_large = |kind: &ErrorKind| matches!(kind, ErrorKind::GroupTooLarge { .. });
+        assert_eq!(pairs(40_u64).group_by_key().count()?, 1);
+        assert_kind(pairs(80).group_by_key().collect(), is_too_large);
+        assert_kind(pairs(80).cogroup3(&pairs(1), &pairs(1)).collect(), is_too_large);
+        assert_kind(pairs(1).cogroup3(&pairs(1), &pairs(80)).collect(), is_too_large);
+        assert_eq!(pairs(80).grouped().map_values(|group| group.len()).collect()?, [(0, 80)]);
+        Ok(())
+    });
+}
+
+#[test]
 fn a_small_budget_bounds_a_list_as_it_bounds_the_share() {
     test(|| {
         let ctx = Context::builder().threads(2).budget_bytes(LEAST_BUDGET).build()?;

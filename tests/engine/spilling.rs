@@ -127,6 +127,30 @@ fn one_configuration_gives_the_same_bytes_whatever_the_threads_and_the_pressure(
     });
 }
 
+/// Sums whose last bits show where a table was cut. One short key is hot, and the others are long.
+fn float_sums(ctx: &Context) -> Vec<(String, u64)> {
+    let key = |n: u64| if n % 4 == 0 { String::new() } else { format!("{:0>60}", noise(n)) };
+    let pairs = ctx.range_with(4, 0..12_000_u64).map(move |n| (key(n), 1.0 / (n + 1) as f64));
+    let sums = pairs.reduce_by_key_with(2, |a, b| a + b);
+    sums.map(|(key, sum)| (key, sum.to_bits())).collect().unwrap()
+}
+
+#[test]
+fn float_sums_do_not_depend_on_where_the_rows_of_a_shuffle_lay() {
+    within(DEADLINE, || {
+        for share in [16 << 10, 64 << 10, 256 << 10] {
+            let sums = |threads, files| {
+                let builder = Context::builder().threads(threads).shuffle_to_files(files);
+                let builder = builder.budget_bytes(8 * LEAST_BUDGET).task_share_bytes(share);
+                float_sums(&builder.build().unwrap())
+            };
+            let in_memory = sums(1, false);
+            assert!(in_memory.len() > 8000);
+            assert!(sums(4, true) == in_memory && sums(2, false) == in_memory, "{share}");
+        }
+    });
+}
+
 #[test]
 fn a_skewed_join_of_groups_that_pass_the_share_pairs_each_with_each() {
     within(DEADLINE, || {

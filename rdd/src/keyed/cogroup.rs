@@ -29,8 +29,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///   the other side's partitions), else the most of the two
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: a task's share; what passes it is sorted in runs. A list whose rows alone
-    ///   (without what they point to) pass it is the error `GroupTooLarge`, which names `cogrouped`
+    /// - **Memory**: a task's share; what passes it is sorted in runs. A list that passes
+    ///   it is the error `GroupTooLarge`, which names `cogrouped`
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -184,10 +184,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     {
         let share = self.context.engine.config().share_bytes();
         self.side_by_side(step, by, other, move |left, right| {
-            into_co_groups(left.into_groups(), right.into_groups()).map(move |(key, a, b)| {
-                let list = "cogrouped";
-                (key, (into_list(step, share, a, list), into_list(step, share, b, list)))
-            })
+            lists_of_both(step, share, left, right)
         })
     }
 
@@ -290,13 +287,16 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     }
 }
 
-/// Both lists of each key, of any length.
+/// Both lists of each key, of which none may pass a task's share.
 pub(super) fn lists_of_both<K: Key, V: Stored, W: Stored>(
+    step: Step,
+    share: u64,
     left: SliceGroups<K, V>,
     right: SliceGroups<K, W>,
 ) -> impl Iterator<Item = (K, Both<V, W>)> + 'static {
     let groups = into_co_groups(left.into_groups(), right.into_groups());
-    groups.map(|(key, values, others)| {
-        (key, (values.into_iter().collect(), others.into_iter().collect()))
+    groups.map(move |(key, a, b)| {
+        let list = "cogrouped";
+        (key, (into_list(step, share, a, list), into_list(step, share, b, list)))
     })
 }

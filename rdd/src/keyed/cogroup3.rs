@@ -1,6 +1,7 @@
 //! `cogroup3`: the values of a key from three RDDs side by side.
 
 use super::cogroup::lists_of_both;
+use super::group::into_list;
 use super::shuffled::default_partitioning;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -21,8 +22,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///   another side's partitions), else the most of the three
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: a task's share; what passes it is sorted in runs, but lists of any length are
-    ///   made
+    /// - **Memory**: a task's share; what passes it is sorted in runs. A list that passes it is the
+    ///   error `GroupTooLarge`: use `cogrouped` twice
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -69,8 +70,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: given
     /// - **Partitioner**: given
     /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: a task's share; what passes it is sorted in runs, but lists of any length are
-    ///   made
+    /// - **Memory**: a task's share; what passes it is sorted in runs. A list that passes it is the
+    ///   error `GroupTooLarge`: use `cogrouped` twice
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -120,18 +121,25 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         Q: Pipeline<Item = (K, W)>,
         R: Pipeline<Item = (K, X)>,
     {
-        let both = self.side_by_side(step, by.clone(), second, lists_of_both);
-        both.side_by_side(step, by, third, groups_of_three)
+        let share = self.context.engine.config().share_bytes();
+        let both = self.side_by_side(step, by.clone(), second, move |left, right| {
+            lists_of_both(step, share, left, right)
+        });
+        both.side_by_side(step, by, third, move |left, right| {
+            groups_of_three(step, share, left, right)
+        })
     }
 }
 
 fn groups_of_three<K: Key, V: Stored, W: Stored, X: Stored>(
+    step: Step,
+    share: u64,
     left: SliceGroups<K, (Vec<V>, Vec<W>)>,
     right: SliceGroups<K, X>,
 ) -> impl Iterator<Item = (K, Three<V, W, X>)> + 'static {
-    into_co_groups(left.into_groups(), right.into_groups()).map(|(key, both, third)| {
+    into_co_groups(left.into_groups(), right.into_groups()).map(move |(key, both, third)| {
         // The first cogroup gives a key once, or not at all if only the third side has it.
         let (first, second) = both.into_iter().next().unwrap_or_default();
-        (key, (first, second, third.into_iter().collect()))
+        (key, (first, second, into_list(step, share, third, "cogrouped")))
     })
 }

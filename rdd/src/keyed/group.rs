@@ -1,20 +1,37 @@
 //! What limits the lists of one key that operations hand out whole.
 
+use emberline_core::bounds::Stored;
 use emberline_core::error::{Error, ErrorKind};
+use emberline_core::size::{heap_bytes, owns_heap};
 use emberline_core::step::{Step, raise};
 use emberline_shuffle::Group;
 
-/// The values of a key as a list, unless their rows alone pass a task's share: then the error names
-/// the operation that streams them.
-pub(super) fn into_list<V: Clone>(
+/// The values of a key as a list, unless they pass a task's share: then the error names the operation
+/// that streams them.
+pub(super) fn into_list<V: Stored>(
     step: Step,
     share_bytes: u64,
     group: Group<V>,
     streaming: &'static str,
 ) -> Vec<V> {
     let rows = group.len();
-    if (rows * size_of::<V>()) as u64 > share_bytes {
-        raise(Error::new(ErrorKind::GroupTooLarge { rows, share_bytes, streaming }).in_step(step));
+    let too_large = || {
+        raise(Error::new(ErrorKind::GroupTooLarge { rows, share_bytes, streaming }).in_step(step))
+    };
+    let mut bytes = (rows * size_of::<V>()) as u64;
+    if bytes > share_bytes {
+        too_large();
     }
-    group.into_iter().collect()
+    if !owns_heap::<V>() {
+        return group.into_iter().collect();
+    }
+    let mut list = Vec::with_capacity(rows);
+    for value in group {
+        bytes = bytes.saturating_add(heap_bytes(&value));
+        if bytes > share_bytes {
+            too_large();
+        }
+        list.push(value);
+    }
+    list
 }

@@ -21,8 +21,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitions**: of the partitioner it already has, else kept
     /// - **Partitioner**: the one it already has, else by hash
     /// - **Shuffle**: one, without map-side combine; none if already partitioned so
-    /// - **Memory**: a task's share; what passes it is sorted in runs. A group whose rows alone
-    ///   (without what they point to) pass it is the error `GroupTooLarge`, which names
+    /// - **Memory**: a task's share; what passes it is sorted in runs. A group that
+    ///   passes it is the error `GroupTooLarge`, which names
     ///   [`grouped`](Rdd::grouped)
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
@@ -177,8 +177,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
 /// What becomes of a group, of which the step and the task's share are known.
 pub(super) type Finish<V, U> = fn(Step, u64, Group<V>) -> U;
 
-/// A group as a `Vec`, unless its rows alone pass a task's share.
-pub(super) fn limited<V: Clone>(step: Step, share: u64, values: Group<V>) -> Vec<V> {
+/// A group as a `Vec`, unless it passes a task's share.
+pub(super) fn limited<V: Stored>(step: Step, share: u64, values: Group<V>) -> Vec<V> {
     into_list(step, share, values, "grouped")
 }
 

@@ -9,6 +9,7 @@ use emberline_core::config::Config;
 use emberline_core::disk::DiskWriter;
 use emberline_core::error::{Error, Result};
 use emberline_core::scratch::ScratchFile;
+use emberline_core::size::estimate_rows;
 use serde::Serialize;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ pub struct FileWriter<F> {
     pending: Vec<u8>,
     on_disk: u64,
     encoded_bytes: u64,
+    largest_frame: u64,
     segments: Vec<SegmentPlace>,
     /// The segment that is being written.
     open: SegmentPlace,
@@ -95,6 +97,7 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
             pending,
             on_disk,
             encoded_bytes,
+            largest_frame: 0,
             segments,
             open,
             digest: crc32fast::Hasher::new(),
@@ -143,6 +146,11 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
         self.digest.clone().finalize()
     }
 
+    /// What the largest frame so far takes where it is read, as bytes and as rows.
+    pub(crate) fn largest_frame(&self) -> u64 {
+        self.largest_frame
+    }
+
     /// Ends the file and says where everything is. A file that stays survives a power cut from now
     /// on, but for its name.
     pub fn finish(mut self) -> Result<FileIndex> {
@@ -172,6 +180,8 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
         self.pending.resize(payload, 0);
         let count = encode_frame(rows, self.frame_target, &mut self.pending)?;
         let raw = self.pending.len() - payload;
+        let in_memory = estimate_rows(&rows[..count]).saturating_add(raw as u64);
+        self.largest_frame = self.largest_frame.max(in_memory);
         self.encoded_bytes += raw as u64;
         let mut compression = STORED;
         if let Some((method, squeezed)) = self.squeezer.squeeze(&self.pending[payload..])? {
