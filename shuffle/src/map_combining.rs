@@ -157,7 +157,9 @@ where
                 count
             }
             Tables::Many(tables) => {
+                self.meter.note(tables.bytes());
                 let segments = tables.take(self.create, self.merge);
+                self.meter.note(0);
                 let count = segments.iter().map(Vec::len).sum();
                 let hashes = segments.iter().flatten().map(|entry| entry.hash);
                 let hashes = hashes.fold(0, u64::wrapping_add);

@@ -35,6 +35,13 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
         Parted { waiting, room: most_waiting, most_waiting, tables }
     }
 
+    /// What the rows that wait and the tables take.
+    pub(crate) fn bytes(&self) -> u64 {
+        let waiting = (self.most_waiting - self.room) * size_of::<Hashed<K, V>>();
+        let tables = self.tables.iter().map(CombineTable::bytes);
+        tables.fold(waiting as u64, u64::saturating_add)
+    }
+
     /// Adds a row; says whether the rows that wait should be combined now.
     #[inline]
     pub(crate) fn push(&mut self, slice: usize, row: Hashed<K, V>) -> bool {

@@ -42,7 +42,7 @@ fn the_text_of_a_job_of_two_stages_is_a_table() {
 job 0: collect at tests/engine/reports.rs:??, 2 stages
 stage                                        tasks  attempts   read  written  bytes  spilled  files     peak
 reduce_by_key at tests/engine/reports.rs:??      4         4  1,000       40  960 B      0 B      0  7.9 KiB
-collect at tests/engine/reports.rs:??            2         2     40        0    0 B      0 B      0     68 B
+collect at tests/engine/reports.rs:??            2         2     40        0    0 B      0 B      0     80 B
 all                                              6         6  1,040       40  960 B      0 B      0  7.9 KiB";
         assert_eq!(text, wanted);
         Ok(())
