@@ -13,7 +13,7 @@ use support::word::Word;
 const LAPTOP_FLIGHTS: u64 = 336_776;
 const FULL_FLIGHTS: u64 = 3_367_760;
 /// Makers, flights, minutes late, flights into the wind.
-const SUMS_AT_FULL_SIZE: (usize, u64, i64, u64) = (0, 0, 0, 0);
+const SUMS_AT_FULL_SIZE: (usize, u64, i64, u64) = (19, 2_743_685, 26_136_078, 475_462);
 
 fn main() -> Result<(), BoxError> {
     for options in Options::read(LAPTOP_FLIGHTS, FULL_FLIGHTS)? {

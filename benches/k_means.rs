@@ -20,7 +20,9 @@ const CENTRE_SUM_AT_FULL_SIZE: &str = "4438.880207";
 fn main() -> Result<(), BoxError> {
     for options in Options::read(LAPTOP_POINTS, FULL_POINTS)? {
         let (ctx, rows) = (options.context()?, options.rows);
-        print_first_round(&ctx, &options)?;
+        if options.both_sides() {
+            print_first_round(&ctx, &options)?;
+        }
 
         let points = ctx.range(0..rows).map(point).cache();
         let vector = hand::k_means::points(rows);

@@ -18,7 +18,7 @@ use support::word::Word;
 const LAPTOP_LINES: u64 = 450_000;
 /// 400 MB.
 const FULL_LINES: u64 = 4_550_000;
-const WORDS_AT_FULL_SIZE: Words = (0, 0, 0);
+const WORDS_AT_FULL_SIZE: Words = (1_045_559, 54_600_000, 6_955_165_636_471_472_339);
 
 fn main() -> Result<(), BoxError> {
     let own_text = support::options::setting("text").map(PathBuf::from);

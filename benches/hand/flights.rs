@@ -1,7 +1,7 @@
 //! Flights joined with planes and weather: the two small tables are hash maps of slices, the large
-//! file is read piece by piece, and each line's fields are slices of it.
+//! file is read block by block, and each line's fields are slices of it.
 
-use super::text::{pieces, read};
+use super::text::map_blocks;
 use crate::support::files::Flights;
 use foldhash::fast::FixedState;
 use rayon::prelude::*;
@@ -27,15 +27,11 @@ pub fn flights(files: &Flights) -> Makers {
     let text = |path| fs::read_to_string(path).expect("the table is there");
     let (planes, weather) = (text(&files.planes), text(&files.weather));
     let (planes, winds) = (planes_of(&planes), winds_of(&weather));
-    let bytes = read(&files.flights);
-    let header = memchr::memchr(b'\n', &bytes).map_or(0, |end| end + 1);
-    let sums = pieces(&bytes[header..], 16)
-        .into_par_iter()
-        .map(|(_, piece)| piece_sums(piece, &planes, &winds))
-        .reduce(Table::default, |mut all, sums| {
-            sums.into_iter().for_each(|(maker, sums)| add(&mut all, maker, sums));
-            all
-        });
+    let blocks = map_blocks(&files.flights, |block| block_sums(block, &planes, &winds));
+    let sums = blocks.reduce(Table::default, |mut all, sums| {
+        sums.into_iter().for_each(|(maker, sums)| add(&mut all, maker, sums));
+        all
+    });
     let mut makers: Makers =
         sums.into_iter().map(|(maker, sums)| (maker.to_string(), sums)).collect();
     makers.sort();
@@ -66,16 +62,16 @@ fn number(field: &str) -> u16 {
     field.parse().expect("dates are numbers")
 }
 
-fn piece_sums<'a>(
-    piece: &[u8],
+fn block_sums<'a>(
+    block: &[u8],
     planes: &Table<&str, &'a str>,
     winds: &Table<Hour<'_>, Vec<f64>>,
 ) -> Table<&'a str, Sums> {
     let mut sums = Table::default();
-    for line in std::str::from_utf8(piece).expect("the file is text").lines() {
+    for line in std::str::from_utf8(block).expect("the file is text").lines() {
         let mut row = [""; 19];
         line.split(',').zip(&mut row).for_each(|(field, place)| *place = field);
-        let Ok(late) = row[8].parse::<i64>() else { continue }; // NA: it did not arrive
+        let Ok(late) = row[8].parse::<i64>() else { continue }; // NA: it did not arrive; or the header
         let Some(maker) = planes.get(row[11]) else { continue };
         let hour = [row[0], row[1], row[2], row[16]].map(number);
         for wind in winds.get(&(row[12], hour)).into_iter().flatten() {

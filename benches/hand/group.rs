@@ -4,7 +4,6 @@
 use super::scatter::{PARTS, hash, scatter};
 use crate::support::generate::{AGGREGATE_KEYS, aggregate_pair};
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use rayon::prelude::*;
 
 /// Distinct keys, and the wrapping sum of key times the largest value of its group.
@@ -25,12 +24,8 @@ pub fn group(rows: u64) -> Largest {
         let mut table: HashTable<(u32, Vec<u64>)> =
             HashTable::with_capacity(AGGREGATE_KEYS as usize / PARTS * 5 / 4);
         for &(key, value) in scattered.iter().flat_map(|parts| &parts[part]) {
-            match table.entry(hash(key), |group| group.0 == key, |group| hash(group.0)) {
-                Entry::Occupied(mut group) => group.get_mut().1.push(value),
-                Entry::Vacant(place) => {
-                    place.insert((key, vec![value]));
-                }
-            }
+            let place = table.entry(hash(key), |group| group.0 == key, |group| hash(group.0));
+            place.or_insert_with(|| (key, Vec::new())).into_mut().1.push(value);
         }
         let groups = table.iter().map(|(key, group)| largest(*key, group));
         groups.fold(Largest::default(), plus)

@@ -1,13 +1,43 @@
-//! Text files as one array of bytes, and the pieces of it for the threads.
+//! Text files for the threads: as one array of bytes and pieces of it, or block by block.
 
 use rayon::prelude::*;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+const BLOCK: usize = 1 << 20;
+
+/// What each block of a file gives. A block has the lines that begin in it, and the buffer that it is
+/// read into is used again.
+pub fn map_blocks<A: Send>(
+    path: &Path,
+    of_block: impl Fn(&[u8]) -> A + Send + Sync,
+) -> impl ParallelIterator<Item = A> {
+    let length = path.metadata().expect("the file is there").len() as usize;
+    (0..length.div_ceil(BLOCK)).into_par_iter().map_init(Vec::new, move |buffer, number| {
+        let (start, end) = (number * BLOCK, ((number + 1) * BLOCK).min(length));
+        of_block(read_block(path, start, end, buffer))
+    })
+}
+
+fn read_block<'a>(path: &Path, start: usize, end: usize, buffer: &'a mut Vec<u8>) -> &'a [u8] {
+    const LONGEST_LINE: usize = 64 << 10;
+    let before = start.saturating_sub(1); // a line end here says that a line begins at the start
+    let mut file = File::open(path).expect("the file opens");
+    file.seek(SeekFrom::Start(before as u64)).expect("the file is that long");
+    buffer.clear();
+    let behind = (end - before + LONGEST_LINE) as u64;
+    file.take(behind).read_to_end(buffer).expect("the file can be read");
+    let line_end = |from: usize| {
+        let found = memchr::memchr(b'\n', buffer.get(from..).unwrap_or_default());
+        found.map_or(buffer.len(), |at| from + at + 1)
+    };
+    let first = if start == 0 { 0 } else { line_end(0) };
+    &buffer[first..line_end(end - 1 - before).max(first)]
+}
+
 /// All bytes of a file, read by all threads.
 pub fn read(path: &Path) -> Vec<u8> {
-    const BLOCK: usize = 4 << 20;
     let length = path.metadata().expect("the file is there").len();
     let mut bytes = vec![0; length as usize];
     bytes.par_chunks_mut(BLOCK).enumerate().for_each(|(number, block)| {

@@ -78,26 +78,26 @@ fn same<A: PartialEq + Debug>(
     Ok(time)
 }
 
-/// One side, as often as there would be pairs, and nothing before: what a profiler wants to see.
-fn alone<A>(
+/// One side, as often as there would be pairs: what a profiler or a table beside other engines wants
+/// to see. The first run counts only if it is the only one.
+fn alone<A: Debug>(
     name: &str,
     Options { rows, threads, pairs, .. }: &Options,
     side: &str,
     run: impl Fn() -> emberline::Result<A>,
 ) -> Result<A, BoxError> {
-    let (mut answer, first) = timed(&run)?;
-    let mut times = vec![first];
-    for _ in 1..*pairs {
-        let (next, time) = timed(&run)?;
-        answer = next;
-        times.push(time);
+    let (answer, first) = timed(&run)?;
+    let others = (1..*pairs).map(|_| timed(&run).map(|(_, time)| time));
+    let mut times = others.collect::<emberline::Result<Vec<Time>>>()?;
+    if times.is_empty() {
+        times.push(first);
     }
     let [wall, cpu] = [|time: &Time| time.wall, |time: &Time| time.cpu]
         .map(|part| median(times.iter().map(part)));
     let rss = peak_rss_mb();
     println!(
         "bench={name} rows={rows} threads={threads} side={side} runs={pairs} s={wall:.4} \
-         cpu_s={cpu:.3} rss_mb={rss}"
+         cpu_s={cpu:.3} rss_mb={rss} answer={answer:?}"
     );
     Ok(answer)
 }

@@ -46,6 +46,11 @@ impl Options {
         Ok(all.pop().expect("there is a number of threads"))
     }
 
+    /// Whether nobody asked for one side alone.
+    pub fn both_sides(&self) -> bool {
+        self.only.is_none()
+    }
+
     pub fn context(&self) -> emberline::Result<Context> {
         Context::builder().app_name("bench").threads(self.threads).build()
     }
