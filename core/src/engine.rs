@@ -1,8 +1,8 @@
 //! One context's machine room: the threads, and the door through which actions come in.
 //!
-//! A thread of its own feeds the [`Scheduler`] with what happens and does what it answers. Callers
-//! of actions, tasks and handles that drop talk to it through one channel, so no two of them ever
-//! wait for each other's lock.
+//! A thread of its own feeds the [`Scheduler`](crate::scheduler::Scheduler) with what happens and
+//! does what it answers. Callers of actions, tasks and handles that drop talk to it through one
+//! channel, so no two of them ever wait for each other's lock.
 
 mod bus;
 mod scope;
