@@ -129,7 +129,8 @@ fn one_configuration_gives_the_same_bytes_whatever_the_threads_and_the_pressure(
 
 /// Sums whose last bits show where a table was cut. One short key is hot, and the others are long.
 fn float_sums(ctx: &Context) -> Vec<(String, u64)> {
-    let key = |n: u64| if n % 4 == 0 { String::new() } else { format!("{:0>60}", noise(n)) };
+    let key =
+        |n: u64| if n.is_multiple_of(4) { String::new() } else { format!("{:0>60}", noise(n)) };
     let pairs = ctx.range_with(4, 0..12_000_u64).map(move |n| (key(n), 1.0 / (n + 1) as f64));
     let sums = pairs.reduce_by_key_with(2, |a, b| a + b);
     sums.map(|(key, sum)| (key, sum.to_bits())).collect().unwrap()
