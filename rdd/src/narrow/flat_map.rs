@@ -69,6 +69,10 @@ where
     }
 }
 
+/// So many rows of one row are handed out without a look at the cancel flag: the next look comes with
+/// the rows of the parent.
+const FEW_ROWS: usize = 1024;
+
 pub(super) struct FlatMappedRows<R, J, F> {
     rows: R,
     inner: Option<J>,
@@ -104,16 +108,21 @@ where
     #[inline]
     fn fold<B, G: FnMut(B, I::Item) -> B>(self, init: B, mut g: G) -> B {
         let (f, step, mut pace) = (&*self.f, &self.step, self.pace);
-        let mut g = |accumulated, row| {
-            pace.step();
-            g(accumulated, row)
+        let mut each = |inner: I::IntoIter, accumulated| {
+            let counts = Pace::is_needed(inner.size_hint(), FEW_ROWS);
+            inner.fold(accumulated, |accumulated, row| {
+                if counts {
+                    pace.step();
+                }
+                g(accumulated, row)
+            })
         };
         let accumulated = match self.inner {
-            Some(inner) => blame(step, || inner.fold(init, &mut g)),
+            Some(inner) => blame(step, || each(inner, init)),
             None => init,
         };
         self.rows.fold(accumulated, |accumulated, row| {
-            blame(step, || f(row).into_iter().fold(accumulated, &mut g))
+            blame(step, || each(f(row).into_iter(), accumulated))
         })
     }
 }
