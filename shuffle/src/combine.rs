@@ -7,7 +7,7 @@ use emberline_core::size::{estimate_rows, heap_bytes, owns_heap, weigh};
 use emberline_core::step::raise;
 use hashbrown::HashTable;
 use serde::Serialize;
-use std::mem;
+use std::{mem, slice, vec};
 
 /// A table from keys to combiners. A row costs one look-up with a hash the caller has already, and
 /// one call of the user's function.
@@ -33,6 +33,15 @@ struct Place {
     hash: u32,
     at: u32,
 }
+
+/// How many rows are looked up together.
+pub(crate) const BATCH: usize = 32;
+/// A table of so many bytes is worth that: it fits no cache that is near.
+const BATCHED_BYTES: u64 = 256 << 10;
+/// Larger entries are not: nobody weighs the rows of a batch.
+const BATCHED_ENTRY_BYTES: u64 = 1 << 10;
+/// No table has so many entries.
+const UNKNOWN: u32 = u32::MAX;
 
 /// What the index takes for each entry, free places included: between 10 and 20. It is counted by the
 /// entries, since how much room was made beforehand may depend on where rows came from.
@@ -128,6 +137,93 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         }
     }
 
+    /// Whether rows should come many at a time.
+    #[inline]
+    pub(crate) fn is_worth_batches(&self) -> bool {
+        let small = BATCHED_ENTRY_BYTES.saturating_mul(self.entries.len() as u64);
+        (BATCHED_BYTES..=small).contains(&self.bytes)
+    }
+
+    /// Adds rows as [`merge`](CombineTable::merge) does, until there are none or `is_due` says after one
+    /// of them that the table is to be looked at. At most [`BATCH`] rows are looked up together.
+    pub(crate) fn merge_batch<V>(
+        &mut self,
+        rows: &mut vec::Drain<'_, Hashed<K, V>>,
+        create: &impl Fn(V) -> C,
+        merge: &impl Fn(C, V) -> C,
+        is_due: impl Fn(&Self) -> bool,
+    ) {
+        let places = self.places_of(rows.as_slice());
+        for (at, Hashed { hash, key, value }) in places.into_iter().zip(rows) {
+            match at {
+                UNKNOWN => self.merge(hash, key, value, create, merge),
+                at => self.update(at as usize, |combiner| merge(combiner, value)),
+            }
+            if is_due(self) {
+                return;
+            }
+        }
+    }
+
+    /// As [`merge_batch`](CombineTable::merge_batch), for combiners that no one else needs.
+    pub(crate) fn merge_owned_batch(
+        &mut self,
+        entries: &mut vec::IntoIter<Hashed<K, C>>,
+        merge: &impl Fn(C, C) -> C,
+        is_due: impl Fn(&Self) -> bool,
+    ) {
+        let places = self.places_of(entries.as_slice());
+        for (at, entry) in places.into_iter().zip(entries) {
+            match at {
+                UNKNOWN => self.merge_owned(entry, merge),
+                at => self.merge_at(at as usize, entry.value, merge),
+            }
+            if is_due(self) {
+                return;
+            }
+        }
+    }
+
+    /// As [`merge_batch`](CombineTable::merge_batch), for combiners that other tasks may read too.
+    pub(crate) fn merge_shared_batch(
+        &mut self,
+        entries: &mut slice::Iter<'_, Hashed<K, C>>,
+        merge: &impl Fn(C, C) -> C,
+        is_due: impl Fn(&Self) -> bool,
+    ) where
+        K: Clone,
+    {
+        let places = self.places_of(entries.as_slice());
+        for (at, entry) in places.into_iter().zip(entries) {
+            match at {
+                UNKNOWN => self.merge_shared(entry, merge),
+                at => self.merge_at(at as usize, entry.value.clone(), merge),
+            }
+            if is_due(self) {
+                return;
+            }
+        }
+    }
+
+    /// Where the keys of the first rows are; [`UNKNOWN`] where that takes a longer look.
+    ///
+    /// A look-up in a large table waits for main memory, more than once. Here each step of many
+    /// look-ups comes before the next step of any, so that the processor waits for them at once.
+    #[inline]
+    fn places_of<V>(&self, rows: &[Hashed<K, V>]) -> [u32; BATCH] {
+        let mut places = [UNKNOWN; BATCH];
+        for (place, row) in places.iter_mut().zip(rows) {
+            let low = row.hash as u32;
+            let found = self.index.find(table_bits(low), |place| place.hash == low);
+            *place = found.map_or(UNKNOWN, |place| place.at);
+        }
+        for (place, row) in places.iter_mut().zip(rows) {
+            let entry = self.entries.get(*place as usize);
+            *place = if entry.is_some_and(|entry| entry.key == row.key) { *place } else { UNKNOWN };
+        }
+        places
+    }
+
     /// Adds the combiner of a key that is not there.
     pub(crate) fn insert_new(&mut self, entry: Hashed<K, C>) {
         self.add_place(entry.hash as u32);
@@ -141,10 +237,7 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         K: Clone,
     {
         match self.place_of(entry.hash, &entry.key) {
-            Ok(at) => {
-                self.bytes = self.bytes.saturating_add(heap_bytes(&entry.value));
-                self.replace(at, |combiner| merge(combiner, entry.value.clone()));
-            }
+            Ok(at) => self.merge_at(at, entry.value.clone(), merge),
             Err(()) => self.add(entry.clone()),
         }
     }
@@ -153,12 +246,15 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
     #[inline]
     pub fn merge_owned(&mut self, entry: Hashed<K, C>, merge: &impl Fn(C, C) -> C) {
         match self.place_of(entry.hash, &entry.key) {
-            Ok(at) => {
-                self.bytes = self.bytes.saturating_add(heap_bytes(&entry.value));
-                self.replace(at, |combiner| merge(combiner, entry.value));
-            }
+            Ok(at) => self.merge_at(at, entry.value, merge),
             Err(()) => self.add(entry),
         }
+    }
+
+    #[inline]
+    fn merge_at(&mut self, at: usize, value: C, merge: &impl Fn(C, C) -> C) {
+        self.bytes = self.bytes.saturating_add(heap_bytes(&value));
+        self.replace(at, |combiner| merge(combiner, value));
     }
 
     /// Where the key is. If it is new, the end of `entries` is made its place, and the caller must
@@ -179,7 +275,8 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
 
     /// Makes the end of `entries` the place of a new key.
     fn add_place(&mut self, hash: u32) {
-        let at = u32::try_from(self.entries.len()).unwrap_or_else(|_| raise(table_full()));
+        let at = u32::try_from(self.entries.len()).ok().filter(|at| *at != UNKNOWN);
+        let at = at.unwrap_or_else(|| raise(table_full()));
         let rehash = |place: &Place| table_bits(place.hash);
         self.index.insert_unique(table_bits(hash), Place { hash, at }, rehash);
     }
@@ -233,7 +330,7 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
 #[cold]
 fn table_full() -> Error {
     Error::invalid_argument(
-        "one partition has more than 4294967296 distinct keys, and a table holds no more: use more \
+        "one partition has more than 4294967295 distinct keys, and a table holds no more: use more \
          partitions",
     )
 }

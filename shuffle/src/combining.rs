@@ -49,18 +49,32 @@ impl<K: Key, C: Stored> Combining<K, C> {
         }
     }
 
-    /// Adds a combiner that other tasks may read too.
-    #[inline]
-    pub fn merge_shared(&mut self, entry: &Hashed<K, C>, merge: &impl Fn(C, C) -> C) {
-        self.table.merge_shared(entry, merge);
-        self.look();
+    /// Adds combiners that other tasks may read too.
+    pub fn merge_shared(&mut self, entries: &[Hashed<K, C>], merge: &impl Fn(C, C) -> C) {
+        let mut entries = entries.iter();
+        while entries.len() > 0 {
+            if self.table.is_worth_batches() {
+                let is_due = |table: &CombineTable<K, C>| self.meter.is_due(table);
+                self.table.merge_shared_batch(&mut entries, merge, is_due);
+            } else if let Some(entry) = entries.next() {
+                self.table.merge_shared(entry, merge);
+            }
+            self.look();
+        }
     }
 
-    /// Adds a combiner that no one else needs.
-    #[inline]
-    pub fn merge_owned(&mut self, entry: Hashed<K, C>, merge: &impl Fn(C, C) -> C) {
-        self.table.merge_owned(entry, merge);
-        self.look();
+    /// Adds combiners that no one else needs.
+    pub fn merge_owned(&mut self, entries: Vec<Hashed<K, C>>, merge: &impl Fn(C, C) -> C) {
+        let mut entries = entries.into_iter();
+        while entries.len() > 0 {
+            if self.table.is_worth_batches() {
+                let is_due = |table: &CombineTable<K, C>| self.meter.is_due(table);
+                self.table.merge_owned_batch(&mut entries, merge, is_due);
+            } else if let Some(entry) = entries.next() {
+                self.table.merge_owned(entry, merge);
+            }
+            self.look();
+        }
     }
 
     #[inline]

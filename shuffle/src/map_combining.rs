@@ -1,6 +1,6 @@
 //! The map side of a combine: one combiner for each key, while that makes the rows fewer.
 
-use crate::combine::CombineTable;
+use crate::combine::{BATCH, CombineTable};
 use crate::hash::Hashed;
 use crate::map_writer::MapWriter;
 use crate::meter::TableMeter;
@@ -8,6 +8,7 @@ use crate::parted::Parted;
 use crate::slice::Slices;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::size::owns_heap;
+use std::mem;
 
 /// Combines the rows of a map task on their way into its output.
 ///
@@ -22,6 +23,8 @@ pub struct MapCombining<'a, K: Key + 'static, V, C: Stored, F, G> {
     slices: &'a Slices<K>,
     to: &'a mut MapWriter<Hashed<K, C>>,
     tables: Tables<K, V, C>,
+    /// Rows on their way into one table that is large.
+    batch: Vec<Hashed<K, V>>,
     meter: TableMeter,
     /// What the tables may take.
     limit: u64,
@@ -71,7 +74,8 @@ where
         let is_plain = !owns_heap::<(K, V, C)>() && limit >= LEAST_PARTED_BYTES;
         let look_at = if is_plain { FIRST_CACHE_BYTES } else { u64::MAX };
         let tables = Tables::One(CombineTable::new());
-        MapCombining { create, merge, slices, to, tables, meter, limit, look_at, rows: 0 }
+        let (batch, rows) = (Vec::new(), 0);
+        MapCombining { create, merge, slices, to, tables, batch, meter, limit, look_at, rows }
     }
 
     /// Adds a row, whose key's hash is `hash`.
@@ -79,6 +83,13 @@ where
     pub fn add(&mut self, hash: u64, key: K, value: V) {
         match &mut self.tables {
             Tables::One(table) => {
+                if table.is_worth_batches() {
+                    self.batch.push(Hashed { hash, key, value });
+                    if self.batch.len() == BATCH {
+                        self.merge_batch();
+                    }
+                    return;
+                }
                 table.merge(hash, key, value, self.create, self.merge);
                 self.rows += 1;
                 if table.bytes() >= self.look_at || self.meter.is_due(table) {
@@ -100,6 +111,21 @@ where
         }
     }
 
+    /// Adds the rows of the batch, as if they came one by one.
+    fn merge_batch(&mut self) {
+        let mut batch = mem::take(&mut self.batch);
+        let mut rows = batch.drain(..);
+        while let (Tables::One(table), left @ 1..) = (&mut self.tables, rows.len()) {
+            table.merge_batch(&mut rows, self.create, self.merge, |table| self.meter.is_due(table));
+            self.rows += left - rows.len();
+            if self.meter.is_due(table) {
+                self.measure();
+            }
+        }
+        rows.for_each(|Hashed { hash, key, value }| self.add(hash, key, value));
+        self.batch = batch;
+    }
+
     #[cold]
     fn measure(&mut self) {
         let Tables::One(table) = &mut self.tables else { return };
@@ -117,7 +143,7 @@ where
 
     /// Makes a table for each slice of the one there is.
     fn part(&mut self) {
-        let Tables::One(table) = std::mem::replace(&mut self.tables, Tables::None) else { return };
+        let Tables::One(table) = mem::replace(&mut self.tables, Tables::None) else { return };
         let waiting = self.limit / WAITING.1 * WAITING.0;
         let slice_of = |key: &K, hash| self.slices.slice_of(key, hash);
         let parted = Parted::new(table, self.slices.count(), waiting, slice_of);
@@ -148,7 +174,7 @@ where
     fn give_away(&mut self) -> usize {
         match &mut self.tables {
             Tables::One(table) => {
-                let entries = std::mem::take(table).into_entries();
+                let entries = mem::take(table).into_entries();
                 let count = entries.len();
                 for entry in entries {
                     let slice = self.slices.slice_of(&entry.key, entry.hash);
@@ -172,6 +198,7 @@ where
 
     /// Gives away what is left.
     pub fn finish(mut self) {
+        self.merge_batch();
         if let Tables::One(table) = &self.tables {
             self.meter.end(table);
         }

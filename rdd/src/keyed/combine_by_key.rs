@@ -230,12 +230,8 @@ impl<F, G, H: 'static> Combine<F, G, H> {
         while let Some(chunk) = or_raise(reader.next_chunk()) {
             table.reserve(chunk.rows().len());
             blame(&step, || match chunk {
-                Chunk::Shared(entries) => {
-                    entries.iter().for_each(|e| table.merge_shared(e, &self.merge_combiners));
-                }
-                Chunk::Owned(entries) => {
-                    entries.into_iter().for_each(|e| table.merge_owned(e, &self.merge_combiners));
-                }
+                Chunk::Shared(entries) => table.merge_shared(&entries, &self.merge_combiners),
+                Chunk::Owned(entries) => table.merge_owned(entries, &self.merge_combiners),
             });
         }
         self.finish(step, table)
