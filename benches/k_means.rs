@@ -1,12 +1,12 @@
 //! Ten rounds of k-means over points in ten dimensions that are cached, beside rounds over a vector
-//! (`bench=k_means`, the rounds alone). `bench=k_means_first_round` is one round that makes and keeps
+//! (`bench=k_means`, the rounds alone): sums in each task, or with `bench=k_means_by_key` by key. `bench=k_means_first_round` is one round that makes and keeps
 //! the points, beside a cached one.
 
 mod hand;
 mod support;
 
 use emberline::prelude::*;
-use hand::k_means::{Clusters, ROUNDS, clusters, first_centres, move_centres, nearest, plus};
+use hand::k_means::{Clusters, ROUNDS, add, clusters, first_centres, move_centres, nearest, plus};
 use std::time::Instant;
 use support::Options;
 use support::generate::{CENTRES, DIMENSIONS, Point, point};
@@ -27,8 +27,10 @@ fn main() -> Result<(), BoxError> {
         let points = ctx.range(0..rows).map(point).cache();
         let vector = hand::k_means::points(rows);
         let rounds = || k_means(&points, ROUNDS);
+        let by_key = || k_means_by_key(&points, ROUNDS);
         let by_hand = || hand::k_means::k_means(&vector, ROUNDS);
         let (counts, sum) = support::measure("k_means", &options, rounds, by_hand)?;
+        support::measure("k_means_by_key", &options, by_key, by_hand)?;
         let text = format!("{:.6}", sum.0);
         let known = (counts, &*text) == (COUNTS_AT_FULL_SIZE, CENTRE_SUM_AT_FULL_SIZE);
         assert!(rows != FULL_POINTS || known, "the generator changed: {counts:?} {text}");
@@ -41,11 +43,30 @@ fn k_means(points: &Rdd<Point>, rounds: usize) -> emberline::Result<Clusters> {
     for _ in 0..rounds {
         let near = points.refs().with(centres.clone());
         let near = near.map(|centres, point| (nearest(centres, point), *point));
+        let sums = near.aggregate(
+            vec![([0.0; DIMENSIONS], 0); CENTRES],
+            |mut sums, (centre, point)| {
+                add(&mut sums[centre], &point);
+                sums
+            },
+            |a, b| a.into_iter().zip(b).map(|(a, b)| plus(a, b)).collect(),
+        )?;
+        counts = move_centres(&mut centres, sums.into_iter().enumerate());
+    }
+    Ok(clusters(counts, &centres))
+}
+
+/// The same as Spark's example says it: each point goes to its centre by a shuffle.
+fn k_means_by_key(points: &Rdd<Point>, rounds: usize) -> emberline::Result<Clusters> {
+    let (mut centres, mut counts) = (first_centres(), [0; CENTRES]);
+    for _ in 0..rounds {
+        let near = points.refs().with(centres.clone());
+        let near = near.map(|centres, point| (nearest(centres, point), *point));
         let sums = near.aggregate_by_key(
             ([0.0; DIMENSIONS], 0_u64),
-            |(mut sum, count), point| {
-                sum.iter_mut().zip(point).for_each(|(sum, x)| *sum += x);
-                (sum, count + 1)
+            |mut sum, point| {
+                add(&mut sum, &point);
+                sum
             },
             plus,
         );

@@ -1,7 +1,7 @@
 //! Flights joined with planes and weather: the two small tables are hash maps of slices, the large
 //! file is read block by block, and each line's fields are slices of it.
 
-use super::text::map_blocks;
+use super::text::{fields, map_blocks};
 use crate::support::files::Flights;
 use foldhash::fast::FixedState;
 use rayon::prelude::*;
@@ -69,8 +69,7 @@ fn block_sums<'a>(
 ) -> Table<&'a str, Sums> {
     let mut sums = Table::default();
     for line in std::str::from_utf8(block).expect("the file is text").lines() {
-        let mut row = [""; 19];
-        line.split(',').zip(&mut row).for_each(|(field, place)| *place = field);
+        let row = fields(line);
         let Ok(late) = row[8].parse::<i64>() else { continue }; // NA: it did not arrive; or the header
         let Some(maker) = planes.get(row[11]) else { continue };
         let hour = [row[0], row[1], row[2], row[16]].map(number);

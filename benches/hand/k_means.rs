@@ -40,11 +40,15 @@ fn none() -> [Near; CENTRES] {
 fn sums(points: &[Point], centres: &[Point]) -> [Near; CENTRES] {
     let mut sums = none();
     for point in points {
-        let (sum, count) = &mut sums[nearest(centres, point)];
-        sum.iter_mut().zip(point).for_each(|(sum, x)| *sum += x);
-        *count += 1;
+        add(&mut sums[nearest(centres, point)], point);
     }
     sums
+}
+
+#[inline(always)]
+pub fn add((sum, count): &mut Near, point: &Point) {
+    sum.iter_mut().zip(point).for_each(|(sum, x)| *sum += x);
+    *count += 1;
 }
 
 /// Which centre is nearest, the first of equals.

@@ -75,3 +75,18 @@ pub fn each_word(text: &[u8], mut word: impl FnMut(usize, usize)) {
         word(start, text.len());
     }
 }
+
+/// The first 19 fields of a line of CSV without quotes. Fields are short: a look at each byte costs less
+/// than a search for each comma.
+#[inline(always)]
+pub fn fields(line: &str) -> [&str; 19] {
+    let (mut row, mut start, mut field) = ([""; 19], 0, 0);
+    for (at, byte) in line.bytes().enumerate() {
+        if byte == b',' && field < row.len() - 1 {
+            row[field] = &line[start..at];
+            (start, field) = (at + 1, field + 1);
+        }
+    }
+    row[field] = &line[start..];
+    row
+}

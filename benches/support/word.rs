@@ -1,8 +1,9 @@
 //! A short string that lies in its row: what a user takes for millions of words, so that a word
 //! costs no allocation.
 
-use serde::de::{Deserialize, Deserializer, Error};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::{Serialize, Serializer};
+use std::fmt;
 use std::hash::{Hash, Hasher};
 
 const ROOM: usize = 15;
@@ -56,15 +57,12 @@ impl Word {
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Letters::Short(bytes) => {
-                let length = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-                &bytes[..length]
+                let last = (halves(bytes).1).leading_zeros() as usize / 8; // zeros at the end
+                let first = (halves(bytes).0).leading_zeros() as usize / 8;
+                &bytes[..if last < 8 { ROOM - last } else { 8 - first }]
             }
             Letters::Long(text) => text.as_bytes(),
         }
-    }
-
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(self.as_bytes()).expect("it was made from text")
     }
 }
 
@@ -101,15 +99,29 @@ impl Hash for Word {
     }
 }
 
+/// As bytes: text would be checked again whenever a row is weighed or written.
 impl Serialize for Word {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
+        serializer.serialize_bytes(self.as_bytes())
     }
 }
 
 impl<'de> Deserialize<'de> for Word {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Word, D::Error> {
-        let text = String::deserialize(deserializer).map_err(D::Error::custom)?;
-        Ok(Word::new(&text))
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+struct Bytes;
+
+impl Visitor<'_> for Bytes {
+    type Value = Word;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the bytes of a word")
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Word, E> {
+        str::from_utf8(bytes).map(Word::new).map_err(E::custom)
     }
 }
