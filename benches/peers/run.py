@@ -32,8 +32,9 @@ WORKLOADS = {
     "page_rank": SPARK,
     "k_means": SPARK,
     "flights": SPARK + ["spark-df"] + SQL,
+    "flights_with": [],
 }
-BENCH = {"word_count_inline": "word_count"}
+BENCH = {"word_count_inline": "word_count", "flights_with": "flights"}
 SYSTEMS = ["emberline", "hand", "spark-rdd", "spark-rdd-default", "spark-df", *SQL, *DATAFLOW]
 TUNED = "-XX:+UseParallelGC -XX:+UseTransparentHugePages"
 

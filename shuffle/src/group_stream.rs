@@ -56,9 +56,14 @@ pub enum SliceGroups<K: Key, V: Stored> {
     InMemory(Groups<K, V>),
     /// One at a time.
     Streamed(GroupStream<K, V>),
-    /// Of many slices, or of rows that lie in order.
+    /// Of many slices.
     Whole(Box<dyn Iterator<Item = (u64, K, Group<V>)>>),
+    /// Of rows that lie in order.
+    Ordered(RowsInOrder<K, V>),
 }
+
+/// The rows of a partition in the order of their hash, and their groups.
+pub type RowsInOrder<K, V> = OrderedGroups<K, V, Box<dyn Iterator<Item = Hashed<K, V>>>>;
 
 impl<K: Key, V: Stored> SliceGroups<K, V> {
     /// Reads a slice. Which way it goes depends on its size and the configuration alone, and both
@@ -78,6 +83,7 @@ impl<K: Key, V: Stored> SliceGroups<K, V> {
             SliceGroups::InMemory(groups) => SliceGroupsIter::InMemory(groups.into_vecs()),
             SliceGroups::Streamed(groups) => SliceGroupsIter::Streamed(groups),
             SliceGroups::Whole(groups) => SliceGroupsIter::Whole(groups),
+            SliceGroups::Ordered(groups) => SliceGroupsIter::Ordered(groups),
         }
     }
 }
@@ -90,6 +96,8 @@ pub enum SliceGroupsIter<K: Key, V: Stored> {
     Streamed(GroupStream<K, V>),
     /// One is, of more than a slice.
     Whole(Box<dyn Iterator<Item = (u64, K, Group<V>)>>),
+    /// One is, of rows that lie in order.
+    Ordered(RowsInOrder<K, V>),
 }
 
 impl<K: Key, V: Stored> Iterator for SliceGroupsIter<K, V> {
@@ -103,6 +111,7 @@ impl<K: Key, V: Stored> Iterator for SliceGroupsIter<K, V> {
             }
             SliceGroupsIter::Streamed(groups) => groups.next(),
             SliceGroupsIter::Whole(groups) => groups.next(),
+            SliceGroupsIter::Ordered(groups) => groups.next(),
         }
     }
 }

@@ -28,16 +28,45 @@ impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> OrderedGroups<K, V, I>
         OrderedGroups { rows, of_hash, task: task.clone(), last_hash: 0 }
     }
 
-    /// The groups of the next hash: their rows come one behind the other.
-    fn next_of_rows(&mut self) -> Option<(u64, K, Group<V>)> {
-        let Hashed { hash, key, value } = self.rows.next()?;
-        if hash < self.last_hash {
+    /// The hash of the next row.
+    #[inline]
+    pub(crate) fn next_hash(&mut self) -> Option<u64> {
+        self.rows.peek().map(|row| row.hash)
+    }
+
+    /// The next row.
+    #[inline]
+    pub(crate) fn next_row(&mut self) -> Option<Hashed<K, V>> {
+        let row = self.rows.next()?;
+        if row.hash < self.last_hash {
             raise(out_of_order());
         }
-        self.last_hash = hash;
-        if self.rows.peek().is_none_or(|next| next.hash != hash) {
-            return Some((hash, key, Group::one(value)));
+        self.last_hash = row.hash;
+        Some(row)
+    }
+
+    /// The groups of the hash of a row that was just taken.
+    pub(crate) fn groups_from(
+        &mut self,
+        first: Hashed<K, V>,
+    ) -> impl Iterator<Item = (K, Group<V>)> + '_ {
+        let (_, key, group) = self.gather(first);
+        let others = self.of_hash.drain(..).map(|(_, key, group)| (key, group));
+        std::iter::once((key, group)).chain(others)
+    }
+
+    /// The groups of the next hash: their rows come one behind the other.
+    fn next_of_rows(&mut self) -> Option<(u64, K, Group<V>)> {
+        let row = self.next_row()?;
+        if self.next_hash() != Some(row.hash) {
+            return Some((row.hash, row.key, Group::one(row.value)));
         }
+        Some(self.gather(row))
+    }
+
+    /// The first group of the hash of `row`; the others wait.
+    fn gather(&mut self, row: Hashed<K, V>) -> (u64, K, Group<V>) {
+        let Hashed { hash, key, value } = row;
         let mut first = Gathered::new(key);
         // Nearly always there is no other key of this hash.
         let mut others: Vec<Gathered<K, V>> = Vec::new();
@@ -62,7 +91,7 @@ impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> OrderedGroups<K, V, I>
         }
         let group = |gathered: Gathered<K, V>| gathered.into_group(hash, &self.task);
         self.of_hash = others.into_iter().map(group).collect();
-        Some(group(first))
+        group(first)
     }
 }
 

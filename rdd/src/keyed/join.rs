@@ -5,7 +5,8 @@ use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::step::Step;
 use emberline_shuffle::{
-    GroupAgain, GroupValues, JoinRows, Partitioning, Product, SliceGroups, into_co_groups,
+    GroupAgain, GroupValues, JoinRows, OrderedJoin, Partitioning, Product, SliceGroups,
+    into_co_groups,
 };
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
@@ -108,8 +109,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     }
 }
 
-/// The pairs of each key that both sides have. Where both sides are in memory nothing is allocated
-/// for a key.
+/// The pairs of each key that both sides have. Where both sides are in memory, or lie in order, nothing
+/// is allocated for a key.
 fn joined<K: Key, V: Stored, W: Stored>(
     left: SliceGroups<K, V>,
     right: SliceGroups<K, W>,
@@ -117,6 +118,9 @@ fn joined<K: Key, V: Stored, W: Stored>(
     match (left, right) {
         (SliceGroups::InMemory(left), SliceGroups::InMemory(right)) => {
             Joined::InMemory(JoinRows::new(left, right))
+        }
+        (SliceGroups::Ordered(left), SliceGroups::Ordered(right)) => {
+            Joined::Ordered(OrderedJoin::new(left, right))
         }
         (left, right) => {
             let groups = into_co_groups(left.into_groups(), right.into_groups());
@@ -127,26 +131,34 @@ fn joined<K: Key, V: Stored, W: Stored>(
     }
 }
 
-enum Joined<A, B> {
+enum Joined<A, B, C> {
     InMemory(A),
-    Streamed(B),
+    Ordered(B),
+    Streamed(C),
 }
 
-impl<T, A: Iterator<Item = T>, B: Iterator<Item = T>> Iterator for Joined<A, B> {
+impl<T, A, B, C> Iterator for Joined<A, B, C>
+where
+    A: Iterator<Item = T>,
+    B: Iterator<Item = T>,
+    C: Iterator<Item = T>,
+{
     type Item = T;
 
     #[inline]
     fn next(&mut self) -> Option<T> {
         match self {
             Joined::InMemory(rows) => rows.next(),
+            Joined::Ordered(rows) => rows.next(),
             Joined::Streamed(rows) => rows.next(),
         }
     }
 
     #[inline]
-    fn fold<C, G: FnMut(C, T) -> C>(self, init: C, g: G) -> C {
+    fn fold<D, G: FnMut(D, T) -> D>(self, init: D, g: G) -> D {
         match self {
             Joined::InMemory(rows) => rows.fold(init, g),
+            Joined::Ordered(rows) => rows.fold(init, g),
             Joined::Streamed(rows) => rows.fold(init, g),
         }
     }

@@ -10,8 +10,8 @@ use emberline_core::lineage::Dependency;
 use emberline_core::step::{Step, blame, or_raise};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{
-    Group, Hashed, MapOutputs, MapWriter, OrderedGroups, Partitioning, SliceGroups, SliceSource,
-    Slices, hash_of,
+    Hashed, MapOutputs, MapWriter, OrderedGroups, Partitioning, RowsInOrder, SliceGroups,
+    SliceSource, Slices, hash_of,
 };
 use std::cell::RefCell;
 use std::iter;
@@ -77,8 +77,9 @@ impl<K: Key, V: Stored> Side<K, V> {
                     let hash = blame(&step, || hash_of(&key));
                     Hashed { hash, key, value }
                 };
-                let rows = parent.open(partition, task).map(hashed);
-                OpenSide::Ordered(RefCell::new(Box::new(OrderedGroups::new(rows, task))))
+                let rows: Box<dyn Iterator<Item = _>> =
+                    Box::new(parent.open(partition, task).map(hashed));
+                OpenSide::Ordered(RefCell::new(Some(OrderedGroups::new(rows, task))))
             }
             Rows::Narrow(parent) => {
                 // The rows are here already, so only their hash says where they go: a partitioner
@@ -114,14 +115,11 @@ impl<K: Key, V: Stored> Side<K, V> {
 }
 
 /// One partition of a side, read a slice at a time or as a whole.
-pub(crate) enum OpenSide<K, V> {
+pub(crate) enum OpenSide<K: Key, V: Stored> {
     Shuffled { outputs: Arc<Outputs<Hashed<K, V>>>, slices: Range<usize> },
     Narrow { own: MapOutputs<Hashed<K, V>>, slices: usize },
-    Ordered(RefCell<OrderedRows<K, V>>),
+    Ordered(RefCell<Option<RowsInOrder<K, V>>>),
 }
-
-/// Groups in the order of their hash.
-type OrderedRows<K, V> = Box<dyn Iterator<Item = (u64, K, Group<V>)>>;
 
 impl<K: Key, V: Stored> OpenSide<K, V> {
     /// The pairs of a slice, grouped. Rows in order have no slices.
@@ -139,17 +137,22 @@ impl<K: Key, V: Stored> OpenSide<K, V> {
     pub(crate) fn whole(&self, task: &TaskContext) -> SliceGroups<K, V> {
         let task = task.clone();
         let read = move |slice| SliceGroups::read(slice, &task).into_groups();
-        SliceGroups::Whole(match self {
+        match self {
             OpenSide::Shuffled { outputs, slices } => {
                 let outputs = Arc::clone(outputs);
-                Box::new(slices.clone().flat_map(move |slice| read(outputs.slice(slice))))
+                let groups = slices.clone().flat_map(move |slice| read(outputs.slice(slice)));
+                SliceGroups::Whole(Box::new(groups))
             }
             OpenSide::Narrow { own, slices } => {
                 let own = own.clone();
-                Box::new((0..*slices).flat_map(move |slice| read(own_slice(&own, slice))))
+                let groups = (0..*slices).flat_map(move |slice| read(own_slice(&own, slice)));
+                SliceGroups::Whole(Box::new(groups))
             }
-            OpenSide::Ordered(groups) => groups.replace(Box::new(iter::empty())),
-        })
+            OpenSide::Ordered(groups) => match groups.take() {
+                Some(groups) => SliceGroups::Ordered(groups),
+                None => SliceGroups::Whole(Box::new(iter::empty())),
+            },
+        }
     }
 }
 
