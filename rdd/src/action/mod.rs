@@ -1,6 +1,7 @@
 //! Actions: they run a job and give its result. Only here is a job run.
 
 mod aggregate;
+mod aside;
 mod collect;
 mod collect_as_map;
 mod count;
