@@ -9,7 +9,7 @@ mod scope;
 mod shell;
 mod spawner;
 
-pub use scope::{OpenScope, Scope, in_scopes};
+pub use scope::{OpenScope, Scope, in_scopes, unless_cancelled};
 pub use spawner::{MOST_SPAWNED, Spawned};
 
 use crate::block_store::BlockStore;
@@ -164,6 +164,7 @@ impl Engine {
         let action = request.action;
         self.refuse_own_threads(action)?;
         let scopes = scopes_here();
+        scopes.iter().for_each(|scope| scope.go_on());
         if let Some(why) = scopes.iter().find_map(|scope| scope.cancelled()) {
             return Err(why.in_action(action));
         }

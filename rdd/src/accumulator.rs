@@ -6,6 +6,10 @@
 //! the order of stages and partitions. So nothing is counted twice, and float sums have the same bits
 //! on any number of threads.
 
+mod kept;
+
+pub(crate) use kept::KeptParts;
+
 use crate::action::on_driver;
 use crate::context::Context;
 use emberline_core::engine::Engine;
@@ -14,7 +18,6 @@ use emberline_core::job::Ran;
 use emberline_core::step::{Step, raise};
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -318,6 +321,11 @@ impl Parts {
         })
     }
 
+    /// What the work that is counted on this thread has added so far; it does not give it again.
+    pub(crate) fn take_counted() -> Parts {
+        PARTS.with_borrow_mut(|parts| parts.as_mut().map(std::mem::take)).unwrap_or_default()
+    }
+
     /// Counts these with what the task on this thread has added.
     pub(crate) fn join_task(self) {
         for later in self.0.into_iter().filter_map(|(_, part)| part) {
@@ -361,38 +369,6 @@ pub(crate) fn counted<R>(work: impl FnOnce() -> R) -> (R, Parts) {
     let _restore = Restore(PARTS.replace(Some(Parts::default())));
     let result = work();
     (result, PARTS.take().unwrap_or_default())
-}
-
-/// What the map tasks of one shuffle, or the stored partitions of one RDD, have added. Each partition
-/// counts once, however often it is computed.
-#[derive(Default)]
-pub(crate) struct KeptParts(Mutex<BTreeMap<usize, Option<Parts>>>);
-
-impl KeptParts {
-    /// Keeps what a partition added, in place of an earlier attempt, until an action ends well.
-    pub(crate) fn keep(&self, partition: usize, parts: Parts) {
-        let mut kept = self.lock();
-        if parts.0.is_empty() && !kept.contains_key(&partition) {
-            return;
-        }
-        let older = match kept.entry(partition).or_insert_with(|| Some(Parts::default())) {
-            Some(older) => std::mem::replace(older, parts),
-            None => parts, // the partition was merged, and is computed again
-        };
-        // Dropped after the lock: dropping a part may run the user's code.
-        drop(kept);
-        drop(older);
-    }
-
-    /// Adds all that is kept to its accumulators.
-    pub(crate) fn merge(&self) {
-        let kept: Vec<Parts> = self.lock().values_mut().filter_map(Option::take).collect();
-        kept.into_iter().for_each(Parts::merge);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Option<Parts>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// What one job has added: what lies with the outputs and blocks that it needed, and the parts of its

@@ -29,7 +29,8 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     /// There is a file for each partition and a manifest, which says how many there are and is
     /// written last. They are written into a folder beside `path`, synced and renamed as a whole: a
     /// crash leaves the whole checkpoint or none. An existing `path` is an error and is not touched.
-    /// Missing parent folders are made. The folder is yours to remove, once no RDD reads it.
+    /// Missing parent folders are made, and what a process that was killed left in the making under
+    /// the same name is removed. The folder is yours to remove, once no RDD reads it.
     ///
     /// - **Shape**: `Rdd<T>` to `Rdd<T>`, without parents
     /// - **Partitions**: all are computed, one file each; kept
@@ -41,7 +42,8 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Errors
     ///
     /// `OutputExists` if there is something at `path`; the first error of a task; what the disk says.
-    /// Nothing is left behind then, but for parent folders that were made.
+    /// Nothing is left behind then, but for parent folders that were made. If the name of a whole
+    /// checkpoint cannot be made to last, nor be taken back, the error says so.
     ///
     /// # Examples
     ///

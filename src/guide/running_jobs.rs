@@ -23,7 +23,9 @@
 //! # Cancelling
 //!
 //! `cancel` gives the handle its error at once; the tasks stop within a few thousand rows, and what
-//! they were writing is removed. A timeout does the same when its time has come:
+//! they were writing is removed. An output that is just getting its name comes first or not at all: a
+//! closure that has written one and asked for no job since says itself how it ended. A timeout does the
+//! same as `cancel` when its time has come:
 //!
 //! ```
 //! # use emberline::prelude::*;
@@ -86,7 +88,7 @@
 //!
 //! With [`speculation`](crate::ContextBuilder::speculation) a task that runs far longer than the others of
 //! its stage is started a second time. The first of the two gives the result; the other one is
-//! cancelled and leaves nothing. It helps against a disk or a service that is slow now and then, and
+//! cancelled and leaves nothing, in outputs neither, however long it still runs. It helps against a disk or a service that is slow now and then, and
 //! not against a partition with more rows than the others. Closures are called twice, so leave it off
 //! where they do something to the outside.
 //!

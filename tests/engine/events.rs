@@ -1,6 +1,6 @@
 //! What listeners hear, and when.
 
-use crate::support::{DEADLINE, within};
+use crate::support::{DEADLINE, soon, within};
 use emberline::prelude::*;
 use emberline::{ContextBuilder, EVENT_VERSION, Event, EventRecord, StageId, StageInfo};
 use std::sync::{Arc, Mutex};
@@ -191,6 +191,45 @@ fn f104_a_listener_that_panics_is_left_out_and_the_others_go_on() {
         assert_eq!(count_of(&events, "JobFinished"), 1);
         let heard = heard_by_bad.lock().map(|n| *n).unwrap_or_else(|e| *e.into_inner());
         assert_eq!(heard, 1);
+    });
+}
+
+#[test]
+fn f104_every_task_of_a_cancelled_or_failed_job_that_began_has_one_end() {
+    within(DEADLINE, || {
+        let told = |recorder: &Recorder, wanted: &str| {
+            recorder.0.lock().unwrap().iter().filter(|it| kind(&it.event) == wanted).count()
+        };
+        for fails in [false, true] {
+            let (ctx, recorder) = Recorder::on(Context::builder().threads(4));
+            // More tasks than threads: some have not begun when the job is killed.
+            let rows = ctx.range_with(9, 0..9_u64).flat_map(move |n| {
+                assert!(!fails || n != 3, "boom");
+                n * 1_000_000..u64::MAX
+            });
+            let handle = ctx.spawn(move || rows.count());
+            if !fails {
+                soon("four tasks", || told(&recorder, "TaskStarted") == 4);
+                handle.cancel("no");
+            }
+            handle.wait().unwrap_err();
+            // Who cancelled is told before the scheduler is.
+            soon("the end of the job", || told(&recorder, "JobFinished") == 1);
+            let events = recorder.events(&ctx);
+            let of = |wanted: &[&str]| {
+                let told = events.iter().filter(|event| wanted.contains(&kind(event).as_str()));
+                let mut tasks: Vec<String> = told
+                    .map(|event| {
+                        serde_json::to_value(event).unwrap()[kind(event)]["task"].to_string()
+                    })
+                    .collect();
+                tasks.sort();
+                tasks
+            };
+            let ended = of(&["TaskFinished", "TaskFailed", "TaskCancelled"]);
+            assert_eq!(of(&["TaskStarted"]), ended, "{events:#?}");
+            assert!(!ended.is_empty() && count_of(&events, "JobFinished") == 1, "{events:#?}");
+        }
     });
 }
 

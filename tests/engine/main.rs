@@ -23,6 +23,7 @@ mod memory;
 mod metrics;
 mod model;
 mod narrow;
+mod outputs;
 mod partitioning;
 mod properties;
 mod refs;

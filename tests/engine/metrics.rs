@@ -1,9 +1,11 @@
 //! What tasks count about themselves, what reports say of it, and how much an action may hand over.
 
 use crate::events::Recorder;
+use crate::speculation::{self, Race};
 use crate::support::{Counter, assert_kind, test};
+use emberline::faults::FaultPlan;
 use emberline::prelude::*;
-use emberline::{ContextBuilder, Event, TaskMetrics};
+use emberline::{ContextBuilder, Event, StageId, TaskMetrics};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -257,6 +259,34 @@ fn f075_an_attempt_that_failed_does_not_count() {
             n
         });
         assert_eq!(rows.collect()?.len(), 10_000);
+        Ok(())
+    });
+}
+
+#[test]
+fn f075_an_attempt_that_fails_after_its_last_row_does_not_count() {
+    test(|| {
+        let plan = FaultPlan::new().fail_task(StageId(0), 0, 0);
+        let builder = Context::builder().threads(1).result_limit_bytes(80_000).faults(plan);
+        let ctx = builder.build()?;
+        assert_eq!(ctx.range_with(1, 0..10_000_u64).collect()?.len(), 10_000);
+        Ok(())
+    });
+}
+
+#[test]
+fn f075_a_straggler_and_its_copy_count_once() {
+    test(|| {
+        let ctx = speculation::builder().result_limit_bytes(80_000).build()?;
+        let race = Race::default();
+        let inside = race.clone();
+        let rows = ctx.generate(4, move |partition| {
+            let (race, rows) = (inside.clone(), if partition == 3 { 9_000 } else { 1 });
+            // The first attempt waits before its last row, with nearly all of them in its hands.
+            (1..=rows).map(move |n| if n == 9_000 { race.run() } else { n })
+        });
+        assert_eq!(rows.collect()?.len(), 9_003);
+        race.let_go();
         Ok(())
     });
 }

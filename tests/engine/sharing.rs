@@ -2,7 +2,9 @@
 
 use crate::events::{Recorder, count_of};
 use crate::support::{DEADLINE, within};
+use emberline::faults::{FaultPlan, Harm};
 use emberline::prelude::*;
+use emberline::{Compression, Event, EventRecord, RddId, StorageLevel};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -251,5 +253,35 @@ fn f054_two_jobs_that_share_a_failing_stage_both_fail_and_neither_hangs() {
             let error = job.join().unwrap().unwrap_err();
             assert!(error.to_string().contains("boom"), "{error}");
         }
+    });
+}
+
+#[test]
+fn an_action_that_finds_a_block_finds_what_its_step_added() {
+    within(DEADLINE, || {
+        let (stored, told) = std::sync::mpsc::channel();
+        let listener = move |record: &EventRecord| {
+            if matches!(record.event, Event::BlockStored { .. }) {
+                let _ = stored.send(());
+            }
+        };
+        // Harming a large file keeps the thread that stored it busy while others find it already.
+        let plan = FaultPlan::new().harm_block(RddId(2), 0, Harm::Flipped);
+        let builder = Context::builder().threads(2).spill_compression(Compression::None);
+        let ctx = builder.faults(plan).listener(listener).build().unwrap();
+        let count = ctx.accumulator(0_u64);
+        let counter = count.clone();
+        let rows = ctx.range_with(1, 0..400_u64).map(move |n| {
+            counter.add(1);
+            format!("{n}{}", "0".repeat(100_000))
+        });
+        let kept = rows.persist(StorageLevel::Disk);
+        assert_eq!(kept.id(), RddId(2));
+        let first = kept.clone();
+        let first = thread::spawn(move || first.count());
+        told.recv().unwrap();
+        assert_eq!(kept.take(1).unwrap().len(), 1);
+        assert_eq!(count.value(), 400);
+        assert_eq!((first.join().unwrap().unwrap(), count.value()), (400, 400));
     });
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// What the attempts of the last partition say to each other.
 #[derive(Clone, Default)]
-struct Race(Arc<(Mutex<Seen>, Condvar)>);
+pub struct Race(Arc<(Mutex<Seen>, Condvar)>);
 
 #[derive(Default)]
 struct Seen {
@@ -26,7 +26,7 @@ struct Seen {
 
 impl Race {
     /// Called by each attempt: answers which it is. The first waits until it is let go.
-    fn run(&self) -> u64 {
+    pub fn run(&self) -> u64 {
         let (seen, changed) = &*self.0;
         let mut seen = seen.lock().unwrap();
         seen.began += 1;
@@ -37,7 +37,7 @@ impl Race {
         1
     }
 
-    fn let_go(&self) {
+    pub fn let_go(&self) {
         self.0.0.lock().unwrap().is_free = true;
         self.0.1.notify_all();
     }
@@ -64,14 +64,15 @@ impl Drop for AtTheEnd {
     }
 }
 
-fn builder() -> emberline::ContextBuilder {
+/// A context that copies stragglers soon.
+pub fn builder() -> emberline::ContextBuilder {
     let least = Duration::from_millis(20);
     let speculation = Speculation { quantile: 0.5, multiplier: 2.0, least };
     Context::builder().threads(6).speculation(speculation)
 }
 
 /// Four partitions, of which the last has the number of its attempt as its one row.
-fn racing(ctx: &Context, race: &Race) -> Rdd<u64> {
+pub fn racing(ctx: &Context, race: &Race) -> Rdd<u64> {
     let race = race.clone();
     let rows = ctx.generate(4, move |partition| {
         let race = race.clone();

@@ -34,7 +34,8 @@ fn functions(text: &str) -> Vec<Function> {
         if let Some(rest) = plain.strip_prefix("fn ") {
             let end = format!("{}}}", &line[..line.len() - trimmed.len()]);
             let body = lines[at + 1..].iter().take_while(|line| **line != end);
-            let is_short = trimmed.ends_with('}');
+            // One line, or a function of a trait without a body.
+            let is_short = trimmed.ends_with(['}', ';']);
             let body = if is_short { Vec::new() } else { body.copied().collect() };
             let name = rest.split(['(', '<']).next().unwrap().to_string();
             let body = format!("{rest}\n{}", body.join("\n"));

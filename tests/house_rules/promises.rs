@@ -30,7 +30,10 @@ fn every_promise_about_faults_names_a_test_that_exists_or_says_why_not() {
 }
 
 fn names_tests(number: &str, kept: &str) {
-    for place in kept.split(", ") {
+    let places: Vec<&str> = kept.split(", ").collect();
+    let twice = places.iter().enumerate().find(|(at, place)| places[..*at].contains(place));
+    assert!(twice.is_none(), "{number} names {} twice", twice.map_or("", |(_, place)| place));
+    for place in places {
         let quoted = place.strip_prefix('`').and_then(|place| place.strip_suffix('`'));
         let named = quoted.and_then(|place| place.split_once("::"));
         let (file, test) = named.unwrap_or_else(|| panic!("{number}: `{place}` is no file::test"));

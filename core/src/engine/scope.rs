@@ -6,7 +6,7 @@
 //! the next.
 
 use super::Message;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::ids::{IdCounter, JobId};
 use crate::job::Progress;
 use crate::runner::Mark;
@@ -27,6 +27,10 @@ pub struct Scope {
 #[derive(Default)]
 struct State {
     cancelled: Option<Error>,
+    /// How many threads are just leaving something for good.
+    leaving: usize,
+    /// Whether something was left for good, and no job was asked for since.
+    has_left: bool,
     /// The jobs that have not ended, and where their scheduler listens.
     running: Vec<(JobId, Sender<Message>)>,
     /// What the jobs that have ended had done.
@@ -56,23 +60,67 @@ pub fn in_scopes<R>(scopes: Vec<Arc<Scope>>, body: impl FnOnce() -> R) -> R {
     body()
 }
 
+/// Leaves something for good, such as the name of an output, unless a scope of this thread has been
+/// cancelled: one of the two comes first. Whoever cancels from now on, until the next job is asked for,
+/// comes too late for that: the closure itself says how it ended.
+pub fn unless_cancelled<R>(leave: impl FnOnce() -> Result<R>) -> Result<R> {
+    struct Leaving(Vec<Arc<Scope>>, bool);
+    impl Drop for Leaving {
+        fn drop(&mut self) {
+            self.0.iter().for_each(|scope| scope.end_leaving(self.1));
+        }
+    }
+    let mut leaving = Leaving(Vec::new(), false);
+    for scope in scopes_here() {
+        scope.begin_leaving()?;
+        leaving.0.push(scope);
+    }
+    let left = leave()?;
+    leaving.1 = true;
+    Ok(left)
+}
+
 impl Scope {
     /// Cancels its jobs, those that it will ask for, and what waits for it. The first reason stays.
+    /// What waits hears of it at the next job if something was just left for good.
     pub fn cancel(&self, why: &Error) {
         let mut state = self.lock();
         if state.cancelled.is_some() {
             return;
         }
         state.cancelled = Some(why.clone());
-        let (running, on_cancel) = (state.running.clone(), state.on_cancel.take());
+        let running = state.running.clone();
         drop(state);
         for (job, scheduler) in running {
             // An error means that the scheduler is gone, and the job with it.
             let _ = scheduler.send(Message::Input(Input::JobCancelled { job, why: why.clone() }));
         }
-        if let Some(tell) = on_cancel {
-            tell(why.clone());
+        tell(self.lock());
+    }
+
+    fn begin_leaving(&self) -> Result<()> {
+        let mut state = self.lock();
+        match &state.cancelled {
+            Some(why) => Err(why.clone()),
+            None => {
+                state.leaving += 1;
+                Ok(())
+            }
         }
+    }
+
+    fn end_leaving(&self, has_left: bool) {
+        let mut state = self.lock();
+        state.leaving -= 1;
+        state.has_left |= has_left;
+        tell(state);
+    }
+
+    /// Another job is asked for: what was left for good is done with.
+    pub(super) fn go_on(&self) {
+        let mut state = self.lock();
+        state.has_left = false;
+        tell(state);
     }
 
     /// Why it was cancelled, if it was.
@@ -80,16 +128,11 @@ impl Scope {
         self.lock().cancelled.clone()
     }
 
-    /// Calls `tell` when it is cancelled, or at once if it has been.
-    pub fn on_cancel(&self, tell: impl FnOnce(Error) + Send + 'static) {
+    /// Calls `on_cancel` when it is cancelled, or at once if it has been.
+    pub fn on_cancel(&self, on_cancel: impl FnOnce(Error) + Send + 'static) {
         let mut state = self.lock();
-        match state.cancelled.clone() {
-            None => state.on_cancel = Some(Box::new(tell)),
-            Some(why) => {
-                drop(state);
-                tell(why);
-            }
-        }
+        state.on_cancel = Some(Box::new(on_cancel));
+        tell(state);
     }
 
     /// How far its jobs have come: asks the schedulers of those that run.
@@ -129,6 +172,19 @@ impl Scope {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells who waits that the scope was cancelled, if it was and that did not come too late.
+fn tell(mut state: MutexGuard<'_, State>) {
+    if state.leaving > 0 || state.has_left {
+        return;
+    }
+    let Some(why) = state.cancelled.clone() else { return };
+    let on_cancel = state.on_cancel.take();
+    drop(state);
+    if let Some(on_cancel) = on_cancel {
+        on_cancel(why);
     }
 }
 
@@ -198,5 +254,82 @@ impl OpenScope {
 impl Drop for OpenScope {
     fn drop(&mut self) {
         self.among.lock().remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// An open scope, and how often who waits for it was told that it was cancelled.
+    fn scope() -> (OpenScope, Arc<AtomicUsize>) {
+        let open = Arc::new(Scopes::default()).open(&Mark::default(), None);
+        let told = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&told);
+        open.scope().on_cancel(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        (open, told)
+    }
+
+    fn no() -> Error {
+        Error::new(ErrorKind::Cancelled { reason: "no".into() })
+    }
+
+    fn leave(open: &OpenScope, how: impl FnOnce() -> Result<()>) -> Result<()> {
+        in_scopes(open.with_those_here(), || unless_cancelled(how))
+    }
+
+    #[test]
+    fn a_cancelled_scope_leaves_nothing() {
+        let (open, told) = scope();
+        open.scope().cancel(&no());
+        assert_eq!(told.load(Ordering::SeqCst), 1);
+        leave(&open, || panic!("it must not be called")).unwrap_err();
+        open.scope().cancel(&no());
+        assert_eq!(told.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn who_cancels_once_something_was_left_comes_too_late_until_the_next_job() {
+        for during in [true, false] {
+            let (open, told) = scope();
+            let cancel = || open.scope().cancel(&no());
+            leave(&open, || {
+                during.then(cancel);
+                Ok(())
+            })
+            .unwrap();
+            cancel();
+            assert_eq!(told.load(Ordering::SeqCst), 0);
+            open.scope().go_on();
+            assert_eq!(told.load(Ordering::SeqCst), 1);
+            assert!(open.scope().cancelled().is_some());
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_left_is_cancelled_at_once() {
+        let (open, told) = scope();
+        let panics = || {
+            open.scope().cancel(&no());
+            assert_eq!(told.load(Ordering::SeqCst), 0);
+            panic!("while it leaves");
+        };
+        assert!(catch_unwind(AssertUnwindSafe(|| leave(&open, panics))).is_err());
+        assert_eq!(told.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn of_scopes_inside_each_other_each_can_prevent_it_and_none_stays_in_the_way() {
+        let ((outer, told), (inner, _)) = (scope(), scope());
+        inner.scope().cancel(&no());
+        let both = vec![Arc::clone(outer.scope()), Arc::clone(inner.scope())];
+        in_scopes(both, || unless_cancelled(|| Ok(()))).unwrap_err();
+        outer.scope().cancel(&no());
+        assert_eq!(told.load(Ordering::SeqCst), 1);
     }
 }

@@ -4,31 +4,57 @@ use emberline_core::config::Config;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::step::raise;
 use emberline_core::task::ROWS_PER_CHECK;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the results of one action take together, and what they may. Its clones count together.
 #[derive(Clone)]
 pub(crate) struct ResultLimit {
     limit_bytes: u64,
-    bytes: Arc<AtomicU64>,
+    counted: Arc<Mutex<Counted>>,
+}
+
+/// The bytes that count. A straggler has a copy, and an attempt that failed late has left its rows for
+/// the next one to replace; but one attempt at each partition is handed over. So of those that hold
+/// rows at the same time the largest counts.
+#[derive(Default)]
+struct Counted {
+    bytes: u64,
+    /// What each attempt holds, by partition.
+    attempts: HashMap<usize, Vec<u64>>,
+}
+
+impl Counted {
+    /// An attempt holds `now` bytes, no longer `before`; gives what counts.
+    fn change(&mut self, partition: usize, before: u64, now: u64) -> u64 {
+        let largest = |held: &[u64]| held.iter().copied().max().unwrap_or(0);
+        let held = self.attempts.entry(partition).or_default();
+        let counted = largest(held);
+        if let Some(at) = held.iter().position(|bytes| *bytes == before) {
+            held.swap_remove(at);
+        }
+        held.push(now);
+        self.bytes = self.bytes - counted + largest(held);
+        self.bytes
+    }
 }
 
 impl ResultLimit {
     pub(crate) fn new(config: &Config) -> Self {
-        ResultLimit { limit_bytes: config.result_limit(), bytes: Arc::default() }
+        ResultLimit { limit_bytes: config.result_limit(), counted: Arc::default() }
     }
 
-    /// A part of the result without rows yet.
-    fn part(&self, row_bytes: u64) -> ResultPart {
-        ResultPart { limit: self.clone(), row_bytes, rows: 0, is_result: false }
+    /// An attempt at a partition without rows yet.
+    fn part(&self, partition: usize, row_bytes: u64) -> ResultPart {
+        ResultPart { limit: self.clone(), partition, row_bytes, rows: 0 }
     }
 
     /// A partition of which the result may take some rows, beside `rows` that it has. It counts alone:
     /// which of its rows are handed over is known once all are there.
     pub(crate) fn candidates(&self, row_bytes: usize, rows: usize) -> ResultPart {
-        let bytes = Arc::new(AtomicU64::new((rows * row_bytes) as u64));
-        ResultLimit { limit_bytes: self.limit_bytes, bytes }.part(row_bytes as u64)
+        let bytes = (rows * row_bytes) as u64;
+        let counted = Arc::new(Mutex::new(Counted { bytes, ..Counted::default() }));
+        ResultLimit { limit_bytes: self.limit_bytes, counted }.part(0, row_bytes as u64)
     }
 
     /// How many partitions with up to `rows` candidates each are together within the limit; at least
@@ -48,32 +74,45 @@ impl ResultLimit {
         Err(Error::new(ErrorKind::ResultTooLarge { rows, limit_bytes }))
     }
 
-    /// All rows of an iterator, as a part of the result.
-    pub(crate) fn gather<T>(&self, rows: impl Iterator<Item = T>) -> Vec<T> {
-        self.part(size_of::<T>() as u64).gather(rows)
+    /// All rows of a partition, as a part of the result.
+    pub(crate) fn gather<T>(&self, partition: usize, rows: impl Iterator<Item = T>) -> Gathered<T> {
+        self.part(partition, size_of::<T>() as u64).gather(rows)
     }
 }
 
-/// What one task adds to the result. An attempt that fails takes it back.
+/// The rows of one partition, which count as long as they are not handed over.
+pub(crate) struct Gathered<T> {
+    rows: Vec<T>,
+    _part: ResultPart,
+}
+
+impl<T> Gathered<T> {
+    /// Hands them over.
+    pub(crate) fn into_rows(self) -> Vec<T> {
+        self.rows
+    }
+}
+
+/// What one attempt adds to the result. It counts no longer once this drops.
 pub(crate) struct ResultPart {
     limit: ResultLimit,
+    partition: usize,
     row_bytes: u64,
     rows: usize,
-    is_result: bool,
 }
 
 impl ResultPart {
     /// All rows of an iterator.
-    pub(crate) fn gather<T>(mut self, rows: impl Iterator<Item = T>) -> Vec<T> {
+    pub(crate) fn gather<T>(mut self, rows: impl Iterator<Item = T>) -> Gathered<T> {
         // Room for more rows than may come would be taken in vain.
         let least = rows.size_hint().0.min(1 << 20).min(self.most_rows());
-        let gathered = rows.fold(Vec::with_capacity(least), |mut gathered, row| {
+        let rows = rows.fold(Vec::with_capacity(least), |mut gathered, row| {
             gathered.push(row);
             self.reach(gathered.len());
             gathered
         });
-        self.end(gathered.len());
-        gathered
+        self.grow(rows.len());
+        Gathered { rows, _part: self }
     }
 
     /// Says that there are so many rows by now; looks at the limit every few thousand of them, and
@@ -88,20 +127,23 @@ impl ResultPart {
     /// Says that there are so many rows and that no more will come.
     pub(crate) fn end(mut self, rows: usize) {
         self.grow(rows);
-        self.is_result = true;
     }
 
     #[cold]
     fn grow(&mut self, rows: usize) {
-        let more = (rows - self.rows) as u64 * self.row_bytes;
-        self.rows = rows;
-        let before = self.limit.bytes.fetch_add(more, Ordering::Relaxed);
-        let (bytes, limit_bytes) = (before.saturating_add(more), self.limit.limit_bytes);
+        let (bytes, limit_bytes) = (self.hold(rows), self.limit.limit_bytes);
         if bytes > limit_bytes {
             // Whatever other tasks hold by now: all rows are of one type.
             let rows = bytes / self.row_bytes.max(1);
             raise(Error::new(ErrorKind::ResultTooLarge { rows, limit_bytes }));
         }
+    }
+
+    /// Holds so many rows; gives what counts together.
+    fn hold(&mut self, rows: usize) -> u64 {
+        let before = std::mem::replace(&mut self.rows, rows) as u64 * self.row_bytes;
+        let mut counted = self.limit.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.change(self.partition, before, rows as u64 * self.row_bytes)
     }
 
     fn most_rows(&self) -> usize {
@@ -112,10 +154,7 @@ impl ResultPart {
 
 impl Drop for ResultPart {
     fn drop(&mut self) {
-        if !self.is_result {
-            let bytes = self.rows as u64 * self.row_bytes;
-            self.limit.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        }
+        self.hold(0);
     }
 }
 
@@ -129,36 +168,55 @@ mod tests {
         ResultLimit::new(&Config { result_limit_bytes: Some(bytes), ..Config::default() })
     }
 
-    /// Whether so many rows of eight bytes fit beside what is there.
-    fn fits(limit: &ResultLimit, rows: u64) -> bool {
-        let gathered = catch_unwind(AssertUnwindSafe(|| limit.gather(0..rows)));
+    /// So many rows of eight bytes of a partition, if they fit beside what is there.
+    fn gather(limit: &ResultLimit, partition: usize, rows: u64) -> Option<Gathered<u64>> {
+        let gathered = catch_unwind(AssertUnwindSafe(|| limit.gather(partition, 0..rows)));
         let _ = take_failure();
-        gathered.is_ok()
+        gathered.ok()
     }
 
     #[test]
     fn the_rows_of_all_tasks_count_together_to_the_last_byte() {
         let limit = limit(80_000);
-        assert!(fits(&limit, 9_000) && fits(&limit, 1_000) && !fits(&limit, 1));
+        let held = (gather(&limit, 0, 9_000), gather(&limit, 1, 1_000));
+        assert!(held.0.is_some() && held.1.is_some() && gather(&limit, 2, 1).is_none());
     }
 
     #[test]
     fn an_attempt_that_fails_takes_its_rows_back() {
         let limit = limit(80_000);
-        assert!(!fits(&limit, 10_001) && fits(&limit, 10_000));
+        assert!(gather(&limit, 0, 10_001).is_none());
+        let held = gather(&limit, 0, 10_000);
+        assert!(held.is_some() && gather(&limit, 1, 1).is_none());
+        drop(held);
+        assert!(gather(&limit, 1, 10_000).is_some());
+    }
+
+    #[test]
+    fn of_several_attempts_at_one_partition_the_largest_counts() {
+        let limit = limit(80_000);
+        let (first, copy) = (gather(&limit, 3, 6_000), gather(&limit, 3, 6_000));
+        let third = gather(&limit, 3, 7_000);
+        assert!(first.is_some() && copy.is_some() && third.is_some());
+        assert!(gather(&limit, 4, 3_001).is_none() && gather(&limit, 4, 3_000).is_some());
+        drop(third);
+        assert!(gather(&limit, 4, 4_001).is_none() && gather(&limit, 4, 4_000).is_some());
+        drop((first, copy));
+        assert!(gather(&limit, 4, 10_000).is_some());
     }
 
     #[test]
     fn a_task_stops_soon_after_the_limit() {
         let (limit, mut seen) = (limit(80_000), 0_usize);
         let rows = (0..u64::MAX).inspect(|_| seen += 1);
-        assert!(catch_unwind(AssertUnwindSafe(|| limit.gather(rows))).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| limit.gather(0, rows))).is_err());
         let _ = take_failure();
         assert!((10_000..10_001 + ROWS_PER_CHECK).contains(&seen), "{seen}");
     }
 
     #[test]
     fn rows_without_a_size_are_never_too_many() {
-        assert_eq!(limit(1).gather((0..100_000).map(|_| ())).len(), 100_000);
+        let gathered = limit(1).gather(0, (0..100_000).map(|_| ()));
+        assert_eq!(gathered.into_rows().len(), 100_000);
     }
 }

@@ -1,5 +1,6 @@
 //! `lookup`: the values of one key.
 
+use super::limit::Gathered;
 use super::on_driver;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -48,11 +49,12 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let action = Step::new("lookup");
         let (partitions, wanted) = (self.partitions_of(action, key)?, key.clone());
         let limit = self.result_limit();
-        let parts = self.run(action, partitions, move |rows, _| {
+        let parts = self.run(action, partitions, move |rows, task| {
             let is_wanted = |row: &(K, V)| blame(&action, || row.0 == wanted);
-            Ok(limit.gather(rows.filter(is_wanted).map(|(_, value)| value)))
+            let values = rows.filter(is_wanted).map(|(_, value)| value);
+            Ok(limit.gather(task.place.partition, values))
         })?;
-        Ok(parts.into_iter().flatten().collect())
+        Ok(parts.into_iter().flat_map(Gathered::into_rows).collect())
     }
 
     /// The partitions that may hold a key.

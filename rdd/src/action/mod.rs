@@ -1,6 +1,7 @@
 //! Actions: they run a job and give its result. Only here is a job run.
 
 mod aggregate;
+mod aside;
 mod collect;
 mod collect_as_map;
 mod count;
@@ -22,7 +23,7 @@ mod top;
 
 pub use stats::{RunningStats, Stats};
 
-use self::limit::ResultLimit;
+use self::limit::{Gathered, ResultLimit};
 use crate::accumulator::{Parts, Pending, counted, in_one_action, leave_pending};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -94,7 +95,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// All rows of each partition, for the program to hold.
     fn all_rows(&self, action: Step) -> Result<Vec<Vec<T>>> {
         let limit = self.result_limit();
-        self.run_all(action, move |rows| limit.gather(rows))
+        let gather =
+            move |rows: P::Rows, task: &TaskContext| Ok(limit.gather(task.place.partition, rows));
+        let parts = self.run(action, 0..self.num_partitions(), gather)?;
+        Ok(parts.into_iter().map(Gathered::into_rows).collect())
     }
 }
 

@@ -1,16 +1,14 @@
 //! A folder of output files, all of it or nothing.
 
+use super::aside::{Aside, out_in, remove_dead, trials_in};
 use emberline_core::config::Config;
 use emberline_core::disk::{Access, Disk, DiskWriter};
+use emberline_core::engine::unless_cancelled;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::faults::{Faults, Point, come_to};
 use emberline_core::task::TaskContext;
-use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// How often the removal of a folder is tried while tasks may still write into it.
-const REMOVALS: usize = 16;
 
 /// The name of the file of a partition.
 pub(crate) fn part_name(partition: usize) -> String {
@@ -28,14 +26,15 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    /// Makes the file in an output folder.
+    /// Makes the file in the [`folder`](Output::folder) of an output. An attempt that comes after the
+    /// output has its name finds no such folder.
     pub(crate) fn create(
         folder: &Path,
         task: &TaskContext,
     ) -> Result<(Box<dyn DiskWriter>, Trial)> {
         let (name, attempt) = (part_name(task.place.partition), task.place.attempt);
-        let part = folder.join(&name);
-        let path = folder.join(format!(".{name}-attempt-{attempt}"));
+        let part = out_in(folder).join(&name);
+        let path = trials_in(folder).join(format!("{name}-attempt-{attempt}"));
         let (disk, faults) = (Arc::clone(&task.config.disk), task.config.faults.clone());
         let trial = Trial { path, part, disk, faults, renamed: false };
         let file = trial.disk.create(&trial.path, Access::Shared);
@@ -70,7 +69,7 @@ impl Trial {
 impl Drop for Trial {
     fn drop(&mut self) {
         if !self.renamed {
-            // It may never have been made, and what stays behind is hidden.
+            // It may never have been made, and what stays behind goes with its folder.
             let _ = self.disk.remove_file(&self.path);
         }
     }
@@ -81,50 +80,41 @@ impl Drop for Trial {
 pub(crate) struct Output {
     path: PathBuf,
     parent: PathBuf,
-    aside: PathBuf,
+    aside: Aside,
     config: Arc<Config>,
-    committed: bool,
 }
 
 impl Output {
-    /// Makes the folder, and the parents of `path` if they are missing. `path` must not exist.
+    /// Makes the folder, and the parents of `path` if they are missing. `path` must not exist. What a
+    /// process that died left of the same output goes.
     pub(crate) fn begin(path: &Path, config: &Arc<Config>) -> Result<Output> {
         let name = path.file_name().ok_or_else(|| {
             Error::invalid_argument(format!("`{}` is not the name of a new folder", path.display()))
         })?;
-        refuse_existing(path)?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new(".")).to_path_buf();
+        remove_dead(&parent, name, &*config.disk);
+        refuse_existing(path)?;
         std::fs::create_dir_all(&parent).map_err(|cause| making(&parent, cause))?;
-        // Unlike any other: two runs may write beside each other.
-        let unique = format!("{:x}", std::hash::RandomState::new().hash_one(std::process::id()));
-        let aside = parent.join(format!(".{}.writing-{unique}", name.to_string_lossy()));
-        let made = config.disk.create_dir(&aside, Access::Shared);
-        made.map_err(|cause| making(&aside, cause))?;
+        let aside = Aside::make(&parent, name, &config.disk);
+        let aside = aside.map_err(|cause| making(path, cause))?;
         let (path, config) = (path.to_path_buf(), Arc::clone(config));
-        Ok(Output { path, parent, aside, config, committed: false })
+        Ok(Output { path, parent, aside, config })
     }
 
-    /// Where its files are written.
+    /// Where its files are written: for [`Trial::create`].
     pub(crate) fn folder(&self) -> &Path {
-        &self.aside
+        self.aside.path()
     }
 
-    /// Writes a last file, and gives the folder its name: from now on it survives a power cut.
-    pub(crate) fn commit(mut self, last: &str, bytes: &[u8]) -> Result<()> {
-        let last = self.aside.join(last);
+    /// Writes a last file, and gives the folder its name, unless this was cancelled: from now on it
+    /// survives a power cut, and cancelling comes too late.
+    pub(crate) fn commit(self, last: &str, bytes: &[u8]) -> Result<()> {
+        let last = self.aside.out().join(last);
         self.come_to(Point::BeforeLastFile);
         self.write_last(&last, bytes).map_err(|cause| making(&last, cause))?;
         refuse_existing(&self.path)?;
-        self.come_to(Point::BeforeOutputRename);
-        let disk = Arc::clone(&self.config.disk);
-        disk.rename(&self.aside, &self.path).map_err(|cause| making(&self.path, cause))?;
-        // If this fails, a power cut may undo the name: then there is no output.
-        self.aside = self.path.clone();
-        self.come_to(Point::AfterOutputRename);
-        disk.sync_dir(&self.parent).map_err(|cause| making(&self.path, cause))?;
-        self.committed = true;
-        Ok(())
+        unless_cancelled(|| self.give_name())
     }
 
     fn write_last(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
@@ -133,20 +123,35 @@ impl Output {
             file.append(bytes)?;
         }
         file.sync()?;
-        self.config.disk.sync_dir(&self.aside)
+        self.config.disk.sync_dir(&self.aside.out())
+    }
+
+    fn give_name(&self) -> Result<()> {
+        let disk = &self.config.disk;
+        self.come_to(Point::BeforeOutputRename);
+        disk.rename(&self.aside.out(), &self.path).map_err(|cause| making(&self.path, cause))?;
+        self.come_to(Point::AfterOutputRename);
+        disk.sync_dir(&self.parent).map_err(|cause| self.take_back(cause))
+    }
+
+    /// Undoes the name, which a power cut might do as well: then there is no output. Readers see all
+    /// of it or none, so nothing is removed under the name.
+    fn take_back(&self, cause: std::io::Error) -> Error {
+        match self.config.disk.rename(&self.path, &self.aside.out()) {
+            Ok(()) => making(&self.path, cause),
+            Err(_) => {
+                let path = self.path.display();
+                let what = format!(
+                    "`{path}` is whole, but its name may not survive a power cut, and could not be \
+                     taken back: syncing the folder around it"
+                );
+                Error::io(what, cause)
+            }
+        }
     }
 
     fn come_to(&self, point: Point) {
         come_to(self.config.faults.as_ref(), point);
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        // Tasks of a failed job may still be on their way and make a file between a look into the
-        // folder and its end. If all of this fails, the folder's name says what it is.
-        let remove = || self.config.disk.remove_dir_all(&self.aside).is_ok();
-        let _ = !self.committed && (0..REMOVALS).any(|_| remove());
     }
 }
 

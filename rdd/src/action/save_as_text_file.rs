@@ -19,7 +19,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// The files are written into a folder beside `path`, synced and renamed as a whole, so a reader
     /// sees all of the output or none, also after a crash. An existing `path` is an error and is not
-    /// touched. Missing parent folders are made.
+    /// touched. Missing parent folders are made. What a process that was killed left in the making under
+    /// the same name is removed.
     ///
     /// - **Shape**: `Rdd<T>` to a folder of files
     /// - **Partitions**: all, one task and one file each
@@ -31,7 +32,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Errors
     ///
     /// `OutputExists` if there is something at `path`; the first error of a task; what the disk says.
-    /// Nothing of the output is left behind; parent folders that were made stay.
+    /// Nothing of the output is left behind; parent folders that were made stay. If the name of a whole
+    /// output cannot be made to last, nor be taken back, the error says so.
     ///
     /// # Examples
     ///

@@ -115,7 +115,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
             let next = scanned.saturating_add(batch).min(self.num_partitions());
             let of_task = limit.clone();
             let work = move |rows: P::Rows, _: &_| {
-                Ok(of_task.candidates(row_bytes, found).gather(rows.take(left)))
+                Ok(of_task.candidates(row_bytes, found).gather(rows.take(left)).into_rows())
             };
             for part in self.run(action, scanned..next, work)? {
                 rows.extend(part);

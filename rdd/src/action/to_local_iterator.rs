@@ -1,9 +1,11 @@
 //! `to_local_iterator`: all rows, one partition at a time.
 
+use super::limit::Gathered;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
 use emberline_core::step::Step;
+use emberline_core::task::TaskContext;
 use std::vec;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -60,9 +62,11 @@ impl<T: Element, P: Pipeline<Item = T>> LocalRows<T, P> {
         self.rows = Vec::new().into_iter();
         let end = (self.next + 1).min(self.rdd.num_partitions());
         let limit = self.rdd.result_limit();
-        let gather = move |rows: P::Rows, _: &_| Ok(limit.gather(rows));
+        let gather =
+            move |rows: P::Rows, task: &TaskContext| Ok(limit.gather(task.place.partition, rows));
         let parts = self.rdd.run(self.action, self.next..end, gather)?;
-        self.rows = parts.into_iter().next().unwrap_or_default().into_iter();
+        let rows = parts.into_iter().next().map(Gathered::into_rows);
+        self.rows = rows.unwrap_or_default().into_iter();
         self.next += 1;
         Ok(())
     }

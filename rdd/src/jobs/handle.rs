@@ -79,6 +79,10 @@ impl<T> JobHandle<T> {
     /// Cancels the closure. The handle has its error, [`Cancelled`](crate::ErrorKind::Cancelled) with
     /// this reason, before this returns; the tasks stop within a few thousand rows, and each further
     /// action of the closure fails. Does nothing if it is finished.
+    ///
+    /// It comes too late for an output of [`save_as_text_file`](crate::Rdd::save_as_text_file) or
+    /// [`checkpoint`](crate::Rdd::checkpoint) that is just getting its name or has it: until the closure
+    /// asks for another job, what it returns is the result.
     pub fn cancel(&self, reason: impl Into<String>) {
         if !self.is_finished() {
             self.scope.cancel(&cancelled(reason));

@@ -90,20 +90,23 @@ impl Blocks {
         form.read(task, was_there, on_damage).pinning(stored)
     }
 
-    /// Puts a partition, unless another task was first, and reads what is there now;
-    /// says whether this was first.
+    /// Puts a partition, with what computing it added to accumulators, unless another task was first;
+    /// and reads what is there now. Who was first counts.
     pub(super) fn put<T: Stored>(
         self: &Arc<Self>,
         partition: usize,
         form: Form<T>,
         held: Option<Reservation>,
         task: &TaskContext,
-    ) -> (HeldRows<T>, bool) {
-        let block = RowBlock::new(form.clone(), self.way_out(task));
+    ) -> HeldRows<T> {
+        let block = Arc::new(RowBlock::new(form.clone(), self.way_out(task)));
         let (memory_bytes, file_bytes) =
             (held.as_ref().map_or(0, Reservation::bytes), block.file_bytes());
         let engine = &self.context.engine;
-        let (stored, is_new) = engine.blocks().put(self.rdd, partition, Arc::new(block), held);
+        // `block` keeps the rows of one that comes second, so that they drop outside the locks.
+        let second = Arc::clone(&block);
+        let put = || engine.blocks().put(self.rdd, partition, second, held);
+        let (stored, is_new) = self.parts.keep_with(partition, self.taken_parts(), put);
         if is_new {
             let rdd = self.rdd;
             engine.emit(Event::BlockStored { rdd, partition, memory_bytes, file_bytes });
@@ -116,7 +119,13 @@ impl Blocks {
             self.drop_all();
         }
         let form = form_of::<T>(&stored).unwrap_or(form);
-        (self.read(partition, form, (stored, false), task), is_new)
+        self.read(partition, form, (stored, false), task)
+    }
+
+    /// What the task on this thread has added while it computed a partition. A local checkpoint is
+    /// an action: what its tasks add lies with their results.
+    fn taken_parts(&self) -> Parts {
+        if self.can_recompute { Parts::take_counted() } else { Parts::default() }
     }
 
     /// Harms the file of a block, as a fault plan wants; what is not in a file is lost.
@@ -125,11 +134,6 @@ impl Blocks {
             Some(Form::InFile(file)) if file.harm(harm).is_ok() => {}
             _ => self.forget(partition, stored, &Error::corrupt("injected fault")),
         }
-    }
-
-    /// Keeps what computing a stored partition added to accumulators.
-    pub(super) fn keep_parts(&self, partition: usize, parts: Parts) {
-        self.parts.keep(partition, parts);
     }
 
     fn way_out(&self, task: &TaskContext) -> WayOut {

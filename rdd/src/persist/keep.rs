@@ -23,18 +23,7 @@ pub(super) struct Keeping<'a> {
     partition: usize,
     task: &'a TaskContext,
     step: &'a Step,
-    outcome: Cell<Outcome>,
-}
-
-/// What became of a partition.
-#[derive(Clone, Copy)]
-pub(super) enum Outcome {
-    /// It is in the store.
-    Kept,
-    /// Another task had put it there before.
-    WasThere,
-    /// It is this task's alone, which may still be computing it.
-    HandedOn,
+    is_stored: Cell<bool>,
 }
 
 impl<'a> Keeping<'a> {
@@ -44,12 +33,13 @@ impl<'a> Keeping<'a> {
         task: &'a TaskContext,
         step: &'a Step,
     ) -> Self {
-        Keeping { blocks, partition, task, step, outcome: Cell::new(Outcome::HandedOn) }
+        Keeping { blocks, partition, task, step, is_stored: Cell::new(false) }
     }
 
-    /// What became of the rows that were kept last.
-    pub fn outcome(&self) -> Outcome {
-        self.outcome.get()
+    /// Whether the rows are in the store, put there by this task or another one. Else they are this
+    /// task's alone, which may still be computing them.
+    pub fn is_stored(&self) -> bool {
+        self.is_stored.get()
     }
 
     /// Keeps the rows if they may be kept, and gives them in any case.
@@ -162,10 +152,8 @@ impl<'a> Keeping<'a> {
         if has_raised() || !self.blocks.keeps() {
             return form.read(self.task, false, |error| or_raise(Err(error))).pinning(held);
         }
-        let put = || self.blocks.put(self.partition, form, held, self.task);
-        let (rows, is_new) = blame(self.step, put);
-        self.outcome.set(if is_new { Outcome::Kept } else { Outcome::WasThere });
-        rows
+        self.is_stored.set(true);
+        blame(self.step, || self.blocks.put(self.partition, form, held, self.task))
     }
 }
 

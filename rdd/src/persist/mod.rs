@@ -19,7 +19,7 @@ use emberline_core::lineage::{Dependency, StoredBlocks};
 use emberline_core::size::heap_bytes;
 use emberline_core::step::Step;
 use emberline_core::task::TaskContext;
-use keep::{Keeping, Outcome};
+use keep::Keeping;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -194,11 +194,8 @@ impl<T: Stored, P: Pipeline<Item = T>> Node<T> for Persisted<P> {
         let keeping = Keeping::new(blocks, partition, task, step);
         blocks.keeps().then(|| {
             let (rows, parts) = counted(|| keeping.keep(parent.open(partition, task)));
-            match keeping.outcome() {
-                Outcome::Kept => blocks.keep_parts(partition, parts),
-                // Who was first counts.
-                Outcome::WasThere => drop(parts),
-                Outcome::HandedOn => parts.join_task(),
+            if !keeping.is_stored() {
+                parts.join_task();
             }
             rows
         })

@@ -235,6 +235,35 @@ fn a_closure_gets_the_attempts_that_were_configured() {
 }
 
 #[test]
+fn f011_a_success_ends_the_count_of_failures_of_its_task() {
+    let mut it = Stage::with(limits(2));
+    let pairs = shuffle(1, &source(1));
+    it.submit(0, &read(1, &[&pairs])).expect([map(1, 0)]);
+    for _ in 0..2 {
+        it.fail(map(1, 0), panicked()).expect([map(1, 0)]);
+        it.succeed([map(1, 0)]).expect([result(0, 0)]);
+        // Lost, it runs again: one failure and one more would be too many for one count.
+        it.fail(result(0, 0), lost(1, 0)).expect([map(1, 0)]);
+    }
+    it.fail(map(1, 0), panicked()).fail(map(1, 0), panicked());
+    let error = it.expect_failed(0);
+    assert_eq!((error.attempts(), error.earlier().len()), (2, 1), "{error}");
+}
+
+#[test]
+fn f011_a_success_leaves_the_counts_of_other_tasks_as_they_are() {
+    let mut it = Stage::with(limits(2));
+    it.submit(0, &source(3)).expect(results(0, 3));
+    it.fail(result(0, 0), panicked()).fail(result(0, 1), panicked());
+    it.expect([result(0, 0), result(0, 1)]).succeed([result(0, 0)]);
+    // The failures of one task are not another's, and its neighbour's success forgives none.
+    it.fail(result(0, 2), panicked()).expect([result(0, 2)]).expect_running(0);
+    it.fail(result(0, 1), panicked()).expect_nothing();
+    let error = it.expect_failed(0);
+    assert_eq!((error.attempts(), error.task().unwrap().partition), (2, 1), "{error}");
+}
+
+#[test]
 fn a_fault_of_the_disk_is_tried_four_times_and_keeps_its_cause() {
     let (mut it, _) = reading();
     for _ in 0..3 {
