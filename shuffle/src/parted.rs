@@ -17,6 +17,9 @@ pub(crate) struct Parted<K, V, C> {
     tables: Vec<CombineTable<K, C>>,
 }
 
+/// Rows of so many bytes may wait for a slice before its list has to grow.
+const FIRST_BYTES: usize = 2 << 10;
+
 impl<K: Key, V, C: Stored> Parted<K, V, C> {
     /// The combiners of `table` by their slices; so many bytes of rows may wait.
     pub(crate) fn new(
@@ -27,7 +30,8 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
     ) -> Self {
         let most_waiting = (waiting_bytes as usize / size_of::<Hashed<K, V>>().max(1)).max(1);
         let (mut waiting, mut tables) = (Vec::new(), Vec::new());
-        waiting.resize_with(slices, Vec::new);
+        let first = FIRST_BYTES / size_of::<Hashed<K, V>>().max(1);
+        waiting.resize_with(slices, || Vec::with_capacity(first.min(most_waiting / slices.max(1))));
         tables.resize_with(slices, CombineTable::new);
         for entry in table.into_entries() {
             tables[slice_of(&entry.key, entry.hash)].insert_new(entry);
