@@ -91,8 +91,9 @@ impl<T: Element> Pipeline for Boxed<T> {
         let most = if owns_heap::<T>() { CHUNK_ROWS_WITH_HEAP } else { CHUNK_ROWS };
         let limit = (most / self.depth).max(CHUNK_ROWS_DEEP);
         let limit = limit.min(CHUNK_BYTES / size_of::<T>().max(1)).max(1);
-        let source = Source::Closed { node, partition, task: task.clone() };
-        BoxedRows { source, chunk: Vec::new().into_iter(), next_limit: 1, limit }
+        let source = Source::Closed { node, partition };
+        let chunk = Vec::new().into_iter();
+        BoxedRows { source, chunk, next_limit: 1, limit, task: task.clone() }
     }
 
     fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<T>> {
@@ -182,20 +183,21 @@ pub struct BoxedRows<T: 'static> {
     chunk: vec::IntoIter<T>,
     next_limit: usize,
     limit: usize,
+    task: TaskContext,
 }
 
 /// A parent is opened at the first pull, so that opening a long chain needs no stack.
 enum Source<T> {
-    Closed { node: Arc<dyn Node<T>>, partition: usize, task: TaskContext },
+    Closed { node: Arc<dyn Node<T>>, partition: usize },
     Open(Box<dyn Chunks<T>>),
     Ended,
 }
 
 impl<T> Source<T> {
-    fn open(self) -> Option<Box<dyn Chunks<T>>> {
+    fn open(self, task: &TaskContext) -> Option<Box<dyn Chunks<T>>> {
         match self {
-            Source::Closed { node, partition, task } => {
-                Some(on_enough_stack(|| node.open_chunks(partition, &task)))
+            Source::Closed { node, partition } => {
+                Some(on_enough_stack(|| node.open_chunks(partition, task)))
             }
             Source::Open(chunks) => Some(chunks),
             Source::Ended => None,
@@ -207,7 +209,8 @@ impl<T: 'static> BoxedRows<T> {
     /// Fetches the next chunk and gives its first row.
     #[cold]
     fn refill(&mut self) -> Option<T> {
-        let mut chunks = std::mem::replace(&mut self.source, Source::Ended).open()?;
+        self.task.check_cancelled();
+        let mut chunks = std::mem::replace(&mut self.source, Source::Ended).open(&self.task)?;
         let mut chunk = Vec::with_capacity(self.next_limit);
         on_enough_stack(|| chunks.next_chunk(&mut chunk, self.next_limit));
         if chunk.is_empty() {
@@ -231,16 +234,18 @@ impl<T: 'static> Iterator for BoxedRows<T> {
 
     fn count(mut self) -> usize {
         let source = std::mem::replace(&mut self.source, Source::Ended);
-        let rest = source.open().map_or(0, |chunks| on_enough_stack(|| chunks.count()));
+        let rest = source.open(&self.task).map_or(0, |chunks| on_enough_stack(|| chunks.count()));
         self.chunk.len() + rest
     }
 
     fn fold<B, G: FnMut(B, T) -> B>(mut self, init: B, mut g: G) -> B {
         let accumulated = std::mem::take(&mut self.chunk).fold(init, &mut g);
         let source = std::mem::replace(&mut self.source, Source::Ended);
-        let Some(chunks) = source.open() else { return accumulated };
-        let mut slot = Some(accumulated);
+        let Some(chunks) = source.open(&self.task) else { return accumulated };
+        let (mut slot, task) = (Some(accumulated), &self.task);
         let mut each = |chunk: &mut Vec<T>| {
+            // A join of hot keys or a sorted partition has many rows and no other look.
+            task.check_cancelled();
             // A full chunk fills that of the step behind, which is then full too: the way back up a long
             // chain is as deep as the way down.
             if let Some(accumulated) = slot.take() {

@@ -6,6 +6,7 @@ mod stuck;
 
 use crate::support::{DEADLINE, assert_kind, within};
 use emberline::prelude::*;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -118,6 +119,69 @@ fn e29_tasks_notice_inside_one_iterator_that_never_ends_in_a_scan_and_when_pulle
             }
         }
         drop(held);
+    });
+}
+
+/// Steps that have many rows at hand when the first one comes, in one partition.
+fn rows_that_are_at_hand(ctx: &Context) -> Vec<(&'static str, Rdd<u64>)> {
+    let many = ctx.range_with(1, 0..300_000_u64);
+    let (pairs, hot) = (many.map(|n| (n, n)), ctx.range_with(1, 0..3_000_u64).map(|n| (0, n)));
+    let listed = many.map_partitions(Iterator::collect::<Vec<_>>);
+    vec![
+        ("join", hot.join(&hot).map(|(_, (n, _))| n).boxed()),
+        ("full_outer_join", hot.full_outer_join(&hot).map(|(key, _)| key).boxed()),
+        ("group_by_key", pairs.group_by_key().keys().boxed()),
+        ("reduce_by_key", pairs.reduce_by_key(|a, _| a).keys().boxed()),
+        ("sort_by_key", pairs.sort_by_key().keys().boxed()),
+        ("map_partitions", listed.boxed()),
+        ("flat_map", many.flat_map(|n| vec![n; 1_000]).boxed()),
+    ]
+}
+
+#[test]
+fn e29_tasks_notice_within_a_few_thousand_rows_whatever_is_at_hand() {
+    const AT: usize = 50_000;
+    const MOST: usize = 10_000;
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(1).build().unwrap();
+        for (name, rows) in rows_that_are_at_hand(&ctx) {
+            let (seen, is_cancelled_now) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+            let (reached, until_reached) = mpsc::channel();
+            let (counted, waits): (Arc<AtomicUsize>, _) =
+                (Arc::clone(&seen), Arc::clone(&is_cancelled_now));
+            let job = ctx.spawn(move || {
+                rows.for_each(move |_| {
+                    if counted.fetch_add(1, Ordering::Relaxed) == AT {
+                        let _ = reached.send(());
+                        while !waits.load(Ordering::Relaxed) {
+                            thread::yield_now();
+                        }
+                    }
+                })
+            });
+            until_reached.recv().unwrap();
+            job.cancel(name);
+            is_cancelled(job.wait(), name);
+            until("its flag", || !ctx.left_behind().is_empty());
+            is_cancelled_now.store(true, Ordering::Relaxed);
+            until("its end", || ctx.left_behind().is_empty());
+            let more = seen.load(Ordering::Relaxed) - AT;
+            assert!(more < MOST, "{name}: {more} rows behind the cancellation");
+        }
+    });
+}
+
+#[test]
+fn e29_counting_the_rows_of_a_hot_key_is_cancelled_too() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(1).build().unwrap();
+        // A thousand billion rows.
+        let hot = ctx.range_with(1, 0..1_000_000_u64).map(|n| ((), n));
+        let job = ctx.spawn(move || hot.join(&hot).count());
+        until("the last stage", || job.progress().tasks_done >= 2);
+        job.cancel("too many");
+        is_cancelled(job.wait(), "too many");
+        assert_eq!(ctx.range(0..10_u64).count().unwrap(), 10);
     });
 }
 

@@ -15,7 +15,7 @@ use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::{Dependency, Kept, Lineage, ShuffleStep};
 use emberline_core::size::heap_bytes;
 use emberline_core::step::{Step, or_raise};
-use emberline_core::task::TaskContext;
+use emberline_core::task::{Pace, TaskContext};
 use emberline_shuffle::{
     Changed, Chunk, MapOutput, MapOutputs, MapWriter, Partitioning, SegmentReader, SliceSource,
 };
@@ -180,7 +180,37 @@ where
     W: Fn(&T) -> u64 + Copy + Send + Sync + 'static,
 {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>> {
-        Box::new(RowChunks::new((self.0)(partition, task), self.1))
+        let rows = (self.0)(partition, task);
+        Box::new(RowChunks::new(Paced { rows, pace: Pace::new(task) }, self.1))
+    }
+}
+
+/// The rows of a wide operation. Who takes them in chunks looks at the cancel flag at each; who counts
+/// them takes none, and a join of hot keys may have billions.
+struct Paced<I> {
+    rows: I,
+    pace: Pace,
+}
+
+impl<I: Iterator> Iterator for Paced<I> {
+    type Item = I::Item;
+
+    #[inline]
+    fn next(&mut self) -> Option<I::Item> {
+        self.rows.next()
+    }
+
+    #[inline]
+    fn fold<B, G: FnMut(B, I::Item) -> B>(self, init: B, g: G) -> B {
+        self.rows.fold(init, g)
+    }
+
+    fn count(self) -> usize {
+        let mut pace = self.pace;
+        self.rows.fold(0, |rows, _| {
+            pace.step();
+            rows + 1
+        })
     }
 }
 

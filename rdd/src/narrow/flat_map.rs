@@ -69,8 +69,7 @@ where
     }
 }
 
-/// So many rows of one row are handed out without a look at the cancel flag: the next look comes with
-/// the rows of the parent.
+/// Up to so many rows of one row are counted at once, before they are handed out.
 const FEW_ROWS: usize = 1024;
 
 pub(super) struct FlatMappedRows<R, J, F> {
@@ -109,7 +108,11 @@ where
     fn fold<B, G: FnMut(B, I::Item) -> B>(self, init: B, mut g: G) -> B {
         let (f, step, mut pace) = (&*self.f, &self.step, self.pace);
         let mut each = |inner: I::IntoIter, accumulated| {
-            let counts = Pace::is_needed(inner.size_hint(), FEW_ROWS);
+            let hint = inner.size_hint();
+            let counts = Pace::is_needed(hint, FEW_ROWS);
+            if !counts {
+                pace.pass(hint.1.unwrap_or(0));
+            }
             inner.fold(accumulated, |accumulated, row| {
                 if counts {
                     pace.step();

@@ -4,7 +4,7 @@ use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{Keys, Rdd};
 use emberline_core::step::{Step, blame, forgive};
-use emberline_core::task::{Pace, TaskContext};
+use emberline_core::task::{Pace, ROWS_PER_CHECK, TaskContext};
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -57,9 +57,6 @@ where
     }
 }
 
-/// A partition that says it has no more rows needs no look at the cancel flag: a fraction of a second.
-const MANY_ROWS: usize = 1 << 24;
-
 /// An iterator of the user's, whose panics are blamed on the step that made it. It may have no end,
 /// whatever it reads.
 pub(super) struct BlamedRows<R> {
@@ -96,7 +93,7 @@ impl<R: Iterator> Iterator for BlamedRows<R> {
     fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, mut g: G) -> B {
         let BlamedRows { rows, step, mut pace } = self;
         blame(&step, || {
-            let counts = Pace::is_needed(rows.size_hint(), MANY_ROWS);
+            let counts = Pace::is_needed(rows.size_hint(), ROWS_PER_CHECK);
             rows.fold(init, |accumulated, row| {
                 if counts {
                     pace.step();
