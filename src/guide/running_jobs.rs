@@ -40,8 +40,8 @@
 //! [`job_group`](crate::Context::job_group) names all jobs of a block, those of closures that it spawns
 //! included, and [`cancel_group`](crate::Context::cancel_group) ends them from any thread, with a reason
 //! that is in their errors. [`cancel_all`](crate::Context::cancel_all) ends everything in the context, and
-//! with [`cancel_on_ctrl_c`](crate::ContextBuilder::cancel_on_ctrl_c) Ctrl-C does that. emberline touches
-//! no signal unless a context asks for it.
+//! with [`cancel_on_ctrl_c`](crate::ContextBuilder::cancel_on_ctrl_c) Ctrl-C does that, and so does a request
+//! to end (SIGTERM). emberline touches no signal unless a context asks for it.
 //!
 //! ```
 //! # use emberline::prelude::*;

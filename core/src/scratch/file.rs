@@ -126,7 +126,7 @@ impl DiskWriter for ScratchWriter {
     }
 }
 
-fn is_full(cause: &io::Error) -> bool {
+pub(super) fn is_full(cause: &io::Error) -> bool {
     matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
