@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 /// inside the memory budget 2,000; storage levels, eviction and checkpoints 1,400; metrics, reports and
 /// the limit of results 650; faults on purpose 200; rows that are weighed one by one, merged runs and
 /// tables by slices 600; jobs in the background and in groups, cancellation, copies of stragglers and
-/// digests of map outputs 1,400.
-const MOST_CODE_LINES: usize = 18_700;
+/// digests of map outputs 1,400; outputs on bad sectors and all that are gone at once, forks, listeners that
+/// never return and scratch folders that refuse at the start 150.
+const MOST_CODE_LINES: usize = 18_850;
 /// Lines of any one file, with everything in it.
 const MOST_FILE_LINES: usize = 450;
 /// What each public operation says about itself.
