@@ -91,6 +91,9 @@ impl ScratchFile {
 impl Drop for ScratchFile {
     fn drop(&mut self) {
         let Some(Home { path, .. }) = self.made.get() else { return };
+        if self.places.made_in != std::process::id() {
+            return;
+        }
         let removed = self.places.disk().remove_file(path);
         if removed.is_err_and(|cause| cause.kind() != io::ErrorKind::NotFound) {
             // What stays behind goes with the folder.
