@@ -166,8 +166,8 @@ impl<R: Stored> SegmentReader<R> {
     }
 
     /// Who took one file may have taken others. A look at each costs little beside a reader that fails
-    /// for each, one after the other; and only the first who finds an output lost looks. A cancelled task looks to the end as well, since
-    /// nobody else will.
+    /// for each, one after the other; and only the first who finds an output lost looks. A cancelled
+    /// task looks to the end as well, since nobody else will.
     fn look_at_all(&self) {
         for slot in &*self.slots {
             let output = lock(slot).clone();
