@@ -1,9 +1,12 @@
 //! What a lost map output costs: of sixteen, one file is removed between two actions, and the second
 //! action computes that one again. It should cost what one map task costs, and not the stage.
 //!
-//! Prints the time of the tasks of the whole map stage, how much longer the action took than one that
-//! found everything (`rerun_ms`), and what it may be (`allowed_ms`): one and a half of sixteen parts,
-//! and ten milliseconds. Fails if more than the lost partition ran again.
+//! Prints the time of all tasks of the map stage together (`map_tasks_ms`), how much longer the action took
+//! than one that found everything (`rerun_ms`), and what it may be (`allowed_ms`): one and a half of sixteen
+//! parts, and ten milliseconds. Fails if the median is more, or if more than the lost partition ran again.
+//!
+//! The base is the sum of the tasks' times and not how long the stage took: sixteen tasks share the threads,
+//! while one lost partition is one task on one thread, and no machine makes that faster by having more.
 
 mod support;
 
@@ -27,7 +30,7 @@ fn main() -> Result<(), BoxError> {
 
 /// What happened once.
 struct Loss {
-    map_ms: f64,
+    map_tasks_ms: f64,
     rerun_ms: f64,
 }
 
@@ -36,14 +39,17 @@ fn measure(options: &Options) -> Result<(), BoxError> {
     for _ in 0..options.pairs {
         losses.push(lose_one(options)?);
     }
-    let map_ms = support::median(losses.iter().map(|loss| loss.map_ms));
+    let map_tasks_ms = support::median(losses.iter().map(|loss| loss.map_tasks_ms));
+    let rerun_ms = support::median(losses.iter().map(|loss| loss.rerun_ms));
+    let allowed_ms = 1.5 / MAP_PARTITIONS as f64 * map_tasks_ms + 10.0;
     println!(
-        "bench=recovery rows={} threads={} map_outputs={MAP_PARTITIONS} map_ms={map_ms:.1} \
-         rerun_ms={:.1} allowed_ms={:.1}",
-        options.rows,
-        options.threads,
-        support::median(losses.iter().map(|loss| loss.rerun_ms)),
-        1.5 / MAP_PARTITIONS as f64 * map_ms + 10.0
+        "bench=recovery rows={} threads={} map_outputs={MAP_PARTITIONS} map_tasks_ms={map_tasks_ms:.1} \
+         rerun_ms={rerun_ms:.1} allowed_ms={allowed_ms:.1}",
+        options.rows, options.threads,
+    );
+    assert!(
+        rerun_ms <= allowed_ms,
+        "a lost output cost {rerun_ms:.1} ms, at most {allowed_ms:.1} are allowed"
     );
     Ok(())
 }
@@ -72,7 +78,7 @@ fn lose_one(options: &Options) -> Result<Loss, BoxError> {
     assert_eq!([same, recovered], [answer; 2], "a lost file changed the answer");
     assert_eq!(outputs.len(), MAP_PARTITIONS, "a map output is a file");
     assert_eq!(map_stage().map(|stage| stage.0), Some(1), "one map task runs again");
-    Ok(Loss { map_ms: totals.run_us as f64 / 1e3, rerun_ms: lost_ms - kept_ms })
+    Ok(Loss { map_tasks_ms: totals.run_us as f64 / 1e3, rerun_ms: lost_ms - kept_ms })
 }
 
 /// All files of the scratch folder but its lock.

@@ -31,18 +31,23 @@ use crossbeam::channel::{Sender, bounded, unbounded};
 use scope::{Scopes, scopes_here};
 use shell::{Shell, reporter};
 use spawner::Spawner;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Everything that runs in one context. The threads end when it drops.
 pub struct Engine {
+    /// The process that has the threads.
+    built_in: u32,
     config: Arc<Config>,
     memory: Arc<MemoryBudget>,
     blocks: Arc<BlockStore>,
     rdds: IdCounter,
     shuffles: IdCounter,
     jobs: IdCounter,
+    /// Actions that wait for their job.
+    waiting: AtomicUsize,
     mark: Mark,
     scopes: Arc<Scopes>,
     spawner: Spawner,
@@ -90,6 +95,7 @@ impl Engine {
         let config = Arc::new(config);
         let memory = Arc::new(MemoryBudget::new(config.kept_bytes()));
         let scratch = Arc::new(Scratch::new(&config));
+        scratch.try_out()?;
         let (mark, left) = (Mark::default(), LeftBehind::default());
         let pool = Pool::build(config.task_threads(), mark.clone())?;
         let (emitter, listeners) = Emitter::start(listeners)?;
@@ -114,14 +120,16 @@ impl Engine {
                 .map_err(|error| Error::io("starting the thread of the scheduler", error))?
         };
         let (rdds, shuffles, jobs) = Default::default();
-        let (scopes, spawner) = Default::default();
+        let (waiting, scopes, spawner) = Default::default();
         Ok(Arc::new(Engine {
+            built_in: std::process::id(),
             config,
             memory,
             blocks,
             rdds,
             shuffles,
             jobs,
+            waiting,
             mark,
             scopes,
             spawner,
@@ -162,6 +170,7 @@ impl Engine {
     /// When this returns `Ok`, no thread of the engine holds anything of the request any more.
     pub fn run_job(&self, request: JobRequest) -> Result<Ran> {
         let action = request.action;
+        self.refuse_fork(action)?;
         self.refuse_own_threads(action)?;
         let scopes = scopes_here();
         scopes.iter().for_each(|scope| scope.go_on());
@@ -182,7 +191,9 @@ impl Engine {
         self.messages.send(submit).map_err(|_| gone(()))?;
         // After it was submitted: who cancels from now on finds the job, and the scheduler knows it.
         scopes.iter().for_each(|scope| scope.enter(job, &self.messages));
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         let ended = told.recv().map_err(|_| gone(()));
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
         let progress = ended.as_ref().map_or(Progress::default(), |(_, progress)| *progress);
         scopes.iter().for_each(|scope| scope.leave(job, &self.messages, progress));
         ended?.0.map(|()| ran)
@@ -199,6 +210,11 @@ impl Engine {
         if group.is_none() {
             let _ = self.messages.send(Message::CancelAll { why });
         }
+    }
+
+    /// Whether there is anything to cancel: a job, a spawned closure, or a job group.
+    pub fn is_busy(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0 || self.scopes.are_open()
     }
 
     /// Cancels the closures that were spawned and the job groups, and leaves other jobs alone.
@@ -235,10 +251,26 @@ impl Engine {
         self.emitter.emit(event);
     }
 
-    /// Waits until the listeners have heard every event so far. On their own thread it returns at
-    /// once.
+    /// Waits until the listeners have heard every event so far, or one of them does not come back from
+    /// an event for seconds. On their own thread it returns at once.
     pub fn flush_listeners(&self) {
-        self.emitter.flush();
+        if !self.is_forked() {
+            self.emitter.flush();
+        }
+    }
+
+    /// Whether this is a fork of the process that built the context. Only the thread that forks is in
+    /// it, and would wait for the others for ever.
+    fn is_forked(&self) -> bool {
+        self.built_in != std::process::id()
+    }
+
+    fn refuse_fork(&self, action: Step) -> Result<()> {
+        if !self.is_forked() {
+            return Ok(());
+        }
+        let (built_in, here) = (self.built_in, std::process::id());
+        Err(Error::new(ErrorKind::Forked { built_in, here }).in_action(action))
     }
 
     /// An action must not wait on a thread that is needed for its end. The first look finds a task
@@ -281,8 +313,11 @@ impl Engine {
 
 impl Drop for Engine {
     /// Stops what runs and waits for the two threads. On a thread of the engine itself it waits for
-    /// nothing: they end by themselves.
+    /// nothing: they end by themselves. In a fork of the process there is none of them.
     fn drop(&mut self) {
+        if self.is_forked() {
+            return;
+        }
         let _ = self.messages.send(Message::Stop);
         if self.is_scheduler_thread() || self.is_pool_thread() {
             return;
@@ -290,7 +325,7 @@ impl Drop for Engine {
         // A thread that panicked has nothing more to say.
         let _ = self.scheduler.take().map(JoinHandle::join);
         self.emitter.stop();
-        if !self.emitter.is_listener_thread() {
+        if self.emitter.has_ended() {
             let _ = self.listeners.take().map(JoinHandle::join);
         }
     }

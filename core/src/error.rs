@@ -80,6 +80,17 @@ pub enum ErrorKind {
         /// The operation or action whose task called it.
         outer: String,
     },
+    /// The process was forked after the context was built. A fork has none of the context's threads.
+    #[error(
+        "the context was built in process {built_in} and has no threads in process {here}, which was \
+         forked from it: build the context after the fork"
+    )]
+    Forked {
+        /// The process that built the context.
+        built_in: u32,
+        /// The process that asked it to run something.
+        here: u32,
+    },
     /// A path or pattern has no file behind it.
     #[error("no input at `{path}`: check the path or pattern ({what})")]
     InputNotFound {
@@ -139,12 +150,17 @@ pub enum ErrorKind {
     },
     /// A task found a map output lost or damaged. The scheduler computes it again; a user sees
     /// this only when that failed too often.
-    #[error("the output of map partition {map_partition} of {shuffle} is lost")]
+    #[error(
+        "the output of map partition {map_partition} of {shuffle} is lost{}",
+        if others.is_empty() { String::new() } else { format!(", and {} others", others.len()) }
+    )]
     FetchFailed {
         /// The shuffle.
         shuffle: ShuffleId,
         /// The map partition whose output is lost.
         map_partition: usize,
+        /// The other map partitions whose outputs were found lost, since the task looked.
+        others: Vec<usize>,
     },
     /// A partition of a local checkpoint is gone, and nothing can compute it again.
     #[error(
@@ -340,7 +356,7 @@ impl Error {
     /// The lost map output, if this is a fetch failure.
     pub fn fetch_failure(&self) -> Option<(ShuffleId, usize)> {
         match self.0.kind {
-            ErrorKind::FetchFailed { shuffle, map_partition } => Some((shuffle, map_partition)),
+            ErrorKind::FetchFailed { shuffle, map_partition, .. } => Some((shuffle, map_partition)),
             _ => None,
         }
     }

@@ -8,10 +8,11 @@
 use crate::config::Config;
 use crate::error::{Error, Result, TaskPlace};
 use crate::ids::{RddId, ShuffleId, StageId};
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What goes wrong in a context, for tests and for teaching. A context without a plan never fails on
@@ -35,6 +36,7 @@ pub(crate) enum Fault {
     FailTask { stage: StageId, partition: usize, attempt: usize },
     PanicInStage(StageId),
     HarmOutput { shuffle: ShuffleId, map_partition: usize, harm: Harm },
+    SpoilOutput { shuffle: ShuffleId, map_partition: usize },
     HarmBlock { rdd: RddId, partition: usize, harm: Harm },
     FailOperation(u64),
     FailFrom(u64),
@@ -124,6 +126,13 @@ impl FaultPlan {
         self.and(Fault::HarmOutput { shuffle, map_partition, harm })
     }
 
+    /// Every read of the file of a map output fails, as on a bad sector. One that lies in memory is
+    /// not read from the disk, and stays as it is. Each such fault happens to one file: add it again
+    /// for what comes in its place.
+    pub fn fail_reads_of_output(self, shuffle: ShuffleId, map_partition: usize) -> Self {
+        self.and(Fault::SpoilOutput { shuffle, map_partition })
+    }
+
     /// Harms a partition of a persisted RDD once it is stored, as
     /// [`harm_map_output`](FaultPlan::harm_map_output) does.
     pub fn harm_block(self, rdd: RddId, partition: usize, harm: Harm) -> Self {
@@ -175,8 +184,8 @@ impl FaultPlan {
     /// The plan at work, for who wants to ask it afterwards what happened.
     pub fn arm(self) -> Faults {
         let used = self.faults.iter().map(|_| AtomicBool::new(false)).collect();
-        let (disk, passes, fired) = Default::default();
-        Faults(Arc::new(Armed { plan: self, used, disk, passes, fired }))
+        let (disk, passes, fired, spoilt) = Default::default();
+        Faults(Arc::new(Armed { plan: self, used, disk, passes, fired, spoilt }))
     }
 }
 
@@ -192,6 +201,8 @@ struct Armed {
     disk: DiskCounts,
     passes: [AtomicU64; Point::ALL.len()],
     fired: AtomicU64,
+    /// Files that cannot be read.
+    spoilt: Mutex<HashSet<PathBuf>>,
 }
 
 /// What the disk has done so far.
@@ -238,6 +249,15 @@ impl Faults {
 
     pub(crate) fn disk(&self) -> &DiskCounts {
         &self.0.disk
+    }
+
+    /// Whether reads of this file are to fail.
+    pub(crate) fn is_spoilt(&self, file: &Path) -> bool {
+        self.spoilt().contains(file)
+    }
+
+    fn spoilt(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.0.spoilt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn fire(&self) {
@@ -336,6 +356,21 @@ pub fn harm_to_output(config: &Config, of: ShuffleId, partition: usize) -> Optio
     })
 }
 
+/// A map output was written to `file`, and no reader knows of it yet: from now on nobody may be able
+/// to read it.
+pub fn spoil_output(config: &Config, of: ShuffleId, partition: usize, file: Option<&Path>) {
+    let (Some(faults), Some(file)) = (&config.faults, file) else { return };
+    let here = |fault: &Fault| match *fault {
+        Fault::SpoilOutput { shuffle, map_partition } => {
+            ((shuffle, map_partition) == (of, partition)).then_some(())
+        }
+        _ => None,
+    };
+    if faults.take(here).is_some() {
+        faults.spoilt().insert(file.to_path_buf());
+    }
+}
+
 /// What is to happen to a block that was just stored.
 pub fn harm_to_block(config: &Config, of: RddId, number: usize) -> Option<Harm> {
     config.faults.as_ref()?.take(|fault| match *fault {
@@ -347,87 +382,4 @@ pub fn harm_to_block(config: &Config, of: RddId, number: usize) -> Option<Harm> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::JobId;
-
-    fn config(plan: FaultPlan) -> Config {
-        Config { faults: Some(plan.arm()), ..Config::default() }
-    }
-
-    fn place(stage: u64, partition: usize, attempt: usize) -> TaskPlace {
-        TaskPlace { job: JobId(0), stage: StageId(stage), partition, attempt }
-    }
-
-    #[test]
-    fn only_the_chosen_attempt_of_the_chosen_task_fails() {
-        let config = config(FaultPlan::new().fail_task(StageId(1), 2, 3));
-        for (stage, partition, attempt) in [(0, 2, 3), (1, 1, 3), (1, 2, 2), (1, 2, 4)] {
-            end_task(&config, &place(stage, partition, attempt)).unwrap();
-        }
-        let error = end_task(&config, &place(1, 2, 3)).unwrap_err();
-        assert!(error.is_transient() && error.to_string().contains("injected fault"), "{error}");
-        assert_eq!(config.faults.unwrap().fired(), 1);
-    }
-
-    #[test]
-    fn first_attempts_of_the_chosen_stage_panic_and_no_others() {
-        let config = config(FaultPlan::new().panic_in_stage(StageId(1)));
-        begin_task(&config, &place(0, 0, 0));
-        begin_task(&config, &place(1, 0, 1));
-        for partition in 0..2 {
-            let begin = || begin_task(&config, &place(1, partition, 0));
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(begin)).unwrap_err();
-        }
-    }
-
-    #[test]
-    fn a_harm_happens_as_often_as_it_was_planned() {
-        let (shuffle, rdd) = (ShuffleId(1), RddId(1));
-        let plan = FaultPlan::new()
-            .harm_map_output(shuffle, 0, Harm::Lost)
-            .harm_map_output(shuffle, 0, Harm::Flipped)
-            .harm_block(rdd, 0, Harm::Truncated);
-        let config = config(plan);
-        assert_eq!(harm_to_output(&config, ShuffleId(0), 0), None);
-        assert_eq!(harm_to_output(&config, shuffle, 1), None);
-        assert_eq!(harm_to_output(&config, shuffle, 0), Some(Harm::Lost));
-        assert_eq!(harm_to_output(&config, shuffle, 0), Some(Harm::Flipped));
-        assert_eq!(harm_to_output(&config, shuffle, 0), None);
-        assert_eq!(harm_to_block(&config, rdd, 0), Some(Harm::Truncated));
-        assert_eq!(harm_to_block(&config, rdd, 0), None);
-    }
-
-    #[test]
-    fn without_a_plan_nothing_goes_wrong() {
-        let config = Config::default();
-        Point::ALL.into_iter().for_each(|point| come_to(None, point));
-        begin_task(&config, &place(0, 0, 0));
-        end_task(&config, &place(0, 0, 0)).unwrap();
-        assert_eq!(harm_to_output(&config, ShuffleId(0), 0), None);
-    }
-
-    #[test]
-    fn points_are_counted_in_their_own_places() {
-        let faults = FaultPlan::new().kill_at(Point::FolderMade, 9).arm();
-        for (times, point) in Point::ALL.into_iter().enumerate() {
-            assert_eq!(point as usize, times, "the order of `ALL` is that of the type");
-            (0..times).for_each(|_| come_to(Some(&faults), point));
-        }
-        assert_eq!(Point::ALL.map(|point| faults.passes(point)), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
-    }
-
-    #[test]
-    fn a_file_is_removed_halved_or_changed_in_one_bit() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("f");
-        let after = |harm: Harm| {
-            std::fs::write(&path, b"abcdef").unwrap();
-            harm.inflict(&path).unwrap();
-            std::fs::read(&path).ok()
-        };
-        assert_eq!(after(Harm::Lost), None);
-        assert_eq!(after(Harm::Truncated).unwrap(), b"abc");
-        assert_eq!(after(Harm::Flipped).unwrap(), b"abceef");
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ pub use file::ScratchFile;
 
 use crate::config::Config;
 use crate::disk::Disk;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use places::Places;
 use std::path::PathBuf;
@@ -36,6 +36,25 @@ impl Scratch {
             disk: Arc::clone(&config.disk),
             places: Arc::new(Places::new(config)),
             next_file: AtomicUsize::new(0),
+        }
+    }
+
+    /// Makes a folder in each of the configured folders and removes it again: what does not allow that
+    /// is found when the context is built, and not hours later in the first job that spills. A disk that
+    /// is full now may have room by then.
+    pub fn try_out(&self) -> Result<()> {
+        let refuse = |parent: &PathBuf| match folder::try_out(parent) {
+            Err(cause) if !file::is_full(&cause) => Some(format!(
+                "`{}` of scratch_dirs takes no folder ({cause}); let this user write there, or choose \
+                 another",
+                parent.display()
+            )),
+            _ => None,
+        };
+        let problems: Vec<String> = self.parents.iter().filter_map(refuse).collect();
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(Error::new(ErrorKind::InvalidConfig { problems })),
         }
     }
 

@@ -106,7 +106,8 @@ impl Context {
         self.engine.memory().used_bytes()
     }
 
-    /// Returns when the listeners have seen everything that happened before this call.
+    /// Returns when the listeners have seen everything that happened before this call, or when one of
+    /// them has not come back from an event for five seconds.
     pub fn flush_listeners(&self) {
         self.engine.flush_listeners();
     }
@@ -307,8 +308,9 @@ impl ContextBuilder {
     }
 
     /// Whether Ctrl-C cancels everything that runs in the context, as [`cancel_all`](Context::cancel_all)
-    /// does, instead of ending the process. Default: no. A second Ctrl-C within two seconds, or one when
-    /// no such context is left, ends the process with status 130.
+    /// does, instead of ending the process; a request to end (SIGTERM, SIGHUP) does the same. Default: no.
+    /// A second one within two seconds, or one when nothing runs in such a context, ends the process with
+    /// status 130, whichever signal it was.
     ///
     /// The handler of Ctrl-C belongs to the whole process: the first context that asks for it installs
     /// it for good, and `build` fails if the program has installed one with the same crate, `ctrlc`.

@@ -1,8 +1,11 @@
 //! What map tasks leave behind, and how the tasks behind the shuffle read it.
 
+mod reader;
+
+pub use reader::{Chunk, SegmentReader};
+
 use crate::format::{FileIndex, FrameReader, OpenFile, SegmentPlace};
 use emberline_core::bounds::Stored;
-use emberline_core::counters::Phase;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::faults::Harm;
 use emberline_core::ids::ShuffleId;
@@ -12,8 +15,9 @@ use emberline_core::scratch::ScratchFile;
 use emberline_core::task::TaskContext;
 use std::error::Error as _;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The output of one map task: runs, one behind the other, each with a segment for each partition
 /// after the shuffle, or for each slice of one. Dropping it gives back the memory and the files.
@@ -32,10 +36,12 @@ pub struct MapOutput<R> {
     /// segment has. An output that is computed again has the same, unless something is not
     /// deterministic. It does not see a change of values.
     pub(crate) digest: u64,
-    /// Whether a reader has begun with it.
+    /// Whether a reader has begun with it, or with one whose place it took.
     was_read: AtomicBool,
-    /// Whether a reader found it damaged; what comes in its place is another output.
-    lost: AtomicBool,
+    /// Whether the disk has refused to read it, once so far.
+    was_refused: AtomicBool,
+    /// What a reader found wrong with it; what comes in its place is another output.
+    lost: OnceLock<Error>,
 }
 
 /// An output that was computed again has other rows than the one that was lost.
@@ -74,9 +80,20 @@ impl<R> MapOutput<R> {
     /// An output without rows, of so many segments.
     pub(crate) fn new(segments: usize) -> Self {
         let (runs, bytes, file, places_held) = (Vec::new(), vec![0; segments], None, None);
-        let (digest, was_read, lost) = Default::default();
+        let (digest, was_read, was_refused, lost) = Default::default();
         let (rows, rows_read) = (0, 0);
-        MapOutput { runs, file, bytes, rows, rows_read, places_held, digest, was_read, lost }
+        MapOutput {
+            runs,
+            file,
+            bytes,
+            rows,
+            rows_read,
+            places_held,
+            digest,
+            was_read,
+            was_refused,
+            lost,
+        }
     }
 
     /// Its rows.
@@ -87,6 +104,42 @@ impl<R> MapOutput<R> {
     /// What they take in memory, estimated, wherever they lie.
     pub fn bytes(&self) -> u64 {
         self.bytes.iter().copied().fold(0, u64::saturating_add)
+    }
+
+    /// Its file, if not all of it lies in memory.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_ref().map(|(file, _)| file.path())
+    }
+
+    fn open_file(file: &ScratchFile, index: &FileIndex) -> Result<OpenFile> {
+        let opened = OpenFile::new(file.open()?, file.path().display().to_string());
+        opened.check_length(index)?;
+        Ok(opened)
+    }
+
+    fn is_lost(&self) -> bool {
+        self.lost.get().is_some()
+    }
+
+    /// What a fault plan did to rows in memory. A file that is lost says so itself; and if one segment
+    /// of it is damaged, the others can be read until another output takes its place.
+    fn lost_in_memory(&self) -> Option<&Error> {
+        self.lost.get().filter(|_| self.file.is_none())
+    }
+
+    /// Notes that it is lost. The first reason stays; says whether this is it.
+    fn lose(&self, why: &Error) -> bool {
+        self.lost.set(why.clone()).is_ok()
+    }
+
+    /// Notes that it is lost if its file is gone or has another length.
+    fn look(&self) {
+        let Some((file, index)) = self.file.as_ref().filter(|_| !self.is_lost()) else { return };
+        if let Err(error) = Self::open_file(file, index)
+            && is_damage(&error)
+        {
+            self.lose(&error);
+        }
     }
 
     fn kept(&self) -> Kept {
@@ -121,11 +174,7 @@ impl<R: Stored> MapOutput<R> {
         let Some(place) = run.place(segment) else { return Ok(None) };
         let open = match open {
             Some(open) => open,
-            none => {
-                let opened = OpenFile::new(file.open()?, file.path().display().to_string());
-                opened.check_length(index)?;
-                none.insert(opened)
-            }
+            none => none.insert(Self::open_file(file, index)?),
         };
         Ok(Some(Segment::Frames(FrameReader::new(open.clone(), place))))
     }
@@ -173,6 +222,10 @@ impl<R> MapOutputs<R> {
             drop(output);
             return Err(changed);
         }
+        if let Some(older) = &*slot {
+            // What was made of the older one must fit whatever comes after this one, too.
+            output.was_read.fetch_or(older.was_read.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
         let older = slot.replace(Arc::new(output));
         drop(slot);
         // Dropped here, after the lock: dropping rows runs the user's code.
@@ -182,18 +235,18 @@ impl<R> MapOutputs<R> {
 
     /// Harms the file of an output, as a fault plan wants; what is not in a file is lost.
     pub fn harm(&self, map_partition: usize, harm: Harm) {
-        let mut slot = lock(&self.slots[map_partition]);
-        let file = slot.as_ref().and_then(|output| output.file.as_ref());
-        let harmed = file.is_some_and(|(file, _)| harm.inflict(file.path()).is_ok());
-        let lost = slot.take_if(|_| !harmed);
-        drop(slot);
-        drop(lost);
+        let Some(output) = lock(&self.slots[map_partition]).clone() else { return };
+        let harmed = output.file().is_some_and(|file| harm.inflict(file).is_ok());
+        if !harmed {
+            // Its digest stays, which what comes in its place is compared with.
+            output.lose(&Error::corrupt("a fault plan took its map output"));
+        }
     }
 
     /// How much of them is there, as far as readers know.
     pub fn kept(&self) -> Kept {
         let outputs = self.slots.iter().filter_map(|slot| lock(slot).clone());
-        let there = outputs.filter(|output| !output.lost.load(Ordering::Relaxed));
+        let there = outputs.filter(|output| !output.is_lost());
         there.map(|output| output.kept()).sum()
     }
 
@@ -221,18 +274,7 @@ impl<R> MapOutputs<R> {
         segment: usize,
         task: Option<TaskContext>,
     ) -> SegmentReader<R> {
-        SegmentReader {
-            slots: Arc::clone(&self.slots),
-            shuffle,
-            segment,
-            map_partition: 0,
-            output: None,
-            open: None,
-            next_run: 0,
-            frames: None,
-            failed: None,
-            task,
-        }
+        SegmentReader::new(Arc::clone(&self.slots), shuffle, segment, task)
     }
 }
 
@@ -246,124 +288,14 @@ fn lock<R>(slot: &Slot<R>) -> MutexGuard<'_, Option<Arc<MapOutput<R>>>> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Some rows of a segment.
-#[derive(Clone, Debug)]
-pub enum Chunk<R> {
-    /// Rows that other tasks may read too.
-    Shared(Arc<Vec<R>>),
-    /// Rows that were read from a file for this task.
-    Owned(Vec<R>),
+/// Whether a file is gone, or does not hold what was written.
+fn is_damage(error: &Error) -> bool {
+    let is_gone = || io_cause(error).is_some_and(|it| it.kind() == io::ErrorKind::NotFound);
+    matches!(error.kind(), ErrorKind::Corrupt { .. }) || is_gone()
 }
 
-impl<R> Chunk<R> {
-    /// The rows.
-    pub fn rows(&self) -> &[R] {
-        match self {
-            Chunk::Shared(rows) => rows,
-            Chunk::Owned(rows) => rows,
-        }
-    }
-}
-
-/// Reads one segment of all map outputs, in the order of the map partitions.
-pub struct SegmentReader<R> {
-    slots: Arc<[Slot<R>]>,
-    shuffle: Option<ShuffleId>,
-    segment: usize,
-    map_partition: usize,
-    /// The output that is being read, which keeps its files there, and the next of its runs.
-    output: Option<Arc<MapOutput<R>>>,
-    open: Option<OpenFile>,
-    next_run: usize,
-    /// The segment that is being read from a file.
-    frames: Option<FrameReader<R>>,
-    /// A reader that failed once never gives rows again: they would be the wrong ones.
-    failed: Option<Error>,
-    task: Option<TaskContext>,
-}
-
-impl<R: Stored> SegmentReader<R> {
-    /// The next rows, or nothing after the last. An output that is missing or damaged is a
-    /// [`FetchFailed`](ErrorKind::FetchFailed), which the scheduler mends; a disk that refuses is
-    /// an [`Io`](ErrorKind::Io) error.
-    pub fn next_chunk(&mut self) -> Result<Option<Chunk<R>>> {
-        if let Some(task) = &self.task {
-            task.check_cancelled();
-        }
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
-        let task = self.task.clone();
-        let found = match &task {
-            Some(task) => task.in_phase(Phase::Read, || self.find_chunk()),
-            None => self.find_chunk(),
-        };
-        let next = found.map_err(|error| self.as_fetch_failure(error));
-        match &next {
-            Ok(Some(chunk)) => {
-                // What a task keeps for itself it has read before.
-                if let Some(task) = self.task.as_ref().filter(|_| self.shuffle.is_some()) {
-                    task.count_read(chunk.rows().len());
-                }
-            }
-            Ok(None) => {}
-            Err(error) => self.failed = Some(error.clone()),
-        }
-        next
-    }
-
-    fn find_chunk(&mut self) -> Result<Option<Chunk<R>>> {
-        loop {
-            if let Some(frames) = &mut self.frames {
-                if let Some(rows) = frames.next_frame()? {
-                    return Ok(Some(Chunk::Owned(rows)));
-                }
-                self.frames = None;
-            }
-            let Some(output) = self.current_output()? else { return Ok(None) };
-            let Some(run) = output.runs.get(self.next_run) else {
-                (self.output, self.open, self.next_run) = (None, None, 0);
-                self.map_partition += 1;
-                continue;
-            };
-            self.next_run += 1;
-            match output.open(run, self.segment, &mut self.open)? {
-                Some(Segment::Shared(rows)) => return Ok(Some(Chunk::Shared(rows))),
-                Some(Segment::Frames(frames)) => self.frames = Some(frames),
-                None => {}
-            }
-        }
-    }
-
-    /// The output of the map partition at hand; nothing behind the last.
-    fn current_output(&mut self) -> Result<Option<Arc<MapOutput<R>>>> {
-        let Some(slot) = self.slots.get(self.map_partition) else { return Ok(None) };
-        if self.output.is_none() {
-            self.output = lock(slot).clone();
-            if let Some(output) = self.output.as_ref().filter(|_| self.shuffle.is_some()) {
-                output.was_read.store(true, Ordering::Relaxed);
-            }
-        }
-        let missing = || Error::corrupt("its map output is not there");
-        self.output.clone().ok_or_else(missing).map(Some)
-    }
-
-    /// Damage is a lost output; anything else stays what it is.
-    #[cold]
-    fn as_fetch_failure(&self, error: Error) -> Error {
-        let lost = matches!(error.kind(), ErrorKind::Corrupt { .. }) || is_not_found(&error);
-        let Some(shuffle) = self.shuffle.filter(|_| lost) else { return error };
-        if let Some(output) = &self.output {
-            output.lost.store(true, Ordering::Relaxed);
-        }
-        let map_partition = self.map_partition;
-        Error::new(ErrorKind::FetchFailed { shuffle, map_partition }).caused_by(error)
-    }
-}
-
-fn is_not_found(error: &Error) -> bool {
-    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound)
+fn io_cause(error: &Error) -> Option<&io::Error> {
+    error.source().and_then(|cause| cause.downcast_ref())
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use super::*;
 use crate::map_building::MapOutputBuilder;
 use emberline_core::attempt::Attempt;
 use emberline_core::config::Config;
-use emberline_core::disk::{Disk, FaultyDisk, RealDisk};
-use emberline_core::faults::{FaultPlan, Faults};
+use emberline_core::disk::{Disk, DiskReader, FaultyDisk, RealDisk};
+use emberline_core::faults::{FaultPlan, Faults, spoil_output};
 use emberline_core::ids::TaskId;
 use emberline_core::step::Raised;
 use proptest::prelude::*;
@@ -203,6 +203,123 @@ fn a_disk_that_loses_or_changes_bytes_is_found_out() {
     assert_lost(Err(lost), 2, "");
 }
 
+/// Reads that fail with an error of the system.
+struct BadSector(i32);
+
+impl DiskReader for BadSector {
+    fn len(&self) -> std::io::Result<u64> {
+        Err(std::io::Error::from_raw_os_error(self.0))
+    }
+    fn read_at(&self, _: u64, _: &mut [u8]) -> std::io::Result<()> {
+        self.len().map(drop)
+    }
+}
+
+#[test]
+fn e04_an_output_that_the_disk_refuses_to_read_twice_is_lost_and_others_are_not() {
+    let faults = FaultPlan::new().fail_reads_of_output(SHUFFLE, 1).arm();
+    let disk = Arc::new(faulty(&faults));
+    let (shuffle_to_files, faults) = (true, Some(faults));
+    let task = TaskContext::alone(Config { shuffle_to_files, disk, faults, ..Config::default() });
+    let outputs = outputs(&task);
+    let file = lock(&outputs.slots[1]).as_ref().unwrap().file().map(Path::to_path_buf);
+    spoil_output(&task.config, SHUFFLE, 1, file.as_deref());
+    let error = read(&outputs, 0, &task).unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::Io { .. }),
+        "the first time it may be chance: {error}"
+    );
+    let error = read(&outputs, 0, &task).unwrap_err();
+    assert_eq!(others_of(&error), []);
+    assert_lost(Err(error), 1, "injected fault");
+    assert_eq!(outputs.kept().parts, 2);
+    assert_lost(read(&outputs, 0, &task), 1, "injected fault");
+    assert_eq!(read(&outputs, 1, &task).unwrap().len(), 11, "it has nothing for the second");
+    outputs.put(1, keep(vec![rows(1..2), vec![]], &task).unwrap()).unwrap();
+    assert_eq!(read(&outputs, 0, &task).unwrap(), rows(0..3));
+}
+
+#[test]
+fn e06_too_few_open_files_say_nothing_of_an_output_however_often() {
+    let outputs = outputs(&to_files(RealDisk));
+    let task = to_files(RealDisk);
+    let mut reader = outputs.read(Some(SHUFFLE), 0, &task);
+    reader.output = lock(&outputs.slots[0]).clone();
+    let refused = |code| {
+        let open = OpenFile::new(Box::new(BadSector(code)), "shuffle-0");
+        let index = FileIndex { segments: vec![], file_bytes: 9 };
+        reader.as_fetch_failure(open.check_length(&index).unwrap_err()).fetch_failure()
+    };
+    let (eio, [emfile, enfile, enomem]) = (5, [24, 23, 12]);
+    for code in [emfile, enfile, enomem].repeat(2) {
+        assert_eq!(refused(code), None, "{code}");
+    }
+    assert_eq!([refused(eio), refused(emfile), refused(eio)], [None, None, Some((SHUFFLE, 0))]);
+}
+
+/// The other outputs that a fetch failure says are gone.
+fn others_of(error: &Error) -> Vec<usize> {
+    match error.kind() {
+        ErrorKind::FetchFailed { others, .. } => others.clone(),
+        _ => panic!("no fetch failure: {error}"),
+    }
+}
+
+#[test]
+fn a_reader_that_finds_one_output_gone_looks_at_all_and_names_those_that_are() {
+    let [_, task, _] = three_ways();
+    let outputs = outputs(&task);
+    let files = scratch_files(&task);
+    fs::remove_file(&files[0]).unwrap();
+    fs::write(&files[2], b"short").unwrap();
+    let error = read(&outputs, 1, &task).unwrap_err();
+    assert_eq!(others_of(&error), [2]);
+    assert_lost(Err(error), 0, "and 1 others");
+    assert_eq!(outputs.kept().parts, 1);
+    // Whoever comes later needs no look at the disk, and says the same.
+    fs::remove_file(&files[1]).unwrap();
+    assert_eq!(others_of(&read(&outputs, 0, &task).unwrap_err()), [2]);
+    for (at, second) in [(0, rows(10..20)), (2, rows(30..31))] {
+        let first = rows(at..at + 1);
+        outputs.put(at as usize, keep(vec![first, second], &task).unwrap()).unwrap();
+    }
+    assert_lost(read(&outputs, 0, &task), 1, "removed");
+}
+
+/// An output with these rows and a digest of its own.
+fn with_digest(digest: u64, task: &TaskContext) -> MapOutput<Row> {
+    let mut output = keep(vec![rows(0..1), rows(1..2)], task).unwrap();
+    output.digest = digest;
+    output
+}
+
+#[test]
+fn e20_an_output_in_memory_that_is_lost_is_compared_with_what_comes_in_its_place() {
+    for task in three_ways() {
+        let outputs = MapOutputs::new(1);
+        outputs.put(0, with_digest(1, &task)).unwrap();
+        assert_eq!(read(&outputs, 0, &task).unwrap().len(), 1);
+        outputs.harm(0, Harm::Lost);
+        assert_eq!(read(&outputs, 0, &task).unwrap_err().fetch_failure(), Some((SHUFFLE, 0)));
+        let changed = Changed { before: 2, now: 2 };
+        assert_eq!(outputs.put(0, with_digest(2, &task)), Err(changed));
+        outputs.put(0, with_digest(1, &task)).unwrap();
+        assert_eq!(read(&outputs, 0, &task).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn e20_what_was_read_is_remembered_when_an_equal_output_takes_its_place_unread() {
+    let [task, ..] = three_ways();
+    let outputs = MapOutputs::new(1);
+    outputs.put(0, with_digest(1, &task)).unwrap();
+    outputs.put(0, with_digest(2, &task)).unwrap();
+    assert_eq!(read(&outputs, 0, &task).unwrap().len(), 1);
+    // An attempt that was cancelled may leave its output all the same.
+    outputs.put(0, with_digest(2, &task)).unwrap();
+    assert!(outputs.put(0, with_digest(3, &task)).is_err(), "the second one was read");
+}
+
 /// One output, kept and read.
 fn keep_and_read(task: &TaskContext) -> Result<Vec<Row>> {
     let outputs = MapOutputs::new(1);
@@ -212,7 +329,7 @@ fn keep_and_read(task: &TaskContext) -> Result<Vec<Row>> {
 
 /// Every single operation fails once: the writer's error is its own, and a reader's is the disk's.
 #[test]
-fn a_disk_that_refuses_is_an_io_error_and_not_a_lost_output() {
+fn a_disk_that_refuses_once_is_an_io_error_and_not_a_lost_output() {
     let faults = FaultPlan::new().arm();
     assert_eq!(keep_and_read(&to_files(faulty(&faults))).unwrap(), rows(10..20));
     // The last operation removes the file.

@@ -9,8 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A context that loses the output of map partition 1 of its first shuffle.
 fn losing(folder: &std::path::Path) -> Context {
+    losing_from(folder, true)
+}
+
+/// The same, from files or from memory.
+fn losing_from(folder: &std::path::Path, files: bool) -> Context {
     let faults = FaultPlan::new().harm_map_output(ShuffleId(0), 1, Harm::Lost);
-    let builder = Context::builder().threads(2).shuffle_to_files(true);
+    let builder = Context::builder().threads(2).shuffle_to_files(files);
     builder.scratch_dir(folder).faults(faults).build().unwrap()
 }
 
@@ -51,6 +56,19 @@ fn e20_a_source_that_gives_more_rows_the_second_time_is_found_out() {
         // And again: there is no answer to be had, and no wrong one.
         assert!(groups.count().is_err());
         assert_eq!(ctx.range(0..10_u64).count().unwrap(), 10);
+    });
+}
+
+#[test]
+fn e20_an_output_that_was_lost_from_memory_is_compared_as_well() {
+    within(DEADLINE, || {
+        let folder = tempfile::tempdir().unwrap();
+        let ctx = losing_from(folder.path(), false);
+        let rows = changing(&ctx, |call| (0..40 + call).map(|n| (n, n)).collect());
+        is_found_out(rows.group_by_key_with(3).count(), (40, 41), "group_by_key");
+        let ctx = losing_from(folder.path(), false);
+        let rows = changing(&ctx, |_| (0..40).map(|n| (n, n)).collect());
+        assert_eq!(rows.group_by_key_with(3).count().unwrap(), 50);
     });
 }
 

@@ -22,6 +22,10 @@ impl FaultyDisk {
     }
 }
 
+fn injected() -> io::Error {
+    io::Error::other("injected fault")
+}
+
 impl Faults {
     fn covers(&self, path: &Path) -> bool {
         self.plan().under.as_ref().is_none_or(|under| path.starts_with(under))
@@ -49,7 +53,7 @@ impl Faults {
         }
         if fails {
             self.fire();
-            return Err(io::Error::other("injected fault"));
+            return Err(injected());
         }
         Ok(())
     }
@@ -112,7 +116,8 @@ impl Disk for FaultyDisk {
         }
         self.faults.begin()?;
         let inner = self.inner.open(path)?;
-        Ok(Box::new(FaultyReader { inner, faults: self.faults.clone() }))
+        let (faults, is_spoilt) = (self.faults.clone(), self.faults.is_spoilt(path));
+        Ok(Box::new(FaultyReader { inner, faults, is_spoilt }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -204,6 +209,8 @@ impl DiskWriter for FaultyWriter {
 struct FaultyReader {
     inner: Box<dyn DiskReader>,
     faults: Faults,
+    /// Whether it lies on bad sectors: its length is known, and no byte of it.
+    is_spoilt: bool,
 }
 
 impl DiskReader for FaultyReader {
@@ -214,6 +221,9 @@ impl DiskReader for FaultyReader {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.faults.begin()?;
+        if self.is_spoilt {
+            return Err(injected());
+        }
         self.inner.read_at(offset, buf)
     }
 }

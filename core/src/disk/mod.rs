@@ -10,6 +10,20 @@ pub use real::RealDisk;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Whether an error says that the process or the machine ran out of something, open files or memory:
+/// the file it happened to may be as good as any.
+pub fn says_nothing_of_the_file(cause: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let short_of = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Errno::raw_os_error);
+        if cause.raw_os_error().is_some_and(|code| short_of.contains(&code)) {
+            return true;
+        }
+    }
+    cause.kind() == io::ErrorKind::OutOfMemory
+}
+
 /// Who may read what is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {

@@ -3,10 +3,15 @@
 use crate::error::{Error, Result};
 use crate::event::{EVENT_VERSION, Event, EventRecord, Listener};
 use crate::runner::drop_quietly;
-use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle, ThreadId};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a listener may take for one event before nobody waits for it any more.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 enum Note {
     Event(EventRecord),
@@ -18,8 +23,18 @@ enum Note {
 #[derive(Clone)]
 pub(super) struct Emitter {
     started: Instant,
-    notes: Option<Sender<Note>>,
-    listener_thread: Option<ThreadId>,
+    listening: Option<Listening>,
+}
+
+/// The thread of the listeners, as seen by who emits.
+#[derive(Clone)]
+struct Listening {
+    notes: Sender<Note>,
+    thread: ThreadId,
+    /// The notes that were dealt with.
+    done: Arc<AtomicU64>,
+    /// Closed when the thread ends.
+    ended: Receiver<()>,
 }
 
 impl Emitter {
@@ -27,57 +42,87 @@ impl Emitter {
     pub fn start(listeners: Vec<Box<dyn Listener>>) -> Result<(Emitter, Option<JoinHandle<()>>)> {
         let started = Instant::now();
         if listeners.is_empty() {
-            return Ok((Emitter { started, notes: None, listener_thread: None }, None));
+            return Ok((Emitter { started, listening: None }, None));
         }
         let (notes, heard) = unbounded();
+        let (ends, ended) = bounded(0);
+        let done = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&done);
         let thread = thread::Builder::new()
             .name("emberline-listeners".into())
-            .spawn(move || listen(&heard, listeners))
+            .spawn(move || {
+                listen(&heard, listeners, &counter);
+                drop(ends);
+            })
             .map_err(|error| Error::io("starting the thread of the listeners", error))?;
-        let listener_thread = Some(thread.thread().id());
-        Ok((Emitter { started, notes: Some(notes), listener_thread }, Some(thread)))
+        let listening = Listening { notes, thread: thread.thread().id(), done, ended };
+        Ok((Emitter { started, listening: Some(listening) }, Some(thread)))
     }
 
     pub fn emit(&self, event: Event) {
-        if let Some(notes) = &self.notes {
+        if let Some(listening) = &self.listening {
             let at_us = self.started.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
             let record = EventRecord { version: EVENT_VERSION, at_us, event };
             // An error means that the context has stopped: nobody listens any more.
-            let _ = notes.send(Note::Event(record));
+            let _ = listening.notes.send(Note::Event(record));
         }
     }
 
-    /// Waits until every event so far was delivered.
+    /// Waits until every event so far was delivered, or a listener does not come back from one.
     pub fn flush(&self) {
-        let Some(notes) = &self.notes else { return };
+        let Some(listening) = &self.listening else { return };
         if self.is_listener_thread() {
             return;
         }
         let (done, wait) = bounded(1);
-        if notes.send(Note::Flush(done)).is_ok() {
-            let _ = wait.recv();
+        if listening.notes.send(Note::Flush(done)).is_ok() {
+            listening.wait_for(&wait);
         }
     }
 
     /// Lets the thread end after what was emitted before.
     pub fn stop(&self) {
-        if let Some(notes) = &self.notes {
-            let _ = notes.send(Note::Stop);
+        if let Some(listening) = &self.listening {
+            let _ = listening.notes.send(Note::Stop);
         }
     }
 
-    pub fn is_listener_thread(&self) -> bool {
-        self.listener_thread == Some(thread::current().id())
+    /// Waits for the end of the thread, which was told to stop. Says whether it came: a thread whose
+    /// listener does not come back is not waited for.
+    pub fn has_ended(&self) -> bool {
+        let listening = self.listening.as_ref().filter(|_| !self.is_listener_thread());
+        listening.is_some_and(|listening| listening.wait_for(&listening.ended))
+    }
+
+    fn is_listener_thread(&self) -> bool {
+        self.listening.as_ref().is_some_and(|it| it.thread == thread::current().id())
     }
 }
 
-fn listen(heard: &Receiver<Note>, mut listeners: Vec<Box<dyn Listener>>) {
+impl Listening {
+    /// Waits for a message, or for nobody to send one any more, while the listeners get on.
+    fn wait_for(&self, message: &Receiver<()>) -> bool {
+        loop {
+            let before = self.done.load(Ordering::Relaxed);
+            match message.recv_timeout(PATIENCE) {
+                Err(RecvTimeoutError::Timeout) if self.done.load(Ordering::Relaxed) == before => {
+                    return false;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return true,
+            }
+        }
+    }
+}
+
+fn listen(heard: &Receiver<Note>, mut listeners: Vec<Box<dyn Listener>>, done: &AtomicU64) {
     for note in heard {
         match note {
             Note::Event(record) => deliver(&record, &mut listeners),
             Note::Flush(done) => drop(done.send(())),
             Note::Stop => break,
         }
+        done.fetch_add(1, Ordering::Relaxed);
     }
     listeners.into_iter().for_each(drop_quietly);
 }

@@ -203,6 +203,11 @@ pub struct OpenScope {
 }
 
 impl Scopes {
+    /// Whether a closure of one runs or waits.
+    pub fn are_open(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
     /// A new scope of the context with this mark, inside those of this thread; of the group `name` as
     /// well, if there is one.
     pub fn open(self: &Arc<Self>, context: &Mark, name: Option<&str>) -> OpenScope {

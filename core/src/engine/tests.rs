@@ -102,7 +102,11 @@ fn a_lost_output_is_computed_again_and_only_that() {
             .run_job(request(&node, move |task| match task.place.partition {
                 1 if lost_once.fetch_add(1, Ordering::Relaxed) == 0 => {
                     let shuffle = ShuffleId(0);
-                    raise(Error::new(ErrorKind::FetchFailed { shuffle, map_partition: 2 }))
+                    raise(Error::new(ErrorKind::FetchFailed {
+                        shuffle,
+                        map_partition: 2,
+                        others: vec![],
+                    }))
                 }
                 _ => Ok(()),
             }))

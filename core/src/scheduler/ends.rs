@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, TaskMetrics};
 use crate::ids::{ShuffleId, StageId, TaskId};
 use crate::lineage::ShuffleStep;
+use std::error::Error as _;
 use std::sync::Arc;
 
 impl Scheduler {
@@ -87,8 +88,9 @@ impl Scheduler {
             return;
         }
         let error = error.in_task(place);
-        if let Some((shuffle, map_partition)) = error.fetch_failure() {
-            self.fetch_failed(ended, shuffle, map_partition, error);
+        if let ErrorKind::FetchFailed { shuffle, map_partition, others } = error.kind() {
+            let lost: Vec<usize> = others.iter().copied().chain([*map_partition]).collect();
+            self.fetch_failed(ended, *shuffle, &lost, error);
             return;
         }
         match stage.slots[ended.slot].count_failure(error, &self.limits) {
@@ -97,27 +99,25 @@ impl Scheduler {
         }
     }
 
-    /// A task could not read one map output: that output is computed again, and then the task runs
-    /// again. The task itself is not to blame, but its stage has only so many attempts.
-    fn fetch_failed(
-        &mut self,
-        ended: &LiveTask,
-        shuffle: ShuffleId,
-        map_partition: usize,
-        error: Error,
-    ) {
+    /// A task could not read one map output, and may have seen that others are gone as well: they are
+    /// computed again, and then the task runs again. The task itself is not to blame, but its stage
+    /// has only so many attempts.
+    fn fetch_failed(&mut self, ended: &LiveTask, shuffle: ShuffleId, lost: &[usize], error: Error) {
         let id = ended.place.stage;
-        let input = self.input_of(id, shuffle);
-        let Some(input) = input.filter(|it| map_partition < it.parent().partitions()) else {
-            let what = format!("a task reported {error}, which is not among what it reads");
+        let Some(input) = self.input_of(id, shuffle) else {
+            self.fail_stage(id, &read_elsewhere(error));
+            return;
+        };
+        if lost.iter().any(|map_partition| *map_partition >= input.parent().partitions()) {
+            let what = format!("a task reported {error}, which has no such map partition");
             let error = Error::new(ErrorKind::Internal { what }).in_task(ended.place);
             self.fail_stage(id, &error);
             return;
-        };
-        self.lose(&input, map_partition, ended.began);
+        }
+        lost.iter().for_each(|map_partition| self.lose(&input, *map_partition, ended.began));
+        let limit = self.limits.stage_attempts;
         let Some(stage) = self.stages.get_mut(&id) else { return };
-        let (lost, limit) = ((shuffle, map_partition), self.limits.stage_attempts);
-        if let Some(last) = stage.count_fetch_failure(ended.stage_attempt, lost, error, limit) {
+        if let Some(last) = stage.count_fetch_failure(ended.stage_attempt, error, limit) {
             self.fail_stage(id, &last);
         }
         for reader in self.waiting_readers(shuffle) {
@@ -164,4 +164,15 @@ impl Scheduler {
         }
         self.park(id);
     }
+}
+
+/// The error of a task that read a shuffle which its job does not. Only the values of a group do that:
+/// an action handed the group over, and a closure of another action reads it.
+fn read_elsewhere(error: Error) -> Error {
+    let why = error.source().map_or(String::new(), |cause| format!(": {cause}"));
+    error.caused_by(format!(
+        "it holds the values of a Group that an earlier action handed over, and the action at hand \
+         cannot compute them again; run the earlier action again and use the groups that it gives, \
+         or use the groups in the steps behind `grouped` or `cogrouped`{why}"
+    ))
 }

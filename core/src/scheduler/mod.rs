@@ -32,7 +32,7 @@ pub struct Limits {
     pub closure_attempts: usize,
     /// Attempts of a task that the disk fails.
     pub transient_attempts: usize,
-    /// Attempts of a stage, one after the other, that find one and the same input lost.
+    /// Attempts of a stage, one after the other, that find inputs lost.
     pub stage_attempts: usize,
     /// When stragglers get copies, if they do.
     pub speculation: Option<Speculation>,

@@ -17,6 +17,7 @@ use crate::job::{JobRequest, Progress};
 use crate::lineage::{Dependency, Lineage, ShuffleStep, StoredBlocks};
 use crate::step::Step;
 use crate::task::TaskContext;
+use crate::tests::{DEADLINE, Deadline, deadline};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -130,7 +131,13 @@ fn disk_fault() -> Error {
 }
 
 fn lost(shuffle: u64, map_partition: usize) -> Error {
-    Error::new(ErrorKind::FetchFailed { shuffle: ShuffleId(shuffle), map_partition })
+    all_lost(shuffle, map_partition, [])
+}
+
+/// An output is lost, and whoever found that looked and found others lost as well.
+fn all_lost<const N: usize>(shuffle: u64, map_partition: usize, others: [usize; N]) -> Error {
+    let (shuffle, others) = (ShuffleId(shuffle), others.to_vec());
+    Error::new(ErrorKind::FetchFailed { shuffle, map_partition, others })
 }
 
 /// The limits of a context whose closures get so many attempts.
@@ -149,9 +156,13 @@ struct Stage {
     rights: HashMap<TaskId, Arc<CommitRight>>,
     launched: Vec<Goal>,
     cancelled: Vec<Goal>,
+    /// Attempts that were cancelled and have not come back, if they ever do.
+    late: Vec<TaskId>,
     finished: BTreeMap<u64, Result<()>>,
     events: Vec<Event>,
     actions: BTreeMap<u64, Weak<JobRequest>>,
+    /// The machine has no thread that could wait, but it might walk in a circle.
+    _ends: Deadline,
 }
 
 impl Stage {
@@ -168,9 +179,11 @@ impl Stage {
             rights: HashMap::new(),
             launched: Vec::new(),
             cancelled: Vec::new(),
+            late: Vec::new(),
             finished: BTreeMap::new(),
             events: Vec::new(),
             actions: BTreeMap::new(),
+            _ends: deadline(DEADLINE),
         }
     }
 
@@ -220,6 +233,7 @@ impl Stage {
                     let goal = self.goals[&task];
                     self.forget(goal, task);
                     self.cancelled.push(goal);
+                    self.late.push(task);
                 }
                 Command::FinishJob { job, result, progress } => {
                     assert!(progress.tasks_done <= progress.tasks, "{progress:?}");

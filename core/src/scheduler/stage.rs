@@ -9,7 +9,7 @@ use crate::job::{JobRequest, Progress};
 use crate::lineage::{Lineage, ShuffleStep};
 use crate::scheduler::{Limits, Work};
 use crate::step::Step;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A point in the scheduler's time: how many inputs it had seen.
@@ -39,8 +39,8 @@ pub(super) struct Stage {
     pub attempts: usize,
     /// Whether the next launch opens a new attempt.
     pub renew: bool,
-    /// How often each of its inputs was lost since the stage last ended well.
-    losses: HashMap<(ShuffleId, usize), Losses>,
+    /// The attempts that found inputs lost since the stage last ended well.
+    losses: Losses,
     /// Whether it was stopped because no job waits for it at the moment.
     pub parked: bool,
     /// How long its finished tasks ran, in microseconds; noted only where stragglers get copies.
@@ -80,7 +80,7 @@ pub(super) struct LiveTask {
     pub has_begun: bool,
 }
 
-/// The attempts of a stage that found one output gone.
+/// The attempts of a stage, one after the other, that found outputs gone.
 #[derive(Default)]
 struct Losses {
     attempts: usize,
@@ -115,7 +115,7 @@ impl Stage {
             pending,
             attempts: 0,
             renew: true,
-            losses: HashMap::new(),
+            losses: Losses::default(),
             parked: false,
             times: Vec::new(),
         }
@@ -170,28 +170,27 @@ impl Stage {
         }
     }
 
-    /// Notes that a task of the running attempt found `lost` gone, and answers with the last error
-    /// if that very output was gone in `limit` attempts. Many such tasks count as one failed attempt,
-    /// late ones of an older attempt not at all; and an attempt that finds another output gone has
-    /// come further.
+    /// Notes that a task of the running attempt found inputs gone, and answers with the last error if
+    /// that is the `limit`th attempt in a row. Many such tasks count as one failed attempt, and late
+    /// ones of an older attempt not at all.
     pub fn count_fetch_failure(
         &mut self,
         stage_attempt: usize,
-        lost: (ShuffleId, usize),
         error: Error,
         limit: usize,
     ) -> Option<Error> {
-        let losses = self.losses.entry(lost).or_default();
-        if stage_attempt == self.attempts && losses.last_attempt != Some(stage_attempt) {
-            losses.attempts += 1;
-            losses.last_attempt = Some(stage_attempt);
-            self.renew = true;
-            if losses.attempts < limit {
-                losses.failures.push(error.clone());
-            }
+        let losses = &mut self.losses;
+        if stage_attempt != self.attempts || losses.last_attempt == Some(stage_attempt) {
+            return None;
         }
-        let earlier = || losses.failures.clone();
-        (losses.attempts >= limit).then(|| error.after_attempts(losses.attempts, earlier()))
+        losses.attempts += 1;
+        losses.last_attempt = Some(stage_attempt);
+        self.renew = true;
+        if losses.attempts < limit {
+            losses.failures.push(error);
+            return None;
+        }
+        Some(error.after_attempts(losses.attempts, std::mem::take(&mut losses.failures)))
     }
 
     /// How many slots are done.
@@ -211,7 +210,7 @@ impl Stage {
 
     /// Starts counting afresh: the stage has ended well.
     pub fn forget_losses(&mut self) {
-        self.losses.clear();
+        self.losses = Losses::default();
     }
 
     /// Stops counting: nobody needs the stage any more, and whoever does later starts afresh.

@@ -91,6 +91,9 @@ impl ScratchFile {
 impl Drop for ScratchFile {
     fn drop(&mut self) {
         let Some(Home { path, .. }) = self.made.get() else { return };
+        if self.places.made_in != std::process::id() {
+            return;
+        }
         let removed = self.places.disk().remove_file(path);
         if removed.is_err_and(|cause| cause.kind() != io::ErrorKind::NotFound) {
             // What stays behind goes with the folder.
@@ -126,7 +129,7 @@ impl DiskWriter for ScratchWriter {
     }
 }
 
-fn is_full(cause: &io::Error) -> bool {
+pub(super) fn is_full(cause: &io::Error) -> bool {
     matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

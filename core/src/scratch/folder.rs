@@ -50,6 +50,11 @@ pub(super) fn lock_in(folder: &Path) -> PathBuf {
     folder.join(LOCK)
 }
 
+/// Whether folders can be made and removed in `parent`.
+pub(super) fn try_out(parent: &Path) -> io::Result<()> {
+    make_dir(parent)?.close()
+}
+
 /// The one thing not made through the disk's door: tempfile picks the random name and removes the
 /// folder again, also when this thread unwinds.
 fn make_dir(parent: &Path) -> io::Result<TempDir> {

@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// All places where files may go.
 pub(super) struct Places {
+    /// The process whose files they are. A fork of it has them in its memory too, and removes none.
+    pub made_in: u32,
     places: Vec<Place>,
     disk: Arc<dyn Disk>,
     faults: Option<Faults>,
@@ -43,7 +45,7 @@ impl Places {
         let quota = Arc::new(Quota::new(config.scratch_quota_bytes));
         let places = config.scratch_dirs.iter().map(place).collect();
         let (disk, faults) = (Arc::clone(&config.disk), config.faults.clone());
-        Places { places, disk, faults, quota }
+        Places { made_in: std::process::id(), places, disk, faults, quota }
     }
 
     pub fn disk(&self) -> &dyn Disk {

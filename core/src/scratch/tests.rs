@@ -44,6 +44,17 @@ fn nothing_is_made_before_the_first_file() {
 }
 
 #[test]
+fn e44_a_fork_of_the_process_removes_no_file_that_the_other_one_reads() {
+    let (_dir, mut scratch) = scratch();
+    Arc::get_mut(&mut scratch.places).unwrap().made_in += 1;
+    let file = scratch.file("shuffle").unwrap();
+    file.create().unwrap();
+    let path = file.path().to_path_buf();
+    drop(file);
+    assert!(path.exists());
+}
+
+#[test]
 fn files_have_names_of_their_own_in_one_private_locked_folder() {
     let (dir, scratch) = scratch();
     let (a, b) = (scratch.file("run").unwrap(), scratch.file("run").unwrap());

@@ -1,4 +1,5 @@
-//! Ctrl-C cancels what runs, in contexts that asked for it. The handler of a signal belongs to the
+//! Ctrl-C cancels what runs, in contexts that asked for it, and so does a request to end (SIGTERM, SIGHUP),
+//! which the crate that hears them does not tell apart. The handler of a signal belongs to the
 //! process, so this is the one thing here that is process-wide: it is made when the first context asks.
 
 use super::cancelled;
@@ -7,8 +8,9 @@ use emberline_core::error::{Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// A second Ctrl-C within this time ends the process.
+/// A second one within this time ends the process.
 const IMPATIENCE: Duration = Duration::from_secs(2);
+const REASON: &str = "Ctrl-C was pressed, or the process was asked to end";
 /// What a shell says of a program that ended by Ctrl-C.
 const STATUS: i32 = 130;
 
@@ -43,9 +45,10 @@ fn pressed() {
     let contexts: Vec<Arc<Engine>> = listening.contexts.iter().filter_map(Weak::upgrade).collect();
     let now = Instant::now();
     let is_impatient = listening.last.replace(now).is_some_and(|last| now - last < IMPATIENCE);
-    if contexts.is_empty() || is_impatient {
+    let has_nothing_to_cancel = !contexts.iter().any(|context| context.is_busy());
+    if has_nothing_to_cancel || is_impatient {
         std::process::exit(STATUS);
     }
     drop(listening);
-    contexts.iter().for_each(|context| context.cancel(None, cancelled("Ctrl-C was pressed")));
+    contexts.iter().for_each(|context| context.cancel(None, cancelled(REASON)));
 }

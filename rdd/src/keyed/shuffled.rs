@@ -10,7 +10,7 @@ use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::config::Config;
 use emberline_core::error::{Error, ErrorKind, Result};
-use emberline_core::faults::{Point, come_to, harm_to_output};
+use emberline_core::faults::{Point, come_to, harm_to_output, spoil_output};
 use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::{Dependency, Kept, Lineage, ShuffleStep};
 use emberline_core::size::heap_bytes;
@@ -104,6 +104,7 @@ impl<P, R: Stored, W> MapSide<P, R, W> {
     fn put(&self, partition: usize, output: MapOutput<R>, config: &Config) -> Result<()> {
         let (shuffle, faults) = (self.outputs.shuffle, config.faults.as_ref());
         come_to(faults, Point::BeforeMapOutput);
+        spoil_output(config, shuffle, partition, output.file());
         let put = self.outputs.table.put(partition, output);
         put.map_err(|changed| self.not_deterministic(partition, changed))?;
         come_to(faults, Point::AfterMapOutput);

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Set for the child, and in no other run of the tests.
 const CHILD: &str = "EMBERLINE_TEST_CTRL_C";
+/// Its value where something runs at the end.
+const BUSY: &str = "busy";
 
 /// Run by the test below in a process of its own.
 #[test]
@@ -35,7 +37,10 @@ fn this_is_the_process_that_hears_ctrl_c() {
         println!("second: {}", others.wait().unwrap_err());
         println!("third: {}", quiet.wait().is_ok());
         println!("next: {}", ctx.range(0..10_u64).count().unwrap());
-        // The second one, soon after the first, ends the process.
+        // The second one, soon after the first, ends the process; so does one with nothing to cancel.
+        let rows = endless(&ctx).0;
+        let is_busy = std::env::var(CHILD).unwrap() == BUSY;
+        let _busy = is_busy.then(|| ctx.spawn(move || rows.count()));
         println!("again");
         loop {
             thread::sleep(Duration::from_millis(10));
@@ -43,42 +48,61 @@ fn this_is_the_process_that_hears_ctrl_c() {
     });
 }
 
+/// Starts the child, sends it a signal when it is ready and `at_the_end` others a tenth of a second
+/// apart, and gives what it said and its status.
+fn signalled(signal: &str, value: &str, at_the_end: usize) -> (String, Option<i32>) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["cancellation::ctrl_c::this_is_the_process_that_hears_ctrl_c", "--exact"])
+        .args(["--ignored", "--nocapture"])
+        .env(CHILD, value)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = child.id().to_string();
+    let send = || assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    let mut said = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        match line.trim_start_matches("test ") {
+            ready if ready.ends_with("ready") => {
+                thread::sleep(Duration::from_millis(200));
+                send();
+            }
+            "again" => {
+                thread::sleep(Duration::from_millis(2_100));
+                for _ in 0..at_the_end {
+                    send();
+                    thread::sleep(Duration::from_millis(100));
+                }
+            }
+            _ => said.push(line),
+        }
+    }
+    (said.join("\n"), child.wait().unwrap().code())
+}
+
+fn is_cancelled_and_goes_on(said: &str) {
+    for part in ["first: ", "second: "] {
+        let line = said.lines().find(|line| line.starts_with(part)).unwrap_or(said);
+        assert!(line.contains("Ctrl-C was pressed, or the process was asked to end"), "{said}");
+    }
+    assert!(said.contains("third: true") && said.contains("next: 10"), "{said}");
+}
+
 #[test]
 fn e50_ctrl_c_cancels_what_runs_where_that_was_asked_for_and_twice_ends_the_process() {
     within(DEADLINE, || {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["cancellation::ctrl_c::this_is_the_process_that_hears_ctrl_c", "--exact"])
-            .args(["--ignored", "--nocapture"])
-            .env(CHILD, "yes")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let pid = child.id().to_string();
-        let interrupt = || {
-            assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-        };
-        let mut said = Vec::new();
-        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-            let line = line.unwrap();
-            match line.trim_start_matches("test ") {
-                ready if ready.ends_with("ready") => {
-                    thread::sleep(Duration::from_millis(200));
-                    interrupt();
-                }
-                "again" => {
-                    interrupt();
-                    thread::sleep(Duration::from_millis(100));
-                    interrupt();
-                }
-                _ => said.push(line),
-            }
-        }
-        let said = said.join("\n");
-        for part in ["first: ", "second: "] {
-            let line = said.lines().find(|line| line.starts_with(part)).unwrap_or(&said);
-            assert!(line.contains("Ctrl-C was pressed"), "{said}");
-        }
-        assert!(said.contains("third: true") && said.contains("next: 10"), "{said}");
-        assert_eq!(child.wait().unwrap().code(), Some(130));
+        let (said, status) = signalled("-INT", BUSY, 2);
+        is_cancelled_and_goes_on(&said);
+        assert_eq!(status, Some(130));
+    });
+}
+
+#[test]
+fn e50_a_request_to_end_cancels_what_runs_and_ends_the_process_when_nothing_does() {
+    within(DEADLINE, || {
+        let (said, status) = signalled("-TERM", "idle", 1);
+        is_cancelled_and_goes_on(&said);
+        assert_eq!(status, Some(130));
     });
 }

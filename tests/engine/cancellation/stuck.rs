@@ -3,8 +3,8 @@
 use super::{is_cancelled, until};
 use crate::events::Recorder;
 use crate::support::{DEADLINE, within};
-use emberline::Event;
 use emberline::prelude::*;
+use emberline::{Event, EventRecord};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -94,5 +94,46 @@ fn a_spawned_closure_that_never_returns_is_given_up_and_keeps_no_other_from_runn
         for (n, handle) in handles.into_iter().enumerate() {
             assert_eq!(handle.wait().is_ok(), n > 0);
         }
+    });
+}
+
+#[test]
+fn a_listener_that_never_returns_holds_up_neither_a_flush_nor_the_end_of_the_context() {
+    within(DEADLINE, || {
+        let (free, stuck) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (freed, counter) = (Arc::clone(&free), Arc::clone(&stuck));
+        let listener = move |_: &EventRecord| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            while !freed.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(1));
+            }
+        };
+        let ctx = Context::builder().threads(1).listener(listener).build().unwrap();
+        assert_eq!(ctx.range(0..10_u64).count().unwrap(), 10);
+        ctx.flush_listeners();
+        drop(ctx);
+        assert_eq!(stuck.load(Ordering::SeqCst), 1, "it is still there");
+        free.store(true, Ordering::SeqCst);
+        until("hearing the others", || stuck.load(Ordering::SeqCst) > 5);
+    });
+}
+
+#[test]
+fn a_slow_listener_hears_every_event_before_the_context_ends() {
+    within(DEADLINE, || {
+        let heard = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&heard);
+        let listener = move |_: &EventRecord| {
+            thread::sleep(Duration::from_millis(20));
+            counter.fetch_add(1, Ordering::SeqCst);
+        };
+        // A scratch folder of its own, since what others left in it would be events too.
+        let scratch = tempfile::tempdir().unwrap();
+        let builder = Context::builder().threads(1).scratch_dir(scratch.path());
+        let ctx = builder.listener(listener).build().unwrap();
+        assert_eq!(ctx.range_with(9, 0..10_u64).count().unwrap(), 10);
+        drop(ctx);
+        // Two of the context, four of job and stage, two of each task.
+        assert_eq!(heard.load(Ordering::SeqCst), 2 + 4 + 18);
     });
 }

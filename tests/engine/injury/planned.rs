@@ -2,7 +2,7 @@
 
 use super::on_disk;
 use crate::events::{Recorder, count_of};
-use crate::support::{DEADLINE, noise, within};
+use crate::support::{DEADLINE, noise, soon, within};
 use emberline::faults::{FaultPlan, Faults, Harm};
 use emberline::prelude::*;
 use emberline::{Event, RddId, ShuffleId, StageId, StorageLevel};
@@ -105,6 +105,25 @@ fn a_map_output_that_is_lost_each_time_it_is_made_is_the_error_of_the_fourth_att
         let error = run((0..4).fold(FaultPlan::new(), lose), true, 1).outcome.unwrap_err();
         let fetch = matches!(error.kind(), ErrorKind::FetchFailed { map_partition: 1, .. });
         assert!(fetch && error.attempts() == 4, "{error}");
+    });
+}
+
+#[test]
+fn e04_a_map_output_on_a_bad_sector_is_computed_again_and_no_other() {
+    within(DEADLINE, || {
+        let ran = run(FaultPlan::new().fail_reads_of_output(ShuffleId(0), 2), true, 1);
+        assert_eq!(ran.outcome.unwrap(), answer());
+        assert_eq!((ran.calls, ran.faults.fired()), (500, 1));
+        assert_eq!(count_of(&ran.events, "OutputLost"), 1);
+        // What is in memory is not read from the disk.
+        let ran = run(FaultPlan::new().fail_reads_of_output(ShuffleId(0), 2), false, 1);
+        assert_eq!((ran.outcome.unwrap(), ran.calls, ran.faults.fired()), (answer(), 400, 0));
+        let bad = |plan: FaultPlan, _| plan.fail_reads_of_output(ShuffleId(0), 1);
+        let error = run((0..4).fold(FaultPlan::new(), bad), true, 1).outcome.unwrap_err();
+        // Each of them was an error of the disk first, and a task has four of those.
+        let typed = matches!(error.kind(), ErrorKind::Io { .. } | ErrorKind::FetchFailed { .. });
+        assert!(typed && error.attempts() == 4, "{error}");
+        assert!(error.to_string().contains("injected fault"), "{error}");
     });
 }
 
@@ -225,4 +244,37 @@ fn a_disk_that_stalls_holds_up_who_waits_for_it_and_nobody_else() {
         assert!(!slow.is_finished(), "the other jobs waited for the stalled one");
         assert_eq!(slow.join().unwrap(), answer());
     });
+}
+
+#[test]
+fn e12_a_job_whose_disk_stalls_is_cancelled_or_timed_out_at_once_and_listed_while_it_lasts() {
+    within(DEADLINE, || {
+        for times_out in [false, true] {
+            let scratch = tempfile::tempdir().unwrap();
+            let faults = FaultPlan::new().stall_operation(4, Duration::from_millis(2500)).arm();
+            let ctx = on_disk(scratch.path()).threads(1).faults(&faults).build().unwrap();
+            let rows = sums(&ctx, &Arc::default());
+            let mut handle = ctx.spawn(move || rows.count());
+            soon("the stall", || faults.fired() == 1);
+            match times_out {
+                true => handle = handle.timeout(Duration::from_millis(1)),
+                false => handle.cancel("the disk is asleep"),
+            }
+            let error = handle.wait().unwrap_err();
+            let given_up =
+                matches!(error.kind(), ErrorKind::Cancelled { .. } | ErrorKind::TimedOut { .. });
+            assert!(given_up && ctx.left_behind().is_empty(), "{error}");
+            // Half a second later its thread is given up: others take its place.
+            soon("a report", || ctx.left_behind().len() == 1);
+            assert_eq!(ctx.range_with(2, 0..100_u64).count().unwrap(), 100);
+            assert_eq!(ctx.left_behind().len(), 1, "it stalls still");
+            until_it_comes_back(&ctx);
+        }
+    });
+}
+
+fn until_it_comes_back(ctx: &Context) {
+    while !ctx.left_behind().is_empty() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

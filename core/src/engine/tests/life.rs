@@ -151,3 +151,40 @@ fn the_last_handle_may_drop_on_a_thread_of_the_pool() {
         }
     });
 }
+
+#[test]
+fn e44_an_action_in_a_fork_of_the_process_is_refused_and_nobody_waits_for_threads_that_are_not_there()
+ {
+    within(DEADLINE, || {
+        let (listener, _) = notebook();
+        let mut engine = Engine::start(Config::default(), vec![listener]).unwrap();
+        assert_eq!(count(&engine, 3).unwrap(), 3);
+        let parent = std::process::id() + 1;
+        Arc::get_mut(&mut engine).unwrap().built_in = parent;
+        let error = count(&engine, 3).unwrap_err();
+        let is_typed =
+            matches!(error.kind(), ErrorKind::Forked { built_in, .. } if *built_in == parent);
+        assert!(is_typed && error.to_string().contains("after the fork"), "{error}");
+        engine.flush_listeners();
+        drop(engine);
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn e11_a_scratch_folder_that_takes_no_folder_is_refused_when_the_context_is_built() {
+    within(DEADLINE, || {
+        let good = tempfile::tempdir().unwrap();
+        // Nobody may make a folder there, the superuser included.
+        let scratch_dirs = vec!["/proc".into(), good.path().into(), "/proc/self".into()];
+        let config = Config { scratch_dirs, ..Config::default() };
+        let error = Engine::start(config, vec![]).err().unwrap();
+        let ErrorKind::InvalidConfig { problems } = error.kind() else { panic!("{error}") };
+        assert_eq!(problems.len(), 2, "{error}");
+        assert!(problems[0].contains("`/proc` of scratch_dirs takes no folder"), "{error}");
+        assert!(problems[1].contains("`/proc/self`") && problems[1].contains("choose"), "{error}");
+        let scratch_dirs = vec![good.path().into()];
+        drop(Engine::start(Config { scratch_dirs, ..Config::default() }, vec![]).unwrap());
+        assert_eq!(std::fs::read_dir(good.path()).unwrap().count(), 0, "the trial leaves nothing");
+    });
+}

@@ -140,6 +140,49 @@ fn the_fourth_failed_attempt_of_one_stage_ends_the_job_with_the_last_cause() {
 }
 
 #[test]
+fn another_output_lost_in_each_attempt_ends_the_job_at_the_fourth_as_well() {
+    let mut it = Stage::new();
+    let pairs = shuffle(1, &source(8));
+    it.submit(0, &read(1, &[&pairs])).succeed(maps(1, 8)).launched.clear();
+    for round in 0..3 {
+        it.fail(result(0, 0), lost(1, round)).expect([map(1, round)]);
+        it.succeed([map(1, round)]).expect([result(0, 0)]).expect_running(0);
+    }
+    let error = it.fail(result(0, 0), lost(1, 3)).expect_nothing().expect_failed(0);
+    assert_eq!((error.attempts(), error.fetch_failure()), (4, Some((ShuffleId(1), 3))));
+    let earlier = error.earlier().iter().map(|it| it.fetch_failure().map(|lost| lost.1));
+    assert_eq!(earlier.collect::<Vec<_>>(), [Some(0), Some(1), Some(2)]);
+    it.expect_idle(&[1]);
+}
+
+#[test]
+fn all_outputs_that_a_reader_saw_to_be_gone_run_again_in_one_attempt() {
+    let mut it = Stage::new();
+    let pairs = shuffle(1, &source(9));
+    it.submit(0, &read(2, &[&pairs])).succeed(maps(1, 9)).launched.clear();
+    it.fail(result(0, 0), all_lost(1, 0, [3, 4, 8])).expect([0, 3, 4, 8].map(|it| map(1, it)));
+    // The other one saw the same, and one more.
+    it.fail(result(0, 1), all_lost(1, 0, [3, 4, 5, 8])).expect([map(1, 5)]);
+    it.succeed([0, 3, 4, 5, 8].map(|it| map(1, it))).expect(results(0, 2));
+    it.succeed(results(0, 2)).expect_done(0).expect_idle(&[1]);
+    assert_eq!(it.count(|event| matches!(event, Event::OutputLost { .. })), 5);
+    let again = |event: &Event| matches!(event, Event::StageStarted { stage, attempt: 1, tasks: 4 } if stage.0 == 0);
+    assert_eq!(it.count(again), 1);
+}
+
+#[test]
+fn a_task_that_reads_a_shuffle_of_another_job_fails_with_the_loss_and_what_to_do() {
+    let (mut it, _) = reading();
+    let loss = lost(9, 9).caused_by("no such file");
+    let error = it.fail(result(0, 1), loss).expect_nothing().expect_failed(0);
+    assert_eq!((error.fetch_failure(), error.attempts()), (Some((ShuffleId(9), 9)), 1));
+    let text = error.to_string();
+    for part in ["Group", "run the earlier action again", "no such file", "partition 1"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
 fn losses_with_a_success_in_between_do_not_add_up() {
     let mut it = Stage::new();
     let first = shuffle(1, &source(1));
