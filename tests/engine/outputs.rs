@@ -74,7 +74,7 @@ fn f101_a_loser_that_is_still_stuck_when_the_action_returns_leaves_nothing_in_it
             let (ctx, recorder) = Recorder::on(speculation::builder());
             let (folder, race) = (tempfile::tempdir().unwrap(), Race::default());
             let out = folder.path().join("out");
-            action.run(&racing(&ctx, &race), &out).unwrap();
+            action.run(&racing(&ctx, &race).boxed(), &out).unwrap();
             action.assert_whole(&out, 4);
             assert_eq!(count_of(&recorder.events(&ctx), "TaskCancelled"), 1);
             race.let_go();

@@ -6,7 +6,7 @@
 use crate::events::{Recorder, count_of};
 use crate::support::{DEADLINE, sorted, within};
 use emberline::prelude::*;
-use emberline::{Event, Speculation};
+use emberline::{Event, Pipeline, Speculation};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -72,9 +72,11 @@ pub fn builder() -> emberline::ContextBuilder {
 }
 
 /// Four partitions, of which the last has the number of its attempt as its one row.
-pub fn racing(ctx: &Context, race: &Race) -> Rdd<u64> {
+///
+/// Not boxed: a boxed step would end a loser before it has come to its end.
+pub fn racing(ctx: &Context, race: &Race) -> Rdd<u64, impl Pipeline<Item = u64> + use<>> {
     let race = race.clone();
-    let rows = ctx.generate(4, move |partition| {
+    ctx.generate(4, move |partition| {
         let race = race.clone();
         let mut left = 1;
         std::iter::from_fn(move || {
@@ -84,8 +86,7 @@ pub fn racing(ctx: &Context, race: &Race) -> Rdd<u64> {
             left -= 1;
             Some(if partition == 3 { race.run() } else { 100 + partition as u64 })
         })
-    });
-    rows.boxed()
+    })
 }
 
 #[test]
