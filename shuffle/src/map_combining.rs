@@ -79,7 +79,7 @@ where
     }
 
     /// Adds a row, whose key's hash is `hash`.
-    #[inline]
+    #[inline(always)]
     pub fn add(&mut self, hash: u64, key: K, value: V) {
         match &mut self.tables {
             Tables::One(table) => {
@@ -112,6 +112,7 @@ where
     }
 
     /// Adds the rows of the batch, as if they came one by one.
+    #[inline(never)]
     fn merge_batch(&mut self) {
         let mut batch = mem::take(&mut self.batch);
         let mut rows = batch.drain(..);
@@ -122,7 +123,9 @@ where
                 self.measure();
             }
         }
-        rows.for_each(|Hashed { hash, key, value }| self.add(hash, key, value));
+        for Hashed { hash, key, value } in rows {
+            self.add(hash, key, value);
+        }
         self.batch = batch;
     }
 
