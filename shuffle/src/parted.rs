@@ -19,6 +19,17 @@ pub(crate) struct Parted<K, V, C> {
 
 /// Rows of so many bytes may wait for a slice before its list has to grow.
 const FIRST_BYTES: usize = 2 << 10;
+/// A list that has grown to so much gets all the room it will need at once: nothing is copied any more,
+/// and room that is never used is never touched.
+const LAST_BYTES: usize = 16 << 10;
+
+#[cold]
+fn grow<R>(list: &mut Vec<R>, usual_rows: usize) {
+    let (doubled, usual) = (list.len().max(4), usual_rows + usual_rows / 8);
+    let is_small = size_of_val(&list[..]) < LAST_BYTES;
+    let rest = if is_small { 0 } else { usual.saturating_sub(list.len()) };
+    list.reserve_exact(doubled.max(rest));
+}
 
 impl<K: Key, V, C: Stored> Parted<K, V, C> {
     /// The combiners of `table` by their slices; so many bytes of rows may wait.
@@ -49,7 +60,11 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
     /// Adds a row; says whether the rows that wait should be combined now.
     #[inline]
     pub(crate) fn push(&mut self, slice: usize, row: Hashed<K, V>) -> bool {
-        self.waiting[slice].push(row);
+        let list = &mut self.waiting[slice];
+        if list.len() == list.capacity() {
+            grow(list, self.most_waiting / self.tables.len());
+        }
+        list.push(row);
         self.room -= 1;
         self.room == 0
     }
