@@ -134,7 +134,9 @@ def measure(workload, options):
         except Missing as why:
             say(f"  {system} is left out of {workload}: {why}")
             continue
-        assert same(ours["answer"], result["answer"]), f"{workload}: {ours['answer']} but {system} {result['answer']}"
+        if not same(ours["answer"], result["answer"]):
+            say(f"  {system} is left out of {workload}: its answer is {result['answer']}, not {ours['answer']}")
+            continue
         results[system] = result
     return results
 

@@ -31,7 +31,8 @@ fn word_count(path: &str, threads: u64) -> Words {
         .stream_file(path)
         .batch_mode(BatchMode::fixed(1024))
         .flat_map(|line: String| {
-            line.split(' ').filter(|word| !word.is_empty()).map(String::from).collect::<Vec<_>>()
+            // Its lines keep their ends.
+            line.trim_end_matches('\n').split(' ').filter(|word| !word.is_empty()).map(String::from).collect::<Vec<_>>()
         })
         .group_by_count(|word: &String| word.clone())
         .collect_vec();
