@@ -41,6 +41,11 @@ impl<K: Key, C: Stored> Combining<K, C> {
         self.look();
     }
 
+    /// How many keys are there, of those that were not cut into runs.
+    pub fn keys(&self) -> usize {
+        self.table.len()
+    }
+
     /// Makes room for the keys of some rows, if these are the first and as far as the table may grow.
     pub fn reserve(&mut self, rows: usize) {
         if self.table.is_empty() {

@@ -53,6 +53,7 @@ pub mod range_slices;
 mod run;
 pub mod slice;
 pub mod values;
+mod waiting;
 
 pub use bucket::Buckets;
 pub use by_hash::ByHash;

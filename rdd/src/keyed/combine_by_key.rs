@@ -3,7 +3,7 @@
 //! A map task combines its rows in a table, so a key leaves it once; the reading task merges the
 //! tables of all map tasks in their order and gives the keys in the order of their hash.
 
-use super::shuffled::{Outputs, default_partitioning, shuffle, wide};
+use super::shuffled::{default_partitioning, shuffle, wide};
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -12,7 +12,7 @@ use emberline_core::lineage::Dependency;
 use emberline_core::step::{Step, blame, or_raise};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{
-    Chunk, Combining, Hashed, MapCombining, MapWriter, Partitioning, Slices, hash_of,
+    Chunk, Combining, Hashed, MapCombining, MapWriter, Partitioning, SegmentReader, Slices, hash_of,
 };
 use std::sync::Arc;
 
@@ -153,7 +153,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let compute = move |partition, task: &TaskContext| {
             let (combine, outputs, task) = (combine.clone(), outputs.clone(), task.clone());
             let slices = slices.of_partition(partition);
-            slices.flat_map(move |slice| Combine::merge(&combine, step, &outputs, slice, &task))
+            // Slices are alike: the next will have about as many keys.
+            let mut keys = 0;
+            slices.flat_map(move |slice| {
+                Combine::merge(&combine, step, outputs.read(slice, &task), &mut keys, &task)
+            })
         };
         wide(&self.context, node(edge), partitioner, 0, compute)
     }
@@ -215,8 +219,8 @@ impl<F, G, H: 'static> Combine<F, G, H> {
     fn merge<K, C>(
         self: &Arc<Self>,
         step: Step,
-        outputs: &Outputs<Hashed<K, C>>,
-        slice: usize,
+        mut reader: SegmentReader<Hashed<K, C>>,
+        keys: &mut usize,
         task: &TaskContext,
     ) -> impl Iterator<Item = (K, C)> + use<K, C, F, G, H>
     where
@@ -226,14 +230,15 @@ impl<F, G, H: 'static> Combine<F, G, H> {
         G: 'static,
         H: Fn(C, C) -> C + 'static,
     {
-        let (mut reader, mut table) = (outputs.read(slice, task), Combining::new(task));
+        let mut table = Combining::new(task);
         while let Some(chunk) = or_raise(reader.next_chunk()) {
-            table.reserve(chunk.rows().len());
+            table.reserve(chunk.rows().len().max(*keys));
             blame(&step, || match chunk {
                 Chunk::Shared(entries) => table.merge_shared(&entries, &self.merge_combiners),
                 Chunk::Owned(entries) => table.merge_owned(entries, &self.merge_combiners),
             });
         }
+        *keys = table.keys() + table.keys() / 8;
         self.finish(step, table)
     }
 

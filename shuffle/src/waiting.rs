@@ -1,0 +1,112 @@
+//! Rows that wait, each with others of its slice, in pieces of one size: a list grows without a copy,
+//! and a piece that was emptied is filled again.
+
+use std::mem;
+
+pub(crate) struct Waiting<R> {
+    /// The last piece of each slice. What every row needs lies close together.
+    open: Vec<Vec<R>>,
+    /// The pieces before it, which are full.
+    full: Vec<Vec<Vec<R>>>,
+    /// Pieces without rows.
+    spare: Vec<Vec<R>>,
+    piece_rows: usize,
+    /// How many more rows may wait.
+    room: usize,
+    most_rows: usize,
+}
+
+/// The most bytes of a piece: few enough that it matters little if most of it is never used.
+const PIECE_BYTES: usize = 4 << 10;
+
+impl<R> Waiting<R> {
+    /// No rows yet; so many bytes of them may wait.
+    pub(crate) fn new(slices: usize, bytes: u64) -> Self {
+        let most_rows = (bytes as usize / size_of::<R>().max(1)).max(1);
+        let most_in_piece = PIECE_BYTES / size_of::<R>().max(1);
+        let piece_rows = most_in_piece.min(most_rows / slices.max(1) / 2).max(1);
+        let (mut open, mut full) = (Vec::new(), Vec::new());
+        open.resize_with(slices, Vec::new);
+        full.resize_with(slices, Vec::new);
+        Waiting { open, full, spare: Vec::new(), piece_rows, room: most_rows, most_rows }
+    }
+
+    /// What the rows take.
+    pub(crate) fn bytes(&self) -> u64 {
+        ((self.most_rows - self.room) * size_of::<R>()) as u64
+    }
+
+    /// Adds a row; says whether this was the last for which there is room.
+    #[inline]
+    pub(crate) fn push(&mut self, slice: usize, row: R) -> bool {
+        let open = &mut self.open[slice];
+        if open.len() == open.capacity() {
+            return self.push_into_next(slice, row);
+        }
+        open.push(row);
+        self.room -= 1;
+        self.room == 0
+    }
+
+    #[cold]
+    fn push_into_next(&mut self, slice: usize, row: R) -> bool {
+        let new_piece = || Vec::with_capacity(self.piece_rows);
+        let mut piece = self.spare.pop().unwrap_or_else(new_piece);
+        piece.push(row);
+        let filled = mem::replace(&mut self.open[slice], piece);
+        if !filled.is_empty() {
+            self.full[slice].push(filled);
+        }
+        self.room -= 1;
+        self.room == 0
+    }
+
+    /// How many rows of a slice wait.
+    pub(crate) fn rows(&self, slice: usize) -> usize {
+        self.full[slice].iter().map(Vec::len).sum::<usize>() + self.open[slice].len()
+    }
+
+    /// Takes the rows of a slice out, in their order.
+    pub(crate) fn take(&mut self, slice: usize, mut each: impl FnMut(R)) {
+        for mut piece in self.full[slice].drain(..).chain([mem::take(&mut self.open[slice])]) {
+            self.room += piece.len();
+            piece.drain(..).for_each(&mut each);
+            self.spare.push(piece);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_out_in_their_order_and_make_room_again() {
+        let mut waiting = Waiting::new(3, 40_000 * 8);
+        for round in 0..3_u64 {
+            let full = (0..40_000).filter(|n| waiting.push(*n as usize % 2, round + n)).count();
+            assert_eq!(
+                (full, waiting.bytes()),
+                (1, 40_000 * 8),
+                "the last row takes the last room"
+            );
+            for slice in 0..3_u64 {
+                let mut rows = Vec::new();
+                let many = waiting.rows(slice as usize);
+                waiting.take(slice as usize, |row| rows.push(row));
+                let expected = (0..40_000).filter(|n| n % 2 == slice).map(|n| round + n);
+                assert!(rows.len() == many && rows.into_iter().eq(expected));
+            }
+            assert_eq!(waiting.bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn rows_without_a_size_wait_too() {
+        let mut waiting = Waiting::new(2, 0);
+        assert!(waiting.push(1, ()));
+        assert_eq!((waiting.rows(0), waiting.rows(1)), (0, 1));
+        waiting.take(1, |()| ());
+        assert_eq!(waiting.rows(1), 0);
+    }
+}
