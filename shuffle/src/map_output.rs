@@ -1,5 +1,6 @@
 //! What map tasks leave behind, and how the tasks behind the shuffle read it.
 
+mod dropping;
 mod reader;
 
 pub use reader::{Chunk, SegmentReader};

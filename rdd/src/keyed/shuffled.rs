@@ -23,9 +23,17 @@ use std::sync::Arc;
 use std::vec;
 
 /// The outputs of one shuffle, shared by its map tasks and its readers.
-pub(crate) struct Outputs<R> {
+pub(crate) struct Outputs<R: Stored> {
     shuffle: ShuffleId,
     table: MapOutputs<R>,
+    /// So many threads drop them.
+    threads: usize,
+}
+
+impl<R: Stored> Drop for Outputs<R> {
+    fn drop(&mut self) {
+        self.table.drop_on(self.threads);
+    }
 }
 
 impl<R: Stored> Outputs<R> {
@@ -42,7 +50,7 @@ impl<R: Stored> Outputs<R> {
 }
 
 /// The map side of a shuffle: what the scheduler runs.
-struct MapSide<P, R, W> {
+struct MapSide<P, R: Stored, W> {
     outputs: Arc<Outputs<R>>,
     context: Context,
     step: Step,
@@ -134,7 +142,7 @@ fn narrow_steps(last: &Arc<Lineage>) -> String {
     steps.join(", ")
 }
 
-impl<P, R, W> Drop for MapSide<P, R, W> {
+impl<P, R: Stored, W> Drop for MapSide<P, R, W> {
     fn drop(&mut self) {
         self.context.engine.forget_shuffle(self.outputs.shuffle);
     }
@@ -155,7 +163,8 @@ where
     W: Fn(P::Rows, usize, &mut MapWriter<R>) + Send + Sync + 'static,
 {
     let shuffle = rdd.context.engine.next_shuffle_id();
-    let outputs = Arc::new(Outputs { shuffle, table: MapOutputs::new(rdd.num_partitions()) });
+    let (table, threads) = (MapOutputs::new(rdd.num_partitions()), rdd.context.engine.config().threads);
+    let outputs = Arc::new(Outputs { shuffle, table, threads });
     let map_side = MapSide {
         outputs: Arc::clone(&outputs),
         context: rdd.context.clone(),

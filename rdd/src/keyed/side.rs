@@ -19,12 +19,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// One input, cut into the slices that the operation works on one after the other.
-pub(crate) struct Side<K: 'static, V: 'static> {
+pub(crate) struct Side<K: Key, V: Stored> {
     slices: Arc<Slices<K>>,
     rows: Rows<K, V>,
 }
 
-enum Rows<K: 'static, V: 'static> {
+enum Rows<K: Key, V: Stored> {
     Shuffled(Arc<Outputs<Hashed<K, V>>>),
     Narrow(Boxed<(K, V)>),
     /// Narrow, and in the order of the hash.
