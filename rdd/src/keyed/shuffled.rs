@@ -163,7 +163,8 @@ where
     W: Fn(P::Rows, usize, &mut MapWriter<R>) + Send + Sync + 'static,
 {
     let shuffle = rdd.context.engine.next_shuffle_id();
-    let (table, threads) = (MapOutputs::new(rdd.num_partitions()), rdd.context.engine.config().threads);
+    let (table, threads) =
+        (MapOutputs::new(rdd.num_partitions()), rdd.context.engine.config().threads);
     let outputs = Arc::new(Outputs { shuffle, table, threads });
     let map_side = MapSide {
         outputs: Arc::clone(&outputs),
