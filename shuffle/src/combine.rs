@@ -226,7 +226,8 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         }
         for (place, row) in places.iter_mut().zip(rows) {
             let entry = self.entries.get(*place as usize);
-            *place = if entry.is_some_and(|entry| entry.hash == row.hash) { *place } else { UNKNOWN };
+            *place =
+                if entry.is_some_and(|entry| entry.hash == row.hash) { *place } else { UNKNOWN };
         }
         for (place, row) in places.iter_mut().zip(rows) {
             let entry = self.entries.get(*place as usize);

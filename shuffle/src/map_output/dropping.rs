@@ -18,12 +18,13 @@ impl<R: Send + Sync> MapOutputs<R> {
     /// long as a stage. It has happened when this returns.
     pub fn drop_on(&mut self, threads: usize) {
         let Some(slots) = Arc::get_mut(&mut self.slots) else { return };
-        let taken = slots.iter_mut().filter_map(|slot| {
-            slot.get_mut().unwrap_or_else(PoisonError::into_inner).take()
-        });
+        let taken = slots
+            .iter_mut()
+            .filter_map(|slot| slot.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         let outputs: Vec<_> = taken.collect();
         let rows: u64 = outputs.iter().map(|output| output.rows()).sum();
-        let helpers = if owns_heap::<R>() && rows >= MANY_ROWS { threads.saturating_sub(1) } else { 0 };
+        let helpers =
+            if owns_heap::<R>() && rows >= MANY_ROWS { threads.saturating_sub(1) } else { 0 };
         drop_with(helpers, Mutex::new(outputs.into_iter()));
     }
 }
