@@ -185,8 +185,9 @@ where
             Tables::Many(tables) => {
                 self.meter.note(tables.bytes());
                 let segments = tables.take(self.create, self.merge);
+                let count: usize = segments.iter().map(Vec::len).sum();
+                self.meter.note((count * size_of::<Hashed<K, C>>()) as u64);
                 self.meter.note(0);
-                let count = segments.iter().map(Vec::len).sum();
                 let hashes = segments.iter().flatten().map(|entry| entry.hash);
                 let hashes = hashes.fold(0, u64::wrapping_add);
                 self.to.push_run(segments, hashes);

@@ -22,7 +22,8 @@ pub(crate) struct Parted<K, V, C> {
 const ENOUGH_ROWS: usize = 4096;
 
 impl<K: Key, V, C: Stored> Parted<K, V, C> {
-    /// The combiners of `table` by their slices; so many bytes of rows may wait.
+    /// The combiners of `table` by their slices. So many rows may wait that their combiners take so
+    /// many bytes, should each have a key of its own.
     pub(crate) fn new(
         table: CombineTable<K, C>,
         slices: usize,
@@ -35,7 +36,9 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
         for entry in table.into_entries() {
             early[slice_of(&entry.key, entry.hash)].push(entry);
         }
-        Parted { waiting: Waiting::new(slices, waiting_bytes), early, tables }
+        let widest = usize::max(size_of::<(K, V)>(), size_of::<Hashed<K, C>>()).max(1);
+        let most_rows = (waiting_bytes as usize / widest).max(1);
+        Parted { waiting: Waiting::new(slices, most_rows), early, tables }
     }
 
     /// What the rows that wait and the combiners take.
@@ -79,6 +82,8 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
         let (mut shared, mut keys) = (CombineTable::new(), 0);
         let (mut all_rows, mut all_keys) = (0, 0);
         for (slice, table) in self.tables.iter_mut().enumerate() {
+            // What lies in the segments from here on no longer waits.
+            self.waiting.free_spare();
             let rows = self.waiting.rows(slice);
             let early = self.early[slice].drain(..);
             let table = if table.is_empty() { &mut shared } else { table };

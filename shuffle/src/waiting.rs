@@ -20,9 +20,8 @@ pub(crate) struct Waiting<R> {
 const PIECE_BYTES: usize = 4 << 10;
 
 impl<R> Waiting<R> {
-    /// No rows yet; so many bytes of them may wait.
-    pub(crate) fn new(slices: usize, bytes: u64) -> Self {
-        let most_rows = (bytes as usize / size_of::<R>().max(1)).max(1);
+    /// No rows yet; so many may wait.
+    pub(crate) fn new(slices: usize, most_rows: usize) -> Self {
         let most_in_piece = PIECE_BYTES / size_of::<R>().max(1);
         let piece_rows = most_in_piece.min(most_rows / slices.max(1) / 2).max(1);
         let (mut open, mut full) = (Vec::new(), Vec::new());
@@ -74,6 +73,11 @@ impl<R> Waiting<R> {
             self.spare.push(piece);
         }
     }
+
+    /// Frees the pieces that were emptied.
+    pub(crate) fn free_spare(&mut self) {
+        self.spare = Vec::new();
+    }
 }
 
 #[cfg(test)]
@@ -82,7 +86,7 @@ mod tests {
 
     #[test]
     fn rows_come_out_in_their_order_and_make_room_again() {
-        let mut waiting = Waiting::new(3, 40_000 * 8);
+        let mut waiting = Waiting::new(3, 40_000);
         for round in 0..3_u64 {
             let full = (0..40_000).filter(|n| waiting.push(*n as usize % 2, round + n)).count();
             assert_eq!(
@@ -103,7 +107,7 @@ mod tests {
 
     #[test]
     fn rows_without_a_size_wait_too() {
-        let mut waiting = Waiting::new(2, 0);
+        let mut waiting = Waiting::new(2, 1);
         assert!(waiting.push(1, ()));
         assert_eq!((waiting.rows(0), waiting.rows(1)), (0, 1));
         waiting.take(1, |()| ());
