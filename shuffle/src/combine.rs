@@ -43,8 +43,6 @@ const BATCHED_ENTRY_BYTES: u64 = 1 << 10;
 /// No table has so many entries.
 const UNKNOWN: u32 = u32::MAX;
 
-/// A table that has more entries than this of its rows, in percent, is not worth its time.
-const MOST_ENTRIES_PERCENT: usize = 50;
 /// What the index takes for each entry, free places included: between 10 and 20. It is counted by the
 /// entries, since how much room was made beforehand may depend on where rows came from.
 const INDEX_BYTES: u64 = 16;
@@ -52,11 +50,6 @@ const INDEX_BYTES: u64 = 16;
 const STEPS_A_MERGE: u64 = 4;
 /// However long that takes, no merge stands for more than this.
 const MOST_STOOD_FOR: u64 = 1024;
-
-/// Whether so many rows were combined for little, if they left so many entries.
-pub(crate) fn is_in_vain(rows: usize, entries: usize) -> bool {
-    entries * 100 > rows * MOST_ENTRIES_PERCENT
-}
 
 impl<K, C> CombineTable<K, C> {
     /// An empty table. It allocates when the first key comes.

@@ -1,6 +1,6 @@
 //! The map side of a combine: one combiner for each key, while that makes the rows fewer.
 
-use crate::combine::{BATCH, CombineTable, is_in_vain};
+use crate::combine::{BATCH, CombineTable};
 use crate::hash::Hashed;
 use crate::map_writer::MapWriter;
 use crate::meter::TableMeter;
@@ -41,6 +41,8 @@ enum Tables<K, V, C> {
     None,
 }
 
+/// A table that has more entries than this of its rows, in percent, is not worth its time.
+const MOST_ENTRIES_PERCENT: usize = 50;
 /// A table of so many bytes no longer fits a core's first cache: from here on rows wait for others
 /// of their slice, unless nearly all of them meet a key that is there.
 const FIRST_CACHE_BYTES: u64 = 64 << 10;
@@ -50,6 +52,11 @@ const CACHE_BYTES: u64 = 512 << 10;
 const LEAST_PARTED_BYTES: u64 = 2 << 20;
 /// Rows that wait to be combined take so much of what the operation may, and tables the rest.
 const WAITING: (u64, u64) = (3, 4);
+
+/// Whether so many rows were combined for little, if they left so many entries.
+pub(crate) fn is_in_vain(rows: usize, entries: usize) -> bool {
+    entries * 100 > rows * MOST_ENTRIES_PERCENT
+}
 
 impl<'a, K, V, C, F, G> MapCombining<'a, K, V, C, F, G>
 where

@@ -4,8 +4,9 @@
 //! One table for a million keys answers each row from main memory. Here a row is written to the end
 //! of a list, read once more in sequence, and meets a small table.
 
-use crate::combine::{CombineTable, is_in_vain};
+use crate::combine::CombineTable;
 use crate::hash::{Hashed, hash_of};
+use crate::map_combining::is_in_vain;
 use crate::waiting::Waiting;
 use emberline_core::bounds::{Key, Stored};
 
@@ -22,8 +23,7 @@ pub(crate) struct Parted<K, V, C> {
 const ENOUGH_ROWS: usize = 4096;
 
 impl<K: Key, V, C: Stored> Parted<K, V, C> {
-    /// The combiners of `table` by their slices. So many rows may wait that their combiners take so
-    /// many bytes, should each have a key of its own.
+    /// The combiners of `table` by their slices; so many bytes of rows may wait.
     pub(crate) fn new(
         table: CombineTable<K, C>,
         slices: usize,
@@ -36,8 +36,7 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
         for entry in table.into_entries() {
             early[slice_of(&entry.key, entry.hash)].push(entry);
         }
-        let widest = usize::max(size_of::<(K, V)>(), size_of::<Hashed<K, C>>()).max(1);
-        let most_rows = (waiting_bytes as usize / widest).max(1);
+        let most_rows = (waiting_bytes as usize / size_of::<(K, V)>().max(1)).max(1);
         Parted { waiting: Waiting::new(slices, most_rows), early, tables }
     }
 
@@ -82,8 +81,6 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
         let (mut shared, mut keys) = (CombineTable::new(), 0);
         let (mut all_rows, mut all_keys) = (0, 0);
         for (slice, table) in self.tables.iter_mut().enumerate() {
-            // What lies in the segments from here on no longer waits.
-            self.waiting.free_spare();
             let rows = self.waiting.rows(slice);
             let early = self.early[slice].drain(..);
             let table = if table.is_empty() { &mut shared } else { table };

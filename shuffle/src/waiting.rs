@@ -1,5 +1,5 @@
 //! Rows that wait, each with others of its slice, in pieces of one size: a list grows without a copy,
-//! and a piece that was emptied is filled again.
+//! and a piece that was emptied is filled again or freed.
 
 use std::mem;
 
@@ -18,6 +18,8 @@ pub(crate) struct Waiting<R> {
 
 /// The most bytes of a piece: few enough that it matters little if most of it is never used.
 const PIECE_BYTES: usize = 4 << 10;
+/// So many empty pieces are kept: to free all of a small task's would cost more than to fill them.
+const MOST_SPARE: usize = 1024;
 
 impl<R> Waiting<R> {
     /// No rows yet; so many may wait.
@@ -70,13 +72,10 @@ impl<R> Waiting<R> {
         for mut piece in self.full[slice].drain(..).chain([mem::take(&mut self.open[slice])]) {
             self.room += piece.len();
             piece.drain(..).for_each(&mut each);
-            self.spare.push(piece);
+            if self.spare.len() < MOST_SPARE {
+                self.spare.push(piece);
+            }
         }
-    }
-
-    /// Frees the pieces that were emptied.
-    pub(crate) fn free_spare(&mut self) {
-        self.spare = Vec::new();
     }
 }
 
