@@ -265,3 +265,42 @@ impl<T: 'static> Drop for BoxedRows<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Context;
+    use emberline_core::config::Config;
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    /// Runs `work` on a thread of so large a stack, which must end it by the deadline.
+    fn within(stack_bytes: usize, work: impl FnOnce() + Send + 'static) {
+        let (ended, wait) = channel();
+        let run = move || {
+            work();
+            let _ = ended.send(());
+        };
+        thread::Builder::new().stack_size(stack_bytes).spawn(run).unwrap();
+        wait.recv_timeout(DEADLINE).expect("it ends in time and without a panic");
+    }
+
+    /// A task of an engine has 8 MiB; a thread that a program starts itself has 2.
+    #[test]
+    fn ten_thousand_boxed_steps_need_no_more_than_a_stack_of_2_mib() {
+        within(2 << 20, || {
+            let ctx = Context::local().unwrap();
+            let mut rows = ctx.range_with(1, 0..3_000_u64).boxed();
+            for _ in 0..10_000 {
+                rows = rows.map(|n| n + 1).boxed();
+            }
+            let task = TaskContext::alone(Config::default());
+            let open = || rows.pipeline.open(0, &task);
+            assert_eq!(open().fold(0, |sum, n| sum + n), (10_000..13_000).sum());
+            assert_eq!((open().next(), open().count()), (Some(10_000), 3_000));
+        });
+    }
+}
