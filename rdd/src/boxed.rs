@@ -299,7 +299,7 @@ mod tests {
             }
             let task = TaskContext::alone(Config::default());
             let open = || rows.pipeline.open(0, &task);
-            assert_eq!(open().fold(0, |sum, n| sum + n), (10_000..13_000).sum());
+            assert_eq!(open().sum::<u64>(), (10_000..13_000).sum());
             assert_eq!((open().next(), open().count()), (Some(10_000), 3_000));
         });
     }
