@@ -24,11 +24,11 @@ WORKLOADS = {
     "narrow_chain": SPARK + ["spark-df"],
     "word_count": SPARK + ["spark-df"] + SQL + DATAFLOW,
     "word_count_inline": [],
-    "aggregate": SPARK + ["spark-df"] + SQL,
-    "join": SPARK + ["spark-df"] + SQL,
+    "aggregate": SPARK + ["spark-df"] + SQL + DATAFLOW,
+    "join": SPARK + ["spark-df"] + SQL + DATAFLOW,
     "sort": SPARK + ["spark-df"] + SQL,
     "group": SPARK,
-    "distinct": SPARK + ["spark-df"] + SQL,
+    "distinct": SPARK + ["spark-df"] + SQL + DATAFLOW,
     "page_rank": SPARK,
     "k_means": SPARK,
     "flights": SPARK + ["spark-df"] + SQL,
@@ -91,7 +91,7 @@ def input_files(workload, rows, system):
     if workload == "flights":
         planes = os.path.join(ROOT, "examples/data/flights/planes.csv")
         return [os.path.join(DATA, f"flights-{rows}.csv"), planes, os.path.join(DATA, "weather.csv")]
-    generates = system in SPARK or workload == "narrow_chain"
+    generates = system in SPARK + DATAFLOW or workload == "narrow_chain"
     return [] if generates else run([PYTHON, os.path.join(HERE, "inputs.py"), workload, rows]).split()
 
 
@@ -99,7 +99,7 @@ def peer(workload, system, rows, options):
     files, runs, threads = input_files(workload, rows, system), str(options.runs), str(options.threads)
     if system in DATAFLOW:
         program = os.path.join(MADE, f"cargo/release/peer-{system}")
-        return fields(run([need(program), *files, threads, runs]))
+        return fields(run([need(program), workload, threads, runs, *(files or [str(rows)])]))
     if system in SQL:
         return fields(run([need(PYTHON), os.path.join(HERE, "sql_engines.py"), system, workload, runs, threads, *files]))
     jar = need(os.path.join(MADE, "spark.jar"))

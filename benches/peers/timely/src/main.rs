@@ -1,115 +1,89 @@
-//! `peer-timely FILE THREADS RUNS`: word count on timely. Each worker reads the lines that begin in its
-//! part of the file, counts their words in a table, sends the counts by hash, and sums what it gets.
+//! `peer-timely WORKLOAD THREADS RUNS INPUT`: workloads of `benches/` on timely. The input is a text for
+//! `word_count`, and the number of rows for the others, which each worker makes its part of.
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+#[path = "../../../support/generate.rs"]
+#[allow(dead_code)]
+mod generate;
+mod operations;
+
+use generate::{aggregate_pair, fnv, left_pair, right_pair};
+use operations::{Totals, by_key, joined, plus};
 use std::fs::File;
-use std::hash::BuildHasher;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
-use std::sync::{Arc, Mutex};
+use std::ops::Range;
 use std::time::Instant;
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::vec::Map as _;
-use timely::dataflow::operators::{Operator, Probe};
-use timely::dataflow::{InputHandle, ProbeHandle};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Distinct words, all words, and the wrapping sum of each word's FNV-1a hash times its count.
-type Words = (u64, u64, u64);
-type Counts = HashMap<String, u64, FixedState>;
-type Lines = CapacityContainerBuilder<Vec<String>>;
-
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    let [_, path, threads, runs] = &args[..] else { panic!("usage: peer-timely FILE THREADS RUNS") };
+    let [_, workload, threads, runs, input] = &args[..] else {
+        panic!("usage: peer-timely WORKLOAD THREADS RUNS INPUT")
+    };
     let threads = threads.parse().expect("a number of threads");
-    let answer = word_count(path, threads);
+    let answer = run(workload, threads, input);
     let mut seconds: Vec<f64> = Vec::new();
     for _ in 0..runs.parse().expect("a number of runs") {
         let start = Instant::now();
-        assert_eq!(word_count(path, threads), answer, "the answer changed between two runs");
+        assert_eq!(run(workload, threads, input), answer, "the answer changed between two runs");
         seconds.push(start.elapsed().as_secs_f64());
     }
     seconds.sort_by(f64::total_cmp);
-    let (median, (distinct, all, checksum)) = (seconds[seconds.len() / 2], answer);
-    println!("s={median:.4} answer={distinct},{all},{checksum}");
+    println!("s={:.4} answer={}", seconds[seconds.len() / 2], answer);
 }
 
-fn word_count(path: &str, threads: usize) -> Words {
-    let words = Arc::new(Mutex::new((0, 0, 0)));
-    let (path, sums) = (path.to_string(), Arc::clone(&words));
-    let workers = timely::execute(timely::Config::process(threads), move |worker| {
-        let mut input = InputHandle::<usize, Lines>::new_with_builder();
-        let probe = ProbeHandle::new();
-        let sums = Arc::clone(&sums);
-        worker.dataflow::<usize, _, _>(|scope| {
-            let hasher = FixedState::with_seed(1);
-            let by_hash = move |row: &(String, u64)| hasher.hash_one(row.0.as_str()) >> 32;
-            input
-                .to_stream(scope)
-                .flat_map(|line: String| {
-                    let words = line.split(' ').filter(|word| !word.is_empty());
-                    words.map(|word| (word.to_string(), 1)).collect::<Vec<(String, u64)>>()
-                })
-                .unary_frontier(Pipeline, "CombineHere", |capability, _| {
-                    let (mut end, mut counts) = (Some(capability), Counts::default());
-                    move |(input, frontier), output| {
-                        input.for_each_stamp(|_, batches| {
-                            batches.flat_map(|batch| batch.drain(..)).for_each(|(word, n)| {
-                                *counts.entry(word).or_insert(0) += n;
-                            });
-                        });
-                        if let Some(end) = end.take_if(|_| frontier.is_empty()) {
-                            let mut session = output.session(&end);
-                            counts.drain().for_each(|count| session.give(count));
-                        }
-                    }
-                })
-                .unary_frontier(Exchange::new(by_hash), "Sum", |capability, _| {
-                    let (mut end, mut counts) = (Some(capability), Counts::default());
-                    move |(input, frontier), output| {
-                        input.for_each_stamp(|_, batches| {
-                            batches.flat_map(|batch| batch.drain(..)).for_each(|(word, n)| {
-                                *counts.entry(word).or_insert(0) += n;
-                            });
-                        });
-                        if let Some(end) = end.take_if(|_| frontier.is_empty()) {
-                            add(&mut sums.lock().expect("no worker panics"), &counts);
-                            output.session(&end).give(());
-                        }
-                    }
-                })
-                .container::<Vec<()>>()
-                .probe_with(&probe);
-        });
+fn run(workload: &str, threads: usize, input: &str) -> String {
+    let rows = || input.parse::<u64>().expect("a number of rows");
+    let (a, b, c) = match workload {
+        "word_count" => word_count(input.to_string(), threads),
+        "aggregate" => aggregate(rows(), threads),
+        "distinct" => {
+            let (keys, sum, _) = distinct(rows(), threads);
+            return format!("{keys},{sum}");
+        }
+        "join" => {
+            let (matches, sum) = joined(rows(), threads, left_pair, right_pair);
+            return format!("{matches},{sum}");
+        }
+        other => panic!("there is no workload {other}"),
+    };
+    format!("{a},{b},{c}")
+}
 
-        let mut batch = Vec::with_capacity(1024);
-        for line in lines_of(&path, worker.index() as u64, worker.peers() as u64) {
-            batch.push(line);
-            if batch.len() == 1024 {
-                input.send_batch(&mut batch);
-                batch.clear();
-                worker.step();
-            }
-        }
-        input.send_batch(&mut batch);
-        input.close();
-        while !probe.done() {
-            worker.step();
-        }
-    });
-    workers.expect("workers start").join().into_iter().for_each(|end| end.expect("no panic"));
-    *words.lock().expect("no worker panics")
+/// Distinct words, all words, and the wrapping sum of each word's FNV-1a hash times its count.
+fn word_count(path: String, threads: usize) -> Totals {
+    let words = move |part, parts| {
+        lines_of(&path, part, parts).flat_map(|line| {
+            let words = line.split(' ').filter(|word| !word.is_empty());
+            words.map(|word| (word.to_string(), 1)).collect::<Vec<(String, u64)>>()
+        })
+    };
+    let of_word = |word: &String, n: &u64| (1, *n, fnv(word.as_bytes()).wrapping_mul(*n));
+    by_key(threads, words, |all, n| *all += n, of_word)
+}
+
+/// Keys, the sum of all values, and the sum of each key times its values.
+fn aggregate(rows: u64, threads: usize) -> Totals {
+    let pairs = move |part, parts| part_of(rows, part, parts).map(aggregate_pair);
+    let of_key = |key: &u32, sum: &u64| (1, *sum, u64::from(*key).wrapping_mul(*sum));
+    by_key(threads, pairs, |all, n| *all += n, of_key)
+}
+
+fn distinct(rows: u64, threads: usize) -> Totals {
+    let keys = move |part, parts| part_of(rows, part, parts).map(|n| (aggregate_pair(n).0, ()));
+    by_key(threads, keys, |(), ()| (), |key: &u32, ()| plus((0, 0, 0), (1, u64::from(*key), 0)))
+}
+
+pub fn part_of(rows: u64, part: u64, parts: u64) -> Range<u64> {
+    rows * part / parts..rows * (part + 1) / parts
 }
 
 /// The lines that begin in one of some even parts of a file.
-fn lines_of(path: &str, part: u64, parts: u64) -> impl Iterator<Item = String> {
+fn lines_of(path: &str, part: u64, parts: u64) -> impl Iterator<Item = String> + use<> {
     let mut file = File::open(path).expect("the file opens");
     let length = file.metadata().expect("the file is there").len();
-    let (mut at, end) = (length * part / parts, length * (part + 1) / parts);
+    let Range { start: mut at, end } = part_of(length, part, parts);
     let mut skipped = Vec::new();
     if at > 0 {
         at -= 1; // a line that begins right here ends its neighbour's with this byte
@@ -126,17 +100,4 @@ fn lines_of(path: &str, part: u64, parts: u64) -> impl Iterator<Item = String> {
         line.truncate(line.trim_end_matches('\n').len());
         (bytes > 0).then_some(line)
     })
-}
-
-fn add(sums: &mut Words, counts: &Counts) {
-    for (word, count) in counts {
-        sums.0 += 1;
-        sums.1 += count;
-        sums.2 = sums.2.wrapping_add(fnv(word.as_bytes()).wrapping_mul(*count));
-    }
-}
-
-fn fnv(bytes: &[u8]) -> u64 {
-    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
