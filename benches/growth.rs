@@ -18,7 +18,7 @@ const ROWS_OF_KEY: u64 = 16;
 /// A workload and its answer for so many rows.
 struct Case {
     name: &'static str,
-    /// How much more than eight times the time is allowed.
+    /// How many times the time eight times the rows may take.
     allowed: f64,
     /// How many times the rows it has; a narrow row costs next to nothing.
     rows: u64,

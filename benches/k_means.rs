@@ -1,6 +1,6 @@
 //! Ten rounds of k-means over points in ten dimensions that are cached, beside rounds over a vector
-//! (`bench=k_means`, the rounds alone): sums in each task, or with `bench=k_means_by_key` by key. `bench=k_means_first_round` is one round that makes and keeps
-//! the points, beside a cached one.
+//! (`bench=k_means`, the rounds alone): sums in each task, or with `bench=k_means_by_key` by key.
+//! `bench=k_means_first_round` is one round that makes and keeps the points, beside a cached one.
 
 mod hand;
 mod support;

@@ -4,7 +4,9 @@
 //! Each run has a process of its own, so that its peak memory is its own. Prints one line for each:
 //! `budget_mb` and `rss_mb`, the process's peak; `unbounded_s`, `emberline_s` and their `ratio`;
 //! `moved_mb`, what went to the disk and came back; `disk_mb_s`, what the scratch disk itself writes
-//! and reads in sequence at that time. `-- --case sort` runs one of them. Fails if the two answers differ in a row or in the order.
+//! and reads in sequence at that time. `-- --case sort` runs one of them. Fails if the two answers
+//! differ in a row or in the order. The same engine without a limit is what it stands beside: a program
+//! by hand that spills would be another engine.
 
 use emberline::prelude::*;
 use emberline::{Event, EventRecord};
@@ -19,8 +21,7 @@ mod support;
 use support::Options;
 use support::process::peak_rss_mb;
 
-/// A job, how many rows it has at full size and ten times as many as on a laptop, and how many bytes
-/// these take.
+/// A job, its rows at full size (on a laptop a tenth of them), and the bytes of a row.
 const CASES: [(&str, u64, u64); 4] = [
     ("sort", 20_000_000, 16),
     ("aggregate_distinct", 50_000_000, 16),

@@ -86,6 +86,7 @@ fn alone<A: Debug>(
     side: &str,
     run: impl Fn() -> emberline::Result<A>,
 ) -> Result<A, BoxError> {
+    reset_peak_rss();
     let (answer, first) = timed(&run)?;
     let others = (1..*pairs).map(|_| timed(&run).map(|(_, time)| time));
     let mut times = others.collect::<emberline::Result<Vec<Time>>>()?;

@@ -51,6 +51,11 @@ const STEPS_A_MERGE: u64 = 4;
 /// However long that takes, no merge stands for more than this.
 const MOST_STOOD_FOR: u64 = 1024;
 
+/// What an entry takes that owns nothing.
+pub(crate) const fn entry_bytes<K, C>() -> u64 {
+    size_of::<Hashed<K, C>>() as u64 + INDEX_BYTES
+}
+
 impl<K, C> CombineTable<K, C> {
     /// An empty table. It allocates when the first key comes.
     pub fn new() -> Self {
@@ -288,7 +293,7 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
 
     #[inline]
     fn add(&mut self, entry: Hashed<K, C>) {
-        let bytes = size_of::<Hashed<K, C>>() as u64 + INDEX_BYTES + heap_bytes(&entry);
+        let bytes = entry_bytes::<K, C>() + heap_bytes(&entry);
         self.bytes = self.bytes.saturating_add(bytes);
         self.entries.push(entry);
     }

@@ -15,8 +15,9 @@ use std::mem;
 /// It begins with one table. When that no longer fits a core's cache, it becomes a table for each
 /// slice, and rows are combined many at a time. When the tables have reached what the task may hold,
 /// their entries become a run of the output; and if these are more than half of the rows, the rows
-/// that come then pass through. Where all that happens depends on the rows and the configuration
-/// alone.
+/// that come then pass through. So do the rows of a slice that wait at the end, if other slices
+/// showed that combining makes them hardly fewer. Where all that happens depends on the rows and the
+/// configuration alone.
 pub struct MapCombining<'a, K: Key + 'static, V, C: Stored, F, G> {
     create: &'a F,
     merge: &'a G,
@@ -50,8 +51,8 @@ const FIRST_CACHE_BYTES: u64 = 64 << 10;
 const CACHE_BYTES: u64 = 512 << 10;
 /// With less than this a single table holds more keys than rows could wait.
 const LEAST_PARTED_BYTES: u64 = 2 << 20;
-/// Rows that wait to be combined take so much of what the operation may, and tables the rest.
-const WAITING: (u64, u64) = (3, 4);
+/// A slice for which there is less is not worth a list of its own.
+const LEAST_SLICE_BYTES: u64 = 1 << 10;
 
 /// Whether so many rows were combined for little, if they left so many entries.
 pub(crate) fn is_in_vain(rows: usize, entries: usize) -> bool {
@@ -76,7 +77,8 @@ where
         let limit = to.task().operator_bytes();
         let meter = TableMeter::new(to.task(), limit);
         // Rows that own something are not worth a second move, and nobody could weigh them.
-        let is_plain = !owns_heap::<(K, V, C)>() && limit >= LEAST_PARTED_BYTES;
+        let least = u64::max(LEAST_PARTED_BYTES, LEAST_SLICE_BYTES * slices.count() as u64);
+        let is_plain = !owns_heap::<(K, V, C)>() && limit >= least;
         let look_at = if is_plain { FIRST_CACHE_BYTES } else { u64::MAX };
         let tables = Tables::One(CombineTable::new());
         let (batch, rows) = (Vec::new(), 0);
@@ -122,9 +124,12 @@ where
         let mut batch = mem::take(&mut self.batch);
         let mut rows = batch.drain(..);
         while let (Tables::One(table), left @ 1..) = (&mut self.tables, rows.len()) {
-            table.merge_batch(&mut rows, self.create, self.merge, |table| self.meter.is_due(table));
+            let is_due = |table: &CombineTable<K, C>| {
+                table.bytes() >= self.look_at || self.meter.is_due(table)
+            };
+            table.merge_batch(&mut rows, self.create, self.merge, is_due);
             self.rows += left - rows.len();
-            if self.meter.is_due(table) {
+            if is_due(table) {
                 self.measure();
             }
         }
@@ -151,9 +156,8 @@ where
     /// Makes a table for each slice of the one there is.
     fn part(&mut self) {
         let Tables::One(table) = mem::replace(&mut self.tables, Tables::None) else { return };
-        let waiting = self.limit / WAITING.1 * WAITING.0;
         let slice_of = |key: &K, hash| self.slices.slice_of(key, hash);
-        let parted = Parted::new(table, self.slices.count(), waiting, slice_of);
+        let parted = Parted::new(table, self.slices.count(), self.limit, slice_of);
         self.tables = Tables::Many(parted);
     }
 
@@ -161,9 +165,10 @@ where
     fn combine(&mut self) {
         let Tables::Many(tables) = &mut self.tables else { return };
         self.to.task().check_cancelled();
-        let bytes = tables.combine(self.create, self.merge);
-        self.meter.note(bytes + self.limit / WAITING.1 * WAITING.0);
-        if bytes >= self.limit / WAITING.1 {
+        self.meter.note(tables.bytes());
+        let has_room = tables.combine(self.create, self.merge);
+        self.meter.note(tables.bytes());
+        if !has_room {
             self.cut();
         }
     }
@@ -289,6 +294,7 @@ mod tests {
         let (entries, _) = count(Config { task_share_bytes: 4 << 20, ..Config::default() }, keys());
         assert!(entries >= distinct);
     }
+
     #[test]
     fn many_keys_that_hardly_come_again_are_not_all_combined() {
         // A key comes again after 50,000 rows: most slices leave both of its rows as they are.
@@ -296,5 +302,28 @@ mod tests {
         let (entries, counts) = count(Config::default(), keys);
         assert_eq!((counts.len(), counts[&10_001], counts[&5]), (60_000, 2, 1));
         assert!(entries > 68_000, "{entries}");
+    }
+
+    #[test]
+    fn a_hot_key_among_keys_that_never_come_again_is_combined() {
+        let hot = |n: u64| if n % 10 < 7 { 5 } else { 1_000_000 + n };
+        let (entries, counts) = count(Config::default(), (0..200_000).map(hot));
+        assert_eq!((counts.len(), counts[&5]), (60_001, 140_000));
+        assert!(entries < 62_000, "{entries}");
+    }
+    #[test]
+    fn a_task_whose_rows_are_far_smaller_than_its_combiners_stays_inside_its_limit() {
+        let config = Config { task_share_bytes: 24 << 20, ..Config::default() };
+        let task = TaskContext::alone(config);
+        let limit = task.operator_bytes();
+        let slices = Slices::new(Partitioning::<u32>::Hash(4));
+        let mut writer = MapWriter::new(slices.count(), &task);
+        let (create, merge) = (|()| [0_u64; 4], |sum: [u64; 4], ()| sum);
+        let mut combining = MapCombining::new(&slices, &mut writer, &create, &merge);
+        (0..1_000_000_u32).for_each(|key| combining.add(hash_of(&key), key, ()));
+        combining.finish();
+        let peak = task.metrics().peak_bytes;
+        assert!(peak > limit / 2 && peak <= limit + limit / 8, "{peak} of {limit}");
+        assert_eq!(writer.finish().unwrap().rows(), 1_000_000);
     }
 }

@@ -11,9 +11,9 @@ pub(crate) struct Waiting<R> {
     /// Pieces without rows.
     spare: Vec<Vec<R>>,
     piece_rows: usize,
+    rows: usize,
     /// How many more rows may wait.
     room: usize,
-    most_rows: usize,
 }
 
 /// The most bytes of a piece: few enough that it matters little if most of it is never used.
@@ -29,12 +29,19 @@ impl<R> Waiting<R> {
         let (mut open, mut full) = (Vec::new(), Vec::new());
         open.resize_with(slices, Vec::new);
         full.resize_with(slices, Vec::new);
-        Waiting { open, full, spare: Vec::new(), piece_rows, room: most_rows, most_rows }
+        Waiting { open, full, spare: Vec::new(), piece_rows, rows: 0, room: most_rows }
     }
 
-    /// What the rows take.
+    /// What the rows take, and the room that was made for others.
     pub(crate) fn bytes(&self) -> u64 {
-        ((self.most_rows - self.room) * size_of::<R>()) as u64
+        let open = self.open.iter().filter(|piece| piece.capacity() > 0).count();
+        let pieces = self.full.iter().map(Vec::len).sum::<usize>() + open + self.spare.len();
+        (pieces * self.piece_rows * size_of::<R>()) as u64
+    }
+
+    /// Says how many more rows may wait.
+    pub(crate) fn make_room(&mut self, rows: usize) {
+        self.room = rows;
     }
 
     /// Adds a row; says whether this was the last for which there is room.
@@ -42,15 +49,16 @@ impl<R> Waiting<R> {
     pub(crate) fn push(&mut self, slice: usize, row: R) -> bool {
         let open = &mut self.open[slice];
         if open.len() == open.capacity() {
-            return self.push_into_next(slice, row);
+            self.push_into_next(slice, row);
+        } else {
+            open.push(row);
         }
-        open.push(row);
-        self.room -= 1;
-        self.room == 0
+        self.rows += 1;
+        self.rows >= self.room
     }
 
     #[cold]
-    fn push_into_next(&mut self, slice: usize, row: R) -> bool {
+    fn push_into_next(&mut self, slice: usize, row: R) {
         let new_piece = || Vec::with_capacity(self.piece_rows);
         let mut piece = self.spare.pop().unwrap_or_else(new_piece);
         piece.push(row);
@@ -58,21 +66,24 @@ impl<R> Waiting<R> {
         if !filled.is_empty() {
             self.full[slice].push(filled);
         }
-        self.room -= 1;
-        self.room == 0
     }
 
-    /// How many rows of a slice wait.
-    pub(crate) fn rows(&self, slice: usize) -> usize {
+    /// How many rows wait.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many of them are of a slice.
+    pub(crate) fn rows_of(&self, slice: usize) -> usize {
         self.full[slice].iter().map(Vec::len).sum::<usize>() + self.open[slice].len()
     }
 
     /// Takes the rows of a slice out, in their order.
     pub(crate) fn take(&mut self, slice: usize, mut each: impl FnMut(R)) {
         for mut piece in self.full[slice].drain(..).chain([mem::take(&mut self.open[slice])]) {
-            self.room += piece.len();
+            self.rows -= piece.len();
             piece.drain(..).for_each(&mut each);
-            if self.spare.len() < MOST_SPARE {
+            if piece.capacity() >= self.piece_rows && self.spare.len() < MOST_SPARE {
                 self.spare.push(piece);
             }
         }
@@ -88,19 +99,17 @@ mod tests {
         let mut waiting = Waiting::new(3, 40_000);
         for round in 0..3_u64 {
             let full = (0..40_000).filter(|n| waiting.push(*n as usize % 2, round + n)).count();
-            assert_eq!(
-                (full, waiting.bytes()),
-                (1, 40_000 * 8),
-                "the last row takes the last room"
-            );
+            assert_eq!((full, waiting.rows()), (1, 40_000), "the last row takes the last room");
+            assert!((40_000 * 8..44_000 * 8).contains(&waiting.bytes()), "{}", waiting.bytes());
             for slice in 0..3_u64 {
                 let mut rows = Vec::new();
-                let many = waiting.rows(slice as usize);
+                let many = waiting.rows_of(slice as usize);
                 waiting.take(slice as usize, |row| rows.push(row));
                 let expected = (0..40_000).filter(|n| n % 2 == slice).map(|n| round + n);
                 assert!(rows.len() == many && rows.into_iter().eq(expected));
             }
-            assert_eq!(waiting.bytes(), 0);
+            assert_eq!(waiting.rows(), 0);
+            assert!(waiting.spare.iter().all(|piece| piece.capacity() == waiting.piece_rows));
         }
     }
 
@@ -108,8 +117,8 @@ mod tests {
     fn rows_without_a_size_wait_too() {
         let mut waiting = Waiting::new(2, 1);
         assert!(waiting.push(1, ()));
-        assert_eq!((waiting.rows(0), waiting.rows(1)), (0, 1));
+        assert_eq!((waiting.rows_of(0), waiting.rows_of(1), waiting.bytes()), (0, 1, 0));
         waiting.take(1, |()| ());
-        assert_eq!(waiting.rows(1), 0);
+        assert_eq!(waiting.rows(), 0);
     }
 }

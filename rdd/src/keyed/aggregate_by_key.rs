@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Folds the values of each key into an accumulator: `merge_value` from a clone of `zero` within
-    /// a partition, `merge_accumulators` over partitions in their order. `zero` is used once for
-    /// each key of each partition before the shuffle, so it should be neutral.
+    /// a partition, `merge_accumulators` over partitions in their order. `zero` is used at
+    /// least once for each key of each partition before the shuffle, and up to once a row where hardly a
+    /// key comes again, so it should be neutral.
     ///
     /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, A)>`, one row for each key
     /// - **Partitions**: of the partitioner it already has, else kept
