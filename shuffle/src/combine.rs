@@ -45,16 +45,11 @@ const UNKNOWN: u32 = u32::MAX;
 
 /// What the index takes for each entry, free places included: between 10 and 20. It is counted by the
 /// entries, since how much room was made beforehand may depend on where rows came from.
-const INDEX_BYTES: u64 = 16;
+pub(crate) const INDEX_BYTES: u64 = 16;
 /// A merge into a combiner that takes so many steps to weigh is weighed once in twice as many.
 const STEPS_A_MERGE: u64 = 4;
 /// However long that takes, no merge stands for more than this.
 const MOST_STOOD_FOR: u64 = 1024;
-
-/// What an entry takes that owns nothing.
-pub(crate) const fn entry_bytes<K, C>() -> u64 {
-    size_of::<Hashed<K, C>>() as u64 + INDEX_BYTES
-}
 
 impl<K, C> CombineTable<K, C> {
     /// An empty table. It allocates when the first key comes.
@@ -222,14 +217,14 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
             let found = self.index.find(table_bits(low), |place| place.hash == low);
             *place = found.map_or(UNKNOWN, |place| place.at);
         }
+        let entry_at = |place: u32| self.entries.get(place as usize);
         for (place, row) in places.iter_mut().zip(rows) {
-            let entry = self.entries.get(*place as usize);
-            *place =
-                if entry.is_some_and(|entry| entry.hash == row.hash) { *place } else { UNKNOWN };
+            let found = entry_at(*place).filter(|entry| entry.hash == row.hash);
+            *place = found.map_or(UNKNOWN, |_| *place);
         }
         for (place, row) in places.iter_mut().zip(rows) {
-            let entry = self.entries.get(*place as usize);
-            *place = if entry.is_some_and(|entry| entry.key == row.key) { *place } else { UNKNOWN };
+            let found = entry_at(*place).filter(|entry| entry.key == row.key);
+            *place = found.map_or(UNKNOWN, |_| *place);
         }
         places
     }
@@ -293,7 +288,7 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
 
     #[inline]
     fn add(&mut self, entry: Hashed<K, C>) {
-        let bytes = entry_bytes::<K, C>() + heap_bytes(&entry);
+        let bytes = size_of::<Hashed<K, C>>() as u64 + INDEX_BYTES + heap_bytes(&entry);
         self.bytes = self.bytes.saturating_add(bytes);
         self.entries.push(entry);
     }

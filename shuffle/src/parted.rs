@@ -4,7 +4,7 @@
 //! One table for a million keys answers each row from main memory. Here a row is written to the end
 //! of a list, read once more in sequence, and meets a small table.
 
-use crate::combine::{CombineTable, entry_bytes};
+use crate::combine::{CombineTable, INDEX_BYTES};
 use crate::hash::{Hashed, hash_of};
 use crate::map_combining::is_in_vain;
 use crate::waiting::Waiting;
@@ -117,8 +117,9 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
 /// How many rows may wait in so many bytes: so many that the combiners fit there that they become if
 /// each has a key of its own, with their places in a table.
 fn rows_in<K, V, C>(bytes: u64) -> usize {
-    let widest = u64::max(size_of::<(K, V)>() as u64, entry_bytes::<K, C>());
-    usize::try_from(bytes / widest.max(1)).unwrap_or(usize::MAX).max(1)
+    let as_entry = size_of::<Hashed<K, C>>() as u64 + INDEX_BYTES;
+    let widest = as_entry.max(size_of::<(K, V)>() as u64);
+    usize::try_from(bytes / widest).unwrap_or(usize::MAX).max(1)
 }
 
 fn combine_waiting<K: Key, V, C: Stored>(
