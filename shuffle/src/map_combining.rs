@@ -196,13 +196,16 @@ where
             }
             Tables::Many(tables) => {
                 self.meter.note(tables.bytes());
-                let segments = tables.take(self.create, self.merge);
-                let count: usize = segments.iter().map(Vec::len).sum();
-                self.meter.note((count * size_of::<Hashed<K, C>>()) as u64);
+                let mut count = 0;
+                tables.give_away(self.create, self.merge, |run| {
+                    let entries: usize = run.iter().map(Vec::len).sum();
+                    self.meter.note((entries * size_of::<Hashed<K, C>>()) as u64);
+                    count += entries;
+                    let hashes = run.iter().flatten().map(|entry| entry.hash);
+                    let hashes = hashes.fold(0, u64::wrapping_add);
+                    self.to.push_run(run, hashes);
+                });
                 self.meter.note(0);
-                let hashes = segments.iter().flatten().map(|entry| entry.hash);
-                let hashes = hashes.fold(0, u64::wrapping_add);
-                self.to.push_run(segments, hashes);
                 count
             }
             Tables::None => 0,

@@ -4,7 +4,7 @@
 //! One table for a million keys answers each row from main memory. Here a row is written to the end
 //! of a list, read once more in sequence, and meets a small table.
 
-use crate::combine::{CombineTable, INDEX_BYTES};
+use crate::combine::CombineTable;
 use crate::hash::{Hashed, hash_of};
 use crate::map_combining::is_in_vain;
 use crate::waiting::Waiting;
@@ -18,14 +18,12 @@ pub(crate) struct Parted<K, V, C> {
     /// The combiners of each slice from before there were slices.
     early: Vec<Vec<Hashed<K, C>>>,
     tables: Vec<CombineTable<K, C>>,
-    /// What all of that may take.
+    /// What all of that may take: three quarters are for rows that wait, and the rest for tables.
     limit: u64,
 }
 
 /// After so many rows it shows whether there is anything to combine.
 const ENOUGH_ROWS: usize = 4096;
-/// With less room than this part of the limit for rows to wait, in percent, tables are full.
-const LEAST_ROOM_PERCENT: u64 = 50;
 
 impl<K: Key, V, C: Stored> Parted<K, V, C> {
     /// The combiners of `table` by their slices, inside a limit in bytes.
@@ -38,21 +36,19 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
         let (mut early, mut tables) = (Vec::new(), Vec::new());
         early.resize_with(slices, Vec::new);
         tables.resize_with(slices, CombineTable::new);
-        let room = rows_in::<K, V, C>(limit.saturating_sub(table.bytes()));
+        let row_bytes = size_of::<(K, V)>().max(1) as u64;
+        let most_rows = usize::try_from(limit / 4 * 3 / row_bytes).unwrap_or(usize::MAX).max(1);
         for entry in table.into_entries() {
             early[slice_of(&entry.key, entry.hash)].push(entry);
         }
-        Parted { waiting: Waiting::new(slices, room), early, tables, limit }
+        Parted { waiting: Waiting::new(slices, most_rows), early, tables, limit }
     }
 
     /// What the rows that wait and the combiners take.
     pub(crate) fn bytes(&self) -> u64 {
-        let early = self.early.iter().map(Vec::len).sum::<usize>() * size_of::<Hashed<K, C>>();
-        self.waiting.bytes().saturating_add(early as u64).saturating_add(self.table_bytes())
-    }
-
-    fn table_bytes(&self) -> u64 {
-        self.tables.iter().map(CombineTable::bytes).fold(0, u64::saturating_add)
+        let early = bytes_of::<Hashed<K, C>>(self.early.iter().map(Vec::len).sum());
+        let waiting = self.waiting.bytes().saturating_add(early);
+        self.tables.iter().map(CombineTable::bytes).fold(waiting, u64::saturating_add)
     }
 
     /// Adds a row; says whether the rows that wait should be combined now.
@@ -61,10 +57,10 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
         self.waiting.push(slice, (key, value))
     }
 
-    /// Combines what waits; says whether there is enough room for more, should each row that comes
-    /// have a key of its own.
+    /// Combines what waits; says whether there is room for more. It ends early if there is not: a row
+    /// may become a combiner that takes many times as much.
     pub(crate) fn combine(&mut self, create: &impl Fn(V) -> C, merge: &impl Fn(C, V) -> C) -> bool {
-        let mut keys = 0;
+        let (mut keys, mut bytes) = (0, 0_u64);
         for (slice, table) in self.tables.iter_mut().enumerate() {
             self.early[slice].drain(..).for_each(|entry| table.insert_new(entry));
             // Slices are alike: this one will have about as many keys as the one before.
@@ -72,22 +68,29 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
             table.reserve(more);
             combine_waiting(&mut self.waiting, slice, table, create, merge);
             keys = table.len();
+            bytes = bytes.saturating_add(table.bytes());
+            if bytes.saturating_add(bytes_of::<(K, V)>(self.waiting.rows())) > self.limit {
+                return false;
+            }
         }
-        let left = self.limit.saturating_sub(self.table_bytes());
-        self.waiting.make_room(rows_in::<K, V, C>(left));
-        left * 100 >= self.limit.saturating_mul(LEAST_ROOM_PERCENT)
+        bytes < self.limit / 4
     }
 
-    /// Combines what waits and takes the combiners of all slices out. Where the first slices show that
-    /// this hardly makes the rows fewer, those of others become combiners as they are; but for a slice
-    /// that has far more rows than others, since it may have a key that has.
-    pub(crate) fn take(
+    /// Combines what waits and gives the combiners of all slices away, as one run or, if they take too
+    /// much together, as several.
+    ///
+    /// Where the first slices show that combining hardly makes the rows fewer, those of others become
+    /// combiners as they are; but for a slice that has far more rows than others, since it may have a
+    /// key that has.
+    pub(crate) fn give_away(
         &mut self,
         create: &impl Fn(V) -> C,
         merge: &impl Fn(C, V) -> C,
-    ) -> Vec<Vec<Hashed<K, C>>> {
-        let mut segments = Vec::with_capacity(self.tables.len());
-        let usual_rows = self.waiting.rows() / self.tables.len().max(1);
+        mut give: impl FnMut(Vec<Vec<Hashed<K, C>>>),
+    ) {
+        let slices = self.tables.len();
+        let usual_rows = self.waiting.rows() / slices.max(1);
+        let (mut run, mut in_run) = (Vec::with_capacity(slices), 0);
         // Slices without combiners so far share one table, which need not grow again for each.
         let (mut shared, mut keys) = (CombineTable::new(), 0);
         let (mut all_rows, mut all_keys) = (0, 0);
@@ -95,31 +98,33 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
             let rows = self.waiting.rows_of(slice);
             let early = mem::take(&mut self.early[slice]);
             let is_in_vain = all_rows >= ENOUGH_ROWS && is_in_vain(all_rows, all_keys);
-            if is_in_vain && table.is_empty() && rows <= 2 * usual_rows {
-                segments.push(pass_waiting(&mut self.waiting, slice, early, create));
-                continue;
+            let entries = if is_in_vain && table.is_empty() && rows <= 2 * usual_rows {
+                pass_waiting(&mut self.waiting, slice, early, create)
+            } else {
+                let table = if table.is_empty() { &mut shared } else { table };
+                table.reserve(usize::min(keys, rows));
+                early.into_iter().for_each(|entry| table.insert_new(entry));
+                let before = table.len();
+                combine_waiting(&mut self.waiting, slice, table, create, merge);
+                keys = table.len();
+                (all_rows, all_keys) = (all_rows + rows, all_keys + keys - before);
+                table.take_entries()
+            };
+            in_run += entries.len();
+            run.push(entries);
+            if bytes_of::<Hashed<K, C>>(in_run) > self.limit / 2 && slice + 1 < slices {
+                run.resize_with(slices, Vec::new);
+                give(mem::take(&mut run));
+                run.resize_with(slice + 1, Vec::new);
+                in_run = 0;
             }
-            let table = if table.is_empty() { &mut shared } else { table };
-            table.reserve(usize::min(keys, rows));
-            early.into_iter().for_each(|entry| table.insert_new(entry));
-            let before = table.len();
-            combine_waiting(&mut self.waiting, slice, table, create, merge);
-            let entries = table.take_entries();
-            keys = entries.len();
-            (all_rows, all_keys) = (all_rows + rows, all_keys + keys - before);
-            segments.push(entries);
         }
-        self.waiting.make_room(rows_in::<K, V, C>(self.limit));
-        segments
+        give(run);
     }
 }
 
-/// How many rows may wait in so many bytes: so many that the combiners fit there that they become if
-/// each has a key of its own, with their places in a table.
-fn rows_in<K, V, C>(bytes: u64) -> usize {
-    let as_entry = size_of::<Hashed<K, C>>() as u64 + INDEX_BYTES;
-    let widest = as_entry.max(size_of::<(K, V)>() as u64);
-    usize::try_from(bytes / widest).unwrap_or(usize::MAX).max(1)
+fn bytes_of<R>(rows: usize) -> u64 {
+    rows as u64 * size_of::<R>() as u64
 }
 
 fn combine_waiting<K: Key, V, C: Stored>(

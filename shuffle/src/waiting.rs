@@ -12,8 +12,7 @@ pub(crate) struct Waiting<R> {
     spare: Vec<Vec<R>>,
     piece_rows: usize,
     rows: usize,
-    /// How many more rows may wait.
-    room: usize,
+    most_rows: usize,
 }
 
 /// The most bytes of a piece: few enough that it matters little if most of it is never used.
@@ -29,7 +28,7 @@ impl<R> Waiting<R> {
         let (mut open, mut full) = (Vec::new(), Vec::new());
         open.resize_with(slices, Vec::new);
         full.resize_with(slices, Vec::new);
-        Waiting { open, full, spare: Vec::new(), piece_rows, rows: 0, room: most_rows }
+        Waiting { open, full, spare: Vec::new(), piece_rows, rows: 0, most_rows }
     }
 
     /// What the rows take, and the room that was made for others.
@@ -37,11 +36,6 @@ impl<R> Waiting<R> {
         let open = self.open.iter().filter(|piece| piece.capacity() > 0).count();
         let pieces = self.full.iter().map(Vec::len).sum::<usize>() + open + self.spare.len();
         (pieces * self.piece_rows * size_of::<R>()) as u64
-    }
-
-    /// Says how many more rows may wait.
-    pub(crate) fn make_room(&mut self, rows: usize) {
-        self.room = rows;
     }
 
     /// Adds a row; says whether this was the last for which there is room.
@@ -54,7 +48,7 @@ impl<R> Waiting<R> {
             open.push(row);
         }
         self.rows += 1;
-        self.rows >= self.room
+        self.rows >= self.most_rows
     }
 
     #[cold]
