@@ -31,8 +31,8 @@ pub fn by_key<K, V, I>(
     of_key: fn(&K, &V) -> Totals,
 ) -> Totals
 where
-    K: ExchangeData + Hash + Eq,
-    V: ExchangeData + Default,
+    K: ExchangeData + Clone + Hash + Eq,
+    V: ExchangeData + Clone + Default,
     I: Iterator<Item = (K, V)>,
 {
     let totals = Arc::new(Mutex::new((0, 0, 0)));
@@ -77,7 +77,7 @@ where
                 .probe_with(&probe);
         });
         let rows = pairs(worker.index() as u64, worker.peers() as u64);
-        feed(&mut input, rows, || drop(worker.step()));
+        feed(&mut input, rows, || _ = worker.step());
         input.close();
         while !probe.done() {
             worker.step();
@@ -129,8 +129,8 @@ pub fn joined(
         });
         let part = || part_of(rows, worker.index() as u64, worker.peers() as u64);
         let (left_rows, right_rows) = (part().map(left), part().map(right));
-        feed(&mut lefts, left_rows, || drop(worker.step()));
-        feed(&mut rights, right_rows, || drop(worker.step()));
+        feed(&mut lefts, left_rows, || _ = worker.step());
+        feed(&mut rights, right_rows, || _ = worker.step());
         lefts.close();
         rights.close();
         while !probe.done() {
