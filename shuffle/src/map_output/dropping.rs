@@ -72,6 +72,18 @@ mod tests {
     use serde::{Deserialize, Serialize};
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    /// Runs `work`, which must come to its end in a minute.
+    fn within(work: impl FnOnce() + Send + 'static) {
+        let (ended, wait) = channel();
+        thread::spawn(move || {
+            work();
+            let _ = ended.send(());
+        });
+        wait.recv_timeout(Duration::from_secs(60)).expect("it ends in time and without a panic");
+    }
 
     static DROPPED: AtomicUsize = AtomicUsize::new(0);
 
@@ -88,23 +100,25 @@ mod tests {
 
     #[test]
     fn all_rows_are_dropped_when_it_returns_and_a_panic_of_one_is_the_callers() {
-        const ROWS: u64 = 60_000;
-        let task = TaskContext::alone(Config::default());
-        let mut outputs = MapOutputs::new(4);
-        for map in 0..4 {
-            let mut writer = MapWriter::new(2, &task);
-            let rows = map * ROWS + 10..(map + 1) * ROWS + 10;
-            rows.for_each(|n| {
-                writer.push((n % 2) as usize, Mortal(if n == 100_000 { 7 } else { n }))
-            });
-            assert!(outputs.put(map as usize, writer.finish().unwrap()).is_ok());
-        }
-        let held = outputs.clone();
-        outputs.drop_on(3);
-        assert_eq!(DROPPED.load(Ordering::Relaxed), 0, "someone else may read them");
-        drop(held);
-        assert!(catch_unwind(AssertUnwindSafe(|| outputs.drop_on(3))).is_err());
-        assert_eq!(DROPPED.load(Ordering::Relaxed) as u64, 4 * ROWS);
-        assert_eq!(task.memory.used_bytes(), 0);
+        within(|| {
+            const ROWS: u64 = 60_000;
+            let task = TaskContext::alone(Config::default());
+            let mut outputs = MapOutputs::new(4);
+            for map in 0..4 {
+                let mut writer = MapWriter::new(2, &task);
+                let rows = map * ROWS + 10..(map + 1) * ROWS + 10;
+                rows.for_each(|n| {
+                    writer.push((n % 2) as usize, Mortal(if n == 100_000 { 7 } else { n }))
+                });
+                assert!(outputs.put(map as usize, writer.finish().unwrap()).is_ok());
+            }
+            let held = outputs.clone();
+            outputs.drop_on(3);
+            assert_eq!(DROPPED.load(Ordering::Relaxed), 0, "someone else may read them");
+            drop(held);
+            assert!(catch_unwind(AssertUnwindSafe(|| outputs.drop_on(3))).is_err());
+            assert_eq!(DROPPED.load(Ordering::Relaxed) as u64, 4 * ROWS);
+            assert_eq!(task.memory.used_bytes(), 0);
+        });
     }
 }
