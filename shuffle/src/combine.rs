@@ -45,7 +45,7 @@ const UNKNOWN: u32 = u32::MAX;
 
 /// What the index takes for each entry, free places included: between 10 and 20. It is counted by the
 /// entries, since how much room was made beforehand may depend on where rows came from.
-const INDEX_BYTES: u64 = 16;
+pub(crate) const INDEX_BYTES: u64 = 16;
 /// A merge into a combiner that takes so many steps to weigh is weighed once in twice as many.
 const STEPS_A_MERGE: u64 = 4;
 /// However long that takes, no merge stands for more than this.

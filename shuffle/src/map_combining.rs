@@ -316,17 +316,19 @@ mod tests {
     }
     #[test]
     fn a_task_whose_rows_are_far_smaller_than_its_combiners_stays_inside_its_limit() {
-        let config = Config { task_share_bytes: 24 << 20, ..Config::default() };
-        let task = TaskContext::alone(config);
-        let limit = task.operator_bytes();
-        let slices = Slices::new(Partitioning::<u32>::Hash(4));
-        let mut writer = MapWriter::new(slices.count(), &task);
-        let (create, merge) = (|()| [0_u64; 4], |sum: [u64; 4], ()| sum);
-        let mut combining = MapCombining::new(&slices, &mut writer, &create, &merge);
-        (0..1_000_000_u32).for_each(|key| combining.add(hash_of(&key), key, ()));
-        combining.finish();
-        let peak = task.metrics().peak_bytes;
-        assert!(peak > limit / 2 && peak <= limit + limit / 8, "{peak} of {limit}");
-        assert_eq!(writer.finish().unwrap().rows(), 1_000_000);
+        // All rows wait until the end; or only some of them do, and are combined twice before it.
+        for share in [24 << 20, 8 << 20] {
+            let task = TaskContext::alone(Config { task_share_bytes: share, ..Config::default() });
+            let limit = task.operator_bytes();
+            let slices = Slices::new(Partitioning::<u32>::Hash(4));
+            let mut writer = MapWriter::new(slices.count(), &task);
+            let (create, merge) = (|()| [0_u64; 4], |sum: [u64; 4], ()| sum);
+            let mut combining = MapCombining::new(&slices, &mut writer, &create, &merge);
+            (0..1_000_000_u32).for_each(|key| combining.add(hash_of(&key), key, ()));
+            combining.finish();
+            let peak = task.metrics().peak_bytes;
+            assert!(peak > limit / 2 && peak <= limit + limit / 8, "{peak} of {limit}");
+            assert_eq!(writer.finish().unwrap().rows(), 1_000_000);
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! One table for a million keys answers each row from main memory. Here a row is written to the end
 //! of a list, read once more in sequence, and meets a small table.
 
-use crate::combine::CombineTable;
+use crate::combine::{CombineTable, INDEX_BYTES};
 use crate::hash::{Hashed, hash_of};
 use crate::map_combining::is_in_vain;
 use crate::waiting::Waiting;
@@ -60,18 +60,23 @@ impl<K: Key, V, C: Stored> Parted<K, V, C> {
     /// Combines what waits; says whether there is room for more. It ends early if there is not: a row
     /// may become a combiner that takes many times as much.
     pub(crate) fn combine(&mut self, create: &impl Fn(V) -> C, merge: &impl Fn(C, V) -> C) -> bool {
-        let (mut keys, mut bytes) = (0, 0_u64);
+        let mut bytes: u64 = self.tables.iter().map(CombineTable::bytes).sum();
+        let mut keys = 0;
         for (slice, table) in self.tables.iter_mut().enumerate() {
-            self.early[slice].drain(..).for_each(|entry| table.insert_new(entry));
-            // Slices are alike: this one will have about as many keys as the one before.
-            let more = usize::min(keys, self.waiting.rows_of(slice)).saturating_sub(table.len());
-            table.reserve(more);
-            combine_waiting(&mut self.waiting, slice, table, create, merge);
-            keys = table.len();
-            bytes = bytes.saturating_add(table.bytes());
-            if bytes.saturating_add(bytes_of::<(K, V)>(self.waiting.rows())) > self.limit {
+            let rows = self.waiting.rows_of(slice);
+            // Should each of them have a key of its own.
+            let most = rows as u64 * (size_of::<Hashed<K, C>>() as u64 + INDEX_BYTES);
+            let waiting = bytes_of::<(K, V)>(self.waiting.rows() - rows);
+            if bytes.saturating_add(most + waiting) > self.limit {
                 return false;
             }
+            let before = table.bytes();
+            self.early[slice].drain(..).for_each(|entry| table.insert_new(entry));
+            // Slices are alike: this one will have about as many keys as the one before.
+            table.reserve(usize::min(keys, rows).saturating_sub(table.len()));
+            combine_waiting(&mut self.waiting, slice, table, create, merge);
+            keys = table.len();
+            bytes = bytes.saturating_add(table.bytes() - before);
         }
         bytes < self.limit / 4
     }

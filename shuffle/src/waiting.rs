@@ -10,6 +10,7 @@ pub(crate) struct Waiting<R> {
     full: Vec<Vec<Vec<R>>>,
     /// Pieces without rows.
     spare: Vec<Vec<R>>,
+    most_spare: usize,
     piece_rows: usize,
     rows: usize,
     most_rows: usize,
@@ -17,8 +18,10 @@ pub(crate) struct Waiting<R> {
 
 /// The most bytes of a piece: few enough that it matters little if most of it is never used.
 const PIECE_BYTES: usize = 4 << 10;
-/// So many empty pieces are kept: to free all of a small task's would cost more than to fill them.
+/// So many empty pieces are kept, and no more than this part of all that may wait: to free all of a small
+/// task's would cost more than to fill them.
 const MOST_SPARE: usize = 1024;
+const SPARE_PART: usize = 16;
 
 impl<R> Waiting<R> {
     /// No rows yet; so many may wait.
@@ -28,7 +31,8 @@ impl<R> Waiting<R> {
         let (mut open, mut full) = (Vec::new(), Vec::new());
         open.resize_with(slices, Vec::new);
         full.resize_with(slices, Vec::new);
-        Waiting { open, full, spare: Vec::new(), piece_rows, rows: 0, most_rows }
+        let most_spare = MOST_SPARE.min(most_rows / piece_rows / SPARE_PART);
+        Waiting { open, full, spare: Vec::new(), most_spare, piece_rows, rows: 0, most_rows }
     }
 
     /// What the rows take, and the room that was made for others.
@@ -77,7 +81,7 @@ impl<R> Waiting<R> {
         for mut piece in self.full[slice].drain(..).chain([mem::take(&mut self.open[slice])]) {
             self.rows -= piece.len();
             piece.drain(..).for_each(&mut each);
-            if piece.capacity() >= self.piece_rows && self.spare.len() < MOST_SPARE {
+            if piece.capacity() >= self.piece_rows && self.spare.len() < self.most_spare {
                 self.spare.push(piece);
             }
         }

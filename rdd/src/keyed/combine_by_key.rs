@@ -1,7 +1,8 @@
 //! `combine_by_key`: the base of `reduce_by_key`, `aggregate_by_key` and `distinct`.
 //!
-//! A map task combines its rows in a table, so a key leaves it once; the reading task merges the
-//! tables of all map tasks in their order and gives the keys in the order of their hash.
+//! A map task combines its rows in a table, so a key leaves it once, unless that hardly makes the rows
+//! fewer; the reading task merges what all map tasks left, in their order, and gives the keys in the
+//! order of their hash.
 
 use super::shuffled::{default_partitioning, shuffle, wide};
 use crate::partitioner::KnownPartitioner;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Folds the values of each key into one with `f`, from a clone of `zero`. `zero` is used at
     /// least once for each key of each partition before the shuffle, and up to once a row where hardly a
-    /// key comes again, so it should be neutral; `f` should be associative, as it also merges what the partitions came to.
+    /// key comes again, so it should be neutral; `f` should be associative, as it also merges what the
+    /// partitions came to.
     ///
     /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, V)>`, one row for each key
     /// - **Partitions**: of the partitioner it already has, else kept

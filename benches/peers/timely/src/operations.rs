@@ -47,8 +47,7 @@ where
                     let (mut end, mut table) = (Some(capability), Table::<K, V>::default());
                     move |(input, frontier), output| {
                         input.for_each_stamp(|_, batches| {
-                            let rows = batches.flat_map(|batch| batch.drain(..));
-                            rows.for_each(|(key, value)| add(table.entry(key).or_default(), value));
+                            combine(&mut table, batches.flat_map(|batch| batch.drain(..)), add);
                         });
                         if let Some(end) = end.take_if(|_| frontier.is_empty()) {
                             let mut session = output.session(&end);
@@ -61,8 +60,7 @@ where
                     let (mut end, mut table) = (Some(capability), Table::<K, V>::default());
                     move |(input, frontier), output| {
                         input.for_each_stamp(|_, batches| {
-                            let rows = batches.flat_map(|batch| batch.drain(..));
-                            rows.for_each(|(key, value)| add(table.entry(key).or_default(), value));
+                            combine(&mut table, batches.flat_map(|batch| batch.drain(..)), add);
                         });
                         if let Some(end) = end.take_if(|_| frontier.is_empty()) {
                             let all = table.iter().map(|(key, value)| of_key(key, value));
@@ -85,6 +83,14 @@ where
     });
     workers.expect("workers start").join().into_iter().for_each(|end| end.expect("no panic"));
     *totals.lock().expect("no worker panics")
+}
+
+fn combine<K, V>(table: &mut Table<K, V>, rows: impl Iterator<Item = (K, V)>, add: fn(&mut V, V))
+where
+    K: Hash + Eq,
+    V: Default,
+{
+    rows.for_each(|(key, value)| add(table.entry(key).or_default(), value));
 }
 
 /// How many pairs of rows meet, and the sum of the left value and three times the right one.
