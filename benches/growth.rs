@@ -1,7 +1,8 @@
 //! What eight times the rows cost, in memory and in a budget that neither size fits: a narrow chain, the
 //! hash operations with eight times the keys, and a sort. Nothing here may grow with the square.
 //!
-//! Prints for each the two times, their ratio (`growth`), and what it may be (`allowed`).
+//! Prints for each the two times, their ratio (`growth`), and what it may be (`allowed`). `-- --case
+//! sort` runs one of them.
 
 mod support;
 
@@ -37,7 +38,8 @@ const CASES: [Case; 6] = [
 fn main() -> Result<(), BoxError> {
     let options = Options::widest(LAPTOP_ROWS, FULL_ROWS)?;
     let tight = 2 * options.rows; // an eighth of the rows of the smaller size, of 16 bytes each
-    for case in &CASES {
+    let wanted = support::options::setting("case");
+    for case in CASES.iter().filter(|case| wanted.as_ref().is_none_or(|it| it == case.name)) {
         grow(case, "memory", &options, &options.context()?)?;
         if case.name != "narrow_chain" {
             let builder = Context::builder().threads(options.threads);

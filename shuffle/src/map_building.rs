@@ -1,8 +1,8 @@
 //! How runs become the output of a map task: in memory where the budget has room, else in its file.
 
-use crate::format::{FileWriter, FrameReader, OpenFile, SegmentPlace};
+use crate::format::{FileWriter, FrameReader, OpenFile};
 use crate::hash::hash_of;
-use crate::map_output::{FileRun, MapOutput, MapRun};
+use crate::map_output::{FileRun, MapOutput, MapRun, Places};
 use crate::run::Batches;
 use emberline_core::bounds::Stored;
 use emberline_core::counters::{Phase, SpilledFile};
@@ -31,11 +31,9 @@ struct TaskFile {
 
 /// What a segment in memory takes beside its rows: the list, its counts and what points to it.
 const SEGMENT_BYTES: usize = 64;
-/// What the place of a segment in a file takes.
-const PLACE_BYTES: usize = size_of::<(u32, SegmentPlace)>();
 /// The places of a map output may take so large a part of the task's share: one in this many.
 const PLACES_PART: u64 = 16;
-/// However many segments there are, fewer runs are not merged before the output ends.
+/// However much their places take, fewer runs are not merged before the output ends.
 const LEAST_FAN_IN: usize = 8;
 
 impl<R: Stored> MapOutputBuilder<R> {
@@ -81,32 +79,30 @@ impl<R: Stored> MapOutputBuilder<R> {
             Some(file) => file,
             none => none.insert(TaskFile::create(task)?),
         };
-        let mut places = Vec::new();
+        let mut places = Places::default();
         // Each segment is dropped once it is written.
         for (number, rows) in (0..).zip(segments).filter(|(_, rows)| !rows.is_empty()) {
             task.check_cancelled();
             writer.write_rows(&rows)?;
-            places.push((number, writer.end_segment()));
+            places.push(number, writer.end_segment())?;
         }
-        places.shrink_to_fit();
+        places.shrink();
         self.output.runs.push(MapRun::File(FileRun { places, level: 0 }));
         self.merge_levels(task)
     }
 
-    /// Merges the last runs while there are many of one level, since each has places of its own for
-    /// all segments. So the places stay few, and each row is written again once a level.
+    /// Merges the last runs of one level while their places take too much, since each has places of its
+    /// own for all segments. So the places stay few, and each row is written again once a level.
     fn merge_levels(&mut self, task: &TaskContext) -> Result<()> {
-        let places = self.output.bytes.len().max(1) * PLACE_BYTES;
-        let fan_in = (most_places(task) / places).max(LEAST_FAN_IN);
         while let Some(MapRun::File(FileRun { level, .. })) = self.output.runs.last() {
             let level = *level;
             let is_of_level =
                 |run: &&MapRun<R>| matches!(run, MapRun::File(run) if run.level == level);
             let same = self.output.runs.iter().rev().take_while(is_of_level).count();
-            if same < fan_in {
+            let first = self.output.runs.len() - same;
+            if same < LEAST_FAN_IN || place_bytes(&self.output.runs[first..]) <= most_places(task) {
                 break;
             }
-            let first = self.output.runs.len() - same;
             self.merge_from(first, level + 1, task)?;
         }
         Ok(())
@@ -167,14 +163,14 @@ impl TaskFile {
         runs: Vec<FileRun>,
         segments: usize,
         task: &TaskContext,
-    ) -> Result<Vec<(u32, SegmentPlace)>> {
+    ) -> Result<Places> {
         self.writer.flush()?;
         let open = OpenFile::new(self.file.open()?, self.file.path().display().to_string());
-        let mut places = Vec::new();
+        let mut places = Places::default();
         for segment in 0..segments {
             task.check_cancelled();
-            let parts: Vec<SegmentPlace> =
-                runs.iter().filter_map(|run| run.place(segment)).collect();
+            let parts = runs.iter().map(|run| run.places.find(segment));
+            let parts = parts.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
             if parts.is_empty() {
                 continue;
             }
@@ -185,9 +181,9 @@ impl TaskFile {
             for rows in Batches::of_bytes(frames.flatten(), task.operator_bytes() / 8) {
                 self.writer.write_rows(&rows)?;
             }
-            places.push((segment as u32, self.writer.end_segment()));
+            places.push(segment as u32, self.writer.end_segment())?;
         }
-        places.shrink_to_fit();
+        places.shrink();
         Ok(places)
     }
 }
@@ -200,7 +196,7 @@ fn most_places(task: &TaskContext) -> usize {
 fn place_bytes<R>(runs: &[MapRun<R>]) -> usize {
     let of_run = |run: &MapRun<R>| match run {
         MapRun::Typed { .. } => 0,
-        MapRun::File(run) => run.places.capacity() * PLACE_BYTES,
+        MapRun::File(run) => run.places.bytes(),
     };
     runs.iter().map(of_run).sum()
 }

@@ -30,7 +30,8 @@ fn many_runs_are_merged_and_every_segment_has_its_rows_in_order() {
         let task = tiny(true);
         let output = output(runs, &task);
         let places = place_bytes(&output.runs);
-        assert!(places <= most_places(&task).max(SEGMENTS * PLACE_BYTES), "{runs}: {places}");
+        // Fewer runs of a level than are merged may stay, of all segments each.
+        assert!(places <= most_places(&task) + 8 * SEGMENTS, "{runs}: {places}");
         let outputs = MapOutputs::own(output);
         for segment in 0..SEGMENTS {
             let mut reader = outputs.read(None, segment, &task);

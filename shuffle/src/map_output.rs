@@ -1,11 +1,13 @@
 //! What map tasks leave behind, and how the tasks behind the shuffle read it.
 
 mod dropping;
+mod places;
 mod reader;
 
+pub(crate) use places::Places;
 pub use reader::{Chunk, SegmentReader};
 
-use crate::format::{FileIndex, FrameReader, OpenFile, SegmentPlace};
+use crate::format::{FileIndex, FrameReader, OpenFile};
 use emberline_core::bounds::Stored;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::faults::Harm;
@@ -63,18 +65,10 @@ pub(crate) enum MapRun<R> {
 
 /// A run in the task's file.
 pub(crate) struct FileRun {
-    /// Where the segments that have rows are, by their numbers.
-    pub(crate) places: Vec<(u32, SegmentPlace)>,
+    /// Where the segments that have rows are.
+    pub(crate) places: Places,
     /// How often its rows were merged from smaller runs.
     pub(crate) level: u32,
-}
-
-impl FileRun {
-    /// Where a segment is, if it has rows.
-    pub(crate) fn place(&self, segment: usize) -> Option<SegmentPlace> {
-        let found = self.places.binary_search_by_key(&segment, |(of, _)| *of as usize);
-        found.ok().map(|at| self.places[at].1)
-    }
 }
 
 impl<R> MapOutput<R> {
@@ -172,7 +166,7 @@ impl<R: Stored> MapOutput<R> {
         };
         let file = self.file.as_ref().filter(|_| segment < self.bytes.len());
         let (file, index) = file.ok_or_else(|| no_segment(segment))?;
-        let Some(place) = run.place(segment) else { return Ok(None) };
+        let Some(place) = run.places.find(segment)? else { return Ok(None) };
         let open = match open {
             Some(open) => open,
             none => none.insert(Self::open_file(file, index)?),

@@ -324,7 +324,8 @@ fn a_reader_holds_about_one_frame() {
                     most_held = most_held.max(reader.held_bytes());
                 }
             }
-            assert!((1..4 * SMALLEST_TARGET).contains(&most_held), "{compression:?}: {most_held}");
+            // The large row is small where it is compressed, and its buffer may stay.
+            assert!((1..8 * SMALLEST_TARGET).contains(&most_held), "{compression:?}: {most_held}");
         }
     }
 }

@@ -16,7 +16,7 @@ pub use writer::FileWriter;
 /// A frame ends with the row that reaches so many bytes, if the task's share is large enough.
 pub const LARGEST_TARGET: usize = 256 << 10;
 /// The same, however small the share.
-pub const SMALLEST_TARGET: usize = 16 << 10;
+pub const SMALLEST_TARGET: usize = 4 << 10;
 /// Frames that a task can hold in its share. Merges and writers hold a few each.
 const FRAMES_IN_SHARE: u64 = 256;
 /// Nor does a frame have more rows than this, however small they are.
