@@ -2,6 +2,9 @@
 //! beside slices of the text in a table), and with words that lie in their rows
 //! (`bench=word_count_inline`, beside words that lie in the table).
 //!
+//! Both sides have mimalloc for an allocator: 54.6 million strings are made and dropped, and that of
+//! glibc keeps no more than seven of a size at hand for a thread. Other engines bring one, too.
+//!
 //! `-- --text PATH` counts a file of yours instead of the text that is made into
 //! `target/bench-data/`; `--rows` are the lines of that.
 
@@ -14,6 +17,9 @@ use std::path::{Path, PathBuf};
 use support::Options;
 use support::generate::fnv;
 use support::word::Word;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const LAPTOP_LINES: u64 = 450_000;
 /// 400 MB.

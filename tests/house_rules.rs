@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 /// process leaves whole or away 100; outputs on bad sectors and all that are gone at once, forks, listeners
 /// that never return and scratch folders that refuse at the start 150; look-ups and joins that do many rows
 /// side by side, and looks at the cancel flag 350; rows that wait in pieces, and outputs dropped on all
-/// threads 100.
-const MOST_CODE_LINES: usize = 19_500;
+/// threads 100; places of segments in few bytes 60.
+const MOST_CODE_LINES: usize = 19_560;
 /// Lines of any one file, with everything in it.
 const MOST_FILE_LINES: usize = 450;
 /// What each public operation says about itself.
