@@ -3,7 +3,8 @@
 
 use super::shuffled::{Outputs, shuffle};
 use crate::context::two_contexts;
-use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use crate::narrow::adapted::{Adapted, Adaptor, At};
+use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::error::Result;
@@ -16,22 +17,26 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// A row with a value of either side.
+type Both<K, V, W> = (K, (V, W));
+/// The same, where the small side may have none.
+type LeftBoth<K, V, W> = (K, (V, Option<W>));
+
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Pairs each value with each value of the same key in `small`; keys that only one side has are
     /// left out: a [`join`](Rdd::join) with a side that fits into memory. Every task looks its rows up in
     /// a table of `small`, one after the other, so this side is not moved at all.
     ///
-    /// The table is built by the first tasks and kept as long as the RDD, if the budget has room;
-    /// else each task builds one for itself. Nothing is computed again for it: all tables are made of
-    /// the output of one shuffle. A `small` that is not small is the error
-    /// [`BroadcastTooLarge`](crate::ErrorKind::BroadcastTooLarge) of the action, and never half a table.
+    /// The first tasks build the table, and it is kept as long as the RDD if the budget has room; else
+    /// each task builds one for itself, of what the one shuffle left. A `small` that is not small is the
+    /// error [`BroadcastTooLarge`](crate::ErrorKind::BroadcastTooLarge), and never half a table.
     ///
     /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (V, W))>`
     /// - **Partitions**: kept
     /// - **Partitioner**: kept
     /// - **Shuffle**: one, of `small` into one partition; none of this side
-    /// - **Memory**: a table of `small`, which may take a third of a task's share (half as much as another
-    ///   operation of the stage that holds rows, and less behind more); past that it is the error
+    /// - **Memory**: a table of `small`, which may take a third of a task's share, a quarter behind one
+    ///   operation of the same stage that holds rows, and less behind more; what passes it is the error
     ///   `BroadcastTooLarge`, and [`join`](Rdd::join) is the way
     /// - **Order**: kept; the values of a key in `small` in the order of partitions and rows
     ///
@@ -52,14 +57,14 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     pub fn broadcast_join<W, Q>(
         &self,
         small: &Rdd<(K, W), Q>,
-    ) -> Rdd<(K, (V, W)), impl Fused<Item = (K, (V, W))> + use<K, V, P, W, Q>>
+    ) -> Rdd<Both<K, V, W>, impl Fused<Item = Both<K, V, W>> + use<K, V, P, W, Q>>
     where
         K: Key,
         V: Clone,
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.looked_up::<Matched, W, Q>(Step::new("broadcast_join"), small)
+        self.looked_up::<Matched, _, _, _>(Step::new("broadcast_join"), small)
     }
 
     /// Pairs each value with each value of the same key in `small`, or with `None` if `small` does not
@@ -91,27 +96,28 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     pub fn broadcast_left_outer_join<W, Q>(
         &self,
         small: &Rdd<(K, W), Q>,
-    ) -> Rdd<(K, (V, Option<W>)), impl Fused<Item = (K, (V, Option<W>))> + use<K, V, P, W, Q>>
+    ) -> Rdd<LeftBoth<K, V, W>, impl Fused<Item = LeftBoth<K, V, W>> + use<K, V, P, W, Q>>
     where
         K: Key,
         V: Clone,
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.looked_up::<OrNone, W, Q>(Step::new("broadcast_left_outer_join"), small)
+        self.looked_up::<OrNone, _, _, _>(Step::new("broadcast_left_outer_join"), small)
     }
 
-    fn looked_up<M, W, Q>(
+    fn looked_up<M, O, W, Q>(
         &self,
         step: Step,
         small: &Rdd<(K, W), Q>,
-    ) -> Rdd<(K, (V, M::Out)), LookedUp<P, K, W, M>>
+    ) -> Rdd<Both<K, V, O>, impl Fused<Item = Both<K, V, O>> + use<K, V, P, M, O, W, Q>>
     where
         K: Key,
         V: Clone,
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
-        M: Pairing<W>,
+        O: Element,
+        M: Pairing<W, Out = O>,
     {
         let write = move |rows: Q::Rows, _, to: &mut MapWriter<Hashed<K, W>>| {
             rows.for_each(|(key, value)| {
@@ -125,8 +131,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         lineage.problem = two_contexts(step, &self.context, &small.context);
         lineage.holds_rows();
         let operators = lineage.operators();
-        let small = Arc::new(Small { outputs, step, operators, kept: Mutex::new(None) });
-        let pipeline = LookedUp { parent: self.pipeline.clone(), small, pairing: PhantomData };
+        let small = Small { outputs, operators, kept: Mutex::new(None) };
+        let pipeline = Adapted::<_, _, LookUp<M>>::new(self.pipeline.clone(), small, step);
         Rdd::partitioned(&self.context, lineage, pipeline, self.partitioner.clone())
     }
 }
@@ -168,7 +174,6 @@ impl<W: Stored> Pairing<W> for OrNone {
 /// The small side: the output of its shuffle, and its table once a task has built it.
 struct Small<K: Key, W: Stored> {
     outputs: Arc<Outputs<Hashed<K, W>>>,
-    step: Step,
     operators: usize,
     kept: Mutex<Option<Arc<Table<K, W>>>>,
 }
@@ -218,54 +223,25 @@ impl<K: Key, W: Stored> Small<K, W> {
     }
 }
 
-/// The rows of a parent, looked up.
-struct LookedUp<P, K: Key, W: Stored, M> {
-    parent: P,
-    small: Arc<Small<K, W>>,
-    pairing: PhantomData<fn() -> M>,
-}
+/// The step in the loop: each row of the large side is looked up.
+struct LookUp<M>(PhantomData<fn() -> M>);
 
-impl<P: Clone, K: Key, W: Stored, M> Clone for LookedUp<P, K, W, M> {
-    fn clone(&self) -> Self {
-        let (parent, small) = (self.parent.clone(), Arc::clone(&self.small));
-        LookedUp { parent, small, pairing: PhantomData }
-    }
-}
-
-impl<P, K: Key, W: Stored, M> Sealed for LookedUp<P, K, W, M> {}
-
-impl<P, K, V, W, M> Fused for LookedUp<P, K, W, M>
+impl<R, K, V, W, M> Adaptor<R, Small<K, W>> for LookUp<M>
 where
-    P: Pipeline<Item = (K, V)>,
+    R: Iterator<Item = (K, V)> + 'static,
     K: Key,
     V: Element + Clone,
     W: Stored,
     M: Pairing<W>,
 {
-}
+    type Item = Both<K, V, M::Out>;
+    type Rows = LookedUpRows<R, K, V, W, M>;
 
-impl<P, K, V, W, M> Pipeline for LookedUp<P, K, W, M>
-where
-    P: Pipeline<Item = (K, V)>,
-    K: Key,
-    V: Element + Clone,
-    W: Stored,
-    M: Pairing<W>,
-{
-    type Item = (K, (V, M::Out));
-    type Rows = LookedUpRows<P::Rows, K, V, W, M>;
-
-    fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
-        let step = self.small.step;
-        let found = blame(&step, || self.small.table(&task.among(self.small.operators)));
-        let (table, held) = found.unwrap_or_else(|error| raise(error.in_step(step)));
-        let (rows, pace) = (self.parent.open(partition, task), Pace::new(task));
-        let (at_hand, pairing) = (AtHand::default(), PhantomData);
+    fn adapt(rows: R, small: Arc<Small<K, W>>, step: Step, at: At<'_>) -> Self::Rows {
+        let table = blame(&step, || small.table(&at.task.among(small.operators)));
+        let (table, held) = table.unwrap_or_else(|error| raise(error.in_step(step)));
+        let (at_hand, pairing, pace) = (AtHand::default(), PhantomData, Pace::new(at.task));
         LookedUpRows { rows, at_hand, table, step, pace, pairing, _held: held }
-    }
-
-    fn depth(&self) -> usize {
-        self.parent.depth()
     }
 }
 
@@ -304,7 +280,7 @@ impl<K: Key, V: Clone> AtHand<K, V> {
 
     /// The next row: key and value are clones, but for the last.
     #[inline]
-    fn next<W: Stored, M: Pairing<W>>(&mut self, values: &[W]) -> Option<(K, (V, M::Out))> {
+    fn next<W: Stored, M: Pairing<W>>(&mut self, values: &[W]) -> Option<Both<K, V, M::Out>> {
         self.left = self.left.checked_sub(1)?;
         let row = if self.left == 0 { self.row.take() } else { self.row.clone() };
         let half = M::half(self.places.next().and_then(|at| values.get(at)))?;
@@ -320,7 +296,7 @@ where
     W: Stored,
     M: Pairing<W>,
 {
-    type Item = (K, (V, M::Out));
+    type Item = Both<K, V, M::Out>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
