@@ -273,8 +273,7 @@ impl<K, V> Default for AtHand<K, V> {
 
 impl<K: Key, V: Clone> AtHand<K, V> {
     #[inline]
-    fn new<W: Stored, M: Pairing<W>>(row: (K, V), table: &SmallTable<K, W>) -> Self {
-        let places = table.places_of(hash_of(&row.0), &row.0);
+    fn new<W: Stored, M: Pairing<W>>(row: (K, V), places: Range<usize>) -> Self {
         AtHand { row: Some(row), left: places.len().max(M::LEAST), places }
     }
 
@@ -285,6 +284,24 @@ impl<K: Key, V: Clone> AtHand<K, V> {
         let row = if self.left == 0 { self.row.take() } else { self.row.clone() };
         let half = M::half(self.places.next().and_then(|at| values.get(at)))?;
         row.map(|(key, value)| (key, (value, half)))
+    }
+
+    /// All rows. Not inlined: most keys have one value, and the steps behind this one are to be in the loop
+    /// over those, which has no state for a row.
+    #[inline(never)]
+    fn fold_all<W: Stored, M: Pairing<W>, B>(
+        mut self,
+        values: &[W],
+        init: B,
+        (step, pace): (&Step, &mut Pace),
+        g: &mut impl FnMut(B, Both<K, V, M::Out>) -> B,
+    ) -> B {
+        let mut accumulated = init;
+        while let Some(row) = blame(step, || self.next::<W, M>(values)) {
+            pace.step();
+            accumulated = g(accumulated, row);
+        }
+        accumulated
     }
 }
 
@@ -308,27 +325,27 @@ where
                 return next;
             }
             let row = self.rows.next()?;
-            self.at_hand = blame(&self.step, || AtHand::new::<W, M>(row, table));
+            let places = blame(&self.step, || table.places_of(hash_of(&row.0), &row.0));
+            self.at_hand = AtHand::new::<W, M>(row, places);
         }
     }
 
-    // One call of `g`: the steps behind this one are in it, and two would make two copies of them.
     #[inline]
     fn fold<B, G: FnMut(B, Self::Item) -> B>(self, init: B, mut g: G) -> B {
         let LookedUpRows { rows, at_hand, table, step, mut pace, .. } = self;
         let (table, values) = (&table.rows, table.rows.values());
-        let mut each = |mut accumulated, mut at_hand: AtHand<K, V>| {
-            while let Some(row) = blame(&step, || at_hand.next::<W, M>(values)) {
-                if at_hand.left > 0 {
-                    pace.step();
-                }
-                accumulated = g(accumulated, row);
-            }
-            accumulated
-        };
-        let accumulated = each(init, at_hand);
+        let accumulated = at_hand.fold_all::<W, M, B>(values, init, (&step, &mut pace), &mut g);
         rows.fold(accumulated, |accumulated, row| {
-            each(accumulated, blame(&step, || AtHand::new::<W, M>(row, table)))
+            let places = blame(&step, || table.places_of(hash_of(&row.0), &row.0));
+            if places.len() > 1 {
+                let at_hand = AtHand::new::<W, M>(row, places);
+                let task = (&step, &mut pace);
+                return at_hand.fold_all::<W, M, B>(values, accumulated, task, &mut g);
+            }
+            match blame(&step, || M::half(values[places].first())) {
+                Some(half) => g(accumulated, (row.0, (row.1, half))),
+                None => accumulated,
+            }
         })
     }
 }
