@@ -1,7 +1,7 @@
 //! Flights in CSV joined with their planes and with the weather of their hour, summed by the maker of
 //! the plane, beside a program by hand that looks both up in hash maps while it reads the file.
-//! `bench=flights` joins with `join`, which shuffles all flights twice; `bench=flights_with` hands the
-//! two small tables to every task, as one does who knows that they are small.
+//! `bench=flights` joins with `join`, which shuffles all flights twice; `bench=flights_broadcast` is the
+//! same chain with `broadcast_join`, as one writes who knows that planes and weather are small.
 
 mod hand;
 mod support;
@@ -13,8 +13,6 @@ use support::Options;
 use support::files::Flights as Files;
 use support::word::Word;
 
-type Table<K, V> = std::collections::HashMap<K, V, foldhash::fast::FixedState>;
-
 const LAPTOP_FLIGHTS: u64 = 336_776;
 const FULL_FLIGHTS: u64 = 3_367_760;
 /// Makers, flights, minutes late, flights into the wind.
@@ -25,10 +23,10 @@ fn main() -> Result<(), BoxError> {
         let (ctx, files) = (options.context()?, support::files::flights(options.rows)?);
         let by_hand = || hand::flights::flights(&files);
 
-        let joined = || flights(&ctx, &files, Tables::Joined);
-        check(&options, support::measure("flights", &options, joined, by_hand)?);
-        let with_tables = || flights(&ctx, &files, Tables::Given);
-        check(&options, support::measure("flights_with", &options, with_tables, by_hand)?);
+        let shuffled = || flights(&ctx, &files, Join::Shuffled);
+        check(&options, support::measure("flights", &options, shuffled, by_hand)?);
+        let broadcast = || flights(&ctx, &files, Join::Broadcast);
+        check(&options, support::measure("flights_broadcast", &options, broadcast, by_hand)?);
     }
     Ok(())
 }
@@ -44,12 +42,12 @@ type Hour = (Word, [u16; 4]);
 
 /// How the planes and the weather come to the flights.
 #[derive(Clone, Copy)]
-enum Tables {
-    Joined,
-    Given,
+enum Join {
+    Shuffled,
+    Broadcast,
 }
 
-fn flights(ctx: &Context, files: &Files, tables: Tables) -> emberline::Result<Makers> {
+fn flights(ctx: &Context, files: &Files, join: Join) -> emberline::Result<Makers> {
     // The header has no minutes and no wind, and goes with the rows that have none.
     let flights = ctx.text_file(&files.flights).filter_map(|line| {
         let row = fields(&line);
@@ -66,28 +64,18 @@ fn flights(ctx: &Context, files: &Files, tables: Tables) -> emberline::Result<Ma
         let wind: f64 = row[9].parse().ok()?;
         Some((hour(row[0], [row[1], row[2], row[3], row[4]])?, wind))
     });
-    let sums_of = |late, wind| (1_u64, late, u64::from(wind >= 15.0));
-    let sums = match tables {
-        Tables::Joined => {
-            let by_plane = flights.join(&planes);
-            let by_hour = by_plane.map(|(_, ((hour, late), maker))| (hour, (maker, late)));
-            let sums = by_hour.join(&winds);
-            let sums = sums.map(move |(_, ((maker, late), wind))| (maker, sums_of(late, wind)));
-            sums.reduce_by_key(plus).collect()?
+    let by_hour = |(_, ((hour, late), maker)): (Word, ((Hour, i64), Word))| (hour, (maker, late));
+    let by_maker = |(_, ((maker, late), wind)): (Hour, ((Word, i64), f64))| {
+        (maker, (1_u64, late, u64::from(wind >= 15.0)))
+    };
+    let sums = match join {
+        Join::Shuffled => {
+            let rows = flights.join(&planes).map(by_hour).join(&winds).map(by_maker);
+            rows.reduce_by_key(plus).collect()?
         }
-        Tables::Given => {
-            let planes: Table<Word, Word> = planes.collect()?.into_iter().collect();
-            let mut by_hour: Table<Hour, Vec<f64>> = Table::default();
-            for (hour, wind) in winds.collect()? {
-                by_hour.entry(hour).or_default().push(wind);
-            }
-            let sums = flights.flat_map_into(move |(plane, (hour, late)), out| {
-                let Some(maker) = planes.get(&plane) else { return };
-                for wind in by_hour.get(&hour).into_iter().flatten() {
-                    out.push((maker.clone(), sums_of(late, *wind)));
-                }
-            });
-            sums.reduce_by_key(plus).collect()?
+        Join::Broadcast => {
+            let rows = flights.broadcast_join(&planes).map(by_hour);
+            rows.broadcast_join(&winds).map(by_maker).reduce_by_key(plus).collect()?
         }
     };
     let text = |maker: Word| String::from_utf8_lossy(maker.as_bytes()).into_owned();

@@ -36,7 +36,7 @@ WORKLOADS = {
     "k_means": SPARK,
     "k_means_by_key": [],
     "flights": SPARK + ["spark-df"] + SQL,
-    "flights_with": [],
+    "flights_broadcast": [],
 }
 BENCH = {
     "word_count_inline": "word_count",
@@ -44,7 +44,7 @@ BENCH = {
     "sort_unstable": "sort",
     "page_rank_arrays": "page_rank",
     "k_means_by_key": "k_means",
-    "flights_with": "flights",
+    "flights_broadcast": "flights",
 }
 SYSTEMS = ["emberline", "hand", "spark-rdd", "spark-rdd-default", "spark-df", *SQL, *DATAFLOW]
 TUNED = "-XX:+UseParallelGC -XX:+UseTransparentHugePages"

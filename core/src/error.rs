@@ -207,6 +207,20 @@ pub enum ErrorKind {
         /// The sibling that streams.
         streaming: &'static str,
     },
+    /// The small side of a broadcast join is not small.
+    #[error(
+        "the small side of the join takes {bytes} bytes after {rows} rows, and a task may hold \
+         {limit_bytes} of it: use join or left_outer_join, which shuffle both sides, or give a larger \
+         task_share_bytes (of which an eighth of budget_bytes counts)"
+    )]
+    BroadcastTooLarge {
+        /// The rows in its table when it stopped; there may be more.
+        rows: usize,
+        /// What they took.
+        bytes: u64,
+        /// What they may take.
+        limit_bytes: u64,
+    },
     /// An action would hand more rows to the program than it may. Nothing is handed over.
     #[error(
         "{rows} rows for the program to hold are more than result_limit_bytes allows \
@@ -368,7 +382,9 @@ impl Error {
 
     /// Whether every other attempt would end the same way.
     pub fn is_final(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::ResultTooLarge { .. } | ErrorKind::NotDeterministic { .. })
+        use ErrorKind::{BroadcastTooLarge, NotDeterministic, ResultTooLarge};
+        let kind = &self.0.kind;
+        matches!(kind, ResultTooLarge { .. } | BroadcastTooLarge { .. } | NotDeterministic { .. })
     }
 
     fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {

@@ -14,7 +14,7 @@
 //!    partitions: [`SegmentReader`].
 //! 7. [`group`], [`cogroup`] and [`join`]: there the pairs are put in the order of their hash, and
 //!    the values of a key side by side: [`Groups`], [`into_co_groups`], [`JoinRows`]; or they are combined
-//!    once more.
+//!    once more; or they become one [`SmallTable`] that rows are looked up in.
 //!
 //! Beside the way: rows that are kept in frames, in memory as [`PackedRows`] and in a file as
 //! [`RunFile`]; and rows that outlive the program: [`checkpoint`].
@@ -52,6 +52,7 @@ pub mod product;
 pub mod range_slices;
 mod run;
 pub mod slice;
+pub mod small_table;
 pub mod values;
 mod waiting;
 
@@ -76,4 +77,5 @@ pub use product::{Again, GroupAgain, OrNone, Product};
 pub use range_slices::RangeSlices;
 pub use run::{Batches, FileRows, RunFile};
 pub use slice::Slices;
+pub use small_table::SmallTable;
 pub use values::{Group, GroupIter, GroupValues};

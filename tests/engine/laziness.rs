@@ -49,6 +49,7 @@ fn wide_steps_and_cache_run_nothing_at_the_call() {
         let _ = pairs.combine_by_key(never, merge, merge).group_by_key();
         let _ = pairs.grouped().map(never).distinct().repartition(3);
         let _ = pairs.cogroup(&pairs).partition_by(4);
+        let _ = pairs.broadcast_join(&pairs).broadcast_left_outer_join(&pairs);
         pairs.join(&pairs).cache().unpersist();
         let _ = pairs.sort_by(|row| never(row)).sort_by_key().sort_by_cmp(|a, b| a.cmp(b));
         let _ = pairs.reduce_by_key(merge).explain().to_string();

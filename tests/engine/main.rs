@@ -6,6 +6,7 @@
 mod accumulators;
 mod actions;
 mod answers;
+mod broadcast;
 mod cancellation;
 mod cleanup;
 mod cogrouped;

@@ -122,6 +122,8 @@ fn pair_step() -> impl Strategy<Value = PairStep> {
         (n(), given()).prop_map(|(by, given)| PairStep::LeftOuterJoin(by, given)),
         (n(), given()).prop_map(|(by, given)| PairStep::RightOuterJoin(by, given)),
         (n(), given()).prop_map(|(by, given)| PairStep::FullOuterJoin(by, given)),
+        n().prop_map(PairStep::BroadcastJoin),
+        n().prop_map(PairStep::BroadcastLeftOuterJoin),
         Just(PairStep::CogroupSizes),
         (n(), given()).prop_map(|(by, given)| PairStep::Cogrouped(by, given)),
         (n(), given()).prop_map(|(by, given)| PairStep::Cogroup3(by, given)),

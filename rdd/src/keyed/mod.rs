@@ -2,6 +2,7 @@
 //! together. Each file has the method and how it merges; [`shuffled`] has the one shuffle step.
 
 mod aggregate_by_key;
+mod broadcast_join;
 mod cogroup;
 mod cogroup3;
 mod combine_by_key;

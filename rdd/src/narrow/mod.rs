@@ -1,7 +1,7 @@
 //! Transformations that compute a partition from known partitions of their parents, mostly from the
 //! one of the same number: no row moves. Each file has the method, the node and its iterator.
 
-mod adapted;
+pub(crate) mod adapted;
 mod chained;
 mod coalesce;
 mod filter;

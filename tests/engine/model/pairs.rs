@@ -29,6 +29,8 @@ pub enum PairStep {
     LeftOuterJoin(i64, Option<usize>),
     RightOuterJoin(i64, Option<usize>),
     FullOuterJoin(i64, Option<usize>),
+    BroadcastJoin(i64),
+    BroadcastLeftOuterJoin(i64),
     CogroupSizes,
     /// The groups of two sides, one behind the other.
     Cogrouped(i64, Option<usize>),
@@ -44,6 +46,9 @@ pub enum PairStep {
     Cache,
     Rekey(i64),
 }
+
+/// Small sides of a broadcast join have no more rows: an operation behind others has little room.
+const MANY_BROADCAST: usize = 30;
 
 /// A partitioner: where it puts keys, and which it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +121,11 @@ impl Pairs {
                 rows.iter().for_each(|(key, _)| *groups.entry(*key).or_default() += 1);
                 groups.values().map(|n| n * n).sum::<usize>() > 2 * MANY_ROWS
             }
+            // The table must fit into a small part of a small share.
+            PairStep::BroadcastJoin(by) | PairStep::BroadcastLeftOuterJoin(by) => {
+                let small = rows.iter().filter(|(_, n)| some(*n, *by)).count();
+                many || small > MANY_BROADCAST
+            }
             PairStep::UnionSelf | PairStep::UnionAll(_) => many,
             PairStep::FlatMapValues(_) | PairStep::SampleAll(_) => many,
             PairStep::ReduceToFirst => self.parts.known == Known::Rows,
@@ -133,6 +143,8 @@ impl Pairs {
             PairStep::Filter(by) | PairStep::TryFilter(by) => {
                 self.flat(|(key, n)| Some((key, n)).filter(|_| some(key ^ n, *by)))
             }
+            PairStep::BroadcastJoin(by) => self.looked_up(*by, options),
+            PairStep::BroadcastLeftOuterJoin(by) => self.looked_up(*by, or_none),
             PairStep::Cache => self.clone(),
             PairStep::SampleAll(_) => self.union(&self.flat(|_| None)),
             PairStep::KeysZipValues => self.unplaced(self.parts.clone()),
@@ -238,6 +250,16 @@ impl Pairs {
 
     fn flat<I: IntoIterator<Item = (i64, i64)>>(&self, f: impl Fn((i64, i64)) -> I) -> Self {
         Pairs { parts: self.parts.flat(f), ..self.clone() }
+    }
+
+    /// Each row with the values of its key in some of the rows; `or` says what a list of them becomes.
+    fn looked_up(&self, by: i64, or: impl Fn(&[i64]) -> Vec<Option<i64>>) -> Self {
+        let small: Vec<_> = self.parts.all().into_iter().filter(|(_, n)| some(*n, by)).collect();
+        self.flat(|(key, n)| {
+            let values: Vec<i64> =
+                small.iter().filter(|row| row.0 == key).map(|row| row.1).collect();
+            or(&values).into_iter().map(move |m| (key, matched(Some(n), m)))
+        })
     }
 
     fn unplaced(&self, parts: Parts<(i64, i64)>) -> Self {

@@ -38,6 +38,12 @@ fn steps_that_leave_keys_alone_keep_the_partitioner() {
         ("try_filter", |rdd| rdd.try_filter(|row| Ok(row.0 % 2 == 0)).boxed()),
         ("map_values", |rdd| rdd.map_values(|n| n + 1).boxed()),
         ("flat_map_values", |rdd| rdd.flat_map_values(|n| [n, n]).boxed()),
+        ("broadcast_join", |rdd| rdd.broadcast_join(rdd).map_values(|both| both.0).boxed()),
+        ("broadcast_left_outer_join", |rdd| {
+            rdd.broadcast_left_outer_join(&rdd.filter(|row| row.0 > 9))
+                .map_values(|both| both.0)
+                .boxed()
+        }),
         ("inspect", |rdd| rdd.inspect(|_| ()).boxed()),
         ("sample", |rdd| rdd.sample(0.5, 1).boxed()),
         ("sample_with_replacement", |rdd| rdd.sample_with_replacement(1.5, 1).boxed()),

@@ -117,6 +117,14 @@ fn joined(step: &PairStep, rdd: &Pairs) -> Pairs {
             };
             rows.map_values(|(n, m)| matched(n, m)).boxed()
         }
+        PairStep::BroadcastJoin(by) => {
+            let rows = rdd.broadcast_join(&some(by));
+            rows.map_values(|(n, m)| matched(Some(n), Some(m))).boxed()
+        }
+        PairStep::BroadcastLeftOuterJoin(by) => {
+            let rows = rdd.broadcast_left_outer_join(&some(by));
+            rows.map_values(|(n, m)| matched(Some(n), m)).boxed()
+        }
         PairStep::CogroupSizes => rdd
             .cogroup(&some(2))
             .map_values(|(all, odd)| all.len() as i64 * 10_000 + odd.len() as i64)

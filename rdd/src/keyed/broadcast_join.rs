@@ -1,0 +1,351 @@
+//! `broadcast_join` and `broadcast_left_outer_join`: joins with a side that is small enough for a
+//! table in memory, so that the other one stays where it is.
+
+use super::shuffled::{Outputs, shuffle};
+use crate::context::two_contexts;
+use crate::narrow::adapted::{Adapted, Adaptor, At};
+use crate::pipeline::{Element, Fused, Pipeline};
+use crate::rdd::Rdd;
+use emberline_core::bounds::{Key, Stored};
+use emberline_core::error::Result;
+use emberline_core::lineage::Dependency;
+use emberline_core::memory::Reservation;
+use emberline_core::step::{Step, blame, raise};
+use emberline_core::task::{Held, Pace, TaskContext};
+use emberline_shuffle::{Hashed, MapWriter, SmallTable, hash_of};
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A row with a value of either side.
+type Both<K, V, W> = (K, (V, W));
+/// The same, where the small side may have none.
+type LeftBoth<K, V, W> = (K, (V, Option<W>));
+
+impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
+    /// Pairs each value with each value of the same key in `small`; keys that only one side has are
+    /// left out: a [`join`](Rdd::join) with a side that fits into memory. Every task looks its rows up in
+    /// a table of `small`, one after the other, so this side is not moved at all.
+    ///
+    /// The first tasks build the table, and it is kept as long as the RDD if the budget has room; else
+    /// each task builds one for itself, of what the one shuffle left. A `small` that is not small is the
+    /// error [`BroadcastTooLarge`](crate::ErrorKind::BroadcastTooLarge), and never half a table.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (V, W))>`
+    /// - **Partitions**: kept
+    /// - **Partitioner**: kept
+    /// - **Shuffle**: one, of `small` into one partition; none of this side
+    /// - **Memory**: a table of `small`, which may take a third of a task's share, a quarter behind one
+    ///   operation of the same stage that holds rows, and less behind more; what passes it is the error
+    ///   `BroadcastTooLarge`, and [`join`](Rdd::join) is the way
+    /// - **Order**: kept; the values of a key in `small` in the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let sales = ctx.parallelize(vec![(2, 40), (1, 30), (9, 7), (2, 41)]);
+    /// let names = ctx.parallelize(vec![(1, 'a'), (2, 'b')]);
+    /// let named = sales.broadcast_join(&names);
+    /// assert_eq!(named.collect()?, [(2, (40, 'b')), (1, (30, 'a')), (2, (41, 'b'))]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn broadcast_join<W, Q>(
+        &self,
+        small: &Rdd<(K, W), Q>,
+    ) -> Rdd<Both<K, V, W>, impl Fused<Item = Both<K, V, W>> + use<K, V, P, W, Q>>
+    where
+        K: Key,
+        V: Clone,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        self.looked_up::<Matched, _, _, _>(Step::new("broadcast_join"), small)
+    }
+
+    /// Pairs each value with each value of the same key in `small`, or with `None` if `small` does not
+    /// have the key; keys that only `small` has are left out: [`broadcast_join`](Rdd::broadcast_join)
+    /// that keeps every row of this side.
+    ///
+    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (V, Option<W>))>`
+    /// - **Partitions**: kept
+    /// - **Partitioner**: kept
+    /// - **Shuffle**: one, of `small` into one partition; none of this side
+    /// - **Memory**: a table of `small`; `BroadcastTooLarge` as `broadcast_join`, and then
+    ///   [`left_outer_join`](Rdd::left_outer_join) is the way
+    /// - **Order**: kept; the values of a key in `small` in the order of partitions and rows
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd as emberline;
+    /// use emberline::prelude::*;
+    ///
+    /// let ctx = Context::local()?;
+    /// let sales = ctx.parallelize(vec![(2, 40), (9, 7)]);
+    /// let names = ctx.parallelize(vec![(1, 'a'), (2, 'b')]);
+    /// let named = sales.broadcast_left_outer_join(&names);
+    /// assert_eq!(named.collect()?, [(2, (40, Some('b'))), (9, (7, None))]);
+    /// # Ok::<(), emberline_rdd::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn broadcast_left_outer_join<W, Q>(
+        &self,
+        small: &Rdd<(K, W), Q>,
+    ) -> Rdd<LeftBoth<K, V, W>, impl Fused<Item = LeftBoth<K, V, W>> + use<K, V, P, W, Q>>
+    where
+        K: Key,
+        V: Clone,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+    {
+        self.looked_up::<OrNone, _, _, _>(Step::new("broadcast_left_outer_join"), small)
+    }
+
+    fn looked_up<M, O, W, Q>(
+        &self,
+        step: Step,
+        small: &Rdd<(K, W), Q>,
+    ) -> Rdd<Both<K, V, O>, impl Fused<Item = Both<K, V, O>> + use<K, V, P, M, O, W, Q>>
+    where
+        K: Key,
+        V: Clone,
+        W: Stored,
+        Q: Pipeline<Item = (K, W)>,
+        O: Element,
+        M: Pairing<W, Out = O>,
+    {
+        let write = move |rows: Q::Rows, _, to: &mut MapWriter<Hashed<K, W>>| {
+            rows.for_each(|(key, value)| {
+                let hash = blame(&step, || hash_of(&key));
+                to.push_keyed(0, hash, Hashed { hash, key, value });
+            });
+        };
+        let (outputs, edge) = shuffle(small, step, (1, 1), write);
+        let edges = vec![Dependency::Narrow(Arc::clone(&self.lineage)), edge];
+        let mut lineage = self.context.lineage(step, self.num_partitions(), edges);
+        lineage.problem = two_contexts(step, &self.context, &small.context);
+        lineage.holds_rows();
+        let operators = lineage.operators();
+        let small = Small { outputs, operators, kept: Mutex::new(None) };
+        let pipeline = Adapted::<_, _, LookUp<M>>::new(self.pipeline.clone(), small, step);
+        Rdd::partitioned(&self.context, lineage, pipeline, self.partitioner.clone())
+    }
+}
+
+/// What a row becomes with the values of its key.
+trait Pairing<W>: 'static {
+    type Out: Element;
+    /// So many rows at least.
+    const LEAST: usize;
+
+    /// The other half of a pair: one value of the key, or nothing if it has none.
+    fn half(value: Option<&W>) -> Option<Self::Out>;
+}
+
+enum Matched {}
+
+impl<W: Stored> Pairing<W> for Matched {
+    type Out = W;
+    const LEAST: usize = 0;
+
+    #[inline]
+    fn half(value: Option<&W>) -> Option<W> {
+        value.cloned()
+    }
+}
+
+enum OrNone {}
+
+impl<W: Stored> Pairing<W> for OrNone {
+    type Out = Option<W>;
+    const LEAST: usize = 1;
+
+    #[inline]
+    fn half(value: Option<&W>) -> Option<Option<W>> {
+        Some(value.cloned())
+    }
+}
+
+/// The small side: the output of its shuffle, and its table once a task has built it.
+struct Small<K: Key, W: Stored> {
+    outputs: Arc<Outputs<Hashed<K, W>>>,
+    operators: usize,
+    kept: Mutex<Option<Arc<Table<K, W>>>>,
+}
+
+/// A table, and what it takes of the budget if it is kept between tasks.
+struct Table<K, W> {
+    rows: SmallTable<K, W>,
+    _reserved: Option<Reservation>,
+}
+
+/// A table as a task holds it. One that is the task's own counts to what the task holds.
+type OwnTable<K, W> = (Arc<Table<K, W>>, Option<Held>);
+
+impl<K: Key, W: Stored> Small<K, W> {
+    /// The table that is kept, or a new one. No task waits for another that builds it, and one that
+    /// fails leaves nothing: so tasks that begin at the same time each build one, and the first stays.
+    ///
+    /// It stays also if an output that it was made of is lost later. Whatever comes in its place has
+    /// the same rows, or is refused: the old one was read.
+    fn table(&self, task: &TaskContext) -> Result<OwnTable<K, W>> {
+        if let Some(kept) = self.kept() {
+            return Ok((kept, None));
+        }
+        let reader = self.outputs.read(0, task);
+        let rows = SmallTable::read(reader, task.operator_bytes(), task)?;
+        let bytes = rows.bytes();
+        match task.memory.try_reserve(bytes) {
+            Some(reserved) => Ok((self.keep(Table { rows, _reserved: Some(reserved) }), None)),
+            None => {
+                let mut held = Held::new(task);
+                held.set(bytes);
+                Ok((Arc::new(Table { rows, _reserved: None }), Some(held)))
+            }
+        }
+    }
+
+    fn kept(&self) -> Option<Arc<Table<K, W>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps a table, unless another task was first; gives the one that is kept. What comes second is
+    /// dropped without the lock: that runs the user's code.
+    fn keep(&self, table: Table<K, W>) -> Arc<Table<K, W>> {
+        let table = Arc::new(table);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(kept.get_or_insert_with(|| Arc::clone(&table)))
+    }
+}
+
+/// The step in the loop: each row of the large side is looked up.
+struct LookUp<M>(PhantomData<fn() -> M>);
+
+impl<R, K, V, W, M> Adaptor<R, Small<K, W>> for LookUp<M>
+where
+    R: Iterator<Item = (K, V)> + 'static,
+    K: Key,
+    V: Element + Clone,
+    W: Stored,
+    M: Pairing<W>,
+{
+    type Item = Both<K, V, M::Out>;
+    type Rows = LookedUpRows<R, K, V, W, M>;
+
+    fn adapt(rows: R, small: Arc<Small<K, W>>, step: Step, at: At<'_>) -> Self::Rows {
+        let table = blame(&step, || small.table(&at.task.among(small.operators)));
+        let (table, held) = table.unwrap_or_else(|error| raise(error.in_step(step)));
+        let (at_hand, pairing, pace) = (AtHand::default(), PhantomData, Pace::new(at.task));
+        LookedUpRows { rows, at_hand, table, step, pace, pairing, _held: held }
+    }
+}
+
+struct LookedUpRows<R, K: Key, V, W: Stored, M> {
+    rows: R,
+    at_hand: AtHand<K, V>,
+    table: Arc<Table<K, W>>,
+    step: Step,
+    /// A row may have as many rows as the small side.
+    pace: Pace,
+    pairing: PhantomData<fn() -> M>,
+    _held: Option<Held>,
+}
+
+/// A row that was looked up, and what is still to be made of it.
+struct AtHand<K, V> {
+    row: Option<(K, V)>,
+    /// The values that are left.
+    places: Range<usize>,
+    /// The rows that are left.
+    left: usize,
+}
+
+impl<K, V> Default for AtHand<K, V> {
+    fn default() -> Self {
+        AtHand { row: None, places: 0..0, left: 0 }
+    }
+}
+
+impl<K: Key, V: Clone> AtHand<K, V> {
+    #[inline]
+    fn new<W: Stored, M: Pairing<W>>(row: (K, V), places: Range<usize>) -> Self {
+        AtHand { row: Some(row), left: places.len().max(M::LEAST), places }
+    }
+
+    /// The next row: key and value are clones, but for the last.
+    #[inline]
+    fn next<W: Stored, M: Pairing<W>>(&mut self, values: &[W]) -> Option<Both<K, V, M::Out>> {
+        self.left = self.left.checked_sub(1)?;
+        let row = if self.left == 0 { self.row.take() } else { self.row.clone() };
+        let half = M::half(self.places.next().and_then(|at| values.get(at)))?;
+        row.map(|(key, value)| (key, (value, half)))
+    }
+
+    /// All rows. Not inlined: most keys have one value, and the steps behind this one are to be in the loop
+    /// over those, which has no state for a row.
+    #[inline(never)]
+    fn fold_all<W: Stored, M: Pairing<W>, B>(
+        mut self,
+        values: &[W],
+        init: B,
+        (step, pace): (&Step, &mut Pace),
+        g: &mut impl FnMut(B, Both<K, V, M::Out>) -> B,
+    ) -> B {
+        let mut accumulated = init;
+        while let Some(row) = blame(step, || self.next::<W, M>(values)) {
+            pace.step();
+            accumulated = g(accumulated, row);
+        }
+        accumulated
+    }
+}
+
+impl<R, K, V, W, M> Iterator for LookedUpRows<R, K, V, W, M>
+where
+    R: Iterator<Item = (K, V)>,
+    K: Key,
+    V: Clone,
+    W: Stored,
+    M: Pairing<W>,
+{
+    type Item = Both<K, V, M::Out>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let table = &self.table.rows;
+        loop {
+            let next = blame(&self.step, || self.at_hand.next::<W, M>(table.values()));
+            if next.is_some() {
+                self.pace.step();
+                return next;
+            }
+            let row = self.rows.next()?;
+            let places = blame(&self.step, || table.places_of(hash_of(&row.0), &row.0));
+            self.at_hand = AtHand::new::<W, M>(row, places);
+        }
+    }
+
+    #[inline]
+    fn fold<B, G: FnMut(B, Self::Item) -> B>(self, init: B, mut g: G) -> B {
+        let LookedUpRows { rows, at_hand, table, step, mut pace, .. } = self;
+        let (table, values) = (&table.rows, table.rows.values());
+        let accumulated = at_hand.fold_all::<W, M, B>(values, init, (&step, &mut pace), &mut g);
+        rows.fold(accumulated, |accumulated, row| {
+            let places = blame(&step, || table.places_of(hash_of(&row.0), &row.0));
+            if places.len() > 1 {
+                let at_hand = AtHand::new::<W, M>(row, places);
+                let task = (&step, &mut pace);
+                return at_hand.fold_all::<W, M, B>(values, accumulated, task, &mut g);
+            }
+            match blame(&step, || M::half(values[places].first())) {
+                Some(half) => g(accumulated, (row.0, (row.1, half))),
+                None => accumulated,
+            }
+        })
+    }
+}

@@ -1,0 +1,354 @@
+//! `broadcast_join` and `broadcast_left_outer_join` against nested loops: the rows of the large side,
+//! in their order and their partitions, each with the values of its key; and what becomes of a table
+//! that is shared, lost, refused or too large.
+
+use crate::cleanup::files;
+use crate::events::{Recorder, count_of};
+use crate::support::*;
+use emberline::faults::{FaultPlan, Harm};
+use emberline::prelude::*;
+use emberline::{ContextBuilder, Event, ShuffleId, StorageLevel};
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+type Pairs = Vec<(i64, i64)>;
+type Joined = Vec<(i64, (i64, i64))>;
+type LeftJoined = Vec<(i64, (i64, Option<i64>))>;
+
+fn joined(big: &Pairs, small: &Pairs) -> Joined {
+    let of = |key: i64| small.iter().filter(move |row| row.0 == key);
+    big.iter().flat_map(|(key, v)| of(*key).map(|(_, w)| (*key, (*v, *w)))).collect()
+}
+
+fn left_joined(big: &Pairs, small: &Pairs) -> LeftJoined {
+    let mut rows = Vec::new();
+    for (key, v) in big {
+        let values: Vec<Option<i64>> =
+            small.iter().filter(|row| row.0 == *key).map(|row| Some(row.1)).collect();
+        let values = if values.is_empty() { vec![None] } else { values };
+        rows.extend(values.into_iter().map(|w| (*key, (*v, w))));
+    }
+    rows
+}
+
+/// Each shape of a large side with each that is small enough for the smallest share of the grid.
+fn two_sides() -> Vec<(Pairs, Pairs)> {
+    let few: Pairs = (0..90).map(|n| (noise(n) as i64 % 30, n as i64)).collect();
+    let many: Pairs = (0..300).map(|n| (noise(n + 7) as i64 % 40, n as i64)).collect();
+    let mut sides = vec![(many.clone(), few.clone()), (few.clone(), few)];
+    let mut smalls = shapes();
+    smalls.iter_mut().for_each(|rows| rows.truncate(40));
+    let bigs = shapes().into_iter().chain([many]);
+    sides.extend(bigs.zip(smalls.iter().cycle().skip(1).cloned()));
+    sides.extend(shapes().into_iter().zip(smalls));
+    sides
+}
+
+#[test]
+fn broadcast_joins_equal_nested_loops_row_by_row() {
+    for (big, small) in two_sides() {
+        let oracle = (joined(&big, &small), left_joined(&big, &small));
+        check(oracle, move |ctx, p| {
+            let (big, small) = (spread(ctx, p, &big), spread(ctx, 3, &small));
+            let left = big.broadcast_left_outer_join(&small);
+            assert_eq!(left.num_partitions(), big.num_partitions());
+            Ok((big.broadcast_join(&small).collect()?, left.collect()?))
+        });
+    }
+}
+
+#[test]
+fn rows_stay_in_their_partitions() {
+    check(vec![vec![(0, (0, 'a')), (1, (1, 'b'))], vec![], vec![(1, (7, 'b'))]], |ctx, p| {
+        let big =
+            ctx.generate(3, |p| [vec![(0, 0), (1, 1)], vec![(9, 9)], vec![(1, 7)]][p].clone());
+        let small = ctx.parallelize_with(p, vec![(0, 'a'), (1, 'b')]);
+        glom(&big.broadcast_join(&small))
+    });
+}
+
+#[test]
+fn strings_and_keys_of_one_hash_are_looked_up() {
+    check(vec![("b".to_string(), (2, "y".to_string()))], |ctx, p| {
+        let text = |(key, n): (&'static str, i32)| (key.to_string(), n);
+        let big = ctx.parallelize_with(p, vec![("a", 1), ("b", 2)]).map(text);
+        big.broadcast_join(&ctx.parallelize_with(2, vec![("b".to_string(), "y".to_string())]))
+            .collect()
+    });
+    check((0..20).map(|n| (OneHash(n), (n, n + 100))).collect::<Vec<_>>(), |ctx, p| {
+        let big = ctx.range_with(p, 0..30).map(|n| (OneHash(n), n));
+        let small = ctx.range_with(3, 100..120).map(|n| (OneHash(n - 100), n));
+        big.broadcast_join(&small).collect()
+    });
+}
+
+#[test]
+fn rows_that_are_pulled_and_then_folded_are_all_there() {
+    let (big, small) = two_sides().swap_remove(0);
+    let oracle = left_joined(&big, &small);
+    check(oracle, move |ctx, p| {
+        let rows = spread(ctx, p, &big).broadcast_left_outer_join(&spread(ctx, 2, &small));
+        let whole = rows.collect()?;
+        for pulled in [1, 2, 5, 30] {
+            let turned = rows.map_partitions(move |mut rows| {
+                let mut all: LeftJoined = rows.by_ref().take(pulled).collect();
+                rows.for_each(|row| all.push(row));
+                all
+            });
+            assert_eq!(turned.collect()?, whole);
+        }
+        rows.to_local_iterator().collect()
+    });
+}
+
+#[test]
+fn a_broadcast_join_goes_on_with_any_step_and_begins_with_any() {
+    let oracle: Vec<(i64, i64)> = (0..40).map(|n| (n % 10, n * 2 + n % 10)).collect();
+    check(oracle.clone(), move |ctx, p| {
+        let big = ctx.range_with(p, 0..40_i64).map(|n| (n % 10, n)).boxed();
+        let small = ctx.range_with(2, 0..30_i64).map(|n| (n % 10, n % 10));
+        let small = small.reduce_by_key(|a, _| a);
+        let twice = big.broadcast_join(&big.broadcast_join(&small).values().map(|(n, k)| (n, k)));
+        assert!(twice.filter(|(key, _)| *key > 9).is_empty()?);
+        let mut rows = big.broadcast_join(&small).map(|(key, (n, k))| (key, n * 2 + k)).boxed();
+        for _ in 0..3 {
+            rows = rows.broadcast_join(&small).map(|(key, (n, _))| (key, n)).boxed();
+        }
+        let kept = rows.persist(StorageLevel::MemoryAndDisk);
+        for take in [0, 1, 7, 40] {
+            assert_eq!(kept.take(take)?, oracle[..take]);
+            assert_eq!(rows.take(take)?, oracle[..take]);
+        }
+        assert_eq!(rows.union(&kept).count()?, 80);
+        assert_eq!(kept.reduce_by_key_with(2, |a, b| a + b).count()?, 10);
+        kept.collect()
+    });
+}
+
+#[test]
+fn the_small_side_alone_is_moved_and_once_for_all_jobs() {
+    test(|| {
+        let counter = Counter::default();
+        let ctx = counter.listen(Context::builder().threads(2));
+        let big = ctx.range_with(5, 0..1000_u64).map(|n| (n % 50, n));
+        let small = ctx.range_with(3, 0..20_u64).map(|n| (n, n));
+        let (rows, counts) = counter.during(|| big.broadcast_join(&small));
+        assert_eq!((counts.jobs, counts.tasks), (0, 0));
+        let (answer, counts) = counter.during(|| rows.count());
+        assert_eq!((answer?, counts.stages, counts.tasks, counts.rows_written), (400, 2, 8, 20));
+        let (answer, counts) = counter.during(|| rows.count());
+        assert_eq!((answer?, counts.stages, counts.skipped, counts.tasks), (400, 1, 1, 5));
+        // A reduction of what is partitioned moves nothing, also behind the join.
+        let placed = big.partition_by(3);
+        placed.count()?;
+        let sums = placed.broadcast_left_outer_join(&small).map_values(|(n, _)| n);
+        let (answer, counts) = counter.during(|| sums.reduce_by_key(|a, b| a + b).count());
+        assert_eq!((answer?, counts.rows_written), (50, 20));
+        Ok(())
+    });
+}
+
+/// What the tasks behind the shuffle read, with the rows that the partitions of the large side have.
+fn rows_read(ctx: &Context, recorder: &Recorder, rows: &Rdd<(u64, (u64, u64))>) -> Result<u64> {
+    recorder.events(ctx);
+    rows.count()?;
+    let read = |event: &Event| match event {
+        Event::TaskFinished { metrics, .. } if metrics.rows_written == 0 => metrics.rows_read,
+        _ => 0,
+    };
+    Ok(recorder.events(ctx).iter().map(read).sum())
+}
+
+#[test]
+fn the_table_is_built_once_and_given_back_with_the_rdd() {
+    test(|| {
+        let (ctx, recorder) = Recorder::on(Context::builder().threads(1));
+        let big = ctx.range_with(8, 0..800_u64).map(|n| (n, n));
+        let rows = big.broadcast_join(&ctx.range_with(2, 0..100_u64).map(|n| (n, n))).boxed();
+        assert_eq!(rows_read(&ctx, &recorder, &rows)?, 900);
+        assert_eq!(rows_read(&ctx, &recorder, &rows)?, 800, "the table was kept");
+        // Rows of 24 bytes in the output, and in the table at least as much again.
+        assert!(ctx.memory_used_bytes() > 100 * 48, "{}", ctx.memory_used_bytes());
+        drop(rows);
+        soon("an empty budget", || ctx.memory_used_bytes() == 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn where_the_budget_is_full_each_task_builds_a_table_of_its_own() {
+    test(|| {
+        let builder = Context::builder().threads(1).budget_bytes(LEAST_BUDGET);
+        let (ctx, recorder) = Recorder::on(builder);
+        let pairs = |rows| ctx.range_with(1, 0..rows).map(|n: u64| (n, n));
+        let fill = |_| {
+            let full = pairs(400).partition_by(2);
+            full.count().unwrap();
+            full
+        };
+        let full: Vec<_> = (0..200).map(fill).collect();
+        // An eighth is the share of the one thread.
+        assert!(ctx.memory_used_bytes() > LEAST_BUDGET / 8 * 7 - (20 << 10), "there is room");
+        let big = ctx.range_with(8, 0..800_u64).map(|n| (n, n));
+        let rows = big.broadcast_join(&pairs(700)).boxed();
+        for _ in 0..2 {
+            assert_eq!(rows_read(&ctx, &recorder, &rows)?, 800 + 8 * 700);
+        }
+        drop(full);
+        soon("room", || ctx.memory_used_bytes() < LEAST_BUDGET / 2);
+        assert_eq!(rows_read(&ctx, &recorder, &rows)?, 800 + 700);
+        assert_eq!(rows.count()?, 700);
+        Ok(())
+    });
+}
+
+/// A join with a small side in four map tasks of a hundred rows each, which are counted.
+fn counted(ctx: &Context, calls: &Arc<AtomicUsize>) -> Rdd<(u64, (u64, u64))> {
+    let calls = Arc::clone(calls);
+    let small = ctx.range_with(4, 0..400_u64).map(move |n| {
+        calls.fetch_add(1, Ordering::SeqCst);
+        (n, n + 1)
+    });
+    ctx.range_with(5, 0..1000_u64).map(|n| (n % 500, n)).broadcast_join(&small).boxed()
+}
+
+fn counted_rows() -> Vec<(u64, (u64, u64))> {
+    (0..1000).filter(|n| n % 500 < 400).map(|n| (n % 500, (n, n % 500 + 1))).collect()
+}
+
+#[test]
+fn an_output_of_the_small_side_that_is_lost_is_computed_again_and_no_other() {
+    within(DEADLINE, || {
+        for harm in [Harm::Lost, Harm::Truncated, Harm::Flipped] {
+            for to_files in [true, false] {
+                let folder = tempfile::tempdir().unwrap();
+                let faults = FaultPlan::new().harm_map_output(ShuffleId(0), 2, harm).arm();
+                let builder = Context::builder().threads(2).shuffle_to_files(to_files);
+                let builder = builder.scratch_dir(folder.path()).faults(&faults);
+                let ((ctx, recorder), calls) = (Recorder::on(builder), Arc::default());
+                let rows = counted(&ctx, &calls);
+                let what = format!("{harm:?}, in files: {to_files}");
+                assert_eq!(rows.collect().unwrap(), counted_rows(), "{what}");
+                assert_eq!((calls.load(Ordering::SeqCst), faults.fired()), (500, 1), "{what}");
+                assert_eq!(count_of(&recorder.events(&ctx), "OutputLost"), 1, "{what}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_table_that_is_there_outlives_the_files_it_was_made_of() {
+    within(DEADLINE, || {
+        let (folder, calls) = (tempfile::tempdir().unwrap(), Arc::default());
+        let builder = Context::builder().threads(2).shuffle_to_files(true);
+        let ctx = builder.scratch_dir(folder.path()).build().unwrap();
+        let rows = counted(&ctx, &calls);
+        assert_eq!(rows.collect().unwrap(), counted_rows());
+        let outputs = files(folder.path());
+        assert!(!outputs.is_empty());
+        outputs.iter().for_each(|file| _ = fs::remove_file(file));
+        assert_eq!(rows.collect().unwrap(), counted_rows());
+        assert_eq!(calls.load(Ordering::SeqCst), 400);
+        assert_eq!(counted(&ctx, &calls).collect().unwrap(), counted_rows());
+    });
+}
+
+/// A large side and a small one of so many rows, whose table takes 54 bytes for each.
+fn sized(builder: ContextBuilder, rows: u64) -> Result<u64> {
+    let ctx = builder.threads(2).build()?;
+    let small = ctx.range_with(3, 0..rows).map(|n| (n, n));
+    ctx.range_with(4, 0..9_u64).map(|n| (n, n)).broadcast_join(&small).count()
+}
+
+#[test]
+fn a_small_side_that_is_not_small_is_an_error_that_says_what_to_do() {
+    test(|| {
+        let share = 54 * 3 * 1000;
+        let tiny = || Context::builder().task_share_bytes(share).max_attempts(3);
+        assert_eq!(sized(tiny(), 1000)?, 9);
+        let error = assert_kind(sized(tiny(), 1001), |kind| {
+            let ErrorKind::BroadcastTooLarge { rows, bytes, limit_bytes } = kind else {
+                return false;
+            };
+            (*rows, *bytes, *limit_bytes) == (1001, 54 * 1001, 54_000)
+        });
+        let text = error.to_string();
+        for part in ["broadcast_join at", file!(), "use join", "task_share_bytes", "54054 bytes"] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+        assert_eq!(error.attempts(), 1, "another attempt would end the same way");
+        // The budget bounds the share, and the file form of the output bounds nothing.
+        let least = || Context::builder().budget_bytes(LEAST_BUDGET).shuffle_to_files(true);
+        assert_eq!(sized(least(), LEAST_BUDGET / 24 / 54)?, 9);
+        let is_too_large = |kind: &ErrorKind| matches!(kind, ErrorKind::BroadcastTooLarge { .. });
+        assert_kind(sized(least(), LEAST_BUDGET / 24 / 54 + 1), is_too_large);
+        Ok(())
+    });
+}
+
+#[test]
+fn what_keys_and_values_point_to_counts_for_the_table() {
+    test(|| {
+        let ctx = Context::builder().threads(2).task_share_bytes(96 << 10).build()?;
+        let texts = |rows| ctx.range_with(2, 0..rows).map(|n: u64| (n, "x".repeat(1000)));
+        let big = ctx.range_with(2, 0..50_u64).map(|n| (n, n));
+        assert_eq!(big.broadcast_join(&texts(20)).count()?, 20);
+        assert_eq!(big.broadcast_left_outer_join(&texts(20)).count()?, 50);
+        let is_too_large = |kind: &ErrorKind| matches!(kind, ErrorKind::BroadcastTooLarge { .. });
+        assert_kind(big.broadcast_join(&texts(40)).count(), is_too_large);
+        assert_kind(big.broadcast_left_outer_join(&texts(40)).count(), is_too_large);
+        assert_eq!(big.join(&texts(40)).count()?, 40);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_cancelled_broadcast_join_ends_and_its_table_serves_the_next_job() {
+    test(|| {
+        let ctx = context();
+        let small = ctx.range_with(2, 0..300_u64).map(|n| (n % 2, n));
+        let endless = ctx.range_with(2, 0..1_u64 << 60).map(|n| (n % 2, n));
+        let rows = endless.broadcast_join(&small).boxed();
+        let all = rows.clone();
+        let count = ctx.spawn(move || all.count());
+        soon("the start", || count.progress().tasks > 0);
+        count.cancel("enough");
+        assert_kind(count.wait(), |kind| matches!(kind, ErrorKind::Cancelled { .. }));
+        assert_eq!(rows.take(3)?, [(0, (0, 0)), (0, (0, 2)), (0, (0, 4))]);
+        Ok(())
+    });
+}
+
+#[test]
+fn two_contexts_are_refused() {
+    test(|| {
+        let (one, two) = (context(), context());
+        let big = one.parallelize(vec![(1, 1)]);
+        let rows = big.broadcast_join(&two.parallelize(vec![(1, 2)]));
+        let error =
+            assert_kind(rows.count(), |kind| matches!(kind, ErrorKind::InvalidArgument { .. }));
+        let text = error.to_string();
+        assert!(text.contains("two contexts") && text.contains("broadcast_join"), "{text}");
+        Ok(())
+    });
+}
+
+#[test]
+fn explain_shows_a_stage_for_the_small_side_and_the_rest_in_one() {
+    test(|| {
+        let ctx = context();
+        let small = ctx.range_with(2, 0..3_u64).map(|n| (n, n));
+        let rows = ctx.range_with(4, 0..9_u64).key_by(|n| *n).broadcast_join(&small);
+        let text = rows.map_values(|(n, _)| n).explain().to_string();
+        let stages: Vec<&str> = text.lines().filter(|line| line.starts_with("stage")).collect();
+        let wanted = [
+            "stage 0: 2 partitions, writes a shuffle into 1",
+            "stage 1: 4 partitions, reads stage 0, gives the result",
+        ];
+        assert_eq!(stages, wanted, "{text}");
+        let join = text.lines().find(|line| line.contains("broadcast_join at")).unwrap();
+        assert!(join.contains("reads stage 0"), "{text}");
+        Ok(())
+    });
+}
