@@ -286,8 +286,9 @@ impl<K: Key, V: Clone> AtHand<K, V> {
         row.map(|(key, value)| (key, (value, half)))
     }
 
-    /// All rows. Not inlined: most keys have one value, and the steps behind this one are to be in the loop
-    /// over those, which has no state for a row.
+    /// All rows. Neither inlined nor expected: most keys have one value, and the loop over their rows, which
+    /// has the steps behind this one in it, is to have no state for a row.
+    #[cold]
     #[inline(never)]
     fn fold_all<W: Stored, M: Pairing<W>, B>(
         mut self,
