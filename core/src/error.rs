@@ -210,8 +210,9 @@ pub enum ErrorKind {
     /// The small side of a broadcast join is not small.
     #[error(
         "the small side of the join takes {bytes} bytes after {rows} rows, and a task may hold \
-         {limit_bytes} of it: use join or left_outer_join, which shuffle both sides, or give a larger \
-         task_share_bytes (of which an eighth of budget_bytes counts)"
+         {limit_bytes} of it: use join or left_outer_join, which shuffle both sides, or raise \
+         task_share_bytes and budget_bytes (a task's share is the smaller of the first and an eighth of the \
+         second, and the table may take a third of it or less)"
     )]
     BroadcastTooLarge {
         /// The rows in its table when it stopped; there may be more.

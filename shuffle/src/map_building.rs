@@ -196,7 +196,7 @@ fn most_places(task: &TaskContext) -> usize {
 fn place_bytes<R>(runs: &[MapRun<R>]) -> usize {
     let of_run = |run: &MapRun<R>| match run {
         MapRun::Typed { .. } => 0,
-        MapRun::File(run) => run.places.bytes(),
+        MapRun::File(run) => size_of::<MapRun<R>>() + run.places.bytes(),
     };
     runs.iter().map(of_run).sum()
 }

@@ -43,7 +43,7 @@ impl<K: Eq, V> SmallTable<K, V> {
         &self.values
     }
 
-    /// What it takes at most, with what keys and values own.
+    /// About what it takes, with what keys and values own: counted by the rows, not by the room of lists.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

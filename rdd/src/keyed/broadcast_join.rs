@@ -28,14 +28,15 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// a table of `small`, one after the other, so this side is not moved at all.
     ///
     /// The first tasks build the table, and it is kept as long as the RDD if the budget has room; else
-    /// each task builds one for itself, of what the one shuffle left. A `small` that is not small is the
+    /// it is built for each partition, of what the one shuffle left. A `small` that is not small is the
     /// error [`BroadcastTooLarge`](crate::ErrorKind::BroadcastTooLarge), and never half a table.
     ///
     /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (V, W))>`
     /// - **Partitions**: kept
     /// - **Partitioner**: kept
     /// - **Shuffle**: one, of `small` into one partition; none of this side
-    /// - **Memory**: a table of `small`, which may take a third of a task's share, a quarter behind one
+    /// - **Memory**: `small` as its shuffle leaves it, and a table of it (one for each running task until
+    ///   one is kept), which may take a third of a task's share, a quarter behind one
     ///   operation of the same stage that holds rows, and less behind more; what passes it is the error
     ///   `BroadcastTooLarge`, and [`join`](Rdd::join) is the way
     /// - **Order**: kept; the values of a key in `small` in the order of partitions and rows
@@ -192,13 +193,17 @@ impl<K: Key, W: Stored> Small<K, W> {
     /// fails leaves nothing: so tasks that begin at the same time each build one, and the first stays.
     ///
     /// It stays also if an output that it was made of is lost later. Whatever comes in its place has
-    /// the same rows, or is refused: the old one was read.
+    /// the same keys and as many rows, or is refused: the old one was read.
     fn table(&self, task: &TaskContext) -> Result<OwnTable<K, W>> {
         if let Some(kept) = self.kept() {
             return Ok((kept, None));
         }
         let reader = self.outputs.read(0, task);
         let rows = SmallTable::read(reader, task.operator_bytes(), task)?;
+        if let Some(kept) = self.kept() {
+            // Another task was first: no cache is to give way for a table that goes.
+            return Ok((kept, None));
+        }
         let bytes = rows.bytes();
         match task.memory.try_reserve(bytes) {
             Some(reserved) => Ok((self.keep(Table { rows, _reserved: Some(reserved) }), None)),

@@ -15,7 +15,7 @@ fn written_of(
 ) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("saved");
-    // Frames of 16 KiB, as from a task with little memory.
+    // Frames of 4 KiB, as from a task with little memory.
     let ctx = Context::builder().threads(2).task_share_bytes(4096).build().unwrap();
     let rows = ctx.generate(3, move |partition| rows(partition as u64).into_iter());
     rows.checkpoint(&path).map(drop).unwrap();
