@@ -149,6 +149,42 @@ fn the_small_side_alone_is_moved_and_once_for_all_jobs() {
     });
 }
 
+#[test]
+fn rows_that_were_combined_stay_in_order_for_the_next_join() {
+    test(|| {
+        let counter = Counter::default();
+        let ctx = counter.listen(Context::builder().threads(2));
+        let sums = |rows| ctx.range(0..rows).map(|n: u64| (n % 60, n)).reduce_by_key(|a, b| a + b);
+        let (left, right) = (sums(300), sums(900));
+        let small = ctx.range_with(2, 0..40_u64).map(|n| (n, n + 7));
+        let direct = left.join(&right).collect()?;
+        let named = left.broadcast_join(&small).map_values(|(sum, _)| sum);
+        let (rows, counts) = counter.during(|| named.join(&right).collect());
+        assert_eq!(counts.rows_written, 40, "only the small side is moved");
+        let kept: Vec<_> = direct.into_iter().filter(|(key, _)| *key < 40).collect();
+        assert_eq!(rows?, kept);
+        Ok(())
+    });
+}
+
+#[test]
+fn jobs_that_build_the_table_at_once_give_the_same_rows() {
+    test(|| {
+        let ctx = Context::builder().threads(4).build()?;
+        for _ in 0..20 {
+            let rows = counted(&ctx, &Arc::default());
+            let collect = |rows: Rdd<_>| ctx.spawn(move || rows.collect());
+            let jobs: Vec<_> = (0..4).map(|_| collect(rows.clone())).collect();
+            for job in jobs {
+                assert_eq!(job.wait()?, counted_rows());
+            }
+            drop(rows);
+            soon("an empty budget", || ctx.memory_used_bytes() == 0);
+        }
+        Ok(())
+    });
+}
+
 /// What the tasks behind the shuffle read, with the rows that the partitions of the large side have.
 fn rows_read(ctx: &Context, recorder: &Recorder, rows: &Rdd<(u64, (u64, u64))>) -> Result<u64> {
     recorder.events(ctx);
