@@ -43,6 +43,10 @@ const CHUNK_ROWS_WITH_HEAP: usize = 64;
 const CHUNK_ROWS_DEEP: usize = 16;
 /// The most bytes of rows in a chunk, and the most that they own if that is known.
 const CHUNK_BYTES: usize = 64 << 10;
+/// A row that owns so little is light: a whole chunk of such rows is not too much.
+const LIGHT_BYTES: u64 = (CHUNK_BYTES / CHUNK_ROWS_WITH_HEAP) as u64;
+/// For so many behind it a light row stands; should these be heavy, they are as few.
+const ROWS_ALIKE: usize = 7;
 /// Stack that must be free before a boxed step runs, and what is added when it is not.
 const STACK_LEFT: usize = 128 << 10;
 const STACK_MORE: usize = 2 << 20;
@@ -127,13 +131,45 @@ impl<T: Element, P: Pipeline<Item = T>> Node<T> for Erased<P> {
 /// Any iterator behind the chunked interface.
 pub(crate) struct RowChunks<R, W> {
     rows: R,
-    weigh: W,
+    owned: Owned<W>,
 }
 
 impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> RowChunks<R, W> {
     /// The rows, and what one of them owns on the heap.
     pub(crate) fn new(rows: R, weigh: W) -> Self {
-        RowChunks { rows, weigh }
+        RowChunks { rows, owned: Owned { weigh, bytes: 0, last: 0, alike: 0 } }
+    }
+}
+
+/// What the rows of a chunk own on the heap. To weigh a list is to walk it, so a row that owns little
+/// stands for a few that come behind it.
+struct Owned<W> {
+    weigh: W,
+    bytes: u64,
+    /// What the row owned that was weighed last, and for how many others it still stands.
+    last: u64,
+    alike: usize,
+}
+
+impl<W> Owned<W> {
+    /// Adds a row; says whether the chunk is full.
+    #[inline]
+    fn add<T>(&mut self, row: &T) -> bool
+    where
+        W: Fn(&T) -> u64,
+    {
+        if !owns_heap::<T>() {
+            return false;
+        }
+        match self.alike.checked_sub(1) {
+            Some(alike) => self.alike = alike,
+            None => {
+                self.last = (self.weigh)(row);
+                self.alike = if self.last <= LIGHT_BYTES { ROWS_ALIKE } else { 0 };
+            }
+        }
+        self.bytes = self.bytes.saturating_add(self.last);
+        self.bytes >= CHUNK_BYTES as u64
     }
 }
 
@@ -142,11 +178,11 @@ impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> Chunks<T> for RowChunks<R, W> {
         if !owns_heap::<T>() {
             return chunk.extend(self.rows.by_ref().take(limit));
         }
-        let mut owned = 0;
+        self.owned.bytes = 0;
         for row in self.rows.by_ref().take(limit) {
-            owned += (self.weigh)(&row);
+            let is_full = self.owned.add(&row);
             chunk.push(row);
-            if owned >= CHUNK_BYTES as u64 {
+            if is_full {
                 break;
             }
         }
@@ -157,18 +193,16 @@ impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> Chunks<T> for RowChunks<R, W> {
     }
 
     fn drain(self: Box<Self>, limit: usize, each: &mut dyn FnMut(&mut Vec<T>)) {
-        let Self { rows, weigh } = *self;
-        let begin = (Vec::with_capacity(limit), 0);
-        let (mut rest, _) = rows.fold(begin, |(mut chunk, mut owned), row| {
-            if owns_heap::<T>() {
-                owned += weigh(&row);
-            }
+        let Self { rows, mut owned } = *self;
+        owned.bytes = 0;
+        let mut rest = rows.fold(Vec::with_capacity(limit), |mut chunk, row| {
+            let is_full = owned.add(&row);
             chunk.push(row);
-            if chunk.len() == limit || owned >= CHUNK_BYTES as u64 {
+            if chunk.len() == limit || is_full {
                 each(&mut chunk);
-                owned = 0;
+                owned.bytes = 0;
             }
-            (chunk, owned)
+            chunk
         });
         if !rest.is_empty() {
             each(&mut rest);

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 /// The order of the hash; rows of one hash as they came.
 pub struct ByHash;
 
-impl<K, V> RowOrder<Hashed<K, V>> for ByHash {
+impl<K: Clone, V: Clone> RowOrder<Hashed<K, V>> for ByHash {
     type Head = Hashed<K, V>;
 
     fn sort(&self, rows: &mut Vec<Hashed<K, V>>) {

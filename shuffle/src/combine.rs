@@ -108,7 +108,11 @@ impl<K, C> CombineTable<K, C> {
 
     /// The keys and their combiners in the order of the hash, and of the first occurrence where
     /// hashes are equal.
-    pub fn into_hash_order(self) -> Vec<Hashed<K, C>> {
+    pub fn into_hash_order(self) -> Vec<Hashed<K, C>>
+    where
+        K: Clone,
+        C: Clone,
+    {
         drop(self.index);
         sort_stable_by_hash(self.entries)
     }

@@ -5,9 +5,9 @@
 
 use crate::hash::Hashed;
 use crate::map_output::Chunk;
-use crate::order::{Placed, in_hash_order};
+use crate::order::HashOrder;
 use emberline_core::size::owns_heap;
-use std::vec;
+use std::{mem, vec};
 
 /// The rows of a partition, grouped: all values in one `Vec`, so that a group costs no allocation.
 #[derive(Clone, Debug)]
@@ -35,9 +35,9 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
     /// their keys and values once more.
     pub(crate) fn grouping_bytes(bytes: u64) -> u64 {
         let most_rows = bytes / size_of::<Hashed<K, V>>() as u64;
-        let placed = size_of::<Placed>();
-        // The second list of places goes before the first value comes.
-        let beside = placed + placed.max(size_of::<V>() + size_of::<GroupKey<K>>());
+        let word = size_of::<u64>();
+        // The second list of words goes before the first value comes.
+        let beside = word + word.max(size_of::<V>() + size_of::<GroupKey<K>>());
         let cloned = if owns_heap::<(K, V)>() { bytes } else { 0 };
         let beside = most_rows.saturating_mul(beside as u64);
         bytes.saturating_add(beside).saturating_add(cloned)
@@ -45,30 +45,50 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
 
     /// Groups the rows of a partition where they lie: each value is cloned once, into its place.
     pub fn of_chunks(chunks: &[Chunk<Hashed<K, V>>]) -> Self {
-        let rows: Vec<&[Hashed<K, V>]> = chunks.iter().map(Chunk::rows).collect();
-        let order = in_hash_order(places(&rows));
-        let row =
-            |placed: &Placed| &rows[(placed.place >> 32) as usize][placed.place as u32 as usize];
-        let keys = Vec::with_capacity(order.chunk_by(|a, b| a.hash == b.hash).count());
-        let mut groups = Groups { keys, values: Vec::with_capacity(order.len()) };
-        for run in order.chunk_by(|a, b| a.hash == b.hash) {
-            let first = row(&run[0]);
-            if run.iter().all(|placed| row(placed).key == first.key) {
-                groups.push(first, run.iter().map(row));
-            } else {
-                groups.push_mixed(run.iter().map(row));
+        let chunks: Vec<&[Hashed<K, V>]> = chunks.iter().map(Chunk::rows).collect();
+        let places = Places::of(&chunks);
+        let row = |place| places.row(&chunks, place);
+        let mut order = HashOrder::of(places.hashes(&chunks), places.count);
+        loop {
+            match Groups::in_order(&order, row) {
+                Some(groups) => return groups,
+                None => order.look_further(|place| row(place).hash),
             }
         }
-        groups
     }
 
-    #[inline]
-    fn push<'a>(&mut self, first: &Hashed<K, V>, rows: impl Iterator<Item = &'a Hashed<K, V>>)
+    /// Groups rows in an order, or nothing if this is not the order of the hash.
+    fn in_order<'a>(order: &HashOrder, row: impl Fn(usize) -> &'a Hashed<K, V>) -> Option<Self>
     where
         K: 'a,
         V: 'a,
     {
-        rows.for_each(|row| self.values.push(row.value.clone()));
+        let mut in_order = order.places().map(row).peekable();
+        let keys = Vec::with_capacity(order.distinct_hashes());
+        let mut groups = Groups { keys, values: Vec::with_capacity(order.len()) };
+        let (mut others, mut last) = (Vec::new(), 0);
+        while let Some(first) = in_order.next() {
+            if first.hash < mem::replace(&mut last, first.hash) {
+                return None;
+            }
+            groups.values.push(first.value.clone());
+            while let Some(row) = in_order.next_if(|row| row.hash == first.hash) {
+                match row.key == first.key {
+                    true => groups.values.push(row.value.clone()),
+                    false => others.push(row),
+                }
+            }
+            groups.end_group(first);
+            if !others.is_empty() {
+                groups.push_mixed(&mut others);
+            }
+        }
+        Some(groups)
+    }
+
+    /// Ends the group of the values that came last.
+    #[inline]
+    fn end_group(&mut self, first: &Hashed<K, V>) {
         let (hash, key, end) = (first.hash, first.key.clone(), self.values.len());
         self.keys.push(GroupKey { hash, key, end });
     }
@@ -76,32 +96,51 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
     /// Unequal keys of one hash are rare unless the user's `Hash` is poor; then this takes a
     /// comparison for each pair of row and distinct key.
     #[cold]
-    fn push_mixed<'a>(&mut self, rows: impl Iterator<Item = &'a Hashed<K, V>>)
-    where
-        K: 'a,
-        V: 'a,
-    {
+    fn push_mixed(&mut self, rows: &mut Vec<&Hashed<K, V>>) {
         let mut by_key: Vec<Vec<&Hashed<K, V>>> = Vec::new();
-        for row in rows {
+        for row in rows.drain(..) {
             match by_key.iter_mut().find(|group| group[0].key == row.key) {
                 Some(group) => group.push(row),
                 None => by_key.push(vec![row]),
             }
         }
-        by_key.iter().for_each(|group| self.push(group[0], group.iter().copied()));
+        for group in by_key {
+            self.values.extend(group.iter().map(|row| row.value.clone()));
+            self.end_group(group[0]);
+        }
     }
 }
 
-/// The hash of each row, with the number of its chunk and its number there in one word.
-fn places<K, V>(chunks: &[&[Hashed<K, V>]]) -> Vec<Placed> {
-    let mut places = Vec::with_capacity(chunks.iter().map(|rows| rows.len()).sum());
-    for (chunk, rows) in chunks.iter().enumerate() {
-        let first = (chunk as u64) << 32;
-        let placed =
-            |(at, row): (usize, &Hashed<K, V>)| Placed { hash: row.hash, place: first + at as u64 };
-        places.extend(rows.iter().enumerate().map(placed));
+/// Numbers for the rows of some chunks: that of a chunk, and in the last bits that of a row in it.
+#[derive(Clone, Copy)]
+struct Places {
+    row_bits: u32,
+    /// All places are below it.
+    count: usize,
+}
+
+impl Places {
+    fn of<R>(chunks: &[&[R]]) -> Self {
+        let longest = chunks.iter().map(|rows| rows.len()).max().unwrap_or(0);
+        let row_bits = usize::BITS - longest.leading_zeros();
+        Places { row_bits, count: chunks.len() << row_bits }
     }
-    places
+
+    #[inline]
+    fn row<'a, R>(self, chunks: &[&'a [R]], place: usize) -> &'a R {
+        &chunks[place >> self.row_bits][place & ((1 << self.row_bits) - 1)]
+    }
+
+    /// The place and the hash of each row.
+    fn hashes<'a, K, V>(
+        self,
+        chunks: &'a [&'a [Hashed<K, V>]],
+    ) -> impl Iterator<Item = (usize, u64)> + Clone + 'a {
+        chunks.iter().enumerate().flat_map(move |(chunk, rows)| {
+            let first = chunk << self.row_bits;
+            rows.iter().enumerate().map(move |(at, row)| (first | at, row.hash))
+        })
+    }
 }
 
 impl<K, V> Groups<K, V> {
