@@ -20,8 +20,9 @@ use std::path::{Path, PathBuf};
 /// that never return and scratch folders that refuse at the start 150; look-ups and joins that do many rows
 /// side by side, and looks at the cancel flag 350; rows that wait in pieces, and outputs dropped on all
 /// threads 100; places of segments in few bytes 60; joins with a small side, and the table that its tasks
-/// share 360.
-const MOST_CODE_LINES: usize = 19_920;
+/// share 360; the order of hashes in one word a row, rows weighed one in four, and runs that are read ahead and
+/// joined as bytes 250.
+const MOST_CODE_LINES: usize = 20_170;
 /// Lines of any one file, with everything in it.
 const MOST_FILE_LINES: usize = 450;
 /// What each public operation says about itself.

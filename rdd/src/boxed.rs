@@ -46,7 +46,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// A row that owns so little is light: a whole chunk of such rows is not too much.
 const LIGHT_BYTES: u64 = (CHUNK_BYTES / CHUNK_ROWS_WITH_HEAP) as u64;
 /// For so many behind it a light row stands; should these be heavy, they are as few.
-const ROWS_ALIKE: usize = 7;
+const ROWS_ALIKE: usize = 3;
 /// Stack that must be free before a boxed step runs, and what is added when it is not.
 const STACK_LEFT: usize = 128 << 10;
 const STACK_MORE: usize = 2 << 20;
@@ -320,6 +320,25 @@ mod tests {
         };
         thread::Builder::new().stack_size(stack_bytes).spawn(run).unwrap();
         wait.recv_timeout(DEADLINE).expect("it ends in time and without a panic");
+    }
+
+    #[test]
+    fn a_chunk_ends_with_the_heavy_row_or_with_a_few_behind_light_ones() {
+        let of = |bytes: usize| vec![0_u8; bytes];
+        let heavy = CHUNK_BYTES;
+        let rows = (0..20).map(|n| of(if n < 10 { 8 } else { heavy }));
+        let mut chunks = RowChunks::new(rows, |row: &Vec<u8>| row.len() as u64);
+        let mut counts = Vec::new();
+        loop {
+            let mut chunk = Vec::new();
+            chunks.next_chunk(&mut chunk, CHUNK_ROWS_WITH_HEAP);
+            match chunk.len() {
+                0 => break,
+                rows => counts.push(rows),
+            }
+        }
+        // The ninth row is weighed, and stands for three behind it.
+        assert_eq!(counts, [13, 1, 1, 1, 1, 1, 1, 1]);
     }
 
     /// A task of an engine has 8 MiB; a thread that a program starts itself has 2.

@@ -9,7 +9,7 @@ use emberline_core::counters::{Phase, SpilledFile};
 use emberline_core::error::Result;
 use emberline_core::memory::Reservation;
 use emberline_core::scratch::ScratchFile;
-use emberline_core::size::estimate_rows;
+use emberline_core::size::{estimate_rows, owns_heap};
 use emberline_core::step::or_raise;
 use emberline_core::task::TaskContext;
 use std::iter;
@@ -35,6 +35,9 @@ const SEGMENT_BYTES: usize = 64;
 const PLACES_PART: u64 = 16;
 /// However much their places take, fewer runs are not merged before the output ends.
 const LEAST_FAN_IN: usize = 8;
+
+/// More of a run is never read at once when runs are merged.
+const MOST_AHEAD: usize = 64 << 10;
 
 impl<R: Stored> MapOutputBuilder<R> {
     /// An output without rows, of so many segments.
@@ -166,25 +169,43 @@ impl TaskFile {
     ) -> Result<Places> {
         self.writer.flush()?;
         let open = OpenFile::new(self.file.open()?, self.file.path().display().to_string());
+        // The segments of a run lie one behind the other, and a piece of one may be a few rows.
+        let ahead =
+            usize::try_from(task.operator_bytes() / 2).unwrap_or(usize::MAX) / runs.len().max(1);
+        let ahead = ahead.min(MOST_AHEAD);
+        let files = runs.iter().map(|_| open.reading_ahead(ahead)).collect::<Result<Vec<_>>>()?;
+        let mut next: Vec<_> = runs.iter().map(|run| run.places.iter().peekable()).collect();
         let mut places = Places::default();
         for segment in 0..segments {
             task.check_cancelled();
-            let parts = runs.iter().map(|run| run.places.find(segment));
+            let parts = next.iter_mut().zip(&files).map(|(places, file)| {
+                let is_here = |next: &Result<_>| next.as_ref().map_or(true, |(n, _)| *n == segment);
+                let place = places.next_if(is_here).transpose()?;
+                Ok(place.map(|(_, place)| FrameReader::<R>::new(file.clone(), place)))
+            });
             let parts = parts.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
             if parts.is_empty() {
                 continue;
             }
-            let frames = parts.iter().flat_map(|place| {
-                let mut frames = FrameReader::<R>::new(open.clone(), *place);
-                iter::from_fn(move || or_raise(frames.next_frame()))
-            });
-            for rows in Batches::of_bytes(frames.flatten(), task.operator_bytes() / 8) {
-                self.writer.write_rows(&rows)?;
-            }
+            self.join(parts, task)?;
             places.push(segment as u32, self.writer.end_segment())?;
         }
         places.shrink();
         Ok(places)
+    }
+
+    /// Writes the rows of some segments as one.
+    fn join<R: Stored>(&mut self, parts: Vec<FrameReader<R>>, task: &TaskContext) -> Result<()> {
+        if !owns_heap::<R>() {
+            return self.writer.join_frames(parts);
+        }
+        let frames = parts
+            .into_iter()
+            .flat_map(|mut frames| iter::from_fn(move || or_raise(frames.next_frame())));
+        for rows in Batches::of_bytes(frames.flatten(), task.operator_bytes() / 8) {
+            self.writer.write_rows(&rows)?;
+        }
+        Ok(())
     }
 }
 

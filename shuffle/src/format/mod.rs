@@ -6,6 +6,7 @@
 
 mod compress;
 mod header;
+mod read_ahead;
 mod reader;
 mod writer;
 

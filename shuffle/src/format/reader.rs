@@ -2,6 +2,7 @@
 
 use super::compress::Expander;
 use super::header::{FIELD_BYTES, FramePlace, HEADER_BYTES, Header, is_whole};
+use super::read_ahead::ReadAhead;
 use super::{FileIndex, MOST_KEPT, SegmentPlace};
 use emberline_core::bounds::Stored;
 use emberline_core::codec::decode_rows;
@@ -9,19 +10,29 @@ use emberline_core::disk::DiskReader;
 use emberline_core::error::{Error, Result};
 use std::io;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-/// A file that is open for reading, with the name it has in errors.
+/// A file that is open for reading, with the name it has in errors. What is written to it from now on
+/// is not read.
 #[derive(Clone)]
 pub struct OpenFile {
     reader: Arc<dyn DiskReader>,
     name: Arc<str>,
+    /// Asked for once: a file that is cut off later ends before its time, which a read notices.
+    bytes: Arc<OnceLock<u64>>,
 }
 
 impl OpenFile {
     /// The file behind `reader`.
     pub fn new(reader: Box<dyn DiskReader>, name: impl Into<String>) -> Self {
-        OpenFile { reader: reader.into(), name: name.into().into() }
+        OpenFile { reader: reader.into(), name: name.into().into(), bytes: Arc::default() }
+    }
+
+    /// The same file for someone who reads many small pieces one behind the other: so many bytes come
+    /// at once.
+    pub(crate) fn reading_ahead(&self, bytes: usize) -> Result<Self> {
+        let ahead = ReadAhead::new(Arc::clone(&self.reader), self.bytes()?, bytes);
+        Ok(OpenFile { reader: Arc::new(ahead), ..self.clone() })
     }
 
     /// Refuses a file that is not as long as `index` says.
@@ -44,7 +55,11 @@ impl OpenFile {
     }
 
     fn bytes(&self) -> Result<u64> {
-        self.reader.len().map_err(|cause| self.io(cause))
+        if let Some(bytes) = self.bytes.get() {
+            return Ok(*bytes);
+        }
+        let bytes = self.reader.len().map_err(|cause| self.io(cause))?;
+        Ok(*self.bytes.get_or_init(|| bytes))
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
@@ -107,6 +122,14 @@ impl<R: Stored> FrameReader<R> {
 
     /// The rows of the next frame; nothing after the last, once all rows that were promised came.
     pub fn next_frame(&mut self) -> Result<Option<Vec<R>>> {
+        self.next_raw(|count, raw| decode_rows(raw, count))
+    }
+
+    /// The same for someone who is content with the number of the rows and with their bytes.
+    pub(super) fn next_raw<T>(
+        &mut self,
+        take: impl FnOnce(usize, &[u8]) -> Result<T>,
+    ) -> Result<Option<T>> {
         if self.frames_left == 0 {
             return self.check_end().map(|()| None);
         }
@@ -114,10 +137,9 @@ impl<R: Stored> FrameReader<R> {
             self.file.check_end(self.bytes.disk.end)?;
             self.is_in_file = true;
         }
-        let rows = self.read_frame()?;
+        let taken = self.read_frame(take)?;
         self.frames_left -= 1;
-        self.rows_left -= rows.len() as u64;
-        Ok(Some(rows))
+        Ok(Some(taken))
     }
 
     /// The crc32 of the checksums of the frames so far.
@@ -130,7 +152,7 @@ impl<R: Stored> FrameReader<R> {
         self.bytes.buffer.capacity() + self.expander.held_bytes()
     }
 
-    fn read_frame(&mut self) -> Result<Vec<R>> {
+    fn read_frame<T>(&mut self, take: impl FnOnce(usize, &[u8]) -> Result<T>) -> Result<T> {
         self.fill(HEADER_BYTES)?;
         let header = Header::parse(self.bytes.unused()).map_err(|what| self.damaged(what))?;
         if header.rows as u64 > self.rows_left {
@@ -144,15 +166,16 @@ impl<R: Stored> FrameReader<R> {
             return Err(self.damaged("its checksum does not match"));
         }
         self.digest.update(&fields[FIELD_BYTES..]);
-        let rows = match self.expander.expand(header.compression, payload, header.raw) {
-            Ok(raw) => decode_rows(raw, header.rows)?,
+        let taken = match self.expander.expand(header.compression, payload, header.raw) {
+            Ok(raw) => take(header.rows, raw)?,
             Err(what) => return Err(self.damaged(what)),
         };
+        self.rows_left -= header.rows as u64;
         self.bytes.start += whole;
         // One large row must not keep its memory: a merge has many readers.
         self.expander.shrink();
         self.bytes.shrink();
-        Ok(rows)
+        Ok(taken)
     }
 
     /// Makes sure that `wanted` unused bytes are there.

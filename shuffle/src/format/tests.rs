@@ -194,3 +194,45 @@ fn frames_follow_the_share_of_a_task() {
         assert!(frames.iter().all(|(_, bytes)| (target..=most).contains(bytes)), "{frames:?}");
     }
 }
+
+/// Writes segments of a file as one segment of another, and gives that and its place.
+fn joined<R: Stored>(segments: &[Vec<R>], config: Config) -> (Vec<u8>, SegmentPlace) {
+    let (bytes, index) = write(segments, config.clone());
+    let task = TaskContext::alone(config);
+    let file = task.scratch.file("joined").unwrap();
+    let mut writer = FileWriter::create(&file, &task.config).unwrap();
+    let parts = index.segments.iter().map(|place| FrameReader::<R>::new(open(&bytes), *place));
+    writer.join_frames(parts.collect()).unwrap();
+    let place = writer.end_segment();
+    writer.finish().unwrap();
+    (std::fs::read(file.path()).unwrap(), place)
+}
+
+#[test]
+fn joined_frames_have_the_rows_of_all_segments_in_few_frames_of_the_usual_size() {
+    for compression in compressions() {
+        let segments: Vec<Vec<u64>> = (0..500).map(|n| noise(n % 40)).collect();
+        let rows: Vec<u64> = segments.concat();
+        let (bytes, place) = joined(&segments, with(compression));
+        assert_eq!(read_segment::<u64>(&bytes, place).unwrap(), rows);
+        assert_eq!((place.rows, place.frames), (rows.len() as u64, 1), "{compression:?}");
+        // So small a share that a frame has no more than 4 KiB.
+        let tiny = Config { task_share_bytes: 1 << 20, ..with(compression) };
+        let (bytes, place) = joined(&segments, tiny.clone());
+        assert_eq!(read_segment::<u64>(&bytes, place).unwrap(), rows);
+        let frames = write(&[rows], tiny).1.segments[0].frames;
+        assert!((frames..=frames + frames / 10 + 1).contains(&place.frames), "{}", place.frames);
+    }
+}
+
+#[test]
+fn joined_frames_take_no_more_memory_than_others() {
+    // A row of 64 bytes that is written as one byte: many fit into the bytes of a frame.
+    let segments: Vec<Vec<Option<[u64; 7]>>> = (0..200).map(|_| vec![None; 400]).collect();
+    let config = Config { task_share_bytes: 1 << 20, ..with(Compression::None) };
+    let (bytes, place) = joined(&segments, config);
+    let mut reader = FrameReader::<Option<[u64; 7]>>::new(open(&bytes), place);
+    while let Some(rows) = reader.next_frame().unwrap() {
+        assert!(size_of_val(&rows[..]) <= 400 * 64 + 4 * SMALLEST_TARGET, "{}", rows.len());
+    }
+}

@@ -2,8 +2,9 @@
 
 use super::compress::{STORED, Squeezer};
 use super::header::{FIELD_BYTES, FramePlace, HEADER_BYTES, Header};
-use super::{FileIndex, MOST_FRAME_ROWS, SegmentPlace, frame_target};
+use super::{FileIndex, FrameReader, MOST_FRAME_ROWS, SegmentPlace, frame_target};
 use crate::meter::Meter;
+use emberline_core::bounds::Stored;
 use emberline_core::codec::encode_into;
 use emberline_core::config::Config;
 use emberline_core::disk::DiskWriter;
@@ -118,13 +119,38 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
         while !rest.is_empty() {
             let written = self.write_frame(rest)?;
             rest = &rest[written..];
-            self.open.frames += 1;
-            if self.pending.len() >= FRAMES_AT_ONCE * self.frame_target {
-                self.flush()?;
-            }
         }
-        self.open.rows += rows.len() as u64;
         Ok(())
+    }
+
+    /// Writes the rows of other segments, which own nothing, without a look at them: as many of their
+    /// frames as fit into one are joined.
+    pub(crate) fn join_frames<R: Stored>(&mut self, parts: Vec<FrameReader<R>>) -> Result<()> {
+        let most_rows = MEMORY_OF_A_BYTE * self.frame_target / size_of::<R>().max(1);
+        let most_rows = most_rows.min(MOST_FRAME_ROWS);
+        let (mut rows, mut bytes) = (0, Vec::with_capacity(self.frame_target));
+        for mut part in parts {
+            let mut add = |count: usize, raw: &[u8]| {
+                let is_full =
+                    bytes.len() + raw.len() > self.frame_target || rows + count > most_rows;
+                if is_full && rows > 0 {
+                    self.write_raw::<R>(rows, &bytes)?;
+                    rows = 0;
+                    bytes.clear();
+                }
+                rows += count;
+                bytes.extend_from_slice(raw);
+                Ok(())
+            };
+            while part.next_raw(&mut add)?.is_some() {}
+        }
+        if rows > 0 { self.write_raw::<R>(rows, &bytes) } else { Ok(()) }
+    }
+
+    fn write_raw<R>(&mut self, rows: usize, raw: &[u8]) -> Result<()> {
+        let start = self.begin_frame();
+        self.pending.extend_from_slice(raw);
+        self.end_frame(start, rows, (rows * size_of::<R>()) as u64)
     }
 
     /// Ends the partition whose rows were written last and says where they are: a place that the
@@ -174,14 +200,26 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
 
     /// Writes the first of `rows` as one frame; says how many these were.
     fn write_frame<R: Serialize>(&mut self, rows: &[R]) -> Result<usize> {
-        let place = FramePlace { file_tag: self.file_tag, offset: self.position() };
-        let start = self.pending.len();
-        let payload = start + HEADER_BYTES;
-        self.pending.resize(payload, 0);
+        let start = self.begin_frame();
         let count = encode_frame(rows, self.frame_target, &mut self.pending)?;
+        self.end_frame(start, count, estimate_rows(&rows[..count]))?;
+        Ok(count)
+    }
+
+    /// Makes room for a header; says where it is.
+    fn begin_frame(&mut self) -> usize {
+        let start = self.pending.len();
+        self.pending.resize(start + HEADER_BYTES, 0);
+        start
+    }
+
+    /// Makes a frame of the rows behind a header, which take so much in memory.
+    fn end_frame(&mut self, start: usize, rows: usize, in_memory: u64) -> Result<()> {
+        let offset = self.on_disk + start as u64;
+        let place = FramePlace { file_tag: self.file_tag, offset };
+        let payload = start + HEADER_BYTES;
         let raw = self.pending.len() - payload;
-        let in_memory = estimate_rows(&rows[..count]).saturating_add(raw as u64);
-        self.largest_frame = self.largest_frame.max(in_memory);
+        self.largest_frame = self.largest_frame.max(in_memory.saturating_add(raw as u64));
         self.encoded_bytes += raw as u64;
         let mut compression = STORED;
         if let Some((method, squeezed)) = self.squeezer.squeeze(&self.pending[payload..])? {
@@ -190,11 +228,16 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
             self.pending.extend_from_slice(squeezed);
         }
         let stored = self.pending.len() - payload;
-        let header = Header { compression, rows: count, raw, stored };
+        let header = Header { compression, rows, raw, stored };
         let header = header.seal(place, &self.pending[payload..])?;
         self.pending[start..payload].copy_from_slice(&header);
         self.digest.update(&header[FIELD_BYTES..]);
-        Ok(count)
+        self.open.frames += 1;
+        self.open.rows += rows as u64;
+        if self.pending.len() >= FRAMES_AT_ONCE * self.frame_target {
+            self.flush()?;
+        }
+        Ok(())
     }
 
     /// Hands everything to the disk, so that it can be read.

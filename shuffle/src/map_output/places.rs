@@ -63,20 +63,33 @@ impl Places {
     /// Where a segment is, if it has rows.
     pub(crate) fn find(&self, number: usize) -> Result<Option<SegmentPlace>> {
         let behind = self.blocks.partition_point(|block| block.number as usize <= number);
-        let Some(block) = behind.checked_sub(1).and_then(|at| self.blocks.get(at)) else {
-            return Ok(None);
-        };
-        let end = self.blocks.get(behind).map_or(self.encoded.len(), |next| next.at);
+        let Some(block) = behind.checked_sub(1) else { return Ok(None) };
+        let found = self.of_block(block)?.into_iter().find(|(other, _)| *other == number);
+        Ok(found.map(|(_, place)| place))
+    }
+
+    /// All segments that have rows, in the order of their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Result<(usize, SegmentPlace)>> + '_ {
+        (0..self.blocks.len()).flat_map(|block| {
+            let (places, failed) = match self.of_block(block) {
+                Ok(places) => (places, None),
+                Err(error) => (Vec::new(), Some(Err(error))),
+            };
+            places.into_iter().map(Ok).chain(failed)
+        })
+    }
+
+    fn of_block(&self, number: usize) -> Result<Vec<(usize, SegmentPlace)>> {
+        let block = &self.blocks[number];
+        let end = self.blocks.get(number + 1).map_or(self.encoded.len(), |next| next.at);
         let entries: Vec<Entry> = decode_rows(&self.encoded[block.at..end], block.entries)?;
-        let mut offset = block.offset;
-        for (above, bytes, rows, frames) in entries {
-            if (block.number + above) as usize == number {
-                let file_tag = self.file_tag;
-                return Ok(Some(SegmentPlace { offset, bytes, rows, frames, file_tag }));
-            }
+        let (mut offset, file_tag) = (block.offset, self.file_tag);
+        let place = |(above, bytes, rows, frames): Entry| {
+            let place = SegmentPlace { offset, bytes, rows, frames, file_tag };
             offset += bytes;
-        }
-        Ok(None)
+            ((block.number + above) as usize, place)
+        };
+        Ok(entries.into_iter().map(place).collect())
     }
 }
 
@@ -111,6 +124,8 @@ mod tests {
                 let found = found.map(|(_, place)| *place);
                 prop_assert_eq!(places.find(wanted as usize).unwrap(), found, "{}", wanted);
             }
+            let expected = expected.into_iter().map(|(number, place)| (number as usize, place));
+            prop_assert!(places.iter().map(|place| place.unwrap()).eq(expected));
         }
     }
 

@@ -1,0 +1,120 @@
+//! Many small pieces of a file with few reads.
+
+use emberline_core::disk::DiskReader;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Reads more than it is asked for, since the next piece lies behind this one.
+pub(super) struct ReadAhead {
+    disk: Arc<dyn DiskReader>,
+    file_bytes: u64,
+    window_bytes: usize,
+    window: Mutex<Window>,
+}
+
+/// Bytes of the file from `offset` on.
+#[derive(Default)]
+struct Window {
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl ReadAhead {
+    /// Reads a file of so many bytes in windows of so many.
+    pub(super) fn new(disk: Arc<dyn DiskReader>, file_bytes: u64, window_bytes: usize) -> Self {
+        ReadAhead { disk, file_bytes, window_bytes, window: Mutex::default() }
+    }
+}
+
+impl DiskReader for ReadAhead {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        // A window that was being read when something unwound is read again.
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.piece(offset, buffer.len()).is_none() {
+            let left = self.file_bytes.saturating_sub(offset);
+            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(self.window_bytes);
+            if wanted <= buffer.len() {
+                return self.disk.read_at(offset, buffer);
+            }
+            window.read(&*self.disk, offset, wanted)?;
+        }
+        if let Some(piece) = window.piece(offset, buffer.len()) {
+            buffer.copy_from_slice(piece);
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file_bytes)
+    }
+}
+
+impl Window {
+    fn piece(&self, offset: u64, bytes: usize) -> Option<&[u8]> {
+        let start = usize::try_from(offset.checked_sub(self.offset)?).ok()?;
+        self.bytes.get(start..start.checked_add(bytes)?)
+    }
+
+    fn read(&mut self, disk: &dyn DiskReader, offset: u64, bytes: usize) -> io::Result<()> {
+        self.bytes.resize(bytes, 0);
+        let read = disk.read_at(offset, &mut self.bytes);
+        self.offset = offset;
+        if read.is_err() {
+            self.bytes.clear();
+        }
+        read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Memory;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(disk: &dyn DiskReader, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut buffer = vec![0; bytes];
+        disk.read_at(offset, &mut buffer).map(|()| buffer)
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_those_of_the_file_and_what_lies_behind_it_is_an_error(
+            pieces in prop::collection::vec((0..300_u64, 0..60_usize), 1..40),
+            window in 0..100_usize,
+            cut in 0..2_usize,
+        ) {
+            let bytes: Vec<u8> = (0..=255).collect();
+            let direct = Memory(bytes[..256 - 50 * cut].to_vec());
+            // The file may have lost its end since it was opened.
+            let ahead = ReadAhead::new(Arc::new(Memory(direct.0.clone())), 256, window);
+            for (offset, bytes) in pieces {
+                let (expected, found) = (read(&direct, offset, bytes), read(&ahead, offset, bytes));
+                match expected {
+                    Ok(expected) => prop_assert!(cut == 1 || found.unwrap() == expected),
+                    Err(_) => prop_assert!(found.is_err(), "{} bytes at {}", bytes, offset),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn small_pieces_one_behind_the_other_are_one_read() {
+        struct Counted(Memory, Mutex<usize>);
+        impl DiskReader for Counted {
+            fn len(&self) -> io::Result<u64> {
+                self.0.len()
+            }
+            fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+                *self.1.lock().unwrap() += 1;
+                self.0.read_at(offset, buffer)
+            }
+        }
+        let counted = Arc::new(Counted(Memory(vec![7; 4096]), Mutex::default()));
+        let ahead = ReadAhead::new(Arc::clone(&counted) as Arc<dyn DiskReader>, 4096, 1024);
+        for piece in 0..64 {
+            assert_eq!(read(&ahead, piece * 64, 64).unwrap(), [7; 64]);
+        }
+        assert_eq!(*counted.1.lock().unwrap(), 4);
+    }
+}
