@@ -3,6 +3,11 @@
 use super::*;
 use crate::map_output::MapOutputs;
 use emberline_core::config::Config;
+use emberline_core::disk::{FaultyDisk, RealDisk};
+use emberline_core::error::ErrorKind;
+use emberline_core::faults::{FaultPlan, Faults};
+use std::fmt::Debug;
+use std::fs::{self, File};
 
 const SEGMENTS: usize = 300;
 
@@ -16,19 +21,30 @@ fn rows(run: usize, segment: usize) -> Vec<(u64, u64)> {
     (0..rows).map(|n| (run as u64, n)).collect()
 }
 
-fn output(runs: usize, task: &TaskContext) -> MapOutput<(u64, u64)> {
+fn output<R: Stored>(
+    runs: usize,
+    task: &TaskContext,
+    rows: impl Fn(usize, usize) -> Vec<R>,
+) -> Result<MapOutput<R>> {
     let mut output = MapOutputBuilder::new(SEGMENTS);
     for run in 0..runs {
-        output.add_run((0..SEGMENTS).map(|segment| rows(run, segment)).collect(), task).unwrap();
+        output.add_run((0..SEGMENTS).map(|segment| rows(run, segment)).collect(), task)?;
     }
-    output.finish(task).unwrap()
+    output.finish(task)
 }
 
 #[test]
 fn many_runs_are_merged_and_every_segment_has_its_rows_in_order() {
+    check_segments(rows);
+    // Rows that own something are read and written; others are joined as bytes.
+    let text = |(run, n): (u64, u64)| (run, n.to_string());
+    check_segments(|run, segment| rows(run, segment).into_iter().map(text).collect());
+}
+
+fn check_segments<R: Stored + PartialEq + Debug>(rows: impl Fn(usize, usize) -> Vec<R>) {
     for runs in [1, 7, 8, 9, 64, 65, 200] {
         let task = tiny(true);
-        let output = output(runs, &task);
+        let output = output(runs, &task, &rows).unwrap();
         let places = place_bytes(&output.runs);
         // Fewer runs of a level than are merged may stay, of all segments each.
         assert!(places <= most_places(&task) + 8 * SEGMENTS, "{runs}: {places}");
@@ -65,6 +81,62 @@ fn runs_in_memory_stay_between_those_in_the_file() {
         found.extend_from_slice(chunk.rows());
     }
     assert_eq!(found, (0..40).flat_map(|run| [run; 3]).collect::<Vec<u64>>());
+}
+
+/// Runs that lie in a file, and what merging them gives after something happened to it.
+fn merged_after(harm: impl Fn(&File, u64)) -> ErrorKind {
+    let task = tiny(true);
+    let mut output = MapOutputBuilder::new(SEGMENTS);
+    for run in 0..7 {
+        let segments = (0..SEGMENTS).map(|segment| rows(run, segment)).collect();
+        output.add_run(segments, &task).unwrap();
+    }
+    let written = output.file.as_mut().unwrap();
+    written.writer.flush().unwrap();
+    let file = File::options().write(true).open(written.file.path()).unwrap();
+    harm(&file, fs::metadata(written.file.path()).unwrap().len());
+    output.merge_from(0, 1, &task).unwrap_err().kind().clone()
+}
+
+#[test]
+fn a_merge_finds_out_that_its_file_was_cut_or_changed() {
+    use std::os::unix::fs::FileExt;
+    let cut = merged_after(|file, bytes| file.set_len(bytes - 1).unwrap());
+    assert!(matches!(cut, ErrorKind::Corrupt { .. }), "{cut:?}");
+    for part in 1..10 {
+        let changed = merged_after(|file, bytes| {
+            file.write_all_at(&[0xa5; 3], bytes * part / 10).unwrap();
+        });
+        assert!(matches!(changed, ErrorKind::Corrupt { .. }), "{part}: {changed:?}");
+    }
+}
+
+#[test]
+fn a_disk_that_refuses_one_operation_is_an_io_error_or_no_row_is_lost() {
+    let mut refused = 0;
+    for operation in 0.. {
+        let faults = Faults::from(FaultPlan::new().fail_operation(operation));
+        let disk = FaultyDisk::new(Arc::new(RealDisk), &faults);
+        let config = Config { budget_bytes: 1 << 20, shuffle_to_files: true, ..Config::default() };
+        let task = TaskContext::alone(Config { disk: Arc::new(disk), ..config });
+        match output(40, &task, rows) {
+            Ok(output) => assert_eq!(output.rows(), output_rows(40)),
+            Err(error) => {
+                assert!(matches!(error.kind(), ErrorKind::Io { .. }), "{error}");
+                refused += 1;
+            }
+        }
+        if operation >= 200 {
+            break;
+        }
+    }
+    assert!(refused > 20, "{refused}");
+}
+
+fn output_rows(runs: usize) -> u64 {
+    (0..runs)
+        .flat_map(|run| (0..SEGMENTS).map(move |segment| rows(run, segment).len() as u64))
+        .sum()
 }
 
 fn all_of(task: &TaskContext) -> Reservation {

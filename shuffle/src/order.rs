@@ -7,8 +7,9 @@ use std::mem;
 /// The places of some rows in the order of their hash, and of the place where hashes are equal.
 ///
 /// It is found by as many bits of the hash as lie in one word beside the place. So hashes that differ in
-/// none of these can be out of order. Among a thousand million rows there is hardly one; who finds
-/// it calls [`look_further`](HashOrder::look_further).
+/// none of these can be out of order: among n rows, each of which has a place of b bits, there are about
+/// n * n * 2^b / 2^65 such pairs if all 64 bits of hashes differ. That is none among some thousands and a
+/// few among millions. Who finds one calls [`look_further`](HashOrder::look_further).
 pub(crate) struct HashOrder {
     /// The first bits in which hashes differ, and below them the place: all words are different.
     words: Vec<u64>,
@@ -124,8 +125,9 @@ fn settle(words: &mut [u64]) -> bool {
     true
 }
 
-/// Rows of so many bytes are moved within their list, since two lists of them would take too much.
-const LARGE: usize = 64;
+/// Larger rows are moved within their list: two lists of them would take more than a task counts for rows
+/// and the index of a table.
+const LARGE: usize = 32;
 
 /// Sorts rows by hash and keeps the order of equal hashes.
 pub(crate) fn sort_stable_by_hash<K: Clone, V: Clone>(
@@ -139,7 +141,7 @@ pub(crate) fn sort_stable_by_hash<K: Clone, V: Clone>(
     if owns_heap::<(K, V)>() || size_of::<Hashed<K, V>>() > LARGE {
         apply_order(&mut rows, order.places().collect());
     } else {
-        // Such a clone is a copy: one read that jumps and one write that does not.
+        // A row that owns nothing is cheap to clone: one read that jumps and one write that does not.
         rows = order.places().map(|place| rows[place].clone()).collect();
     }
     if !rows.is_sorted_by_key(|row| row.hash) {

@@ -68,7 +68,8 @@ impl Header {
         let Header { compression, rows, raw, stored } = *self;
         let most_raw = match rows {
             1 => LARGEST_ROW,
-            // All but the last are less than the target, and the last is at most that.
+            // All but the last are less than the target, and the last is at most that. Of joined
+            // frames all together are at most the target.
             _ => 2 * LARGEST_TARGET,
         };
         let gain = match compression {

@@ -14,7 +14,8 @@ pub use header::FRAME_VERSION;
 pub use reader::{FrameReader, OpenFile};
 pub use writer::FileWriter;
 
-/// A frame ends with the row that reaches so many bytes, if the task's share is large enough.
+/// A frame ends with the row that reaches so many bytes, or before what would pass them, if the task's
+/// share is large enough.
 pub const LARGEST_TARGET: usize = 256 << 10;
 /// The same, however small the share.
 pub const SMALLEST_TARGET: usize = 4 << 10;

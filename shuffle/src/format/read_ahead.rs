@@ -1,8 +1,8 @@
 //! Many small pieces of a file with few reads.
 
 use emberline_core::disk::DiskReader;
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::{io, mem};
 
 /// Reads more than it is asked for, since the next piece lies behind this one.
 pub(super) struct ReadAhead {
@@ -28,19 +28,19 @@ impl ReadAhead {
 
 impl DiskReader for ReadAhead {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        // A window that was being read when something unwound is read again.
+        // A window is taken out while it is read, so one that unwound is empty.
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         if window.piece(offset, buffer.len()).is_none() {
             let left = self.file_bytes.saturating_sub(offset);
             let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(self.window_bytes);
-            if wanted <= buffer.len() {
+            // What a window has of the piece behind this one is read twice: that must be worth it.
+            if wanted / 2 < buffer.len() {
                 return self.disk.read_at(offset, buffer);
             }
             window.read(&*self.disk, offset, wanted)?;
         }
-        if let Some(piece) = window.piece(offset, buffer.len()) {
-            buffer.copy_from_slice(piece);
-        }
+        let piece = window.piece(offset, buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(piece);
         Ok(())
     }
 
@@ -56,13 +56,11 @@ impl Window {
     }
 
     fn read(&mut self, disk: &dyn DiskReader, offset: u64, bytes: usize) -> io::Result<()> {
-        self.bytes.resize(bytes, 0);
-        let read = disk.read_at(offset, &mut self.bytes);
-        self.offset = offset;
-        if read.is_err() {
-            self.bytes.clear();
-        }
-        read
+        let mut read = mem::take(&mut self.bytes);
+        read.resize(bytes, 0);
+        disk.read_at(offset, &mut read)?;
+        (self.offset, self.bytes) = (offset, read);
+        Ok(())
     }
 }
 
@@ -91,7 +89,8 @@ mod tests {
             for (offset, bytes) in pieces {
                 let (expected, found) = (read(&direct, offset, bytes), read(&ahead, offset, bytes));
                 match expected {
-                    Ok(expected) => prop_assert!(cut == 1 || found.unwrap() == expected),
+                    // A window that begins in a file without its end is an error a little early.
+                    Ok(expected) => prop_assert!(found.map_or(cut == 1, |found| found == expected)),
                     Err(_) => prop_assert!(found.is_err(), "{} bytes at {}", bytes, offset),
                 }
             }

@@ -12,8 +12,8 @@ use std::io;
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
-/// A file that is open for reading, with the name it has in errors. What is written to it from now on
-/// is not read.
+/// A file that is open for reading, with the name it has in errors. It has the length that it had when
+/// that was first asked for.
 #[derive(Clone)]
 pub struct OpenFile {
     reader: Arc<dyn DiskReader>,
@@ -65,8 +65,7 @@ impl OpenFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.reader.read_at(offset, buffer).map_err(|cause| match cause.kind() {
             io::ErrorKind::UnexpectedEof => {
-                let end = offset + buffer.len() as u64;
-                self.corrupt(format!("it ends before byte {end}"))
+                self.corrupt(format!("it ends too early for {} bytes at {offset}", buffer.len()))
             }
             _ => self.io(cause),
         })

@@ -128,29 +128,26 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
     pub(crate) fn join_frames<R: Stored>(&mut self, parts: Vec<FrameReader<R>>) -> Result<()> {
         let most_rows = MEMORY_OF_A_BYTE * self.frame_target / size_of::<R>().max(1);
         let most_rows = most_rows.min(MOST_FRAME_ROWS);
-        let (mut rows, mut bytes) = (0, Vec::with_capacity(self.frame_target));
+        let in_memory = |rows: usize| (rows * size_of::<R>()) as u64;
+        let (mut start, mut rows) = (self.begin_frame(), 0);
         for mut part in parts {
             let mut add = |count: usize, raw: &[u8]| {
-                let is_full =
-                    bytes.len() + raw.len() > self.frame_target || rows + count > most_rows;
-                if is_full && rows > 0 {
-                    self.write_raw::<R>(rows, &bytes)?;
-                    rows = 0;
-                    bytes.clear();
+                let bytes = self.pending.len() - start - HEADER_BYTES + raw.len();
+                if rows > 0 && (bytes > self.frame_target || rows + count > most_rows) {
+                    self.end_frame(start, rows, in_memory(rows))?;
+                    (start, rows) = (self.begin_frame(), 0);
                 }
                 rows += count;
-                bytes.extend_from_slice(raw);
+                self.pending.extend_from_slice(raw);
                 Ok(())
             };
             while part.next_raw(&mut add)?.is_some() {}
         }
-        if rows > 0 { self.write_raw::<R>(rows, &bytes) } else { Ok(()) }
-    }
-
-    fn write_raw<R>(&mut self, rows: usize, raw: &[u8]) -> Result<()> {
-        let start = self.begin_frame();
-        self.pending.extend_from_slice(raw);
-        self.end_frame(start, rows, (rows * size_of::<R>()) as u64)
+        if rows > 0 {
+            return self.end_frame(start, rows, in_memory(rows));
+        }
+        self.pending.truncate(start);
+        Ok(())
     }
 
     /// Ends the partition whose rows were written last and says where they are: a place that the
