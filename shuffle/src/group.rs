@@ -47,9 +47,9 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
     /// hashes are so alike that the first order was wrong.
     pub fn of_chunks(chunks: &[Chunk<Hashed<K, V>>]) -> Self {
         let chunks: Vec<&[Hashed<K, V>]> = chunks.iter().map(Chunk::rows).collect();
-        let places = Places::of(&chunks);
-        let row = |place| places.row(&chunks, place);
-        let mut order = HashOrder::of(places.hashes(&chunks), places.count);
+        let numbers = Numbers::of(&chunks);
+        let row = |place| numbers.row(&chunks, place);
+        let mut order = HashOrder::of(numbers.hashes(&chunks), numbers.count);
         Groups::in_order(&order, row).unwrap_or_else(|| {
             order.look_further(|place| row(place).hash);
             Groups::in_order(&order, row).expect("no bit of a hash is left out now")
@@ -115,17 +115,17 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
 
 /// Numbers for the rows of some chunks: that of a chunk, and in the last bits that of a row in it.
 #[derive(Clone, Copy)]
-struct Places {
+struct Numbers {
     row_bits: u32,
     /// All places are below it.
     count: usize,
 }
 
-impl Places {
+impl Numbers {
     fn of<R>(chunks: &[&[R]]) -> Self {
         let longest = chunks.iter().map(|rows| rows.len()).max().unwrap_or(0);
         let row_bits = usize::BITS - usize::saturating_sub(longest, 1).leading_zeros();
-        Places { row_bits, count: chunks.len() << row_bits }
+        Numbers { row_bits, count: chunks.len() << row_bits }
     }
 
     #[inline]
@@ -224,7 +224,7 @@ mod tests {
         Hashed { hash, key, value }
     }
 
-    /// Rows in chunks of so many each, over and over; the rest in one more.
+    /// Rows in chunks of these sizes; the rest in one more.
     fn chunks(
         mut rows: Vec<Hashed<u32, usize>>,
         sizes: &[usize],
