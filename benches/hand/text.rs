@@ -90,3 +90,25 @@ pub fn fields(line: &str) -> [&str; 19] {
     row[field] = &line[start..];
     row
 }
+
+/// The number of lines of a text, and of their bytes.
+pub type Lines = (u64, u64);
+
+pub fn plus(a: Lines, b: Lines) -> Lines {
+    (a.0 + b.0, a.1 + b.1)
+}
+
+/// Makes a `String` of each line, as the rows of `text_file` are.
+pub fn lines_by_hand(path: &Path) -> Lines {
+    let of_block = |block: &[u8]| {
+        let mut lines = (0, 0);
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', block) {
+            let line = str::from_utf8(&block[start..end]).expect("the text is UTF-8").to_string();
+            lines = plus(lines, (1, line.len() as u64));
+            start = end + 1;
+        }
+        lines
+    };
+    map_blocks(path, of_block).reduce(|| (0, 0), plus)
+}
