@@ -1,5 +1,5 @@
 //! The values of a million keys as lists, of which the largest is taken, beside tables of lists that
-//! were written by hand. `bench=grouped` reads the same groups as a stream.
+//! were written by hand. `bench=group_by_key_iter` reads the same groups as a stream.
 
 mod hand;
 mod support;
@@ -19,7 +19,7 @@ fn main() -> Result<(), BoxError> {
         let by_hand = || hand::group::group(rows);
 
         let found = support::measure("group", &options, || group(&ctx, rows), by_hand)?;
-        support::measure("grouped", &options, || grouped(&ctx, rows), by_hand)?;
+        support::measure("group_by_key_iter", &options, || group_by_key_iter(&ctx, rows), by_hand)?;
         let known = rows != FULL_ROWS || found == LARGEST_AT_FULL_SIZE;
         assert!(known, "the generator changed: {found:?}");
     }
@@ -31,8 +31,8 @@ fn group(ctx: &Context, rows: u64) -> emberline::Result<Largest> {
     groups.map(|(key, group)| largest(key, &group)).aggregate((0, 0), plus, plus)
 }
 
-fn grouped(ctx: &Context, rows: u64) -> emberline::Result<Largest> {
-    let groups = ctx.range(0..rows).map(aggregate_pair).grouped();
+fn group_by_key_iter(ctx: &Context, rows: u64) -> emberline::Result<Largest> {
+    let groups = ctx.range(0..rows).map(aggregate_pair).group_by_key_iter();
     let of_group = |(key, group): (u32, Group<u64>)| {
         (1, u64::from(key).wrapping_mul(group.iter().max().expect("a group has a value")))
     };

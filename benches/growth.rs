@@ -43,7 +43,7 @@ fn main() -> Result<(), BoxError> {
         grow(case, "memory", &options, &options.context()?)?;
         if case.name != "narrow_chain" {
             let builder = Context::builder().threads(options.threads);
-            let ctx = builder.budget_bytes(tight.max(1 << 20)).build()?;
+            let ctx = builder.memory_limit_bytes(tight.max(1 << 20)).build()?;
             grow(case, "disk", &options, &ctx)?;
         }
     }
@@ -112,6 +112,6 @@ fn join(ctx: &Context, rows: u64) -> emberline::Result<u64> {
 }
 
 fn sort(ctx: &Context, rows: u64) -> emberline::Result<u64> {
-    let sorted = ctx.range(0..rows).map(|n| (random(6, n), n)).sort_by_key();
+    let sorted = ctx.range(0..rows).map(|n| (random(6, n), n)).sort_pairs();
     sum(sorted.map(|(key, n)| key.wrapping_mul(n)))
 }

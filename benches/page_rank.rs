@@ -71,7 +71,7 @@ fn page_rank(ctx: &Context, edges: u64, lie: Links) -> emberline::Result<Ranks> 
         |(ranked, sum), (_, rank)| (ranked + 1, sum + rank),
         |a, b| (a.0 + b.0, a.1 + b.1),
     )?;
-    let top = ranks.top_by(3, |(_, rank)| rank.to_bits())?; // positive floats are ordered as their bits
+    let top = ranks.top_by_key(3, |(_, rank)| rank.to_bits())?; // positive floats are ordered as their bits
     Ok((ranked, Close(sum), top.into_iter().map(|(page, rank)| (page, Close(rank))).collect()))
 }
 

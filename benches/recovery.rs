@@ -56,7 +56,7 @@ fn measure(options: &Options) -> Result<(), BoxError> {
 
 fn lose_one(options: &Options) -> Result<Loss, BoxError> {
     let folder = tempfile::tempdir()?;
-    let builder = Context::builder().threads(options.threads).shuffle_to_files(true);
+    let builder = Context::builder().threads(options.threads).force_spill(true);
     let ctx = builder.scratch_dir(folder.path()).build()?;
     let pairs = ctx.range_with(MAP_PARTITIONS, 0..options.rows).map(aggregate_pair);
     let sums = pairs.reduce_by_key(|a, b| a + b);

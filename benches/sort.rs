@@ -29,7 +29,7 @@ fn main() -> Result<(), BoxError> {
 }
 
 fn sort(ctx: &Context, rows: u64) -> emberline::Result<Sorted> {
-    let sorted = ctx.range(0..rows).map(sort_pair).sort_by_key();
+    let sorted = ctx.range(0..rows).map(sort_pair).sort_pairs();
     let runs = sorted.map_partitions(|rows| Some(rows.fold(Run::default(), Run::push)));
     let all = runs.collect()?.into_iter().fold(Run::default(), Run::append);
     Ok((all.rows, !all.disordered, all.first, all.last, all.checksum))

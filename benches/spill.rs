@@ -112,7 +112,7 @@ fn child(case: &str) -> Result<(), BoxError> {
             }
         });
     let unbounded = budget == u64::MAX;
-    let builder = if unbounded { builder } else { builder.budget_bytes(budget) };
+    let builder = if unbounded { builder } else { builder.memory_limit_bytes(budget) };
     let ctx = builder.build()?;
     let start = Instant::now();
     let answer = answer(&ctx, case, options.rows)?;
@@ -128,10 +128,10 @@ fn answer(ctx: &Context, case: &str, rows: u64) -> emberline::Result<u64> {
     let numbers = ctx.range_with(32, 0..rows);
     let pairs = numbers.map(|n| (mixed(n), n));
     match case {
-        "sort" => in_order(&pairs.sort_by_key()),
+        "sort" => in_order(&pairs.sort_pairs()),
         "aggregate_distinct" => in_order(&pairs.reduce_by_key(u64::wrapping_add)),
         "hot_key" => {
-            let groups = numbers.map(|n| (7_u64, mixed(n))).grouped_with(4);
+            let groups = numbers.map(|n| (7_u64, mixed(n))).group_by_key_iter_with(4);
             let sums = groups.map_values(|group| group.iter().fold(group.len() as u64, rolled));
             in_order(&sums)
         }

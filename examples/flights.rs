@@ -16,7 +16,7 @@ pub const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/fli
 fn main() -> Result<(), BoxError> {
     let folder = std::env::args().nth(1).unwrap_or(FOLDER.to_string());
     let makers = makers(&Context::local()?, &folder).cache();
-    for (maker, sums) in makers.top_by(5, |(maker, sums)| (sums.flights, maker.clone()))? {
+    for (maker, sums) in makers.top_by_key(5, |(maker, sums)| (sums.flights, maker.clone()))? {
         println!("{:>6} flights  {:>7} minutes late  {maker}", sums.flights, sums.delay);
     }
     let all = makers.map(|(_, sums)| sums).fold(Sums::default(), Sums::plus)?;

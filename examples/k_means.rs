@@ -16,7 +16,7 @@ use emberline::prelude::*;
 
 pub const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/airports.csv");
 pub const GROUPS: usize = 8;
-const MOST_ROUNDS: usize = 100;
+const MAX_ROUNDS: usize = 100;
 
 pub type Point = [f64; 3];
 
@@ -55,7 +55,7 @@ pub fn k_means(ctx: &Context, path: &str, groups: usize) -> emberline::Result<Gr
             cost += costs;
         }
         rounds += 1;
-        if moved == centres || rounds == MOST_ROUNDS {
+        if moved == centres || rounds == MAX_ROUNDS {
             return Ok(Groups { centres, sizes, rounds, cost });
         }
         centres = moved;

@@ -9,7 +9,7 @@
 //! answer=same`: how many tasks that had ended well had to run again, and whether the answer is the
 //! one of a run without the loss.
 
-use emberline::faults::{FaultPlan, Harm};
+use emberline::faults::{Damage, FaultPlan};
 use emberline::prelude::*;
 use emberline::{Event, EventRecord, ShuffleId};
 use std::collections::HashSet;
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 fn main() -> Result<(), BoxError> {
     let (answer, _) = run(FaultPlan::new())?;
     // The output of map partition 2 goes as soon as its task has written it.
-    let plan = FaultPlan::new().harm_map_output(ShuffleId(0), 2, Harm::Lost);
+    let plan = FaultPlan::new().damage_map_output(ShuffleId(0), 2, Damage::Lost);
     let (recovered, events) = run(plan)?;
     events.iter().filter_map(line).for_each(|line| println!("{line}"));
     let same = if recovered == answer { "same" } else { "different" };
@@ -34,7 +34,7 @@ fn run(plan: FaultPlan) -> emberline::Result<(Sums, Vec<Event>)> {
     let events = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&events);
     let listener = move |record: &EventRecord| heard.lock().unwrap().push(record.event.clone());
-    let builder = Context::builder().threads(1).shuffle_to_files(true).faults(plan);
+    let builder = Context::builder().threads(1).force_spill(true).faults(plan);
     let ctx = builder.listener(listener).build()?;
     let sums = sums(&ctx, |n| (n % 10, n)).collect()?;
     ctx.flush_listeners();

@@ -13,7 +13,7 @@ pub const FLIGHTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/fl
 
 fn main() -> Result<(), BoxError> {
     let routes = routes(&Context::local()?, FLIGHTS).cache();
-    for (plane, route) in routes.top_by(5, |(plane, route)| (route.len(), plane.clone()))? {
+    for (plane, route) in routes.top_by_key(5, |(plane, route)| (route.len(), plane.clone()))? {
         let stops: Vec<&str> = route.iter().map(|(_, stop)| stop.as_str()).collect();
         println!("{plane:>8}  {}", stops.join(" "));
     }

@@ -19,7 +19,7 @@ fn main() -> Result<(), BoxError> {
     let edges = edges(&Context::local()?, GRAPH);
     let paths = closure(&edges)?;
     let needs = paths.map(|(package, _)| (package, 1_u32)).reduce_by_key(|a, b| a + b);
-    for (package, n) in needs.top_by(5, |(package, n)| (*n, package.clone()))? {
+    for (package, n) in needs.top_by_key(5, |(package, n)| (*n, package.clone()))? {
         println!("{n:>6}  {package}");
     }
     println!("edges={} paths={}", edges.count()?, paths.count()?);

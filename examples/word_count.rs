@@ -22,7 +22,7 @@ fn main() -> Result<(), BoxError> {
         paths.push(BOOK.to_string());
     }
     let counts = word_count(&context()?, paths).cache(); // the text is read and counted once
-    for (word, n) in counts.top_by(20, |(_, n)| *n)? {
+    for (word, n) in counts.top_by_key(20, |(_, n)| *n)? {
         println!("{n:>9}  {word}");
     }
     println!("distinct={} total={}", counts.count()?, counts.values().sum::<u64>()?);
@@ -46,5 +46,5 @@ fn context() -> Result<Context, BoxError> {
         builder = builder.threads(threads.parse()?);
     }
     let files = std::env::var("EMBERLINE_SHUFFLE").is_ok_and(|way| way == "files");
-    Ok(builder.shuffle_to_files(files).build()?)
+    Ok(builder.force_spill(files).build()?)
 }

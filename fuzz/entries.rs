@@ -7,8 +7,8 @@ use emberline_core::config::{Compression, Config};
 use emberline_core::disk::DiskReader;
 use emberline_core::error::{ErrorKind, Result};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::checkpoint::Manifest;
-use emberline_shuffle::format::{FileIndex, FileWriter, FrameReader, OpenFile, SegmentPlace};
+use emberline_shuffle::Manifest;
+use emberline_shuffle::{FileIndex, FileWriter, FrameReader, OpenFile, SegmentLocation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -97,11 +97,11 @@ pub fn manifest(data: &[u8]) {
 
 fn segment_of_any_bytes(mut input: Input<'_>) {
     let row_type = input.byte();
-    let near = SegmentPlace { offset: 0, bytes: 0, rows: 1, frames: 1, file_tag: 0 };
+    let near = SegmentLocation { offset: 0, bytes: 0, rows: 1, frames: 1, file_tag: 0 };
     let place = any_place(&mut input, near);
     let bytes = input.0.len() as u64;
     read_as(row_type, input.0, place);
-    read_as(row_type, input.0, SegmentPlace { offset: 0, bytes, ..place });
+    read_as(row_type, input.0, SegmentLocation { offset: 0, bytes, ..place });
 }
 
 /// Frames as FORMAT.md describes them, but for what `input` says they hold.
@@ -119,7 +119,8 @@ fn sealed_frames(mut input: Input<'_>) {
         rows += u64::from(count);
         frames += 1;
     }
-    let place = SegmentPlace { offset: 0, bytes: bytes.len() as u64, rows, frames, file_tag: TAG };
+    let place =
+        SegmentLocation { offset: 0, bytes: bytes.len() as u64, rows, frames, file_tag: TAG };
     read_as(row_type, &bytes, place);
 }
 
@@ -140,8 +141,8 @@ pub fn frame(offset: u64, compression: u8, numbers: [u32; 3], payload: &[u8]) ->
 }
 
 /// The place of one such frame at the beginning of a file.
-pub fn place_of(frame: &[u8], rows: u64) -> SegmentPlace {
-    SegmentPlace { offset: 0, bytes: frame.len() as u64, rows, frames: 1, file_tag: TAG }
+pub fn place_of(frame: &[u8], rows: u64) -> SegmentLocation {
+    SegmentLocation { offset: 0, bytes: frame.len() as u64, rows, frames: 1, file_tag: TAG }
 }
 
 /// A whole file with bytes that were changed, and perhaps an end that was cut off: each segment
@@ -180,7 +181,7 @@ fn whole_file() -> &'static (Vec<u8>, FileIndex) {
     static WHOLE: OnceLock<(Vec<u8>, FileIndex)> = OnceLock::new();
     WHOLE.get_or_init(|| {
         let spill_compression = Compression::Lz4;
-        let config = Config { spill_compression, task_share_bytes: 1, ..Config::default() };
+        let config = Config { spill_compression, task_memory_bytes: 1, ..Config::default() };
         let task = TaskContext::alone(config);
         let file = task.scratch.file("fuzz").expect("a scratch file");
         let mut writer = FileWriter::create(&file, &task.config).expect("a new file");
@@ -194,7 +195,7 @@ fn whole_file() -> &'static (Vec<u8>, FileIndex) {
     })
 }
 
-fn read_as(row_type: u8, bytes: &[u8], place: SegmentPlace) {
+fn read_as(row_type: u8, bytes: &[u8], place: SegmentLocation) {
     match row_type % ROW_TYPES {
         0 => drop(read::<(u64, u64)>(bytes, place)),
         1 => drop(read::<(String, u64)>(bytes, place)),
@@ -206,7 +207,7 @@ fn read_as(row_type: u8, bytes: &[u8], place: SegmentPlace) {
 }
 
 /// The rows at `place`, or nothing if that is corrupt.
-pub fn read<R: Stored>(bytes: &[u8], place: SegmentPlace) -> Option<Vec<R>> {
+pub fn read<R: Stored>(bytes: &[u8], place: SegmentLocation) -> Option<Vec<R>> {
     let file = OpenFile::new(Box::new(Memory(bytes.to_vec())), "fuzz");
     let (mut reader, mut rows) = (FrameReader::<R>::new(file, place), Vec::new());
     loop {
@@ -249,14 +250,14 @@ fn is_right<T>(outcome: Result<T>) -> bool {
 }
 
 /// A place that is `near`, or has some numbers of its own.
-fn any_place(input: &mut Input<'_>, near: SegmentPlace) -> SegmentPlace {
+fn any_place(input: &mut Input<'_>, near: SegmentLocation) -> SegmentLocation {
     let own = input.byte();
     let mut number = |bit: u8, near: u64| match own & (1 << bit) {
         0 => near,
         _ if own & 64 == 0 => near.wrapping_add(input.number() as i8 as u64),
         _ => input.number(),
     };
-    SegmentPlace {
+    SegmentLocation {
         offset: number(0, near.offset),
         bytes: number(1, near.bytes),
         rows: number(2, near.rows),

@@ -32,7 +32,7 @@ mod transitive_closure;
 mod word_count;
 
 use deadline::deadline;
-use emberline::faults::{FaultPlan, Harm};
+use emberline::faults::{Damage, FaultPlan};
 use emberline::prelude::*;
 use emberline::{Event, EventRecord, ShuffleId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -44,7 +44,7 @@ fn everywhere(check: impl Fn(&Context, &str) -> Result<(), BoxError>) -> Result<
     let _deadline = deadline();
     for threads in [1, 2, 8] {
         for files in [false, true] {
-            let ctx = Context::builder().threads(threads).shuffle_to_files(files).build()?;
+            let ctx = Context::builder().threads(threads).force_spill(files).build()?;
             check(&ctx, &format!("on {threads} threads, shuffle through files: {files}"))?;
         }
     }
@@ -387,14 +387,14 @@ fn logistic_regression_equals_a_loop_over_the_points() -> Result<(), BoxError> {
 #[test]
 fn lost_partition_computes_the_lost_partition_again_and_no_other() -> Result<(), BoxError> {
     let _deadline = deadline();
-    let lose = FaultPlan::new().harm_map_output(ShuffleId(0), 2, Harm::Lost);
+    let lose = FaultPlan::new().damage_map_output(ShuffleId(0), 2, Damage::Lost);
     for (plan, rerun) in [(FaultPlan::new(), 0), (lose, 1)] {
         for threads in [1, 2, 8] {
             let (calls, events) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
             let (counter, heard) = (Arc::clone(&calls), Arc::clone(&events));
             let listener =
                 move |record: &EventRecord| heard.lock().unwrap().push(record.event.clone());
-            let builder = Context::builder().threads(threads).shuffle_to_files(true);
+            let builder = Context::builder().threads(threads).force_spill(true);
             let ctx = builder.faults(plan.clone()).listener(listener).build()?;
             let sums = lost_partition::sums(&ctx, move |n| {
                 counter.fetch_add(1, Ordering::SeqCst);

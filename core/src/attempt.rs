@@ -1,4 +1,4 @@
-//! One attempt of a task among its siblings: whether it should stop, and whether it may leave its
+//! One attempt of a task with_operators its siblings: whether it should stop, and whether it may leave its
 //! result.
 //!
 //! A straggler may have a copy that runs beside it, and a cancelled attempt may be on its way for a
@@ -7,7 +7,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::TaskId;
-use crate::step::raised;
+use crate::unwind::raised;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -108,9 +108,9 @@ mod tests {
     #[test]
     fn an_attempt_whose_failure_was_swallowed_leaves_nothing() {
         let (first, second) = siblings();
-        crate::step::note_raised(&Error::corrupt("half a partition"));
+        crate::unwind::note_raised(&Error::corrupt("half a partition"));
         assert!(matches!(first.commit(|| Ok(())).unwrap_err().kind(), ErrorKind::Corrupt { .. }));
-        let _ = crate::step::take_failure();
+        let _ = crate::unwind::take_failure();
         second.commit(|| Ok(())).unwrap();
     }
 }

@@ -7,8 +7,8 @@ mod tests;
 
 use crate::event::Event;
 use crate::ids::RddId;
-use crate::lineage::Kept;
-use crate::memory::{MemoryBudget, Reservation};
+use crate::lineage::StorageStats;
+use crate::memory::{MemoryPool, Reservation};
 use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -30,13 +30,13 @@ pub trait Block: Any + Send + Sync {
     }
 
     /// What becomes of it when its memory is wanted for something else.
-    fn leave(&self) -> Leaving {
-        Leaving::Dropped
+    fn leave(&self) -> EvictOutcome {
+        EvictOutcome::Dropped
     }
 }
 
 /// What becomes of a block that leaves the memory.
-pub enum Leaving {
+pub enum EvictOutcome {
     /// It is computed again when it is read.
     Dropped,
     /// It was written to a file, and this is what is kept of it.
@@ -62,10 +62,10 @@ impl StoredBlock {
         self.held.as_ref().map_or(0, Reservation::bytes)
     }
 
-    fn kept(&self) -> Kept {
+    fn storage_stats(&self) -> StorageStats {
         let (rows, memory_bytes) = (self.block.rows(), self.memory_bytes());
         let file_bytes = self.block.file_bytes();
-        Kept { parts: 1, rows, memory_bytes, file_bytes, ..Kept::default() }
+        StorageStats { parts: 1, rows, memory_bytes, file_bytes, ..StorageStats::default() }
     }
 }
 
@@ -74,7 +74,7 @@ impl StoredBlock {
 /// No block is written or dropped under the lock: that runs the user's code, which may be slow,
 /// panic, or come back here.
 pub struct BlockStore {
-    memory: Arc<MemoryBudget>,
+    memory: Arc<MemoryPool>,
     emit: Box<dyn Fn(Event) + Send + Sync>,
     blocks: Mutex<Blocks>,
 }
@@ -107,10 +107,10 @@ impl Blocks {
 impl BlockStore {
     /// An empty store that takes what it holds from `memory` and gives it back when running work
     /// needs it. `emit` hears what is evicted.
-    pub fn new(memory: Arc<MemoryBudget>, emit: Box<dyn Fn(Event) + Send + Sync>) -> Arc<Self> {
+    pub fn new(memory: Arc<MemoryPool>, emit: Box<dyn Fn(Event) + Send + Sync>) -> Arc<Self> {
         let store = Arc::new(BlockStore { memory, emit, blocks: Mutex::default() });
         let weak = Arc::downgrade(&store);
-        store.memory.set_gives_way(weak);
+        store.memory.set_evictable(weak);
         store
     }
 
@@ -154,10 +154,10 @@ impl BlockStore {
     }
 
     /// How much of an RDD is stored.
-    pub fn kept(&self, rdd: RddId) -> Kept {
+    pub fn storage_stats(&self, rdd: RddId) -> StorageStats {
         let blocks = self.lock();
         let of_rdd = blocks.of_rdd.get(&rdd).into_iter().flat_map(HashMap::values);
-        of_rdd.map(|place| place.stored.kept()).sum()
+        of_rdd.map(|place| place.stored.storage_stats()).sum()
     }
 
     /// Drops one block, unless another took its place meanwhile: a reader found it damaged.

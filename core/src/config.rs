@@ -51,10 +51,10 @@ pub struct Config {
     pub threads: usize,
     /// What the engine may hold in memory, in bytes. Default: 60 % of what the machine, or its
     /// control group, has.
-    pub budget_bytes: u64,
+    pub memory_limit_bytes: u64,
     /// What one task may hold of that, in bytes. Default: 256 MiB, and never more than an eighth of the
     /// budget. It is not derived from the threads, so that they never change a result.
-    pub task_share_bytes: u64,
+    pub task_memory_bytes: u64,
     /// The folders in which scratch folders are made; files take them in turn. Default: the
     /// system's temporary folder.
     pub scratch_dirs: Vec<PathBuf>,
@@ -72,9 +72,9 @@ pub struct Config {
     pub speculation: Option<Speculation>,
     /// What the rows that one action hands to the program may take, in bytes. Default: as much as
     /// the budget.
-    pub result_limit_bytes: Option<u64>,
+    pub max_result_bytes: Option<u64>,
     /// Whether map outputs go to files even while they fit in memory. Default: no.
-    pub shuffle_to_files: bool,
+    pub force_spill: bool,
     /// How rows that go to disk are made smaller. Default: LZ4.
     pub spill_compression: Compression,
     /// Whether the console listener draws progress on a terminal. Default: no.
@@ -86,25 +86,25 @@ pub struct Config {
 }
 
 /// The least memory budget that works, in bytes: one frame and one chunk for a few tasks.
-pub const LEAST_BUDGET_BYTES: u64 = 1 << 20;
+pub const MIN_MEMORY_LIMIT_BYTES: u64 = 1 << 20;
 /// The least share of a task that works, in bytes: below it runs would be of a few rows each.
-pub const LEAST_SHARE_BYTES: u64 = 4 << 10;
+pub const MIN_TASK_MEMORY_BYTES: u64 = 4 << 10;
 
 impl Default for Config {
     fn default() -> Self {
         Config {
             app_name: "emberline".into(),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
-            budget_bytes: machine_memory_bytes() / 10 * 6,
-            task_share_bytes: 256 << 20,
+            memory_limit_bytes: machine_memory_bytes() / 10 * 6,
+            task_memory_bytes: 256 << 20,
             scratch_dirs: vec![std::env::temp_dir()],
             scratch_quota_bytes: None,
             default_partitions: 16,
             seed: 0,
             max_attempts: 1,
             speculation: None,
-            result_limit_bytes: None,
-            shuffle_to_files: false,
+            max_result_bytes: None,
+            force_spill: false,
             spill_compression: Compression::default(),
             progress: false,
             disk: Arc::new(RealDisk),
@@ -115,25 +115,26 @@ impl Default for Config {
 
 impl Config {
     /// What one task may hold of the budget: what was configured, or an eighth of a small budget.
-    pub fn share_bytes(&self) -> u64 {
-        self.task_share_bytes.min(self.budget_bytes / 8).max(1)
+    pub fn task_memory_limit(&self) -> u64 {
+        self.task_memory_bytes.min(self.memory_limit_bytes / 8).max(1)
     }
 
     /// Tasks that run at the same time: as many as there are threads, and as half of the budget has
     /// shares for.
     pub fn task_threads(&self) -> usize {
-        let shares = self.budget_bytes / 2 / self.share_bytes();
+        let shares = self.memory_limit_bytes / 2 / self.task_memory_limit();
         self.threads.min(usize::try_from(shares).unwrap_or(usize::MAX)).max(1)
     }
 
     /// What is kept between tasks may take: the budget without the shares of the running ones.
-    pub fn kept_bytes(&self) -> u64 {
-        self.budget_bytes.saturating_sub(self.task_threads() as u64 * self.share_bytes())
+    pub fn storage_memory_bytes(&self) -> u64 {
+        self.memory_limit_bytes
+            .saturating_sub(self.task_threads() as u64 * self.task_memory_limit())
     }
 
     /// What the rows that one action hands to the program may take.
     pub fn result_limit(&self) -> u64 {
-        self.result_limit_bytes.unwrap_or(self.budget_bytes)
+        self.max_result_bytes.unwrap_or(self.memory_limit_bytes)
     }
 
     /// Refuses settings that cannot work, naming all of them at once.
@@ -149,14 +150,17 @@ impl Config {
         refuse(self.threads == 0, "threads is 0; give at least 1".into());
         refuse(self.threads > 4096, format!("threads is {}; give at most 4096", self.threads));
         refuse(
-            self.budget_bytes < LEAST_BUDGET_BYTES,
-            format!("budget_bytes is {}; give at least {LEAST_BUDGET_BYTES}", self.budget_bytes),
+            self.memory_limit_bytes < MIN_MEMORY_LIMIT_BYTES,
+            format!(
+                "memory_limit_bytes is {}; give at least {MIN_MEMORY_LIMIT_BYTES}",
+                self.memory_limit_bytes
+            ),
         );
         refuse(
-            self.task_share_bytes < LEAST_SHARE_BYTES,
+            self.task_memory_bytes < MIN_TASK_MEMORY_BYTES,
             format!(
-                "task_share_bytes is {}; give at least {LEAST_SHARE_BYTES}",
-                self.task_share_bytes
+                "task_memory_bytes is {}; give at least {MIN_TASK_MEMORY_BYTES}",
+                self.task_memory_bytes
             ),
         );
         refuse(self.default_partitions == 0, "default_partitions is 0; give at least 1".into());
@@ -173,8 +177,8 @@ impl Config {
             let what = format!("speculation's multiplier is {multiplier}; give at least 1");
             refuse(multiplier.is_nan() || multiplier < 1.0, what);
         }
-        let nothing = "result_limit_bytes is 0; give at least 1, or u64::MAX for no limit";
-        refuse(self.result_limit_bytes == Some(0), nothing.into());
+        let nothing = "max_result_bytes is 0; give at least 1, or u64::MAX for no limit";
+        refuse(self.max_result_bytes == Some(0), nothing.into());
         let no_folders = "scratch_dirs names no folder; give at least one";
         refuse(self.scratch_dirs.is_empty(), no_folders.into());
         for dir in &self.scratch_dirs {
@@ -205,7 +209,7 @@ fn machine_memory_bytes() -> u64 {
         std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok()
     });
     let known = groups.chain(machine).min();
-    known.unwrap_or(2 << 30).max(16 * LEAST_BUDGET_BYTES)
+    known.unwrap_or(2 << 30).max(16 * MIN_MEMORY_LIMIT_BYTES)
 }
 
 /// Where the limits of a process's control groups stand, from its `/proc/self/cgroup`: those of its
@@ -243,7 +247,7 @@ mod tests {
         let file = |group| PathBuf::from(format!("{top}/{group}memory.limit_in_bytes"));
         assert_eq!(version_1, expected.map(file));
         assert_eq!(group_limit_files("nonsense"), Vec::<PathBuf>::new());
-        assert!(machine_memory_bytes() >= 16 * LEAST_BUDGET_BYTES);
+        assert!(machine_memory_bytes() >= 16 * MIN_MEMORY_LIMIT_BYTES);
     }
 
     #[test]
@@ -267,13 +271,13 @@ mod tests {
             default_partitions: 0,
             max_attempts: 0,
             speculation: Some(Speculation { quantile: -0.5, multiplier: f64::NAN, ..speculation }),
-            budget_bytes: 3,
+            memory_limit_bytes: 3,
             scratch_dirs: vec!["/no/such/folder".into(), "/nor/this".into()],
             scratch_quota_bytes: Some(0),
             ..Config::default()
         };
         let text = config.check().unwrap_err().to_string();
-        let knobs = ["threads", "default_partitions", "max_attempts", "budget_bytes"];
+        let knobs = ["threads", "default_partitions", "max_attempts", "memory_limit_bytes"];
         let scratch = ["`/no/such/folder` of scratch_dirs", "`/nor/this`", "scratch_quota_bytes"];
         let copies = ["quantile is -0.5", "multiplier is NaN"];
         for wanted in knobs.into_iter().chain(scratch).chain(copies) {

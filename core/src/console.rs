@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const SHOWN_AFTER_US: u64 = 500_000;
 
 /// Lines at the same time.
-const MOST_LINES: usize = 3;
+const MAX_LINES: usize = 3;
 
 /// The time between two drawings.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -178,7 +178,7 @@ impl Progress {
     /// The lines to show at `now_us`: the oldest running stages, one line each.
     fn lines(&self, now_us: u64) -> Vec<String> {
         let old_enough = |stage: &&RunningStage| stage.age_us(now_us) >= SHOWN_AFTER_US;
-        let shown = self.running.values().filter(old_enough).take(MOST_LINES);
+        let shown = self.running.values().filter(old_enough).take(MAX_LINES);
         shown.map(|stage| stage.line(now_us)).collect()
     }
 

@@ -5,12 +5,12 @@
 //! channel, so no two of them ever wait for each other's lock.
 
 mod bus;
+mod event_loop;
 mod scope;
-mod shell;
 mod spawner;
 
-pub use scope::{OpenScope, Scope, in_scopes, unless_cancelled};
-pub use spawner::{MOST_SPAWNED, Spawned};
+pub use scope::{CancelScope, OpenScope, commit_point, in_scopes};
+pub use spawner::{MAX_SPAWNED, Spawned};
 
 use crate::block_store::BlockStore;
 use crate::config::Config;
@@ -20,16 +20,16 @@ use crate::event::{Event, Listener};
 use crate::ids::{IdCounter, JobId, RddId, ShuffleId};
 use crate::job::{JobRequest, Progress, Ran};
 use crate::lineage::Dependency;
-use crate::memory::MemoryBudget;
-use crate::runner::{LeftBehind, LeftTask, Mark, Pool, Runner, Surroundings};
+use crate::memory::MemoryPool;
+use crate::operation::Operation;
+use crate::runner::{AbandonedTask, AbandonedTasks, Pool, PoolId, Runner, TaskEnv};
 use crate::scheduler::{Input, Limits, parents_first};
 use crate::scratch::Scratch;
-use crate::step::Step;
 use crate::task::refuse_nested;
 use bus::Emitter;
 use crossbeam::channel::{Sender, bounded, unbounded};
-use scope::{Scopes, scopes_here};
-use shell::{Shell, reporter};
+use event_loop::{EventLoop, reporter};
+use scope::{CancelScopes, scopes_here};
 use spawner::Spawner;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -41,17 +41,17 @@ pub struct Engine {
     /// The process that has the threads.
     built_in: u32,
     config: Arc<Config>,
-    memory: Arc<MemoryBudget>,
+    memory: Arc<MemoryPool>,
     blocks: Arc<BlockStore>,
     rdds: IdCounter,
     shuffles: IdCounter,
     jobs: IdCounter,
     /// Actions that wait for their job.
     waiting: AtomicUsize,
-    mark: Mark,
-    scopes: Arc<Scopes>,
+    mark: PoolId,
+    scopes: Arc<CancelScopes>,
     spawner: Spawner,
-    left: LeftBehind,
+    left: AbandonedTasks,
     messages: Sender<Message>,
     scheduler: Option<JoinHandle<()>>,
     emitter: Emitter,
@@ -76,7 +76,7 @@ enum Message {
     Timeout {
         at: Instant,
         limit: Duration,
-        scope: Weak<Scope>,
+        scope: Weak<CancelScope>,
     },
     Stop,
 }
@@ -93,10 +93,10 @@ impl Engine {
             config.disk = Arc::new(FaultyDisk::new(Arc::clone(&config.disk), faults));
         }
         let config = Arc::new(config);
-        let memory = Arc::new(MemoryBudget::new(config.kept_bytes()));
+        let memory = Arc::new(MemoryPool::new(config.storage_memory_bytes()));
         let scratch = Arc::new(Scratch::new(&config));
-        scratch.try_out()?;
-        let (mark, left) = (Mark::default(), LeftBehind::default());
+        scratch.probe()?;
+        let (mark, left) = (PoolId::default(), AbandonedTasks::default());
         let pool = Pool::build(config.task_threads(), mark.clone())?;
         let (emitter, listeners) = Emitter::start(listeners)?;
         let told = emitter.clone();
@@ -104,16 +104,16 @@ impl Engine {
         emitter.emit(Event::ContextStarted {
             app_name: config.app_name.clone(),
             threads: config.threads,
-            budget_bytes: config.budget_bytes,
+            memory_limit_bytes: config.memory_limit_bytes,
         });
         scratch.remove_orphans().into_iter().for_each(|event| emitter.emit(event));
         let (messages, inbox) = unbounded();
         let scheduler = {
             let (limits, report) = (Limits::of(&config), reporter(messages.clone()));
             let (config, memory) = (Arc::clone(&config), Arc::clone(&memory));
-            let surroundings = Surroundings { config, memory, scratch };
+            let surroundings = TaskEnv { config, memory, scratch };
             let runner = Runner::new(pool, surroundings, report, left.clone());
-            let shell = Shell::new(limits, runner, emitter.clone());
+            let shell = EventLoop::new(limits, runner, emitter.clone());
             thread::Builder::new()
                 .name("emberline-scheduler".into())
                 .spawn(move || shell.run(&inbox))
@@ -147,7 +147,7 @@ impl Engine {
     }
 
     /// The budget that caches, shuffles and sorts share.
-    pub fn memory(&self) -> &MemoryBudget {
+    pub fn memory(&self) -> &MemoryPool {
         &self.memory
     }
 
@@ -173,7 +173,7 @@ impl Engine {
         self.refuse_fork(action)?;
         self.refuse_own_threads(action)?;
         let scopes = scopes_here();
-        scopes.iter().for_each(|scope| scope.go_on());
+        scopes.iter().for_each(|scope| scope.resume());
         if let Some(why) = scopes.iter().find_map(|scope| scope.cancelled()) {
             return Err(why.in_action(action));
         }
@@ -223,7 +223,7 @@ impl Engine {
     }
 
     /// Cancels a scope once `limit` has passed, with [`TimedOut`](ErrorKind::TimedOut).
-    pub fn cancel_after(&self, limit: Duration, scope: &Arc<Scope>) {
+    pub fn cancel_after(&self, limit: Duration, scope: &Arc<CancelScope>) {
         let Some(at) = Instant::now().checked_add(limit) else { return };
         let scope = Arc::downgrade(scope);
         let _ = self.messages.send(Message::Timeout { at, limit, scope });
@@ -236,7 +236,7 @@ impl Engine {
     }
 
     /// The cancelled tasks that have not come back from a closure.
-    pub fn left_behind(&self) -> Vec<LeftTask> {
+    pub fn abandoned_tasks(&self) -> Vec<AbandonedTask> {
         self.left.tasks()
     }
 
@@ -265,7 +265,7 @@ impl Engine {
         self.built_in != std::process::id()
     }
 
-    fn refuse_fork(&self, action: Step) -> Result<()> {
+    fn refuse_fork(&self, action: Operation) -> Result<()> {
         if !self.is_forked() {
             return Ok(());
         }
@@ -275,7 +275,7 @@ impl Engine {
 
     /// An action must not wait on a thread that is needed for its end. The first look finds a task
     /// of any context; the second also a closure's rayon work that this pool has stolen.
-    fn refuse_own_threads(&self, action: Step) -> Result<()> {
+    fn refuse_own_threads(&self, action: Operation) -> Result<()> {
         refuse_nested(action)?;
         if !self.is_pool_thread() && !self.is_scheduler_thread() {
             return Ok(());

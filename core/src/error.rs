@@ -2,7 +2,7 @@
 //! what to do next.
 
 use crate::ids::{JobId, RddId, ShuffleId, StageId};
-use crate::step::Step;
+use crate::operation::Operation;
 use std::error::Error as StdError;
 use std::fmt;
 use std::path::PathBuf;
@@ -23,9 +23,9 @@ pub struct Error(Arc<Inner>);
 #[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
-    step: Option<Step>,
-    action: Option<Step>,
-    task: Option<TaskPlace>,
+    operation: Option<Operation>,
+    action: Option<Operation>,
+    task: Option<TaskAttemptId>,
     attempts: usize,
     earlier: Vec<Error>,
     cause: Option<Arc<dyn StdError + Send + Sync + 'static>>,
@@ -33,7 +33,7 @@ struct Inner {
 
 /// Where in a run a task stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TaskPlace {
+pub struct TaskAttemptId {
     /// The job that asked for the stage first.
     pub job: JobId,
     /// The stage of the task.
@@ -131,7 +131,7 @@ pub enum ErrorKind {
     /// The scratch files would take more of the disk than they may. Nothing was written past it.
     #[error(
         "scratch_quota_bytes is {quota_bytes}, {used_bytes} bytes are in scratch files and {bytes} \
-         more were to be written: give a larger quota or budget_bytes, or drop RDDs whose shuffles \
+         more were to be written: give a larger quota or memory_limit_bytes, or drop RDDs whose shuffles \
          are no longer read"
     )]
     ScratchQuotaExceeded {
@@ -196,14 +196,14 @@ pub enum ErrorKind {
     /// The values of one key do not fit where they must.
     #[error(
         "a group of {rows} values needs more than a task's share of the memory budget \
-         ({share_bytes} bytes): use `{streaming}`, which does not hold a group in a Vec, or \
+         ({task_memory_limit} bytes): use `{streaming}`, which does not hold a group in a Vec, or \
          combine the values with reduce_by_key or aggregate_by_key"
     )]
     GroupTooLarge {
         /// The values in the group so far.
         rows: usize,
         /// What one task may hold.
-        share_bytes: u64,
+        task_memory_limit: u64,
         /// The sibling that streams.
         streaming: &'static str,
     },
@@ -211,7 +211,7 @@ pub enum ErrorKind {
     #[error(
         "the small side of the join takes {bytes} bytes after {rows} rows, and a task may hold \
          {limit_bytes} of it: use join or left_outer_join, which shuffle both sides, or raise \
-         task_share_bytes and budget_bytes (a task's share is the smaller of the first and an eighth of the \
+         task_memory_bytes and memory_limit_bytes (a task's share is the smaller of the first and an eighth of the \
          second, and the table may take a third of it or less)"
     )]
     BroadcastTooLarge {
@@ -224,7 +224,7 @@ pub enum ErrorKind {
     },
     /// An action would hand more rows to the program than it may. Nothing is handed over.
     #[error(
-        "{rows} rows for the program to hold are more than result_limit_bytes allows \
+        "{rows} rows for the program to hold are more than max_result_bytes allows \
          ({limit_bytes} bytes, a row counted as it lies in memory): write them with \
          save_as_text_file, make them fewer with aggregate or take, read them one partition at a \
          time with to_local_iterator, or set a higher limit"
@@ -293,8 +293,8 @@ pub enum ErrorKind {
 impl Error {
     /// An error with no place yet.
     pub fn new(kind: ErrorKind) -> Self {
-        let (step, action, task, earlier, cause) = (None, None, None, Vec::new(), None);
-        Error(Arc::new(Inner { kind, step, action, task, attempts: 1, earlier, cause }))
+        let (operation, action, task, earlier, cause) = (None, None, None, Vec::new(), None);
+        Error(Arc::new(Inner { kind, operation, action, task, attempts: 1, earlier, cause }))
     }
 
     /// A disk error: `what` was being done when `cause` happened.
@@ -318,17 +318,17 @@ impl Error {
     }
 
     /// The same error, blamed on `step` unless a step is already blamed.
-    pub fn in_step(self, step: Step) -> Self {
-        self.edit(|inner| inner.step = inner.step.or(Some(step)))
+    pub fn in_operation(self, operation: Operation) -> Self {
+        self.edit(|inner| inner.operation = inner.operation.or(Some(operation)))
     }
 
     /// The same error, of the job that `action` started unless that is already known.
-    pub fn in_action(self, action: Step) -> Self {
+    pub fn in_action(self, action: Operation) -> Self {
         self.edit(|inner| inner.action = inner.action.or(Some(action)))
     }
 
     /// The same error, found by the task at `place` unless a task is already named.
-    pub fn in_task(self, place: TaskPlace) -> Self {
+    pub fn in_task(self, place: TaskAttemptId) -> Self {
         self.edit(|inner| inner.task = inner.task.or(Some(place)))
     }
 
@@ -344,17 +344,17 @@ impl Error {
     }
 
     /// The operation that failed, and where the user called it.
-    pub fn step(&self) -> Option<Step> {
-        self.0.step
+    pub fn operation(&self) -> Option<Operation> {
+        self.0.operation
     }
 
     /// The action that failed, and where the user called it.
-    pub fn action(&self) -> Option<Step> {
+    pub fn action(&self) -> Option<Operation> {
         self.0.action
     }
 
     /// The task that failed.
-    pub fn task(&self) -> Option<TaskPlace> {
+    pub fn task(&self) -> Option<TaskAttemptId> {
         self.0.task
     }
 
@@ -406,12 +406,12 @@ impl Inner {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(step) = &self.0.step {
-            write!(f, "{step}: ")?;
+        if let Some(operation) = &self.0.operation {
+            write!(f, "{operation}: ")?;
         }
         let reason = self.0.reason();
         write!(f, "{reason}")?;
-        if let Some(TaskPlace { stage, partition, attempt, .. }) = self.0.task {
+        if let Some(TaskAttemptId { stage, partition, attempt, .. }) = self.0.task {
             write!(f, " ({stage}, partition {partition}, attempt {attempt})")?;
         }
         if self.0.attempts > 1 {
@@ -424,7 +424,7 @@ impl fmt::Display for Error {
             write!(f, ", of which earlier ones failed with: {}", others.join("; "))?;
         }
         match &self.0.action {
-            Some(action) if self.0.step != Some(*action) => write!(f, " [{action}]"),
+            Some(action) if self.0.operation != Some(*action) => write!(f, " [{action}]"),
             _ => Ok(()),
         }
     }

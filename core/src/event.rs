@@ -30,7 +30,7 @@ pub enum Event {
         /// Tasks that run at the same time.
         threads: usize,
         /// The memory budget.
-        budget_bytes: u64,
+        memory_limit_bytes: u64,
     },
     /// An action asked for a job.
     JobStarted {
@@ -123,7 +123,7 @@ pub enum Event {
     },
     /// A cancelled task did not come back from a closure for a while. Its thread is left to it, and
     /// another one takes its place in the pool.
-    ThreadLeftBehind {
+    ThreadAbandoned {
         /// The attempt of the task.
         task: TaskId,
         /// Its stage.

@@ -6,7 +6,7 @@
 //! the disk happen behind its one door, in `disk/faulty.rs`.
 
 use crate::config::Config;
-use crate::error::{Error, Result, TaskPlace};
+use crate::error::{Error, Result, TaskAttemptId};
 use crate::ids::{RddId, ShuffleId, StageId};
 use std::collections::HashSet;
 use std::io;
@@ -35,21 +35,21 @@ pub struct FaultPlan {
 pub(crate) enum Fault {
     FailTask { stage: StageId, partition: usize, attempt: usize },
     PanicInStage(StageId),
-    HarmOutput { shuffle: ShuffleId, map_partition: usize, harm: Harm },
-    SpoilOutput { shuffle: ShuffleId, map_partition: usize },
-    HarmBlock { rdd: RddId, partition: usize, harm: Harm },
+    DamageOutput { shuffle: ShuffleId, map_partition: usize, harm: Damage },
+    FailReads { shuffle: ShuffleId, map_partition: usize },
+    DamageBlock { rdd: RddId, partition: usize, harm: Damage },
     FailOperation(u64),
     FailFrom(u64),
     Stall(u64, Duration),
     FullAfter(u64),
     TruncateFile { create: u64, bytes: usize },
     FlipAppend(u64),
-    Kill { point: Point, pass: u64 },
+    Kill { point: FailPoint, pass: u64 },
 }
 
 /// What happens to a file that is already written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Harm {
+pub enum Damage {
     /// It is removed.
     Lost,
     /// It loses the second half of its bytes.
@@ -61,7 +61,7 @@ pub enum Harm {
 /// A place in the engine's work where a crash matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Point {
+pub enum FailPoint {
     /// A scratch folder is made, and has no lock yet.
     FolderMade,
     /// A scratch folder is locked, and has no file yet.
@@ -82,18 +82,18 @@ pub enum Point {
     AfterOutputRename,
 }
 
-impl Point {
+impl FailPoint {
     /// All points, in the order in which a run may come to them.
-    pub const ALL: [Point; 9] = [
-        Point::FolderMade,
-        Point::FolderLocked,
-        Point::SpillHalfWritten,
-        Point::BeforeMapOutput,
-        Point::AfterMapOutput,
-        Point::BeforePartRename,
-        Point::BeforeLastFile,
-        Point::BeforeOutputRename,
-        Point::AfterOutputRename,
+    pub const ALL: [FailPoint; 9] = [
+        FailPoint::FolderMade,
+        FailPoint::FolderLocked,
+        FailPoint::SpillHalfWritten,
+        FailPoint::BeforeMapOutput,
+        FailPoint::AfterMapOutput,
+        FailPoint::BeforePartRename,
+        FailPoint::BeforeLastFile,
+        FailPoint::BeforeOutputRename,
+        FailPoint::AfterOutputRename,
     ];
 }
 
@@ -122,25 +122,25 @@ impl FaultPlan {
 
     /// Harms the file of a map output once it is written. One that lies in memory has no bytes to
     /// harm, and is lost. Each such fault happens once: add it again to harm what comes in its place.
-    pub fn harm_map_output(self, shuffle: ShuffleId, map_partition: usize, harm: Harm) -> Self {
-        self.and(Fault::HarmOutput { shuffle, map_partition, harm })
+    pub fn damage_map_output(self, shuffle: ShuffleId, map_partition: usize, harm: Damage) -> Self {
+        self.and(Fault::DamageOutput { shuffle, map_partition, harm })
     }
 
     /// Every read of the file of a map output fails, as on a bad sector. One that lies in memory is
     /// not read from the disk, and stays as it is. Each such fault happens to one file: add it again
     /// for what comes in its place.
-    pub fn fail_reads_of_output(self, shuffle: ShuffleId, map_partition: usize) -> Self {
-        self.and(Fault::SpoilOutput { shuffle, map_partition })
+    pub fn fail_reads_of_map_output(self, shuffle: ShuffleId, map_partition: usize) -> Self {
+        self.and(Fault::FailReads { shuffle, map_partition })
     }
 
     /// Harms a partition of a persisted RDD once it is stored, as
-    /// [`harm_map_output`](FaultPlan::harm_map_output) does.
-    pub fn harm_block(self, rdd: RddId, partition: usize, harm: Harm) -> Self {
-        self.and(Fault::HarmBlock { rdd, partition, harm })
+    /// [`damage_map_output`](FaultPlan::damage_map_output) does.
+    pub fn damage_block(self, rdd: RddId, partition: usize, harm: Damage) -> Self {
+        self.and(Fault::DamageBlock { rdd, partition, harm })
     }
 
     /// This operation of the disk fails; the next ones work again.
-    pub fn fail_operation(self, operation: u64) -> Self {
+    pub fn fail_disk_operation(self, operation: u64) -> Self {
         self.and(Fault::FailOperation(operation))
     }
 
@@ -150,7 +150,7 @@ impl FaultPlan {
     }
 
     /// This operation of the disk sleeps before it runs.
-    pub fn stall_operation(self, operation: u64, pause: Duration) -> Self {
+    pub fn stall_disk_operation(self, operation: u64, pause: Duration) -> Self {
         self.and(Fault::Stall(operation, pause))
     }
 
@@ -177,7 +177,7 @@ impl FaultPlan {
 
     /// The process dies when it comes to `point` for this time (from 0 up): nothing is cleaned up, as
     /// by `kill -9`.
-    pub fn kill_at(self, point: Point, pass: u64) -> Self {
+    pub fn kill_at(self, point: FailPoint, pass: u64) -> Self {
         self.and(Fault::Kill { point, pass })
     }
 
@@ -199,7 +199,7 @@ struct Armed {
     /// For each fault that happens once, whether it did.
     used: Vec<AtomicBool>,
     disk: DiskCounts,
-    passes: [AtomicU64; Point::ALL.len()],
+    passes: [AtomicU64; FailPoint::ALL.len()],
     fired: AtomicU64,
     /// Files that cannot be read.
     spoilt: Mutex<HashSet<PathBuf>>,
@@ -239,7 +239,7 @@ impl Faults {
     }
 
     /// How often the run came to a point.
-    pub fn passes(&self, point: Point) -> u64 {
+    pub fn passes(&self, point: FailPoint) -> u64 {
         self.0.passes[point as usize].load(Ordering::SeqCst)
     }
 
@@ -252,7 +252,7 @@ impl Faults {
     }
 
     /// Whether reads of this file are to fail.
-    pub(crate) fn is_spoilt(&self, file: &Path) -> bool {
+    pub(crate) fn reads_fail(&self, file: &Path) -> bool {
         self.spoilt().contains(file)
     }
 
@@ -281,32 +281,32 @@ impl Faults {
         found
     }
 
-    fn come_to(&self, point: Point) {
+    fn hit(&self, point: FailPoint) {
         let pass = self.0.passes[point as usize].fetch_add(1, Ordering::SeqCst);
         let here = |fault: &Fault| matches!(fault, Fault::Kill { point: at, pass: nth } if *at == point && *nth == pass);
         if self.0.plan.faults.iter().any(here) {
-            die();
+            kill_process();
         }
     }
 }
 
 /// Ends the process as `kill -9` does.
-fn die() -> ! {
+fn kill_process() -> ! {
     #[cfg(unix)]
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     std::process::abort()
 }
 
-impl Harm {
+impl Damage {
     /// Does it to a file.
     pub fn inflict(self, file: &Path) -> io::Result<()> {
-        if self == Harm::Lost {
+        if self == Damage::Lost {
             return std::fs::remove_file(file);
         }
         let mut bytes = std::fs::read(file)?;
         let middle = bytes.len() / 2;
         match (self, bytes.get_mut(middle)) {
-            (Harm::Flipped, Some(byte)) => *byte ^= 1,
+            (Damage::Flipped, Some(byte)) => *byte ^= 1,
             _ => bytes.truncate(middle),
         }
         std::fs::write(file, bytes)
@@ -314,14 +314,14 @@ impl Harm {
 }
 
 /// The run has come to a point; it may end here.
-pub fn come_to(faults: Option<&Faults>, point: Point) {
+pub fn hit(faults: Option<&Faults>, point: FailPoint) {
     if let Some(faults) = faults {
-        faults.come_to(point);
+        faults.hit(point);
     }
 }
 
 /// An attempt of a task begins; it may panic.
-pub fn begin_task(config: &Config, place: &TaskPlace) {
+pub fn begin_task(config: &Config, place: &TaskAttemptId) {
     let panics =
         |fault: &Fault| matches!(fault, Fault::PanicInStage(stage) if *stage == place.stage);
     if let Some(faults) = &config.faults
@@ -333,7 +333,7 @@ pub fn begin_task(config: &Config, place: &TaskPlace) {
 }
 
 /// An attempt of a task has done its work; it may fail all the same.
-pub fn end_task(config: &Config, at: &TaskPlace) -> Result<()> {
+pub fn end_task(config: &Config, at: &TaskAttemptId) -> Result<()> {
     let here = |fault: &Fault| {
         matches!(*fault, Fault::FailTask { stage, partition, attempt }
             if (stage, partition, attempt) == (at.stage, at.partition, at.attempt))
@@ -347,9 +347,9 @@ pub fn end_task(config: &Config, at: &TaskPlace) -> Result<()> {
 }
 
 /// What is to happen to a map output that was just put.
-pub fn harm_to_output(config: &Config, of: ShuffleId, partition: usize) -> Option<Harm> {
+pub fn damage_to_output(config: &Config, of: ShuffleId, partition: usize) -> Option<Damage> {
     config.faults.as_ref()?.take(|fault| match *fault {
-        Fault::HarmOutput { shuffle, map_partition, harm } => {
+        Fault::DamageOutput { shuffle, map_partition, harm } => {
             ((shuffle, map_partition) == (of, partition)).then_some(harm)
         }
         _ => None,
@@ -358,10 +358,10 @@ pub fn harm_to_output(config: &Config, of: ShuffleId, partition: usize) -> Optio
 
 /// A map output was written to `file`, and no reader knows of it yet: from now on nobody may be able
 /// to read it.
-pub fn spoil_output(config: &Config, of: ShuffleId, partition: usize, file: Option<&Path>) {
+pub fn fail_reads(config: &Config, of: ShuffleId, partition: usize, file: Option<&Path>) {
     let (Some(faults), Some(file)) = (&config.faults, file) else { return };
     let here = |fault: &Fault| match *fault {
-        Fault::SpoilOutput { shuffle, map_partition } => {
+        Fault::FailReads { shuffle, map_partition } => {
             ((shuffle, map_partition) == (of, partition)).then_some(())
         }
         _ => None,
@@ -372,9 +372,9 @@ pub fn spoil_output(config: &Config, of: ShuffleId, partition: usize, file: Opti
 }
 
 /// What is to happen to a block that was just stored.
-pub fn harm_to_block(config: &Config, of: RddId, number: usize) -> Option<Harm> {
+pub fn damage_to_block(config: &Config, of: RddId, number: usize) -> Option<Damage> {
     config.faults.as_ref()?.take(|fault| match *fault {
-        Fault::HarmBlock { rdd, partition, harm } => {
+        Fault::DamageBlock { rdd, partition, harm } => {
             ((rdd, partition) == (of, number)).then_some(harm)
         }
         _ => None,

@@ -1,8 +1,8 @@
 //! What an action asks of the engine.
 
 use crate::error::Result;
-use crate::lineage::{Lineage, ShuffleStep, StoredBlocks};
-use crate::step::Step;
+use crate::lineage::{LineageNode, ShuffleDependency, StoredBlocks};
+use crate::operation::Operation;
 use crate::task::TaskContext;
 use std::fmt;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ pub type ResultTask = Arc<dyn Fn(&TaskContext) -> Result<()> + Send + Sync>;
 #[derive(Clone)]
 pub struct JobRequest {
     /// The action, and where it was called.
-    pub action: Step,
+    pub action: Operation,
     /// The node whose partitions the tasks read.
-    pub lineage: Arc<Lineage>,
+    pub lineage: Arc<LineageNode>,
     /// Which partitions; each one task, in this order.
     pub partitions: Vec<usize>,
     /// The work.
@@ -29,7 +29,7 @@ pub struct JobRequest {
 pub struct Progress {
     /// Tasks that have ended well.
     pub tasks_done: usize,
-    /// All tasks that are known by now; those of stages that were skipped are not among them.
+    /// All tasks that are known by now; those of stages that were skipped are not with_operators them.
     pub tasks: usize,
 }
 
@@ -46,16 +46,16 @@ impl Progress {
 #[derive(Default)]
 pub struct Ran {
     /// The shuffles.
-    pub shuffles: Vec<Arc<dyn ShuffleStep>>,
+    pub shuffles: Vec<Arc<dyn ShuffleDependency>>,
     /// Where persisted nodes keep their blocks.
     pub blocks: Vec<Arc<dyn StoredBlocks>>,
 }
 
 impl Ran {
     /// Says that what their tasks counted is final.
-    pub fn settle(&self) {
-        self.shuffles.iter().for_each(|shuffle| shuffle.settle());
-        self.blocks.iter().for_each(|blocks| blocks.settle());
+    pub fn on_job_success(&self) {
+        self.shuffles.iter().for_each(|shuffle| shuffle.on_job_success());
+        self.blocks.iter().for_each(|blocks| blocks.on_job_success());
     }
 }
 

@@ -24,11 +24,12 @@ pub mod ids;
 pub mod job;
 pub mod lineage;
 pub mod memory;
+pub mod operation;
 pub mod runner;
 pub mod scheduler;
 pub mod scratch;
 pub mod size;
-pub mod step;
 pub mod task;
 #[cfg(test)]
 mod tests;
+pub mod unwind;

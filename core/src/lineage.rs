@@ -1,13 +1,13 @@
 //! How an RDD came to be, without its rows: a graph of nodes, each with its parents.
 //!
 //! Five facts define a node, and the scheduler uses only them: its partitions, its dependencies,
-//! how to compute (only across a shuffle: [`ShuffleStep::run_map`]; narrow steps compute inside the
+//! how to compute (only across a shuffle: [`ShuffleDependency::run_map`]; narrow steps compute inside the
 //! task that needs them), its partitioner (known to `rdd`), and where its blocks are kept
 //! ([`StoredBlocks`]).
 
 use crate::error::{Error, Result};
 use crate::ids::{RddId, ShuffleId};
-use crate::step::Step;
+use crate::operation::Operation;
 use crate::task::TaskContext;
 use std::any::Any;
 use std::cell::RefCell;
@@ -16,9 +16,9 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One node of the lineage.
-pub struct Lineage {
+pub struct LineageNode {
     id: RddId,
-    step: Step,
+    operation: Operation,
     partitions: usize,
     fingerprint: u64,
     operators: usize,
@@ -34,12 +34,12 @@ pub struct Lineage {
     /// The blocks of a persisted node.
     pub blocks: Option<Arc<dyn StoredBlocks>>,
     /// Work that must be done before the node's stage can run, such as sampling for a sort.
-    pub preparation: Option<Arc<dyn Preparation>>,
+    pub preparation: Option<Arc<dyn Prerequisite>>,
 }
 
 /// What the last action on a node has read so far.
 struct LastAction {
-    action: Step,
+    action: Operation,
     partitions_end: usize,
     rows_read: u64,
 }
@@ -48,35 +48,35 @@ struct LastAction {
 #[derive(Clone)]
 pub enum Dependency {
     /// A partition needs a few known partitions of the parent: computed in the same task.
-    Narrow(Arc<Lineage>),
+    Narrow(Arc<LineageNode>),
     /// A partition needs rows from every partition of the parent: computed in an earlier stage.
-    Shuffle(Arc<dyn ShuffleStep>),
+    Shuffle(Arc<dyn ShuffleDependency>),
 }
 
 /// A shuffle as the scheduler sees it: work for each partition of a parent, and outputs that it
 /// keeps and hands to the readers by itself.
-pub trait ShuffleStep: Send + Sync {
+pub trait ShuffleDependency: Send + Sync {
     /// The shuffle's name.
     fn id(&self) -> ShuffleId;
     /// The operation that asked for the shuffle.
-    fn step(&self) -> Step;
+    fn operation(&self) -> Operation;
     /// What the map tasks compute.
-    fn parent(&self) -> &Arc<Lineage>;
+    fn parent(&self) -> &Arc<LineageNode>;
     /// The number of partitions after the shuffle.
     fn partitions(&self) -> usize;
     /// Computes one map partition and keeps its output, in place of an older one.
     fn run_map(&self, partition: usize, task: &TaskContext) -> Result<()>;
     /// A job that needed the shuffle has ended well: what its map tasks counted is final.
-    fn settle(&self) {}
+    fn on_job_success(&self) {}
     /// How much of its output is there now.
-    fn kept(&self) -> Kept {
-        Kept::default()
+    fn storage_stats(&self) -> StorageStats {
+        StorageStats::default()
     }
 }
 
 /// How much is there now of the outputs of a shuffle, or of the partitions of a persisted node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct StorageStats {
     /// Map outputs, or partitions.
     pub parts: usize,
     /// Rows in them.
@@ -89,9 +89,9 @@ pub struct Kept {
     pub rows_read: u64,
 }
 
-impl Sum for Kept {
-    fn sum<I: Iterator<Item = Kept>>(parts: I) -> Kept {
-        parts.fold(Kept::default(), |sum, part| Kept {
+impl Sum for StorageStats {
+    fn sum<I: Iterator<Item = StorageStats>>(parts: I) -> StorageStats {
+        parts.fold(StorageStats::default(), |sum, part| StorageStats {
             parts: sum.parts + part.parts,
             rows: sum.rows + part.rows,
             memory_bytes: sum.memory_bytes.saturating_add(part.memory_bytes),
@@ -108,10 +108,10 @@ pub trait StoredBlocks: Send + Sync {
     /// Drops what is stored and stores nothing more.
     fn unpersist(&self) {}
     /// An action that needed the blocks has ended well: what was counted to make them is final.
-    fn settle(&self) {}
+    fn on_job_success(&self) {}
     /// How much is stored now.
-    fn kept(&self) -> Kept {
-        Kept::default()
+    fn storage_stats(&self) -> StorageStats {
+        StorageStats::default()
     }
     /// Where blocks are kept, for people, unless that is simply the memory.
     fn level(&self) -> Option<String> {
@@ -120,20 +120,25 @@ pub trait StoredBlocks: Send + Sync {
 }
 
 /// Work that runs jobs of its own before a node's stage can.
-pub trait Preparation: Send + Sync {
+pub trait Prerequisite: Send + Sync {
     /// Does the work, once: later calls return at once. A failure may be tried again.
     fn prepare(&self) -> Result<()>;
 }
 
-impl Lineage {
+impl LineageNode {
     /// A node with the given facts.
-    pub fn new(id: RddId, step: Step, partitions: usize, dependencies: Vec<Dependency>) -> Self {
-        let fingerprint = fingerprint(step, &dependencies);
+    pub fn new(
+        id: RddId,
+        operation: Operation,
+        partitions: usize,
+        dependencies: Vec<Dependency>,
+    ) -> Self {
+        let fingerprint = fingerprint(operation, &dependencies);
         let narrow = dependencies.iter().filter(|edge| matches!(edge, Dependency::Narrow(_)));
         let before = narrow.map(|edge| edge.parent().operators);
-        Lineage {
+        LineageNode {
             id,
-            step,
+            operation,
             partitions,
             fingerprint,
             operators: before.fold(0, usize::saturating_add),
@@ -154,8 +159,8 @@ impl Lineage {
     }
 
     /// The operation that made the node, and where the user called it.
-    pub fn step(&self) -> Step {
-        self.step
+    pub fn operation(&self) -> Operation {
+        self.operation
     }
 
     /// The number of partitions.
@@ -168,7 +173,7 @@ impl Lineage {
         self.operators = self.operators.saturating_add(1);
     }
 
-    /// The nodes that hold rows at the same time while this one is computed, itself among them: those
+    /// The nodes that hold rows at the same time while this one is computed, itself with_operators them: those
     /// before it in its stage. They share what the task may hold.
     pub fn operators(&self) -> usize {
         self.operators
@@ -197,7 +202,7 @@ impl Lineage {
 
     /// Notes a job that ended well. One that goes on where a job of the same action ended belongs to
     /// it, as when `take` looks at a few partitions more.
-    pub fn note_job(&self, action: Step, partitions: &Range<usize>, rows_read: u64) {
+    pub fn note_job(&self, action: Operation, partitions: &Range<usize>, rows_read: u64) {
         let mut last = self.last_action.lock().unwrap_or_else(PoisonError::into_inner);
         let goes_on = |last: &&LastAction| {
             let joined = last.partitions_end == partitions.start && partitions.start > 0;
@@ -223,9 +228,9 @@ impl Lineage {
     }
 }
 
-fn fingerprint(step: Step, dependencies: &[Dependency]) -> u64 {
+fn fingerprint(operation: Operation, dependencies: &[Dependency]) -> u64 {
     let parents = dependencies.iter().map(|edge| edge.parent().fingerprint);
-    let text = format!("{step}:{}", step.call_site.column());
+    let text = format!("{operation}:{}", operation.call_site.column());
     let own = text.bytes().fold(0xcbf2_9ce4_8422_2325, mix_byte);
     parents.fold(own, |hash, parent| parent.to_le_bytes().into_iter().fold(hash, mix_byte))
 }
@@ -237,7 +242,7 @@ fn mix_byte(hash: u64, byte: u8) -> u64 {
 
 impl Dependency {
     /// The node at the other end.
-    pub fn parent(&self) -> &Arc<Lineage> {
+    pub fn parent(&self) -> &Arc<LineageNode> {
         match self {
             Dependency::Narrow(parent) => parent,
             Dependency::Shuffle(shuffle) => shuffle.parent(),
@@ -245,7 +250,7 @@ impl Dependency {
     }
 
     /// The node that is computed in the same task, if it is one.
-    pub fn narrow(&self) -> Option<&Arc<Lineage>> {
+    pub fn narrow(&self) -> Option<&Arc<LineageNode>> {
         match self {
             Dependency::Narrow(parent) => Some(parent),
             Dependency::Shuffle(_) => None,
@@ -253,7 +258,7 @@ impl Dependency {
     }
 
     /// The shuffle, if it is one.
-    pub fn shuffle(&self) -> Option<&Arc<dyn ShuffleStep>> {
+    pub fn shuffle(&self) -> Option<&Arc<dyn ShuffleDependency>> {
         match self {
             Dependency::Narrow(_) => None,
             Dependency::Shuffle(shuffle) => Some(shuffle),
@@ -261,7 +266,7 @@ impl Dependency {
     }
 }
 
-impl Drop for Lineage {
+impl Drop for LineageNode {
     fn drop(&mut self) {
         for dependency in self.dependencies.drain(..) {
             match dependency {
@@ -308,10 +313,11 @@ mod tests {
     #[test]
     fn a_chain_of_a_hundred_thousand_parents_drops_on_a_small_stack() {
         let work = || {
-            let mut node = Arc::new(Lineage::new(RddId(0), Step::new("source"), 1, vec![]));
+            let mut node =
+                Arc::new(LineageNode::new(RddId(0), Operation::new("source"), 1, vec![]));
             for id in 1..100_000 {
                 let parents = vec![Dependency::Narrow(node)];
-                node = Arc::new(Lineage::new(RddId(id), Step::new("map"), 1, parents));
+                node = Arc::new(LineageNode::new(RddId(id), Operation::new("map"), 1, parents));
             }
         };
         crate::tests::within(crate::tests::DEADLINE, move || {
@@ -321,8 +327,8 @@ mod tests {
 
     #[test]
     fn jobs_that_go_on_count_as_one_action_and_a_new_action_counts_afresh() {
-        let node = Lineage::new(RddId(0), Step::new("range"), 9, vec![]);
-        let (take, count) = (Step::new("take"), Step::new("count"));
+        let node = LineageNode::new(RddId(0), Operation::new("range"), 9, vec![]);
+        let (take, count) = (Operation::new("take"), Operation::new("count"));
         assert_eq!(node.rows_read(), None);
         node.note_job(take, &(0..1), 5);
         node.note_job(take, &(1..5), 20);
@@ -336,10 +342,12 @@ mod tests {
 
     #[test]
     fn a_fingerprint_tells_operations_and_parents_apart() {
-        let node =
-            |operation, parents| Arc::new(Lineage::new(RddId(9), Step::new(operation), 2, parents));
+        let node = |operation, parents| {
+            Arc::new(LineageNode::new(RddId(9), Operation::new(operation), 2, parents))
+        };
         let (a, b) = (node("range", vec![]), node("parallelize", vec![]));
-        let over = |parent: &Arc<Lineage>| node("map", vec![Dependency::Narrow(parent.clone())]);
+        let over =
+            |parent: &Arc<LineageNode>| node("map", vec![Dependency::Narrow(parent.clone())]);
         assert_ne!(over(&a).fingerprint(), over(&b).fingerprint());
         assert_eq!(over(&a).fingerprint(), over(&a).fingerprint());
     }

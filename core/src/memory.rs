@@ -6,40 +6,40 @@ use std::sync::{Arc, OnceLock, Weak};
 
 /// The budget of one context. Reserving is an atomic add, done once a block or segment, never once
 /// a row.
-pub struct MemoryBudget {
+pub struct MemoryPool {
     limit: u64,
     used: AtomicU64,
-    gives_way: OnceLock<Weak<dyn GivesWay>>,
+    gives_way: OnceLock<Weak<dyn Evictable>>,
 }
 
 /// What holds memory that running work may have instead: the cache.
-pub trait GivesWay: Send + Sync {
+pub trait Evictable: Send + Sync {
     /// Frees memory until the budget has room for `bytes`, if that is possible; says whether it freed
     /// any. Never called with a lock of the caller held, since it runs the user's code.
-    fn make_room(&self, bytes: u64) -> bool;
+    fn evict(&self, bytes: u64) -> bool;
 }
 
-impl fmt::Debug for MemoryBudget {
+impl fmt::Debug for MemoryPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MemoryBudget({} of {} bytes)", self.used_bytes(), self.limit)
+        write!(f, "MemoryPool({} of {} bytes)", self.used_bytes(), self.limit)
     }
 }
 
 /// A part of the budget that someone holds.
 #[derive(Debug)]
 pub struct Reservation {
-    budget: Arc<MemoryBudget>,
+    budget: Arc<MemoryPool>,
     bytes: u64,
 }
 
-impl MemoryBudget {
+impl MemoryPool {
     /// A budget of `limit` bytes with nothing taken.
     pub fn new(limit: u64) -> Self {
-        MemoryBudget { limit, used: AtomicU64::new(0), gives_way: OnceLock::new() }
+        MemoryPool { limit, used: AtomicU64::new(0), gives_way: OnceLock::new() }
     }
 
     /// Names what gives way to running work. Only the first call counts.
-    pub fn set_gives_way(&self, holder: Weak<dyn GivesWay>) {
+    pub fn set_evictable(&self, holder: Weak<dyn Evictable>) {
         let _ = self.gives_way.set(holder);
     }
 
@@ -50,7 +50,7 @@ impl MemoryBudget {
     pub fn try_reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         self.try_reserve_free(bytes).or_else(|| {
             let holder = self.gives_way.get()?.upgrade()?;
-            holder.make_room(bytes).then(|| self.try_reserve_free(bytes))?
+            holder.evict(bytes).then(|| self.try_reserve_free(bytes))?
         })
     }
 
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_reservation_past_the_limit_is_refused_and_takes_nothing() {
-        let budget = Arc::new(MemoryBudget::new(10));
+        let budget = Arc::new(MemoryPool::new(10));
         let held = budget.try_reserve(7).unwrap();
         assert!(budget.try_reserve(4).is_none());
         assert!(budget.try_reserve(u64::MAX).is_none());
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn reservations_join_and_shrink_without_losing_a_byte() {
-        let budget = Arc::new(MemoryBudget::new(10));
+        let budget = Arc::new(MemoryPool::new(10));
         let mut held = budget.try_reserve(3).unwrap();
         held.join(budget.try_reserve(4).unwrap());
         assert_eq!((held.bytes(), budget.used_bytes()), (7, 7));
@@ -129,15 +129,15 @@ mod tests {
     #[test]
     fn running_work_is_given_room_and_a_free_reservation_is_not() {
         struct Holder(Mutex<Option<Reservation>>);
-        impl GivesWay for Holder {
-            fn make_room(&self, _: u64) -> bool {
+        impl Evictable for Holder {
+            fn evict(&self, _: u64) -> bool {
                 self.0.lock().unwrap().take().is_some()
             }
         }
-        let budget = Arc::new(MemoryBudget::new(10));
+        let budget = Arc::new(MemoryPool::new(10));
         let holder = Arc::new(Holder(Mutex::new(budget.try_reserve(8))));
         let weak = Arc::downgrade(&holder);
-        budget.set_gives_way(weak);
+        budget.set_evictable(weak);
         assert!(budget.try_reserve_free(5).is_none());
         let held = budget.try_reserve(5).unwrap();
         assert!(budget.try_reserve(6).is_none());

@@ -3,15 +3,16 @@
 
 use crate::attempt::Attempt;
 use crate::config::Config;
-use crate::error::{Error, ErrorKind, Result, TaskPlace};
+use crate::error::{Error, ErrorKind, Result, TaskAttemptId};
 use crate::event::TaskMetrics;
 use crate::faults;
 use crate::ids::TaskId;
-use crate::memory::MemoryBudget;
+use crate::memory::MemoryPool;
+use crate::operation::Operation;
 use crate::scheduler::{Input, Task, Work};
 use crate::scratch::Scratch;
-use crate::step::{Raised, Step, restore_failure, take_failure};
 use crate::task::{TaskContext, as_task_of};
+use crate::unwind::{Raised, restore_failure, take_failure};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::any::Any;
 use std::cell::RefCell;
@@ -21,11 +22,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What every task of one context shares.
-pub struct Surroundings {
+pub struct TaskEnv {
     /// The settings.
     pub config: Arc<Config>,
     /// The budget.
-    pub memory: Arc<MemoryBudget>,
+    pub memory: Arc<MemoryPool>,
     /// Where files go.
     pub scratch: Arc<Scratch>,
 }
@@ -34,55 +35,55 @@ pub struct Surroundings {
 pub type Report = Arc<dyn Fn(Input) + Send + Sync>;
 
 /// How long a cancelled task may take to come back before its thread counts as left behind.
-const PATIENCE: Duration = Duration::from_millis(500);
+const CANCEL_GRACE: Duration = Duration::from_millis(500);
 
 /// The tasks on the pool. Dropping it lets the pool's threads end by themselves.
 pub struct Runner {
     pool: Pool,
-    surroundings: Arc<Surroundings>,
+    surroundings: Arc<TaskEnv>,
     report: Report,
-    live: BTreeMap<TaskId, Arc<Ticket>>,
+    live: BTreeMap<TaskId, Arc<QueuedTask>>,
     /// Tasks that were cancelled while they ran, and since when.
-    leaving: HashMap<TaskId, (Arc<Ticket>, Instant)>,
-    left: LeftBehind,
+    leaving: HashMap<TaskId, (Arc<QueuedTask>, Instant)>,
+    left: AbandonedTasks,
 }
 
 /// A cancelled task that does not come back from a closure: the thread it runs on is lost to the
 /// context, which has put another one in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeftTask {
+pub struct AbandonedTask {
     /// Where in the run the task stood.
-    pub place: TaskPlace,
+    pub place: TaskAttemptId,
     /// The operation or action it works for: the closure is in that one or in a step before it.
-    pub step: Step,
+    pub operation: Operation,
 }
 
 /// The cancelled tasks that have not come back.
 #[derive(Clone, Default)]
-pub struct LeftBehind(Arc<Mutex<BTreeMap<TaskId, LeftTask>>>);
+pub struct AbandonedTasks(Arc<Mutex<BTreeMap<TaskId, AbandonedTask>>>);
 
-impl LeftBehind {
+impl AbandonedTasks {
     /// Those there are now.
-    pub fn tasks(&self) -> Vec<LeftTask> {
+    pub fn tasks(&self) -> Vec<AbandonedTask> {
         self.lock().values().copied().collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<TaskId, LeftTask>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<TaskId, AbandonedTask>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A task on its way to a thread. Cancelling takes the task out again, so that nothing waits in
 /// the pool's queue with a lineage in its hands.
-struct Ticket {
+struct QueuedTask {
     attempt: Arc<Attempt>,
-    place: TaskPlace,
-    owner: Step,
+    place: TaskAttemptId,
+    owner: Operation,
     task: Mutex<Option<Task>>,
     began: OnceLock<Instant>,
 }
 
-impl Ticket {
+impl QueuedTask {
     fn take(&self) -> Option<Task> {
         self.task.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -99,22 +100,22 @@ const STACK_BYTES: usize = 8 << 20;
 #[derive(Clone)]
 pub struct Pool {
     threads: usize,
-    mark: Mark,
+    mark: PoolId,
     inner: Arc<ThreadPool>,
 }
 
 /// What the threads of one context's pools know each other by.
 #[derive(Clone, Default)]
-pub struct Mark(Arc<()>);
+pub struct PoolId(Arc<()>);
 
 thread_local! {
     /// The context whose pool this thread belongs to.
-    static MARK: RefCell<Option<Mark>> = const { RefCell::new(None) };
+    static MARK: RefCell<Option<PoolId>> = const { RefCell::new(None) };
 }
 
-impl Mark {
+impl PoolId {
     /// Whether it is the mark of the same context.
-    pub fn is_same(&self, other: &Mark) -> bool {
+    pub fn is_same(&self, other: &PoolId) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
@@ -126,7 +127,7 @@ impl Mark {
 
 impl Pool {
     /// So many threads.
-    pub fn build(threads: usize, mark: Mark) -> Result<Pool> {
+    pub fn build(threads: usize, mark: PoolId) -> Result<Pool> {
         let on_start = mark.clone();
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -144,14 +145,14 @@ impl Pool {
 
 impl Runner {
     /// A runner with no task yet.
-    pub fn new(pool: Pool, surroundings: Surroundings, report: Report, left: LeftBehind) -> Self {
+    pub fn new(pool: Pool, surroundings: TaskEnv, report: Report, left: AbandonedTasks) -> Self {
         let (live, leaving) = Default::default();
         Runner { pool, surroundings: Arc::new(surroundings), report, live, leaving, left }
     }
 
     /// Queues a task behind those queued before.
     pub fn launch(&mut self, task: Task) {
-        let ticket = Arc::new(Ticket {
+        let ticket = Arc::new(QueuedTask {
             attempt: Arc::new(Attempt::new(task.id, Arc::clone(&task.right))),
             place: task.place,
             owner: task.owner,
@@ -162,7 +163,7 @@ impl Runner {
         self.live.insert(ticket.attempt.id(), ticket);
     }
 
-    fn queue(&self, ticket: &Arc<Ticket>) {
+    fn queue(&self, ticket: &Arc<QueuedTask>) {
         let ticket = Arc::clone(ticket);
         let (surroundings, report) = (Arc::clone(&self.surroundings), Arc::clone(&self.report));
         self.pool.inner.spawn_fifo(move || {
@@ -207,30 +208,30 @@ impl Runner {
     /// How long tasks have been running, in microseconds.
     pub fn running(&self, now: Instant) -> Vec<(TaskId, u64)> {
         let ran = |began: &Instant| now.saturating_duration_since(*began).as_micros();
-        let ran = |(task, ticket): (&TaskId, &Arc<Ticket>)| {
+        let ran = |(task, ticket): (&TaskId, &Arc<QueuedTask>)| {
             Some((*task, ran(ticket.began.get()?).try_into().unwrap_or(u64::MAX)))
         };
         self.live.iter().filter_map(ran).collect()
     }
 
     /// When the next cancelled task will have been waited for long enough.
-    pub fn patience_ends(&self) -> Option<Instant> {
+    pub fn grace_ends(&self) -> Option<Instant> {
         if self.leaving.is_empty() {
             return None;
         }
         let known = self.left.lock();
         let waited_for = self.leaving.iter().filter(|(task, _)| !known.contains_key(task));
-        waited_for.map(|(_, (_, since))| *since + PATIENCE).min()
+        waited_for.map(|(_, (_, since))| *since + CANCEL_GRACE).min()
     }
 
     /// Gives up the threads of cancelled tasks that have not come back, and says whose they are. New
     /// threads take the place of the pool's; what waited in its queue moves over, and its other
     /// threads end with what they are doing.
-    pub fn leave_behind(&mut self, now: Instant) -> Vec<(TaskId, LeftTask)> {
+    pub fn abandon_stuck(&mut self, now: Instant) -> Vec<(TaskId, AbandonedTask)> {
         let mut gone = Vec::new();
         for (task, (ticket, since)) in &self.leaving {
-            if *since + PATIENCE <= now && !self.left.lock().contains_key(task) {
-                let left = LeftTask { place: ticket.place, step: ticket.owner };
+            if *since + CANCEL_GRACE <= now && !self.left.lock().contains_key(task) {
+                let left = AbandonedTask { place: ticket.place, operation: ticket.owner };
                 self.left.lock().insert(*task, left);
                 gone.push((*task, left));
             }
@@ -248,13 +249,9 @@ impl Runner {
 
 /// Runs a task to its end. When this returns, the thread holds nothing of the task and the context:
 /// an action that returns after the last report leaves no handle behind on the pool.
-fn run(
-    task: Task,
-    surroundings: Arc<Surroundings>,
-    attempted: &Arc<Attempt>,
-) -> Result<TaskMetrics> {
+fn run(task: Task, surroundings: Arc<TaskEnv>, attempted: &Arc<Attempt>) -> Result<TaskMetrics> {
     let began = Instant::now();
-    let Surroundings { config, memory, scratch } = &*surroundings;
+    let TaskEnv { config, memory, scratch } = &*surroundings;
     let (config, memory, scratch) = (Arc::clone(config), Arc::clone(memory), Arc::clone(scratch));
     let context = TaskContext::new(task.place, config, memory, scratch, Arc::clone(attempted));
     let outcome = attempt(&task, &context);
@@ -285,11 +282,11 @@ fn attempt(task: &Task, context: &TaskContext) -> Result<()> {
     restore_failure(of_the_outer_task);
     let outcome = outcome.unwrap_or_else(|payload| Err(error_of(payload, blamed)));
     let outcome = raised.map_or(outcome, Err);
-    outcome.map_err(|error| error.in_step(task.owner))
+    outcome.map_err(|error| error.in_operation(task.owner))
 }
 
 /// What a caught unwinding means: the error that was raised, or a panic of the `blamed` step.
-pub fn error_of(payload: Box<dyn Any + Send>, blamed: Option<Step>) -> Error {
+pub fn error_of(payload: Box<dyn Any + Send>, blamed: Option<Operation>) -> Error {
     let payload = match payload.downcast::<Raised>() {
         Ok(raised) => return raised.0,
         Err(payload) => payload,
@@ -302,7 +299,7 @@ pub fn error_of(payload: Box<dyn Any + Send>, blamed: Option<Step>) -> Error {
     drop_quietly(payload);
     let error = Error::new(ErrorKind::Panicked { message });
     match blamed {
-        Some(step) => error.in_step(step),
+        Some(operation) => error.in_operation(operation),
         None => error,
     }
 }

@@ -2,10 +2,10 @@
 //! removes it; whoever drops the last user of a folder removes that. What a process leaves behind
 //! that dies before is removed by [`Scratch::remove_orphans`] of the next one.
 
+mod dirs;
 mod file;
 mod folder;
 mod orphans;
-mod places;
 mod quota;
 
 pub use file::ScratchFile;
@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
-use places::Places;
+use dirs::ScratchDirs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Scratch {
     parents: Vec<PathBuf>,
     disk: Arc<dyn Disk>,
-    places: Arc<Places>,
+    places: Arc<ScratchDirs>,
     next_file: AtomicUsize,
 }
 
@@ -34,7 +34,7 @@ impl Scratch {
         Scratch {
             parents: config.scratch_dirs.clone(),
             disk: Arc::clone(&config.disk),
-            places: Arc::new(Places::new(config)),
+            places: Arc::new(ScratchDirs::new(config)),
             next_file: AtomicUsize::new(0),
         }
     }
@@ -42,8 +42,8 @@ impl Scratch {
     /// Makes a folder in each of the configured folders and removes it again: what does not allow that
     /// is found when the context is built, and not hours later in the first job that spills. A disk that
     /// is full now may have room by then.
-    pub fn try_out(&self) -> Result<()> {
-        let refuse = |parent: &PathBuf| match folder::try_out(parent) {
+    pub fn probe(&self) -> Result<()> {
+        let refuse = |parent: &PathBuf| match folder::probe(parent) {
             Err(cause) if !file::is_full(&cause) => Some(format!(
                 "`{}` of scratch_dirs takes no folder ({cause}); let this user write there, or choose \
                  another",

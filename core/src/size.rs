@@ -31,7 +31,7 @@ pub struct Weight {
 }
 
 /// Walks `row`. One that refuses to serialize weighs nothing.
-pub fn weigh<T: Serialize>(row: &T) -> Weight {
+pub fn measure<T: Serialize>(row: &T) -> Weight {
     if !owns_heap::<T>() {
         return Weight::default();
     }
@@ -49,7 +49,7 @@ pub const fn owns_heap<T>() -> bool {
 /// The bytes that `row` owns on the heap; not those of its own `size_of`.
 #[inline]
 pub fn heap_bytes<T: Serialize>(row: &T) -> u64 {
-    if owns_heap::<T>() { weigh(row).heap_bytes } else { 0 }
+    if owns_heap::<T>() { measure(row).heap_bytes } else { 0 }
 }
 
 /// The bytes that `rows` take, on the heap and in a vector of them. Each row is looked at, since one

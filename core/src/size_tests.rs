@@ -71,7 +71,7 @@ fn one_large_row_among_many_small_ones_is_counted() {
 
 #[test]
 fn elements_that_own_nothing_are_counted_without_a_look_at_each() {
-    let weight = weigh(&vec![7_u8; 160_000]);
+    let weight = measure(&vec![7_u8; 160_000]);
     assert_eq!(weight.heap_bytes, 160_000 + 16);
     assert!(weight.steps < 11_000, "{} looks", weight.steps);
     let map: BTreeMap<u64, u64> = (0..1000).map(|n| (n, n)).collect();

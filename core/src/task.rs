@@ -3,11 +3,12 @@
 use crate::attempt::Attempt;
 use crate::config::Config;
 use crate::counters::{Counters, Phase, SpilledFile};
-use crate::error::{Error, ErrorKind, Result, TaskPlace};
+use crate::error::{Error, ErrorKind, Result, TaskAttemptId};
 use crate::event::TaskMetrics;
-use crate::memory::MemoryBudget;
+use crate::memory::MemoryPool;
+use crate::operation::Operation;
 use crate::scratch::Scratch;
-use crate::step::{Step, note_raised, raise};
+use crate::unwind::{note_raised, raise};
 use std::cell::Cell;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -25,11 +26,11 @@ pub struct TaskContext {
 /// What all handles to one task share; read through [`TaskContext`].
 pub struct TaskState {
     /// Where in the run the task stands.
-    pub place: TaskPlace,
+    pub place: TaskAttemptId,
     /// The settings of the context.
     pub config: Arc<Config>,
     /// The budget that caches, shuffles and sorts share.
-    pub memory: Arc<MemoryBudget>,
+    pub memory: Arc<MemoryPool>,
     /// Where files of the engine go.
     pub scratch: Arc<Scratch>,
     attempt: Arc<Attempt>,
@@ -49,14 +50,14 @@ pub const ROWS_PER_CHECK: usize = 4096;
 
 /// However many operations a stage has, one may take a 16th of the share: smaller runs only move
 /// the trouble to the disk.
-const MOST_OPERATORS: usize = 8;
+const MAX_OPERATORS: usize = 8;
 
 impl TaskContext {
     /// The surroundings of one attempt of a task.
     pub fn new(
-        place: TaskPlace,
+        place: TaskAttemptId,
         config: Arc<Config>,
-        memory: Arc<MemoryBudget>,
+        memory: Arc<MemoryPool>,
         scratch: Arc<Scratch>,
         attempt: Arc<Attempt>,
     ) -> Self {
@@ -68,29 +69,29 @@ impl TaskContext {
     /// The same task as the last of so many operations of its stage that hold rows at the same time
     /// sees it: it has a smaller part of the task's share. The number must come from the lineage
     /// before the operation alone, so that its rows are always cut at the same places.
-    pub fn among(&self, operators: usize) -> Self {
+    pub fn with_operators(&self, operators: usize) -> Self {
         TaskContext { state: Rc::clone(&self.state), operators }
     }
 
     /// What the rows of this operation may take before they are cut into a run: a third of the task's
     /// share for the first of a stage, a quarter for the second, and less and less for those behind
     /// them. The rest is for sorting and for buffers.
-    pub fn operator_bytes(&self) -> u64 {
-        self.config.share_bytes() / (2 * self.operators.min(MOST_OPERATORS)).max(3) as u64
+    pub fn operator_memory_limit(&self) -> u64 {
+        self.config.task_memory_limit() / (2 * self.operators.min(MAX_OPERATORS)).max(3) as u64
     }
 
     /// What the table behind a shuffle may take before it is cut: twice as much, since an operation
     /// has one such table at a time and sorts no more than that.
     pub fn table_bytes(&self) -> u64 {
-        self.operator_bytes().saturating_mul(2)
+        self.operator_memory_limit().saturating_mul(2)
     }
 
     /// A task on its own, outside any engine: for tests of code that runs inside tasks.
     pub fn alone(config: Config) -> Self {
         use crate::ids::{JobId, StageId, TaskId};
-        let place = TaskPlace { job: JobId(0), stage: StageId(0), partition: 0, attempt: 0 };
+        let place = TaskAttemptId { job: JobId(0), stage: StageId(0), partition: 0, attempt: 0 };
         let config = Arc::new(config);
-        let memory = Arc::new(MemoryBudget::new(config.budget_bytes));
+        let memory = Arc::new(MemoryPool::new(config.memory_limit_bytes));
         let scratch = Arc::new(Scratch::new(&config));
         let attempt = Arc::new(Attempt::new(TaskId(0), Arc::default()));
         TaskContext::new(place, config, memory, scratch, attempt)
@@ -161,15 +162,15 @@ impl TaskState {
 
 /// Looks at the cancel flag every few thousand rows of an iterator of the user's, which may have no
 /// end. Rows that are known to end soon are counted at once; others cost two instructions each.
-pub struct Pace {
+pub struct CancelCheck {
     left: usize,
     task: TaskContext,
 }
 
-impl Pace {
+impl CancelCheck {
     /// The first look comes after [`ROWS_PER_CHECK`] rows.
     pub fn new(task: &TaskContext) -> Self {
-        Pace { left: ROWS_PER_CHECK, task: task.clone() }
+        CancelCheck { left: ROWS_PER_CHECK, task: task.clone() }
     }
 
     /// Whether the rows of an iterator have to be counted: it does not say that it has at most
@@ -181,7 +182,7 @@ impl Pace {
 
     /// Counts a row.
     #[inline(always)]
-    pub fn step(&mut self) {
+    pub fn tick(&mut self) {
         self.pass(1);
     }
 
@@ -202,15 +203,15 @@ impl Pace {
 }
 
 /// What one operator of a task holds in memory. It no longer counts when this drops.
-pub struct Held {
+pub struct OperatorMemory {
     task: TaskContext,
     bytes: u64,
 }
 
-impl Held {
+impl OperatorMemory {
     /// Nothing yet.
     pub fn new(task: &TaskContext) -> Self {
-        Held { task: task.clone(), bytes: 0 }
+        OperatorMemory { task: task.clone(), bytes: 0 }
     }
 
     /// Says how much it is now.
@@ -220,7 +221,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for OperatorMemory {
     fn drop(&mut self) {
         self.set(0);
     }
@@ -228,13 +229,13 @@ impl Drop for Held {
 
 thread_local! {
     /// The operation or action whose task runs on this thread.
-    static RUNNING: Cell<Option<Step>> = const { Cell::new(None) };
+    static RUNNING: Cell<Option<Operation>> = const { Cell::new(None) };
 }
 
 /// Runs `work` as a task of `owner` on this thread. A task that is stolen into the waiting time of
 /// another (a closure may call rayon) leaves the outer one's mark as it found it.
-pub fn as_task_of<R>(owner: Step, work: impl FnOnce() -> R) -> R {
-    struct Restore(Option<Step>);
+pub fn as_task_of<R>(owner: Operation, work: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Operation>);
     impl Drop for Restore {
         fn drop(&mut self) {
             RUNNING.with(|running| running.set(self.0));
@@ -251,7 +252,7 @@ pub fn runs_on_this_thread() -> bool {
 
 /// Refuses an action on a thread that runs a task: its own task could never end. That task fails,
 /// even if its closure turns the refusal into a value: the value would be wrong.
-pub fn refuse_nested(action: Step) -> Result<()> {
+pub fn refuse_nested(action: Operation) -> Result<()> {
     let Some(owner) = RUNNING.with(Cell::get) else { return Ok(()) };
     let (inner, outer) = (action.to_string(), owner.to_string());
     let refused = Error::new(ErrorKind::NestedAction { inner, outer }).in_action(action);

@@ -6,16 +6,17 @@
 //! the order of stages and partitions. So nothing is counted twice, and float sums have the same bits
 //! on any number of threads.
 
-mod kept;
+mod committed;
 
-pub(crate) use kept::KeptParts;
+pub(crate) use committed::CommittedDeltas;
 
-use crate::action::on_driver;
+use crate::action::run_on_driver;
 use crate::context::Context;
 use emberline_core::engine::Engine;
 use emberline_core::error::{Error, Result};
 use emberline_core::job::Ran;
-use emberline_core::step::{Step, raise};
+use emberline_core::operation::Operation;
+use emberline_core::unwind::raise;
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
@@ -125,10 +126,10 @@ impl<A: Accumulate> Accumulator<A> {
     /// Adds `input`: in a task, to the task's own part; on the program's threads, to the value. A
     /// thread that a closure starts is one of the program's.
     pub fn add(&self, input: A::Input) {
-        match Parts::take_out(self) {
+        match TaskDeltas::take_out(self) {
             Some(mut part) => {
                 part.part.add(input);
-                Parts::put_back(part);
+                TaskDeltas::put_back(part);
             }
             None => {
                 self.refuse_rayon_work();
@@ -246,14 +247,14 @@ impl<T: Clone + Send + 'static> Accumulate for Vec<T> {
 
 thread_local! {
     /// What the task on this thread has added; nothing on a thread without one.
-    static PARTS: RefCell<Option<Parts>> = const { RefCell::new(None) };
+    static PARTS: RefCell<Option<TaskDeltas>> = const { RefCell::new(None) };
     /// What the jobs of the action on this thread have added.
     static PENDING: RefCell<Option<Vec<Pending>>> = const { RefCell::new(None) };
 }
 
 /// What one task has added, to each accumulator it has met, by its address.
 #[derive(Default)]
-pub(crate) struct Parts(Vec<(usize, Option<Box<dyn AnyPart>>)>);
+pub(crate) struct TaskDeltas(Vec<(usize, Option<Box<dyn AnyPart>>)>);
 
 struct Part<A: Accumulate> {
     whole: Accumulator<A>,
@@ -284,7 +285,7 @@ impl<A: Accumulate> AnyPart for Part<A> {
     }
 }
 
-impl Parts {
+impl TaskDeltas {
     /// The part of `whole` that the task on this thread has; nothing where no task runs. It is taken
     /// out while the user's code adds to it, which may add to others.
     fn take_out<A: Accumulate>(whole: &Accumulator<A>) -> Option<Box<Part<A>>> {
@@ -308,7 +309,7 @@ impl Parts {
         });
         // Only an `add` that adds to its own accumulator leaves another one there.
         if let Some(other) = other {
-            Parts(vec![(other.address(), Some(other))]).join_task();
+            TaskDeltas(vec![(other.address(), Some(other))]).merge_into_task();
         }
     }
 
@@ -322,12 +323,12 @@ impl Parts {
     }
 
     /// What the work that is counted on this thread has added so far; it does not give it again.
-    pub(crate) fn take_counted() -> Parts {
+    pub(crate) fn take_counted() -> TaskDeltas {
         PARTS.with_borrow_mut(|parts| parts.as_mut().map(std::mem::take)).unwrap_or_default()
     }
 
     /// Counts these with what the task on this thread has added.
-    pub(crate) fn join_task(self) {
+    pub(crate) fn merge_into_task(self) {
         for later in self.0.into_iter().filter_map(|(_, part)| part) {
             let address = later.address();
             let own = PARTS.with_borrow_mut(|parts| {
@@ -358,15 +359,15 @@ impl Parts {
 }
 
 /// Runs the work of a task, and gives what it added beside its result.
-pub(crate) fn counted<R>(work: impl FnOnce() -> R) -> (R, Parts) {
+pub(crate) fn with_accumulators<R>(work: impl FnOnce() -> R) -> (R, TaskDeltas) {
     /// Gives back what the outer task has added: a task may run while another waits.
-    struct Restore(Option<Parts>);
+    struct Restore(Option<TaskDeltas>);
     impl Drop for Restore {
         fn drop(&mut self) {
             PARTS.replace(self.0.take());
         }
     }
-    let _restore = Restore(PARTS.replace(Some(Parts::default())));
+    let _restore = Restore(PARTS.replace(Some(TaskDeltas::default())));
     let result = work();
     (result, PARTS.take().unwrap_or_default())
 }
@@ -375,12 +376,12 @@ pub(crate) fn counted<R>(work: impl FnOnce() -> R) -> (R, Parts) {
 /// results.
 pub(crate) struct Pending {
     pub(crate) ran: Ran,
-    pub(crate) parts: Vec<Parts>,
+    pub(crate) parts: Vec<TaskDeltas>,
 }
 
 /// Runs a whole action, of any number of jobs. What they added is merged if it ends well, and
 /// dropped if it does not; a job inside another action's preparation counts with that one.
-pub(crate) fn in_one_action<R>(action: Step, body: impl FnOnce() -> Result<R>) -> Result<R> {
+pub(crate) fn run_action<R>(action: Operation, body: impl FnOnce() -> Result<R>) -> Result<R> {
     /// Closes the scope also when the body unwinds.
     struct Close;
     impl Drop for Close {
@@ -396,16 +397,16 @@ pub(crate) fn in_one_action<R>(action: Step, body: impl FnOnce() -> Result<R>) -
     let result = body()?;
     let pending = PENDING.take().unwrap_or_default();
     drop(close);
-    on_driver(action, || {
+    run_on_driver(action, || {
         for Pending { ran, parts } in pending {
-            ran.settle();
-            parts.into_iter().for_each(Parts::merge);
+            ran.on_job_success();
+            parts.into_iter().for_each(TaskDeltas::merge);
         }
     })?;
     Ok(result)
 }
 
 /// Leaves what a job added to the action that runs it.
-pub(crate) fn leave_pending(pending: Pending) {
+pub(crate) fn defer(pending: Pending) {
     PENDING.with_borrow_mut(|action| action.get_or_insert_default().push(pending));
 }

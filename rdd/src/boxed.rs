@@ -1,7 +1,7 @@
 //! Forgetting the type of a pipeline, so that a loop variable, a struct field or two branches can
 //! hold it. A boxed step hands rows over in chunks: one virtual call for up to a thousand rows.
 
-use crate::held::HeldRows;
+use crate::held::MaterializedRows;
 use crate::pipeline::{Element, Pipeline, sealed::Sealed};
 use emberline_core::lineage::drop_later;
 use emberline_core::size::owns_heap;
@@ -20,7 +20,7 @@ pub(crate) trait Node<T>: Send + Sync {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>>;
 
     /// As [`Pipeline::held`].
-    fn held(&self, _partition: usize, _task: &TaskContext) -> Option<HeldRows<T>> {
+    fn held(&self, _partition: usize, _task: &TaskContext) -> Option<MaterializedRows<T>> {
         None
     }
 }
@@ -46,14 +46,14 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// A row that owns so little is light: a whole chunk of such rows is not too much.
 const LIGHT_BYTES: u64 = (CHUNK_BYTES / CHUNK_ROWS_WITH_HEAP) as u64;
 /// A light row stands for at most one less than so many others.
-const MOST_TRUST: usize = 4;
+const MAX_TRUST: usize = 4;
 /// Stack that must be free before a boxed step runs, and what is added when it is not.
 const STACK_LEFT: usize = 128 << 10;
 const STACK_MORE: usize = 2 << 20;
 
 /// Runs one boxed step, on more stack if little is left: chains may be of any length.
-fn on_enough_stack<R>(step: impl FnOnce() -> R) -> R {
-    stacker::maybe_grow(STACK_LEFT, STACK_MORE, step)
+fn on_enough_stack<R>(operation: impl FnOnce() -> R) -> R {
+    stacker::maybe_grow(STACK_LEFT, STACK_MORE, operation)
 }
 
 impl<T: Element> Boxed<T> {
@@ -100,7 +100,7 @@ impl<T: Element> Pipeline for Boxed<T> {
         BoxedRows { source, chunk, next_limit: 1, limit, task: task.clone() }
     }
 
-    fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<T>> {
+    fn held(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<T>> {
         let node = self.node.as_ref()?;
         on_enough_stack(|| node.held(partition, task))
     }
@@ -123,7 +123,7 @@ impl<T: Element, P: Pipeline<Item = T>> Node<T> for Erased<P> {
         Box::new(RowChunks::new(self.0.open(partition, task), |_: &T| 0))
     }
 
-    fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<T>> {
+    fn held(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<T>> {
         self.0.held(partition, task)
     }
 }
@@ -136,15 +136,15 @@ pub(crate) struct RowChunks<R, W> {
 
 impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> RowChunks<R, W> {
     /// The rows, and what one of them owns on the heap.
-    pub(crate) fn new(rows: R, weigh: W) -> Self {
-        RowChunks { rows, owned: Owned { weigh, bytes: 0, last: 0, trust: 0, alike: 0 } }
+    pub(crate) fn new(rows: R, measure: W) -> Self {
+        RowChunks { rows, owned: Owned { measure, bytes: 0, last: 0, trust: 0, alike: 0 } }
     }
 }
 
-/// What the rows of a chunk own on the heap. To weigh a list is to walk it, so where several rows in
+/// What the rows of a chunk own on the heap. To measure a list is to walk it, so where several rows in
 /// succession owned little, the last of them stands for a few that come behind it.
 struct Owned<W> {
-    weigh: W,
+    measure: W,
     bytes: u64,
     /// What the row owned that was weighed last, and for how many others it still stands.
     last: u64,
@@ -166,9 +166,9 @@ impl<W> Owned<W> {
         match self.alike.checked_sub(1) {
             Some(alike) => self.alike = alike,
             None => {
-                self.last = (self.weigh)(row);
+                self.last = (self.measure)(row);
                 let is_light = self.last <= LIGHT_BYTES;
-                self.trust = if is_light { (self.trust + 1).min(MOST_TRUST) } else { 0 };
+                self.trust = if is_light { (self.trust + 1).min(MAX_TRUST) } else { 0 };
                 self.alike = self.trust.saturating_sub(1);
             }
         }

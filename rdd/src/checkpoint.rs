@@ -1,20 +1,21 @@
 //! `checkpoint` and `read_checkpoint`: an RDD in files that outlive the program.
 
-use crate::accumulator::in_one_action;
-use crate::action::output::{Output, Trial, part_name};
+use crate::accumulator::run_action;
+use crate::action::output::{AttemptFile, Output, part_name};
 use crate::boxed::Boxed;
 use crate::context::Context;
-use crate::held::HeldRows;
+use crate::held::MaterializedRows;
 use crate::pipeline::{Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::disk::{Disk, DiskReader};
 use emberline_core::error::{Error, ErrorKind, Result};
-use emberline_core::step::{Step, blame, raise};
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
+use emberline_core::unwind::{blame, raise};
 use emberline_shuffle::Batches;
-use emberline_shuffle::checkpoint::{MANIFEST_NAME, Manifest, Part, PartReader, write_part};
-use emberline_shuffle::format::OpenFile;
+use emberline_shuffle::OpenFile;
+use emberline_shuffle::{MANIFEST_NAME, Manifest, Part, PartReader, write_part};
 use std::any::type_name;
 use std::io;
 use std::marker::PhantomData;
@@ -64,20 +65,21 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     #[track_caller]
     pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<Rdd<T>> {
-        let step = Step::new("checkpoint");
+        let operation = Operation::new("checkpoint");
         let path = path.as_ref();
-        let placed = |error: Error| error.in_step(step).in_action(step);
+        let placed = |error: Error| error.in_operation(operation).in_action(operation);
         let output = Output::begin(path, self.context.engine.config()).map_err(placed)?;
         let folder = output.folder().to_path_buf();
-        let work =
-            move |rows: P::Rows, task: &TaskContext| blame(&step, || write(rows, &folder, task));
-        let manifest = in_one_action(step, || {
-            let parts = self.run(step, 0..self.num_partitions(), work)?;
+        let work = move |rows: P::Rows, task: &TaskContext| {
+            blame(&operation, || write(rows, &folder, task))
+        };
+        let manifest = run_action(operation, || {
+            let parts = self.run(operation, 0..self.num_partitions(), work)?;
             let manifest = Manifest { parts };
             output.commit(MANIFEST_NAME, &manifest.encode()).map_err(placed)?;
             Ok(manifest)
         })?;
-        let lineage = self.context.lineage(step, self.num_partitions(), Vec::new());
+        let lineage = self.context.lineage(operation, self.num_partitions(), Vec::new());
         let pipeline = Saved::new(path.to_path_buf(), manifest);
         let partitioner = self.partitioner.clone();
         Ok(Rdd::partitioned(&self.context, lineage, Boxed::new(pipeline), partitioner))
@@ -89,7 +91,7 @@ fn write<T: Stored>(
     folder: &Path,
     task: &TaskContext,
 ) -> Result<Part> {
-    let (file, trial) = Trial::create(folder, task)?;
+    let (file, trial) = AttemptFile::create(folder, task)?;
     let batches = Batches::new(rows, task).inspect(|_| task.check_cancelled());
     let place = (trial.path(), file);
     let part = write_part(batches, task.place.partition, place, &task.config)?;
@@ -131,15 +133,15 @@ impl Context {
     /// ```
     #[track_caller]
     pub fn read_checkpoint<T: Stored>(&self, path: impl AsRef<Path>) -> Rdd<T> {
-        let (step, path) = (Step::new("read_checkpoint"), path.as_ref().to_path_buf());
+        let (operation, path) = (Operation::new("read_checkpoint"), path.as_ref().to_path_buf());
         match find(&path, &*self.engine.config().disk) {
             Ok(manifest) => {
-                let lineage = self.lineage(step, manifest.parts.len(), Vec::new());
+                let lineage = self.lineage(operation, manifest.parts.len(), Vec::new());
                 Rdd::new(self, lineage, Boxed::new(Saved::new(path, manifest)))
             }
             Err(problem) => {
-                let mut lineage = self.lineage(step, 1, Vec::new());
-                lineage.problem = Some(problem.in_step(step));
+                let mut lineage = self.lineage(operation, 1, Vec::new());
+                lineage.problem = Some(problem.in_operation(operation));
                 Rdd::new(self, lineage, Boxed::new(Saved::new(path, Manifest::default())))
             }
         }
@@ -231,9 +233,9 @@ impl<T> Sealed for Saved<T> {}
 
 impl<T: Stored> Pipeline for Saved<T> {
     type Item = T;
-    type Rows = HeldRows<T>;
+    type Rows = MaterializedRows<T>;
 
-    fn open(&self, partition: usize, task: &TaskContext) -> HeldRows<T> {
+    fn open(&self, partition: usize, task: &TaskContext) -> MaterializedRows<T> {
         let opened = self.frames(partition, &*task.config.disk);
         let mut frames = opened.unwrap_or_else(|error| raise(self.explain(error)));
         let saved = self.clone();
@@ -243,7 +245,7 @@ impl<T: Stored> Pipeline for Saved<T> {
             counting.count_read(rows.len());
             Some(rows)
         });
-        HeldRows::batched(batches, task)
+        MaterializedRows::batched(batches, task)
     }
 
     fn depth(&self) -> usize {

@@ -8,8 +8,8 @@ use emberline_core::engine::Engine;
 use emberline_core::error::{Error, Result};
 use emberline_core::event::Listener;
 use emberline_core::faults::Faults;
-use emberline_core::lineage::{Dependency, Lineage};
-use emberline_core::step::Step;
+use emberline_core::lineage::{Dependency, LineageNode};
+use emberline_core::operation::Operation;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -61,7 +61,7 @@ impl Context {
     /// # use emberline_rdd as emberline;
     /// use emberline::prelude::*;
     ///
-    /// let ctx = Context::builder().app_name("words").threads(2).budget_bytes(64 << 20).build()?;
+    /// let ctx = Context::builder().app_name("words").threads(2).memory_limit_bytes(64 << 20).build()?;
     /// assert_eq!(ctx.threads(), 2);
     ///
     /// let refused = Context::builder().threads(0).max_attempts(0).build().unwrap_err();
@@ -121,34 +121,34 @@ impl Context {
     /// A new lineage node of this context.
     pub(crate) fn lineage(
         &self,
-        step: Step,
+        operation: Operation,
         partitions: usize,
         dependencies: Vec<Dependency>,
-    ) -> Lineage {
-        Lineage::new(self.engine.next_rdd_id(), step, partitions, dependencies)
+    ) -> LineageNode {
+        LineageNode::new(self.engine.next_rdd_id(), operation, partitions, dependencies)
     }
 
     /// A lineage node of a source that may have been asked for no partitions at all: that is the
     /// error of its first action.
-    pub(crate) fn source_lineage(&self, step: Step, partitions: usize) -> Lineage {
-        let mut lineage = self.lineage(step, partitions, Vec::new());
-        lineage.problem = no_partitions(step, partitions);
+    pub(crate) fn source_lineage(&self, operation: Operation, partitions: usize) -> LineageNode {
+        let mut lineage = self.lineage(operation, partitions, Vec::new());
+        lineage.problem = no_partitions(operation, partitions);
         lineage
     }
 }
 
 /// The error of an operation on RDDs of two contexts: neither could run the other's tasks.
-pub(crate) fn two_contexts(step: Step, one: &Context, other: &Context) -> Option<Error> {
+pub(crate) fn two_contexts(operation: Operation, one: &Context, other: &Context) -> Option<Error> {
     let what = "the two RDDs belong to two contexts; make both from one, or collect one and \
                 parallelize its rows in the other's context";
     let apart = !Arc::ptr_eq(&one.engine, &other.engine);
-    apart.then(|| Error::invalid_argument(what).in_step(step))
+    apart.then(|| Error::invalid_argument(what).in_operation(operation))
 }
 
 /// The error of an operation that was asked for zero partitions.
-pub(crate) fn no_partitions(step: Step, partitions: usize) -> Option<Error> {
+pub(crate) fn no_partitions(operation: Operation, partitions: usize) -> Option<Error> {
     let what = "the number of partitions is 0; give at least 1";
-    (partitions == 0).then(|| Error::invalid_argument(what).in_step(step))
+    (partitions == 0).then(|| Error::invalid_argument(what).in_operation(operation))
 }
 
 impl fmt::Debug for Context {
@@ -185,16 +185,16 @@ impl ContextBuilder {
     /// What the engine may hold in memory, in bytes, at least 1 MiB. Default: 60 % of what the
     /// machine or its control group has. Runs of tables, sorts and map outputs that do not fit go to
     /// disk, and kept partitions where their level says. It never changes a result.
-    pub fn budget_bytes(mut self, bytes: u64) -> Self {
-        self.config.budget_bytes = bytes;
+    pub fn memory_limit_bytes(mut self, bytes: u64) -> Self {
+        self.config.memory_limit_bytes = bytes;
         self
     }
 
     /// What one task may hold of the budget, in bytes, at least 4 KiB. Default: 256 MiB; never more than
     /// an eighth of the budget. Tables, sorts and groups are cut into runs by it, so it is part of what a float sum
     /// depends on. A group of `group_by_key` past it is an error.
-    pub fn task_share_bytes(mut self, bytes: u64) -> Self {
-        self.config.task_share_bytes = bytes;
+    pub fn task_memory_bytes(mut self, bytes: u64) -> Self {
+        self.config.task_memory_bytes = bytes;
         self
     }
 
@@ -215,7 +215,7 @@ impl ContextBuilder {
     ///
     /// let (one, two) = (tempfile::tempdir()?, tempfile::tempdir()?);
     /// let folders = [one.path(), two.path()];
-    /// let ctx = Context::builder().scratch_dirs(folders).shuffle_to_files(true).build()?;
+    /// let ctx = Context::builder().scratch_dirs(folders).force_spill(true).build()?;
     /// let sums = ctx.range_with(4, 0..100_u64).map(|n| (n % 3, n)).reduce_by_key(|a, b| a + b);
     /// sums.count()?;
     /// assert!(folders.iter().all(|folder| std::fs::read_dir(folder).unwrap().count() == 1));
@@ -254,7 +254,7 @@ impl ContextBuilder {
     /// # use emberline_rdd as emberline;
     /// use emberline::prelude::*;
     ///
-    /// let ctx = Context::builder().result_limit_bytes(8_000).build()?;
+    /// let ctx = Context::builder().max_result_bytes(8_000).build()?;
     /// let numbers = ctx.range_with(4, 0..1_001_u64);
     /// let error = numbers.collect().unwrap_err();
     /// assert!(matches!(error.kind(), ErrorKind::ResultTooLarge { limit_bytes: 8_000, .. }));
@@ -262,8 +262,8 @@ impl ContextBuilder {
     /// assert_eq!(numbers.to_local_iterator().count(), 1_001);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
-    pub fn result_limit_bytes(mut self, bytes: u64) -> Self {
-        self.config.result_limit_bytes = Some(bytes);
+    pub fn max_result_bytes(mut self, bytes: u64) -> Self {
+        self.config.max_result_bytes = Some(bytes);
         self
     }
 
@@ -323,8 +323,8 @@ impl ContextBuilder {
 
     /// Whether map outputs go to files even while they fit in memory. Default: no. It never changes
     /// a result; tests use it.
-    pub fn shuffle_to_files(mut self, files: bool) -> Self {
-        self.config.shuffle_to_files = files;
+    pub fn force_spill(mut self, files: bool) -> Self {
+        self.config.force_spill = files;
         self
     }
 
@@ -336,7 +336,7 @@ impl ContextBuilder {
     /// use emberline::{Compression, prelude::*};
     ///
     /// // Every map output goes to files, and they are written as they are.
-    /// let builder = Context::builder().shuffle_to_files(true);
+    /// let builder = Context::builder().force_spill(true);
     /// let ctx = builder.spill_compression(Compression::None).build()?;
     /// let sums = ctx.range(0..10_u64).map(|n| (n % 2, n)).reduce_by_key(|a, b| a + b);
     /// assert_eq!(sums.collect_as_map()?[&1], 25);
@@ -366,12 +366,12 @@ impl ContextBuilder {
     ///
     /// ```
     /// # use emberline_rdd as emberline;
-    /// use emberline::faults::{FaultPlan, Harm};
+    /// use emberline::faults::{FaultPlan, Damage};
     /// use emberline::{ShuffleId, prelude::*};
     ///
     /// // The file of the second map output is removed as soon as it is there.
-    /// let faults = FaultPlan::new().harm_map_output(ShuffleId(0), 1, Harm::Lost).arm();
-    /// let ctx = Context::builder().shuffle_to_files(true).faults(&faults).build()?;
+    /// let faults = FaultPlan::new().damage_map_output(ShuffleId(0), 1, Damage::Lost).arm();
+    /// let ctx = Context::builder().force_spill(true).faults(&faults).build()?;
     /// let sums = ctx.range_with(4, 0..100_u64).map(|n| (n % 2, n)).reduce_by_key(|a, b| a + b);
     /// assert_eq!(sums.collect_as_map()?[&0], 2450);
     /// assert_eq!(faults.fired(), 1);

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 /// `1,024`.
-pub(crate) fn grouped(n: u64) -> String {
+pub(crate) fn with_separators(n: u64) -> String {
     let (digits, mut text) = (n.to_string(), String::new());
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
@@ -16,7 +16,7 @@ pub(crate) fn grouped(n: u64) -> String {
 
 /// `1 row`, `1,024 rows`.
 pub(crate) fn counted(n: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(n), if n == 1 { "" } else { "s" })
+    format!("{} {what}{}", with_separators(n), if n == 1 { "" } else { "s" })
 }
 
 /// `950 B`, `13.2 KiB`.
@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_and_counted() {
-        let texts: Vec<String> = [0, 999, 1_000, 1_234_567].into_iter().map(grouped).collect();
+        let texts: Vec<String> =
+            [0, 999, 1_000, 1_234_567].into_iter().map(with_separators).collect();
         assert_eq!(texts, ["0", "999", "1,000", "1,234,567"]);
         assert_eq!((counted(1, "row"), counted(2, "row")), ("1 row".into(), "2 rows".into()));
     }

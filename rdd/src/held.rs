@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::vec;
 
 /// The rows of one partition: some that are shared, and then batches of this reader's own.
-pub struct HeldRows<T> {
+pub struct MaterializedRows<T> {
     rows: Arc<Vec<T>>,
     left: Range<usize>,
     more: Option<Batched<T>>,
@@ -18,11 +18,11 @@ pub struct HeldRows<T> {
     _pin: Option<Box<dyn Any>>,
 }
 
-impl<T> HeldRows<T> {
+impl<T> MaterializedRows<T> {
     /// Counts no row as read: whoever finds rows that were there before does, not who just computed
     /// them.
     pub(crate) fn new(rows: Arc<Vec<T>>, left: Range<usize>, task: &TaskContext) -> Self {
-        HeldRows { rows, left, more: None, task: task.clone(), _pin: None }
+        MaterializedRows { rows, left, more: None, task: task.clone(), _pin: None }
     }
 
     /// Rows that come in batches and belong to nobody else.
@@ -33,12 +33,12 @@ impl<T> HeldRows<T> {
         let batches = Box::new(batches);
         let (rows, lent) = (Vec::new().into_iter(), None);
         let more = Some(Batched { batches, rows, lent, task: task.clone() });
-        HeldRows { more, ..HeldRows::new(Arc::default(), 0..0, task) }
+        MaterializedRows { more, ..MaterializedRows::new(Arc::default(), 0..0, task) }
     }
 
     /// The same, with something that stays until they are read.
-    pub(crate) fn pinning(self, pin: impl Any) -> Self {
-        HeldRows { _pin: Some(Box::new(pin)), ..self }
+    pub(crate) fn with_pin(self, pin: impl Any) -> Self {
+        MaterializedRows { _pin: Some(Box::new(pin)), ..self }
     }
 
     /// How many rows are left, as a size hint.
@@ -83,7 +83,7 @@ impl<T> HeldRows<T> {
     }
 }
 
-impl<T: Clone> Iterator for HeldRows<T> {
+impl<T: Clone> Iterator for MaterializedRows<T> {
     type Item = T;
 
     #[inline]

@@ -12,7 +12,7 @@
 pub mod faults {
     //! What goes wrong on purpose, for tests and for teaching: a [`FaultPlan`] is given to
     //! [`ContextBuilder::faults`](crate::ContextBuilder::faults), and the engine inflicts it on the real thing.
-    pub use emberline_core::faults::{FaultPlan, Faults, Harm, Point};
+    pub use emberline_core::faults::{Damage, FailPoint, FaultPlan, Faults};
 }
 
 mod accumulator;
@@ -43,14 +43,14 @@ pub use context::{Context, ContextBuilder};
 pub use emberline_core::bounds::{Key, Stored};
 pub use emberline_core::config::{Compression, Speculation};
 pub use emberline_core::disk;
-pub use emberline_core::error::{BoxError, Error, ErrorKind, Result, TaskPlace};
+pub use emberline_core::error::{BoxError, Error, ErrorKind, Result, TaskAttemptId};
 pub use emberline_core::event::{
     EVENT_VERSION, Event, EventRecord, Listener, StageInfo, TaskMetrics,
 };
 pub use emberline_core::ids::{JobId, RddId, ShuffleId, StageId, TaskId};
 pub use emberline_core::job::Progress;
-pub use emberline_core::runner::LeftTask;
-pub use emberline_core::step::{CallSite, Step};
+pub use emberline_core::operation::{CallSite, Operation};
+pub use emberline_core::runner::AbandonedTask;
 pub use emberline_shuffle::{
     Group, GroupIter, GroupValues, HashPartitioner, Partitioner, Partitioning,
 };

@@ -44,7 +44,7 @@ impl KnownPartitioner {
 
     /// Whether the rows of each partition come in the order of their keys' hash. Then rows of one
     /// key are neighbours, and a join need not gather the partition first.
-    pub(crate) fn is_in_hash_order(&self) -> bool {
+    pub(crate) fn is_hash_ordered(&self) -> bool {
         self.in_hash_order
     }
 

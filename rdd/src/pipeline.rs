@@ -6,7 +6,7 @@
 //! `take` and `zip` pull with `next`.
 
 use crate::boxed::Boxed;
-use crate::held::HeldRows;
+use crate::held::MaterializedRows;
 use emberline_core::task::TaskContext;
 
 pub(crate) mod sealed {
@@ -41,7 +41,7 @@ pub trait Pipeline: sealed::Sealed + Clone + Send + Sync + 'static {
     /// a collection and of a cached RDD, and of a union of such. What [`refs`](crate::Rdd::refs)
     /// reads in place.
     #[doc(hidden)]
-    fn held(&self, _partition: usize, _task: &TaskContext) -> Option<HeldRows<Self::Item>> {
+    fn held(&self, _partition: usize, _task: &TaskContext) -> Option<MaterializedRows<Self::Item>> {
         None
     }
 

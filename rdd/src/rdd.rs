@@ -5,8 +5,8 @@ use crate::context::Context;
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Fused, Pipeline};
 use emberline_core::ids::RddId;
-use emberline_core::lineage::{Dependency, Lineage};
-use emberline_core::step::Step;
+use emberline_core::lineage::{Dependency, LineageNode};
+use emberline_core::operation::Operation;
 use emberline_shuffle::Partitioning;
 use std::fmt;
 use std::ops::Deref;
@@ -65,7 +65,7 @@ use std::sync::{Arc, OnceLock};
 #[must_use = "an RDD is lazy and does nothing until an action such as `collect` asks for its rows"]
 pub struct Rdd<T: 'static, P = Boxed<T>> {
     pub(crate) context: Context,
-    pub(crate) lineage: Arc<Lineage>,
+    pub(crate) lineage: Arc<LineageNode>,
     pub(crate) pipeline: P,
     pub(crate) partitioner: Option<KnownPartitioner>,
     boxed: OnceLock<Box<Rdd<T>>>,
@@ -73,21 +73,21 @@ pub struct Rdd<T: 'static, P = Boxed<T>> {
 
 /// What a narrow step does to the partitioner of its parent.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keys {
+pub(crate) enum KeyEffect {
     /// Every row that is left keeps its key.
-    Kept,
+    Preserved,
     /// Keys may be others, or no keys at all.
     Changed,
 }
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    pub(crate) fn new(context: &Context, lineage: Lineage, pipeline: P) -> Self {
+    pub(crate) fn new(context: &Context, lineage: LineageNode, pipeline: P) -> Self {
         Rdd::partitioned(context, lineage, pipeline, None)
     }
 
     pub(crate) fn partitioned(
         context: &Context,
-        mut lineage: Lineage,
+        mut lineage: LineageNode,
         pipeline: P,
         partitioner: Option<KnownPartitioner>,
     ) -> Self {
@@ -99,15 +99,15 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// The node of a narrow step on this one, with the pipeline that computes it.
     pub(crate) fn narrow<U: Element, Q: Pipeline<Item = U>>(
         &self,
-        step: Step,
+        operation: Operation,
         closure_bytes: usize,
-        keys: Keys,
+        key_effect: KeyEffect,
         pipeline: Q,
     ) -> Rdd<U, Q> {
         let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
-        let mut lineage = self.context.lineage(step, self.num_partitions(), parent);
+        let mut lineage = self.context.lineage(operation, self.num_partitions(), parent);
         lineage.closure_bytes = closure_bytes;
-        let partitioner = self.partitioner.clone().filter(|_| keys == Keys::Kept);
+        let partitioner = self.partitioner.clone().filter(|_| key_effect == KeyEffect::Preserved);
         Rdd::partitioned(&self.context, lineage, pipeline, partitioner)
     }
 
@@ -286,7 +286,13 @@ impl<T: Element, P: Fused<Item = T>> Deref for Rdd<T, P> {
 impl<T: 'static, P> fmt::Debug for Rdd<T, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lineage = &self.lineage;
-        write!(f, "Rdd({}, {}, {} partitions", lineage.id(), lineage.step(), lineage.partitions())?;
+        write!(
+            f,
+            "Rdd({}, {}, {} partitions",
+            lineage.id(),
+            lineage.operation(),
+            lineage.partitions()
+        )?;
         match lineage.name() {
             Some(name) => write!(f, ", {name:?})"),
             None => write!(f, ")"),

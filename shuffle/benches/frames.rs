@@ -4,7 +4,7 @@
 use emberline_core::bounds::Stored;
 use emberline_core::config::{Compression, Config};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::format::{FileIndex, FileWriter, FrameReader, OpenFile};
+use emberline_shuffle::{FileIndex, FileWriter, FrameReader, OpenFile};
 use emberline_shuffle::{Hashed, hash_of};
 use std::time::{Duration, Instant};
 

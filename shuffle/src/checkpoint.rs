@@ -4,7 +4,7 @@
 //! It outlives the program that wrote it, so it holds no type name and no hash of a key, and it says
 //! with which versions of the manifest, the frames and the codec it was written.
 
-use crate::format::{FRAME_VERSION, FileIndex, FileWriter, FrameReader, OpenFile, SegmentPlace};
+use crate::format::{FRAME_VERSION, FileIndex, FileWriter, FrameReader, OpenFile, SegmentLocation};
 use emberline_core::bounds::Stored;
 use emberline_core::codec::{CODEC_ID, encode_into};
 use emberline_core::config::Config;
@@ -157,7 +157,7 @@ pub fn write_part<T: Stored>(
     }
     let digest = writer.digest();
     let FileIndex { segments, file_bytes: bytes } = writer.finish()?;
-    let sum = |count: fn(&SegmentPlace) -> u64| segments.iter().map(count).sum();
+    let sum = |count: fn(&SegmentLocation) -> u64| segments.iter().map(count).sum();
     Ok(Part {
         rows: sum(|place| place.rows),
         bytes,
@@ -178,7 +178,7 @@ impl<T: Stored> PartReader<T> {
     pub fn new(part: Part, file: OpenFile) -> Result<Self> {
         let Part { rows, bytes, frames, tag: file_tag, digest } = part;
         file.check_length(&FileIndex { segments: Vec::new(), file_bytes: bytes })?;
-        let place = SegmentPlace { offset: 0, bytes, rows, frames, file_tag };
+        let place = SegmentLocation { offset: 0, bytes, rows, frames, file_tag };
         Ok(PartReader { frames: FrameReader::new(file, place), digest })
     }
 

@@ -7,7 +7,7 @@ mod entries;
 
 use emberline_core::bounds::Stored;
 use emberline_core::codec::{decode_rows, encode_into};
-use emberline_shuffle::format::{LARGEST_TARGET, SegmentPlace};
+use emberline_shuffle::{LARGEST_TARGET, SegmentLocation};
 use entries::{frame, place_of, read};
 use peak_alloc::PeakAlloc;
 
@@ -28,7 +28,7 @@ fn encoded<R: serde::Serialize>(row: &R) -> Vec<u8> {
     bytes
 }
 
-fn is_corrupt_within<R: Stored>(bound: usize, bytes: &[u8], place: SegmentPlace, what: &str) {
+fn is_corrupt_within<R: Stored>(bound: usize, bytes: &[u8], place: SegmentLocation, what: &str) {
     let held = peak(|| assert!(read::<R>(bytes, place).is_none(), "{what}"));
     assert!(held <= bound, "{what}: {held} bytes");
 }
@@ -76,11 +76,11 @@ fn places_that_lie() {
     assert_eq!(read::<String>(&bytes, place).unwrap(), ["ember"]);
     for number in (0..64).map(|bit| 1_u64 << bit).chain([u64::MAX]).filter(|n| *n != 1) {
         let wrong = [
-            SegmentPlace { offset: number, ..place },
-            SegmentPlace { bytes: number, ..place },
-            SegmentPlace { bytes: number, frames: u64::MAX, ..place },
-            SegmentPlace { rows: number, ..place },
-            SegmentPlace { frames: number, ..place },
+            SegmentLocation { offset: number, ..place },
+            SegmentLocation { bytes: number, ..place },
+            SegmentLocation { bytes: number, frames: u64::MAX, ..place },
+            SegmentLocation { rows: number, ..place },
+            SegmentLocation { frames: number, ..place },
         ];
         for place in wrong {
             is_corrupt_within::<String>(SMALL, &bytes, place, &format!("{place:?}"));

@@ -131,7 +131,7 @@ fn an_action_that_failed_adds_nothing_and_a_later_one_adds_all() {
 fn a_map_output_that_is_lost_and_computed_again_counts_once() {
     test(|| {
         let folder = tempfile::tempdir().unwrap();
-        let builder = Context::builder().threads(2).shuffle_to_files(true);
+        let builder = Context::builder().threads(2).force_spill(true);
         let ctx = builder.scratch_dir(folder.path()).build()?;
         let (count, ran) = (ctx.accumulator(0_u64), Arc::new(AtomicUsize::new(0)));
         let (counter, calls) = (count.clone(), Arc::clone(&ran));
@@ -251,7 +251,7 @@ fn a_cached_step_that_two_tasks_or_two_actions_compute_at_once_counts_once() {
 #[test]
 fn a_partition_that_there_was_no_room_to_cache_counts_as_often_as_it_is_computed() {
     test(|| {
-        let ctx = Context::builder().threads(2).budget_bytes(LEAST_BUDGET).build()?;
+        let ctx = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET).build()?;
         let count = ctx.accumulator(0_u64);
         let counter = count.clone();
         let rows = ctx.range_with(1, 0..500_000_u64).inspect(move |_| counter.add(1)).cache();
@@ -281,7 +281,7 @@ fn an_action_of_several_jobs_that_fails_in_a_later_one_adds_nothing() {
         assert_eq!(count.value(), 0, "the jobs before were well");
         assert_eq!((rows.take(5)?.len(), count.take()), (5, 7), "chunks of one, two and four");
         let (rows, count) = failing_at(&context(), 99);
-        let sorted = rows.sort_by(|n| *n).map(|n| assert_ne!(n, 7));
+        let sorted = rows.sort_by_key(|n| *n).map(|n| assert_ne!(n, 7));
         assert!(sorted.count().is_err());
         assert_eq!(count.value(), 0, "the sample was well");
         Ok(())

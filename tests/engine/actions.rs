@@ -81,7 +81,7 @@ fn top_and_take_ordered_are_the_ends_of_a_stable_sort() {
                 numbered.sort_by_key(|row| Reverse(row.0 % 7));
                 numbered.into_iter().take(n).map(|row: (i64, i64)| row.0).collect::<Vec<_>>()
             },
-            move |rdd| rdd.top_by(n, |row| row % 7),
+            move |rdd| rdd.top_by_key(n, |row| row % 7),
         );
     }
 }
@@ -223,7 +223,7 @@ fn b055_top_of_a_few() {
     check(vec![12], |ctx, p| ctx.parallelize_with(p, vec![10, 4, 2, 12, 3]).top(1));
     check(vec![6, 5], |ctx, p| ctx.parallelize_with(p, 2..=6).top(2));
     check(vec![4, 3, 2], |ctx, p| {
-        ctx.parallelize_with(p, vec![10, 4, 2, 12, 3]).top_by(3, |n: &i32| n.to_string())
+        ctx.parallelize_with(p, vec![10, 4, 2, 12, 3]).top_by_key(3, |n: &i32| n.to_string())
     });
 }
 

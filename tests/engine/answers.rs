@@ -109,7 +109,7 @@ fn a_sum_that_panics_is_an_error_of_the_sum() {
             rows.sum::<Touchy>(),
             |kind| matches!(kind, ErrorKind::Panicked { message } if message == "too much"),
         );
-        assert_eq!(error.step().unwrap().operation, "sum");
+        assert_eq!(error.operation().unwrap().name, "sum");
         Ok(())
     });
 }
@@ -172,7 +172,7 @@ fn lookup_gives_all_values_of_a_key_in_order() {
             move |rdd| {
                 let hashed = rdd.partition_by(3);
                 let kept = hashed.filter(|_| true).map_values(|n| n);
-                let sorted = rdd.sort_by_key_with(4);
+                let sorted = rdd.sort_pairs_with(4);
                 assert_eq!(hashed.lookup(&key)?, kept.lookup(&key)?);
                 Ok((rdd.lookup(&key)?, hashed.lookup(&key)?, sorted.lookup(&key)?))
             },
@@ -201,7 +201,7 @@ fn b059_lookup_with_a_partitioner_runs_one_partition() {
             let (found, events) = counter.during(|| placed.lookup(&7));
             assert_eq!((found?, events.jobs, events.tasks), (oracle.clone(), 1, 1));
         }
-        let sorted = pairs.sort_by_key_with(4);
+        let sorted = pairs.sort_pairs_with(4);
         assert_eq!(sorted.lookup(&7)?, oracle, "before any other action took the sample");
         let (found, events) = counter.during(|| sorted.lookup(&7));
         assert_eq!((found?, events.jobs, events.tasks), (oracle, 1, 1));
@@ -218,7 +218,7 @@ fn b059_a_partitioner_that_answers_out_of_range_is_an_error_of_the_lookup() {
             let error = assert_kind(placed.lookup(&key), |kind| {
                 matches!(kind, ErrorKind::PartitionOutOfRange { partitions: 3, .. })
             });
-            assert_eq!(error.action().unwrap().operation, "lookup");
+            assert_eq!(error.action().unwrap().name, "lookup");
             assert!(error.to_string().contains(file!()), "{error}");
         }
         assert_eq!(placed.lookup(&1)?, [1]);
@@ -244,7 +244,7 @@ fn b029_is_empty() {
     check([true, true, false, true, false], |ctx, p| {
         let three = ctx.parallelize_with(3, vec![1, 2, 3]);
         Ok([
-            ctx.union_all(Vec::<Rdd<i32>>::new()).is_empty()?,
+            ctx.union(Vec::<Rdd<i32>>::new()).is_empty()?,
             ctx.parallelize_with(p, Vec::<i32>::new()).is_empty()?,
             ctx.parallelize_with(p, vec![1]).is_empty()?,
             three.filter(|n| *n < 0).is_empty()?,
@@ -285,7 +285,7 @@ fn a_panic_in_for_each_partition_is_its_error() {
         let rows = context().range_with(2, 0..4_i64);
         let answer = rows.for_each_partition(|rows| assert!(rows.count() > 9, "too few"));
         let error = assert_kind(answer, |kind| matches!(kind, ErrorKind::Panicked { .. }));
-        assert_eq!(error.step().unwrap().operation, "for_each_partition");
+        assert_eq!(error.operation().unwrap().name, "for_each_partition");
         Ok(())
     });
 }
@@ -326,7 +326,7 @@ fn to_local_iterator_gives_an_error_and_ends() {
         assert_eq!(local.by_ref().take(2).collect::<Result<Vec<_>>>()?, [0, 1]);
         let error =
             assert_kind(local.next().unwrap(), |kind| matches!(kind, ErrorKind::Panicked { .. }));
-        assert_eq!(error.action().unwrap().operation, "to_local_iterator");
+        assert_eq!(error.action().unwrap().name, "to_local_iterator");
         assert!(local.next().is_none());
         Ok(())
     });

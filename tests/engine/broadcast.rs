@@ -5,7 +5,7 @@
 use crate::cleanup::files;
 use crate::events::{Recorder, count_of};
 use crate::support::*;
-use emberline::faults::{FaultPlan, Harm};
+use emberline::faults::{Damage, FaultPlan};
 use emberline::prelude::*;
 use emberline::{ContextBuilder, Event, ShuffleId, StorageLevel};
 use std::fs;
@@ -215,7 +215,7 @@ fn the_table_is_built_once_and_given_back_with_the_rdd() {
 #[test]
 fn where_the_budget_is_full_each_task_builds_a_table_of_its_own() {
     test(|| {
-        let builder = Context::builder().threads(1).budget_bytes(LEAST_BUDGET);
+        let builder = Context::builder().threads(1).memory_limit_bytes(MIN_BUDGET);
         let (ctx, recorder) = Recorder::on(builder);
         let pairs = |rows| ctx.range_with(1, 0..rows).map(|n: u64| (n, n));
         let fill = |_| {
@@ -225,14 +225,14 @@ fn where_the_budget_is_full_each_task_builds_a_table_of_its_own() {
         };
         let full: Vec<_> = (0..200).map(fill).collect();
         // An eighth is the share of the one thread.
-        assert!(ctx.memory_used_bytes() > LEAST_BUDGET / 8 * 7 - (20 << 10), "there is room");
+        assert!(ctx.memory_used_bytes() > MIN_BUDGET / 8 * 7 - (20 << 10), "there is room");
         let big = ctx.range_with(8, 0..800_u64).map(|n| (n, n));
         let rows = big.broadcast_join(&pairs(700)).boxed();
         for _ in 0..2 {
             assert_eq!(rows_read(&ctx, &recorder, &rows)?, 800 + 8 * 700);
         }
         drop(full);
-        soon("room", || ctx.memory_used_bytes() < LEAST_BUDGET / 2);
+        soon("room", || ctx.memory_used_bytes() < MIN_BUDGET / 2);
         assert_eq!(rows_read(&ctx, &recorder, &rows)?, 800 + 700);
         assert_eq!(rows.count()?, 700);
         Ok(())
@@ -256,11 +256,11 @@ fn counted_rows() -> Vec<(u64, (u64, u64))> {
 #[test]
 fn an_output_of_the_small_side_that_is_lost_is_computed_again_and_no_other() {
     within(DEADLINE, || {
-        for harm in [Harm::Lost, Harm::Truncated, Harm::Flipped] {
+        for harm in [Damage::Lost, Damage::Truncated, Damage::Flipped] {
             for to_files in [true, false] {
                 let folder = tempfile::tempdir().unwrap();
-                let faults = FaultPlan::new().harm_map_output(ShuffleId(0), 2, harm).arm();
-                let builder = Context::builder().threads(2).shuffle_to_files(to_files);
+                let faults = FaultPlan::new().damage_map_output(ShuffleId(0), 2, harm).arm();
+                let builder = Context::builder().threads(2).force_spill(to_files);
                 let builder = builder.scratch_dir(folder.path()).faults(&faults);
                 let ((ctx, recorder), calls) = (Recorder::on(builder), Arc::default());
                 let rows = counted(&ctx, &calls);
@@ -277,7 +277,7 @@ fn an_output_of_the_small_side_that_is_lost_is_computed_again_and_no_other() {
 fn a_table_that_is_there_outlives_the_files_it_was_made_of() {
     within(DEADLINE, || {
         let (folder, calls) = (tempfile::tempdir().unwrap(), Arc::default());
-        let builder = Context::builder().threads(2).shuffle_to_files(true);
+        let builder = Context::builder().threads(2).force_spill(true);
         let ctx = builder.scratch_dir(folder.path()).build().unwrap();
         let rows = counted(&ctx, &calls);
         assert_eq!(rows.collect().unwrap(), counted_rows());
@@ -301,7 +301,7 @@ fn sized(builder: ContextBuilder, rows: u64) -> Result<u64> {
 fn a_small_side_that_is_not_small_is_an_error_that_says_what_to_do() {
     test(|| {
         let share = 54 * 3 * 1000;
-        let tiny = || Context::builder().task_share_bytes(share).max_attempts(3);
+        let tiny = || Context::builder().task_memory_bytes(share).max_attempts(3);
         assert_eq!(sized(tiny(), 1000)?, 9);
         let error = assert_kind(sized(tiny(), 1001), |kind| {
             let ErrorKind::BroadcastTooLarge { rows, bytes, limit_bytes } = kind else {
@@ -310,15 +310,15 @@ fn a_small_side_that_is_not_small_is_an_error_that_says_what_to_do() {
             (*rows, *bytes, *limit_bytes) == (1001, 54 * 1001, 54_000)
         });
         let text = error.to_string();
-        for part in ["broadcast_join at", file!(), "use join", "task_share_bytes", "54054 bytes"] {
+        for part in ["broadcast_join at", file!(), "use join", "task_memory_bytes", "54054 bytes"] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
         assert_eq!(error.attempts(), 1, "another attempt would end the same way");
         // The budget bounds the share, and the file form of the output bounds nothing.
-        let least = || Context::builder().budget_bytes(LEAST_BUDGET).shuffle_to_files(true);
-        assert_eq!(sized(least(), LEAST_BUDGET / 24 / 54)?, 9);
+        let least = || Context::builder().memory_limit_bytes(MIN_BUDGET).force_spill(true);
+        assert_eq!(sized(least(), MIN_BUDGET / 24 / 54)?, 9);
         let is_too_large = |kind: &ErrorKind| matches!(kind, ErrorKind::BroadcastTooLarge { .. });
-        assert_kind(sized(least(), LEAST_BUDGET / 24 / 54 + 1), is_too_large);
+        assert_kind(sized(least(), MIN_BUDGET / 24 / 54 + 1), is_too_large);
         Ok(())
     });
 }
@@ -326,7 +326,7 @@ fn a_small_side_that_is_not_small_is_an_error_that_says_what_to_do() {
 #[test]
 fn what_keys_and_values_point_to_counts_for_the_table() {
     test(|| {
-        let ctx = Context::builder().threads(2).task_share_bytes(96 << 10).build()?;
+        let ctx = Context::builder().threads(2).task_memory_bytes(96 << 10).build()?;
         let texts = |rows| ctx.range_with(2, 0..rows).map(|n: u64| (n, "x".repeat(1000)));
         let big = ctx.range_with(2, 0..50_u64).map(|n| (n, n));
         assert_eq!(big.broadcast_join(&texts(20)).count()?, 20);

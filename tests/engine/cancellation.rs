@@ -99,7 +99,7 @@ fn e29_tasks_notice_inside_one_iterator_that_never_ends_in_a_scan_and_when_pulle
         let held = Arc::new(());
         for (name, rows) in endless_steps(&ctx, &held) {
             for pulls in [false, true] {
-                let (rows, before) = (rows.clone(), ctx.left_behind());
+                let (rows, before) = (rows.clone(), ctx.abandoned_tasks());
                 let job = ctx.spawn(move || match pulls {
                     false => rows.count(),
                     true => rows
@@ -115,7 +115,7 @@ fn e29_tasks_notice_inside_one_iterator_that_never_ends_in_a_scan_and_when_pulle
                 is_cancelled(job.wait(), name);
                 // One thread each: the next job runs only if the last one's tasks have ended.
                 assert_eq!(ctx.range_with(2, 0..10_u64).count().unwrap(), 10);
-                assert_eq!(ctx.left_behind(), before, "{name}");
+                assert_eq!(ctx.abandoned_tasks(), before, "{name}");
             }
         }
         drop(held);
@@ -132,7 +132,7 @@ fn rows_that_are_at_hand(ctx: &Context) -> Vec<(&'static str, Rdd<u64>)> {
         ("full_outer_join", hot.full_outer_join(&hot).map(|(key, _)| key).boxed()),
         ("group_by_key", pairs.group_by_key().keys().boxed()),
         ("reduce_by_key", pairs.reduce_by_key(|a, _| a).keys().boxed()),
-        ("sort_by_key", pairs.sort_by_key().keys().boxed()),
+        ("sort_by_key", pairs.sort_pairs().keys().boxed()),
         ("map_partitions", listed.boxed()),
         ("flat_map", many.flat_map(|n| vec![n; 1_000]).boxed()),
     ]
@@ -162,9 +162,9 @@ fn e29_tasks_notice_within_a_few_thousand_rows_whatever_is_at_hand() {
             until_reached.recv().unwrap();
             job.cancel(name);
             is_cancelled(job.wait(), name);
-            until("its flag", || !ctx.left_behind().is_empty());
+            until("its flag", || !ctx.abandoned_tasks().is_empty());
             is_cancelled_now.store(true, Ordering::Relaxed);
-            until("its end", || ctx.left_behind().is_empty());
+            until("its end", || ctx.abandoned_tasks().is_empty());
             let more = seen.load(Ordering::Relaxed) - AT;
             assert!(more < MOST, "{name}: {more} rows behind the cancellation");
         }
@@ -286,7 +286,7 @@ fn a_cancelled_save_leaves_nothing_and_a_cancelled_shuffle_no_file() {
     within(DEADLINE, || {
         let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let builder = Context::builder().threads(8).scratch_dir(scratch.path());
-        let ctx = builder.task_share_bytes(64 << 10).shuffle_to_files(true).build().unwrap();
+        let ctx = builder.task_memory_bytes(64 << 10).force_spill(true).build().unwrap();
         let out = folder.path().join("out");
         let (rows, held) = endless(&ctx);
         let saving = rows.clone();

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// A place for scratch folders, and a builder that puts all shuffles there.
 pub fn scratch() -> (TempDir, ContextBuilder) {
     let folder = tempfile::tempdir().unwrap();
-    let builder = Context::builder().threads(2).shuffle_to_files(true);
+    let builder = Context::builder().threads(2).force_spill(true);
     let builder = builder.scratch_dir(folder.path());
     (folder, builder)
 }
@@ -80,7 +80,7 @@ fn the_scratch_folder_goes_with_the_last_handle() {
 fn a_run_in_memory_touches_no_disk() {
     within(DEADLINE, || {
         let (folder, builder) = scratch();
-        let ctx = builder.shuffle_to_files(false).build().unwrap();
+        let ctx = builder.force_spill(false).build().unwrap();
         let kept = sums(&ctx).cache();
         assert_eq!(kept.count().unwrap() + kept.count().unwrap(), 20);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -217,7 +217,7 @@ fn what_closures_captured_is_freed_with_the_last_handle() {
             match action {
                 0 => drop(sums.clone()),
                 1 => drop(sums.count().unwrap()),
-                _ => drop(sums.sort_by_key().cache().first().unwrap()),
+                _ => drop(sums.sort_pairs().cache().first().unwrap()),
             }
             assert!(Arc::strong_count(&captured) >= 3);
             drop((rows, sums));
@@ -259,7 +259,7 @@ fn f066_an_unpersisted_rdd_is_computed_again() {
 #[test]
 fn f060_partitions_that_do_not_fit_the_budget_are_computed_again_and_right() {
     within(DEADLINE, || {
-        let builder = Context::builder().threads(2).budget_bytes(1 << 20);
+        let builder = Context::builder().threads(2).memory_limit_bytes(1 << 20);
         let (ctx, recorder) = Recorder::on(builder);
         let kept = ctx.range_with(20, 0..400_000_u64).cache();
         for _ in 0..2 {

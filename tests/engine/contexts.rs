@@ -17,9 +17,12 @@ fn several_contexts_with_their_own_settings_work_at_once() {
         let workers = (1..=6_usize).map(|n| {
             thread::spawn(move || {
                 let builder = Context::builder().app_name(format!("run {n}")).threads(n);
-                let builder = builder.default_partitions(n).shuffle_to_files(n % 2 == 0);
-                let ctx =
-                    builder.seed(n as u64).budget_bytes(n as u64 * (8 << 20)).build().unwrap();
+                let builder = builder.default_partitions(n).force_spill(n % 2 == 0);
+                let ctx = builder
+                    .seed(n as u64)
+                    .memory_limit_bytes(n as u64 * (8 << 20))
+                    .build()
+                    .unwrap();
                 assert_eq!((ctx.threads(), ctx.default_partitions()), (n, n));
                 assert_eq!(ctx.range(0..9_u8).num_partitions(), n);
                 for _ in 0..5 {
@@ -35,12 +38,12 @@ fn several_contexts_with_their_own_settings_work_at_once() {
 fn a_builder_refuses_every_setting_that_cannot_work_and_names_all_at_once() {
     within(DEADLINE, || {
         let builder =
-            Context::builder().app_name(" ").threads(0).budget_bytes(1).task_share_bytes(0);
+            Context::builder().app_name(" ").threads(0).memory_limit_bytes(1).task_memory_bytes(0);
         let builder = builder.default_partitions(0).max_attempts(0).scratch_dir("/no/such/folder");
         let builder = builder.scratch_quota_bytes(0);
         let error = builder.build().unwrap_err();
         let ErrorKind::InvalidConfig { problems } = error.kind() else { panic!("{error}") };
-        let knobs = ["app_name", "threads", "budget_bytes", "task_share_bytes"];
+        let knobs = ["app_name", "threads", "memory_limit_bytes", "task_memory_bytes"];
         let knobs = knobs.into_iter().chain(["default_partitions", "max_attempts", "scratch_dirs"]);
         let knobs = knobs.chain(["scratch_quota_bytes"]);
         let knobs: Vec<&str> = knobs.collect();
@@ -60,8 +63,8 @@ fn a_builder_refuses_each_setting_alone_and_says_what_would_work() {
             (new().app_name(""), "app_name"),
             (new().threads(0), "at least 1"),
             (new().threads(1 << 20), "at most 4096"),
-            (new().budget_bytes((1 << 20) - 1), "1048576"),
-            (new().task_share_bytes(4095), "task_share_bytes is 4095; give at least 4096"),
+            (new().memory_limit_bytes((1 << 20) - 1), "1048576"),
+            (new().task_memory_bytes(4095), "task_memory_bytes is 4095; give at least 4096"),
             (new().default_partitions(0), "default_partitions"),
             (new().max_attempts(0), "max_attempts"),
             (new().scratch_dir(file.path()), "scratch_dirs"),
@@ -82,8 +85,8 @@ fn a_builder_refuses_each_setting_alone_and_says_what_would_work() {
 fn compression_changes_the_size_of_files_and_no_row() {
     within(DEADLINE, || {
         let run = |compression| -> Result<(Vec<_>, u64)> {
-            let builder = Context::builder().threads(2).shuffle_to_files(true);
-            let builder = builder.task_share_bytes(1 << 20);
+            let builder = Context::builder().threads(2).force_spill(true);
+            let builder = builder.task_memory_bytes(1 << 20);
             let spilled = Arc::new(AtomicU64::new(0));
             let counter = Arc::clone(&spilled);
             let ctx =
@@ -113,7 +116,7 @@ fn compression_changes_the_size_of_files_and_no_row() {
 fn rdds_work_on_after_their_context_handle_is_dropped() {
     within(DEADLINE, || {
         for files in [false, true] {
-            let ctx = Context::builder().threads(2).shuffle_to_files(files).build().unwrap();
+            let ctx = Context::builder().threads(2).force_spill(files).build().unwrap();
             let (rows, sums) = (ctx.range_with(3, 0..9_u64), sums(&ctx));
             drop(ctx);
             assert_eq!(rows.count().unwrap(), 9);
@@ -209,7 +212,7 @@ fn ten_thousand_boxed_steps_drop_on_a_small_stack() {
 fn a_loop_of_two_hundred_shuffles_keeps_few_files() {
     within(DEADLINE, || {
         let scratch = tempfile::tempdir().unwrap();
-        let builder = Context::builder().threads(2).shuffle_to_files(true);
+        let builder = Context::builder().threads(2).force_spill(true);
         let ctx = builder.scratch_dir(scratch.path()).build().unwrap();
         let most = Arc::new(Mutex::new(0));
         let mut rows = ctx.range_with(2, 0..10_u64).map(|n| (n, n)).cache();
@@ -232,7 +235,7 @@ fn a_loop_of_two_hundred_shuffles_keeps_few_files() {
 fn a_lineage_of_two_hundred_shuffles_runs_once_and_leaves_no_file() {
     within(DEADLINE, || {
         let scratch = tempfile::tempdir().unwrap();
-        let builder = Context::builder().threads(2).shuffle_to_files(true);
+        let builder = Context::builder().threads(2).force_spill(true);
         let ctx = builder.scratch_dir(scratch.path()).build().unwrap();
         let mut rows = ctx.range_with(2, 0..10_u64).map(|n| (n, n)).boxed();
         for _ in 0..200 {

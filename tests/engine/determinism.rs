@@ -1,7 +1,7 @@
 //! Map outputs that are lost and come out different the second time.
 
 use crate::support::{DEADLINE, assert_kind, sorted, within};
-use emberline::faults::{FaultPlan, Harm};
+use emberline::faults::{Damage, FaultPlan};
 use emberline::prelude::*;
 use emberline::{ErrorKind, ShuffleId};
 use std::sync::Arc;
@@ -14,8 +14,8 @@ fn losing(folder: &std::path::Path) -> Context {
 
 /// The same, from files or from memory.
 fn losing_from(folder: &std::path::Path, files: bool) -> Context {
-    let faults = FaultPlan::new().harm_map_output(ShuffleId(0), 1, Harm::Lost);
-    let builder = Context::builder().threads(2).shuffle_to_files(files);
+    let faults = FaultPlan::new().damage_map_output(ShuffleId(0), 1, Damage::Lost);
+    let builder = Context::builder().threads(2).force_spill(files);
     builder.scratch_dir(folder).faults(faults).build().unwrap()
 }
 
@@ -38,7 +38,7 @@ fn is_found_out(answer: Result<u64>, rows: (u64, u64), operation: &str) -> Error
         _ => false,
     });
     let text = error.to_string();
-    assert_eq!(error.step().unwrap().operation, operation, "{text}");
+    assert_eq!(error.operation().unwrap().name, operation, "{text}");
     assert!(text.contains("determinism.rs") && text.contains("generate at"), "{text}");
     assert!(text.contains("checkpoint"), "it says what to do: {text}");
     assert_eq!(error.attempts(), 1, "another attempt would not help: {text}");
@@ -99,7 +99,7 @@ fn e20_rows_that_move_to_another_partition_are_found_out_where_nothing_hashes() 
         let ctx = losing(folder.path());
         // A sort reads its input once for a sample, which says where its partitions end.
         let rows = changing(&ctx, |call| (0..40).map(|n| (n + 10 * call, n)).collect());
-        let sorted = rows.sort_by_key_with(4);
+        let sorted = rows.sort_pairs_with(4);
         is_found_out(sorted.count(), (40, 40), "sort_by_key");
     });
 }

@@ -45,9 +45,9 @@ fn error_of<R: fmt::Debug>(run: impl FnOnce(&Context) -> Result<R> + Send + 'sta
 /// Checks that `error` blames `operation`, on a line of the test that holds its call, which is at
 /// most a few lines below the one this was called at.
 fn assert_blames(error: &Error, operation: &str, here: &Location<'_>) {
-    let step = error.step().unwrap_or_else(|| panic!("nobody is blamed: {error}"));
-    let (file, line) = (step.call_site.file(), step.call_site.line());
-    assert_eq!((step.operation, file), (operation, here.file()), "{error}");
+    let blamed = error.operation().unwrap_or_else(|| panic!("nobody is blamed: {error}"));
+    let (file, line) = (blamed.call_site.file(), blamed.call_site.line());
+    assert_eq!((blamed.name, file), (operation, here.file()), "{error}");
     assert!((here.line()..here.line() + 12).contains(&line), "line {line}: {error}");
     let root = env!("CARGO_MANIFEST_DIR");
     let source = std::fs::read_to_string(std::path::Path::new(root).join(file)).unwrap();
@@ -184,14 +184,14 @@ fn a_panic_while_keys_are_combined_names_the_operation_on_both_sides() {
 
 #[test]
 fn a_panic_while_rows_are_sorted_names_the_sort() {
-    breaks("sort_by", |ctx| numbers(ctx).sort_by(|n| not_25(*n)).count());
-    breaks("sort_by", |ctx| numbers(ctx).sort_by_with(1, |n| not_25(*n)).count());
+    breaks("sort_by", |ctx| numbers(ctx).sort_by_key(|n| not_25(*n)).count());
+    breaks("sort_by", |ctx| numbers(ctx).sort_by_key_with(1, |n| not_25(*n)).count());
     breaks("sort_by_cmp", |ctx| {
-        ctx.range_with(1, 0..40).sort_by_cmp(|a, b| not_25(*a).cmp(&not_25(*b))).count()
+        ctx.range_with(1, 0..40).sort_by(|a, b| not_25(*a).cmp(&not_25(*b))).count()
     });
     // With more partitions the first comparisons are those of the sample.
     breaks_on_the_driver("sort_by_cmp", |ctx| {
-        numbers(ctx).sort_by_cmp(|a, b| not_25(*a).cmp(&not_25(*b))).count()
+        numbers(ctx).sort_by(|a, b| not_25(*a).cmp(&not_25(*b))).count()
     });
 }
 
@@ -242,7 +242,7 @@ fn a_partitioner_that_names_a_partition_too_many_is_an_error() {
         error_of(|ctx| pairs(ctx).partition_by(Partitioning::from(Arc::new(TooFar))).count());
     let kind = error.kind();
     assert!(matches!(kind, ErrorKind::PartitionOutOfRange { partitions: 3, .. }), "{error}");
-    assert_eq!(error.step().unwrap().operation, "partition_by", "{error}");
+    assert_eq!(error.operation().unwrap().name, "partition_by", "{error}");
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn a_panic_in_an_actions_closure_names_the_action() {
     breaks_in_2("reduce", |ctx| numbers(ctx).reduce(|a, b| a + not_25(b)));
     breaks_in_2("fold", |ctx| numbers(ctx).fold(0, |a, b| a + not_25(b)));
     breaks_in_2("aggregate", |ctx| numbers(ctx).aggregate(0, |a, b| a + not_25(b), |a, b| a + b));
-    breaks_in_2("top_by", |ctx| numbers(ctx).top_by(3, |n| not_25(*n)));
+    breaks_in_2("top_by_key", |ctx| numbers(ctx).top_by_key(3, |n| not_25(*n)));
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn a_display_that_panics_or_refuses_fails_the_save_and_leaves_nothing() {
         let error = error_of(move |ctx| {
             numbers(ctx).map(move |_| Unspeakable(refuses)).save_as_text_file(path)
         });
-        assert_eq!(error.step().unwrap().operation, "save_as_text_file", "{error}");
+        assert_eq!(error.operation().unwrap().name, "save_as_text_file", "{error}");
         let wanted = if refuses { "Display" } else { "boom" };
         assert!(error.to_string().contains(wanted), "{error}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -332,7 +332,7 @@ fn a_closure_that_catches_a_raised_error_and_goes_on_still_fails_the_action() {
         half.cache().count()
     });
     assert!(matches!(error.kind(), ErrorKind::ClosureFailed), "{error}");
-    assert_eq!(error.step().unwrap().operation, "try_map", "{error}");
+    assert_eq!(error.operation().unwrap().name, "try_map", "{error}");
 }
 
 #[test]
@@ -371,5 +371,5 @@ fn f058_the_text_also_names_the_action_and_its_line() {
     let error = error_of(|ctx| numbers(ctx).map(not_25).count());
     let action = format!("[count at {}:{line}]", file!());
     assert!(error.to_string().ends_with(&action), "{error}");
-    assert_eq!(error.action().unwrap().operation, "count");
+    assert_eq!(error.action().unwrap().name, "count");
 }

@@ -44,7 +44,7 @@ fn each_branch_has_a_rail_down_to_the_operation_that_joins_it() {
     test(|| {
         let ctx = context();
         let numbers = |partitions| ctx.range_with(partitions, 0..9_u64).boxed();
-        let all = ctx.union_all([numbers(1), numbers(2).map(|n| n * 2).boxed(), numbers(3)]);
+        let all = ctx.union([numbers(1), numbers(2).map(|n| n * 2).boxed(), numbers(3)]);
         let rows = all.set_name("all").filter(|n| *n > 1).zip(&numbers(6).map(|n| n)).cache();
         let wanted = "\
 stage 0: 6 partitions, gives the result
@@ -52,7 +52,7 @@ stage 0: 6 partitions, gives the result
   ├─ range
   │  map
   ├─ range
-  └─ union_all \"all\"
+  └─ union \"all\"
   filter
   ├─ range
   │  map

@@ -7,7 +7,7 @@ mod loops;
 mod planned;
 mod user_code;
 
-use crate::support::{LEAST_BUDGET, noise, sorted};
+use crate::support::{MIN_BUDGET, noise, sorted};
 use emberline::prelude::*;
 use emberline::{ContextBuilder, StorageLevel};
 use std::collections::BTreeMap;
@@ -15,8 +15,9 @@ use std::path::Path;
 
 /// A small context on which everything that can go to disk goes there.
 fn on_disk(scratch: &Path) -> ContextBuilder {
-    let builder = Context::builder().threads(2).budget_bytes(LEAST_BUDGET).task_share_bytes(8192);
-    builder.shuffle_to_files(true).scratch_dir(scratch)
+    let builder =
+        Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET).task_memory_bytes(8192);
+    builder.force_spill(true).scratch_dir(scratch)
 }
 
 /// Sums of numbers, and their keys in order.
@@ -28,7 +29,7 @@ fn whole_job(ctx: &Context, output: &Path) -> Result<Counted> {
     let numbers = ctx.range_with(2, 0..400_u64).map(|n| (noise(n) % 300, n));
     let sums = numbers.reduce_by_key_with(1, |a, b| a + b).persist(StorageLevel::Disk);
     let sum = sums.values().reduce(|a, b| a + b)?.unwrap_or(0);
-    let keys = sums.sort_by_key_with(1).keys().collect()?;
+    let keys = sums.sort_pairs_with(1).keys().collect()?;
     let lines = sums.map(|(key, sum)| format!("{key} {sum}"));
     lines.union(&ctx.range_with(1, 0..3_u64).map(|n| n.to_string())).save_as_text_file(output)?;
     Ok((sum, keys))

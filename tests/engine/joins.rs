@@ -14,7 +14,7 @@ fn joined(left: &Pairs, right: &Pairs) -> Vec<(i64, (i64, i64))> {
     pairs.collect()
 }
 
-fn cogrouped(left: &Pairs, right: &Pairs) -> Both {
+fn cogroup_iter(left: &Pairs, right: &Pairs) -> Both {
     let mut groups = BTreeMap::<i64, (Vec<i64>, Vec<i64>)>::new();
     left.iter().for_each(|(key, v)| groups.entry(*key).or_default().0.push(*v));
     right.iter().for_each(|(key, w)| groups.entry(*key).or_default().1.push(*w));
@@ -60,7 +60,7 @@ fn join_into_given_partitions_equals_a_nested_loop() {
 #[test]
 fn cogroup_equals_two_maps_of_lists_in_order() {
     for (left, right) in two_sides() {
-        let oracle = cogrouped(&left, &right);
+        let oracle = cogroup_iter(&left, &right);
         check_rows(oracle.clone(), {
             let (left, right) = (left.clone(), right.clone());
             move |ctx, p| spread(ctx, p, &left).cogroup(&spread(ctx, 2, &right)).collect()
@@ -183,8 +183,8 @@ fn b157_cogroup_with_an_rdd_of_no_rows_still_gives_rows() {
         let four = ctx.range_with(p, 0..4_i32).map(|n| (n, n));
         let nothing = ctx.parallelize_with(p, Vec::<(i32, i32)>::new());
         let plain = four.cogroup(&nothing).count()?;
-        let grouped = four.cogroup(&nothing.group_by_key()).count()?;
-        Ok(vec![plain, grouped, nothing.cogroup(&four).count()?])
+        let group_by_key_iter = four.cogroup(&nothing.group_by_key()).count()?;
+        Ok(vec![plain, group_by_key_iter, nothing.cogroup(&four).count()?])
     });
 }
 

@@ -97,8 +97,12 @@ fn groups_hold_their_values_in_the_order_of_partitions_and_rows() {
     let lists = |rows: &Pairs| groups(rows).into_iter().collect::<Vec<_>>();
     over_shapes(lists, |rdd| rdd.group_by_key().collect());
     over_shapes(lists, |rdd| rdd.group_by_key_with(4).collect());
-    over_shapes(lists, |rdd| rdd.grouped().map_values(|g| g.into_iter().collect()).collect());
-    over_shapes(lists, |rdd| rdd.grouped_with(4).map_values(|g| g.iter().collect()).collect());
+    over_shapes(lists, |rdd| {
+        rdd.group_by_key_iter().map_values(|g| g.into_iter().collect()).collect()
+    });
+    over_shapes(lists, |rdd| {
+        rdd.group_by_key_iter_with(4).map_values(|g| g.iter().collect()).collect()
+    });
 }
 
 #[test]
@@ -111,7 +115,7 @@ fn a_group_knows_its_length_and_can_be_iterated_again() {
                 .collect()
         },
         |rdd| {
-            let groups = rdd.grouped().map(|(key, group)| {
+            let groups = rdd.group_by_key_iter().map(|(key, group)| {
                 assert!(!group.is_empty() && group.iter().len() == group.len());
                 assert_eq!(
                     group.iter().collect::<Vec<_>>(),
@@ -176,11 +180,11 @@ where
     let lists: Vec<(K, Vec<u64>)> = groups(&rows).into_iter().collect();
     check_rows(lists, move |ctx, p| {
         let rdd = spread(ctx, p, &rows);
-        let grouped = rdd.group_by_key();
+        let group_by_key_iter = rdd.group_by_key();
         let sums = sorted(rdd.reduce_by_key(|a, b| a + b).collect()?);
         let counted = sorted(rdd.map(|(key, _)| key).count_by_value()?.into_iter().collect());
         let met = rdd.join(&rdd.map(|(key, _)| (key, ())).distinct()).count()?;
-        let of_groups = sorted(grouped.collect()?);
+        let of_groups = sorted(group_by_key_iter.collect()?);
         assert!(sums.iter().eq(
             of_groups.iter().map(|(k, v)| (k.clone(), v.iter().sum())).collect::<Vec<_>>().iter()
         ));
@@ -191,7 +195,7 @@ where
                 .eq(of_groups.iter().map(|(k, v)| (k, v.len())))
         );
         assert_eq!(met, 300);
-        grouped.collect()
+        group_by_key_iter.collect()
     });
 }
 
@@ -246,8 +250,11 @@ fn the_order_after_a_shuffle_depends_on_keys_and_output_partitions_alone() {
         let reduced = rdd.reduce_by_key_with(5, |a, b| a + b).collect()?;
         let keys =
             |keys: &[(String, Vec<i64>)]| keys.iter().map(|(k, _)| k.clone()).collect::<Vec<_>>();
-        let grouped = rdd.group_by_key_with(5).collect()?;
-        assert_eq!(keys(&grouped), reduced.iter().map(|(k, _)| k.clone()).collect::<Vec<_>>());
+        let group_by_key_iter = rdd.group_by_key_with(5).collect()?;
+        assert_eq!(
+            keys(&group_by_key_iter),
+            reduced.iter().map(|(k, _)| k.clone()).collect::<Vec<_>>()
+        );
         Ok(reduced)
     };
     let oracle = order(&context(), 4, &rows).unwrap();
@@ -273,22 +280,31 @@ fn results_larger_than_the_budget_go_through_files_and_come_back_the_same() {
 #[test]
 fn a_group_past_the_share_of_a_task_names_the_sibling_that_streams() {
     test(|| {
-        let ctx = Context::builder().threads(2).task_share_bytes(4096).build()?;
+        let ctx = Context::builder().threads(2).task_memory_bytes(4096).build()?;
         let pairs = |rows| ctx.range_with(3, 0..rows).map(|n| (0_u8, n));
         assert_eq!(pairs(512_u64).group_by_key().count()?, 1);
         let too_large = |kind: &ErrorKind| {
             matches!(
                 kind,
-                ErrorKind::GroupTooLarge { rows: 513, share_bytes: 4096, streaming: "grouped" }
+                ErrorKind::GroupTooLarge {
+                    rows: 513,
+                    task_memory_limit: 4096,
+                    streaming: "group_by_key_iter"
+                }
             )
         };
         let error = assert_kind(pairs(513).group_by_key().collect(), too_large);
         let text = error.to_string();
         assert!(
-            text.contains("`grouped`") && text.contains("group_by_key") && text.contains(file!()),
+            text.contains("`group_by_key_iter`")
+                && text.contains("group_by_key")
+                && text.contains(file!()),
             "{text}"
         );
-        assert_eq!(pairs(513).grouped().map_values(|group| group.len()).collect()?, [(0, 513)]);
+        assert_eq!(
+            pairs(513).group_by_key_iter().map_values(|group| group.len()).collect()?,
+            [(0, 513)]
+        );
         Ok(())
     });
 }
@@ -296,7 +312,7 @@ fn a_group_past_the_share_of_a_task_names_the_sibling_that_streams() {
 #[test]
 fn what_values_point_to_counts_for_the_limit_of_a_list() {
     test(|| {
-        let ctx = Context::builder().threads(2).task_share_bytes(64 << 10).build()?;
+        let ctx = Context::builder().threads(2).task_memory_bytes(64 << 10).build()?;
         let pairs =
             |rows| ctx.range_with(3, 0..rows).map(|n| (0_u8, "x".repeat(1000 + n as usize)));
         let is_too_large = |kind: &ErrorKind| matches!(kind, ErrorKind::GroupTooLarge { .. });
@@ -304,7 +320,10 @@ fn what_values_point_to_counts_for_the_limit_of_a_list() {
         assert_kind(pairs(80).group_by_key().collect(), is_too_large);
         assert_kind(pairs(80).cogroup3(&pairs(1), &pairs(1)).collect(), is_too_large);
         assert_kind(pairs(1).cogroup3(&pairs(1), &pairs(80)).collect(), is_too_large);
-        assert_eq!(pairs(80).grouped().map_values(|group| group.len()).collect()?, [(0, 80)]);
+        assert_eq!(
+            pairs(80).group_by_key_iter().map_values(|group| group.len()).collect()?,
+            [(0, 80)]
+        );
         Ok(())
     });
 }
@@ -312,8 +331,8 @@ fn what_values_point_to_counts_for_the_limit_of_a_list() {
 #[test]
 fn a_small_budget_bounds_a_list_as_it_bounds_the_share() {
     test(|| {
-        let ctx = Context::builder().threads(2).budget_bytes(LEAST_BUDGET).build()?;
-        let (share, rows) = (LEAST_BUDGET / 8, LEAST_BUDGET / 64);
+        let ctx = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET).build()?;
+        let (share, rows) = (MIN_BUDGET / 8, MIN_BUDGET / 64);
         let pairs = |rows| ctx.range_with(3, 0..rows).map(|n| (0_u8, n));
         assert_eq!(pairs(rows).group_by_key().count()?, 1);
         for refused in
@@ -321,7 +340,7 @@ fn a_small_budget_bounds_a_list_as_it_bounds_the_share() {
         {
             assert_kind(
                 refused,
-                |kind| matches!(kind, ErrorKind::GroupTooLarge { share_bytes, .. } if *share_bytes == share),
+                |kind| matches!(kind, ErrorKind::GroupTooLarge { task_memory_limit, .. } if *task_memory_limit == share),
             );
         }
         Ok(())
@@ -406,8 +425,8 @@ fn b143_partition_by_gives_disjoint_keys() {
 #[test]
 fn b147_three_groups_of_two_million_rows_with_a_budget_of_one_mebibyte() {
     test(|| {
-        let ctx = Context::builder().threads(2).budget_bytes(LEAST_BUDGET).build()?;
-        let groups = ctx.range_with(4, 0..2_000_001_u32).map(|n| (n % 3, n)).grouped();
+        let ctx = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET).build()?;
+        let groups = ctx.range_with(4, 0..2_000_001_u32).map(|n| (n % 3, n)).group_by_key_iter();
         let twice = groups.map_values(|group| (group.iter().count(), group.into_iter().count()));
         assert_eq!(
             sorted(twice.collect()?),

@@ -2,7 +2,7 @@
 //! Rust, over the grid. The numbers in names are those of Spark's own test cases.
 
 mod sample;
-mod union_all;
+mod union;
 mod zip;
 
 use crate::support::*;
@@ -74,7 +74,7 @@ fn a_panic_behind_flat_map_values_is_blamed_on_it() {
         let lazily =
             pairs.flat_map_values(|n| (0..2_u8).map(move |_| 1_u8.checked_div(n).unwrap()));
         let error = assert_kind(lazily.count(), |kind| matches!(kind, ErrorKind::Panicked { .. }));
-        assert_eq!(error.step().unwrap().operation, "flat_map_values");
+        assert_eq!(error.operation().unwrap().name, "flat_map_values");
         Ok(())
     });
 }
@@ -313,10 +313,9 @@ fn try_filter_keeps_the_partitioner() {
 fn every_layout_step_takes_an_empty_input() {
     test(|| {
         let ctx = context();
-        for empty in [
-            ctx.parallelize(Vec::<(u8, u8)>::new()).boxed(),
-            ctx.union_all([] as [Rdd<_>; 0]).boxed(),
-        ] {
+        for empty in
+            [ctx.parallelize(Vec::<(u8, u8)>::new()).boxed(), ctx.union([] as [Rdd<_>; 0]).boxed()]
+        {
             assert_eq!((empty.keys().count()?, empty.values().count()?), (0, 0));
             assert_eq!(empty.flat_map_values(|_| [1, 2]).count()?, 0);
             assert_eq!(empty.coalesce(3).count()?, 0);

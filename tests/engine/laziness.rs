@@ -47,11 +47,11 @@ fn wide_steps_and_cache_run_nothing_at_the_call() {
         let merge = |a, _| never(a);
         let _ = pairs.reduce_by_key(merge).aggregate_by_key(0, merge, merge);
         let _ = pairs.combine_by_key(never, merge, merge).group_by_key();
-        let _ = pairs.grouped().map(never).distinct().repartition(3);
+        let _ = pairs.group_by_key_iter().map(never).distinct().repartition(3);
         let _ = pairs.cogroup(&pairs).partition_by(4);
         let _ = pairs.broadcast_join(&pairs).broadcast_left_outer_join(&pairs);
         pairs.join(&pairs).cache().unpersist();
-        let _ = pairs.sort_by(|row| never(row)).sort_by_key().sort_by_cmp(|a, b| a.cmp(b));
+        let _ = pairs.sort_by_key(|row| never(row)).sort_pairs().sort_by(|a, b| a.cmp(b));
         let _ = pairs.reduce_by_key(merge).explain().to_string();
     });
 }
@@ -60,7 +60,7 @@ fn wide_steps_and_cache_run_nothing_at_the_call() {
 fn the_sample_of_a_sort_runs_with_the_first_action_and_once() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
-        let sorted = ctx.range_with(4, 0..100_u64).sort_by(|n| std::cmp::Reverse(*n));
+        let sorted = ctx.range_with(4, 0..100_u64).sort_by_key(|n| std::cmp::Reverse(*n));
         assert_eq!(count_of(&recorder.events(&ctx), "JobStarted"), 0);
         assert_eq!(sorted.first().unwrap(), Some(99));
         assert_eq!(count_of(&recorder.events(&ctx), "JobStarted"), 2);
@@ -164,7 +164,7 @@ fn the_first_row_of_many_partitions_takes_one_task() {
 fn explain_runs_nothing_and_names_each_line() {
     runs_nothing(|ctx| {
         let sums = ctx.range(0..9_u64).map(never_pair).reduce_by_key(|a, _| a);
-        let text = sums.sort_by_key().explain().to_string();
+        let text = sums.sort_pairs().explain().to_string();
         for operation in ["range", "map", "reduce_by_key", "sort_by_key"] {
             let site = format!("{operation} at tests/engine/laziness.rs");
             assert!(text.contains(&site), "{text}");

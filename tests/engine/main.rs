@@ -9,7 +9,7 @@ mod answers;
 mod broadcast;
 mod cancellation;
 mod cleanup;
-mod cogrouped;
+mod cogroup_iter;
 mod contexts;
 mod determinism;
 mod errors;

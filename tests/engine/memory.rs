@@ -45,7 +45,7 @@ fn this_is_the_process_of_one_job() {
 }
 
 fn run_one_job(job: &str) {
-    let ctx = Context::builder().threads(2).budget_bytes(BUDGET).build().unwrap();
+    let ctx = Context::builder().threads(2).memory_limit_bytes(BUDGET).build().unwrap();
     match job {
         "none" => {}
         "giants" => giants_behind_small_rows(&ctx).unwrap(),
@@ -69,7 +69,7 @@ fn giants_behind_small_rows(ctx: &Context) -> Result<()> {
         let bytes = if n % 10_200 < 10_000 { 4 } else { 1 << 20 };
         (noise(n), "x".repeat(bytes))
     });
-    let sorted = rows.sort_by_key_with(4);
+    let sorted = rows.sort_pairs_with(4);
     let total = sorted.map(|(_, text)| text.len()).reduce(|a, b| a + b)?.unwrap();
     assert_eq!(total, 20_000 * 4 + 400 * (1 << 20));
     Ok(())
@@ -96,7 +96,7 @@ type Hollow = Option<[[u64; 32]; 8]>;
 
 fn rows_that_are_small_as_bytes(ctx: &Context) -> Result<()> {
     let rows = ctx.range_with(2, 0..100_000_u64).map(|n| (noise(n), None::<Hollow>));
-    assert_eq!(rows.sort_by_key_with(2).count()?, 100_000);
+    assert_eq!(rows.sort_pairs_with(2).count()?, 100_000);
     Ok(())
 }
 
@@ -131,7 +131,7 @@ fn combiners_that_grow_with_each_merge_stay_within_the_promise() {
 
 fn groups_of_sorted_rows(ctx: &Context) -> Result<()> {
     let rows = ctx.range_with(4, 0..2_000_000_u64).map(|n| (n / 20_000, n));
-    let counts = rows.grouped_with(2).map(|(_, group)| group.iter().count());
+    let counts = rows.group_by_key_iter_with(2).map(|(_, group)| group.iter().count());
     assert_eq!(counts.distinct().collect()?, [20_000]);
     Ok(())
 }

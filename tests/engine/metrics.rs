@@ -56,7 +56,7 @@ fn a_job_that_fits_in_memory_counts_no_file() {
 #[test]
 fn a_tiny_share_makes_files_whose_sizes_are_beside_their_estimate() {
     test(|| {
-        let builder = Context::builder().task_share_bytes(64 << 10).shuffle_to_files(true);
+        let builder = Context::builder().task_memory_bytes(64 << 10).force_spill(true);
         let stages = shuffled(builder)?;
         let [map, result] = stages[..] else { panic!("{stages:?}") };
         // Each map task has a file for all of its runs.
@@ -75,10 +75,10 @@ fn a_tiny_share_makes_files_whose_sizes_are_beside_their_estimate() {
 #[test]
 fn a_sort_past_its_share_counts_the_files_of_its_runs() {
     test(|| {
-        let builder = Context::builder().task_share_bytes(64 << 10).shuffle_to_files(true);
+        let builder = Context::builder().task_memory_bytes(64 << 10).force_spill(true);
         let (ctx, recorder) = Recorder::on(builder.threads(2));
         let rows = ctx.range_with(2, 0..40_000_u64).map(|n| n * 7919 % 40_009);
-        rows.repartition(1).map_partitions(|rows| rows).sort_by(|n| *n).for_each(|_| ())?;
+        rows.repartition(1).map_partitions(|rows| rows).sort_by_key(|n| *n).for_each(|_| ())?;
         let last = *of_stages(&recorder.events(&ctx)).last().unwrap();
         assert_eq!(last.rows_read, 40_000);
         assert!(last.files_spilled > 0 && last.sort_us > 0, "{last:?}");
@@ -91,7 +91,7 @@ fn the_peak_of_a_task_stays_near_its_share_and_follows_its_rows() {
     test(|| {
         let in_memory = shuffled(Context::builder())?;
         let share = 64 << 10;
-        let in_runs = shuffled(Context::builder().task_share_bytes(share))?;
+        let in_runs = shuffled(Context::builder().task_memory_bytes(share))?;
         // Two operations of a task hold a quarter each, and a little more than that at most.
         assert!(in_runs[0].peak_bytes > share / 8 && in_runs[0].peak_bytes <= share, "{in_runs:?}");
         // 25,000 rows of at least 24 bytes lie in the buckets of a task.
@@ -128,7 +128,7 @@ fn is_refused<A: std::fmt::Debug>(answer: Result<A>) -> bool {
 #[test]
 fn f075_one_large_result_and_many_small_ones_are_refused_past_the_limit() {
     test(|| {
-        let ctx = Context::builder().threads(2).result_limit_bytes(80_000).build()?;
+        let ctx = Context::builder().threads(2).max_result_bytes(80_000).build()?;
         for partitions in [1, 10] {
             let fits = ctx.range_with(partitions, 0..10_000_u64);
             assert_eq!(fits.collect()?.len(), 10_000);
@@ -150,13 +150,13 @@ fn f075_one_large_result_and_many_small_ones_are_refused_past_the_limit() {
 #[test]
 fn f075_every_action_that_hands_over_rows_has_the_limit() {
     test(|| {
-        let ctx = Context::builder().threads(2).result_limit_bytes(8_000).build()?;
+        let ctx = Context::builder().threads(2).max_result_bytes(8_000).build()?;
         let numbers = ctx.range_with(4, 0..4_000_u64);
         let pairs = numbers.map(|n| (n, n));
         assert!(is_refused(numbers.take(1_001)) && !is_refused(numbers.take(1_000)));
         assert!(is_refused(numbers.top(1_001)) && !is_refused(numbers.top(1_000)));
-        assert!(is_refused(numbers.top_by(1_001, |n| *n)));
-        assert_eq!(numbers.top_by(1_000, |n| *n)?.last(), Some(&3_000));
+        assert!(is_refused(numbers.top_by_key(1_001, |n| *n)));
+        assert_eq!(numbers.top_by_key(1_000, |n| *n)?.last(), Some(&3_000));
         assert!(
             is_refused(numbers.take_ordered(1_001)) && !is_refused(numbers.take_ordered(1_000))
         );
@@ -172,7 +172,7 @@ fn f075_every_action_that_hands_over_rows_has_the_limit() {
 fn f075_take_and_top_count_the_rows_they_give_and_hold_no_more_beside_them() {
     test(|| {
         let counter = Counter::default();
-        let ctx = counter.listen(Context::builder().threads(2).result_limit_bytes(8_000));
+        let ctx = counter.listen(Context::builder().threads(2).max_result_bytes(8_000));
         // The first partition has 100 rows, each of the others a thousand.
         let rows = ctx
             .generate(9, |at| (0..if at == 0 { 100 } else { 1_000 }).map(move |n| (at as u32, n)));
@@ -187,8 +187,11 @@ fn f075_take_and_top_count_the_rows_they_give_and_hold_no_more_beside_them() {
         let last = (600..1_000).rev().map(|n| (8, n));
         assert_eq!((top?, counts.jobs), (last.collect(), 5), "two partitions of 400 rows a job");
         assert_eq!(counter.during(|| rows.top(100)).1.jobs, 1);
-        assert_eq!((rows.top(1_000)?.len(), rows.top_by(1_000, |row| *row)?.len()), (1_000, 1_000));
-        assert!(is_refused(rows.top(1_001)) && is_refused(rows.top_by(1_001, |row| *row)));
+        assert_eq!(
+            (rows.top(1_000)?.len(), rows.top_by_key(1_000, |row| *row)?.len()),
+            (1_000, 1_000)
+        );
+        assert!(is_refused(rows.top(1_001)) && is_refused(rows.top_by_key(1_001, |row| *row)));
         Ok(())
     });
 }
@@ -196,7 +199,7 @@ fn f075_take_and_top_count_the_rows_they_give_and_hold_no_more_beside_them() {
 #[test]
 fn f075_a_local_iterator_counts_one_partition_at_a_time() {
     test(|| {
-        let ctx = Context::builder().threads(2).result_limit_bytes(8_000).build()?;
+        let ctx = Context::builder().threads(2).max_result_bytes(8_000).build()?;
         let rows = ctx.range_with(4, 0..4_000_u64).to_local_iterator();
         assert_eq!(rows.collect::<Result<Vec<_>>>()?.len(), 4_000);
         let rows = ctx.range_with(3, 0..4_000_u64).to_local_iterator();
@@ -208,12 +211,12 @@ fn f075_a_local_iterator_counts_one_partition_at_a_time() {
 #[test]
 fn f075_what_lies_between_stages_does_not_count() {
     test(|| {
-        let ctx = Context::builder().threads(2).result_limit_bytes(8_000).build()?;
+        let ctx = Context::builder().threads(2).max_result_bytes(8_000).build()?;
         let pairs = ctx.range_with(4, 0..50_000_u64).map(|n| (n, n));
         let sums = pairs.reduce_by_key(|a, b| a + b);
         assert_eq!(sums.count()?, 50_000);
         assert_eq!(sums.cache().map(|(_, n)| n).reduce(|a, b| a + b)?, Some(1_249_975_000));
-        assert_eq!(sums.sort_by_key().first()?, Some((0, 0)));
+        assert_eq!(sums.sort_pairs().first()?, Some((0, 0)));
         Ok(())
     });
 }
@@ -221,7 +224,7 @@ fn f075_what_lies_between_stages_does_not_count() {
 #[test]
 fn f075_a_task_past_the_limit_stops_early_and_is_not_tried_again() {
     test(|| {
-        let builder = Context::builder().threads(1).result_limit_bytes(80_000).max_attempts(5);
+        let builder = Context::builder().threads(1).max_result_bytes(80_000).max_attempts(5);
         let (ctx, recorder) = Recorder::on(builder);
         let seen = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&seen);
@@ -238,11 +241,11 @@ fn f075_a_task_past_the_limit_stops_early_and_is_not_tried_again() {
 #[test]
 fn f075_the_limit_is_the_budget_unless_it_is_set() {
     test(|| {
-        let ctx = Context::builder().threads(1).budget_bytes(1 << 20).build()?;
+        let ctx = Context::builder().threads(1).memory_limit_bytes(1 << 20).build()?;
         assert!(is_refused(ctx.range(0..131_073_u64).collect()));
         assert_eq!(ctx.range(0..131_072_u64).collect()?.len(), 131_072);
-        let refused = Context::builder().result_limit_bytes(0).build().unwrap_err();
-        assert!(refused.to_string().contains("result_limit_bytes"), "{refused}");
+        let refused = Context::builder().max_result_bytes(0).build().unwrap_err();
+        assert!(refused.to_string().contains("max_result_bytes"), "{refused}");
         Ok(())
     });
 }
@@ -250,7 +253,7 @@ fn f075_the_limit_is_the_budget_unless_it_is_set() {
 #[test]
 fn f075_an_attempt_that_failed_does_not_count() {
     test(|| {
-        let builder = Context::builder().threads(1).result_limit_bytes(80_000).max_attempts(2);
+        let builder = Context::builder().threads(1).max_result_bytes(80_000).max_attempts(2);
         let ctx = builder.build()?;
         let failures = Arc::new(AtomicUsize::new(0));
         let rows = ctx.range_with(1, 0..10_000_u64).map(move |n| {
@@ -267,7 +270,7 @@ fn f075_an_attempt_that_failed_does_not_count() {
 fn f075_an_attempt_that_fails_after_its_last_row_does_not_count() {
     test(|| {
         let plan = FaultPlan::new().fail_task(StageId(0), 0, 0);
-        let builder = Context::builder().threads(1).result_limit_bytes(80_000).faults(plan);
+        let builder = Context::builder().threads(1).max_result_bytes(80_000).faults(plan);
         let ctx = builder.build()?;
         assert_eq!(ctx.range_with(1, 0..10_000_u64).collect()?.len(), 10_000);
         Ok(())
@@ -277,7 +280,7 @@ fn f075_an_attempt_that_fails_after_its_last_row_does_not_count() {
 #[test]
 fn f075_a_straggler_and_its_copy_count_once() {
     test(|| {
-        let ctx = speculation::builder().result_limit_bytes(80_000).build()?;
+        let ctx = speculation::builder().max_result_bytes(80_000).build()?;
         let race = Race::default();
         let inside = race.clone();
         let rows = ctx.generate(4, move |partition| {

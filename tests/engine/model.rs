@@ -10,7 +10,7 @@ mod rows;
 pub use asked::{Action, pair};
 pub use pairs::PairStep;
 pub use parts::{Known, Parts};
-pub use rows::Step;
+pub use rows::Operation;
 
 use std::collections::BTreeMap;
 

@@ -280,8 +280,8 @@ fn b005_zero_partitions_are_the_error_of_the_first_action() {
         assert_kind(pairs.reduce_by_key_with(0, |a, _| a).filter(|_| true).count(), invalid);
         assert_kind(pairs.group_by_key_with(0).map(|_| ()).count(), invalid);
         assert_kind(pairs.join_with(0, &pairs).distinct().count(), invalid);
-        assert_kind(pairs.partition_by(0).sort_by(|pair| *pair).count(), invalid);
-        assert_kind(pairs.sort_by_with(0, |pair| *pair).count(), invalid);
+        assert_kind(pairs.partition_by(0).sort_by_key(|pair| *pair).count(), invalid);
+        assert_kind(pairs.sort_by_key_with(0, |pair| *pair).count(), invalid);
         assert_kind(pairs.distinct_with(0).count_by_value(), invalid);
         Ok(())
     });

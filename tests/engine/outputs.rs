@@ -95,7 +95,9 @@ fn an_output_whose_last_sync_fails_is_taken_back_as_a_whole() {
             for operation in 0..action.operations() {
                 let folder = tempfile::tempdir().unwrap();
                 let out = folder.path().join("out");
-                let plan = FaultPlan::new().fail_operation(operation).fail_operation(operation + 1);
+                let plan = FaultPlan::new()
+                    .fail_disk_operation(operation)
+                    .fail_disk_operation(operation + 1);
                 let ctx = on(&plan.under(folder.path()).arm());
                 match action.run(&rows(&ctx), &out) {
                     Ok(()) => action.assert_whole(&out, 2),
@@ -119,8 +121,9 @@ fn an_output_whose_last_sync_fails_is_taken_back_as_a_whole() {
 fn is_moved_before_it_is_removed(action: Action, sync: u64) {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let plan = FaultPlan::new().fail_operation(sync);
-    let faults = plan.stall_operation(sync + 2, Duration::from_secs(1)).under(folder.path()).arm();
+    let plan = FaultPlan::new().fail_disk_operation(sync);
+    let faults =
+        plan.stall_disk_operation(sync + 2, Duration::from_secs(1)).under(folder.path()).arm();
     let (ctx, path) = (on(&faults), out.clone());
     let job = thread::spawn(move || action.run(&rows(&ctx), &path));
     soon("the stall", || faults.fired() == 2);
@@ -164,7 +167,8 @@ fn e42_a_cancellation_that_meets_any_operation_of_an_output_gives_one_outcome() 
             let mut there = Vec::new();
             for operation in 0..action.operations() {
                 let folder = tempfile::tempdir().unwrap();
-                let plan = FaultPlan::new().stall_operation(operation, Duration::from_millis(50));
+                let plan =
+                    FaultPlan::new().stall_disk_operation(operation, Duration::from_millis(50));
                 let faults = plan.under(folder.path()).arm();
                 there.push(cancelled_when(action, &on(&faults), folder.path(), || {
                     soon("the stall", || faults.fired() == 1);

@@ -62,7 +62,7 @@ fn what_is_reduced_is_reduced_grouped_and_sorted_by_key_again_in_place() {
             .group_by_key()
             .map_values(|all| all.len())
             .aggregate_by_key(0, |a, b| a + b, |a, b| a + b)
-            .grouped()
+            .group_by_key_iter()
     });
     assert_moves(2, 100, |ctx| {
         let placed = numbers(ctx).partition_by(4);
@@ -219,10 +219,10 @@ fn union_of_what_lies_apart_forgets_the_partitioner() {
 #[test]
 fn a_sort_by_key_leaves_its_ranges_for_the_next_operation() {
     // The sample reads the rows in a stage of its own and moves none.
-    assert_moves(3, 100, |ctx| numbers(ctx).sort_by_key().reduce_by_key(|a, b| a + b));
-    assert_moves(4, 200, |ctx| numbers(ctx).sort_by(|pair| pair.0).reduce_by_key(|a, b| a + b));
+    assert_moves(3, 100, |ctx| numbers(ctx).sort_pairs().reduce_by_key(|a, b| a + b));
+    assert_moves(4, 200, |ctx| numbers(ctx).sort_by_key(|pair| pair.0).reduce_by_key(|a, b| a + b));
     assert_moves(4, 200, |ctx| {
-        let ranged = numbers(ctx).sort_by_key();
+        let ranged = numbers(ctx).sort_pairs();
         ranged.join(&numbers(ctx))
     });
 }
@@ -261,9 +261,10 @@ fn a_partitioner_of_the_user_decides_where_keys_go() {
         let placed = glom(&pairs.partition_by(Arc::clone(&by)))?;
         let oracle = (0..3).map(|key| vec![(key, key), (key, key + 3), (key, key + 6)]);
         assert_eq!(placed, oracle.collect::<Vec<_>>());
-        let grouped = pairs.group_by_key_with(Arc::clone(&by)).map_values(|all| all.iter().sum());
+        let group_by_key_iter =
+            pairs.group_by_key_with(Arc::clone(&by)).map_values(|all| all.iter().sum());
         let reduced = glom(&pairs.reduce_by_key_with(by, |a, b| a + b))?;
-        assert_eq!(glom(&grouped)?, reduced);
+        assert_eq!(glom(&group_by_key_iter)?, reduced);
         Ok(reduced)
     });
 }
@@ -358,8 +359,8 @@ fn a_partitioner_that_changes_its_mind_loses_no_rows() {
         let ctx = context();
         let placed = ctx.range(0..1_001_u64).map(|n| (n, n));
         let placed = placed.partition_by(Arc::new(Fickle(AtomicUsize::new(0))));
-        let grouped = placed.group_by_key().flat_map(|(_, values)| values);
-        let mut rows = grouped.collect()?;
+        let group_by_key_iter = placed.group_by_key().flat_map(|(_, values)| values);
+        let mut rows = group_by_key_iter.collect()?;
         rows.sort_unstable();
         assert_eq!(rows, (0..1_001).collect::<Vec<u64>>());
         Ok(())

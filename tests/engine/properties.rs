@@ -6,7 +6,7 @@ mod asked;
 mod pairs;
 mod rows;
 
-use crate::model::{Action, Known, PairStep, Parts, Step};
+use crate::model::{Action, Known, Operation, PairStep, Parts};
 use crate::support::{DEADLINE, glom, noise, places_that, within};
 use asked::run_action;
 use emberline::prelude::*;
@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 struct Program {
     rows: Vec<i64>,
     partitions: usize,
-    steps: Vec<Step>,
+    steps: Vec<Operation>,
     action: Action,
 }
 
@@ -33,53 +33,53 @@ fn given() -> impl Strategy<Value = Option<usize>> {
     prop::option::of(1_usize..6)
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = Operation> {
     let n = || 1_i64..12;
     let narrow = prop_oneof![
-        n().prop_map(Step::Map),
-        n().prop_map(Step::Filter),
-        n().prop_map(Step::FilterMap),
-        (0_i64..4).prop_map(Step::FlatMap),
-        (0_i64..4).prop_map(Step::FlatMapInto),
-        n().prop_map(Step::TryMap),
-        n().prop_map(Step::TryFilter),
-        (0_i64..4).prop_map(Step::TryFlatMap),
-        n().prop_map(Step::With),
-        n().prop_map(Step::Refs),
-        n().prop_map(Step::RefsWith),
-        n().prop_map(Step::Fused),
-        Just(Step::Inspect),
+        n().prop_map(Operation::Map),
+        n().prop_map(Operation::Filter),
+        n().prop_map(Operation::FilterMap),
+        (0_i64..4).prop_map(Operation::FlatMap),
+        (0_i64..4).prop_map(Operation::FlatMapInto),
+        n().prop_map(Operation::TryMap),
+        n().prop_map(Operation::TryFilter),
+        (0_i64..4).prop_map(Operation::TryFlatMap),
+        n().prop_map(Operation::With),
+        n().prop_map(Operation::Refs),
+        n().prop_map(Operation::RefsWith),
+        n().prop_map(Operation::Fused),
+        Just(Operation::Inspect),
     ];
     let of_partitions = prop_oneof![
-        Just(Step::MapPartitions),
-        Just(Step::AddIndex),
-        Just(Step::GlomFlat),
-        Just(Step::GlomPrints),
-        n().prop_map(Step::ZipSelf),
-        n().prop_map(Step::ZipPartitions),
-        any::<u64>().prop_map(Step::SplitBySample),
-        (1_usize..7).prop_map(Step::Coalesce),
-        Just(Step::UnionSelf),
-        Just(Step::UnionAll),
-        Just(Step::Cache),
+        Just(Operation::MapPartitions),
+        Just(Operation::AddIndex),
+        Just(Operation::GlomFlat),
+        Just(Operation::GlomPrints),
+        n().prop_map(Operation::ZipSelf),
+        n().prop_map(Operation::ZipPartitions),
+        any::<u64>().prop_map(Operation::SplitBySample),
+        (1_usize..7).prop_map(Operation::Coalesce),
+        Just(Operation::UnionSelf),
+        Just(Operation::UnionAll),
+        Just(Operation::Cache),
     ];
     let wide = prop_oneof![
-        given().prop_map(Step::Distinct),
-        (n(), given()).prop_map(|(by, given)| Step::Subtract(by, given)),
-        (n(), given()).prop_map(|(by, given)| Step::Intersection(by, given)),
-        (n(), given()).prop_map(|(by, given)| Step::GroupBy(by, given)),
-        (1_usize..9).prop_map(Step::Repartition),
-        (1_usize..9).prop_map(Step::RepartitionNumbered),
-        given().prop_map(Step::SortAll),
-        Just(Step::SortDownByCmp),
-        n().prop_map(Step::SortBy),
+        given().prop_map(Operation::Distinct),
+        (n(), given()).prop_map(|(by, given)| Operation::Subtract(by, given)),
+        (n(), given()).prop_map(|(by, given)| Operation::Intersection(by, given)),
+        (n(), given()).prop_map(|(by, given)| Operation::GroupBy(by, given)),
+        (1_usize..9).prop_map(Operation::Repartition),
+        (1_usize..9).prop_map(Operation::RepartitionNumbered),
+        given().prop_map(Operation::SortAll),
+        Just(Operation::SortDownByCmp),
+        n().prop_map(Operation::SortBy),
     ];
     let pairs = (n(), prop::collection::vec(pair_step(), 0..6));
     prop_oneof![
         4 => narrow,
         3 => of_partitions,
         3 => wide,
-        4 => pairs.prop_map(|(n, steps)| Step::Pairs(n, steps)),
+        4 => pairs.prop_map(|(n, steps)| Operation::Pairs(n, steps)),
     ]
 }
 
@@ -185,7 +185,7 @@ fn program() -> impl Strategy<Value = Program> {
 fn check_program(places: &[(String, Context)], program: Program) -> Result<(), TestCaseError> {
     let Program { rows, partitions, steps, action } = program;
     let mut model = Parts::cut(&rows, partitions);
-    let steps: Vec<Step> = steps.iter().filter_map(|step| model.apply(step)).collect();
+    let steps: Vec<Operation> = steps.iter().filter_map(|step| model.apply(step)).collect();
     let expected = model.answer(action);
     let mut answers = Vec::new();
     for (place, ctx) in places {
@@ -215,7 +215,11 @@ fn check_program(places: &[(String, Context)], program: Program) -> Result<(), T
 }
 
 /// There are as many partitions as the documentation says, with the rows that it says.
-fn check_places(model: &Parts<i64>, did: &[Step], rdd: &Rdd<i64>) -> Result<(), TestCaseError> {
+fn check_places(
+    model: &Parts<i64>,
+    did: &[Operation],
+    rdd: &Rdd<i64>,
+) -> Result<(), TestCaseError> {
     prop_assert_eq!(rdd.num_partitions(), model.partitions(), "did {:?}", did);
     if model.known == Known::Places {
         let parts = glom(rdd).map_err(|error| TestCaseError::fail(error.to_string()))?;
@@ -229,7 +233,7 @@ fn random_programs_equal_their_model_on_any_threads_in_memory_and_through_files(
     within(2 * DEADLINE, || {
         let config = Config::with_source_file(file!());
         // Lists of one key get no longer than this in these programs.
-        let places = places_that(|builder| builder.task_share_bytes(32 << 10));
+        let places = places_that(|builder| builder.task_memory_bytes(32 << 10));
         let checked =
             TestRunner::new(config).run(&program(), |program| check_program(&places, program));
         checked.unwrap_or_else(|failure| panic!("{failure}"));
@@ -241,7 +245,7 @@ fn random_programs_equal_their_model_on_any_threads_in_memory_and_through_files(
 fn check_counts(places: &[(String, Context)], program: Program) -> Result<(), TestCaseError> {
     let Program { rows, partitions, steps, .. } = program;
     let mut model = Parts::cut(&rows, partitions);
-    let steps: Vec<Step> = steps.iter().filter_map(|step| model.apply(step)).collect();
+    let steps: Vec<Operation> = steps.iter().filter_map(|step| model.apply(step)).collect();
     for (place, ctx) in places {
         let counts: [Accumulator<u64>; 2] = std::array::from_fn(|_| ctx.accumulator(0));
         let [before, shuffled] = counts.clone();
@@ -269,7 +273,7 @@ fn check_counts(places: &[(String, Context)], program: Program) -> Result<(), Te
 fn accumulators_in_front_of_random_programs_count_each_row_once() {
     within(2 * DEADLINE, || {
         let config = Config { cases: 64, ..Config::with_source_file(file!()) };
-        let places = places_that(|builder| builder.max_attempts(6).task_share_bytes(32 << 10));
+        let places = places_that(|builder| builder.max_attempts(6).task_memory_bytes(32 << 10));
         let checked =
             TestRunner::new(config).run(&program(), |program| check_counts(&places, program));
         checked.unwrap_or_else(|failure| panic!("{failure}"));
@@ -285,9 +289,9 @@ fn name(what: &impl Debug) -> String {
 }
 
 /// The names of steps, those on pairs apart.
-fn names(steps: &[Step]) -> BTreeSet<String> {
-    let of_pairs = |step: &Step| match step {
-        Step::Pairs(_, steps) => {
+fn names(steps: &[Operation]) -> BTreeSet<String> {
+    let of_pairs = |step: &Operation| match step {
+        Operation::Pairs(_, steps) => {
             steps.iter().map(|step| format!("on pairs: {}", name(step))).collect()
         }
         _ => Vec::new(),
@@ -303,7 +307,8 @@ fn random_programs_do_every_operation_and_mostly_know_where_their_rows_are() {
     for _ in 0..PROGRAMS {
         let program = program().new_tree(&mut runner).unwrap().current();
         let mut model = Parts::cut(&program.rows, program.partitions);
-        let kept: Vec<Step> = program.steps.iter().filter_map(|step| model.apply(step)).collect();
+        let kept: Vec<Operation> =
+            program.steps.iter().filter_map(|step| model.apply(step)).collect();
         wanted.append(&mut names(&program.steps));
         done.append(&mut names(&kept));
         ordered += u32::from(model.known >= Known::Order);

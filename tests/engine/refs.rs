@@ -123,7 +123,7 @@ fn rows_in_memory_are_read_without_a_clone() {
         }
         assert_eq!(CLONES.load(Ordering::SeqCst), 0, "the round that fills the cache included");
         assert_eq!(sum(&listed.union(&cached))?, 2 * 5050);
-        assert_eq!(sum(&ctx.union_all([cached.clone(), listed, cached.clone()]))?, 3 * 5050);
+        assert_eq!(sum(&ctx.union([cached.clone(), listed, cached.clone()]))?, 3 * 5050);
         assert_eq!(sum(&cached.coalesce(99))?, 5050);
         assert_eq!(CLONES.load(Ordering::SeqCst), 0, "partitions of one partition each");
         assert_eq!(sum(&cached.coalesce(1))?, 5050, "read as clones, end to end");

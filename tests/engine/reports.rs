@@ -52,8 +52,8 @@ all                                              6         6  1,040       40  96
 #[test]
 fn a_report_adds_up_what_the_events_of_its_tasks_said() {
     test(|| {
-        let builder = Context::builder().threads(2).task_share_bytes(16 << 10);
-        let (ctx, recorder) = Recorder::on(builder.shuffle_to_files(true));
+        let builder = Context::builder().threads(2).task_memory_bytes(16 << 10);
+        let (ctx, recorder) = Recorder::on(builder.force_spill(true));
         let rows = ctx.range_with(4, 0..20_000_u64).map(|n| (n, n)).group_by_key_with(3);
         assert_eq!(rows.count()?, 20_000);
         let events = recorder.events(&ctx);

@@ -24,7 +24,7 @@ fn folders<const N: usize>() -> [TempDir; N] {
 }
 
 fn to_files(folders: &[TempDir]) -> emberline::ContextBuilder {
-    let builder = Context::builder().threads(2).shuffle_to_files(true);
+    let builder = Context::builder().threads(2).force_spill(true);
     builder.scratch_dirs(folders.iter().map(TempDir::path))
 }
 

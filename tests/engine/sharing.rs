@@ -2,7 +2,7 @@
 
 use crate::events::{Recorder, count_of};
 use crate::support::{DEADLINE, within};
-use emberline::faults::{FaultPlan, Harm};
+use emberline::faults::{Damage, FaultPlan};
 use emberline::prelude::*;
 use emberline::{Compression, Event, EventRecord, RddId, StorageLevel};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,7 +37,7 @@ fn counted_pairs(ctx: &Context, calls: &Calls) -> Rdd<(u64, u64)> {
 
 fn contexts() -> [Context; 3] {
     let build = |threads: usize, files: bool| {
-        Context::builder().threads(threads).shuffle_to_files(files).build().unwrap()
+        Context::builder().threads(threads).force_spill(files).build().unwrap()
     };
     [build(1, false), build(4, false), build(2, true)]
 }
@@ -70,7 +70,7 @@ fn f048_a_finished_shuffle_is_used_by_later_jobs_and_later_handles() {
             assert_eq!(sums.count().unwrap(), 6);
             assert_eq!(calls.take(), 60);
             assert_eq!(sums.clone().map(|(key, _)| key).reduce(|a, b| a + b).unwrap(), Some(15));
-            assert_eq!(sums.sort_by_key().first().unwrap().unwrap().0, 0);
+            assert_eq!(sums.sort_pairs().first().unwrap().unwrap().0, 0);
             assert_eq!(calls.take(), 0);
         }
     });
@@ -266,7 +266,7 @@ fn an_action_that_finds_a_block_finds_what_its_step_added() {
             }
         };
         // Harming a large file keeps the thread that stored it busy while others find it already.
-        let plan = FaultPlan::new().harm_block(RddId(2), 0, Harm::Flipped);
+        let plan = FaultPlan::new().damage_block(RddId(2), 0, Damage::Flipped);
         let builder = Context::builder().threads(2).spill_compression(Compression::None);
         let ctx = builder.faults(plan).listener(listener).build().unwrap();
         let count = ctx.accumulator(0_u64);

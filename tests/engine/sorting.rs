@@ -18,14 +18,14 @@ fn every_sort_equals_a_stable_sort_of_the_slice() {
     for rows in shapes() {
         check(stable_by(&rows, |row| row.0), {
             let rows = rows.clone();
-            move |ctx, p| spread(ctx, p, &rows).sort_by(|row| row.0).collect()
+            move |ctx, p| spread(ctx, p, &rows).sort_by_key(|row| row.0).collect()
         });
         check(stable_by(&rows, |row| row.0), {
             let rows = rows.clone();
-            move |ctx, p| spread(ctx, 3, &rows).sort_by_key_with(p).collect()
+            move |ctx, p| spread(ctx, 3, &rows).sort_pairs_with(p).collect()
         });
         check(stable_by(&rows, |row| row.1), move |ctx, p| {
-            spread(ctx, p, &rows).sort_by_cmp(|a, b| a.1.cmp(&b.1)).collect()
+            spread(ctx, p, &rows).sort_by(|a, b| a.1.cmp(&b.1)).collect()
         });
     }
 }
@@ -34,7 +34,7 @@ fn every_sort_equals_a_stable_sort_of_the_slice() {
 fn reverse_sorts_downwards_and_stays_stable() {
     for rows in shapes() {
         check(stable_by(&rows, |row| Reverse(row.0 % 3)), move |ctx, p| {
-            spread(ctx, 3, &rows).sort_by_with(p, |row| Reverse(row.0 % 3)).collect()
+            spread(ctx, 3, &rows).sort_by_key_with(p, |row| Reverse(row.0 % 3)).collect()
         });
     }
 }
@@ -47,14 +47,14 @@ fn floats_sort_by_total_cmp_with_nans_and_both_zeros() {
     oracle.sort_by(f64::total_cmp);
     let bits = |rows: Vec<f64>| rows.into_iter().map(f64::to_bits).collect::<Vec<u64>>();
     check(bits(oracle), move |ctx, p| {
-        Ok(bits(spread(ctx, p, &rows).sort_by_cmp(f64::total_cmp).collect()?))
+        Ok(bits(spread(ctx, p, &rows).sort_by(f64::total_cmp).collect()?))
     });
 }
 
 #[test]
 fn equal_rows_that_fill_everything_stay_in_their_order() {
     check((0..3000).map(|n| (7, n)).collect::<Vec<(u8, u32)>>(), |ctx, p| {
-        ctx.range_with(p, 0..3000_u32).map(|n| (7_u8, n)).sort_by_key().collect()
+        ctx.range_with(p, 0..3000_u32).map(|n| (7_u8, n)).sort_pairs().collect()
     });
 }
 
@@ -63,7 +63,7 @@ fn a_sort_larger_than_the_budget_goes_through_files() {
     let rows = || (0..100_000_u64).map(noise);
     check_short_of_memory(rows().collect(), move |ctx, p| {
         let sorted =
-            ctx.generate(p, move |i| rows().skip(i).step_by(p)).sort_by(|n| *n).collect()?;
+            ctx.generate(p, move |i| rows().skip(i).step_by(p)).sort_by_key(|n| *n).collect()?;
         assert!(sorted.is_sorted());
         Ok(sorted)
     });
@@ -75,15 +75,19 @@ fn a_sort_of_a_sort_and_of_a_shuffle_samples_each_in_turn() {
     let mut oracle = rows.clone();
     oracle.sort_by_key(|n| (n % 5, Reverse(*n)));
     check(oracle, move |ctx, p| {
-        let downwards = spread(ctx, p, &rows).sort_by(|n| Reverse(*n));
-        downwards.repartition(4).sort_by_with(3, |n| Reverse(*n)).sort_by(|n| n % 5).collect()
+        let downwards = spread(ctx, p, &rows).sort_by_key(|n| Reverse(*n));
+        downwards
+            .repartition(4)
+            .sort_by_key_with(3, |n| Reverse(*n))
+            .sort_by_key(|n| n % 5)
+            .collect()
     });
 }
 
 #[test]
 fn take_and_first_of_a_sort_give_its_head() {
     check((vec![0, 1, 2], Some(0)), |ctx, p| {
-        let sorted = ctx.range_with(p, 0..1000_u32).map(|n| 999 - n).sort_by(|n| *n);
+        let sorted = ctx.range_with(p, 0..1000_u32).map(|n| 999 - n).sort_by_key(|n| *n);
         Ok((sorted.take(3)?, sorted.first()?))
     });
 }
@@ -98,9 +102,9 @@ fn what_a_sort_has_ranged_is_reduced_grouped_and_joined_in_place() {
         (counts.into_iter().collect::<Vec<_>>(), of_even)
     };
     check_rows(keys, move |ctx, p| {
-        let ranged = spread(ctx, p, &rows).sort_by_key_with(5);
+        let ranged = spread(ctx, p, &rows).sort_pairs_with(5);
         // The other side goes through the ranges, which only the first action finds.
-        let evens = ctx.range_with(2, 0..100_u64).map(|n| (2 * n, n)).sort_by_key_with(3);
+        let evens = ctx.range_with(2, 0..100_u64).map(|n| (2 * n, n)).sort_pairs_with(3);
         let plain = ctx.range_with(2, 0..100_u64).map(|n| (2 * n, n));
         assert_eq!(plain.join(&ranged).map_values(|_| ()).join(&plain).count()?, matches);
         assert_eq!(ranged.join(&plain).count()?, matches);
@@ -120,7 +124,7 @@ fn one_long_partition_does_not_unbalance_the_sample() {
             let rows = if i == 3 { 20_000 } else { 200 };
             (0..rows).map(move |n| noise(n * 10 + i as u64))
         });
-        let sizes = sizes(&rows.sort_by_with(8, |n| *n))?;
+        let sizes = sizes(&rows.sort_by_key_with(8, |n| *n))?;
         let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
         assert!(*most < 3 * least, "B171: {sizes:?}");
         Ok(())
@@ -137,13 +141,13 @@ fn b179_a_thousand_random_pairs_sort_into_2_1_and_20_partitions() {
     for partitions in [2, 1, 20] {
         let up = rows.clone();
         check(stable_by(&rows, |row| row.0), move |ctx, p| {
-            let sorted = spread(ctx, p, &up).sort_by_key_with(partitions);
+            let sorted = spread(ctx, p, &up).sort_pairs_with(partitions);
             assert_eq!(sorted.num_partitions(), partitions);
             sorted.collect()
         });
         let down = rows.clone();
         check(stable_by(&rows, |row| Reverse(row.0)), move |ctx, p| {
-            spread(ctx, p, &down).sort_by_with(partitions, |row| Reverse(row.0)).collect()
+            spread(ctx, p, &down).sort_by_key_with(partitions, |row| Reverse(row.0)).collect()
         });
     }
 }
@@ -154,8 +158,8 @@ fn b181_ranges_do_not_overlap_and_are_even() {
     let numbers = || sorted((1..=1000_u64).map(|n| (noise(n), n)).collect());
     same_bytes(move |ctx, _| {
         let shuffled = ctx.parallelize_with(4, numbers()).map(|(_, n)| n);
-        let up = glom(&shuffled.sort_by(|n| *n))?;
-        let down = glom(&shuffled.sort_by(|n| Reverse(*n)))?;
+        let up = glom(&shuffled.sort_by_key(|n| *n))?;
+        let down = glom(&shuffled.sort_by_key(|n| Reverse(*n)))?;
         assert!(even(&up) && even(&down), "{up:?}");
         assert!(up.windows(2).all(|w| w[0].iter().max() < w[1].iter().min()));
         assert!(down.windows(2).all(|w| w[0].iter().min() > w[1].iter().max()));
@@ -176,8 +180,8 @@ fn b183_sort_by_a_column_of_text() {
         let all = text(&rows);
         check((text(&oracle), mirrored), move |ctx, p| {
             let rdd = ctx.parallelize_with(p, all.clone());
-            let down = rdd.sort_by(move |row| Reverse(column(row, n))).collect()?;
-            Ok((rdd.sort_by(move |row| column(row, n)).collect()?, down))
+            let down = rdd.sort_by_key(move |row| Reverse(column(row, n))).collect()?;
+            Ok((rdd.sort_by_key(move |row| column(row, n)).collect()?, down))
         });
     }
 }
@@ -187,13 +191,13 @@ fn b185_text_keys_sort_as_text_and_by_a_function_of_them() {
     let pairs =
         || [("a", 1), ("b", 2), ("1", 3), ("d", 4), ("2", 5)].map(|(k, n)| (k.to_string(), n));
     check(["1", "2", "a", "b", "d"].map(String::from).to_vec(), move |ctx, p| {
-        ctx.parallelize_with(p, pairs()).sort_by_key().map(|(key, _)| key).collect()
+        ctx.parallelize_with(p, pairs()).sort_pairs().map(|(key, _)| key).collect()
     });
     let words = ["Mary", "had", "a", "little", "lamb", "whose", "Fleece"].map(String::from);
     let mut oracle = words.to_vec();
     oracle.sort_by_key(|word| word.to_lowercase());
     check(oracle, move |ctx, p| {
-        ctx.parallelize_with(p, words.clone()).sort_by(|word| word.to_lowercase()).collect()
+        ctx.parallelize_with(p, words.clone()).sort_by_key(|word| word.to_lowercase()).collect()
     });
 }
 
@@ -203,7 +207,7 @@ fn the_same_seed_gives_the_same_ranges_and_nothing_runs_before_the_action() {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2).seed(9));
         let (rdd, counts) =
-            counter.during(|| ctx.range_with(4, 0..5000_u64).map(noise).sort_by(|n| *n));
+            counter.during(|| ctx.range_with(4, 0..5000_u64).map(noise).sort_by_key(|n| *n));
         assert_eq!(counts.jobs, 0);
         let (parts, counts) = counter.during(|| glom(&rdd));
         assert_eq!(counts.jobs, 2, "one to sample, one to sort");
@@ -244,15 +248,15 @@ impl Drop for Counted {
 #[test]
 fn the_sample_of_a_sort_of_large_rows_stays_within_the_share_of_a_task() {
     test(|| {
-        let ctx = Context::builder().threads(2).budget_bytes(LEAST_BUDGET).build()?;
-        let share = LEAST_BUDGET as usize / 8;
+        let ctx = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET).build()?;
+        let share = MIN_BUDGET as usize / 8;
         let row = |n: u64| {
             let mut row = vec![0; 4 << 10];
             row[..8].copy_from_slice(&noise(n).to_be_bytes());
             row
         };
         let rows = ctx.range_with(8, 0..400_u64).map(row);
-        let sorted = rows.sort_by(|row| Counted::new(row.clone()));
+        let sorted = rows.sort_by_key(|row| Counted::new(row.clone()));
         let sizes = sorted.map(|row| row[..8].to_vec()).glom().collect()?;
         let peak = PEAK.load(Ordering::SeqCst);
         // The bounds are clones of sampled keys; each task makes some more while it compares rows.

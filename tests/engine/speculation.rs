@@ -125,7 +125,7 @@ fn without_the_setting_nobody_gets_a_copy() {
 fn f099_the_map_output_of_the_loser_does_not_replace_the_winners() {
     within(DEADLINE, || {
         for to_files in [false, true] {
-            let ctx = builder().shuffle_to_files(to_files).build().unwrap();
+            let ctx = builder().force_spill(to_files).build().unwrap();
             let race = Race::default();
             let inside = race.clone();
             let pairs = racing(&ctx, &race).map_partitions(move |rows| {
@@ -229,7 +229,7 @@ fn a_straggler_that_never_comes_back_costs_its_thread_and_not_the_job() {
         let (ctx, race) = (builder().build().unwrap(), Race::default());
         let rows = racing(&ctx, &race);
         assert_eq!(rows.count().unwrap(), 4);
-        while ctx.left_behind().is_empty() {
+        while ctx.abandoned_tasks().is_empty() {
             std::thread::sleep(Duration::from_millis(5));
         }
         assert_eq!(rows.collect().unwrap().len(), 4);
@@ -249,7 +249,7 @@ fn copies_change_no_answer_of_a_longer_program() {
             }
             (n % 100, n)
         });
-        let sums = rows.reduce_by_key_with(4, |a, b| a + b).sort_by_key();
+        let sums = rows.reduce_by_key_with(4, |a, b| a + b).sort_pairs();
         let expected: Vec<(u64, u64)> =
             (0..100).map(|key| (key, (0..80).map(|n| n * 100 + key).sum())).collect();
         assert_eq!(sums.collect().unwrap(), expected);

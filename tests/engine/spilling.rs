@@ -34,11 +34,14 @@ fn operations() -> Vec<(&'static str, Program)> {
             sums.map(|(key, sum)| lists(key, [sum])).collect()
         }),
         ("distinct", |ctx| few(ctx).keys().distinct_with(2).map(|key| lists(key, [])).collect()),
-        ("grouped", |ctx| {
-            pairs(ctx, 30_000).grouped_with(2).map(|(key, group)| lists(key, group)).collect()
+        ("group_by_key_iter", |ctx| {
+            pairs(ctx, 30_000)
+                .group_by_key_iter_with(2)
+                .map(|(key, group)| lists(key, group))
+                .collect()
         }),
-        ("cogrouped", |ctx| {
-            let groups = pairs(ctx, 9000).cogrouped_with(2, &few(ctx));
+        ("cogroup_iter", |ctx| {
+            let groups = pairs(ctx, 9000).cogroup_iter_with(2, &few(ctx));
             groups.map(|(key, (a, b))| lists(key, a.into_iter().chain(b))).collect()
         }),
         ("join", |ctx| {
@@ -68,13 +71,16 @@ fn operations() -> Vec<(&'static str, Program)> {
         ("partition_by", |ctx| few(ctx).partition_by(2).map(|(key, n)| lists(key, [n])).collect()),
         ("repartition", |ctx| few(ctx).repartition(2).map(|(key, n)| lists(key, [n])).collect()),
         ("sort_by_key", |ctx| {
-            few(ctx).sort_by_key_with(2).map(|(key, n)| lists(key, [n])).collect()
+            few(ctx).sort_pairs_with(2).map(|(key, n)| lists(key, [n])).collect()
         }),
         ("sort_by", |ctx| {
-            few(ctx).sort_by_with(2, |(key, _)| key % 7).map(|(key, n)| lists(key, [n])).collect()
+            few(ctx)
+                .sort_by_key_with(2, |(key, _)| key % 7)
+                .map(|(key, n)| lists(key, [n]))
+                .collect()
         }),
         ("sort_by_cmp", |ctx| {
-            let rows = few(ctx).sort_by_cmp_with(2, |a, b| (b.0 % 7).cmp(&(a.0 % 7)));
+            let rows = few(ctx).sort_by_with(2, |a, b| (b.0 % 7).cmp(&(a.0 % 7)));
             rows.map(|(key, n)| lists(key, [n])).collect()
         }),
         ("repartition_and_sort_within_partitions", |ctx| {
@@ -94,9 +100,9 @@ fn every_wide_operation_goes_to_disk_in_a_small_share_and_gives_the_same_rows_in
                 let counter = Counter::default();
                 let builder = Context::builder()
                     .threads(threads)
-                    .budget_bytes(LEAST_BUDGET)
-                    .result_limit_bytes(u64::MAX);
-                let ctx = counter.listen(builder.task_share_bytes(4096).shuffle_to_files(true));
+                    .memory_limit_bytes(MIN_BUDGET)
+                    .max_result_bytes(u64::MAX);
+                let ctx = counter.listen(builder.task_memory_bytes(4096).force_spill(true));
                 let (answer, counts) = counter.during(|| program(&ctx));
                 assert!(counts.bytes_spilled > 0, "{name} did not spill");
                 assert!(answer.unwrap() == expected, "{name} on {threads} threads");
@@ -113,8 +119,9 @@ fn one_configuration_gives_the_same_bytes_whatever_the_threads_and_the_pressure(
             for (threads, files, kept) in
                 [(1, false, 0), (4, false, 0), (2, true, 0), (3, false, 100)]
             {
-                let builder = Context::builder().threads(threads).shuffle_to_files(files);
-                let ctx = builder.budget_bytes(2 * LEAST_BUDGET).task_share_bytes(4096).build();
+                let builder = Context::builder().threads(threads).force_spill(files);
+                let ctx =
+                    builder.memory_limit_bytes(2 * MIN_BUDGET).task_memory_bytes(4096).build();
                 let ctx = ctx.unwrap();
                 // What is cached takes the memory that the runs would stay in.
                 let cached = ctx.range_with(4, 0..kept * 3000_i64).cache();
@@ -141,8 +148,8 @@ fn float_sums_do_not_depend_on_where_the_rows_of_a_shuffle_lay() {
     within(DEADLINE, || {
         for share in [16 << 10, 64 << 10, 256 << 10] {
             let sums = |threads, files| {
-                let builder = Context::builder().threads(threads).shuffle_to_files(files);
-                let builder = builder.budget_bytes(8 * LEAST_BUDGET).task_share_bytes(share);
+                let builder = Context::builder().threads(threads).force_spill(files);
+                let builder = builder.memory_limit_bytes(8 * MIN_BUDGET).task_memory_bytes(share);
                 float_sums(&builder.build().unwrap())
             };
             let in_memory = sums(1, false);
@@ -166,8 +173,8 @@ fn a_skewed_join_of_groups_that_pass_the_share_pairs_each_with_each() {
             )
         };
         let roomy = Context::builder().threads(2).build().unwrap();
-        let builder = Context::builder().threads(2).task_share_bytes(16 << 10);
-        let tight = builder.shuffle_to_files(true).build().unwrap();
+        let builder = Context::builder().threads(2).task_memory_bytes(16 << 10);
+        let tight = builder.force_spill(true).build().unwrap();
         let expected = sums(&roomy).unwrap();
         assert_eq!(expected.0, 1960 * 2940 + 40 * 60);
         assert_eq!(sums(&tight).unwrap(), expected);

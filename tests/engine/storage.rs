@@ -16,8 +16,8 @@ pub const LEVELS: [StorageLevel; 5] = [
     StorageLevel::Memory,
     StorageLevel::MemoryAndDisk,
     StorageLevel::Disk,
-    StorageLevel::SerialisedMemory,
-    StorageLevel::SerialisedMemoryAndDisk,
+    StorageLevel::SerializedMemory,
+    StorageLevel::SerializedMemoryAndDisk,
 ];
 
 /// How often a closure ran.
@@ -59,9 +59,9 @@ fn numbers(end: u64) -> Vec<u64> {
 fn every_level_gives_the_oracles_rows_with_much_and_little_memory_on_any_threads() {
     within(DEADLINE, || {
         for threads in [1, 4] {
-            for budget in [LEAST_BUDGET, 1 << 30] {
+            for budget in [MIN_BUDGET, 1 << 30] {
                 for compression in [Compression::Lz4, Compression::None] {
-                    let builder = Context::builder().threads(threads).budget_bytes(budget);
+                    let builder = Context::builder().threads(threads).memory_limit_bytes(budget);
                     let ctx = builder.spill_compression(compression).build().unwrap();
                     for level in LEVELS {
                         reads_right(&ctx, level);
@@ -133,7 +133,7 @@ fn f062_each_level_keeps_every_partition_where_it_promises_and_computes_it_once(
 #[test]
 fn serialised_blocks_take_less_memory_than_rows() {
     within(DEADLINE, || {
-        let took = [StorageLevel::Memory, StorageLevel::SerialisedMemory].map(|level| {
+        let took = [StorageLevel::Memory, StorageLevel::SerializedMemory].map(|level| {
             let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
             let words = ctx.range_with(2, 0..20_000_u64).map(|n| format!("word {}", n % 10));
             words.persist(level).count().unwrap();
@@ -147,7 +147,7 @@ fn serialised_blocks_take_less_memory_than_rows() {
 fn f060_what_does_not_fit_is_computed_again_or_goes_to_disk() {
     within(DEADLINE, || {
         for level in LEVELS {
-            let builder = Context::builder().threads(2).budget_bytes(LEAST_BUDGET);
+            let builder = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET);
             let (ctx, recorder) = Recorder::on(builder);
             let calls = Calls::default();
             let kept = calls.range(&ctx, 20, 400_000).persist(level);
@@ -177,8 +177,8 @@ fn f060_a_partition_that_is_larger_than_the_whole_budget_is_right_and_not_in_mem
         for level in LEVELS {
             let builder = Context::builder()
                 .threads(1)
-                .budget_bytes(LEAST_BUDGET)
-                .result_limit_bytes(u64::MAX);
+                .memory_limit_bytes(MIN_BUDGET)
+                .max_result_bytes(u64::MAX);
             let (ctx, recorder) = Recorder::on(builder);
             let kept = ctx.range_with(1, 0..300_000_u64).map(noise).persist(level);
             for _ in 0..2 {
@@ -195,9 +195,11 @@ fn f060_a_partition_that_is_larger_than_the_whole_budget_is_right_and_not_in_mem
 #[test]
 fn a_partition_beyond_a_tasks_share_stays_in_memory_if_the_budget_has_room() {
     within(DEADLINE, || {
-        for level in [StorageLevel::Memory, StorageLevel::SerialisedMemory] {
-            let builder =
-                Context::builder().threads(1).task_share_bytes(64 << 10).budget_bytes(64 << 20);
+        for level in [StorageLevel::Memory, StorageLevel::SerializedMemory] {
+            let builder = Context::builder()
+                .threads(1)
+                .task_memory_bytes(64 << 10)
+                .memory_limit_bytes(64 << 20);
             let (ctx, recorder) = Recorder::on(builder);
             let kept = ctx.range_with(1, 0..300_000_u64).map(noise).persist(level);
             assert!(kept.collect().unwrap() == numbers(300_000));

@@ -16,7 +16,7 @@ pub const PARTITIONS: [usize; 4] = [1, 2, 3, 7];
 /// How long one test may take before it counts as hanging.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 /// The least budget a context accepts, in bytes.
-pub const LEAST_BUDGET: u64 = 1 << 20;
+pub const MIN_BUDGET: u64 = 1 << 20;
 
 /// Runs `body` and fails, with the test's name, if it takes longer than `limit`.
 pub fn within<A: Send + 'static>(limit: Duration, body: impl FnOnce() -> A + Send + 'static) -> A {
@@ -75,8 +75,8 @@ pub fn places_that(set: impl Fn(ContextBuilder) -> ContextBuilder) -> Vec<Place>
     let mut places = Vec::new();
     for threads in [1, 4] {
         for (way, files, share) in WAYS {
-            let builder = Context::builder().threads(threads).shuffle_to_files(files);
-            let ctx = set(builder.task_share_bytes(share)).build().unwrap();
+            let builder = Context::builder().threads(threads).force_spill(files);
+            let ctx = set(builder.task_memory_bytes(share)).build().unwrap();
             places.push((format!("on {threads} threads, {way}"), ctx));
         }
     }
@@ -172,9 +172,9 @@ where
     within(DEADLINE, move || {
         let spilled = Counter::default();
         let small = |threads| {
-            let builder = Context::builder().threads(threads).budget_bytes(LEAST_BUDGET);
+            let builder = Context::builder().threads(threads).memory_limit_bytes(MIN_BUDGET);
             // The answers are larger than that: they are the test's own.
-            let builder = builder.result_limit_bytes(u64::MAX);
+            let builder = builder.max_result_bytes(u64::MAX);
             (format!("with little memory on {threads} threads"), spilled.listen(builder))
         };
         let roomy = ("with enough memory".to_string(), context());

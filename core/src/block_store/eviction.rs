@@ -6,10 +6,10 @@
 //! the budget. The least recently used go first, a block that is being read never, and none goes
 //! unless those that can make the room there is a need for.
 
-use super::{BlockStore, Blocks, Leaving, Place, StoredBlock};
+use super::{BlockStore, Blocks, EvictOutcome, Place, StoredBlock};
 use crate::event::Event;
 use crate::ids::RddId;
-use crate::memory::{GivesWay, Reservation};
+use crate::memory::{Evictable, Reservation};
 use crate::runner::drop_quietly;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -52,18 +52,18 @@ impl BlockStore {
         let wanted = bytes.saturating_sub(free);
         let victims = self.lock().choose(wanted, limit);
         let makes_room = wanted == 0 || !victims.is_empty();
-        victims.into_iter().for_each(|victim| self.send_away(victim));
+        victims.into_iter().for_each(|victim| self.evict_block(victim));
         makes_room
     }
 
     /// Moves a block out of the memory, on the thread that wants the room.
-    fn send_away(&self, victim: Victim) {
+    fn evict_block(&self, victim: Victim) {
         let Victim { rdd, partition, stored } = victim;
         // A row that panics while it is written is not the fault of the task that needs room.
         let left = catch_unwind(AssertUnwindSafe(|| stored.block.leave()));
         let left = left.unwrap_or_else(|panic| {
             drop_quietly(panic);
-            if stored.block.can_be_lost() { Leaving::Dropped } else { Leaving::Stays }
+            if stored.block.can_be_lost() { EvictOutcome::Dropped } else { EvictOutcome::Stays }
         });
         let mut blocks = self.lock();
         let is_it = |place: &&mut Place| Arc::ptr_eq(&place.stored, &stored);
@@ -74,17 +74,17 @@ impl BlockStore {
             return;
         };
         let (old, file_bytes) = match left {
-            Leaving::Stays => {
+            EvictOutcome::Stays => {
                 place.is_leaving = false;
                 return;
             }
-            Leaving::Moved(block) => {
+            EvictOutcome::Moved(block) => {
                 let file_bytes = block.file_bytes();
                 let moved = Arc::new(StoredBlock { block, held: None });
                 place.is_leaving = false;
                 (Some(std::mem::replace(&mut place.stored, moved)), file_bytes)
             }
-            Leaving::Dropped => {
+            EvictOutcome::Dropped => {
                 let of_rdd = blocks.of_rdd.get_mut(&rdd);
                 (of_rdd.and_then(|of_rdd| of_rdd.remove(&partition)).map(|place| place.stored), 0)
             }
@@ -96,8 +96,8 @@ impl BlockStore {
     }
 }
 
-impl GivesWay for BlockStore {
-    fn make_room(&self, bytes: u64) -> bool {
+impl Evictable for BlockStore {
+    fn evict(&self, bytes: u64) -> bool {
         let held = self.lock().memory_bytes();
         let most_bytes = held.saturating_sub(self.memory.limit_bytes() / 2);
         self.evict(bytes, &Limit { spared: None, most_bytes })
@@ -122,7 +122,7 @@ impl Blocks {
             .collect();
         places.sort_by_key(|(_, _, place)| place.last_use);
         let sizes = places.iter().map(|(_, _, place)| place.stored.memory_bytes());
-        let goes = which_go(&sizes.collect::<Vec<_>>(), wanted, limit.most_bytes);
+        let goes = choose_victims(&sizes.collect::<Vec<_>>(), wanted, limit.most_bytes);
         let leave = |(rdd, partition, place): (RddId, usize, &mut Place)| {
             place.is_leaving = true;
             Victim { rdd, partition, stored: Arc::clone(&place.stored) }
@@ -135,7 +135,7 @@ impl Blocks {
 /// Which of some blocks, oldest first, go to free `wanted` bytes and no more than `most`: the oldest,
 /// without those that are too large beside what goes already; else one that is enough alone; else
 /// none.
-fn which_go(sizes: &[u64], wanted: u64, most: u64) -> Vec<bool> {
+fn choose_victims(sizes: &[u64], wanted: u64, most: u64) -> Vec<bool> {
     let mut freed = 0_u64;
     let goes = sizes.iter().map(|bytes| {
         let goes = freed < wanted && freed.saturating_add(*bytes) <= most;

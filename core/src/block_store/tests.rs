@@ -8,14 +8,14 @@ const RDD: RddId = RddId(3);
 const OTHER: RddId = RddId(9);
 
 /// A block of one row, and what it does when it is to leave.
-struct Plain(u32, fn() -> Leaving);
+struct Plain(u32, fn() -> EvictOutcome);
 
 impl Block for Plain {
     fn rows(&self) -> u64 {
         1
     }
 
-    fn leave(&self) -> Leaving {
+    fn leave(&self) -> EvictOutcome {
         (self.1)()
     }
 }
@@ -34,8 +34,8 @@ impl Block for InFile {
 
 type Events = Arc<Mutex<Vec<Event>>>;
 
-fn store(limit: u64) -> (Arc<BlockStore>, Arc<MemoryBudget>, Events) {
-    let (memory, events) = (Arc::new(MemoryBudget::new(limit)), Events::default());
+fn store(limit: u64) -> (Arc<BlockStore>, Arc<MemoryPool>, Events) {
+    let (memory, events) = (Arc::new(MemoryPool::new(limit)), Events::default());
     let heard = Arc::clone(&events);
     let emit = Box::new(move |event| heard.lock().unwrap().push(event));
     (BlockStore::new(Arc::clone(&memory), emit), memory, events)
@@ -46,14 +46,14 @@ fn put_leaving(
     store: &BlockStore,
     (rdd, partition): (RddId, usize),
     bytes: u64,
-    leave: fn() -> Leaving,
+    leave: fn() -> EvictOutcome,
 ) -> bool {
     let Some(held) = store.room_for(rdd, bytes) else { return false };
     store.put(rdd, partition, Arc::new(Plain(partition as u32, leave)), Some(held)).1
 }
 
 fn put(store: &BlockStore, place: (RddId, usize), bytes: u64) -> bool {
-    put_leaving(store, place, bytes, || Leaving::Dropped)
+    put_leaving(store, place, bytes, || EvictOutcome::Dropped)
 }
 
 fn there(store: &BlockStore, rdd: RddId) -> Vec<usize> {
@@ -75,7 +75,7 @@ fn the_first_put_wins_and_the_second_takes_no_memory() {
     let (store, memory, _) = store(100);
     assert!(put(&store, (RDD, 0), 10));
     assert!(!put(&store, (RDD, 0), 20));
-    assert_eq!((memory.used_bytes(), store.kept(RDD).memory_bytes), (10, 10));
+    assert_eq!((memory.used_bytes(), store.storage_stats(RDD).memory_bytes), (10, 10));
 }
 
 #[test]
@@ -83,10 +83,10 @@ fn dropping_an_rdd_frees_its_memory_and_leaves_the_others() {
     let (store, memory, _) = store(100);
     assert!((0..3).all(|partition| put(&store, (RDD, partition), 5)));
     assert!(put(&store, (OTHER, 0), 7));
-    let kept = Kept { parts: 3, rows: 3, memory_bytes: 15, ..Kept::default() };
-    assert_eq!(store.kept(RDD), kept);
+    let kept = StorageStats { parts: 3, rows: 3, memory_bytes: 15, ..StorageStats::default() };
+    assert_eq!(store.storage_stats(RDD), kept);
     assert_eq!((store.drop_rdd(RDD), store.drop_rdd(RDD)), (3, 0));
-    assert_eq!(store.kept(RDD), Kept::default());
+    assert_eq!(store.storage_stats(RDD), StorageStats::default());
     assert_eq!(memory.used_bytes(), 7);
 }
 
@@ -136,14 +136,20 @@ fn f064_a_block_that_is_too_large_is_refused_and_the_old_ones_stay() {
 #[test]
 fn a_block_that_can_be_written_moves_to_its_file_and_one_that_cannot_be_lost_stays() {
     let (store, memory, events) = store(20);
-    let to_file = || Leaving::Moved(Arc::new(InFile));
+    let to_file = || EvictOutcome::Moved(Arc::new(InFile));
     assert!(put_leaving(&store, (OTHER, 0), 10, to_file));
-    assert!(put_leaving(&store, (OTHER, 1), 10, || Leaving::Stays));
+    assert!(put_leaving(&store, (OTHER, 1), 10, || EvictOutcome::Stays));
     assert!(put(&store, (RDD, 0), 10));
     assert_eq!(there(&store, OTHER), [0, 1]);
     assert!(store.get(OTHER, 0).unwrap().block().downcast::<InFile>().is_ok());
-    let kept = Kept { parts: 2, rows: 2, memory_bytes: 10, file_bytes: 6, ..Kept::default() };
-    assert_eq!((store.kept(OTHER), memory.used_bytes()), (kept, 20));
+    let kept = StorageStats {
+        parts: 2,
+        rows: 2,
+        memory_bytes: 10,
+        file_bytes: 6,
+        ..StorageStats::default()
+    };
+    assert_eq!((store.storage_stats(OTHER), memory.used_bytes()), (kept, 20));
     let moved = Event::BlockEvicted { rdd: OTHER, partition: 0, memory_bytes: 10, file_bytes: 6 };
     assert_eq!(*events.lock().unwrap(), [moved]);
     assert!(!put(&store, (RDD, 1), 10), "what stays makes no room");
@@ -207,9 +213,9 @@ fn the_store_can_be_used_while_its_values_leave_and_drop() {
             0
         }
 
-        fn leave(&self) -> Leaving {
+        fn leave(&self) -> EvictOutcome {
             self.look();
-            Leaving::Dropped
+            EvictOutcome::Dropped
         }
     }
     impl Drop for Curious {

@@ -116,8 +116,8 @@ impl Disk for FaultyDisk {
         }
         self.faults.begin()?;
         let inner = self.inner.open(path)?;
-        let (faults, is_spoilt) = (self.faults.clone(), self.faults.is_spoilt(path));
-        Ok(Box::new(FaultyReader { inner, faults, is_spoilt }))
+        let (faults, reads_fail) = (self.faults.clone(), self.faults.reads_fail(path));
+        Ok(Box::new(FaultyReader { inner, faults, reads_fail }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -210,7 +210,7 @@ struct FaultyReader {
     inner: Box<dyn DiskReader>,
     faults: Faults,
     /// Whether it lies on bad sectors: its length is known, and no byte of it.
-    is_spoilt: bool,
+    reads_fail: bool,
 }
 
 impl DiskReader for FaultyReader {
@@ -221,7 +221,7 @@ impl DiskReader for FaultyReader {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.faults.begin()?;
-        if self.is_spoilt {
+        if self.reads_fail {
             return Err(injected());
         }
         self.inner.read_at(offset, buf)
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn every_single_operation_can_fail_once() {
         for operation in 0..7 {
-            let plan = FaultPlan::new().fail_operation(operation);
+            let plan = FaultPlan::new().fail_disk_operation(operation);
             let (disk, outcome, _) = run(plan);
             assert_eq!(outcome.unwrap_err().to_string(), "injected fault");
             assert_eq!(counts(&disk), (operation + 1, 1));
@@ -330,7 +330,7 @@ mod tests {
     fn a_stalled_operation_takes_its_time_and_works() {
         let pause = Duration::from_millis(30);
         let started = Instant::now();
-        let (disk, outcome, _) = run(FaultPlan::new().stall_operation(2, pause));
+        let (disk, outcome, _) = run(FaultPlan::new().stall_disk_operation(2, pause));
         assert!(outcome.is_ok() && started.elapsed() >= pause);
         assert_eq!(disk.faults.fired(), 1);
     }

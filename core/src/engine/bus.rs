@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 /// How long a listener may take for one event before nobody waits for it any more.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
 enum Note {
     Event(EventRecord),
@@ -104,7 +104,7 @@ impl Listening {
     fn wait_for(&self, message: &Receiver<()>) -> bool {
         loop {
             let before = self.done.load(Ordering::Relaxed);
-            match message.recv_timeout(PATIENCE) {
+            match message.recv_timeout(CANCEL_GRACE) {
                 Err(RecvTimeoutError::Timeout) if self.done.load(Ordering::Relaxed) == before => {
                     return false;
                 }

@@ -9,7 +9,7 @@ use super::Message;
 use crate::error::{Error, Result};
 use crate::ids::{IdCounter, JobId};
 use crate::job::Progress;
-use crate::runner::Mark;
+use crate::runner::PoolId;
 use crate::scheduler::Input;
 use crossbeam::channel::{Sender, bounded};
 use std::cell::RefCell;
@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// What can be cancelled as one.
-pub struct Scope {
-    context: Mark,
+pub struct CancelScope {
+    context: PoolId,
     /// The job groups it is in.
     groups: Vec<Arc<str>>,
     state: Mutex<State>,
@@ -40,17 +40,17 @@ struct State {
 
 thread_local! {
     /// The scopes this thread is in, outermost first.
-    static SCOPES: RefCell<Vec<Arc<Scope>>> = const { RefCell::new(Vec::new()) };
+    static SCOPES: RefCell<Vec<Arc<CancelScope>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The scopes that this thread is in.
-pub fn scopes_here() -> Vec<Arc<Scope>> {
+pub fn scopes_here() -> Vec<Arc<CancelScope>> {
     SCOPES.with_borrow(Vec::clone)
 }
 
 /// Runs `body` in these scopes and no others.
-pub fn in_scopes<R>(scopes: Vec<Arc<Scope>>, body: impl FnOnce() -> R) -> R {
-    struct Restore(Vec<Arc<Scope>>);
+pub fn in_scopes<R>(scopes: Vec<Arc<CancelScope>>, body: impl FnOnce() -> R) -> R {
+    struct Restore(Vec<Arc<CancelScope>>);
     impl Drop for Restore {
         fn drop(&mut self) {
             SCOPES.replace(std::mem::take(&mut self.0));
@@ -63,16 +63,16 @@ pub fn in_scopes<R>(scopes: Vec<Arc<Scope>>, body: impl FnOnce() -> R) -> R {
 /// Leaves something for good, such as the name of an output, unless a scope of this thread has been
 /// cancelled: one of the two comes first. Whoever cancels from now on, until the next job is asked for,
 /// comes too late for that: the closure itself says how it ended.
-pub fn unless_cancelled<R>(leave: impl FnOnce() -> Result<R>) -> Result<R> {
-    struct Leaving(Vec<Arc<Scope>>, bool);
+pub fn commit_point<R>(leave: impl FnOnce() -> Result<R>) -> Result<R> {
+    struct Leaving(Vec<Arc<CancelScope>>, bool);
     impl Drop for Leaving {
         fn drop(&mut self) {
-            self.0.iter().for_each(|scope| scope.end_leaving(self.1));
+            self.0.iter().for_each(|scope| scope.end_commit(self.1));
         }
     }
     let mut leaving = Leaving(Vec::new(), false);
     for scope in scopes_here() {
-        scope.begin_leaving()?;
+        scope.begin_commit()?;
         leaving.0.push(scope);
     }
     let left = leave()?;
@@ -80,7 +80,7 @@ pub fn unless_cancelled<R>(leave: impl FnOnce() -> Result<R>) -> Result<R> {
     Ok(left)
 }
 
-impl Scope {
+impl CancelScope {
     /// Cancels its jobs, those that it will ask for, and what waits for it. The first reason stays.
     /// What waits hears of it at the next job if something was just left for good.
     pub fn cancel(&self, why: &Error) {
@@ -98,7 +98,7 @@ impl Scope {
         tell(self.lock());
     }
 
-    fn begin_leaving(&self) -> Result<()> {
+    fn begin_commit(&self) -> Result<()> {
         let mut state = self.lock();
         match &state.cancelled {
             Some(why) => Err(why.clone()),
@@ -109,7 +109,7 @@ impl Scope {
         }
     }
 
-    fn end_leaving(&self, has_left: bool) {
+    fn end_commit(&self, has_left: bool) {
         let mut state = self.lock();
         state.leaving -= 1;
         state.has_left |= has_left;
@@ -117,7 +117,7 @@ impl Scope {
     }
 
     /// Another job is asked for: what was left for good is done with.
-    pub(super) fn go_on(&self) {
+    pub(super) fn resume(&self) {
         let mut state = self.lock();
         state.has_left = false;
         tell(state);
@@ -149,7 +149,7 @@ impl Scope {
         all
     }
 
-    /// Counts a job among its own that was just submitted; a cancelled scope cancels it.
+    /// Counts a job with_operators its own that was just submitted; a cancelled scope cancels it.
     pub(super) fn enter(&self, job: JobId, scheduler: &Sender<Message>) {
         let mut state = self.lock();
         match state.cancelled.clone() {
@@ -190,19 +190,19 @@ fn tell(mut state: MutexGuard<'_, State>) {
 
 /// The open scopes of one context, by which groups and everything are cancelled.
 #[derive(Default)]
-pub(super) struct Scopes {
+pub(super) struct CancelScopes {
     numbers: IdCounter,
-    open: Mutex<BTreeMap<u64, Weak<Scope>>>,
+    open: Mutex<BTreeMap<u64, Weak<CancelScope>>>,
 }
 
 /// A scope while its closure runs, or waits to.
 pub struct OpenScope {
     number: u64,
-    scope: Arc<Scope>,
-    among: Arc<Scopes>,
+    scope: Arc<CancelScope>,
+    with_operators: Arc<CancelScopes>,
 }
 
-impl Scopes {
+impl CancelScopes {
     /// Whether a closure of one runs or waits.
     pub fn are_open(&self) -> bool {
         !self.lock().is_empty()
@@ -210,29 +210,30 @@ impl Scopes {
 
     /// A new scope of the context with this mark, inside those of this thread; of the group `name` as
     /// well, if there is one.
-    pub fn open(self: &Arc<Self>, context: &Mark, name: Option<&str>) -> OpenScope {
+    pub fn open(self: &Arc<Self>, context: &PoolId, name: Option<&str>) -> OpenScope {
         let around = scopes_here();
         let ours = around.iter().filter(|scope| scope.context.is_same(context));
         let mut groups: Vec<Arc<str>> = ours.flat_map(|scope| scope.groups.clone()).collect();
         groups.extend(name.map(Arc::from));
         groups.sort_unstable();
         groups.dedup();
-        let scope = Arc::new(Scope { context: context.clone(), groups, state: Mutex::default() });
+        let scope =
+            Arc::new(CancelScope { context: context.clone(), groups, state: Mutex::default() });
         let number = self.numbers.next();
         self.lock().insert(number, Arc::downgrade(&scope));
-        OpenScope { number, scope, among: Arc::clone(self) }
+        OpenScope { number, scope, with_operators: Arc::clone(self) }
     }
 
     /// Cancels the open scopes of one group, or all.
     pub fn cancel(&self, group: Option<&str>, why: &Error) {
-        let open: Vec<Arc<Scope>> = self.lock().values().filter_map(Weak::upgrade).collect();
-        let is_meant = |scope: &&Arc<Scope>| {
+        let open: Vec<Arc<CancelScope>> = self.lock().values().filter_map(Weak::upgrade).collect();
+        let is_meant = |scope: &&Arc<CancelScope>| {
             group.is_none_or(|group| scope.groups.iter().any(|name| **name == *group))
         };
         open.iter().filter(is_meant).for_each(|scope| scope.cancel(why));
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Weak<Scope>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Weak<CancelScope>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -244,12 +245,12 @@ impl OpenScope {
     }
 
     /// The scope.
-    pub fn scope(&self) -> &Arc<Scope> {
+    pub fn scope(&self) -> &Arc<CancelScope> {
         &self.scope
     }
 
     /// The scopes of this thread and this one.
-    pub fn with_those_here(&self) -> Vec<Arc<Scope>> {
+    pub fn with_those_here(&self) -> Vec<Arc<CancelScope>> {
         let mut scopes = scopes_here();
         scopes.push(Arc::clone(&self.scope));
         scopes
@@ -258,7 +259,7 @@ impl OpenScope {
 
 impl Drop for OpenScope {
     fn drop(&mut self) {
-        self.among.lock().remove(&self.number);
+        self.with_operators.lock().remove(&self.number);
     }
 }
 
@@ -271,7 +272,7 @@ mod tests {
 
     /// An open scope, and how often who waits for it was told that it was cancelled.
     fn scope() -> (OpenScope, Arc<AtomicUsize>) {
-        let open = Arc::new(Scopes::default()).open(&Mark::default(), None);
+        let open = Arc::new(CancelScopes::default()).open(&PoolId::default(), None);
         let told = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&told);
         open.scope().on_cancel(move |_| {
@@ -285,7 +286,7 @@ mod tests {
     }
 
     fn leave(open: &OpenScope, how: impl FnOnce() -> Result<()>) -> Result<()> {
-        in_scopes(open.with_those_here(), || unless_cancelled(how))
+        in_scopes(open.with_those_here(), || commit_point(how))
     }
 
     #[test]
@@ -310,7 +311,7 @@ mod tests {
             .unwrap();
             cancel();
             assert_eq!(told.load(Ordering::SeqCst), 0);
-            open.scope().go_on();
+            open.scope().resume();
             assert_eq!(told.load(Ordering::SeqCst), 1);
             assert!(open.scope().cancelled().is_some());
         }
@@ -333,7 +334,7 @@ mod tests {
         let ((outer, told), (inner, _)) = (scope(), scope());
         inner.scope().cancel(&no());
         let both = vec![Arc::clone(outer.scope()), Arc::clone(inner.scope())];
-        in_scopes(both, || unless_cancelled(|| Ok(()))).unwrap_err();
+        in_scopes(both, || commit_point(|| Ok(()))).unwrap_err();
         outer.scope().cancel(&no());
         assert_eq!(told.load(Ordering::SeqCst), 1);
     }

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Closures that run at the same time.
-pub const MOST_SPAWNED: usize = 64;
+pub const MAX_SPAWNED: usize = 64;
 /// How long a thread waits for another closure.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -96,7 +96,7 @@ impl Desk {
 
     /// Starts a thread if a closure waits that no idle one will take.
     fn start_thread(self: &Arc<Self>, state: &mut State) -> Result<()> {
-        if state.idle >= state.queue.len() || state.threads >= MOST_SPAWNED {
+        if state.idle >= state.queue.len() || state.threads >= MAX_SPAWNED {
             return Ok(());
         }
         let desk = Arc::clone(self);

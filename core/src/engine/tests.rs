@@ -4,10 +4,10 @@ mod life;
 
 use super::*;
 use crate::event::EventRecord;
-use crate::lineage::{Dependency, Lineage, Preparation, ShuffleStep};
-use crate::step::{blame, raise};
+use crate::lineage::{Dependency, LineageNode, Prerequisite, ShuffleDependency};
 use crate::task::TaskContext;
 use crate::tests::{DEADLINE, within};
+use crate::unwind::{blame, raise};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,16 +17,16 @@ fn engine(threads: usize) -> Arc<Engine> {
     Engine::start(Config { threads, ..Config::default() }, vec![]).unwrap()
 }
 
-fn source(partitions: usize) -> Arc<Lineage> {
-    Arc::new(Lineage::new(RddId(0), Step::new("source"), partitions, vec![]))
+fn source(partitions: usize) -> Arc<LineageNode> {
+    Arc::new(LineageNode::new(RddId(0), Operation::new("source"), partitions, vec![]))
 }
 
 fn request(
-    lineage: &Arc<Lineage>,
+    lineage: &Arc<LineageNode>,
     task: impl Fn(&TaskContext) -> Result<()> + Send + Sync + 'static,
 ) -> JobRequest {
     let partitions = (0..lineage.partitions()).collect();
-    let (action, lineage) = (Step::new("collect"), Arc::clone(lineage));
+    let (action, lineage) = (Operation::new("collect"), Arc::clone(lineage));
     JobRequest { action, lineage, partitions, task: Arc::new(task) }
 }
 
@@ -51,19 +51,19 @@ fn count(engine: &Engine, partitions: usize) -> Result<usize> {
 /// Remembers which map partitions ran.
 struct Pairs {
     id: ShuffleId,
-    step: Step,
-    parent: Arc<Lineage>,
+    operation: Operation,
+    parent: Arc<LineageNode>,
     ran: Arc<Mutex<Vec<usize>>>,
 }
 
-impl ShuffleStep for Pairs {
+impl ShuffleDependency for Pairs {
     fn id(&self) -> ShuffleId {
         self.id
     }
-    fn step(&self) -> Step {
-        self.step
+    fn operation(&self) -> Operation {
+        self.operation
     }
-    fn parent(&self) -> &Arc<Lineage> {
+    fn parent(&self) -> &Arc<LineageNode> {
         &self.parent
     }
     fn partitions(&self) -> usize {
@@ -78,13 +78,13 @@ impl ShuffleStep for Pairs {
 
 type Ran = Arc<Mutex<Vec<usize>>>;
 
-fn shuffled(engine: &Engine, partitions: usize) -> (Arc<Lineage>, Ran) {
+fn shuffled(engine: &Engine, partitions: usize) -> (Arc<LineageNode>, Ran) {
     let ran = Ran::default();
-    let (id, step) = (engine.next_shuffle_id(), Step::new("reduce_by_key"));
-    let pairs = Pairs { id, step, parent: source(partitions), ran: ran.clone() };
+    let (id, operation) = (engine.next_shuffle_id(), Operation::new("reduce_by_key"));
+    let pairs = Pairs { id, operation, parent: source(partitions), ran: ran.clone() };
     let dependencies = vec![Dependency::Shuffle(Arc::new(pairs))];
     let rdd = engine.next_rdd_id();
-    (Arc::new(Lineage::new(rdd, step, 2, dependencies)), ran)
+    (Arc::new(LineageNode::new(rdd, operation, 2, dependencies)), ran)
 }
 
 #[test]
@@ -121,14 +121,14 @@ fn a_lost_output_is_computed_again_and_only_that() {
 fn a_panic_is_an_error_with_its_message_and_the_pool_goes_on() {
     within(DEADLINE, || {
         let engine = engine(1);
-        let step = Step::new("map");
-        let error = error_of(&engine, move |_| blame(&step, || panic!("row {}", 7)));
+        let operation = Operation::new("map");
+        let error = error_of(&engine, move |_| blame(&operation, || panic!("row {}", 7)));
         assert!(matches!(error.kind(), ErrorKind::Panicked { message } if message == "row 7"));
-        assert_eq!(error.step(), Some(step));
-        assert_eq!(error.action().map(|action| action.operation), Some("collect"));
+        assert_eq!(error.operation(), Some(operation));
+        assert_eq!(error.action().map(|action| action.name), Some("collect"));
         let error = error_of(&engine, |_| panic!("plain"));
         assert!(error.to_string().contains("plain"), "{error}");
-        assert_eq!(error.step().map(|step| step.operation), Some("collect"));
+        assert_eq!(error.operation().map(|operation| operation.name), Some("collect"));
         let error = error_of(&engine, |_| std::panic::panic_any(7));
         assert!(error.to_string().contains("not text"), "{error}");
         assert_eq!(count(&engine, 5).unwrap(), 5);
@@ -237,19 +237,19 @@ fn two_engines_at_once_do_not_know_each_other() {
 fn a_problem_of_an_ancestor_is_the_error_of_the_action() {
     within(DEADLINE, || {
         let engine = engine(1);
-        let mut bad = Lineage::new(RddId(0), Step::new("text_file"), 1, vec![]);
-        bad.problem = Some(Error::invalid_argument("no such file").in_step(bad.step()));
+        let mut bad = LineageNode::new(RddId(0), Operation::new("text_file"), 1, vec![]);
+        bad.problem = Some(Error::invalid_argument("no such file").in_operation(bad.operation()));
         let parents = vec![Dependency::Narrow(Arc::new(bad))];
-        let node = Arc::new(Lineage::new(RddId(1), Step::new("map"), 1, parents));
+        let node = Arc::new(LineageNode::new(RddId(1), Operation::new("map"), 1, parents));
         let error = engine.run_job(request(&node, |_| Ok(()))).unwrap_err();
-        assert_eq!(error.step().map(|step| step.operation), Some("text_file"));
-        assert_eq!(error.action().map(|step| step.operation), Some("collect"));
+        assert_eq!(error.operation().map(|operation| operation.name), Some("text_file"));
+        assert_eq!(error.action().map(|operation| operation.name), Some("collect"));
     });
 }
 
 struct Sampling(Arc<Engine>, AtomicUsize);
 
-impl Preparation for Sampling {
+impl Prerequisite for Sampling {
     fn prepare(&self) -> Result<()> {
         self.1.fetch_add(count(&self.0, 4)?, Ordering::Relaxed);
         Ok(())
@@ -261,7 +261,7 @@ fn a_preparation_runs_its_own_job_before_the_action() {
     within(DEADLINE, || {
         let engine = engine(1);
         let sampling = Arc::new(Sampling(Arc::clone(&engine), AtomicUsize::new(0)));
-        let mut node = Lineage::new(RddId(0), Step::new("sort_by"), 1, vec![]);
+        let mut node = LineageNode::new(RddId(0), Operation::new("sort_by"), 1, vec![]);
         node.preparation = Some(sampling.clone());
         let seen = sampling.clone();
         let check = move |_: &TaskContext| {

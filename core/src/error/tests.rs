@@ -11,15 +11,15 @@ fn an_error_is_one_pointer_wide_and_can_cross_threads() {
 
 #[test]
 fn the_text_names_operation_call_site_stage_partition_attempt_and_cause() {
-    let place = TaskPlace { job: JobId(0), stage: StageId(2), partition: 7, attempt: 1 };
-    let step = Step::new("map");
+    let place = TaskAttemptId { job: JobId(0), stage: StageId(2), partition: 7, attempt: 1 };
+    let operation = Operation::new("map");
     let text = Error::new(ErrorKind::ClosureFailed)
         .caused_by("not a number")
-        .in_step(step)
+        .in_operation(operation)
         .in_task(place)
-        .in_action(Step::new("collect"))
+        .in_action(Operation::new("collect"))
         .to_string();
-    assert!(text.starts_with(&format!("map at {}", step.call_site)), "{text}");
+    assert!(text.starts_with(&format!("map at {}", operation.call_site)), "{text}");
     assert!(text.contains("not a number"), "{text}");
     assert!(text.contains("stage 2, partition 7, attempt 1"), "{text}");
     assert!(text.contains("collect at"), "{text}");
@@ -39,7 +39,7 @@ fn the_text_tells_the_attempts_if_there_was_more_than_one() {
 
 #[test]
 fn the_first_blame_stays() {
-    let (first, second) = (Step::new("map"), Step::new("filter"));
-    let error = Error::new(ErrorKind::ClosureFailed).in_step(first).in_step(second);
-    assert_eq!(error.step(), Some(first));
+    let (first, second) = (Operation::new("map"), Operation::new("filter"));
+    let error = Error::new(ErrorKind::ClosureFailed).in_operation(first).in_operation(second);
+    assert_eq!(error.operation(), Some(first));
 }

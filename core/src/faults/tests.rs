@@ -7,8 +7,8 @@ fn config(plan: FaultPlan) -> Config {
     Config { faults: Some(plan.arm()), ..Config::default() }
 }
 
-fn place(stage: u64, partition: usize, attempt: usize) -> TaskPlace {
-    TaskPlace { job: JobId(0), stage: StageId(stage), partition, attempt }
+fn place(stage: u64, partition: usize, attempt: usize) -> TaskAttemptId {
+    TaskAttemptId { job: JobId(0), stage: StageId(stage), partition, attempt }
 }
 
 #[test]
@@ -37,48 +37,48 @@ fn first_attempts_of_the_chosen_stage_panic_and_no_others() {
 fn a_harm_happens_as_often_as_it_was_planned() {
     let (shuffle, rdd) = (ShuffleId(1), RddId(1));
     let plan = FaultPlan::new()
-        .harm_map_output(shuffle, 0, Harm::Lost)
-        .harm_map_output(shuffle, 0, Harm::Flipped)
-        .harm_block(rdd, 0, Harm::Truncated);
+        .damage_map_output(shuffle, 0, Damage::Lost)
+        .damage_map_output(shuffle, 0, Damage::Flipped)
+        .damage_block(rdd, 0, Damage::Truncated);
     let config = config(plan);
-    assert_eq!(harm_to_output(&config, ShuffleId(0), 0), None);
-    assert_eq!(harm_to_output(&config, shuffle, 1), None);
-    assert_eq!(harm_to_output(&config, shuffle, 0), Some(Harm::Lost));
-    assert_eq!(harm_to_output(&config, shuffle, 0), Some(Harm::Flipped));
-    assert_eq!(harm_to_output(&config, shuffle, 0), None);
-    assert_eq!(harm_to_block(&config, rdd, 0), Some(Harm::Truncated));
-    assert_eq!(harm_to_block(&config, rdd, 0), None);
+    assert_eq!(damage_to_output(&config, ShuffleId(0), 0), None);
+    assert_eq!(damage_to_output(&config, shuffle, 1), None);
+    assert_eq!(damage_to_output(&config, shuffle, 0), Some(Damage::Lost));
+    assert_eq!(damage_to_output(&config, shuffle, 0), Some(Damage::Flipped));
+    assert_eq!(damage_to_output(&config, shuffle, 0), None);
+    assert_eq!(damage_to_block(&config, rdd, 0), Some(Damage::Truncated));
+    assert_eq!(damage_to_block(&config, rdd, 0), None);
 }
 
 #[test]
 fn without_a_plan_nothing_goes_wrong() {
     let config = Config::default();
-    Point::ALL.into_iter().for_each(|point| come_to(None, point));
+    FailPoint::ALL.into_iter().for_each(|point| hit(None, point));
     begin_task(&config, &place(0, 0, 0));
     end_task(&config, &place(0, 0, 0)).unwrap();
-    assert_eq!(harm_to_output(&config, ShuffleId(0), 0), None);
+    assert_eq!(damage_to_output(&config, ShuffleId(0), 0), None);
 }
 
 #[test]
 fn points_are_counted_in_their_own_places() {
-    let faults = FaultPlan::new().kill_at(Point::FolderMade, 9).arm();
-    for (times, point) in Point::ALL.into_iter().enumerate() {
+    let faults = FaultPlan::new().kill_at(FailPoint::FolderMade, 9).arm();
+    for (times, point) in FailPoint::ALL.into_iter().enumerate() {
         assert_eq!(point as usize, times, "the order of `ALL` is that of the type");
-        (0..times).for_each(|_| come_to(Some(&faults), point));
+        (0..times).for_each(|_| hit(Some(&faults), point));
     }
-    assert_eq!(Point::ALL.map(|point| faults.passes(point)), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(FailPoint::ALL.map(|point| faults.passes(point)), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
 }
 
 #[test]
 fn a_file_is_removed_halved_or_changed_in_one_bit() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
-    let after = |harm: Harm| {
+    let after = |harm: Damage| {
         std::fs::write(&path, b"abcdef").unwrap();
         harm.inflict(&path).unwrap();
         std::fs::read(&path).ok()
     };
-    assert_eq!(after(Harm::Lost), None);
-    assert_eq!(after(Harm::Truncated).unwrap(), b"abc");
-    assert_eq!(after(Harm::Flipped).unwrap(), b"abceef");
+    assert_eq!(after(Damage::Lost), None);
+    assert_eq!(after(Damage::Truncated).unwrap(), b"abc");
+    assert_eq!(after(Damage::Flipped).unwrap(), b"abceef");
 }

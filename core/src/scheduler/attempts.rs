@@ -1,9 +1,9 @@
 //! The attempts of a slot: the first, those after a failure, and the copy of a straggler.
 
-use super::stage::LiveTask;
+use super::stage::RunningAttempt;
 use super::{Command, Scheduler, Task};
 use crate::config::Speculation;
-use crate::error::TaskPlace;
+use crate::error::TaskAttemptId;
 use crate::event::Event;
 use crate::ids::{StageId, TaskId};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ impl Scheduler {
         let (partition, owner, work) = (stage.partition(slot), stage.owner(), stage.work());
         let (stage_attempt, began) = (stage.attempts, self.now);
         let state = &mut stage.slots[slot];
-        let place = TaskPlace { job, stage: id, partition, attempt: state.launches as usize };
+        let place = TaskAttemptId { job, stage: id, partition, attempt: state.launches as usize };
         state.launches += 1;
         if state.live.is_empty() {
             // An attempt of old that is still on its way has another right, and leaves nothing.
@@ -28,7 +28,7 @@ impl Scheduler {
         }
         state.live.push(task);
         let right = Arc::clone(state.right.get_or_insert_default());
-        let live = LiveTask { place, slot, stage_attempt, began, has_begun: false };
+        let live = RunningAttempt { place, slot, stage_attempt, began, has_begun: false };
         self.tasks.insert(task, live);
         self.commands.push(Command::Launch(Task { id: task, place, work, owner, right }));
         Some(task)
@@ -82,17 +82,19 @@ impl Scheduler {
 
     fn copy(&mut self, id: StageId, slot: usize, (ran_us, median_us): (u64, u64)) {
         let Some(task) = self.launch_attempt(id, slot) else { return };
-        let Some(TaskPlace { stage, partition, attempt, .. }) = self.place_of(task) else { return };
+        let Some(TaskAttemptId { stage, partition, attempt, .. }) = self.place_of(task) else {
+            return;
+        };
         self.emit(Event::TaskSpeculated { task, stage, partition, attempt, ran_us, median_us });
     }
 
-    fn place_of(&self, task: TaskId) -> Option<TaskPlace> {
+    fn place_of(&self, task: TaskId) -> Option<TaskAttemptId> {
         self.tasks.get(&task).map(|live| live.place)
     }
 }
 
 /// The event of an attempt that is not wanted any more.
-pub(super) fn cancelled(task: TaskId, place: TaskPlace) -> Event {
-    let TaskPlace { stage, partition, attempt, .. } = place;
+pub(super) fn cancelled(task: TaskId, place: TaskAttemptId) -> Event {
+    let TaskAttemptId { stage, partition, attempt, .. } = place;
     Event::TaskCancelled { task, stage, partition, attempt }
 }

@@ -1,16 +1,16 @@
 //! The graph of running stages: who reads what, what can start, what nobody needs any more.
 
 use super::plan;
-use super::stage::{Goal, Outputs, Stage};
+use super::stage::{Outputs, Stage, StageKind};
 use super::{Command, Scheduler};
 use crate::event::Event;
 use crate::ids::{JobId, ShuffleId, StageId};
-use crate::lineage::ShuffleStep;
+use crate::lineage::ShuffleDependency;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 impl Scheduler {
-    pub(super) fn is_complete(&self, shuffle: &Arc<dyn ShuffleStep>) -> bool {
+    pub(super) fn is_complete(&self, shuffle: &Arc<dyn ShuffleDependency>) -> bool {
         match self.outputs.get(&shuffle.id()) {
             Some(outputs) => outputs.missing == 0,
             None => shuffle.parent().partitions() == 0,
@@ -20,8 +20,8 @@ impl Scheduler {
     /// What the map tasks of a shuffle read, or nothing if none has to run.
     pub(super) fn inputs_to_run(
         &self,
-        shuffle: &Arc<dyn ShuffleStep>,
-    ) -> Option<Vec<Arc<dyn ShuffleStep>>> {
+        shuffle: &Arc<dyn ShuffleDependency>,
+    ) -> Option<Vec<Arc<dyn ShuffleDependency>>> {
         if self.is_complete(shuffle) {
             return None;
         }
@@ -30,19 +30,19 @@ impl Scheduler {
         Some(known.unwrap_or_else(|| plan::direct_shuffles(shuffle.parent())))
     }
 
-    pub(super) fn outputs_of(&mut self, shuffle: &Arc<dyn ShuffleStep>) -> &mut Outputs {
+    pub(super) fn outputs_of(&mut self, shuffle: &Arc<dyn ShuffleDependency>) -> &mut Outputs {
         let new = || Outputs::new(shuffle.parent().partitions());
         self.outputs.entry(shuffle.id()).or_insert_with(new)
     }
 
     /// The stage that computes a shuffle, made if there is none.
-    pub(super) fn stage_of(&mut self, shuffle: &Arc<dyn ShuffleStep>) -> StageId {
+    pub(super) fn stage_of(&mut self, shuffle: &Arc<dyn ShuffleDependency>) -> StageId {
         let outputs = self.outputs_of(shuffle);
         if let Some(stage) = outputs.stage {
             return stage;
         }
         let missing = outputs.missing_partitions();
-        let id = self.add_stage(Stage::new(Goal::Map(Arc::clone(shuffle)), missing));
+        let id = self.add_stage(Stage::new(StageKind::Map(Arc::clone(shuffle)), missing));
         self.outputs_of(shuffle).stage = Some(id);
         id
     }
@@ -54,12 +54,12 @@ impl Scheduler {
         id
     }
 
-    pub(super) fn stage_ids(&self, shuffles: &[Arc<dyn ShuffleStep>]) -> Vec<StageId> {
+    pub(super) fn stage_ids(&self, shuffles: &[Arc<dyn ShuffleDependency>]) -> Vec<StageId> {
         shuffles.iter().filter_map(|shuffle| self.outputs.get(&shuffle.id())?.stage).collect()
     }
 
     /// Notes what a stage reads, unless that is known.
-    pub(super) fn set_inputs(&mut self, id: StageId, inputs: Vec<Arc<dyn ShuffleStep>>) {
+    pub(super) fn set_inputs(&mut self, id: StageId, inputs: Vec<Arc<dyn ShuffleDependency>>) {
         if self.stages.get(&id).is_none_or(|stage| stage.inputs.is_some()) {
             return;
         }
@@ -103,7 +103,7 @@ impl Scheduler {
         }
     }
 
-    fn missing_inputs(&self, id: StageId) -> Vec<Arc<dyn ShuffleStep>> {
+    fn missing_inputs(&self, id: StageId) -> Vec<Arc<dyn ShuffleDependency>> {
         let inputs = self.stages.get(&id).and_then(|stage| stage.inputs.as_ref());
         let inputs = inputs.into_iter().flatten();
         inputs.filter(|input| !self.is_complete(input)).cloned().collect()

@@ -3,10 +3,10 @@
 //! this file.
 //!
 //! `plan` reads lineage, `stage` holds what is remembered, `graph` keeps the graph of running stages,
-//! `attempts` launches and stops the attempts of a task, `ends` reacts to their end.
+//! `attempts` launches and stops the attempts of a task, `completion` reacts to their end.
 
 mod attempts;
-mod ends;
+mod completion;
 mod graph;
 mod plan;
 mod stage;
@@ -15,13 +15,13 @@ pub(crate) use plan::parents_first;
 
 use crate::attempt::CommitRight;
 use crate::config::{Config, Speculation};
-use crate::error::{Error, Result, TaskPlace};
+use crate::error::{Error, Result, TaskAttemptId};
 use crate::event::{Event, StageInfo, TaskMetrics};
 use crate::ids::{JobId, ShuffleId, StageId, TaskId};
 use crate::job::{JobRequest, Progress};
-use crate::lineage::ShuffleStep;
-use crate::step::Step;
-use stage::{Goal, Job, LiveTask, Moment, Outputs, Stage};
+use crate::lineage::ShuffleDependency;
+use crate::operation::Operation;
+use stage::{EventSeq, Job, Outputs, RunningAttempt, Stage, StageKind};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -114,11 +114,11 @@ pub struct Task {
     /// The attempt's number.
     pub id: TaskId,
     /// Where in the run it stands.
-    pub place: TaskPlace,
+    pub place: TaskAttemptId,
     /// What to run.
     pub work: Work,
     /// The operation or action it works for: blamed for a failure that has no closer step.
-    pub owner: Step,
+    pub owner: Operation,
     /// The right to leave a result, shared with the attempts beside it.
     pub right: Arc<CommitRight>,
 }
@@ -127,7 +127,7 @@ pub struct Task {
 #[derive(Clone)]
 pub enum Work {
     /// One map partition of a shuffle.
-    ShuffleMap(Arc<dyn ShuffleStep>),
+    ShuffleMap(Arc<dyn ShuffleDependency>),
     /// One partition of the result.
     Result(Arc<JobRequest>),
 }
@@ -139,10 +139,10 @@ pub struct Scheduler {
     stages: BTreeMap<StageId, Stage>,
     /// Outlives jobs, and holds no lineage.
     outputs: HashMap<ShuffleId, Outputs>,
-    tasks: HashMap<TaskId, LiveTask>,
+    tasks: HashMap<TaskId, RunningAttempt>,
     next_stage: u64,
     next_task: u64,
-    now: Moment,
+    now: EventSeq,
     commands: Vec<Command>,
 }
 
@@ -197,7 +197,7 @@ impl Scheduler {
         let refusal = outside.map(|partition| {
             Error::invalid_argument(format!(
                 "partition {partition} was asked for, but `{}` has {partitions}",
-                request.lineage.step()
+                request.lineage.operation()
             ))
         });
         let action = request.action;
@@ -229,7 +229,7 @@ impl Scheduler {
             attached.push(id);
         }
         let slots = (0..request.partitions.len()).collect();
-        let result_stage = self.add_stage(Stage::new(Goal::Result(request), slots));
+        let result_stage = self.add_stage(Stage::new(StageKind::Result(request), slots));
         let parents = self.stage_ids(&inputs);
         infos.push(self.stages[&result_stage].info(result_stage, parents));
         self.set_inputs(result_stage, inputs);
@@ -267,7 +267,7 @@ impl Scheduler {
         self.end_job(job, ended.action, result, progress);
     }
 
-    fn end_job(&mut self, job: JobId, action: Step, result: Result<()>, progress: Progress) {
+    fn end_job(&mut self, job: JobId, action: Operation, result: Result<()>, progress: Progress) {
         let result = result.map_err(|error| error.in_action(action));
         let error = result.as_ref().err().map(Error::to_string);
         self.emit(Event::JobFinished { job, error });
@@ -291,10 +291,10 @@ impl Scheduler {
         self.prune(shuffle);
     }
 
-    fn emit_job_started(&mut self, job: JobId, action: Step, stages: Vec<StageInfo>) {
+    fn emit_job_started(&mut self, job: JobId, action: Operation, stages: Vec<StageInfo>) {
         self.emit(Event::JobStarted {
             job,
-            action: action.operation.into(),
+            action: action.name.into(),
             call_site: action.call_site.to_string(),
             stages,
         });

@@ -2,23 +2,23 @@
 //! stack and visits a node once, so neither a long chain nor a tower of diamonds can hurt it.
 
 use crate::ids::ShuffleId;
-use crate::lineage::{Dependency, Lineage, ShuffleStep};
+use crate::lineage::{Dependency, LineageNode, ShuffleDependency};
 use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
 /// A shuffle in the plan of a job.
 pub(super) struct Planned {
-    pub shuffle: Arc<dyn ShuffleStep>,
+    pub shuffle: Arc<dyn ShuffleDependency>,
     /// What its map tasks read, or nothing if its outputs are all there.
-    pub inputs: Option<Vec<Arc<dyn ShuffleStep>>>,
+    pub inputs: Option<Vec<Arc<dyn ShuffleDependency>>>,
 }
 
 /// The shuffles that a task of `root` reads: the first ones on every path, not past stored nodes.
-pub(super) fn direct_shuffles(root: &Arc<Lineage>) -> Vec<Arc<dyn ShuffleStep>> {
+pub(super) fn direct_shuffles(root: &Arc<LineageNode>) -> Vec<Arc<dyn ShuffleDependency>> {
     let mut found = Vec::new();
     let mut seen = HashSet::new();
-    walk_narrow(root, Lineage::is_stored, |shuffle| {
+    walk_narrow(root, LineageNode::is_stored, |shuffle| {
         if seen.insert(shuffle.id()) {
             found.push(Arc::clone(shuffle));
         }
@@ -28,7 +28,10 @@ pub(super) fn direct_shuffles(root: &Arc<Lineage>) -> Vec<Arc<dyn ShuffleStep>> 
 
 /// The shuffle called `wanted`, if a task of `root` can come to read it: also behind a node that
 /// was stored when the job was planned and has lost a block since.
-pub(super) fn find_shuffle(root: &Arc<Lineage>, wanted: ShuffleId) -> Option<Arc<dyn ShuffleStep>> {
+pub(super) fn find_shuffle(
+    root: &Arc<LineageNode>,
+    wanted: ShuffleId,
+) -> Option<Arc<dyn ShuffleDependency>> {
     let mut found = None;
     walk_narrow(
         root,
@@ -43,9 +46,9 @@ pub(super) fn find_shuffle(root: &Arc<Lineage>, wanted: ShuffleId) -> Option<Arc
 }
 
 fn walk_narrow(
-    root: &Arc<Lineage>,
-    stop_at: impl Fn(&Lineage) -> bool,
-    mut on_shuffle: impl FnMut(&Arc<dyn ShuffleStep>),
+    root: &Arc<LineageNode>,
+    stop_at: impl Fn(&LineageNode) -> bool,
+    mut on_shuffle: impl FnMut(&Arc<dyn ShuffleDependency>),
 ) {
     let mut seen = HashSet::new();
     let mut stack = vec![root];
@@ -70,10 +73,10 @@ fn walk_narrow(
 /// `roots` and all that they need, parents first. `inputs_of` answers what a shuffle reads, or
 /// nothing if its outputs are all there; then its own parents are not looked at.
 pub(super) fn parents_first_shuffles(
-    roots: &[Arc<dyn ShuffleStep>],
-    mut inputs_of: impl FnMut(&Arc<dyn ShuffleStep>) -> Option<Vec<Arc<dyn ShuffleStep>>>,
+    roots: &[Arc<dyn ShuffleDependency>],
+    mut inputs_of: impl FnMut(&Arc<dyn ShuffleDependency>) -> Option<Vec<Arc<dyn ShuffleDependency>>>,
 ) -> Vec<Planned> {
-    let open = |shuffle: Arc<dyn ShuffleStep>| {
+    let open = |shuffle: Arc<dyn ShuffleDependency>| {
         let inputs = inputs_of(&shuffle);
         let parents = inputs.clone().unwrap_or_default();
         Some((Planned { shuffle, inputs }, parents))
@@ -83,7 +86,7 @@ pub(super) fn parents_first_shuffles(
 
 /// `root` and its ancestors across narrow and shuffle dependencies, parents before children; what is
 /// behind stored nodes is left out.
-pub(crate) fn parents_first(root: &Arc<Lineage>) -> Vec<&Lineage> {
+pub(crate) fn parents_first(root: &Arc<LineageNode>) -> Vec<&LineageNode> {
     walk_parents_first(
         vec![root],
         |node| Arc::as_ptr(node),

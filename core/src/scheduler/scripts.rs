@@ -14,8 +14,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, StageInfo, TaskMetrics};
 use crate::ids::{JobId, RddId, ShuffleId, TaskId};
 use crate::job::{JobRequest, Progress};
-use crate::lineage::{Dependency, Lineage, ShuffleStep, StoredBlocks};
-use crate::step::Step;
+use crate::lineage::{Dependency, LineageNode, ShuffleDependency, StoredBlocks};
+use crate::operation::Operation;
 use crate::task::TaskContext;
 use crate::tests::{DEADLINE, Deadline, deadline};
 use std::collections::btree_map::Entry;
@@ -26,18 +26,18 @@ use std::sync::{Arc, Weak};
 /// A shuffle whose map tasks must never really run.
 pub(super) struct FakeShuffle {
     id: ShuffleId,
-    step: Step,
-    parent: Arc<Lineage>,
+    operation: Operation,
+    parent: Arc<LineageNode>,
 }
 
-impl ShuffleStep for FakeShuffle {
+impl ShuffleDependency for FakeShuffle {
     fn id(&self) -> ShuffleId {
         self.id
     }
-    fn step(&self) -> Step {
-        self.step
+    fn operation(&self) -> Operation {
+        self.operation
     }
-    fn parent(&self) -> &Arc<Lineage> {
+    fn parent(&self) -> &Arc<LineageNode> {
         &self.parent
     }
     fn partitions(&self) -> usize {
@@ -64,11 +64,11 @@ impl StoredBlocks for FakeBlocks {
     }
 }
 
-type Node = Arc<Lineage>;
-type Shuffle = Arc<dyn ShuffleStep>;
+type Node = Arc<LineageNode>;
+type Shuffle = Arc<dyn ShuffleDependency>;
 
-fn node(partitions: usize, dependencies: Vec<Dependency>) -> Lineage {
-    Lineage::new(RddId(0), Step::new("fake"), partitions, dependencies)
+fn node(partitions: usize, dependencies: Vec<Dependency>) -> LineageNode {
+    LineageNode::new(RddId(0), Operation::new("fake"), partitions, dependencies)
 }
 
 fn source(partitions: usize) -> Node {
@@ -81,8 +81,8 @@ fn narrow(partitions: usize, parents: &[&Node]) -> Node {
 }
 
 fn shuffle(id: u64, parent: &Node) -> Shuffle {
-    let (step, parent) = (Step::new("shuffle"), Arc::clone(parent));
-    Arc::new(FakeShuffle { id: ShuffleId(id), step, parent })
+    let (operation, parent) = (Operation::new("shuffle"), Arc::clone(parent));
+    Arc::new(FakeShuffle { id: ShuffleId(id), operation, parent })
 }
 
 fn read(partitions: usize, shuffles: &[&Shuffle]) -> Node {
@@ -101,24 +101,24 @@ fn stored(partitions: usize, shuffle: &Shuffle) -> (Node, Arc<FakeBlocks>) {
 /// What a task works for: map partition `p` of shuffle 3 is `map(3, p)`, the task for partition `p`
 /// of job 0 is `result(0, p)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Goal {
+enum StageKind {
     Map(u64, usize),
     Result(u64, usize),
 }
 
-fn map(shuffle: u64, partition: usize) -> Goal {
-    Goal::Map(shuffle, partition)
+fn map(shuffle: u64, partition: usize) -> StageKind {
+    StageKind::Map(shuffle, partition)
 }
 
-fn maps(shuffle: u64, partitions: usize) -> Vec<Goal> {
+fn maps(shuffle: u64, partitions: usize) -> Vec<StageKind> {
     (0..partitions).map(|partition| map(shuffle, partition)).collect()
 }
 
-fn result(job: u64, partition: usize) -> Goal {
-    Goal::Result(job, partition)
+fn result(job: u64, partition: usize) -> StageKind {
+    StageKind::Result(job, partition)
 }
 
-fn results(job: u64, partitions: usize) -> Vec<Goal> {
+fn results(job: u64, partitions: usize) -> Vec<StageKind> {
     (0..partitions).map(|partition| result(job, partition)).collect()
 }
 
@@ -149,13 +149,13 @@ fn limits(max_attempts: usize) -> Limits {
 struct Stage {
     scheduler: Scheduler,
     /// The live attempt of each goal.
-    live: BTreeMap<Goal, TaskId>,
+    live: BTreeMap<StageKind, TaskId>,
     /// The copy that runs beside it.
-    copies: BTreeMap<Goal, TaskId>,
-    goals: HashMap<TaskId, Goal>,
+    copies: BTreeMap<StageKind, TaskId>,
+    goals: HashMap<TaskId, StageKind>,
     rights: HashMap<TaskId, Arc<CommitRight>>,
-    launched: Vec<Goal>,
-    cancelled: Vec<Goal>,
+    launched: Vec<StageKind>,
+    cancelled: Vec<StageKind>,
     /// Attempts that were cancelled and have not come back, if they ever do.
     late: Vec<TaskId>,
     finished: BTreeMap<u64, Result<()>>,
@@ -193,7 +193,7 @@ impl Stage {
 
     fn submit_partitions(&mut self, job: u64, lineage: &Node, partitions: Vec<usize>) -> &mut Self {
         let request = Arc::new(JobRequest {
-            action: Step::new("collect"),
+            action: Operation::new("collect"),
             lineage: Arc::clone(lineage),
             partitions,
             task: Arc::new(|_| panic!("computed")),
@@ -207,7 +207,9 @@ impl Stage {
             match command {
                 Command::Launch(task) => {
                     let goal = match &task.work {
-                        super::Work::ShuffleMap(step) => map(step.id().0, task.place.partition),
+                        super::Work::ShuffleMap(operation) => {
+                            map(operation.id().0, task.place.partition)
+                        }
                         super::Work::Result(request) => {
                             let mut jobs = self.actions.iter();
                             let job = jobs.find(|(_, it)| it.as_ptr() == Arc::as_ptr(request));
@@ -252,7 +254,7 @@ impl Stage {
 
     /// A live attempt ends: its copy, if it has one, is the only one then.
     #[track_caller]
-    fn forget(&mut self, goal: Goal, task: TaskId) {
+    fn forget(&mut self, goal: StageKind, task: TaskId) {
         if self.copies.get(&goal) == Some(&task) {
             self.copies.remove(&goal);
             return;
@@ -265,13 +267,13 @@ impl Stage {
 
     /// Whether a task of the job is live, which may hold the request.
     fn holds(&self, job: u64) -> bool {
-        self.live.keys().any(|goal| matches!(goal, Goal::Result(owner, _) if *owner == job))
+        self.live.keys().any(|goal| matches!(goal, StageKind::Result(owner, _) if *owner == job))
     }
 
     /// Asserts that exactly these were launched since the last look, in this order.
     #[track_caller]
-    fn expect(&mut self, goals: impl IntoIterator<Item = Goal>) -> &mut Self {
-        let goals: Vec<Goal> = goals.into_iter().collect();
+    fn expect(&mut self, goals: impl IntoIterator<Item = StageKind>) -> &mut Self {
+        let goals: Vec<StageKind> = goals.into_iter().collect();
         assert_eq!(std::mem::take(&mut self.launched), goals);
         self
     }
@@ -282,25 +284,25 @@ impl Stage {
     }
 
     #[track_caller]
-    fn expect_cancelled(&mut self, goals: impl IntoIterator<Item = Goal>) -> &mut Self {
-        let goals: Vec<Goal> = goals.into_iter().collect();
+    fn expect_cancelled(&mut self, goals: impl IntoIterator<Item = StageKind>) -> &mut Self {
+        let goals: Vec<StageKind> = goals.into_iter().collect();
         assert_eq!(std::mem::take(&mut self.cancelled), goals);
         self
     }
 
     #[track_caller]
-    fn task(&self, goal: Goal) -> TaskId {
+    fn task(&self, goal: StageKind) -> TaskId {
         *self.live.get(&goal).unwrap_or_else(|| panic!("{goal:?} is not live"))
     }
 
     #[track_caller]
-    fn start(&mut self, goal: Goal) -> &mut Self {
+    fn start(&mut self, goal: StageKind) -> &mut Self {
         let task = self.task(goal);
         self.on(Input::TaskStarted { task })
     }
 
     #[track_caller]
-    fn end(&mut self, goal: Goal, result: Result<TaskMetrics>) -> &mut Self {
+    fn end(&mut self, goal: StageKind, result: Result<TaskMetrics>) -> &mut Self {
         let task = self.task(goal);
         self.end_task(task, result)
     }
@@ -312,7 +314,7 @@ impl Stage {
     }
 
     #[track_caller]
-    fn succeed(&mut self, goals: impl IntoIterator<Item = Goal>) -> &mut Self {
+    fn succeed(&mut self, goals: impl IntoIterator<Item = StageKind>) -> &mut Self {
         for goal in goals {
             self.end(goal, Ok(TaskMetrics::default()));
         }
@@ -320,7 +322,7 @@ impl Stage {
     }
 
     #[track_caller]
-    fn fail(&mut self, goal: Goal, error: Error) -> &mut Self {
+    fn fail(&mut self, goal: StageKind, error: Error) -> &mut Self {
         self.end(goal, Err(error))
     }
 
@@ -344,7 +346,7 @@ impl Stage {
     fn expect_failed(&mut self, job: u64) -> Error {
         let result = self.finished.remove(&job).unwrap_or_else(|| panic!("job {job} runs"));
         let error = result.unwrap_err();
-        assert_eq!(error.action().map(|step| step.operation), Some("collect"), "{error}");
+        assert_eq!(error.action().map(|operation| operation.name), Some("collect"), "{error}");
         error
     }
 

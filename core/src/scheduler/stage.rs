@@ -2,22 +2,22 @@
 //! is dropped.
 
 use crate::attempt::CommitRight;
-use crate::error::{Error, TaskPlace};
+use crate::error::{Error, TaskAttemptId};
 use crate::event::StageInfo;
 use crate::ids::{JobId, ShuffleId, StageId, TaskId};
 use crate::job::{JobRequest, Progress};
-use crate::lineage::{Lineage, ShuffleStep};
+use crate::lineage::{LineageNode, ShuffleDependency};
+use crate::operation::Operation;
 use crate::scheduler::{Limits, Work};
-use crate::step::Step;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A point in the scheduler's time: how many inputs it had seen.
-pub(super) type Moment = u64;
+pub(super) type EventSeq = u64;
 
 /// A job that runs.
 pub(super) struct Job {
-    pub action: Step,
+    pub action: Operation,
     pub result_stage: StageId,
     /// The stages it is attached to: a stage lives while a job is.
     pub stages: BTreeSet<StageId>,
@@ -27,10 +27,10 @@ pub(super) struct Job {
 ///
 /// Each slot (one partition) is in exactly one of three states: in `pending`, live, or done.
 pub(super) struct Stage {
-    pub goal: Goal,
+    pub goal: StageKind,
     pub jobs: BTreeSet<JobId>,
     /// The shuffles its tasks read, once someone asked.
-    pub inputs: Option<Vec<Arc<dyn ShuffleStep>>>,
+    pub inputs: Option<Vec<Arc<dyn ShuffleDependency>>>,
     pub slots: Vec<Slot>,
     pub pending: Vec<usize>,
     /// Slots of a result stage that are not done. Those of a map stage are in [`Outputs`].
@@ -48,8 +48,8 @@ pub(super) struct Stage {
 }
 
 /// What a stage is for.
-pub(super) enum Goal {
-    Map(Arc<dyn ShuffleStep>),
+pub(super) enum StageKind {
+    Map(Arc<dyn ShuffleDependency>),
     Result(Arc<JobRequest>),
 }
 
@@ -69,13 +69,13 @@ pub(super) struct Slot {
 }
 
 /// One attempt of one task that was launched and has not been heard of again.
-pub(super) struct LiveTask {
-    pub place: TaskPlace,
+pub(super) struct RunningAttempt {
+    pub place: TaskAttemptId,
     pub slot: usize,
     /// Which attempt of its stage launched it, counted like [`Stage::attempts`].
     pub stage_attempt: usize,
     /// When it began, or was launched if it has not.
-    pub began: Moment,
+    pub began: EventSeq,
     /// Whether it has begun.
     pub has_begun: bool,
 }
@@ -92,7 +92,7 @@ struct Losses {
 /// Which map outputs of one shuffle are there.
 pub(super) struct Outputs {
     /// For each map partition, when its output was finished; 0 if it is not there.
-    done_at: Vec<Moment>,
+    done_at: Vec<EventSeq>,
     pub missing: usize,
     /// The stage that computes the missing ones, if a job needs any.
     pub stage: Option<StageId>,
@@ -101,10 +101,10 @@ pub(super) struct Outputs {
 }
 
 impl Stage {
-    pub fn new(goal: Goal, pending: Vec<usize>) -> Self {
+    pub fn new(goal: StageKind, pending: Vec<usize>) -> Self {
         let slots = match &goal {
-            Goal::Map(shuffle) => shuffle.parent().partitions(),
-            Goal::Result(request) => request.partitions.len(),
+            StageKind::Map(shuffle) => shuffle.parent().partitions(),
+            StageKind::Result(request) => request.partitions.len(),
         };
         Stage {
             goal,
@@ -122,40 +122,40 @@ impl Stage {
     }
 
     /// The node whose partitions the tasks compute.
-    pub fn lineage(&self) -> &Arc<Lineage> {
+    pub fn lineage(&self) -> &Arc<LineageNode> {
         match &self.goal {
-            Goal::Map(shuffle) => shuffle.parent(),
-            Goal::Result(request) => &request.lineage,
+            StageKind::Map(shuffle) => shuffle.parent(),
+            StageKind::Result(request) => &request.lineage,
         }
     }
 
     pub fn shuffle(&self) -> Option<ShuffleId> {
         match &self.goal {
-            Goal::Map(shuffle) => Some(shuffle.id()),
-            Goal::Result(_) => None,
+            StageKind::Map(shuffle) => Some(shuffle.id()),
+            StageKind::Result(_) => None,
         }
     }
 
     /// The partition that a slot computes.
     pub fn partition(&self, slot: usize) -> usize {
         match &self.goal {
-            Goal::Map(_) => slot,
-            Goal::Result(request) => request.partitions[slot],
+            StageKind::Map(_) => slot,
+            StageKind::Result(request) => request.partitions[slot],
         }
     }
 
     /// The operation or action that the tasks work for.
-    pub fn owner(&self) -> Step {
+    pub fn owner(&self) -> Operation {
         match &self.goal {
-            Goal::Map(shuffle) => shuffle.step(),
-            Goal::Result(request) => request.action,
+            StageKind::Map(shuffle) => shuffle.operation(),
+            StageKind::Result(request) => request.action,
         }
     }
 
     pub fn work(&self) -> Work {
         match &self.goal {
-            Goal::Map(shuffle) => Work::ShuffleMap(Arc::clone(shuffle)),
-            Goal::Result(request) => Work::Result(Arc::clone(request)),
+            StageKind::Map(shuffle) => Work::ShuffleMap(Arc::clone(shuffle)),
+            StageKind::Result(request) => Work::Result(Arc::clone(request)),
         }
     }
 
@@ -163,7 +163,7 @@ impl Stage {
         StageInfo {
             stage,
             shuffle: self.shuffle(),
-            operation: self.owner().operation.into(),
+            operation: self.owner().name.into(),
             call_site: self.owner().call_site.to_string(),
             partitions: self.slots.len(),
             parents,
@@ -218,7 +218,7 @@ impl Stage {
         (self.parked, self.renew) = (true, true);
         self.forget_losses();
         for slot in &mut self.slots {
-            slot.forgive();
+            slot.clear_blame();
         }
     }
 }
@@ -240,7 +240,7 @@ impl Slot {
         None
     }
 
-    pub fn forgive(&mut self) {
+    pub fn clear_blame(&mut self) {
         (self.transient_failures, self.closure_failures) = (0, 0);
         self.failures.clear();
     }
@@ -267,11 +267,11 @@ impl Outputs {
     }
 
     /// When the output was finished, if it is there.
-    pub fn done_at(&self, partition: usize) -> Option<Moment> {
+    pub fn done_at(&self, partition: usize) -> Option<EventSeq> {
         Some(self.done_at[partition]).filter(|done_at| *done_at != 0)
     }
 
-    pub fn keep(&mut self, partition: usize, now: Moment) {
+    pub fn keep(&mut self, partition: usize, now: EventSeq) {
         if std::mem::replace(&mut self.done_at[partition], now) == 0 {
             self.missing -= 1;
         }

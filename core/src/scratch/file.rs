@@ -1,10 +1,10 @@
 //! One scratch file.
 
-use super::places::{Home, Places, Refusal, first_that_works};
+use super::dirs::{FileLocation, Refusal, ScratchDirs, first_ok};
 use super::quota::{Account, OverQuota};
 use crate::disk::{Access, DiskReader, DiskWriter};
 use crate::error::{Error, Result};
-use crate::faults::{Point, come_to};
+use crate::faults::{FailPoint, hit};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -12,19 +12,19 @@ use std::sync::{Arc, OnceLock};
 /// A path in a scratch folder. The file behind it is removed when this drops; readers that are
 /// open then may read on.
 pub struct ScratchFile {
-    places: Arc<Places>,
+    places: Arc<ScratchDirs>,
     number: usize,
     name: String,
     /// Where the file is to be.
-    planned: Home,
+    planned: FileLocation,
     /// Where it is, once it was made: elsewhere if the planned place refused.
-    made: OnceLock<Home>,
+    made: OnceLock<FileLocation>,
     account: Arc<Account>,
 }
 
 impl ScratchFile {
-    pub(super) fn new(places: Arc<Places>, number: usize, name: String) -> Result<Self> {
-        let planned = first_that_works(&places.order(number), |place| {
+    pub(super) fn new(places: Arc<ScratchDirs>, number: usize, name: String) -> Result<Self> {
+        let planned = first_ok(&places.order(number), |place| {
             places.home(place, &name).map_err(|cause| no_folder(&places, place, &name, cause))
         })?;
         let account = Arc::new(Account::new(Arc::clone(places.quota())));
@@ -46,7 +46,7 @@ impl ScratchFile {
             let others = self.places.order(self.number);
             order.extend(others.into_iter().filter(|place| *place != first));
         }
-        let inner = first_that_works(&order, |place| self.create_in(place))?;
+        let inner = first_ok(&order, |place| self.create_in(place))?;
         let (places, account) = (Arc::clone(&self.places), Arc::clone(&self.account));
         let (place, has_begun) = (self.home().place, false);
         Ok(Box::new(ScratchWriter { inner, places, account, place, has_begun }))
@@ -65,7 +65,7 @@ impl ScratchFile {
         }
     }
 
-    fn home(&self) -> &Home {
+    fn home(&self) -> &FileLocation {
         self.made.get().unwrap_or(&self.planned)
     }
 
@@ -90,7 +90,7 @@ impl ScratchFile {
 
 impl Drop for ScratchFile {
     fn drop(&mut self) {
-        let Some(Home { path, .. }) = self.made.get() else { return };
+        let Some(FileLocation { path, .. }) = self.made.get() else { return };
         if self.places.made_in != std::process::id() {
             return;
         }
@@ -105,7 +105,7 @@ impl Drop for ScratchFile {
 /// Counts what is written, and notes a place that has no more room.
 struct ScratchWriter {
     inner: Box<dyn DiskWriter>,
-    places: Arc<Places>,
+    places: Arc<ScratchDirs>,
     account: Arc<Account>,
     place: usize,
     has_begun: bool,
@@ -119,7 +119,7 @@ impl DiskWriter for ScratchWriter {
             self.places.note_full(self.place);
         }
         if !std::mem::replace(&mut self.has_begun, true) {
-            come_to(self.places.faults(), Point::SpillHalfWritten);
+            hit(self.places.faults(), FailPoint::SpillHalfWritten);
         }
         appended
     }
@@ -143,7 +143,7 @@ fn failed(doing: &str, path: &Path, cause: &io::Error) -> String {
     format!("{doing} the scratch file `{}` failed{advice}", path.display())
 }
 
-fn no_folder(places: &Places, place: usize, name: &str, cause: io::Error) -> Refusal {
+fn no_folder(places: &ScratchDirs, place: usize, name: &str, cause: io::Error) -> Refusal {
     let parent = places.parent(place).display();
     let doing = format!(
         "making a scratch folder for `{name}` in `{parent}` failed: set scratch_dirs to folders \

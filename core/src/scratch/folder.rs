@@ -1,7 +1,7 @@
 //! One folder of a context in one of its scratch folders, with the lock that says it is in use.
 
 use crate::disk::{Access, Disk, DiskLock};
-use crate::faults::{Faults, Point, come_to};
+use crate::faults::{FailPoint, Faults, hit};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -22,9 +22,9 @@ impl Folder {
     /// A new folder in `parent`.
     pub fn make(parent: &Path, disk: &dyn Disk, faults: Option<&Faults>) -> io::Result<Folder> {
         let dir = make_dir(parent)?;
-        come_to(faults, Point::FolderMade);
+        hit(faults, FailPoint::FolderMade);
         let lock = Mutex::new(take_lock(dir.path(), disk)?);
-        come_to(faults, Point::FolderLocked);
+        hit(faults, FailPoint::FolderLocked);
         Ok(Folder { dir, lock })
     }
 
@@ -51,7 +51,7 @@ pub(super) fn lock_in(folder: &Path) -> PathBuf {
 }
 
 /// Whether folders can be made and removed in `parent`.
-pub(super) fn try_out(parent: &Path) -> io::Result<()> {
+pub(super) fn probe(parent: &Path) -> io::Result<()> {
     make_dir(parent)?.close()
 }
 

@@ -116,7 +116,7 @@ fn a_folder_that_was_cleaned_away_is_made_again() {
 #[test]
 fn an_error_names_the_file_and_what_was_being_done() {
     let dir = tempfile::tempdir().unwrap();
-    let plan = FaultPlan::new().fail_operation(1);
+    let plan = FaultPlan::new().fail_disk_operation(1);
     let scratch = faulty_in(&[&dir], plan);
     let file = scratch.file("run").unwrap();
     let error = file.create().err().unwrap();
@@ -269,7 +269,7 @@ fn the_quota_gets_back_what_a_file_took_when_it_goes() {
 fn a_file_that_cannot_be_removed_still_counts() {
     let dir = tempfile::tempdir().unwrap();
     // Lock, create, append, remove.
-    let plan = FaultPlan::new().fail_operation(3);
+    let plan = FaultPlan::new().fail_disk_operation(3);
     let scratch = faulty_in(&[&dir], plan);
     let file = scratch.file("run").unwrap();
     file.create().unwrap().append(b"abc").unwrap();

@@ -1,11 +1,12 @@
 //! `aggregate` and `fold`: all rows into an accumulator.
 
-use super::on_driver;
-use crate::accumulator::in_one_action;
+use super::run_on_driver;
+use crate::accumulator::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
-use emberline_core::step::{Step, blame};
+use emberline_core::operation::Operation;
+use emberline_core::unwind::blame;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -43,7 +44,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     {
         let f = Arc::new(f);
         let merge = Arc::clone(&f);
-        self.aggregated_rows(Step::new("fold"), zero, move |a, b| f(a, b), move |a, b| merge(a, b))
+        self.aggregated_rows(
+            Operation::new("fold"),
+            zero,
+            move |a, b| f(a, b),
+            move |a, b| merge(a, b),
+        )
     }
 
     /// Folds the rows of each partition from a clone of `zero` with `merge_row`, then the
@@ -82,21 +88,27 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(A, T) -> A + Send + Sync + 'static,
         G: Fn(A, A) -> A + Send + Sync + 'static,
     {
-        self.aggregated_rows(Step::new("aggregate"), zero, merge_row, merge_accumulators)
+        self.aggregated_rows(Operation::new("aggregate"), zero, merge_row, merge_accumulators)
     }
 
-    fn aggregated_rows<A, F, G>(&self, action: Step, zero: A, merge_row: F, merge: G) -> Result<A>
+    fn aggregated_rows<A, F, G>(
+        &self,
+        action: Operation,
+        zero: A,
+        merge_row: F,
+        merge: G,
+    ) -> Result<A>
     where
         A: Clone + Send + Sync + 'static,
         F: Fn(A, T) -> A + Send + Sync + 'static,
         G: Fn(A, A) -> A + Send + Sync + 'static,
     {
         let in_task = zero.clone();
-        in_one_action(action, || {
+        run_action(action, || {
             let parts = self.run_all(action, move |rows| {
                 rows.fold(in_task.clone(), |a, row| blame(&action, || merge_row(a, row)))
             })?;
-            on_driver(action, || parts.into_iter().fold(zero, merge))
+            run_on_driver(action, || parts.into_iter().fold(zero, merge))
         })
     }
 }

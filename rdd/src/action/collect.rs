@@ -3,7 +3,7 @@
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Gives all rows in one `Vec`.
@@ -13,7 +13,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// - **Partitioner**: not used
     /// - **Shuffle**: none
     /// - **Memory**: all rows, outside the budget, up to
-    ///   [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); [`take`](Rdd::take) looks
+    ///   [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); [`take`](Rdd::take) looks
     ///   at a few
     /// - **Order**: of the partitions, then of the rows
     ///
@@ -33,7 +33,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     #[track_caller]
     pub fn collect(&self) -> Result<Vec<T>> {
-        let mut parts = self.all_rows(Step::new("collect"))?;
+        let mut parts = self.all_rows(Operation::new("collect"))?;
         if parts.len() == 1 {
             return Ok(parts.remove(0));
         }

@@ -1,11 +1,11 @@
 //! `collect_as_map`: all pairs in a map.
 
-use super::on_driver;
-use crate::accumulator::in_one_action;
+use super::run_on_driver;
+use crate::accumulator::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use std::collections::HashMap;
 use std::hash::Hash;
 
@@ -22,7 +22,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///
     /// # Errors
     ///
-    /// `ResultTooLarge` past [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); the
+    /// `ResultTooLarge` past [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); the
     /// first error of a task.
     ///
     /// # Examples
@@ -41,11 +41,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     where
         K: Hash + Eq,
     {
-        let action = Step::new("collect_as_map");
-        in_one_action(action, || {
+        let action = Operation::new("collect_as_map");
+        run_action(action, || {
             let parts = self.all_rows(action)?;
             // The hash and the equality of the key are the user's, and may panic.
-            on_driver(action, || parts.into_iter().flatten().collect())
+            run_on_driver(action, || parts.into_iter().flatten().collect())
         })
     }
 }

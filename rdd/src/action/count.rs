@@ -3,7 +3,7 @@
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Counts the rows. The steps before it run, as for any action; rows that are stored or lie in a
@@ -32,7 +32,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     #[track_caller]
     pub fn count(&self) -> Result<u64> {
-        let counts = self.run_all(Step::new("count"), Iterator::count)?;
+        let counts = self.run_all(Operation::new("count"), Iterator::count)?;
         Ok(counts.into_iter().map(|n| n as u64).sum())
     }
 }

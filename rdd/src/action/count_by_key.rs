@@ -1,12 +1,12 @@
 //! `count_by_key`: how often each key occurs.
 
-use super::on_driver;
-use crate::accumulator::in_one_action;
+use super::run_on_driver;
+use crate::accumulator::run_action;
 use crate::pipeline::{Element, Pipeline};
-use crate::rdd::{Keys, Rdd};
+use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::bounds::Key;
 use emberline_core::error::Result;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use std::collections::HashMap;
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
@@ -22,7 +22,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///
     /// # Errors
     ///
-    /// `ResultTooLarge` past [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); the
+    /// `ResultTooLarge` past [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); the
     /// first error of a task.
     ///
     /// # Examples
@@ -41,12 +41,12 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     where
         K: Key,
     {
-        let action = Step::new("count_by_key");
-        let ones = self.mapped(action, 0, Keys::Kept, |(key, _)| (key, 1_u64));
-        let counts = ones.reduced(action, ones.own_partitioning(), |a, b| a + b);
-        in_one_action(action, || {
+        let action = Operation::new("count_by_key");
+        let ones = self.mapped(action, 0, KeyEffect::Preserved, |(key, _)| (key, 1_u64));
+        let counts = ones.reduced(action, ones.default_partitioning_of_keys(), |a, b| a + b);
+        run_action(action, || {
             let parts = counts.all_rows(action)?;
-            on_driver(action, || parts.into_iter().flatten().collect())
+            run_on_driver(action, || parts.into_iter().flatten().collect())
         })
     }
 }

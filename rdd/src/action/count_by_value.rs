@@ -1,10 +1,10 @@
 //! `count_by_value`: how often each row occurs.
 
 use crate::pipeline::{Element, Pipeline};
-use crate::rdd::{Keys, Rdd};
+use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::bounds::Key;
 use emberline_core::error::Result;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use std::collections::HashMap;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -20,7 +20,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// # Errors
     ///
-    /// `ResultTooLarge` past [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); the
+    /// `ResultTooLarge` past [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); the
     /// first error of a task.
     ///
     /// # Examples
@@ -39,9 +39,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Key,
     {
-        let action = Step::new("count_by_value");
-        let ones = self.mapped(action, 0, Keys::Changed, |row| (row, 1_u64));
-        let counts = ones.reduced(action, ones.own_partitioning(), |a, b| a + b);
+        let action = Operation::new("count_by_value");
+        let ones = self.mapped(action, 0, KeyEffect::Changed, |row| (row, 1_u64));
+        let counts = ones.reduced(action, ones.default_partitioning_of_keys(), |a, b| a + b);
         Ok(counts.all_rows(action)?.into_iter().flatten().collect())
     }
 }

@@ -12,7 +12,7 @@ pub(super) const SQUARES_UNIT: i32 = 2 * SUM_UNIT;
 /// Bits of the mantissa, without the one that is not stored.
 const MANTISSA_BITS: usize = 52;
 /// The highest exponent field of a finite number.
-const MOST_EXPONENT: u64 = 2046;
+const MAX_EXPONENT: u64 = 2046;
 
 /// A whole number of `WORDS` words, the lowest first.
 #[derive(Clone)]
@@ -164,7 +164,7 @@ fn nearest(number: &[u64], unit: i32, rest: bool) -> f64 {
     let above_half = rest || (0..lowest.saturating_sub(1)).any(bit);
     let up = half && (above_half || mantissa & 1 == 1);
     // A mantissa with its hidden bit adds one to the exponent's field, and so does a carry.
-    let exponent = ((lowest - least) as u64).min(MOST_EXPONENT) << MANTISSA_BITS;
+    let exponent = ((lowest - least) as u64).min(MAX_EXPONENT) << MANTISSA_BITS;
     f64::from_bits((exponent + mantissa + u64::from(up)).min(f64::INFINITY.to_bits()))
 }
 

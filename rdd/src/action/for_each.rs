@@ -3,7 +3,8 @@
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
-use emberline_core::step::{Step, blame};
+use emberline_core::operation::Operation;
+use emberline_core::unwind::blame;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Calls `f` with each row, inside the tasks and on their threads. A task that is tried again
@@ -39,7 +40,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         F: Fn(T) + Send + Sync + 'static,
     {
-        let action = Step::new("for_each");
+        let action = Operation::new("for_each");
         self.run_all(action, move |rows| rows.for_each(|row| blame(&action, || f(row))))?;
         Ok(())
     }
@@ -81,7 +82,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         F: Fn(P::Rows) + Send + Sync + 'static,
     {
-        let action = Step::new("for_each_partition");
+        let action = Operation::new("for_each_partition");
         self.run_all(action, move |rows| blame(&action, || f(rows)))?;
         Ok(())
     }

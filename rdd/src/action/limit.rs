@@ -2,8 +2,8 @@
 
 use emberline_core::config::Config;
 use emberline_core::error::{Error, ErrorKind, Result};
-use emberline_core::step::raise;
 use emberline_core::task::ROWS_PER_CHECK;
+use emberline_core::unwind::raise;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -51,15 +51,15 @@ impl ResultLimit {
 
     /// A partition of which the result may take some rows, beside `rows` that it has. It counts alone:
     /// which of its rows are handed over is known once all are there.
-    pub(crate) fn candidates(&self, row_bytes: usize, rows: usize) -> ResultPart {
+    pub(crate) fn reserve(&self, row_bytes: usize, rows: usize) -> ResultPart {
         let bytes = (rows * row_bytes) as u64;
         let counted = Arc::new(Mutex::new(Counted { bytes, ..Counted::default() }));
         ResultLimit { limit_bytes: self.limit_bytes, counted }.part(0, row_bytes as u64)
     }
 
-    /// How many partitions with up to `rows` candidates each are together within the limit; at least
+    /// How many partitions with up to `rows` reserve each are together within the limit; at least
     /// one, and so never much more than the limit lies in memory.
-    pub(crate) fn parts_at_once(&self, row_bytes: usize, rows: usize) -> usize {
+    pub(crate) fn partitions_per_job(&self, row_bytes: usize, rows: usize) -> usize {
         let bytes = (row_bytes as u64).saturating_mul(rows as u64);
         let parts = self.limit_bytes.checked_div(bytes).unwrap_or(u64::MAX);
         usize::try_from(parts).unwrap_or(usize::MAX).max(1)
@@ -108,7 +108,7 @@ impl ResultPart {
         let least = rows.size_hint().0.min(1 << 20).min(self.most_rows());
         let rows = rows.fold(Vec::with_capacity(least), |mut gathered, row| {
             gathered.push(row);
-            self.reach(gathered.len());
+            self.charge(gathered.len());
             gathered
         });
         self.grow(rows.len());
@@ -118,7 +118,7 @@ impl ResultPart {
     /// Says that there are so many rows by now; looks at the limit every few thousand of them, and
     /// unwinds with the error past it.
     #[inline]
-    pub(crate) fn reach(&mut self, rows: usize) {
+    pub(crate) fn charge(&mut self, rows: usize) {
         if rows >= self.rows + ROWS_PER_CHECK {
             self.grow(rows);
         }
@@ -161,11 +161,11 @@ impl Drop for ResultPart {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use emberline_core::step::take_failure;
+    use emberline_core::unwind::take_failure;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     fn limit(bytes: u64) -> ResultLimit {
-        ResultLimit::new(&Config { result_limit_bytes: Some(bytes), ..Config::default() })
+        ResultLimit::new(&Config { max_result_bytes: Some(bytes), ..Config::default() })
     }
 
     /// So many rows of eight bytes of a partition, if they fit beside what is there.

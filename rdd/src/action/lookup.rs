@@ -1,11 +1,12 @@
 //! `lookup`: the values of one key.
 
 use super::limit::Gathered;
-use super::on_driver;
+use super::run_on_driver;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
-use emberline_core::step::{Step, blame};
+use emberline_core::operation::Operation;
+use emberline_core::unwind::blame;
 use emberline_shuffle::{Partitioning, RangePartitioner, hash_of};
 use std::any::Any;
 use std::hash::Hash;
@@ -25,7 +26,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// # Errors
     ///
     /// `PartitionOutOfRange` if the partitioner names a partition that does not exist;
-    /// `ResultTooLarge` past [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); the
+    /// `ResultTooLarge` past [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); the
     /// first error of a task.
     ///
     /// # Examples
@@ -46,7 +47,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     where
         K: Hash + Eq + Clone + Sync,
     {
-        let action = Step::new("lookup");
+        let action = Operation::new("lookup");
         let (partitions, wanted) = (self.partitions_of(action, key)?, key.clone());
         let limit = self.result_limit();
         let parts = self.run(action, partitions, move |rows, task| {
@@ -58,7 +59,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     }
 
     /// The partitions that may hold a key.
-    fn partitions_of(&self, action: Step, key: &K) -> Result<Range<usize>>
+    fn partitions_of(&self, action: Operation, key: &K) -> Result<Range<usize>>
     where
         K: Hash,
     {
@@ -70,7 +71,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             // A job without tasks takes the sample; until then the ranges put every key first.
             self.run(action, 0..0, |_, _| Ok(()))?;
         }
-        let partition = on_driver(action, || by.partition_of(key, hash_of(key)))?;
+        let partition = run_on_driver(action, || by.partition_of(key, hash_of(key)))?;
         Ok(partition..partition + 1)
     }
 }

@@ -1,9 +1,9 @@
 //! `min`, `max` and their siblings by a key: the ends of an order.
 
 use crate::pipeline::{Element, Pipeline};
-use crate::rdd::{Keys, Rdd};
+use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::error::Result;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Gives the smallest row, `None` if there is no row. Of equal rows it gives the first, as
@@ -37,7 +37,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Ord,
     {
-        self.merged(Step::new("min"), std::cmp::min)
+        self.merged(Operation::new("min"), std::cmp::min)
     }
 
     /// Gives the largest row, `None` if there is no row. Of equal rows it gives the last, as
@@ -70,7 +70,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Ord,
     {
-        self.merged(Step::new("max"), std::cmp::max)
+        self.merged(Operation::new("max"), std::cmp::max)
     }
 
     /// Gives the row with the smallest key, `None` if there is no row. Of equal keys it gives the
@@ -105,7 +105,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
         let pick = |a: (K, T), b: (K, T)| if b.0 < a.0 { b } else { a };
-        self.picked(Step::new("min_by_key"), key_of, pick)
+        self.picked(Operation::new("min_by_key"), key_of, pick)
     }
 
     /// Gives the row with the largest key, `None` if there is no row. Of equal keys it gives the
@@ -140,17 +140,17 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
         let pick = |a: (K, T), b: (K, T)| if b.0 < a.0 { a } else { b };
-        self.picked(Step::new("max_by_key"), key_of, pick)
+        self.picked(Operation::new("max_by_key"), key_of, pick)
     }
 
-    fn picked<K, F, G>(&self, action: Step, key_of: F, pick: G) -> Result<Option<T>>
+    fn picked<K, F, G>(&self, action: Operation, key_of: F, pick: G) -> Result<Option<T>>
     where
         K: Send + 'static,
         F: Fn(&T) -> K + Send + Sync + 'static,
         G: Fn((K, T), (K, T)) -> (K, T) + Send + Sync + 'static,
     {
         let keyed =
-            self.mapped(action, size_of::<F>(), Keys::Changed, move |row| (key_of(&row), row));
+            self.mapped(action, size_of::<F>(), KeyEffect::Changed, move |row| (key_of(&row), row));
         Ok(keyed.merged(action, pick)?.map(|(_, row)| row))
     }
 }

@@ -1,7 +1,6 @@
 //! Actions: they run a job and give its result. Only here is a job run.
 
 mod aggregate;
-mod aside;
 mod collect;
 mod collect_as_map;
 mod count;
@@ -15,6 +14,7 @@ mod min_max;
 pub(crate) mod output;
 mod reduce;
 mod save_as_text_file;
+mod staging;
 mod stats;
 mod sum;
 mod take;
@@ -24,14 +24,15 @@ mod top;
 pub use stats::{RunningStats, Stats};
 
 use self::limit::{Gathered, ResultLimit};
-use crate::accumulator::{Parts, Pending, counted, in_one_action, leave_pending};
+use crate::accumulator::{Pending, TaskDeltas, defer, run_action, with_accumulators};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::job::JobRequest;
+use emberline_core::operation::Operation;
 use emberline_core::runner::error_of;
-use emberline_core::step::{Step, restore_failure, take_failure};
 use emberline_core::task::TaskContext;
+use emberline_core::unwind::{restore_failure, take_failure};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,7 +41,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Runs `work` on some partitions and gives its results in partition order.
     pub(crate) fn run<R, F>(
         &self,
-        action: Step,
+        action: Operation,
         partitions: Range<usize>,
         work: F,
     ) -> Result<Vec<R>>
@@ -53,7 +54,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
             (Arc::clone(&slots), self.pipeline.clone(), partitions.start);
         let task = move |task: &TaskContext| {
             let partition = task.place.partition;
-            let (result, parts) = counted(|| work(pipeline.open(partition, task), task));
+            let (result, parts) = with_accumulators(|| work(pipeline.open(partition, task), task));
             let (result, rows_read) = (result?, task.metrics().rows_read);
             task.commit(|| {
                 *lock(&results[partition - first]) = Some(Done { result, parts, rows_read });
@@ -66,20 +67,20 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
             partitions: partitions.clone().collect(),
             task: Arc::new(task),
         };
-        in_one_action(action, || {
+        run_action(action, || {
             let ran = self.context.engine.run_job(request)?;
             let taken: Option<Vec<Done<R>>> = slots.iter().map(|slot| lock(slot).take()).collect();
             let done = taken.ok_or_else(|| lost_result(action))?;
             let rows_read = done.iter().map(|done| done.rows_read).sum();
             self.lineage.note_job(action, &partitions, rows_read);
             let (results, parts) = done.into_iter().map(|done| (done.result, done.parts)).unzip();
-            leave_pending(Pending { ran, parts });
+            defer(Pending { ran, parts });
             Ok(results)
         })
     }
 
     /// [`run`](Rdd::run) on all partitions, for work that cannot fail but by unwinding.
-    pub(crate) fn run_all<R, F>(&self, action: Step, work: F) -> Result<Vec<R>>
+    pub(crate) fn run_all<R, F>(&self, action: Operation, work: F) -> Result<Vec<R>>
     where
         R: Send + 'static,
         F: Fn(P::Rows) -> R + Send + Sync + 'static,
@@ -93,7 +94,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 
     /// All rows of each partition, for the program to hold.
-    fn all_rows(&self, action: Step) -> Result<Vec<Vec<T>>> {
+    fn all_rows(&self, action: Operation) -> Result<Vec<Vec<T>>> {
         let limit = self.result_limit();
         let gather =
             move |rows: P::Rows, task: &TaskContext| Ok(limit.gather(task.place.partition, rows));
@@ -105,7 +106,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 /// What one task leaves: its result, what it added to accumulators, and how much it read.
 struct Done<R> {
     result: R,
-    parts: Parts,
+    parts: TaskDeltas,
     rows_read: u64,
 }
 
@@ -115,17 +116,17 @@ fn lock<R>(slot: &Slot<R>) -> MutexGuard<'_, Option<Done<R>>> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn lost_result(action: Step) -> Error {
+fn lost_result(action: Operation) -> Error {
     let what = "a job ended well without the result of each task".into();
     Error::new(ErrorKind::Internal { what }).in_action(action)
 }
 
 /// Merges results on the caller's thread; a panic of the user's closure is an error there too.
-pub(crate) fn on_driver<R>(action: Step, merge: impl FnOnce() -> R) -> Result<R> {
+pub(crate) fn run_on_driver<R>(action: Operation, merge: impl FnOnce() -> R) -> Result<R> {
     // What this thread notes goes into the error: left behind, it would blame another's failure.
     let of_the_caller = take_failure();
     let merged = catch_unwind(AssertUnwindSafe(merge));
     let _ = take_failure();
     restore_failure(of_the_caller);
-    merged.map_err(|payload| error_of(payload, Some(action)).in_step(action).in_action(action))
+    merged.map_err(|payload| error_of(payload, Some(action)).in_operation(action).in_action(action))
 }

@@ -1,11 +1,11 @@
 //! A folder of output files, all of it or nothing.
 
-use super::aside::{Aside, out_in, remove_dead, trials_in};
+use super::staging::{StagingDir, out_in, remove_stale, trials_in};
 use emberline_core::config::Config;
 use emberline_core::disk::{Access, Disk, DiskWriter};
-use emberline_core::engine::unless_cancelled;
+use emberline_core::engine::commit_point;
 use emberline_core::error::{Error, ErrorKind, Result};
-use emberline_core::faults::{Faults, Point, come_to};
+use emberline_core::faults::{FailPoint, Faults, hit};
 use emberline_core::task::TaskContext;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(crate) fn part_name(partition: usize) -> String {
 
 /// The file of one attempt at one partition, under a name of its own. It goes when the attempt fails,
 /// also by unwinding.
-pub(crate) struct Trial {
+pub(crate) struct AttemptFile {
     path: PathBuf,
     part: PathBuf,
     disk: Arc<dyn Disk>,
@@ -25,18 +25,18 @@ pub(crate) struct Trial {
     renamed: bool,
 }
 
-impl Trial {
+impl AttemptFile {
     /// Makes the file in the [`folder`](Output::folder) of an output. An attempt that comes after the
     /// output has its name finds no such folder.
     pub(crate) fn create(
         folder: &Path,
         task: &TaskContext,
-    ) -> Result<(Box<dyn DiskWriter>, Trial)> {
+    ) -> Result<(Box<dyn DiskWriter>, AttemptFile)> {
         let (name, attempt) = (part_name(task.place.partition), task.place.attempt);
         let part = out_in(folder).join(&name);
         let path = trials_in(folder).join(format!("{name}-attempt-{attempt}"));
         let (disk, faults) = (Arc::clone(&task.config.disk), task.config.faults.clone());
-        let trial = Trial { path, part, disk, faults, renamed: false };
+        let trial = AttemptFile { path, part, disk, faults, renamed: false };
         let file = trial.disk.create(&trial.path, Access::Shared);
         Ok((file.map_err(|cause| trial.error(cause))?, trial))
     }
@@ -54,7 +54,7 @@ impl Trial {
     /// Gives the file, which must be synced, its name, unless another attempt was first.
     pub(crate) fn commit(mut self, task: &TaskContext) -> Result<()> {
         task.commit(|| {
-            come_to(self.faults.as_ref(), Point::BeforePartRename);
+            hit(self.faults.as_ref(), FailPoint::BeforePartRename);
             self.disk.rename(&self.path, &self.part).map_err(|cause| self.error(cause))
         })?;
         self.renamed = true;
@@ -66,7 +66,7 @@ impl Trial {
     }
 }
 
-impl Drop for Trial {
+impl Drop for AttemptFile {
     fn drop(&mut self) {
         if !self.renamed {
             // It may never have been made, and what stays behind goes with its folder.
@@ -80,7 +80,7 @@ impl Drop for Trial {
 pub(crate) struct Output {
     path: PathBuf,
     parent: PathBuf,
-    aside: Aside,
+    aside: StagingDir,
     config: Arc<Config>,
 }
 
@@ -93,16 +93,16 @@ impl Output {
         })?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new(".")).to_path_buf();
-        remove_dead(&parent, name, &*config.disk);
+        remove_stale(&parent, name, &*config.disk);
         refuse_existing(path)?;
         std::fs::create_dir_all(&parent).map_err(|cause| making(&parent, cause))?;
-        let aside = Aside::make(&parent, name, &config.disk);
+        let aside = StagingDir::make(&parent, name, &config.disk);
         let aside = aside.map_err(|cause| making(path, cause))?;
         let (path, config) = (path.to_path_buf(), Arc::clone(config));
         Ok(Output { path, parent, aside, config })
     }
 
-    /// Where its files are written: for [`Trial::create`].
+    /// Where its files are written: for [`AttemptFile::create`].
     pub(crate) fn folder(&self) -> &Path {
         self.aside.path()
     }
@@ -111,10 +111,10 @@ impl Output {
     /// survives a power cut, and cancelling comes too late.
     pub(crate) fn commit(self, last: &str, bytes: &[u8]) -> Result<()> {
         let last = self.aside.out().join(last);
-        self.come_to(Point::BeforeLastFile);
+        self.hit(FailPoint::BeforeLastFile);
         self.write_last(&last, bytes).map_err(|cause| making(&last, cause))?;
         refuse_existing(&self.path)?;
-        unless_cancelled(|| self.give_name())
+        commit_point(|| self.give_name())
     }
 
     fn write_last(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
@@ -128,15 +128,15 @@ impl Output {
 
     fn give_name(&self) -> Result<()> {
         let disk = &self.config.disk;
-        self.come_to(Point::BeforeOutputRename);
+        self.hit(FailPoint::BeforeOutputRename);
         disk.rename(&self.aside.out(), &self.path).map_err(|cause| making(&self.path, cause))?;
-        self.come_to(Point::AfterOutputRename);
-        disk.sync_dir(&self.parent).map_err(|cause| self.take_back(cause))
+        self.hit(FailPoint::AfterOutputRename);
+        disk.sync_dir(&self.parent).map_err(|cause| self.roll_back(cause))
     }
 
     /// Undoes the name, which a power cut might do as well: then there is no output. Readers see all
     /// of it or none, so nothing is removed under the name.
-    fn take_back(&self, cause: std::io::Error) -> Error {
+    fn roll_back(&self, cause: std::io::Error) -> Error {
         match self.config.disk.rename(&self.path, &self.aside.out()) {
             Ok(()) => making(&self.path, cause),
             Err(_) => {
@@ -150,8 +150,8 @@ impl Output {
         }
     }
 
-    fn come_to(&self, point: Point) {
-        come_to(self.config.faults.as_ref(), point);
+    fn hit(&self, point: FailPoint) {
+        hit(self.config.faults.as_ref(), point);
     }
 }
 

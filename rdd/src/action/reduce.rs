@@ -1,11 +1,12 @@
 //! `reduce`: all rows into one.
 
-use super::on_driver;
-use crate::accumulator::in_one_action;
+use super::run_on_driver;
+use crate::accumulator::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
-use emberline_core::step::{Step, blame};
+use emberline_core::operation::Operation;
+use emberline_core::unwind::blame;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -39,22 +40,22 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         F: Fn(T, T) -> T + Send + Sync + 'static,
     {
-        self.merged(Step::new("reduce"), f)
+        self.merged(Operation::new("reduce"), f)
     }
 
     /// All rows merged in order by `f`, on behalf of `action`.
-    pub(super) fn merged<F>(&self, action: Step, f: F) -> Result<Option<T>>
+    pub(super) fn merged<F>(&self, action: Operation, f: F) -> Result<Option<T>>
     where
         F: Fn(T, T) -> T + Send + Sync + 'static,
     {
         let f = Arc::new(f);
         let in_task = Arc::clone(&f);
-        in_one_action(action, || {
+        run_action(action, || {
             let parts = self.run_all(action, move |mut rows| {
                 let first = rows.next()?;
                 Some(rows.fold(first, |a, b| blame(&action, || in_task(a, b))))
             })?;
-            on_driver(action, || parts.into_iter().flatten().reduce(|a, b| f(a, b)))
+            run_on_driver(action, || parts.into_iter().flatten().reduce(|a, b| f(a, b)))
         })
     }
 }

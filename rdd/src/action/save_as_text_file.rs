@@ -1,12 +1,13 @@
 //! `save_as_text_file`: a folder of text files, all of it or nothing.
 
-use super::output::{Output, Trial};
-use crate::accumulator::in_one_action;
+use super::output::{AttemptFile, Output};
+use crate::accumulator::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::{Error, ErrorKind, Result};
-use emberline_core::step::{Step, blame, or_raise, raise};
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
+use emberline_core::unwind::{blame, or_raise, raise};
 use std::fmt::{Display, Write};
 use std::path::Path;
 
@@ -55,26 +56,28 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Display,
     {
-        let action = Step::new("save_as_text_file");
+        let action = Operation::new("save_as_text_file");
         let saved = Output::begin(path.as_ref(), self.context.engine.config());
-        let output = saved.map_err(|error| error.in_step(action).in_action(action))?;
+        let output = saved.map_err(|error| error.in_operation(action).in_action(action))?;
         let folder = output.folder().to_path_buf();
         let work = move |rows: P::Rows, task: &TaskContext| write_part(action, rows, &folder, task);
-        in_one_action(action, || {
+        run_action(action, || {
             self.run(action, 0..self.num_partitions(), work)?;
-            output.commit("_SUCCESS", &[]).map_err(|error| error.in_step(action).in_action(action))
+            output
+                .commit("_SUCCESS", &[])
+                .map_err(|error| error.in_operation(action).in_action(action))
         })
     }
 }
 
 /// Writes one partition under a name of this attempt's own, then gives it its final name.
 fn write_part<T: Display>(
-    action: Step,
+    action: Operation,
     rows: impl Iterator<Item = T>,
     folder: &Path,
     task: &TaskContext,
 ) -> Result<()> {
-    let (mut file, trial) = Trial::create(folder, task)?;
+    let (mut file, trial) = AttemptFile::create(folder, task)?;
     let writing = |cause| Error::io(format!("writing `{}`", trial.part().display()), cause);
     let mut block = String::with_capacity(BLOCK_BYTES);
     rows.for_each(|row| {
@@ -82,7 +85,7 @@ fn write_part<T: Display>(
         let displayed = blame(&action, || writeln!(block, "{row}"));
         if displayed.is_err() {
             let message = "a row's Display returned an error".into();
-            raise(Error::new(ErrorKind::Panicked { message }).in_step(action));
+            raise(Error::new(ErrorKind::Panicked { message }).in_operation(action));
         }
         if block.len() >= BLOCK_BYTES {
             or_raise(file.append(block.as_bytes()).map_err(writing));

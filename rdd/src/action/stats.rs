@@ -1,13 +1,13 @@
 //! `stats`: count, sum, mean, variance and ends of numbers, the same however the rows are cut.
 
 use super::exact::{Moments, SQUARES_UNIT, SUM_UNIT, quotient};
-use super::on_driver;
+use super::run_on_driver;
 use crate::accumulator::Accumulate;
-use crate::accumulator::in_one_action;
+use crate::accumulator::run_action;
 use crate::pipeline::Pipeline;
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -122,14 +122,14 @@ impl<P: Pipeline<Item = f64>> Rdd<f64, P> {
     /// ```
     #[track_caller]
     pub fn stats(&self) -> Result<Stats> {
-        let action = Step::new("stats");
-        in_one_action(action, || {
+        let action = Operation::new("stats");
+        run_action(action, || {
             let parts = self.run_all(action, |rows| {
                 let mut seen = Box::<Seen>::default();
                 rows.for_each(|row| seen.add(row));
                 seen
             })?;
-            on_driver(action, || {
+            run_on_driver(action, || {
                 let mut all = Seen::default();
                 parts.iter().for_each(|part| all.merge(part));
                 all.stats()

@@ -1,11 +1,12 @@
 //! `sum`: all rows added.
 
-use super::on_driver;
-use crate::accumulator::in_one_action;
+use super::run_on_driver;
+use crate::accumulator::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
-use emberline_core::step::{Step, blame};
+use emberline_core::operation::Operation;
+use emberline_core::unwind::blame;
 use std::iter::Sum;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -44,10 +45,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         S: Sum<T> + Sum<S> + Send + 'static,
     {
-        let action = Step::new("sum");
-        in_one_action(action, || {
+        let action = Operation::new("sum");
+        run_action(action, || {
             let parts = self.run_all(action, move |rows| blame(&action, || rows.sum::<S>()))?;
-            on_driver(action, || parts.into_iter().sum())
+            run_on_driver(action, || parts.into_iter().sum())
         })
     }
 }

@@ -1,10 +1,10 @@
 //! `take`, `first` and `is_empty`: the first rows, from as few partitions as can be.
 
-use crate::accumulator::in_one_action;
+use crate::accumulator::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Gives the first `n` rows, or all if there are fewer. It looks at one partition, then at four
@@ -21,7 +21,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Errors
     ///
     /// `ResultTooLarge` if the rows it gives pass
-    /// [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); the first error of a task.
+    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); the first error of a task.
     ///
     /// # Examples
     ///
@@ -35,7 +35,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     #[track_caller]
     pub fn take(&self, n: usize) -> Result<Vec<T>> {
-        self.taken(Step::new("take"), n)
+        self.taken(Operation::new("take"), n)
     }
 
     /// Gives the first row, if there is one.
@@ -64,7 +64,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     #[track_caller]
     pub fn first(&self) -> Result<Option<T>> {
-        Ok(self.taken(Step::new("first"), 1)?.pop())
+        Ok(self.taken(Operation::new("first"), 1)?.pop())
     }
 
     /// Whether there is no row. It looks for the first one as [`first`](Rdd::first) does and stops
@@ -95,14 +95,14 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     #[track_caller]
     pub fn is_empty(&self) -> Result<bool> {
-        Ok(self.taken(Step::new("is_empty"), 1)?.is_empty())
+        Ok(self.taken(Operation::new("is_empty"), 1)?.is_empty())
     }
 
-    fn taken(&self, action: Step, n: usize) -> Result<Vec<T>> {
-        in_one_action(action, || self.taken_in_jobs(action, n))
+    fn taken(&self, action: Operation, n: usize) -> Result<Vec<T>> {
+        run_action(action, || self.taken_in_jobs(action, n))
     }
 
-    fn taken_in_jobs(&self, action: Step, n: usize) -> Result<Vec<T>> {
+    fn taken_in_jobs(&self, action: Operation, n: usize) -> Result<Vec<T>> {
         let (mut rows, mut scanned) = (Vec::new(), 0);
         let (limit, row_bytes) = (self.result_limit(), size_of::<T>());
         if self.num_partitions() == 0 {
@@ -111,11 +111,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         }
         while rows.len() < n && scanned < self.num_partitions() {
             let (found, left) = (rows.len(), n - rows.len());
-            let batch = next_batch(scanned, found, n).min(limit.parts_at_once(row_bytes, left));
+            let batch =
+                next_batch(scanned, found, n).min(limit.partitions_per_job(row_bytes, left));
             let next = scanned.saturating_add(batch).min(self.num_partitions());
             let of_task = limit.clone();
             let work = move |rows: P::Rows, _: &_| {
-                Ok(of_task.candidates(row_bytes, found).gather(rows.take(left)).into_rows())
+                Ok(of_task.reserve(row_bytes, found).gather(rows.take(left)).into_rows())
             };
             for part in self.run(action, scanned..next, work)? {
                 rows.extend(part);
@@ -124,7 +125,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         }
         rows.truncate(n);
         let fits = limit.check(row_bytes, rows.len());
-        fits.map_err(|error| error.in_step(action).in_action(action))?;
+        fits.map_err(|error| error.in_operation(action).in_action(action))?;
         Ok(rows)
     }
 }

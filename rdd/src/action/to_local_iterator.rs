@@ -4,7 +4,7 @@ use super::limit::Gathered;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use std::vec;
 
@@ -24,7 +24,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// The call itself runs nothing. The iterator gives the first error of a task, or
     /// `ResultTooLarge` for one partition past
-    /// [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes), and then ends.
+    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes), and then ends.
     ///
     /// # Examples
     ///
@@ -43,14 +43,14 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     #[track_caller]
     pub fn to_local_iterator(&self) -> impl Iterator<Item = Result<T>> + use<T, P> {
         let rows = Vec::new().into_iter();
-        LocalRows { rdd: self.clone(), action: Step::new("to_local_iterator"), next: 0, rows }
+        LocalRows { rdd: self.clone(), action: Operation::new("to_local_iterator"), next: 0, rows }
     }
 }
 
 /// The rows of one partition, and which comes next.
 struct LocalRows<T: 'static, P> {
     rdd: Rdd<T, P>,
-    action: Step,
+    action: Operation,
     next: usize,
     rows: vec::IntoIter<T>,
 }

@@ -1,11 +1,12 @@
-//! `top`, `top_by` and `take_ordered`: the ends of an order, without sorting everything.
+//! `top`, `top_by_key` and `take_ordered`: the ends of an order, without sorting everything.
 
-use super::on_driver;
-use crate::accumulator::in_one_action;
+use super::run_on_driver;
+use crate::accumulator::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
-use emberline_core::step::{Step, blame};
+use emberline_core::operation::Operation;
+use emberline_core::unwind::blame;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Errors
     ///
     /// `ResultTooLarge` if the rows it gives pass
-    /// [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); the first error of a task.
+    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); the first error of a task.
     ///
     /// # Examples
     ///
@@ -40,7 +41,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Ord,
     {
-        self.leading((Step::new("top"), size_of::<T>()), n, |a, b| b.cmp(a))
+        self.top_n((Operation::new("top"), size_of::<T>()), n, |a, b| b.cmp(a))
     }
 
     /// Gives the `n` rows with the largest keys, largest first; of equal keys the first come first.
@@ -56,7 +57,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Errors
     ///
     /// `ResultTooLarge` if the rows it gives pass
-    /// [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); the first error of a task.
+    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); the first error of a task.
     ///
     /// # Examples
     ///
@@ -66,21 +67,22 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// let ctx = Context::local()?;
     /// let words = ctx.parallelize(vec!["a", "ccc", "bb"]);
-    /// assert_eq!(words.top_by(2, |word| word.len())?, ["ccc", "bb"]);
+    /// assert_eq!(words.top_by_key(2, |word| word.len())?, ["ccc", "bb"]);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn top_by<K, F>(&self, n: usize, key_of: F) -> Result<Vec<T>>
+    pub fn top_by_key<K, F>(&self, n: usize, key_of: F) -> Result<Vec<T>>
     where
         K: Ord + Send + 'static,
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
-        let action = Step::new("top_by");
-        let keyed = self.mapped(action, size_of::<F>(), crate::rdd::Keys::Changed, move |row| {
-            (key_of(&row), row)
-        });
+        let action = Operation::new("top_by_key");
+        let keyed =
+            self.mapped(action, size_of::<F>(), crate::rdd::KeyEffect::Changed, move |row| {
+                (key_of(&row), row)
+            });
         let by_key = |a: &(K, T), b: &(K, T)| b.0.cmp(&a.0);
-        let pairs = keyed.leading((action, size_of::<T>()), n, by_key)?;
+        let pairs = keyed.top_n((action, size_of::<T>()), n, by_key)?;
         Ok(pairs.into_iter().map(|(_, row)| row).collect())
     }
 
@@ -97,7 +99,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Errors
     ///
     /// `ResultTooLarge` if the rows it gives pass
-    /// [`result_limit_bytes`](crate::ContextBuilder::result_limit_bytes); the first error of a task.
+    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); the first error of a task.
     ///
     /// # Examples
     ///
@@ -114,45 +116,50 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Ord,
     {
-        self.leading((Step::new("take_ordered"), size_of::<T>()), n, |a, b| a.cmp(b))
+        self.top_n((Operation::new("take_ordered"), size_of::<T>()), n, |a, b| a.cmp(b))
     }
 
     /// The first `n` rows of an order. Of a row the action gives `row_bytes`.
-    fn leading<C>(&self, (action, row_bytes): (Step, usize), n: usize, compare: C) -> Result<Vec<T>>
+    fn top_n<C>(
+        &self,
+        (action, row_bytes): (Operation, usize),
+        n: usize,
+        compare: C,
+    ) -> Result<Vec<T>>
     where
         C: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
     {
         let compare = Arc::new(move |a: &T, b: &T| blame(&action, || compare(a, b)));
         let (limit, all) = (self.result_limit(), self.num_partitions());
-        in_one_action(action, || {
-            let (mut leading, mut next) = (Vec::new(), 0_usize);
+        run_action(action, || {
+            let (mut top_n, mut next) = (Vec::new(), 0_usize);
             loop {
                 let (of_task, in_task) = (limit.clone(), Arc::clone(&compare));
                 let work = move |rows: P::Rows, _: &_| {
-                    let mut part = of_task.candidates(row_bytes, 0);
-                    let rows = lead(rows, n, &*in_task, |rows| part.reach(rows));
+                    let mut part = of_task.reserve(row_bytes, 0);
+                    let rows = top_n_of(rows, n, &*in_task, |rows| part.charge(rows));
                     part.end(rows.len());
                     Ok(rows)
                 };
-                let end = next.saturating_add(limit.parts_at_once(row_bytes, n)).min(all);
+                let end = next.saturating_add(limit.partitions_per_job(row_bytes, n)).min(all);
                 let parts = self.run(action, next..end, work)?;
-                let rows = leading.into_iter().chain(parts.into_iter().flatten());
-                leading = on_driver(action, || lead(rows, n, &*compare, |_| ()))?;
+                let rows = top_n.into_iter().chain(parts.into_iter().flatten());
+                top_n = run_on_driver(action, || top_n_of(rows, n, &*compare, |_| ()))?;
                 if end == all {
                     break;
                 }
                 next = end;
             }
-            let fits = limit.check(row_bytes, leading.len());
-            fits.map_err(|error| error.in_step(action).in_action(action))?;
-            Ok(leading)
+            let fits = limit.check(row_bytes, top_n.len());
+            fits.map_err(|error| error.in_operation(action).in_action(action))?;
+            Ok(top_n)
         })
     }
 }
 
 /// The first `n` rows of an order, by sorting each time that twice as many are held: no row costs
 /// more than the logarithm of `n` comparisons. `reach` hears how many will stay at least.
-fn lead<T>(
+fn top_n_of<T>(
     rows: impl Iterator<Item = T>,
     n: usize,
     compare: impl Fn(&T, &T) -> Ordering,
@@ -163,7 +170,7 @@ fn lead<T>(
         held.truncate(n);
     };
     let full = n.saturating_mul(2).max(64);
-    let mut leading = rows.fold(Vec::new(), |mut held, row| {
+    let mut top_n = rows.fold(Vec::new(), |mut held, row| {
         if n > 0 {
             held.push(row);
             reach(held.len().min(n));
@@ -173,13 +180,13 @@ fn lead<T>(
         }
         held
     });
-    shorten(&mut leading);
-    leading
+    shorten(&mut top_n);
+    top_n
 }
 
 #[cfg(test)]
 mod tests {
-    use super::lead;
+    use super::top_n_of;
     use proptest::prelude::*;
 
     proptest! {
@@ -191,7 +198,7 @@ mod tests {
             let mut sorted = rows.clone();
             sorted.sort_by_key(|row| row.0);
             sorted.truncate(n);
-            prop_assert_eq!(lead(rows.into_iter(), n, |a, b| a.0.cmp(&b.0), |_| ()), sorted);
+            prop_assert_eq!(top_n_of(rows.into_iter(), n, |a, b| a.0.cmp(&b.0), |_| ()), sorted);
         }
     }
 }

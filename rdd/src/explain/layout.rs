@@ -91,8 +91,8 @@ fn sort(layers: &mut [Vec<usize>], above: &[Vec<usize>], below: &[Vec<usize>]) {
     layers.iter().for_each(|layer| number(layer, &mut places));
     for round in 0..6 {
         let links = if round % 2 == 0 { above } else { below };
-        for step in 0..layers.len() {
-            let at = if round % 2 == 0 { step } else { layers.len() - 1 - step };
+        for operation in 0..layers.len() {
+            let at = if round % 2 == 0 { operation } else { layers.len() - 1 - operation };
             let layer = &mut layers[at];
             layer.sort_by(|a, b| {
                 mean(&links[*a], &places, *a).total_cmp(&mean(&links[*b], &places, *b))
@@ -117,8 +117,9 @@ fn place(items: &mut [Item], layers: &[Vec<usize>], above: &[Vec<usize>], below:
     let mut centres: Vec<f64> = vec![0.0; items.len()];
     for round in 0..9 {
         let links = if round % 2 == 0 { &above } else { &below };
-        for step in 0..layers.len() {
-            let layer = &layers[if round % 2 == 0 { step } else { layers.len() - 1 - step }];
+        for operation in 0..layers.len() {
+            let layer =
+                &layers[if round % 2 == 0 { operation } else { layers.len() - 1 - operation }];
             let wanted: Vec<f64> =
                 layer.iter().map(|item| mean(&links[*item], &centres, *item)).collect();
             let placed = without_overlap(items, layer, &wanted);

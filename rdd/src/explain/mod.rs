@@ -8,7 +8,7 @@ mod tree;
 use crate::display::{bytes, counted, show_in_notebook};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
-use emberline_core::lineage::Kept;
+use emberline_core::lineage::StorageStats;
 use stages::Stage;
 use std::fmt;
 
@@ -162,7 +162,7 @@ fn numbers(stage: &Stage) -> Option<String> {
 }
 
 /// Rows, and bytes with the place they are in.
-fn size(kept: &Kept) -> String {
+fn size(kept: &StorageStats) -> String {
     let rows = counted(kept.rows, "row");
     match (kept.memory_bytes, kept.file_bytes) {
         (memory, 0) => format!("{rows}, {} in memory", bytes(memory)),

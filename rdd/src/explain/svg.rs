@@ -5,8 +5,8 @@ use super::layout::{GAP_Y, Item, Layout, MARGIN, layout};
 use super::stages::Stage;
 use super::tree::{self, Rail, Row, What};
 use super::{heading, numbers, size};
-use crate::display::{columns, counted, escaped, grouped, shortened};
-use emberline_core::lineage::Kept;
+use crate::display::{columns, counted, escaped, shortened, with_separators};
+use emberline_core::lineage::StorageStats;
 use std::fmt::Write;
 
 /// Widths of a character of a line and of small print, of a rail and of the space in a box.
@@ -19,9 +19,9 @@ const LINE: f64 = 21.0;
 const SMALL_LINE: f64 = 15.0;
 const TITLE: f64 = 28.0;
 /// Longer labels are shortened, and stages of more lines abbreviated.
-const MOST_COLUMNS: usize = 72;
-const MOST_SMALL_COLUMNS: usize = 96;
-const MOST_ROWS: usize = 24;
+const MAX_COLUMNS: usize = 72;
+const MAX_SMALL_COLUMNS: usize = 96;
+const MAX_ROWS: usize = 24;
 /// Straight parts of an arrow, so that labels stand beside them; and the size of its head.
 const STEM: f64 = 44.0;
 const HEAD: f64 = 11.0;
@@ -81,7 +81,7 @@ pub(super) fn draw(stages: &[Stage]) -> String {
 }
 
 fn contents((number, stage): (usize, &Stage)) -> Contents<'_> {
-    let rows = tree::abbreviated(&stage.nodes, MOST_ROWS);
+    let rows = tree::abbreviated(&stage.nodes, MAX_ROWS);
     // A label stands at one side of the middle.
     let labels = labels(stage).into_iter().map(|label| 2.0 * (16.0 + wide(&label)));
     let title = wide(&title(number, stage)) + 2.0 * PAD;
@@ -92,11 +92,11 @@ fn contents((number, stage): (usize, &Stage)) -> Contents<'_> {
 }
 
 fn wide(text: &str) -> f64 {
-    columns(text).min(MOST_COLUMNS) as f64 * CHAR
+    columns(text).min(MAX_COLUMNS) as f64 * CHAR
 }
 
 fn small(text: &str) -> f64 {
-    columns(text).min(MOST_SMALL_COLUMNS) as f64 * SMALL_CHAR
+    columns(text).min(MAX_SMALL_COLUMNS) as f64 * SMALL_CHAR
 }
 
 fn title(number: usize, stage: &Stage) -> String {
@@ -107,7 +107,7 @@ fn title(number: usize, stage: &Stage) -> String {
 /// What a stage has read, if it has run, and how many outputs are there. Their size is beside the
 /// arrow.
 fn subtitle(stage: &Stage) -> Option<String> {
-    let Kept { parts, rows_read, .. } = stage.kept?;
+    let StorageStats { parts, rows_read, .. } = stage.kept?;
     let read = format!("read {}", counted(rows_read, "row"));
     let all = counted(stage.partitions as u64, "map output");
     Some(if stage.writes.is_some() { format!("{read}; {parts} of {all}") } else { read })
@@ -122,7 +122,7 @@ fn top(stage: &Stage) -> f64 {
 /// What stands beside the arrow of a stage.
 fn labels(stage: &Stage) -> Vec<String> {
     let Some(partitions) = stage.writes else { return Vec::new() };
-    let shuffle = format!("shuffle into {}", grouped(partitions as u64));
+    let shuffle = format!("shuffle into {}", with_separators(partitions as u64));
     [Some(shuffle), stage.kept.map(|kept| size(&kept))].into_iter().flatten().collect()
 }
 
@@ -185,7 +185,7 @@ fn draw_row(svg: &mut String, row: &Row<'_>, (x, y): (f64, f64), width: f64) {
         draw_rail(svg, *rail, (x + PAD + 4.0 + at as f64 * RAIL, y), height);
     }
     let (x, (operation, place)) = (x + PAD + rails, row.head());
-    let (full, most) = (format!("{operation} {place}"), MOST_COLUMNS - columns(operation) - 1);
+    let (full, most) = (format!("{operation} {place}"), MAX_COLUMNS - columns(operation) - 1);
     let class = if row.what == What::Problem { "wrong" } else { "operation" };
     let short = shortened(&place, most);
     let _ = write!(svg, "<text x=\"{x}\" y=\"{}\">", y + 14.0);
@@ -215,7 +215,7 @@ fn draw_rail(svg: &mut String, rail: Rail, (x, y): (f64, f64), height: f64) {
 
 /// One line of text, with all of it for the reader who points at it if it is too long.
 fn text(svg: &mut String, class: &str, x: f64, y: f64, text: &str) {
-    let most = if class.starts_with("small") { MOST_SMALL_COLUMNS } else { MOST_COLUMNS };
+    let most = if class.starts_with("small") { MAX_SMALL_COLUMNS } else { MAX_COLUMNS };
     let short = shortened(text, most);
     let _ = write!(svg, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\">");
     if short != text {
@@ -250,8 +250,8 @@ fn port(items: &[Item], links: &[(usize, usize)], at: usize, width: f64) -> f64 
     let others: Vec<usize> = others.collect();
     let key = |upper: usize| (items[upper].x, upper);
     let before = others.iter().filter(|upper| key(**upper) < key(own)).count();
-    let step = (width / (others.len() + 1) as f64).min(48.0);
-    ((before as f64 - (others.len() - 1) as f64 / 2.0) * step).round()
+    let operation = (width / (others.len() + 1) as f64).min(48.0);
+    ((before as f64 - (others.len() - 1) as f64 / 2.0) * operation).round()
 }
 
 /// Straight down to `bend`, and then in a curve to the end.

@@ -6,12 +6,12 @@
 //! does not move to the right.
 
 use super::stages::Node;
-use crate::display::grouped;
+use crate::display::with_separators;
 use std::collections::HashMap;
 use std::fmt;
 
 /// Blocks inside blocks that are drawn; deeper ones share the last rail.
-const MOST_RAILS: usize = 12;
+const MAX_RAILS: usize = 12;
 
 /// One line.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub(super) enum What {
     /// The operation; a number if later lines refer to it.
     Operation(Option<usize>),
     /// That the operation is the one of that number.
-    Again(usize),
+    Rewind(usize),
     /// Why the operation can never run.
     Problem,
     /// That so many lines are left out here.
@@ -67,7 +67,7 @@ pub(super) fn rows(nodes: &[Node]) -> Vec<Row<'_>> {
     while let Some(todo) = stack.pop() {
         match todo {
             Todo::Visit(at) if printed[at] => {
-                add(&mut rows, &mut rails, &nodes[at], What::Again(labels[&at]));
+                add(&mut rows, &mut rails, &nodes[at], What::Rewind(labels[&at]));
             }
             Todo::Visit(at) => {
                 printed[at] = true;
@@ -121,7 +121,7 @@ fn block(at: usize, parents: &[usize], holds_blocks: &[bool]) -> Vec<Todo> {
 
 /// Adds a line, below which the branches that it began go on.
 fn add<'a>(rows: &mut Vec<Row<'a>>, rails: &mut [Rail], node: &'a Node, what: What) {
-    let mut shown = rails[..rails.len().min(MOST_RAILS)].to_vec();
+    let mut shown = rails[..rails.len().min(MAX_RAILS)].to_vec();
     if let (Some(deepest), Some(rail)) = (shown.last_mut(), rails.last()) {
         *deepest = *rail;
     }
@@ -156,9 +156,11 @@ impl Row<'_> {
         match self.what {
             What::Operation(None) => (operation, place.clone()),
             What::Operation(Some(label)) => (operation, format!("{place} [{label}]")),
-            What::Again(label) => (operation, format!("{place}, see [{label}]")),
+            What::Rewind(label) => (operation, format!("{place}, see [{label}]")),
             What::Problem => ("problem:", problem.clone().unwrap_or_default()),
-            What::LeftOut(count) => ("...", format!("{} more steps ...", grouped(count as u64))),
+            What::LeftOut(count) => {
+                ("...", format!("{} more steps ...", with_separators(count as u64)))
+            }
         }
     }
 

@@ -1,11 +1,11 @@
 //! The handle to what was spawned, and the promise behind it.
 
 use super::cancelled;
-use emberline_core::engine::{Engine, Scope, Spawned};
+use emberline_core::engine::{CancelScope, Engine, Spawned};
 use emberline_core::error::{Error, Result};
 use emberline_core::job::Progress;
+use emberline_core::operation::Operation;
 use emberline_core::runner::drop_quietly;
-use emberline_core::step::Step;
 use emberline_core::task::refuse_nested;
 use std::fmt;
 use std::future::Future;
@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 /// ```
 pub struct JobHandle<T> {
     promise: Arc<Promise<T>>,
-    scope: Arc<Scope>,
+    scope: Arc<CancelScope>,
     spawned: Option<Arc<Spawned>>,
     engine: Weak<Engine>,
 }
@@ -44,7 +44,7 @@ pub struct JobHandle<T> {
 impl<T> JobHandle<T> {
     pub(super) fn new(
         promise: Arc<Promise<T>>,
-        scope: Arc<Scope>,
+        scope: Arc<CancelScope>,
         spawned: Option<Arc<Spawned>>,
         engine: &Arc<Engine>,
     ) -> Self {
@@ -60,7 +60,7 @@ impl<T> JobHandle<T> {
     /// task, [`NestedAction`](crate::ErrorKind::NestedAction).
     #[track_caller]
     pub fn wait(self) -> Result<T> {
-        refuse_nested(Step::new("wait"))?;
+        refuse_nested(Operation::new("wait"))?;
         self.help();
         self.promise.wait(None).unwrap_or_else(|| Err(taken()))
     }
@@ -69,7 +69,7 @@ impl<T> JobHandle<T> {
     /// is given once: later calls get an error.
     #[track_caller]
     pub fn wait_timeout(&self, limit: Duration) -> Option<Result<T>> {
-        if let Err(error) = refuse_nested(Step::new("wait_timeout")) {
+        if let Err(error) = refuse_nested(Operation::new("wait_timeout")) {
             return Some(Err(error));
         }
         let until = Instant::now().checked_add(limit);
@@ -179,8 +179,8 @@ impl<T> Promise<T> {
     }
 
     /// What completes the promise in any case, also if the closure is dropped before it ran.
-    pub fn keeper(self: Arc<Self>, step: Step) -> Keeper<T> {
-        Keeper { promise: self, step }
+    pub fn keeper(self: Arc<Self>, operation: Operation) -> Keeper<T> {
+        Keeper { promise: self, operation }
     }
 
     /// The result, if it is there in time.
@@ -224,18 +224,18 @@ impl Drop for Woken {
 
 pub(super) struct Keeper<T> {
     promise: Arc<Promise<T>>,
-    step: Step,
+    operation: Operation,
 }
 
 impl<T> Keeper<T> {
     pub fn keep(self, result: Result<T>) {
-        self.promise.complete(result.map_err(|error| error.in_action(self.step)));
+        self.promise.complete(result.map_err(|error| error.in_action(self.operation)));
     }
 }
 
 impl<T> Drop for Keeper<T> {
     fn drop(&mut self) {
-        self.promise.complete(Err(cancelled("the context was dropped").in_action(self.step)));
+        self.promise.complete(Err(cancelled("the context was dropped").in_action(self.operation)));
     }
 }
 

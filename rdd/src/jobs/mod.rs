@@ -7,12 +7,12 @@ mod handle;
 
 pub use handle::JobHandle;
 
-use crate::action::on_driver;
+use crate::action::run_on_driver;
 use crate::context::Context;
 use emberline_core::engine::{OpenScope, in_scopes};
 use emberline_core::error::{Error, ErrorKind, Result};
-use emberline_core::runner::LeftTask;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
+use emberline_core::runner::AbandonedTask;
 use emberline_core::task::refuse_nested;
 use handle::Promise;
 use std::sync::Arc;
@@ -47,24 +47,24 @@ impl Context {
         T: Send + 'static,
         F: FnOnce() -> Result<T> + Send + 'static,
     {
-        let step = Step::new("spawn");
+        let operation = Operation::new("spawn");
         let open = self.engine.open_scope(None);
         let (scope, promise) = (Arc::clone(open.scope()), Promise::new());
-        let spawned = refuse_nested(step).and_then(|()| {
-            let keeper = Arc::clone(&promise).keeper(step);
+        let spawned = refuse_nested(operation).and_then(|()| {
+            let keeper = Arc::clone(&promise).keeper(operation);
             let around = open.with_those_here();
             self.engine.spawn(Box::new(move || {
-                let outcome = in_scopes(around, || on_driver(step, work));
+                let outcome = in_scopes(around, || run_on_driver(operation, work));
                 keeper.keep(outcome.and_then(|result| result));
                 OpenScope::close(open);
             }))
         });
         match &spawned {
-            Err(error) => promise.complete(Err(error.clone().in_action(step))),
+            Err(error) => promise.complete(Err(error.clone().in_action(operation))),
             Ok(spawned) => {
                 let (promise, spawned) = (Arc::clone(&promise), Arc::clone(spawned));
                 scope.on_cancel(move |why| {
-                    promise.complete(Err(why.in_action(step)));
+                    promise.complete(Err(why.in_action(operation)));
                     spawned.give_up();
                 });
             }
@@ -128,8 +128,8 @@ impl Context {
     /// The cancelled tasks whose closure has not come back, for half a second or more. Whoever waited
     /// for them was given the error at once, and other threads took the place of theirs; but no
     /// program can end a thread from outside, so those are left to them, with what they hold.
-    pub fn left_behind(&self) -> Vec<LeftTask> {
-        self.engine.left_behind()
+    pub fn abandoned_tasks(&self) -> Vec<AbandonedTask> {
+        self.engine.abandoned_tasks()
     }
 }
 

@@ -4,7 +4,7 @@ use super::combine_by_key::Combine;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use emberline_shuffle::Partitioning;
 use std::sync::Arc;
 
@@ -53,8 +53,14 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         G: Fn(A, V) -> A + Send + Sync + 'static,
         H: Fn(A, A) -> A + Send + Sync + 'static,
     {
-        let step = Step::new("aggregate_by_key");
-        self.aggregated(step, self.own_partitioning(), zero, merge_value, merge_accumulators)
+        let operation = Operation::new("aggregate_by_key");
+        self.aggregated(
+            operation,
+            self.default_partitioning_of_keys(),
+            zero,
+            merge_value,
+            merge_accumulators,
+        )
     }
 
     /// [`aggregate_by_key`](Rdd::aggregate_by_key) into a number of partitions or by a partitioner.
@@ -92,14 +98,14 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         G: Fn(A, V) -> A + Send + Sync + 'static,
         H: Fn(A, A) -> A + Send + Sync + 'static,
     {
-        let step = Step::new("aggregate_by_key");
-        self.aggregated(step, partitioning.into(), zero, merge_value, merge_accumulators)
+        let operation = Operation::new("aggregate_by_key");
+        self.aggregated(operation, partitioning.into(), zero, merge_value, merge_accumulators)
     }
 
     /// The step behind `aggregate_by_key` and `fold_by_key`.
     pub(super) fn aggregated<A, G, H>(
         &self,
-        step: Step,
+        operation: Operation,
         by: Partitioning<K>,
         zero: A,
         merge_value: G,
@@ -118,6 +124,6 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             merge_value: move |accumulator, value| merge_value(accumulator, value),
             merge_combiners,
         };
-        self.combined(step, by, combine)
+        self.combined(operation, by, combine)
     }
 }

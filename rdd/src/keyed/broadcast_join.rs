@@ -10,9 +10,10 @@ use emberline_core::bounds::{Key, Stored};
 use emberline_core::error::Result;
 use emberline_core::lineage::Dependency;
 use emberline_core::memory::Reservation;
-use emberline_core::step::{Step, blame, raise};
-use emberline_core::task::{Held, Pace, TaskContext};
-use emberline_shuffle::{Hashed, MapWriter, SmallTable, hash_of};
+use emberline_core::operation::Operation;
+use emberline_core::task::{CancelCheck, OperatorMemory, TaskContext};
+use emberline_core::unwind::{blame, raise};
+use emberline_shuffle::{BroadcastTable, Hashed, MapWriter, hash_of};
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,7 +66,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.looked_up::<Matched, _, _, _>(Step::new("broadcast_join"), small)
+        self.looked_up::<Matched, _, _, _>(Operation::new("broadcast_join"), small)
     }
 
     /// Pairs each value with each value of the same key in `small`, or with `None` if `small` does not
@@ -104,12 +105,12 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.looked_up::<OrNone, _, _, _>(Step::new("broadcast_left_outer_join"), small)
+        self.looked_up::<OrNone, _, _, _>(Operation::new("broadcast_left_outer_join"), small)
     }
 
     fn looked_up<M, O, W, Q>(
         &self,
-        step: Step,
+        operation: Operation,
         small: &Rdd<(K, W), Q>,
     ) -> Rdd<Both<K, V, O>, impl Fused<Item = Both<K, V, O>> + use<K, V, P, M, O, W, Q>>
     where
@@ -118,28 +119,28 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
         O: Element,
-        M: Pairing<W, Out = O>,
+        M: JoinKind<W, Out = O>,
     {
         let write = move |rows: Q::Rows, _, to: &mut MapWriter<Hashed<K, W>>| {
             rows.for_each(|(key, value)| {
-                let hash = blame(&step, || hash_of(&key));
+                let hash = blame(&operation, || hash_of(&key));
                 to.push_keyed(0, hash, Hashed { hash, key, value });
             });
         };
-        let (outputs, edge) = shuffle(small, step, (1, 1), write);
+        let (outputs, edge) = shuffle(small, operation, (1, 1), write);
         let edges = vec![Dependency::Narrow(Arc::clone(&self.lineage)), edge];
-        let mut lineage = self.context.lineage(step, self.num_partitions(), edges);
-        lineage.problem = two_contexts(step, &self.context, &small.context);
+        let mut lineage = self.context.lineage(operation, self.num_partitions(), edges);
+        lineage.problem = two_contexts(operation, &self.context, &small.context);
         lineage.holds_rows();
         let operators = lineage.operators();
         let small = Small { outputs, operators, kept: Mutex::new(None) };
-        let pipeline = Adapted::<_, _, LookUp<M>>::new(self.pipeline.clone(), small, step);
+        let pipeline = Adapted::<_, _, HashProbe<M>>::new(self.pipeline.clone(), small, operation);
         Rdd::partitioned(&self.context, lineage, pipeline, self.partitioner.clone())
     }
 }
 
 /// What a row becomes with the values of its key.
-trait Pairing<W>: 'static {
+trait JoinKind<W>: 'static {
     type Out: Element;
     /// So many rows at least.
     const LEAST: usize;
@@ -150,7 +151,7 @@ trait Pairing<W>: 'static {
 
 enum Matched {}
 
-impl<W: Stored> Pairing<W> for Matched {
+impl<W: Stored> JoinKind<W> for Matched {
     type Out = W;
     const LEAST: usize = 0;
 
@@ -162,7 +163,7 @@ impl<W: Stored> Pairing<W> for Matched {
 
 enum OrNone {}
 
-impl<W: Stored> Pairing<W> for OrNone {
+impl<W: Stored> JoinKind<W> for OrNone {
     type Out = Option<W>;
     const LEAST: usize = 1;
 
@@ -181,12 +182,12 @@ struct Small<K: Key, W: Stored> {
 
 /// A table, and what it takes of the budget if it is kept between tasks.
 struct Table<K, W> {
-    rows: SmallTable<K, W>,
+    rows: BroadcastTable<K, W>,
     _reserved: Option<Reservation>,
 }
 
 /// A table as a task holds it. One that is the task's own counts to what the task holds.
-type OwnTable<K, W> = (Arc<Table<K, W>>, Option<Held>);
+type OwnTable<K, W> = (Arc<Table<K, W>>, Option<OperatorMemory>);
 
 impl<K: Key, W: Stored> Small<K, W> {
     /// The table that is kept, or a new one. No task waits for another that builds it, and one that
@@ -199,7 +200,7 @@ impl<K: Key, W: Stored> Small<K, W> {
             return Ok((kept, None));
         }
         let reader = self.outputs.read(0, task);
-        let rows = SmallTable::read(reader, task.operator_bytes(), task)?;
+        let rows = BroadcastTable::read(reader, task.operator_memory_limit(), task)?;
         if let Some(kept) = self.kept() {
             // Another task was first: no cache is to give way for a table that goes.
             return Ok((kept, None));
@@ -208,7 +209,7 @@ impl<K: Key, W: Stored> Small<K, W> {
         match task.memory.try_reserve(bytes) {
             Some(reserved) => Ok((self.keep(Table { rows, _reserved: Some(reserved) }), None)),
             None => {
-                let mut held = Held::new(task);
+                let mut held = OperatorMemory::new(task);
                 held.set(bytes);
                 Ok((Arc::new(Table { rows, _reserved: None }), Some(held)))
             }
@@ -229,40 +230,41 @@ impl<K: Key, W: Stored> Small<K, W> {
 }
 
 /// The step in the loop: each row of the large side is looked up.
-struct LookUp<M>(PhantomData<fn() -> M>);
+struct HashProbe<M>(PhantomData<fn() -> M>);
 
-impl<R, K, V, W, M> Adaptor<R, Small<K, W>> for LookUp<M>
+impl<R, K, V, W, M> Adaptor<R, Small<K, W>> for HashProbe<M>
 where
     R: Iterator<Item = (K, V)> + 'static,
     K: Key,
     V: Element + Clone,
     W: Stored,
-    M: Pairing<W>,
+    M: JoinKind<W>,
 {
     type Item = Both<K, V, M::Out>;
-    type Rows = LookedUpRows<R, K, V, W, M>;
+    type Rows = ProbedRows<R, K, V, W, M>;
 
-    fn adapt(rows: R, small: Arc<Small<K, W>>, step: Step, at: At<'_>) -> Self::Rows {
-        let table = blame(&step, || small.table(&at.task.among(small.operators)));
-        let (table, held) = table.unwrap_or_else(|error| raise(error.in_step(step)));
-        let (at_hand, pairing, pace) = (AtHand::default(), PhantomData, Pace::new(at.task));
-        LookedUpRows { rows, at_hand, table, step, pace, pairing, _held: held }
+    fn adapt(rows: R, small: Arc<Small<K, W>>, operation: Operation, at: At<'_>) -> Self::Rows {
+        let table = blame(&operation, || small.table(&at.task.with_operators(small.operators)));
+        let (table, held) = table.unwrap_or_else(|error| raise(error.in_operation(operation)));
+        let (at_hand, pairing, pace) =
+            (PendingMatches::default(), PhantomData, CancelCheck::new(at.task));
+        ProbedRows { rows, at_hand, table, operation, pace, pairing, _held: held }
     }
 }
 
-struct LookedUpRows<R, K: Key, V, W: Stored, M> {
+struct ProbedRows<R, K: Key, V, W: Stored, M> {
     rows: R,
-    at_hand: AtHand<K, V>,
+    at_hand: PendingMatches<K, V>,
     table: Arc<Table<K, W>>,
-    step: Step,
+    operation: Operation,
     /// A row may have as many rows as the small side.
-    pace: Pace,
+    pace: CancelCheck,
     pairing: PhantomData<fn() -> M>,
-    _held: Option<Held>,
+    _held: Option<OperatorMemory>,
 }
 
 /// A row that was looked up, and what is still to be made of it.
-struct AtHand<K, V> {
+struct PendingMatches<K, V> {
     row: Option<(K, V)>,
     /// The values that are left.
     places: Range<usize>,
@@ -270,21 +272,21 @@ struct AtHand<K, V> {
     left: usize,
 }
 
-impl<K, V> Default for AtHand<K, V> {
+impl<K, V> Default for PendingMatches<K, V> {
     fn default() -> Self {
-        AtHand { row: None, places: 0..0, left: 0 }
+        PendingMatches { row: None, places: 0..0, left: 0 }
     }
 }
 
-impl<K: Key, V: Clone> AtHand<K, V> {
+impl<K: Key, V: Clone> PendingMatches<K, V> {
     #[inline]
-    fn new<W: Stored, M: Pairing<W>>(row: (K, V), places: Range<usize>) -> Self {
-        AtHand { row: Some(row), left: places.len().max(M::LEAST), places }
+    fn new<W: Stored, M: JoinKind<W>>(row: (K, V), places: Range<usize>) -> Self {
+        PendingMatches { row: Some(row), left: places.len().max(M::LEAST), places }
     }
 
     /// The next row: key and value are clones, but for the last.
     #[inline]
-    fn next<W: Stored, M: Pairing<W>>(&mut self, values: &[W]) -> Option<Both<K, V, M::Out>> {
+    fn next<W: Stored, M: JoinKind<W>>(&mut self, values: &[W]) -> Option<Both<K, V, M::Out>> {
         self.left = self.left.checked_sub(1)?;
         let row = if self.left == 0 { self.row.take() } else { self.row.clone() };
         let half = M::half(self.places.next().and_then(|at| values.get(at)))?;
@@ -295,29 +297,29 @@ impl<K: Key, V: Clone> AtHand<K, V> {
     /// has the steps behind this one in it, is to have no state for a row.
     #[cold]
     #[inline(never)]
-    fn fold_all<W: Stored, M: Pairing<W>, B>(
+    fn fold_all<W: Stored, M: JoinKind<W>, B>(
         mut self,
         values: &[W],
         init: B,
-        (step, pace): (&Step, &mut Pace),
+        (operation, pace): (&Operation, &mut CancelCheck),
         g: &mut impl FnMut(B, Both<K, V, M::Out>) -> B,
     ) -> B {
         let mut accumulated = init;
-        while let Some(row) = blame(step, || self.next::<W, M>(values)) {
-            pace.step();
+        while let Some(row) = blame(operation, || self.next::<W, M>(values)) {
+            pace.tick();
             accumulated = g(accumulated, row);
         }
         accumulated
     }
 }
 
-impl<R, K, V, W, M> Iterator for LookedUpRows<R, K, V, W, M>
+impl<R, K, V, W, M> Iterator for ProbedRows<R, K, V, W, M>
 where
     R: Iterator<Item = (K, V)>,
     K: Key,
     V: Clone,
     W: Stored,
-    M: Pairing<W>,
+    M: JoinKind<W>,
 {
     type Item = Both<K, V, M::Out>;
 
@@ -325,30 +327,31 @@ where
     fn next(&mut self) -> Option<Self::Item> {
         let table = &self.table.rows;
         loop {
-            let next = blame(&self.step, || self.at_hand.next::<W, M>(table.values()));
+            let next = blame(&self.operation, || self.at_hand.next::<W, M>(table.values()));
             if next.is_some() {
-                self.pace.step();
+                self.pace.tick();
                 return next;
             }
             let row = self.rows.next()?;
-            let places = blame(&self.step, || table.places_of(hash_of(&row.0), &row.0));
-            self.at_hand = AtHand::new::<W, M>(row, places);
+            let places = blame(&self.operation, || table.places_of(hash_of(&row.0), &row.0));
+            self.at_hand = PendingMatches::new::<W, M>(row, places);
         }
     }
 
     #[inline]
     fn fold<B, G: FnMut(B, Self::Item) -> B>(self, init: B, mut g: G) -> B {
-        let LookedUpRows { rows, at_hand, table, step, mut pace, .. } = self;
+        let ProbedRows { rows, at_hand, table, operation, mut pace, .. } = self;
         let (table, values) = (&table.rows, table.rows.values());
-        let accumulated = at_hand.fold_all::<W, M, B>(values, init, (&step, &mut pace), &mut g);
+        let accumulated =
+            at_hand.fold_all::<W, M, B>(values, init, (&operation, &mut pace), &mut g);
         rows.fold(accumulated, |accumulated, row| {
-            let places = blame(&step, || table.places_of(hash_of(&row.0), &row.0));
+            let places = blame(&operation, || table.places_of(hash_of(&row.0), &row.0));
             if places.len() > 1 {
-                let at_hand = AtHand::new::<W, M>(row, places);
-                let task = (&step, &mut pace);
+                let at_hand = PendingMatches::new::<W, M>(row, places);
+                let task = (&operation, &mut pace);
                 return at_hand.fold_all::<W, M, B>(values, accumulated, task, &mut g);
             }
-            match blame(&step, || M::half(values[places].first())) {
+            match blame(&operation, || M::half(values[places].first())) {
                 Some(half) => g(accumulated, (row.0, (row.1, half))),
                 None => accumulated,
             }

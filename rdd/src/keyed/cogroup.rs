@@ -1,17 +1,18 @@
-//! `cogroup` and `cogrouped`: the values of a key from two RDDs side by side.
+//! `cogroup` and `cogroup_iter`: the values of a key from two RDDs side by side.
 
 use super::group::into_list;
+use super::join_input::JoinInput;
 use super::shuffled::{default_partitioning, wide_of};
-use super::side::Side;
 use crate::context::two_contexts;
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
+use emberline_core::operation::Operation;
 use emberline_core::size::heap_bytes;
-use emberline_core::step::{Step, blame};
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{Group, Partitioning, SliceGroups, into_co_groups};
+use emberline_core::unwind::blame;
+use emberline_shuffle::{Group, Partitioning, SubPartitionGroups, into_co_groups};
 use std::sync::Arc;
 
 /// The values of one key from two RDDs.
@@ -22,7 +23,7 @@ type BothGroups<V, W> = (Group<V>, Group<W>);
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Brings the values of each key of either RDD together: a list from this one and a list from
     /// `other`, empty where the key is absent. Lists that are only read once are better as
-    /// [`cogrouped`](Rdd::cogrouped) groups.
+    /// [`cogroup_iter`](Rdd::cogroup_iter) groups.
     ///
     /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Vec<V>, Vec<W>))>`
     /// - **Partitions**: of the larger partitioner either has (unless that has at most a tenth of
@@ -30,7 +31,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
     /// - **Memory**: a task's share; what passes it is sorted in runs. A list that passes
-    ///   it is the error `GroupTooLarge`, which names `cogrouped`
+    ///   it is the error `GroupTooLarge`, which names `cogroup_iter`
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -55,7 +56,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.in_lists(Step::new("cogroup"), self.partitioning_with(other), other)
+        self.in_lists(Operation::new("cogroup"), self.partitioning_with(other), other)
     }
 
     /// [`cogroup`](Rdd::cogroup) into a number of partitions or by a partitioner.
@@ -91,7 +92,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.in_lists(Step::new("cogroup"), partitioning.into(), other)
+        self.in_lists(Operation::new("cogroup"), partitioning.into(), other)
     }
 
     /// Brings the values of each key of either RDD together as [`Group`]s, which are read by
@@ -116,24 +117,24 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// let ctx = Context::local()?;
     /// let bids = ctx.parallelize(vec![("pen", 3), ("pen", 5), ("ink", 2)]).map(|(k, n)| (k.to_string(), n));
     /// let asks = ctx.parallelize(vec![("pen", 4)]).map(|(k, n)| (k.to_string(), n));
-    /// let spread = bids.cogrouped(&asks).filter_map(|(what, (bids, asks))| {
+    /// let spread = bids.cogroup_iter(&asks).filter_map(|(what, (bids, asks))| {
     ///     Some((what, asks.iter().min()? - bids.iter().max()?))
     /// });
     /// assert_eq!(spread.collect()?, [("pen".to_string(), -1)]);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn cogrouped<W, Q>(&self, other: &Rdd<(K, W), Q>) -> Rdd<(K, BothGroups<V, W>)>
+    pub fn cogroup_iter<W, Q>(&self, other: &Rdd<(K, W), Q>) -> Rdd<(K, BothGroups<V, W>)>
     where
         K: Key,
         V: Stored,
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.in_groups(Step::new("cogrouped"), self.partitioning_with(other), other)
+        self.in_groups(Operation::new("cogroup_iter"), self.partitioning_with(other), other)
     }
 
-    /// [`cogrouped`](Rdd::cogrouped) into a number of partitions or by a partitioner.
+    /// [`cogroup_iter`](Rdd::cogroup_iter) into a number of partitions or by a partitioner.
     ///
     /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Group<V>, Group<W>))>`
     /// - **Partitions**: given
@@ -151,12 +152,12 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///
     /// let ctx = Context::local()?;
     /// let pairs = ctx.parallelize(vec![(1, 'a'), (1, 'b')]);
-    /// let sizes = pairs.cogrouped_with(2, &pairs).map_values(|(a, b)| (a.len(), b.len()));
+    /// let sizes = pairs.cogroup_iter_with(2, &pairs).map_values(|(a, b)| (a.len(), b.len()));
     /// assert_eq!((sizes.num_partitions(), sizes.collect()?), (2, vec![(1, (2, 2))]));
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn cogrouped_with<W, Q>(
+    pub fn cogroup_iter_with<W, Q>(
         &self,
         partitioning: impl Into<Partitioning<K>>,
         other: &Rdd<(K, W), Q>,
@@ -167,12 +168,12 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.in_groups(Step::new("cogrouped"), partitioning.into(), other)
+        self.in_groups(Operation::new("cogroup_iter"), partitioning.into(), other)
     }
 
     fn in_lists<W, Q>(
         &self,
-        step: Step,
+        operation: Operation,
         by: Partitioning<K>,
         other: &Rdd<(K, W), Q>,
     ) -> Rdd<(K, Both<V, W>)>
@@ -182,15 +183,15 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        let share = self.context.engine.config().share_bytes();
-        self.side_by_side(step, by, other, move |left, right| {
-            lists_of_both(step, share, left, right)
+        let share = self.context.engine.config().task_memory_limit();
+        self.cogrouped_by(operation, by, other, move |left, right| {
+            lists_of_both(operation, share, left, right)
         })
     }
 
     fn in_groups<W, Q>(
         &self,
-        step: Step,
+        operation: Operation,
         by: Partitioning<K>,
         other: &Rdd<(K, W), Q>,
     ) -> Rdd<(K, BothGroups<V, W>)>
@@ -200,10 +201,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        let weigh = |(key, (left, right)): &(K, BothGroups<V, W>)| {
+        let measure = |(key, (left, right)): &(K, BothGroups<V, W>)| {
             heap_bytes(key) + left.heap_bytes() + right.heap_bytes()
         };
-        self.side_by_side_of(step, by, other, weigh, |left, right| {
+        self.cogrouped_by_of(operation, by, other, measure, |left, right| {
             into_co_groups(left.into_groups(), right.into_groups())
                 .map(|(key, values, others)| (key, (values, others)))
         })
@@ -222,9 +223,9 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     }
 
     /// Groups both sides by key and gives the groups of a partition to `merge`.
-    pub(crate) fn side_by_side<W, Q, U, I, F>(
+    pub(crate) fn cogrouped_by<W, Q, U, I, F>(
         &self,
-        step: Step,
+        operation: Operation,
         by: Partitioning<K>,
         other: &Rdd<(K, W), Q>,
         merge: F,
@@ -236,18 +237,18 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         Q: Pipeline<Item = (K, W)>,
         U: Stored,
         I: Iterator<Item = (K, U)> + 'static,
-        F: Fn(SliceGroups<K, V>, SliceGroups<K, W>) -> I + Send + Sync + 'static,
+        F: Fn(SubPartitionGroups<K, V>, SubPartitionGroups<K, W>) -> I + Send + Sync + 'static,
     {
-        self.side_by_side_of(step, by, other, heap_bytes, merge)
+        self.cogrouped_by_of(operation, by, other, heap_bytes, merge)
     }
 
-    /// As [`side_by_side`](Rdd::side_by_side), for rows of any type: `weigh` says what one owns.
-    fn side_by_side_of<W, Q, U, I, F, H>(
+    /// As [`cogrouped_by`](Rdd::cogrouped_by), for rows of any type: `measure` says what one owns.
+    fn cogrouped_by_of<W, Q, U, I, F, H>(
         &self,
-        step: Step,
+        operation: Operation,
         by: Partitioning<K>,
         other: &Rdd<(K, W), Q>,
-        weigh: H,
+        measure: H,
         merge: F,
     ) -> Rdd<(K, U)>
     where
@@ -258,24 +259,25 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         U: Element,
         H: Fn(&(K, U)) -> u64 + Copy + Send + Sync + 'static,
         I: Iterator<Item = (K, U)> + 'static,
-        F: Fn(SliceGroups<K, V>, SliceGroups<K, W>) -> I + Send + Sync + 'static,
+        F: Fn(SubPartitionGroups<K, V>, SubPartitionGroups<K, W>) -> I + Send + Sync + 'static,
     {
-        let (left, left_edge) = Side::of(self, step, &by);
-        let (right, right_edge) = Side::of(other, step, &by);
+        let (left, left_edge) = JoinInput::of(self, operation, &by);
+        let (right, right_edge) = JoinInput::of(other, operation, &by);
         let edges = vec![left_edge, right_edge];
-        let mut lineage = self.context.lineage(step, by.partitions(), edges);
-        lineage.problem = two_contexts(step, &self.context, &other.context);
+        let mut lineage = self.context.lineage(operation, by.partitions(), edges);
+        lineage.problem = two_contexts(operation, &self.context, &other.context);
         let depth = left.depth().max(right.depth());
         let merge = Arc::new(merge);
         let compute = move |partition, task: &TaskContext| {
-            let opened = (left.open(step, partition, task), right.open(step, partition, task));
+            let opened =
+                (left.open(operation, partition, task), right.open(operation, partition, task));
             let ((left_side, right_side), task) = (opened, task.clone());
             let merge = Arc::clone(&merge);
             // Where one side lies in order, the other is read in that order too.
             let is_whole = left.is_ordered() || right.is_ordered();
             let pieces = if is_whole { 1 } else { left.slices() };
             (0..pieces).flat_map(move |slice| {
-                let (left, right) = blame(&step, || match is_whole {
+                let (left, right) = blame(&operation, || match is_whole {
                     true => (left_side.whole(&task), right_side.whole(&task)),
                     false => (left_side.groups(slice, &task), right_side.groups(slice, &task)),
                 });
@@ -283,20 +285,20 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             })
         };
         let partitioner = Some(KnownPartitioner::new(&by).in_hash_order(true));
-        wide_of(&self.context, lineage, partitioner, (depth, weigh), compute)
+        wide_of(&self.context, lineage, partitioner, (depth, measure), compute)
     }
 }
 
 /// Both lists of each key, of which none may pass a task's share.
 pub(super) fn lists_of_both<K: Key, V: Stored, W: Stored>(
-    step: Step,
+    operation: Operation,
     share: u64,
-    left: SliceGroups<K, V>,
-    right: SliceGroups<K, W>,
+    left: SubPartitionGroups<K, V>,
+    right: SubPartitionGroups<K, W>,
 ) -> impl Iterator<Item = (K, Both<V, W>)> + 'static {
     let groups = into_co_groups(left.into_groups(), right.into_groups());
     groups.map(move |(key, a, b)| {
-        let list = "cogrouped";
-        (key, (into_list(step, share, a, list), into_list(step, share, b, list)))
+        let list = "cogroup_iter";
+        (key, (into_list(operation, share, a, list), into_list(operation, share, b, list)))
     })
 }

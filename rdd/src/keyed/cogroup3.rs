@@ -6,8 +6,8 @@ use super::shuffled::default_partitioning;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
-use emberline_core::step::Step;
-use emberline_shuffle::{Partitioning, SliceGroups, into_co_groups};
+use emberline_core::operation::Operation;
+use emberline_shuffle::{Partitioning, SubPartitionGroups, into_co_groups};
 
 /// The values of one key from three RDDs.
 type Three<V, W, X> = (Vec<V>, Vec<W>, Vec<X>);
@@ -23,7 +23,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitioner**: that one, else by hash
     /// - **Shuffle**: one for each side that is not already partitioned so
     /// - **Memory**: a task's share; what passes it is sorted in runs. A list that passes it is the
-    ///   error `GroupTooLarge`: use `cogrouped` twice
+    ///   error `GroupTooLarge`: use `cogroup_iter` twice
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -60,7 +60,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             (second.num_partitions(), second.partitioning()),
             (third.num_partitions(), third.partitioning()),
         ]);
-        self.cogrouped3(Step::new("cogroup3"), by, second, third)
+        self.cogrouped3(Operation::new("cogroup3"), by, second, third)
     }
 
     /// [`cogroup3`](Rdd::cogroup3) into a number of partitions or by a partitioner.
@@ -71,7 +71,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Partitioner**: given
     /// - **Shuffle**: one for each side that is not already partitioned so
     /// - **Memory**: a task's share; what passes it is sorted in runs. A list that passes it is the
-    ///   error `GroupTooLarge`: use `cogrouped` twice
+    ///   error `GroupTooLarge`: use `cogroup_iter` twice
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -101,14 +101,14 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         Q: Pipeline<Item = (K, W)>,
         R: Pipeline<Item = (K, X)>,
     {
-        self.cogrouped3(Step::new("cogroup3"), partitioning.into(), second, third)
+        self.cogrouped3(Operation::new("cogroup3"), partitioning.into(), second, third)
     }
 
     /// A cogroup of a cogroup: the first one's result lies as the second one wants it, so no row is
     /// shuffled twice.
     fn cogrouped3<W, X, Q, R>(
         &self,
-        step: Step,
+        operation: Operation,
         by: Partitioning<K>,
         second: &Rdd<(K, W), Q>,
         third: &Rdd<(K, X), R>,
@@ -121,25 +121,25 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         Q: Pipeline<Item = (K, W)>,
         R: Pipeline<Item = (K, X)>,
     {
-        let share = self.context.engine.config().share_bytes();
-        let both = self.side_by_side(step, by.clone(), second, move |left, right| {
-            lists_of_both(step, share, left, right)
+        let share = self.context.engine.config().task_memory_limit();
+        let both = self.cogrouped_by(operation, by.clone(), second, move |left, right| {
+            lists_of_both(operation, share, left, right)
         });
-        both.side_by_side(step, by, third, move |left, right| {
-            groups_of_three(step, share, left, right)
+        both.cogrouped_by(operation, by, third, move |left, right| {
+            groups_of_three(operation, share, left, right)
         })
     }
 }
 
 fn groups_of_three<K: Key, V: Stored, W: Stored, X: Stored>(
-    step: Step,
+    operation: Operation,
     share: u64,
-    left: SliceGroups<K, (Vec<V>, Vec<W>)>,
-    right: SliceGroups<K, X>,
+    left: SubPartitionGroups<K, (Vec<V>, Vec<W>)>,
+    right: SubPartitionGroups<K, X>,
 ) -> impl Iterator<Item = (K, Three<V, W, X>)> + 'static {
     into_co_groups(left.into_groups(), right.into_groups()).map(move |(key, both, third)| {
         // The first cogroup gives a key once, or not at all if only the third side has it.
         let (first, second) = both.into_iter().next().unwrap_or_default();
-        (key, (first, second, into_list(step, share, third, "cogrouped")))
+        (key, (first, second, into_list(operation, share, third, "cogroup_iter")))
     })
 }

@@ -10,10 +10,12 @@ use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::lineage::Dependency;
-use emberline_core::step::{Step, blame, or_raise};
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
+use emberline_core::unwind::{blame, or_raise};
 use emberline_shuffle::{
-    Chunk, Combining, Hashed, MapCombining, MapWriter, Partitioning, SegmentReader, Slices, hash_of,
+    Chunk, Hashed, MapSideCombiner, MapWriter, Partitioning, SegmentReader, SpillingCombiner,
+    SubPartitions, hash_of,
 };
 use std::sync::Arc;
 
@@ -62,7 +64,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         H: Fn(C, C) -> C + Send + Sync + 'static,
     {
         let combine = Combine { create, merge_value, merge_combiners };
-        self.combined(Step::new("combine_by_key"), self.own_partitioning(), combine)
+        self.combined(
+            Operation::new("combine_by_key"),
+            self.default_partitioning_of_keys(),
+            combine,
+        )
     }
 
     /// [`combine_by_key`](Rdd::combine_by_key) into a number of partitions or by a partitioner.
@@ -108,17 +114,17 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         H: Fn(C, C) -> C + Send + Sync + 'static,
     {
         let combine = Combine { create, merge_value, merge_combiners };
-        self.combined(Step::new("combine_by_key"), partitioning.into(), combine)
+        self.combined(Operation::new("combine_by_key"), partitioning.into(), combine)
     }
 
     /// The partitioning a keyed operation on this RDD alone uses when the user does not say.
-    pub(crate) fn own_partitioning(&self) -> Partitioning<K> {
+    pub(crate) fn default_partitioning_of_keys(&self) -> Partitioning<K> {
         default_partitioning(&[(self.num_partitions(), self.partitioning())])
     }
 
     pub(crate) fn combined<C, F, G, H>(
         &self,
-        step: Step,
+        operation: Operation,
         partitioning: Partitioning<K>,
         combine: Combine<F, G, H>,
     ) -> Rdd<(K, C)>
@@ -133,7 +139,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let partitions = partitioning.partitions();
         let partitioner = Some(KnownPartitioner::new(&partitioning).in_hash_order(true));
         let node = |edge| {
-            let mut lineage = self.context.lineage(step, partitions, vec![edge]);
+            let mut lineage = self.context.lineage(operation, partitions, vec![edge]);
             lineage.closure_bytes = size_of::<F>() + size_of::<G>() + size_of::<H>();
             lineage
         };
@@ -141,23 +147,23 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             let lineage = node(Dependency::Narrow(Arc::clone(&self.lineage)));
             let (parent, depth) = (self.pipeline.clone(), self.pipeline.depth());
             let compute = move |partition, task: &TaskContext| {
-                combine.fold_rows(step, parent.open(partition, task), task)
+                combine.fold_rows(operation, parent.open(partition, task), task)
             };
             return wide(&self.context, lineage, partitioner, depth, compute);
         }
-        let slices = Arc::new(Slices::new(partitioning));
+        let slices = Arc::new(SubPartitions::new(partitioning));
         let (map_side, cut) = (Arc::clone(&combine), Arc::clone(&slices));
         let write = move |rows: P::Rows, _, to: &mut MapWriter<Hashed<K, C>>| {
-            map_side.combine_rows(step, rows, &cut, to);
+            map_side.combine_rows(operation, rows, &cut, to);
         };
-        let (outputs, edge) = shuffle(self, step, (partitions, slices.each()), write);
+        let (outputs, edge) = shuffle(self, operation, (partitions, slices.each()), write);
         let compute = move |partition, task: &TaskContext| {
             let (combine, outputs, task) = (combine.clone(), outputs.clone(), task.clone());
             let slices = slices.of_partition(partition);
-            // Slices are alike: the next will have about as many keys.
+            // SubPartitions are alike: the next will have about as many keys.
             let mut keys = 0;
             slices.flat_map(move |slice| {
-                Combine::merge(&combine, step, outputs.read(slice, &task), &mut keys, &task)
+                Combine::merge(&combine, operation, outputs.read(slice, &task), &mut keys, &task)
             })
         };
         wide(&self.context, node(edge), partitioner, 0, compute)
@@ -175,9 +181,9 @@ impl<F, G, H: 'static> Combine<F, G, H> {
     /// The map side: combiners into the segments of a map output.
     fn combine_rows<K, V, C>(
         &self,
-        step: Step,
+        operation: Operation,
         rows: impl Iterator<Item = (K, V)>,
-        cut: &Slices<K>,
+        cut: &SubPartitions<K>,
         to: &mut MapWriter<Hashed<K, C>>,
     ) where
         K: Key,
@@ -185,17 +191,17 @@ impl<F, G, H: 'static> Combine<F, G, H> {
         F: Fn(V) -> C,
         G: Fn(C, V) -> C,
     {
-        let mut combining = MapCombining::new(cut, to, &self.create, &self.merge_value);
+        let mut combining = MapSideCombiner::new(cut, to, &self.create, &self.merge_value);
         rows.for_each(|(key, value)| {
-            blame(&step, || combining.add(hash_of(&key), key, value));
+            blame(&operation, || combining.add(hash_of(&key), key, value));
         });
-        blame(&step, || combining.finish());
+        blame(&operation, || combining.finish());
     }
 
     /// One combiner for each key of a partition whose keys are all there.
     fn fold_rows<K, V, C, R>(
         self: &Arc<Self>,
-        step: Step,
+        operation: Operation,
         rows: R,
         task: &TaskContext,
     ) -> impl Iterator<Item = (K, C)> + use<K, V, C, F, G, H, R>
@@ -207,19 +213,19 @@ impl<F, G, H: 'static> Combine<F, G, H> {
         G: Fn(C, V) -> C + 'static,
         H: Fn(C, C) -> C + 'static,
     {
-        let mut table = Combining::new(task);
+        let mut table = SpillingCombiner::new(task);
         rows.for_each(|(key, value)| {
-            blame(&step, || {
+            blame(&operation, || {
                 table.merge(hash_of(&key), key, value, &self.create, &self.merge_value);
             });
         });
-        self.finish(step, table)
+        self.finish(operation, table)
     }
 
     /// The reading side: one combiner for each key of one slice.
     fn merge<K, C>(
         self: &Arc<Self>,
-        step: Step,
+        operation: Operation,
         mut reader: SegmentReader<Hashed<K, C>>,
         keys: &mut usize,
         task: &TaskContext,
@@ -231,23 +237,23 @@ impl<F, G, H: 'static> Combine<F, G, H> {
         G: 'static,
         H: Fn(C, C) -> C + 'static,
     {
-        let mut table = Combining::new(task);
+        let mut table = SpillingCombiner::new(task);
         while let Some(chunk) = or_raise(reader.next_chunk()) {
             table.reserve(chunk.rows().len().max(*keys));
-            blame(&step, || match chunk {
+            blame(&operation, || match chunk {
                 Chunk::Shared(entries) => table.merge_shared(&entries, &self.merge_combiners),
                 Chunk::Owned(entries) => table.merge_owned(entries, &self.merge_combiners),
             });
         }
         *keys = table.keys() + table.keys() / 8;
-        self.finish(step, table)
+        self.finish(operation, table)
     }
 
     /// The rows of a table, in the order of their hash.
     fn finish<K, C>(
         self: &Arc<Self>,
-        step: Step,
-        table: Combining<K, C>,
+        operation: Operation,
+        table: SpillingCombiner<K, C>,
     ) -> impl Iterator<Item = (K, C)> + use<K, C, F, G, H>
     where
         K: Key,
@@ -257,6 +263,8 @@ impl<F, G, H: 'static> Combine<F, G, H> {
         H: Fn(C, C) -> C + 'static,
     {
         let combine = Arc::clone(self);
-        blame(&step, || table.finish(move |a, b| blame(&step, || (combine.merge_combiners)(a, b))))
+        blame(&operation, || {
+            table.finish(move |a, b| blame(&operation, || (combine.merge_combiners)(a, b)))
+        })
     }
 }

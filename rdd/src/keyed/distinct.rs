@@ -2,12 +2,13 @@
 
 use super::shuffled::wide;
 use crate::pipeline::{Element, Pipeline};
-use crate::rdd::{Keys, Rdd};
+use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::bounds::Key;
 use emberline_core::lineage::Dependency;
-use emberline_core::step::{Step, blame};
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{Combining, Partitioning, hash_of};
+use emberline_core::unwind::blame;
+use emberline_shuffle::{Partitioning, SpillingCombiner, hash_of};
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -38,16 +39,16 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Key,
     {
-        let step = Step::new("distinct");
+        let operation = Operation::new("distinct");
         let partitions = self.num_partitions();
         if self.partitioner.is_none() {
-            return self.deduplicated(step, Partitioning::Hash(partitions.max(1)));
+            return self.deduplicated(operation, Partitioning::Hash(partitions.max(1)));
         }
         let narrow = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
-        let lineage = self.context.lineage(step, partitions, narrow);
+        let lineage = self.context.lineage(operation, partitions, narrow);
         let (parent, depth) = (self.pipeline.clone(), self.pipeline.depth());
         let compute = move |partition, task: &TaskContext| {
-            first_of_equals(step, parent.open(partition, task), task)
+            first_of_equals(operation, parent.open(partition, task), task)
         };
         // They come in the order of the hash of rows, not of keys.
         let partitioner = self.partitioner.clone().map(|known| known.in_hash_order(false));
@@ -79,28 +80,28 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Key,
     {
-        self.deduplicated(Step::new("distinct"), partitioning.into())
+        self.deduplicated(Operation::new("distinct"), partitioning.into())
     }
 
-    fn deduplicated(&self, step: Step, by: Partitioning<T>) -> Rdd<T>
+    fn deduplicated(&self, operation: Operation, by: Partitioning<T>) -> Rdd<T>
     where
         T: Key,
     {
-        let marked = self.mapped(step, 0, Keys::Changed, |row| (row, ()));
-        let distinct = marked.reduced(step, by, |first, _| first);
-        distinct.mapped(step, 0, Keys::Changed, |(row, ())| row).boxed()
+        let marked = self.mapped(operation, 0, KeyEffect::Changed, |row| (row, ()));
+        let distinct = marked.reduced(operation, by, |first, _| first);
+        distinct.mapped(operation, 0, KeyEffect::Changed, |(row, ())| row).boxed()
     }
 }
 
 /// The distinct rows of one partition, in the order of their hash.
 fn first_of_equals<T: Key, R: Iterator<Item = T>>(
-    step: Step,
+    operation: Operation,
     rows: R,
     task: &TaskContext,
 ) -> impl Iterator<Item = T> + use<T, R> {
-    let mut table = Combining::new(task);
+    let mut table = SpillingCombiner::new(task);
     rows.for_each(|row| {
-        blame(&step, || table.merge(hash_of(&row), row, (), &|()| (), &|(), ()| ()));
+        blame(&operation, || table.merge(hash_of(&row), row, (), &|()| (), &|(), ()| ()));
     });
-    blame(&step, || table.finish(|(), ()| ())).map(|(row, ())| row)
+    blame(&operation, || table.finish(|(), ()| ())).map(|(row, ())| row)
 }

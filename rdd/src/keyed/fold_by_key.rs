@@ -3,7 +3,7 @@
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use emberline_shuffle::Partitioning;
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         V: Stored,
         F: Fn(V, V) -> V + Send + Sync + 'static,
     {
-        self.folded(Step::new("fold_by_key"), self.own_partitioning(), zero, f)
+        self.folded(Operation::new("fold_by_key"), self.default_partitioning_of_keys(), zero, f)
     }
 
     /// [`fold_by_key`](Rdd::fold_by_key) into a number of partitions or by a partitioner.
@@ -76,10 +76,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         V: Stored,
         F: Fn(V, V) -> V + Send + Sync + 'static,
     {
-        self.folded(Step::new("fold_by_key"), partitioning.into(), zero, f)
+        self.folded(Operation::new("fold_by_key"), partitioning.into(), zero, f)
     }
 
-    fn folded<F>(&self, step: Step, by: Partitioning<K>, zero: V, f: F) -> Rdd<(K, V)>
+    fn folded<F>(&self, operation: Operation, by: Partitioning<K>, zero: V, f: F) -> Rdd<(K, V)>
     where
         K: Key,
         V: Stored,
@@ -87,6 +87,12 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     {
         let f = Arc::new(f);
         let again = Arc::clone(&f);
-        self.aggregated(step, by, zero, move |sum, value| f(sum, value), move |a, b| again(a, b))
+        self.aggregated(
+            operation,
+            by,
+            zero,
+            move |sum, value| f(sum, value),
+            move |a, b| again(a, b),
+        )
     }
 }

@@ -2,24 +2,28 @@
 
 use emberline_core::bounds::Stored;
 use emberline_core::error::{Error, ErrorKind};
+use emberline_core::operation::Operation;
 use emberline_core::size::{heap_bytes, owns_heap};
-use emberline_core::step::{Step, raise};
+use emberline_core::unwind::raise;
 use emberline_shuffle::Group;
 
 /// The values of a key as a list, unless they pass a task's share: then the error names the operation
 /// that streams them.
 pub(super) fn into_list<V: Stored>(
-    step: Step,
-    share_bytes: u64,
+    operation: Operation,
+    task_memory_limit: u64,
     group: Group<V>,
     streaming: &'static str,
 ) -> Vec<V> {
     let rows = group.len();
     let too_large = || {
-        raise(Error::new(ErrorKind::GroupTooLarge { rows, share_bytes, streaming }).in_step(step))
+        raise(
+            Error::new(ErrorKind::GroupTooLarge { rows, task_memory_limit, streaming })
+                .in_operation(operation),
+        )
     };
     let mut bytes = (rows * size_of::<V>()) as u64;
-    if bytes > share_bytes {
+    if bytes > task_memory_limit {
         too_large();
     }
     if !owns_heap::<V>() {
@@ -28,7 +32,7 @@ pub(super) fn into_list<V: Stored>(
     let mut list = Vec::with_capacity(rows);
     for value in group {
         bytes = bytes.saturating_add(heap_bytes(&value));
-        if bytes > share_bytes {
+        if bytes > task_memory_limit {
             too_large();
         }
         list.push(value);

@@ -2,10 +2,10 @@
 
 use super::group_by_key::limited;
 use crate::pipeline::{Element, Pipeline};
-use crate::rdd::{Keys, Rdd};
+use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::bounds::{Key, Stored};
+use emberline_core::operation::Operation;
 use emberline_core::size::heap_bytes;
-use emberline_core::step::Step;
 use emberline_shuffle::Partitioning;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -41,7 +41,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
         self.grouped_by(
-            Step::new("group_by"),
+            Operation::new("group_by"),
             Partitioning::Hash(self.num_partitions().max(1)),
             key_of,
         )
@@ -78,17 +78,22 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         K: Key,
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
-        self.grouped_by(Step::new("group_by"), partitioning.into(), key_of)
+        self.grouped_by(Operation::new("group_by"), partitioning.into(), key_of)
     }
 
-    fn grouped_by<K, F>(&self, step: Step, by: Partitioning<K>, key_of: F) -> Rdd<(K, Vec<T>)>
+    fn grouped_by<K, F>(
+        &self,
+        operation: Operation,
+        by: Partitioning<K>,
+        key_of: F,
+    ) -> Rdd<(K, Vec<T>)>
     where
         T: Stored,
         K: Key,
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
         let pair = move |row| (key_of(&row), row);
-        let pairs = self.mapped(step, size_of::<F>(), Keys::Changed, pair);
-        pairs.gathered(step, by, (limited::<T>, heap_bytes))
+        let pairs = self.mapped(operation, size_of::<F>(), KeyEffect::Changed, pair);
+        pairs.gathered(operation, by, (limited::<T>, heap_bytes))
     }
 }

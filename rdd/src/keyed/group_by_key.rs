@@ -1,15 +1,16 @@
-//! `group_by_key` and `grouped`: all values of a key together.
+//! `group_by_key` and `group_by_key_iter`: all values of a key together.
 
 use super::group::into_list;
+use super::join_input::JoinInput;
 use super::shuffled::wide_of;
-use super::side::Side;
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
+use emberline_core::operation::Operation;
 use emberline_core::size::heap_bytes;
-use emberline_core::step::{Step, blame};
 use emberline_core::task::TaskContext;
+use emberline_core::unwind::blame;
 use emberline_shuffle::{Group, Partitioning};
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
@@ -23,7 +24,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// - **Shuffle**: one, without map-side combine; none if already partitioned so
     /// - **Memory**: a task's share; what passes it is sorted in runs. A group that
     ///   passes it is the error `GroupTooLarge`, which names
-    ///   [`grouped`](Rdd::grouped)
+    ///   [`group_by_key_iter`](Rdd::group_by_key_iter)
     /// - **Order**: by the hash of the key; values in the order of partitions and rows
     ///
     /// # Examples
@@ -45,8 +46,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         V: Stored,
     {
         self.gathered(
-            Step::new("group_by_key"),
-            self.own_partitioning(),
+            Operation::new("group_by_key"),
+            self.default_partitioning_of_keys(),
             (limited::<V>, heap_bytes),
         )
     }
@@ -77,7 +78,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.gathered(Step::new("group_by_key"), partitioning.into(), (limited::<V>, heap_bytes))
+        self.gathered(
+            Operation::new("group_by_key"),
+            partitioning.into(),
+            (limited::<V>, heap_bytes),
+        )
     }
 
     /// Brings the values of each key together in a [`Group`], which is read by iterating it. A group
@@ -98,7 +103,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// use emberline::prelude::*;
     ///
     /// let ctx = Context::local()?;
-    /// let groups = ctx.parallelize(vec![(1, 4.0), (1, 8.0)]).grouped();
+    /// let groups = ctx.parallelize(vec![(1, 4.0), (1, 8.0)]).group_by_key_iter();
     /// let spreads = groups.map_values(|group| {
     ///     let mean = group.iter().sum::<f64>() / group.len() as f64;
     ///     group.iter().map(|x| (x - mean).abs()).fold(0.0, f64::max)
@@ -107,15 +112,19 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn grouped(&self) -> Rdd<(K, Group<V>)>
+    pub fn group_by_key_iter(&self) -> Rdd<(K, Group<V>)>
     where
         K: Key,
         V: Stored,
     {
-        self.gathered(Step::new("grouped"), self.own_partitioning(), (unlimited::<V>, group_bytes))
+        self.gathered(
+            Operation::new("group_by_key_iter"),
+            self.default_partitioning_of_keys(),
+            (unlimited::<V>, group_bytes),
+        )
     }
 
-    /// [`grouped`](Rdd::grouped) into a number of partitions or by a partitioner.
+    /// [`group_by_key_iter`](Rdd::group_by_key_iter) into a number of partitions or by a partitioner.
     ///
     /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, Group<V>)>`, one row for each key
     /// - **Partitions**: given
@@ -132,60 +141,67 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// use emberline::prelude::*;
     ///
     /// let ctx = Context::local()?;
-    /// let groups = ctx.parallelize(vec![(1, 2), (1, 3)]).grouped_with(2);
+    /// let groups = ctx.parallelize(vec![(1, 2), (1, 3)]).group_by_key_iter_with(2);
     /// assert_eq!(groups.map_values(|group| group.into_iter().sum::<i32>()).collect()?, [(1, 5)]);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn grouped_with(&self, partitioning: impl Into<Partitioning<K>>) -> Rdd<(K, Group<V>)>
+    pub fn group_by_key_iter_with(
+        &self,
+        partitioning: impl Into<Partitioning<K>>,
+    ) -> Rdd<(K, Group<V>)>
     where
         K: Key,
         V: Stored,
     {
-        self.gathered(Step::new("grouped"), partitioning.into(), (unlimited::<V>, group_bytes))
+        self.gathered(
+            Operation::new("group_by_key_iter"),
+            partitioning.into(),
+            (unlimited::<V>, group_bytes),
+        )
     }
 
-    /// Groups by key and gives each group to `finish`; `weigh` says what such a row owns.
+    /// Groups by key and gives each group to `finish`; `measure` says what such a row owns.
     pub(super) fn gathered<U: Element, W>(
         &self,
-        step: Step,
+        operation: Operation,
         by: Partitioning<K>,
-        (finish, weigh): (Finish<V, U>, W),
+        (finish, measure): (Finish<V, U>, W),
     ) -> Rdd<(K, U)>
     where
         K: Key,
         V: Stored,
         W: Fn(&(K, U)) -> u64 + Copy + Send + Sync + 'static,
     {
-        let (side, edge) = Side::of(self, step, &by);
-        let lineage = self.context.lineage(step, by.partitions(), vec![edge]);
+        let (side, edge) = JoinInput::of(self, operation, &by);
+        let lineage = self.context.lineage(operation, by.partitions(), vec![edge]);
         let depth = side.depth();
-        let share = self.context.engine.config().share_bytes();
+        let share = self.context.engine.config().task_memory_limit();
         let compute = move |partition, task: &TaskContext| {
-            let (opened, task) = (side.open(step, partition, task), task.clone());
+            let (opened, task) = (side.open(operation, partition, task), task.clone());
             let pieces = if side.is_ordered() { 1 } else { side.slices() };
             (0..pieces).flat_map(move |slice| {
-                let groups = blame(&step, || opened.groups(slice, &task)).into_groups();
-                groups.map(move |(_, key, values)| (key, finish(step, share, values)))
+                let groups = blame(&operation, || opened.groups(slice, &task)).into_groups();
+                groups.map(move |(_, key, values)| (key, finish(operation, share, values)))
             })
         };
         let partitioner = Some(KnownPartitioner::new(&by).in_hash_order(true));
-        wide_of(&self.context, lineage, partitioner, (depth, weigh), compute)
+        wide_of(&self.context, lineage, partitioner, (depth, measure), compute)
     }
 }
 
 /// What becomes of a group, of which the step and the task's share are known.
-pub(super) type Finish<V, U> = fn(Step, u64, Group<V>) -> U;
+pub(super) type Finish<V, U> = fn(Operation, u64, Group<V>) -> U;
 
 /// A group as a `Vec`, unless it passes a task's share.
-pub(super) fn limited<V: Stored>(step: Step, share: u64, values: Group<V>) -> Vec<V> {
-    into_list(step, share, values, "grouped")
+pub(super) fn limited<V: Stored>(operation: Operation, share: u64, values: Group<V>) -> Vec<V> {
+    into_list(operation, share, values, "group_by_key_iter")
 }
 
 fn group_bytes<K: Key, V: Stored>((key, group): &(K, Group<V>)) -> u64 {
     heap_bytes(key) + group.heap_bytes()
 }
 
-fn unlimited<V>(_: Step, _: u64, values: Group<V>) -> Group<V> {
+fn unlimited<V>(_: Operation, _: u64, values: Group<V>) -> Group<V> {
     values
 }

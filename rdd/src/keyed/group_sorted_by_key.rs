@@ -2,10 +2,10 @@
 
 use super::group_by_key::limited;
 use crate::pipeline::{Element, Pipeline};
-use crate::rdd::{Keys, Rdd};
+use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::bounds::{Key, Stored};
+use emberline_core::operation::Operation;
 use emberline_core::size::heap_bytes;
-use emberline_core::step::Step;
 use emberline_shuffle::Partitioning;
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
@@ -46,8 +46,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         F: Fn(&V) -> S + Send + Sync + 'static,
     {
         self.gathered_in_order(
-            Step::new("group_sorted_by_key"),
-            self.own_partitioning(),
+            Operation::new("group_sorted_by_key"),
+            self.default_partitioning_of_keys(),
             sort_key_of,
         )
     }
@@ -88,12 +88,16 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         S: Ord,
         F: Fn(&V) -> S + Send + Sync + 'static,
     {
-        self.gathered_in_order(Step::new("group_sorted_by_key"), partitioning.into(), sort_key_of)
+        self.gathered_in_order(
+            Operation::new("group_sorted_by_key"),
+            partitioning.into(),
+            sort_key_of,
+        )
     }
 
     fn gathered_in_order<S, F>(
         &self,
-        step: Step,
+        operation: Operation,
         by: Partitioning<K>,
         sort_key_of: F,
     ) -> Rdd<(K, Vec<V>)>
@@ -103,11 +107,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         S: Ord,
         F: Fn(&V) -> S + Send + Sync + 'static,
     {
-        let groups = self.gathered(step, by, (limited::<V>, heap_bytes));
+        let groups = self.gathered(operation, by, (limited::<V>, heap_bytes));
         let sort = move |(key, mut values): (K, Vec<V>)| {
             values.sort_by_cached_key(&sort_key_of);
             (key, values)
         };
-        groups.mapped(step, size_of::<F>(), Keys::Kept, sort).boxed()
+        groups.mapped(operation, size_of::<F>(), KeyEffect::Preserved, sort).boxed()
     }
 }

@@ -3,9 +3,9 @@
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use emberline_shuffle::{
-    GroupAgain, GroupValues, JoinRows, OrderedJoin, Partitioning, Product, SliceGroups,
+    CrossProduct, GroupRewind, GroupValues, HashJoin, MergeJoin, Partitioning, SubPartitionGroups,
     into_co_groups,
 };
 
@@ -67,7 +67,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.side_by_side(Step::new("join"), self.partitioning_with(other), other, joined)
+        self.cogrouped_by(Operation::new("join"), self.partitioning_with(other), other, joined)
     }
 
     /// [`join`](Rdd::join) into a number of partitions or by a partitioner.
@@ -105,27 +105,27 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.side_by_side(Step::new("join"), partitioning.into(), other, joined)
+        self.cogrouped_by(Operation::new("join"), partitioning.into(), other, joined)
     }
 }
 
 /// The pairs of each key that both sides have. Where both sides are in memory, or lie in order, nothing
 /// is allocated for a key.
 fn joined<K: Key, V: Stored, W: Stored>(
-    left: SliceGroups<K, V>,
-    right: SliceGroups<K, W>,
+    left: SubPartitionGroups<K, V>,
+    right: SubPartitionGroups<K, W>,
 ) -> impl Iterator<Item = (K, (V, W))> + 'static {
     match (left, right) {
-        (SliceGroups::InMemory(left), SliceGroups::InMemory(right)) => {
-            Joined::InMemory(JoinRows::new(left, right))
+        (SubPartitionGroups::InMemory(left), SubPartitionGroups::InMemory(right)) => {
+            Joined::InMemory(HashJoin::new(left, right))
         }
-        (SliceGroups::Ordered(left), SliceGroups::Ordered(right)) => {
-            Joined::Ordered(OrderedJoin::new(left, right))
+        (SubPartitionGroups::Ordered(left), SubPartitionGroups::Ordered(right)) => {
+            Joined::Ordered(MergeJoin::new(left, right))
         }
         (left, right) => {
             let groups = into_co_groups(left.into_groups(), right.into_groups());
             Joined::Streamed(groups.flat_map(|(key, values, others)| {
-                Product::<K, GroupValues<V>, GroupAgain<W>>::new(key, values, others)
+                CrossProduct::<K, GroupValues<V>, GroupRewind<W>>::new(key, values, others)
             }))
         }
     }

@@ -1,28 +1,29 @@
 //! The orders that sorts put rows in, and the sort of one partition.
 
 use emberline_core::bounds::Stored;
-use emberline_core::step::{Step, blame};
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
+use emberline_core::unwind::blame;
 use emberline_shuffle::{ExternalSort, RowOrder, SortedRows};
 use std::cmp::Ordering;
 
 /// Rows in an order, those that are equal in it as they came. Rows that do not fit a task's share are
 /// sorted in runs.
 pub(super) fn in_order<T: Stored, O: RowOrder<T> + 'static>(
-    step: Step,
+    operation: Operation,
     rows: impl Iterator<Item = T>,
     order: O,
     task: &TaskContext,
 ) -> OrderedRows<T, O> {
     let mut sort = ExternalSort::new(order, task);
-    rows.for_each(|row| blame(&step, || sort.push(row)));
-    OrderedRows { rows: blame(&step, || sort.finish()), step }
+    rows.for_each(|row| blame(&operation, || sort.push(row)));
+    OrderedRows { rows: blame(&operation, || sort.finish()), operation }
 }
 
 /// Rows in order. Where they come from a merge, comparing them runs the user's code.
 pub(super) struct OrderedRows<T, O: RowOrder<T>> {
     rows: SortedRows<T, O>,
-    step: Step,
+    operation: Operation,
 }
 
 impl<T: Stored, O: RowOrder<T>> Iterator for OrderedRows<T, O> {
@@ -30,7 +31,7 @@ impl<T: Stored, O: RowOrder<T>> Iterator for OrderedRows<T, O> {
 
     #[inline]
     fn next(&mut self) -> Option<T> {
-        blame(&self.step, || self.rows.next())
+        blame(&self.operation, || self.rows.next())
     }
 
     fn fold<B, G: FnMut(B, T) -> B>(self, init: B, mut g: G) -> B {
@@ -38,7 +39,7 @@ impl<T: Stored, O: RowOrder<T>> Iterator for OrderedRows<T, O> {
             SortedRows::InMemory(rows) => rows.fold(init, g),
             SortedRows::Merged(mut rows) => {
                 let mut accumulated = init;
-                while let Some(row) = blame(&self.step, || rows.next()) {
+                while let Some(row) = blame(&self.operation, || rows.next()) {
                     accumulated = g(accumulated, row);
                 }
                 accumulated

@@ -4,9 +4,10 @@
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use emberline_shuffle::{
-    GroupAgain, GroupValues, OrNone, Partitioning, Product, SliceGroups, into_co_groups,
+    CrossProduct, GroupRewind, GroupValues, OrNone, Partitioning, SubPartitionGroups,
+    into_co_groups,
 };
 
 /// A value of either side, or of both.
@@ -48,8 +49,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.side_by_side(
-            Step::new("left_outer_join"),
+        self.cogrouped_by(
+            Operation::new("left_outer_join"),
             self.partitioning_with(other),
             other,
             left_rows,
@@ -92,7 +93,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.side_by_side(Step::new("left_outer_join"), partitioning.into(), other, left_rows)
+        self.cogrouped_by(Operation::new("left_outer_join"), partitioning.into(), other, left_rows)
     }
 
     /// Pairs each value of this side, or `None` if it does not have the key, with each value of the
@@ -130,8 +131,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.side_by_side(
-            Step::new("right_outer_join"),
+        self.cogrouped_by(
+            Operation::new("right_outer_join"),
             self.partitioning_with(other),
             other,
             right_rows,
@@ -174,7 +175,12 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.side_by_side(Step::new("right_outer_join"), partitioning.into(), other, right_rows)
+        self.cogrouped_by(
+            Operation::new("right_outer_join"),
+            partitioning.into(),
+            other,
+            right_rows,
+        )
     }
 
     /// Pairs each value with each value of the same key in `other`; the values of a key that only
@@ -213,8 +219,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.side_by_side(
-            Step::new("full_outer_join"),
+        self.cogrouped_by(
+            Operation::new("full_outer_join"),
             self.partitioning_with(other),
             other,
             full_rows,
@@ -257,35 +263,35 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.side_by_side(Step::new("full_outer_join"), partitioning.into(), other, full_rows)
+        self.cogrouped_by(Operation::new("full_outer_join"), partitioning.into(), other, full_rows)
     }
 }
 
 /// Left values that meet a right one or `None`.
 fn left_rows<K: Key, V: Stored, W: Stored>(
-    left: SliceGroups<K, V>,
-    right: SliceGroups<K, W>,
+    left: SubPartitionGroups<K, V>,
+    right: SubPartitionGroups<K, W>,
 ) -> impl Iterator<Item = (K, (V, Option<W>))> + 'static {
     into_co_groups(left.into_groups(), right.into_groups()).flat_map(|(key, values, others)| {
-        Product::<K, GroupValues<V>, OrNone<GroupAgain<W>>>::new(key, values, others)
+        CrossProduct::<K, GroupValues<V>, OrNone<GroupRewind<W>>>::new(key, values, others)
     })
 }
 
 /// Right values that meet a left one or `None`.
 fn right_rows<K: Key, V: Stored, W: Stored>(
-    left: SliceGroups<K, V>,
-    right: SliceGroups<K, W>,
+    left: SubPartitionGroups<K, V>,
+    right: SubPartitionGroups<K, W>,
 ) -> impl Iterator<Item = (K, (Option<V>, W))> + 'static {
     into_co_groups(left.into_groups(), right.into_groups()).flat_map(|(key, values, others)| {
-        Product::<K, OrNone<GroupValues<V>>, GroupAgain<W>>::new(key, values, others)
+        CrossProduct::<K, OrNone<GroupValues<V>>, GroupRewind<W>>::new(key, values, others)
     })
 }
 
 fn full_rows<K: Key, V: Stored, W: Stored>(
-    left: SliceGroups<K, V>,
-    right: SliceGroups<K, W>,
+    left: SubPartitionGroups<K, V>,
+    right: SubPartitionGroups<K, W>,
 ) -> impl Iterator<Item = (K, Either<V, W>)> + 'static {
     into_co_groups(left.into_groups(), right.into_groups()).flat_map(|(key, values, others)| {
-        Product::<K, OrNone<GroupValues<V>>, OrNone<GroupAgain<W>>>::new(key, values, others)
+        CrossProduct::<K, OrNone<GroupValues<V>>, OrNone<GroupRewind<W>>>::new(key, values, others)
     })
 }

@@ -5,8 +5,9 @@ use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
-use emberline_core::step::{Step, blame};
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
+use emberline_core::unwind::blame;
 use emberline_shuffle::{MapWriter, Partitioning, hash_of};
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
@@ -45,11 +46,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.placed(Step::new("partition_by"), partitioning.into())
+        self.placed(Operation::new("partition_by"), partitioning.into())
     }
 
     /// The step behind `partition_by` and what sorts the partitions it makes.
-    pub(super) fn placed(&self, step: Step, by: Partitioning<K>) -> Rdd<(K, V)>
+    pub(super) fn placed(&self, operation: Operation, by: Partitioning<K>) -> Rdd<(K, V)>
     where
         K: Key,
         V: Stored,
@@ -60,15 +61,15 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let (partitions, partitioner) = (by.partitions(), KnownPartitioner::new(&by));
         let write = move |rows: P::Rows, _, to: &mut MapWriter<(K, V)>| {
             rows.for_each(|(key, value)| {
-                let (hash, partition) = blame(&step, || {
+                let (hash, partition) = blame(&operation, || {
                     let hash = hash_of(&key);
                     (hash, by.partition_of(&key, hash))
                 });
                 to.push_keyed(partition, hash, (key, value));
             });
         };
-        let (outputs, edge) = shuffle(self, step, (partitions, 1), write);
-        let lineage = self.context.lineage(step, partitions, vec![edge]);
+        let (outputs, edge) = shuffle(self, operation, (partitions, 1), write);
+        let lineage = self.context.lineage(operation, partitions, vec![edge]);
         let compute =
             move |partition, task: &TaskContext| ConcatRows::new(outputs.read(partition, task));
         wide(&self.context, lineage, Some(partitioner), 0, compute)

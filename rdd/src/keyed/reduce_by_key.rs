@@ -4,7 +4,7 @@ use super::combine_by_key::Combine;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use emberline_shuffle::Partitioning;
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// let ctx = Context::local()?;
     /// let words = ctx.parallelize(vec!["to", "be", "or", "not", "to", "be"]);
     /// let counts = words.map(|word| (word.to_string(), 1)).reduce_by_key(|a, b| a + b);
-    /// assert_eq!(counts.top_by(1, |(word, n)| (*n, word.clone()))?, [("to".to_string(), 2)]);
+    /// assert_eq!(counts.top_by_key(1, |(word, n)| (*n, word.clone()))?, [("to".to_string(), 2)]);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     ///
@@ -81,7 +81,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         V: Stored,
         F: Fn(V, V) -> V + Send + Sync + 'static,
     {
-        self.reduced(Step::new("reduce_by_key"), self.own_partitioning(), f)
+        self.reduced(Operation::new("reduce_by_key"), self.default_partitioning_of_keys(), f)
     }
 
     /// [`reduce_by_key`](Rdd::reduce_by_key) into a number of partitions or by a partitioner.
@@ -115,10 +115,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         V: Stored,
         F: Fn(V, V) -> V + Send + Sync + 'static,
     {
-        self.reduced(Step::new("reduce_by_key"), partitioning.into(), f)
+        self.reduced(Operation::new("reduce_by_key"), partitioning.into(), f)
     }
 
-    pub(crate) fn reduced<F>(&self, step: Step, by: Partitioning<K>, f: F) -> Rdd<(K, V)>
+    pub(crate) fn reduced<F>(&self, operation: Operation, by: Partitioning<K>, f: F) -> Rdd<(K, V)>
     where
         K: Key,
         V: Stored,
@@ -131,6 +131,6 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             merge_value: move |a, b| f(a, b),
             merge_combiners: move |a, b| again(a, b),
         };
-        self.combined(step, by, combine)
+        self.combined(operation, by, combine)
     }
 }

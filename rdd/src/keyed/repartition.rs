@@ -4,7 +4,7 @@ use super::shuffled::{ConcatRows, shuffle, wide};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{MapWriter, hash_of};
 
@@ -38,7 +38,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Stored,
     {
-        let step = Step::new("repartition");
+        let operation = Operation::new("repartition");
         let write = move |rows: P::Rows, map_partition: usize, to: &mut MapWriter<T>| {
             let mut next = hash_of(&map_partition) as usize % partitions;
             rows.for_each(|row| {
@@ -46,8 +46,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
                 next = if next + 1 == partitions { 0 } else { next + 1 };
             });
         };
-        let (outputs, edge) = shuffle(self, step, (partitions, 1), write);
-        let lineage = self.context.lineage(step, partitions, vec![edge]);
+        let (outputs, edge) = shuffle(self, operation, (partitions, 1), write);
+        let lineage = self.context.lineage(operation, partitions, vec![edge]);
         let compute =
             move |partition, task: &TaskContext| ConcatRows::new(outputs.read(partition, task));
         wide(&self.context, lineage, None, 0, compute)

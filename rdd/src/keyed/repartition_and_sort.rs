@@ -7,7 +7,7 @@ use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::lineage::Dependency;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use emberline_shuffle::Partitioning;
 use std::sync::Arc;
@@ -49,13 +49,13 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key + Ord,
         V: Stored,
     {
-        let step = Step::new("repartition_and_sort_within_partitions");
-        let placed = self.placed(step, partitioning.into());
+        let operation = Operation::new("repartition_and_sort_within_partitions");
+        let placed = self.placed(operation, partitioning.into());
         let edge = Dependency::Narrow(Arc::clone(&placed.lineage));
-        let lineage = self.context.lineage(step, placed.num_partitions(), vec![edge]);
+        let lineage = self.context.lineage(operation, placed.num_partitions(), vec![edge]);
         let (parent, depth) = (placed.pipeline.clone(), placed.pipeline.depth());
         let compute = move |partition, task: &TaskContext| {
-            in_order(step, parent.open(partition, task), ByPairKey, task)
+            in_order(operation, parent.open(partition, task), ByPairKey, task)
         };
         let partitioner = placed.partitioner.clone().map(|known| known.in_hash_order(false));
         wide(&self.context, lineage, partitioner, depth, compute)

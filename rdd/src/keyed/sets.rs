@@ -2,10 +2,10 @@
 //! other side only says which keys it has, so its values stay behind.
 
 use crate::pipeline::{Element, Pipeline};
-use crate::rdd::{Keys, Rdd};
+use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::bounds::{Key, Stored};
-use emberline_core::step::Step;
-use emberline_shuffle::{Partitioning, SliceGroups, into_co_groups};
+use emberline_core::operation::Operation;
+use emberline_shuffle::{Partitioning, SubPartitionGroups, into_co_groups};
 use std::iter::repeat_n;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -39,7 +39,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         Q: Pipeline<Item = T>,
     {
         self.rows_by_co_groups(
-            Step::new("subtract"),
+            Operation::new("subtract"),
             Partitioning::Hash(self.num_partitions().max(1)),
             other,
             left_only,
@@ -76,7 +76,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         T: Key,
         Q: Pipeline<Item = T>,
     {
-        self.rows_by_co_groups(Step::new("subtract"), partitioning.into(), other, left_only)
+        self.rows_by_co_groups(Operation::new("subtract"), partitioning.into(), other, left_only)
     }
 
     /// Keeps the rows that are in `other` too, each once.
@@ -108,7 +108,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         Q: Pipeline<Item = T>,
     {
         let most = self.num_partitions().max(other.num_partitions()).max(1);
-        self.rows_by_co_groups(Step::new("intersection"), Partitioning::Hash(most), other, in_both)
+        self.rows_by_co_groups(
+            Operation::new("intersection"),
+            Partitioning::Hash(most),
+            other,
+            in_both,
+        )
     }
 
     /// [`intersection`](Rdd::intersection) into a number of partitions or by a partitioner of the
@@ -142,26 +147,26 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         T: Key,
         Q: Pipeline<Item = T>,
     {
-        self.rows_by_co_groups(Step::new("intersection"), partitioning.into(), other, in_both)
+        self.rows_by_co_groups(Operation::new("intersection"), partitioning.into(), other, in_both)
     }
 
     /// Groups the rows of both sides and gives the groups of a partition to `merge`.
     fn rows_by_co_groups<Q, I>(
         &self,
-        step: Step,
+        operation: Operation,
         by: Partitioning<T>,
         other: &Rdd<T, Q>,
-        merge: fn(SliceGroups<T, ()>, SliceGroups<T, ()>) -> I,
+        merge: fn(SubPartitionGroups<T, ()>, SubPartitionGroups<T, ()>) -> I,
     ) -> Rdd<T>
     where
         T: Key,
         Q: Pipeline<Item = T>,
         I: Iterator<Item = (T, ())> + 'static,
     {
-        let left = self.mapped(step, 0, Keys::Changed, |row| (row, ()));
-        let right = other.mapped(step, 0, Keys::Changed, |row| (row, ()));
-        let rows = left.side_by_side(step, by, &right, merge);
-        rows.mapped(step, 0, Keys::Changed, |(row, ())| row).boxed()
+        let left = self.mapped(operation, 0, KeyEffect::Changed, |row| (row, ()));
+        let right = other.mapped(operation, 0, KeyEffect::Changed, |row| (row, ()));
+        let rows = left.cogrouped_by(operation, by, &right, merge);
+        rows.mapped(operation, 0, KeyEffect::Changed, |(row, ())| row).boxed()
     }
 }
 
@@ -197,7 +202,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Element,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.without_keys(Step::new("subtract_by_key"), self.own_partitioning(), other)
+        self.without_keys(
+            Operation::new("subtract_by_key"),
+            self.default_partitioning_of_keys(),
+            other,
+        )
     }
 
     /// [`subtract_by_key`](Rdd::subtract_by_key) into a number of partitions or by a partitioner.
@@ -234,12 +243,12 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Element,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.without_keys(Step::new("subtract_by_key"), partitioning.into(), other)
+        self.without_keys(Operation::new("subtract_by_key"), partitioning.into(), other)
     }
 
     fn without_keys<W, Q>(
         &self,
-        step: Step,
+        operation: Operation,
         by: Partitioning<K>,
         other: &Rdd<(K, W), Q>,
     ) -> Rdd<(K, V)>
@@ -249,15 +258,15 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Element,
         Q: Pipeline<Item = (K, W)>,
     {
-        let keys = other.mapped(step, 0, Keys::Kept, |(key, _)| (key, ()));
-        self.side_by_side(step, by, &keys, left_only)
+        let keys = other.mapped(operation, 0, KeyEffect::Preserved, |(key, _)| (key, ()));
+        self.cogrouped_by(operation, by, &keys, left_only)
     }
 }
 
 /// The pairs of the left side whose key the right side lacks.
 fn left_only<K: Key, V: Stored>(
-    left: SliceGroups<K, V>,
-    right: SliceGroups<K, ()>,
+    left: SubPartitionGroups<K, V>,
+    right: SubPartitionGroups<K, ()>,
 ) -> impl Iterator<Item = (K, V)> + 'static {
     let groups = into_co_groups(left.into_groups(), right.into_groups())
         .filter(|(_, _, others)| others.is_empty());
@@ -266,8 +275,8 @@ fn left_only<K: Key, V: Stored>(
 
 /// Each key of both sides, once.
 fn in_both<K: Key>(
-    left: SliceGroups<K, ()>,
-    right: SliceGroups<K, ()>,
+    left: SubPartitionGroups<K, ()>,
+    right: SubPartitionGroups<K, ()>,
 ) -> impl Iterator<Item = (K, ())> + 'static {
     let groups = into_co_groups(left.into_groups(), right.into_groups());
     let common = groups.filter(|(_, own, others)| !own.is_empty() && !others.is_empty());

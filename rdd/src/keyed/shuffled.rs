@@ -1,7 +1,7 @@
 //! The shuffle as `rdd` sees it: [`shuffle`] makes the map side, whose tasks leave outputs in a
 //! shared table; a reading node ([`NodeFn`]) takes its segments from there.
 
-use crate::accumulator::{KeptParts, counted};
+use crate::accumulator::{CommittedDeltas, with_accumulators};
 use crate::boxed::{Boxed, Chunks, Node, RowChunks};
 use crate::context::{Context, no_partitions};
 use crate::partitioner::KnownPartitioner;
@@ -10,14 +10,15 @@ use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::config::Config;
 use emberline_core::error::{Error, ErrorKind, Result};
-use emberline_core::faults::{Point, come_to, harm_to_output, spoil_output};
+use emberline_core::faults::{FailPoint, damage_to_output, fail_reads, hit};
 use emberline_core::ids::ShuffleId;
-use emberline_core::lineage::{Dependency, Kept, Lineage, ShuffleStep};
+use emberline_core::lineage::{Dependency, LineageNode, ShuffleDependency, StorageStats};
+use emberline_core::operation::Operation;
 use emberline_core::size::heap_bytes;
-use emberline_core::step::{Step, or_raise};
-use emberline_core::task::{Pace, TaskContext};
+use emberline_core::task::{CancelCheck, TaskContext};
+use emberline_core::unwind::or_raise;
 use emberline_shuffle::{
-    Changed, Chunk, MapOutput, MapOutputs, MapWriter, Partitioning, SegmentReader, SliceSource,
+    Changed, Chunk, MapOutput, MapOutputs, MapWriter, Partitioning, SegmentReader, SegmentSource,
 };
 use std::sync::Arc;
 use std::vec;
@@ -44,8 +45,8 @@ impl<R: Stored> Outputs<R> {
     }
 
     /// One segment, to be read more than once.
-    pub(crate) fn slice(&self, segment: usize) -> SliceSource<R> {
-        SliceSource { outputs: self.table.clone(), shuffle: Some(self.shuffle), segment }
+    pub(crate) fn slice(&self, segment: usize) -> SegmentSource<R> {
+        SegmentSource { outputs: self.table.clone(), shuffle: Some(self.shuffle), segment }
     }
 }
 
@@ -53,16 +54,16 @@ impl<R: Stored> Outputs<R> {
 struct MapSide<P, R: Stored, W> {
     outputs: Arc<Outputs<R>>,
     context: Context,
-    step: Step,
-    parent: Arc<Lineage>,
+    operation: Operation,
+    parent: Arc<LineageNode>,
     pipeline: P,
     partitions: usize,
     segments: usize,
     write: W,
-    parts: KeptParts,
+    parts: CommittedDeltas,
 }
 
-impl<P, R, W> ShuffleStep for MapSide<P, R, W>
+impl<P, R, W> ShuffleDependency for MapSide<P, R, W>
 where
     P: Pipeline,
     R: Stored,
@@ -72,11 +73,11 @@ where
         self.outputs.shuffle
     }
 
-    fn step(&self) -> Step {
-        self.step
+    fn operation(&self) -> Operation {
+        self.operation
     }
 
-    fn parent(&self) -> &Arc<Lineage> {
+    fn parent(&self) -> &Arc<LineageNode> {
         &self.parent
     }
 
@@ -85,10 +86,10 @@ where
     }
 
     fn run_map(&self, partition: usize, task: &TaskContext) -> Result<()> {
-        let task = &task.among(self.parent.operators() + 1);
+        let task = &task.with_operators(self.parent.operators() + 1);
         let mut writer = MapWriter::new(self.segments, task);
         let rows = || self.pipeline.open(partition, task);
-        let ((), parts) = counted(|| (self.write)(rows(), partition, &mut writer));
+        let ((), parts) = with_accumulators(|| (self.write)(rows(), partition, &mut writer));
         let output = writer.finish()?;
         task.count_written(output.rows(), output.bytes());
         task.commit(|| {
@@ -98,12 +99,12 @@ where
         })
     }
 
-    fn settle(&self) {
+    fn on_job_success(&self) {
         self.parts.merge();
     }
 
-    fn kept(&self) -> Kept {
-        self.outputs.table.kept()
+    fn storage_stats(&self) -> StorageStats {
+        self.outputs.table.storage_stats()
     }
 }
 
@@ -111,31 +112,31 @@ impl<P, R: Stored, W> MapSide<P, R, W> {
     /// Hands an output to the readers, with all that is to go wrong there.
     fn put(&self, partition: usize, output: MapOutput<R>, config: &Config) -> Result<()> {
         let (shuffle, faults) = (self.outputs.shuffle, config.faults.as_ref());
-        come_to(faults, Point::BeforeMapOutput);
-        spoil_output(config, shuffle, partition, output.file());
+        hit(faults, FailPoint::BeforeMapOutput);
+        fail_reads(config, shuffle, partition, output.file());
         let put = self.outputs.table.put(partition, output);
         put.map_err(|changed| self.not_deterministic(partition, changed))?;
-        come_to(faults, Point::AfterMapOutput);
-        if let Some(harm) = harm_to_output(config, shuffle, partition) {
+        hit(faults, FailPoint::AfterMapOutput);
+        if let Some(harm) = damage_to_output(config, shuffle, partition) {
             self.outputs.table.harm(partition, harm);
         }
         Ok(())
     }
 
     fn not_deterministic(&self, map_partition: usize, Changed { before, now }: Changed) -> Error {
-        let (shuffle, steps) = (self.outputs.shuffle, narrow_steps(&self.parent));
+        let (shuffle, steps) = (self.outputs.shuffle, narrow_operations(&self.parent));
         Error::new(ErrorKind::NotDeterministic { shuffle, map_partition, before, now, steps })
     }
 }
 
 /// How many operations an error names.
-const MOST_STEPS: usize = 8;
+const MAX_OPERATIONS: usize = 8;
 
 /// The operations of the stage that ends in a node, from there up, and where they were called.
-fn narrow_steps(last: &Arc<Lineage>) -> String {
+fn narrow_operations(last: &Arc<LineageNode>) -> String {
     let (mut steps, mut nodes) = (Vec::new(), vec![last]);
-    while let Some(node) = nodes.pop().filter(|_| steps.len() < MOST_STEPS) {
-        steps.push(node.step().to_string());
+    while let Some(node) = nodes.pop().filter(|_| steps.len() < MAX_OPERATIONS) {
+        steps.push(node.operation().to_string());
         nodes.extend(node.dependencies().iter().filter_map(Dependency::narrow));
     }
     steps.dedup();
@@ -152,7 +153,7 @@ impl<P, R: Stored, W> Drop for MapSide<P, R, W> {
 /// given) into segments, so many for each partition after the shuffle: one, or one for each slice.
 pub(crate) fn shuffle<T, P, R, W>(
     rdd: &Rdd<T, P>,
-    step: Step,
+    operation: Operation,
     (partitions, each): (usize, usize),
     write: W,
 ) -> (Arc<Outputs<R>>, Dependency)
@@ -169,13 +170,13 @@ where
     let map_side = MapSide {
         outputs: Arc::clone(&outputs),
         context: rdd.context.clone(),
-        step,
+        operation,
         parent: Arc::clone(&rdd.lineage),
         pipeline: rdd.pipeline.clone(),
         partitions,
         segments: partitions * each,
         write,
-        parts: KeptParts::default(),
+        parts: CommittedDeltas::default(),
     };
     (outputs, Dependency::Shuffle(Arc::new(map_side)))
 }
@@ -192,7 +193,7 @@ where
 {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>> {
         let rows = (self.0)(partition, task);
-        Box::new(RowChunks::new(Paced { rows, pace: Pace::new(task) }, self.1))
+        Box::new(RowChunks::new(Paced { rows, pace: CancelCheck::new(task) }, self.1))
     }
 }
 
@@ -200,7 +201,7 @@ where
 /// them takes none, and a join of hot keys may have billions.
 struct Paced<I> {
     rows: I,
-    pace: Pace,
+    pace: CancelCheck,
 }
 
 impl<I: Iterator> Iterator for Paced<I> {
@@ -219,7 +220,7 @@ impl<I: Iterator> Iterator for Paced<I> {
     fn count(self) -> usize {
         let mut pace = self.pace;
         self.rows.fold(0, |rows, _| {
-            pace.step();
+            pace.tick();
             rows + 1
         })
     }
@@ -228,7 +229,7 @@ impl<I: Iterator> Iterator for Paced<I> {
 /// The RDD of a wide operation: `compute` gives the rows of a partition.
 pub(crate) fn wide<T, I, F>(
     context: &Context,
-    lineage: Lineage,
+    lineage: LineageNode,
     partitioner: Option<KnownPartitioner>,
     depth: usize,
     compute: F,
@@ -241,12 +242,12 @@ where
     wide_of(context, lineage, partitioner, (depth, heap_bytes), compute)
 }
 
-/// As [`wide`], for rows of any type: `weigh` says what one of them owns on the heap.
+/// As [`wide`], for rows of any type: `measure` says what one of them owns on the heap.
 pub(crate) fn wide_of<T, I, F, W>(
     context: &Context,
-    mut lineage: Lineage,
+    mut lineage: LineageNode,
     partitioner: Option<KnownPartitioner>,
-    (depth, weigh): (usize, W),
+    (depth, measure): (usize, W),
     compute: F,
 ) -> Rdd<T>
 where
@@ -256,11 +257,12 @@ where
     F: Fn(usize, &TaskContext) -> I + Send + Sync + 'static,
 {
     lineage.problem =
-        lineage.problem.take().or(no_partitions(lineage.step(), lineage.partitions()));
+        lineage.problem.take().or(no_partitions(lineage.operation(), lineage.partitions()));
     lineage.holds_rows();
     let operators = lineage.operators();
-    let compute = move |partition, task: &TaskContext| compute(partition, &task.among(operators));
-    let pipeline = Boxed::from_node(NodeFn(compute, weigh), depth);
+    let compute =
+        move |partition, task: &TaskContext| compute(partition, &task.with_operators(operators));
+    let pipeline = Boxed::from_node(NodeFn(compute, measure), depth);
     Rdd::partitioned(context, lineage, pipeline, partitioner)
 }
 
@@ -323,7 +325,7 @@ impl<R: Stored> Iterator for ConcatRows<R> {
 }
 
 /// How the inputs of a keyed operation should be partitioned when the user does not say: by the
-/// partitioner of the input with the most partitions among those that have one, unless that has
+/// partitioner of the input with the most partitions with_operators those that have one, unless that has
 /// at most a tenth of the most partitions of any input; else by hash into that most.
 pub(crate) fn default_partitioning<K: 'static>(
     inputs: &[(usize, Option<Partitioning<K>>)],

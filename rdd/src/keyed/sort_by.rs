@@ -11,10 +11,11 @@ use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
-use emberline_core::step::{Step, blame};
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
+use emberline_core::unwind::blame;
 use emberline_shuffle::{
-    MapWriter, Partitioner, Partitioning, RangePartitioner, RangeSlices, RowOrder,
+    MapWriter, Partitioner, Partitioning, RangePartitioner, RangeSubPartitions, RowOrder,
 };
 use std::cmp::Ordering;
 use std::sync::{Arc, Mutex};
@@ -22,7 +23,7 @@ use std::sync::{Arc, Mutex};
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Sorts all rows by `key_of(row)`, ascending; rows of equal keys keep their order. Use
     /// `std::cmp::Reverse` for descending, and
-    /// [`sort_by_cmp`](Rdd::sort_by_cmp) for floats.
+    /// [`sort_by`](Rdd::sort_by) for floats.
     ///
     /// The first action runs a job that samples the keys; nothing runs at this call.
     ///
@@ -42,21 +43,21 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// let ctx = Context::local()?;
     /// let words = ctx.parallelize(vec!["ccc", "a", "bb"]).map(str::to_string);
-    /// assert_eq!(words.sort_by(|word| word.len()).collect()?, ["a", "bb", "ccc"]);
-    /// assert_eq!(words.sort_by(|word| Reverse(word.len())).first()?.as_deref(), Some("ccc"));
+    /// assert_eq!(words.sort_by_key(|word| word.len()).collect()?, ["a", "bb", "ccc"]);
+    /// assert_eq!(words.sort_by_key(|word| Reverse(word.len())).first()?.as_deref(), Some("ccc"));
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn sort_by<K, F>(&self, key_of: F) -> Rdd<T>
+    pub fn sort_by_key<K, F>(&self, key_of: F) -> Rdd<T>
     where
         T: Stored,
         K: Ord + Clone + Send + Sync + 'static,
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
-        self.sorted_by_key_of(Step::new("sort_by"), self.num_partitions().max(1), key_of)
+        self.sorted_by_key_of(Operation::new("sort_by_key"), self.num_partitions().max(1), key_of)
     }
 
-    /// [`sort_by`](Rdd::sort_by) into a number of partitions.
+    /// [`sort_by_key`](Rdd::sort_by_key) into a number of partitions.
     ///
     /// - **Shape**: `Rdd<T>` to `Rdd<T>`
     /// - **Partitions**: given; with few distinct keys some stay empty
@@ -72,18 +73,18 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// use emberline::prelude::*;
     ///
     /// let ctx = Context::local()?;
-    /// let sorted = ctx.parallelize(vec![3, 1, 2]).sort_by_with(2, |n| *n);
+    /// let sorted = ctx.parallelize(vec![3, 1, 2]).sort_by_key_with(2, |n| *n);
     /// assert_eq!((sorted.num_partitions(), sorted.collect()?), (2, vec![1, 2, 3]));
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn sort_by_with<K, F>(&self, partitions: usize, key_of: F) -> Rdd<T>
+    pub fn sort_by_key_with<K, F>(&self, partitions: usize, key_of: F) -> Rdd<T>
     where
         T: Stored,
         K: Ord + Clone + Send + Sync + 'static,
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
-        self.sorted_by_key_of(Step::new("sort_by"), partitions, key_of)
+        self.sorted_by_key_of(Operation::new("sort_by_key"), partitions, key_of)
     }
 
     /// Sorts all rows by a comparison of their own, which must be a total order: the way to sort
@@ -103,20 +104,20 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// use emberline::prelude::*;
     ///
     /// let ctx = Context::local()?;
-    /// let sorted = ctx.parallelize(vec![2.5, -1.0, f64::INFINITY]).sort_by_cmp(f64::total_cmp);
+    /// let sorted = ctx.parallelize(vec![2.5, -1.0, f64::INFINITY]).sort_by(f64::total_cmp);
     /// assert_eq!(sorted.collect()?, [-1.0, 2.5, f64::INFINITY]);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn sort_by_cmp<F>(&self, compare: F) -> Rdd<T>
+    pub fn sort_by<F>(&self, compare: F) -> Rdd<T>
     where
         T: Stored,
         F: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
     {
-        self.sorted_by_cmp(Step::new("sort_by_cmp"), self.num_partitions().max(1), compare)
+        self.sorted_by_cmp(Operation::new("sort_by"), self.num_partitions().max(1), compare)
     }
 
-    /// [`sort_by_cmp`](Rdd::sort_by_cmp) into a number of partitions.
+    /// [`sort_by`](Rdd::sort_by) into a number of partitions.
     ///
     /// - **Shape**: `Rdd<T>` to `Rdd<T>`
     /// - **Partitions**: given; with few distinct rows some stay empty
@@ -132,20 +133,20 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// use emberline::prelude::*;
     ///
     /// let ctx = Context::local()?;
-    /// let sorted = ctx.parallelize(vec![2.5, -1.0]).sort_by_cmp_with(2, f64::total_cmp);
+    /// let sorted = ctx.parallelize(vec![2.5, -1.0]).sort_by_with(2, f64::total_cmp);
     /// assert_eq!((sorted.num_partitions(), sorted.collect()?), (2, vec![-1.0, 2.5]));
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn sort_by_cmp_with<F>(&self, partitions: usize, compare: F) -> Rdd<T>
+    pub fn sort_by_with<F>(&self, partitions: usize, compare: F) -> Rdd<T>
     where
         T: Stored,
         F: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
     {
-        self.sorted_by_cmp(Step::new("sort_by_cmp"), partitions, compare)
+        self.sorted_by_cmp(Operation::new("sort_by"), partitions, compare)
     }
 
-    fn sorted_by_cmp<F>(&self, step: Step, partitions: usize, compare: F) -> Rdd<T>
+    fn sorted_by_cmp<F>(&self, operation: Operation, partitions: usize, compare: F) -> Rdd<T>
     where
         T: Stored,
         F: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
@@ -160,10 +161,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
             },
         };
         let range = Arc::new(RangePartitioner::new(partitions));
-        self.sorted(step, range, None, ranges, order)
+        self.sorted(operation, range, None, ranges, order)
     }
 
-    fn sorted_by_key_of<K, F>(&self, step: Step, partitions: usize, key_of: F) -> Rdd<T>
+    fn sorted_by_key_of<K, F>(&self, operation: Operation, partitions: usize, key_of: F) -> Rdd<T>
     where
         T: Stored,
         K: Ord + Clone + Send + Sync + 'static,
@@ -180,13 +181,13 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
             },
         };
         let range = Arc::new(RangePartitioner::new(partitions));
-        self.sorted(step, range, None, ranges, order)
+        self.sorted(operation, range, None, ranges, order)
     }
 
     /// Range partitioning, then a sort of each partition.
     fn sorted<K, F, C, G, O>(
         &self,
-        step: Step,
+        operation: Operation,
         range: Arc<RangePartitioner<K>>,
         partitioner: Option<KnownPartitioner>,
         ranges: Ranges<F, C, G>,
@@ -201,25 +202,25 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         O: RowOrder<T> + Send + Sync + 'static,
     {
         let partitions = range.count();
-        let slices = Arc::new(RangeSlices::new(partitions));
+        let slices = Arc::new(RangeSubPartitions::new(partitions));
         let (cut, each) = (Arc::clone(&slices), slices.each());
         let Ranges { key_of, compare, place } = ranges;
         let write = move |rows: P::Rows, _, to: &mut MapWriter<T>| {
             rows.for_each(|row| {
-                let slice = blame(&step, || cut.slice_of(|bounds| place(bounds, &row)));
+                let slice = blame(&operation, || cut.index_of(|bounds| place(bounds, &row)));
                 to.push(slice, row);
             });
         };
-        let (outputs, edge) = shuffle(self, step, (partitions, each), write);
-        let mut lineage = self.context.lineage(step, partitions, vec![edge]);
+        let (outputs, edge) = shuffle(self, operation, (partitions, each), write);
+        let mut lineage = self.context.lineage(operation, partitions, vec![edge]);
         let (rdd, key_of, running) = (self.clone(), Arc::new(key_of), Mutex::new(()));
-        let sample = SampleKeys { rdd, range, slices, key_of, compare, step, running };
+        let sample = SampleKeys { rdd, range, slices, key_of, compare, operation, running };
         lineage.preparation = Some(Arc::new(sample));
         let compute = move |partition, task: &TaskContext| {
             let (outputs, order, task) = (outputs.clone(), Arc::clone(&order), task.clone());
             (partition * each..(partition + 1) * each).flat_map(move |slice| {
                 let rows = ConcatRows::new(outputs.read(slice, &task));
-                in_order(step, rows, Arc::clone(&order), &task)
+                in_order(operation, rows, Arc::clone(&order), &task)
             })
         };
         wide(&self.context, lineage, partitioner, 0, compute)
@@ -246,20 +247,20 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///
     /// let ctx = Context::local()?;
     /// let pairs = ctx.parallelize(vec![("b", 1), ("a", 2), ("b", 0)]);
-    /// let sorted = pairs.map(|(key, n)| (key.to_string(), n)).sort_by_key().collect()?;
+    /// let sorted = pairs.map(|(key, n)| (key.to_string(), n)).sort_pairs().collect()?;
     /// assert_eq!(sorted, [("a".into(), 2), ("b".into(), 1), ("b".into(), 0)]);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn sort_by_key(&self) -> Rdd<(K, V)>
+    pub fn sort_pairs(&self) -> Rdd<(K, V)>
     where
         K: Stored + Ord,
         V: Stored,
     {
-        self.sorted_by_key(Step::new("sort_by_key"), self.num_partitions().max(1))
+        self.sorted_by_key(Operation::new("sort_pairs"), self.num_partitions().max(1))
     }
 
-    /// [`sort_by_key`](Rdd::sort_by_key) into a number of partitions.
+    /// [`sort_pairs`](Rdd::sort_pairs) into a number of partitions.
     ///
     /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, V)>`
     /// - **Partitions**: given; with few distinct keys some stay empty
@@ -275,20 +276,20 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// use emberline::prelude::*;
     ///
     /// let ctx = Context::local()?;
-    /// let sorted = ctx.parallelize(vec![(2, 'b'), (1, 'a')]).sort_by_key_with(3);
+    /// let sorted = ctx.parallelize(vec![(2, 'b'), (1, 'a')]).sort_pairs_with(3);
     /// assert_eq!((sorted.num_partitions(), sorted.collect()?), (3, vec![(1, 'a'), (2, 'b')]));
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn sort_by_key_with(&self, partitions: usize) -> Rdd<(K, V)>
+    pub fn sort_pairs_with(&self, partitions: usize) -> Rdd<(K, V)>
     where
         K: Stored + Ord,
         V: Stored,
     {
-        self.sorted_by_key(Step::new("sort_by_key"), partitions)
+        self.sorted_by_key(Operation::new("sort_pairs"), partitions)
     }
 
-    fn sorted_by_key(&self, step: Step, partitions: usize) -> Rdd<(K, V)>
+    fn sorted_by_key(&self, operation: Operation, partitions: usize) -> Rdd<(K, V)>
     where
         K: Stored + Ord,
         V: Stored,
@@ -301,7 +302,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             place: |bounds: &[K], pair: &(K, V)| bounds.partition_point(|bound| *bound < pair.0),
         };
         let partitioner = Some(KnownPartitioner::new(&partitioning));
-        self.sorted(step, range, partitioner, ranges, Arc::new(ByPairKey))
+        self.sorted(operation, range, partitioner, ranges, Arc::new(ByPairKey))
     }
 }
 

@@ -1,15 +1,16 @@
 //! The job before a sort: a sample of the keys gives the bounds of the ranges.
 
-use crate::action::on_driver;
+use crate::action::run_on_driver;
 use crate::pipeline::Pipeline;
 use crate::random::Random;
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::error::Result;
-use emberline_core::lineage::Preparation;
+use emberline_core::lineage::Prerequisite;
+use emberline_core::operation::Operation;
 use emberline_core::size::estimate_rows;
-use emberline_core::step::{Step, blame};
-use emberline_shuffle::{RangePartitioner, RangeSlices, range_bounds};
+use emberline_core::unwind::blame;
+use emberline_shuffle::{RangePartitioner, RangeSubPartitions, range_bounds};
 use std::cmp::Ordering;
 use std::mem::needs_drop;
 use std::slice::from_ref;
@@ -23,14 +24,14 @@ const SAMPLE_AT_MOST: usize = 1_000_000;
 pub(super) struct SampleKeys<T: 'static, P, K, F, C> {
     pub rdd: Rdd<T, P>,
     pub range: Arc<RangePartitioner<K>>,
-    pub slices: Arc<RangeSlices<K>>,
+    pub slices: Arc<RangeSubPartitions<K>>,
     pub key_of: Arc<F>,
     pub compare: C,
-    pub step: Step,
+    pub operation: Operation,
     pub running: Mutex<()>,
 }
 
-impl<T, P, K, F, C> Preparation for SampleKeys<T, P, K, F, C>
+impl<T, P, K, F, C> Prerequisite for SampleKeys<T, P, K, F, C>
 where
     T: Stored,
     P: Pipeline<Item = T>,
@@ -50,7 +51,7 @@ where
             return Ok(());
         }
         let mut sample = self.sample(partitions, inputs)?;
-        on_driver(self.step, || {
+        run_on_driver(self.operation, || {
             sample.sort_by(|a, b| (self.compare)(&a.0, &b.0));
             let bounds = range_bounds(&sample, partitions, &self.compare);
             self.slices.set(&bounds, &sample, partitions, &self.compare);
@@ -72,12 +73,12 @@ where
         let wanted = (SAMPLE_PER_PARTITION * partitions).min(SAMPLE_AT_MOST);
         let most_keys = (3 * wanted).div_ceil(inputs);
         let config = self.rdd.context.engine.config();
-        let most_bytes = (config.share_bytes() / inputs as u64).max(1);
+        let most_bytes = (config.task_memory_limit() / inputs as u64).max(1);
         let seed = config.seed ^ self.rdd.lineage.fingerprint();
-        let (step, key_of) = (self.step, Arc::clone(&self.key_of));
-        let samples = self.rdd.run(step, 0..inputs, move |rows, task| {
+        let (operation, key_of) = (self.operation, Arc::clone(&self.key_of));
+        let samples = self.rdd.run(operation, 0..inputs, move |rows, task| {
             let random = Random::new(seed ^ ((task.place.partition as u64) << 32));
-            let key_of = |row: &T| blame(&step, || sized_key(row, &*key_of));
+            let key_of = |row: &T| blame(&operation, || sized_key(row, &*key_of));
             let mut reservoir = Reservoir::new(most_keys, most_bytes, random);
             rows.for_each(|row| reservoir.offer(|| key_of(&row)));
             Ok(reservoir.finish())

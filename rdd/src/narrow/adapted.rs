@@ -1,8 +1,8 @@
 //! The node behind every narrow step that is a closure over the rows of one parent.
 
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
-use crate::rdd::{Keys, Rdd};
-use emberline_core::step::Step;
+use crate::rdd::{KeyEffect, Rdd};
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub(crate) trait Adaptor<R, F>: 'static {
     type Rows: Iterator<Item = Self::Item> + 'static;
 
     /// Wraps the rows of a partition in the step `f`.
-    fn adapt(rows: R, f: Arc<F>, step: Step, at: At<'_>) -> Self::Rows;
+    fn adapt(rows: R, f: Arc<F>, operation: Operation, at: At<'_>) -> Self::Rows;
 }
 
 /// Which partition is computed, in which task.
@@ -27,7 +27,7 @@ pub(crate) struct At<'a> {
 pub(crate) struct Adapted<P, F, A> {
     parent: P,
     f: Arc<F>,
-    step: Step,
+    operation: Operation,
     adaptor: PhantomData<fn() -> A>,
 }
 
@@ -35,30 +35,30 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// A step on this RDD. `closure_bytes` is the size of the user's closure, which `f` may wrap.
     pub(crate) fn adapted<F, A>(
         &self,
-        step: Step,
+        operation: Operation,
         closure_bytes: usize,
-        keys: Keys,
+        key_effect: KeyEffect,
         f: F,
     ) -> Rdd<A::Item, Adapted<P, F, A>>
     where
         F: Send + Sync + 'static,
         A: Adaptor<P::Rows, F>,
     {
-        let pipeline = Adapted::new(self.pipeline.clone(), f, step);
-        self.narrow(step, closure_bytes, keys, pipeline)
+        let pipeline = Adapted::new(self.pipeline.clone(), f, operation);
+        self.narrow(operation, closure_bytes, key_effect, pipeline)
     }
 }
 
 impl<P, F, A> Adapted<P, F, A> {
-    pub(crate) fn new(parent: P, f: F, step: Step) -> Self {
-        Adapted { parent, f: Arc::new(f), step, adaptor: PhantomData }
+    pub(crate) fn new(parent: P, f: F, operation: Operation) -> Self {
+        Adapted { parent, f: Arc::new(f), operation, adaptor: PhantomData }
     }
 }
 
 impl<P: Clone, F, A> Clone for Adapted<P, F, A> {
     fn clone(&self) -> Self {
         let (parent, f) = (self.parent.clone(), Arc::clone(&self.f));
-        Adapted { parent, f, step: self.step, adaptor: PhantomData }
+        Adapted { parent, f, operation: self.operation, adaptor: PhantomData }
     }
 }
 
@@ -83,7 +83,7 @@ where
 
     fn open(&self, partition: usize, task: &TaskContext) -> A::Rows {
         let at = At { partition, task };
-        A::adapt(self.parent.open(partition, task), Arc::clone(&self.f), self.step, at)
+        A::adapt(self.parent.open(partition, task), Arc::clone(&self.f), self.operation, at)
     }
 
     fn depth(&self) -> usize {

@@ -1,6 +1,6 @@
-//! Partitions of one or several parents, one behind the other: what `coalesce` and `union_all` open.
+//! Partitions of one or several parents, one behind the other: what `coalesce` and `union` open.
 
-use crate::held::HeldRows;
+use crate::held::MaterializedRows;
 use crate::pipeline::Pipeline;
 use emberline_core::task::TaskContext;
 use std::iter::Flatten;
@@ -33,7 +33,7 @@ pub(super) fn held_alone<P: Pipeline>(
     parents: &[P],
     partitions: &[(usize, usize)],
     task: &TaskContext,
-) -> Option<HeldRows<P::Item>> {
+) -> Option<MaterializedRows<P::Item>> {
     let [(parent, partition)] = *partitions else { return None };
     parents[parent].held(partition, task)
 }

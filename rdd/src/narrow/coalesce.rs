@@ -2,12 +2,12 @@
 
 use super::chained::{ChainedRows, chained, held_alone};
 use crate::context::no_partitions;
-use crate::held::HeldRows;
+use crate::held::MaterializedRows;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
-use crate::source::even_piece;
+use crate::source::split_range;
 use emberline_core::lineage::Dependency;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
@@ -39,11 +39,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     #[track_caller]
     pub fn coalesce(&self, partitions: usize) -> Rdd<T, impl Fused<Item = T> + use<T, P>> {
-        let (step, inputs) = (Step::new("coalesce"), self.num_partitions());
+        let (operation, inputs) = (Operation::new("coalesce"), self.num_partitions());
         let fewer = partitions.min(inputs);
         let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
-        let mut lineage = self.context.lineage(step, fewer, parent);
-        lineage.problem = no_partitions(step, partitions);
+        let mut lineage = self.context.lineage(operation, fewer, parent);
+        lineage.problem = no_partitions(operation, partitions);
         let parent = Arc::from([self.pipeline.clone()]);
         Rdd::new(&self.context, lineage, Coalesced { parent, inputs, partitions: fewer })
     }
@@ -68,7 +68,7 @@ impl<P: Pipeline> Fused for Coalesced<P> {}
 impl<P> Coalesced<P> {
     /// The partitions of the parent that a partition consists of, as `chained` wants them.
     fn parts(&self, partition: usize) -> Vec<(usize, usize)> {
-        let (low, high) = even_piece(self.inputs as u64, self.partitions, partition);
+        let (low, high) = split_range(self.inputs as u64, self.partitions, partition);
         (low as usize..high as usize).map(|input| (0, input)).collect()
     }
 }
@@ -81,7 +81,7 @@ impl<P: Pipeline> Pipeline for Coalesced<P> {
         chained(&self.parent, self.parts(partition), task)
     }
 
-    fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<P::Item>> {
+    fn held(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<P::Item>> {
         held_alone(&self.parent, &self.parts(partition), task)
     }
 

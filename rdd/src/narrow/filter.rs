@@ -2,8 +2,9 @@
 
 use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
-use crate::rdd::{Keys, Rdd};
-use emberline_core::step::{Step, blame};
+use crate::rdd::{KeyEffect, Rdd};
+use emberline_core::operation::Operation;
+use emberline_core::unwind::blame;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -31,19 +32,19 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         F: Fn(&T) -> bool + Send + Sync + 'static,
     {
-        self.filtered(Step::new("filter"), size_of::<F>(), predicate)
+        self.filtered(Operation::new("filter"), size_of::<F>(), predicate)
     }
 
     pub(crate) fn filtered<F>(
         &self,
-        step: Step,
+        operation: Operation,
         closure_bytes: usize,
         predicate: F,
     ) -> Rdd<T, impl Fused<Item = T> + use<T, P, F>>
     where
         F: Fn(&T) -> bool + Send + Sync + 'static,
     {
-        self.adapted::<F, Filter>(step, closure_bytes, Keys::Kept, predicate)
+        self.adapted::<F, Filter>(operation, closure_bytes, KeyEffect::Preserved, predicate)
     }
 }
 
@@ -57,15 +58,15 @@ where
     type Item = R::Item;
     type Rows = FilteredRows<R, F>;
 
-    fn adapt(rows: R, predicate: Arc<F>, step: Step, _: At<'_>) -> Self::Rows {
-        FilteredRows { rows, predicate, step }
+    fn adapt(rows: R, predicate: Arc<F>, operation: Operation, _: At<'_>) -> Self::Rows {
+        FilteredRows { rows, predicate, operation }
     }
 }
 
 struct FilteredRows<R, F> {
     rows: R,
     predicate: Arc<F>,
-    step: Step,
+    operation: Operation,
 }
 
 impl<R: Iterator, F: Fn(&R::Item) -> bool> Iterator for FilteredRows<R, F> {
@@ -73,15 +74,15 @@ impl<R: Iterator, F: Fn(&R::Item) -> bool> Iterator for FilteredRows<R, F> {
 
     #[inline]
     fn next(&mut self) -> Option<R::Item> {
-        let (predicate, step) = (&*self.predicate, &self.step);
-        self.rows.find(|row| blame(step, || predicate(row)))
+        let (predicate, operation) = (&*self.predicate, &self.operation);
+        self.rows.find(|row| blame(operation, || predicate(row)))
     }
 
     #[inline]
     fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, mut g: G) -> B {
-        let (predicate, step) = (&*self.predicate, &self.step);
+        let (predicate, operation) = (&*self.predicate, &self.operation);
         self.rows.fold(init, |accumulated, row| {
-            if blame(step, || predicate(&row)) { g(accumulated, row) } else { accumulated }
+            if blame(operation, || predicate(&row)) { g(accumulated, row) } else { accumulated }
         })
     }
 

@@ -2,8 +2,9 @@
 
 use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
-use crate::rdd::{Keys, Rdd};
-use emberline_core::step::{Step, blame};
+use crate::rdd::{KeyEffect, Rdd};
+use emberline_core::operation::Operation;
+use emberline_core::unwind::blame;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -33,12 +34,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         U: Element,
         F: Fn(T) -> Option<U> + Send + Sync + 'static,
     {
-        self.filter_mapped(Step::new("filter_map"), size_of::<F>(), f)
+        self.filter_mapped(Operation::new("filter_map"), size_of::<F>(), f)
     }
 
     pub(crate) fn filter_mapped<U, F>(
         &self,
-        step: Step,
+        operation: Operation,
         closure_bytes: usize,
         f: F,
     ) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, F>>
@@ -46,7 +47,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         U: Element,
         F: Fn(T) -> Option<U> + Send + Sync + 'static,
     {
-        self.adapted::<F, FilterMap>(step, closure_bytes, Keys::Changed, f)
+        self.adapted::<F, FilterMap>(operation, closure_bytes, KeyEffect::Changed, f)
     }
 }
 
@@ -61,15 +62,15 @@ where
     type Item = U;
     type Rows = FilterMappedRows<R, F>;
 
-    fn adapt(rows: R, f: Arc<F>, step: Step, _: At<'_>) -> Self::Rows {
-        FilterMappedRows { rows, f, step }
+    fn adapt(rows: R, f: Arc<F>, operation: Operation, _: At<'_>) -> Self::Rows {
+        FilterMappedRows { rows, f, operation }
     }
 }
 
 pub(super) struct FilterMappedRows<R, F> {
     rows: R,
     f: Arc<F>,
-    step: Step,
+    operation: Operation,
 }
 
 impl<R: Iterator, U, F: Fn(R::Item) -> Option<U>> Iterator for FilterMappedRows<R, F> {
@@ -77,14 +78,14 @@ impl<R: Iterator, U, F: Fn(R::Item) -> Option<U>> Iterator for FilterMappedRows<
 
     #[inline]
     fn next(&mut self) -> Option<U> {
-        let (f, step) = (&*self.f, &self.step);
-        self.rows.find_map(|row| blame(step, || f(row)))
+        let (f, operation) = (&*self.f, &self.operation);
+        self.rows.find_map(|row| blame(operation, || f(row)))
     }
 
     #[inline]
     fn fold<B, G: FnMut(B, U) -> B>(self, init: B, mut g: G) -> B {
-        let (f, step) = (&*self.f, &self.step);
-        self.rows.fold(init, |accumulated, row| match blame(step, || f(row)) {
+        let (f, operation) = (&*self.f, &self.operation);
+        self.rows.fold(init, |accumulated, row| match blame(operation, || f(row)) {
             Some(turned) => g(accumulated, turned),
             None => accumulated,
         })

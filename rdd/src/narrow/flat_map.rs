@@ -2,9 +2,10 @@
 
 use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
-use crate::rdd::{Keys, Rdd};
-use emberline_core::step::{Step, blame};
-use emberline_core::task::Pace;
+use crate::rdd::{KeyEffect, Rdd};
+use emberline_core::operation::Operation;
+use emberline_core::task::CancelCheck;
+use emberline_core::unwind::blame;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -35,12 +36,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         I: IntoIterator<Item = U> + 'static,
         F: Fn(T) -> I + Send + Sync + 'static,
     {
-        self.flat_mapped(Step::new("flat_map"), size_of::<F>(), f)
+        self.flat_mapped(Operation::new("flat_map"), size_of::<F>(), f)
     }
 
     pub(crate) fn flat_mapped<U, I, F>(
         &self,
-        step: Step,
+        operation: Operation,
         closure_bytes: usize,
         f: F,
     ) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, I, F>>
@@ -49,7 +50,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         I: IntoIterator<Item = U> + 'static,
         F: Fn(T) -> I + Send + Sync + 'static,
     {
-        self.adapted::<F, FlatMap>(step, closure_bytes, Keys::Changed, f)
+        self.adapted::<F, FlatMap>(operation, closure_bytes, KeyEffect::Changed, f)
     }
 }
 
@@ -64,8 +65,8 @@ where
     type Item = I::Item;
     type Rows = FlatMappedRows<R, I::IntoIter, F>;
 
-    fn adapt(rows: R, f: Arc<F>, step: Step, at: At<'_>) -> Self::Rows {
-        FlatMappedRows { rows, inner: None, f, step, pace: Pace::new(at.task) }
+    fn adapt(rows: R, f: Arc<F>, operation: Operation, at: At<'_>) -> Self::Rows {
+        FlatMappedRows { rows, inner: None, f, operation, pace: CancelCheck::new(at.task) }
     }
 }
 
@@ -76,9 +77,9 @@ pub(super) struct FlatMappedRows<R, J, F> {
     rows: R,
     inner: Option<J>,
     f: Arc<F>,
-    step: Step,
+    operation: Operation,
     /// The rows of one row may have no end.
-    pace: Pace,
+    pace: CancelCheck,
 }
 
 impl<R, I, F> Iterator for FlatMappedRows<R, I::IntoIter, F>
@@ -93,39 +94,39 @@ where
     fn next(&mut self) -> Option<I::Item> {
         loop {
             if let Some(inner) = &mut self.inner
-                && let Some(row) = blame(&self.step, || inner.next())
+                && let Some(row) = blame(&self.operation, || inner.next())
             {
-                self.pace.step();
+                self.pace.tick();
                 return Some(row);
             }
             let row = self.rows.next()?;
-            self.inner = Some(blame(&self.step, || (self.f)(row).into_iter()));
+            self.inner = Some(blame(&self.operation, || (self.f)(row).into_iter()));
         }
     }
 
     // Steps further down run inside this fold; what they blamed first stays blamed.
     #[inline]
     fn fold<B, G: FnMut(B, I::Item) -> B>(self, init: B, mut g: G) -> B {
-        let (f, step, mut pace) = (&*self.f, &self.step, self.pace);
+        let (f, operation, mut pace) = (&*self.f, &self.operation, self.pace);
         let mut each = |inner: I::IntoIter, accumulated| {
             let hint = inner.size_hint();
-            let counts = Pace::is_needed(hint, FEW_ROWS);
+            let counts = CancelCheck::is_needed(hint, FEW_ROWS);
             if !counts {
                 pace.pass(hint.1.unwrap_or(0));
             }
             inner.fold(accumulated, |accumulated, row| {
                 if counts {
-                    pace.step();
+                    pace.tick();
                 }
                 g(accumulated, row)
             })
         };
         let accumulated = match self.inner {
-            Some(inner) => blame(step, || each(inner, init)),
+            Some(inner) => blame(operation, || each(inner, init)),
             None => init,
         };
         self.rows.fold(accumulated, |accumulated, row| {
-            blame(step, || each(f(row).into_iter(), accumulated))
+            blame(operation, || each(f(row).into_iter(), accumulated))
         })
     }
 }

@@ -2,9 +2,10 @@
 
 use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
-use crate::rdd::{Keys, Rdd};
-use emberline_core::step::{Step, blame};
-use emberline_core::task::Pace;
+use crate::rdd::{KeyEffect, Rdd};
+use emberline_core::operation::Operation;
+use emberline_core::task::CancelCheck;
+use emberline_core::unwind::blame;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -66,8 +67,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         U: Element,
         F: Fn(T, &mut Out<'_, U>) + Send + Sync + 'static,
     {
-        let step = Step::new("flat_map_into");
-        self.adapted::<F, FlatMapInto<U>>(step, size_of::<F>(), Keys::Changed, f)
+        let operation = Operation::new("flat_map_into");
+        self.adapted::<F, FlatMapInto<U>>(operation, size_of::<F>(), KeyEffect::Changed, f)
     }
 }
 
@@ -83,8 +84,14 @@ where
     type Item = U;
     type Rows = FlatMappedIntoRows<R, U, F>;
 
-    fn adapt(rows: R, f: Arc<F>, step: Step, at: At<'_>) -> Self::Rows {
-        FlatMappedIntoRows { rows, pushed: VecDeque::new(), f, step, pace: Pace::new(at.task) }
+    fn adapt(rows: R, f: Arc<F>, operation: Operation, at: At<'_>) -> Self::Rows {
+        FlatMappedIntoRows {
+            rows,
+            pushed: VecDeque::new(),
+            f,
+            operation,
+            pace: CancelCheck::new(at.task),
+        }
     }
 }
 
@@ -92,9 +99,9 @@ struct FlatMappedIntoRows<R, U, F> {
     rows: R,
     pushed: VecDeque<U>,
     f: Arc<F>,
-    step: Step,
+    operation: Operation,
     /// A closure may push without an end.
-    pace: Pace,
+    pace: CancelCheck,
 }
 
 impl<R, U, F> Iterator for FlatMappedIntoRows<R, U, F>
@@ -109,26 +116,26 @@ where
             let row = self.rows.next()?;
             let (f, pushed, pace) = (&*self.f, &mut self.pushed, &mut self.pace);
             let mut emit = |emitted| {
-                pace.step();
+                pace.tick();
                 pushed.push_back(emitted);
             };
-            blame(&self.step, || f(row, &mut Out { emit: &mut emit }));
+            blame(&self.operation, || f(row, &mut Out { emit: &mut emit }));
         }
         self.pushed.pop_front()
     }
 
     #[inline]
     fn fold<B, G: FnMut(B, U) -> B>(self, init: B, mut g: G) -> B {
-        let (f, step, mut pace) = (&*self.f, &self.step, self.pace);
+        let (f, operation, mut pace) = (&*self.f, &self.operation, self.pace);
         let accumulated = self.pushed.into_iter().fold(init, &mut g);
         self.rows.fold(accumulated, |accumulated, row| {
             // The accumulated value is in the slot except while `g` works on it.
             let mut slot = Some(accumulated);
             let mut emit = |emitted| {
-                pace.step();
+                pace.tick();
                 slot = slot.take().map(|value| g(value, emitted));
             };
-            blame(step, || f(row, &mut Out { emit: &mut emit }));
+            blame(operation, || f(row, &mut Out { emit: &mut emit }));
             slot.expect("each push gives the accumulated value back")
         })
     }

@@ -2,8 +2,8 @@
 
 use super::flat_map::FlatMap;
 use crate::pipeline::{Element, Fused, Pipeline};
-use crate::rdd::{Keys, Rdd};
-use emberline_core::step::Step;
+use crate::rdd::{KeyEffect, Rdd};
+use emberline_core::operation::Operation;
 
 impl<K: Element + Clone, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Turns each pair into one pair of its key with each value of `f(value)`, so what is partitioned
@@ -41,7 +41,7 @@ impl<K: Element + Clone, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> 
         let turn = move |(key, value): (K, V)| {
             f(value).into_iter().map(move |turned| (key.clone(), turned))
         };
-        let step = Step::new("flat_map_values");
-        self.adapted::<_, FlatMap>(step, size_of::<F>(), Keys::Kept, turn)
+        let operation = Operation::new("flat_map_values");
+        self.adapted::<_, FlatMap>(operation, size_of::<F>(), KeyEffect::Preserved, turn)
     }
 }

@@ -2,8 +2,8 @@
 
 use super::map_partitions::MapPartitions;
 use crate::pipeline::{Element, Fused, Pipeline, gather};
-use crate::rdd::{Keys, Rdd};
-use emberline_core::step::Step;
+use crate::rdd::{KeyEffect, Rdd};
+use emberline_core::operation::Operation;
 use std::iter::once_with;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -31,6 +31,6 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     pub fn glom(&self) -> Rdd<Vec<T>, impl Fused<Item = Vec<T>> + use<T, P>> {
         // Gathered when the list is asked for, not when the partition is opened.
         let list = |rows: P::Rows| once_with(move || gather(rows));
-        self.adapted::<_, MapPartitions>(Step::new("glom"), 0, Keys::Changed, list)
+        self.adapted::<_, MapPartitions>(Operation::new("glom"), 0, KeyEffect::Changed, list)
     }
 }

@@ -1,8 +1,8 @@
 //! `inspect`: look at rows on their way.
 
 use crate::pipeline::{Element, Fused, Pipeline};
-use crate::rdd::{Keys, Rdd};
-use emberline_core::step::Step;
+use crate::rdd::{KeyEffect, Rdd};
+use emberline_core::operation::Operation;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Calls `f` with each row as it passes. Rows that are computed again are seen again, and rows
@@ -35,6 +35,6 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
             f(&row);
             row
         };
-        self.mapped(Step::new("inspect"), size_of::<F>(), Keys::Kept, look)
+        self.mapped(Operation::new("inspect"), size_of::<F>(), KeyEffect::Preserved, look)
     }
 }

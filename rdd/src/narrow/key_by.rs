@@ -1,8 +1,8 @@
 //! `key_by`: rows become pairs.
 
 use crate::pipeline::{Element, Fused, Pipeline};
-use crate::rdd::{Keys, Rdd};
-use emberline_core::step::Step;
+use crate::rdd::{KeyEffect, Rdd};
+use emberline_core::operation::Operation;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into the pair of its key and itself.
@@ -35,6 +35,6 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
         let pair = move |row| (key_of(&row), row);
-        self.mapped(Step::new("key_by"), size_of::<F>(), Keys::Changed, pair)
+        self.mapped(Operation::new("key_by"), size_of::<F>(), KeyEffect::Changed, pair)
     }
 }

@@ -1,8 +1,8 @@
 //! `keys` and `values`: one half of each pair.
 
 use crate::pipeline::{Element, Fused, Pipeline};
-use crate::rdd::{Keys, Rdd};
-use emberline_core::step::Step;
+use crate::rdd::{KeyEffect, Rdd};
+use emberline_core::operation::Operation;
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// The key of each pair; duplicates stay.
@@ -27,7 +27,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// ```
     #[track_caller]
     pub fn keys(&self) -> Rdd<K, impl Fused<Item = K> + use<K, V, P>> {
-        self.mapped(Step::new("keys"), 0, Keys::Changed, |(key, _)| key)
+        self.mapped(Operation::new("keys"), 0, KeyEffect::Changed, |(key, _)| key)
     }
 
     /// The value of each pair.
@@ -52,6 +52,6 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// ```
     #[track_caller]
     pub fn values(&self) -> Rdd<V, impl Fused<Item = V> + use<K, V, P>> {
-        self.mapped(Step::new("values"), 0, Keys::Changed, |(_, value)| value)
+        self.mapped(Operation::new("values"), 0, KeyEffect::Changed, |(_, value)| value)
     }
 }

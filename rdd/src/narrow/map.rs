@@ -2,8 +2,9 @@
 
 use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
-use crate::rdd::{Keys, Rdd};
-use emberline_core::step::{Step, blame};
+use crate::rdd::{KeyEffect, Rdd};
+use emberline_core::operation::Operation;
+use emberline_core::unwind::blame;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -59,23 +60,23 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         U: Element,
         F: Fn(T) -> U + Send + Sync + 'static,
     {
-        self.mapped(Step::new("map"), size_of::<F>(), Keys::Changed, f)
+        self.mapped(Operation::new("map"), size_of::<F>(), KeyEffect::Changed, f)
     }
 
     /// The step behind `map` and what rests on it. `closure_bytes` is the size of the user's
     /// closure, which `f` may wrap.
     pub(crate) fn mapped<U, F>(
         &self,
-        step: Step,
+        operation: Operation,
         closure_bytes: usize,
-        keys: Keys,
+        key_effect: KeyEffect,
         f: F,
     ) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, F>>
     where
         U: Element,
         F: Fn(T) -> U + Send + Sync + 'static,
     {
-        self.adapted::<F, Map>(step, closure_bytes, keys, f)
+        self.adapted::<F, Map>(operation, closure_bytes, key_effect, f)
     }
 }
 
@@ -90,15 +91,15 @@ where
     type Item = U;
     type Rows = MappedRows<R, F>;
 
-    fn adapt(rows: R, f: Arc<F>, step: Step, _: At<'_>) -> Self::Rows {
-        MappedRows { rows, f, step }
+    fn adapt(rows: R, f: Arc<F>, operation: Operation, _: At<'_>) -> Self::Rows {
+        MappedRows { rows, f, operation }
     }
 }
 
 struct MappedRows<R, F> {
     rows: R,
     f: Arc<F>,
-    step: Step,
+    operation: Operation,
 }
 
 impl<R: Iterator, U, F: Fn(R::Item) -> U> Iterator for MappedRows<R, F> {
@@ -107,13 +108,13 @@ impl<R: Iterator, U, F: Fn(R::Item) -> U> Iterator for MappedRows<R, F> {
     #[inline]
     fn next(&mut self) -> Option<U> {
         let row = self.rows.next()?;
-        Some(blame(&self.step, || (self.f)(row)))
+        Some(blame(&self.operation, || (self.f)(row)))
     }
 
     #[inline]
     fn fold<B, G: FnMut(B, U) -> B>(self, init: B, mut g: G) -> B {
-        let (f, step) = (&*self.f, &self.step);
-        self.rows.fold(init, |accumulated, row| g(accumulated, blame(step, || f(row))))
+        let (f, operation) = (&*self.f, &self.operation);
+        self.rows.fold(init, |accumulated, row| g(accumulated, blame(operation, || f(row))))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

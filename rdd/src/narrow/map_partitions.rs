@@ -2,9 +2,10 @@
 
 use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
-use crate::rdd::{Keys, Rdd};
-use emberline_core::step::{Step, blame, forgive};
-use emberline_core::task::{Pace, ROWS_PER_CHECK, TaskContext};
+use crate::rdd::{KeyEffect, Rdd};
+use emberline_core::operation::Operation;
+use emberline_core::task::{CancelCheck, ROWS_PER_CHECK, TaskContext};
+use emberline_core::unwind::{blame, clear_blame};
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -37,8 +38,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         I: IntoIterator<Item = U> + 'static,
         F: Fn(P::Rows) -> I + Send + Sync + 'static,
     {
-        let step = Step::new("map_partitions");
-        self.adapted::<F, MapPartitions>(step, size_of::<F>(), Keys::Changed, f)
+        let operation = Operation::new("map_partitions");
+        self.adapted::<F, MapPartitions>(operation, size_of::<F>(), KeyEffect::Changed, f)
     }
 }
 
@@ -52,8 +53,8 @@ where
     type Item = I::Item;
     type Rows = BlamedRows<I::IntoIter>;
 
-    fn adapt(rows: R, f: Arc<F>, step: Step, at: At<'_>) -> Self::Rows {
-        BlamedRows::of(step, at.task, || f(rows))
+    fn adapt(rows: R, f: Arc<F>, operation: Operation, at: At<'_>) -> Self::Rows {
+        BlamedRows::of(operation, at.task, || f(rows))
     }
 }
 
@@ -61,20 +62,20 @@ where
 /// whatever it reads.
 pub(super) struct BlamedRows<R> {
     rows: R,
-    step: Step,
-    pace: Pace,
+    operation: Operation,
+    pace: CancelCheck,
 }
 
 impl<R> BlamedRows<R> {
     /// The rows of what `call` returns; it may have caught what unwound in its input.
-    pub(super) fn of<I>(step: Step, task: &TaskContext, call: impl FnOnce() -> I) -> Self
+    pub(super) fn of<I>(operation: Operation, task: &TaskContext, call: impl FnOnce() -> I) -> Self
     where
         I: IntoIterator<IntoIter = R, Item = R::Item>,
         R: Iterator,
     {
-        let rows = blame(&step, || call().into_iter());
-        forgive();
-        BlamedRows { rows, step, pace: Pace::new(task) }
+        let rows = blame(&operation, || call().into_iter());
+        clear_blame();
+        BlamedRows { rows, operation, pace: CancelCheck::new(task) }
     }
 }
 
@@ -83,20 +84,20 @@ impl<R: Iterator> Iterator for BlamedRows<R> {
 
     #[inline]
     fn next(&mut self) -> Option<R::Item> {
-        let row = blame(&self.step, || self.rows.next())?;
-        self.pace.step();
+        let row = blame(&self.operation, || self.rows.next())?;
+        self.pace.tick();
         Some(row)
     }
 
     // Steps further down run inside this fold; what they blamed first stays blamed.
     #[inline]
     fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, mut g: G) -> B {
-        let BlamedRows { rows, step, mut pace } = self;
-        blame(&step, || {
-            let counts = Pace::is_needed(rows.size_hint(), ROWS_PER_CHECK);
+        let BlamedRows { rows, operation, mut pace } = self;
+        blame(&operation, || {
+            let counts = CancelCheck::is_needed(rows.size_hint(), ROWS_PER_CHECK);
             rows.fold(init, |accumulated, row| {
                 if counts {
-                    pace.step();
+                    pace.tick();
                 }
                 g(accumulated, row)
             })

@@ -3,8 +3,8 @@
 use super::adapted::{Adaptor, At};
 use super::map_partitions::BlamedRows;
 use crate::pipeline::{Element, Fused, Pipeline};
-use crate::rdd::{Keys, Rdd};
-use emberline_core::step::Step;
+use crate::rdd::{KeyEffect, Rdd};
+use emberline_core::operation::Operation;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -41,8 +41,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         I: IntoIterator<Item = U> + 'static,
         F: Fn(usize, P::Rows) -> I + Send + Sync + 'static,
     {
-        let step = Step::new("map_partitions_with_index");
-        self.adapted::<F, MapPartitionsWithIndex>(step, size_of::<F>(), Keys::Changed, f)
+        let operation = Operation::new("map_partitions_with_index");
+        self.adapted::<F, MapPartitionsWithIndex>(operation, size_of::<F>(), KeyEffect::Changed, f)
     }
 }
 
@@ -56,7 +56,7 @@ where
     type Item = I::Item;
     type Rows = BlamedRows<I::IntoIter>;
 
-    fn adapt(rows: R, f: Arc<F>, step: Step, at: At<'_>) -> Self::Rows {
-        BlamedRows::of(step, at.task, || f(at.partition, rows))
+    fn adapt(rows: R, f: Arc<F>, operation: Operation, at: At<'_>) -> Self::Rows {
+        BlamedRows::of(operation, at.task, || f(at.partition, rows))
     }
 }

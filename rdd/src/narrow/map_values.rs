@@ -1,8 +1,8 @@
 //! `map_values`: turn the values of pairs and keep their keys.
 
 use crate::pipeline::{Element, Fused, Pipeline};
-use crate::rdd::{Keys, Rdd};
-use emberline_core::step::Step;
+use crate::rdd::{KeyEffect, Rdd};
+use emberline_core::operation::Operation;
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Turns each value into `f(value)` and keeps its key, so what is partitioned by key stays so.
@@ -35,6 +35,6 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         F: Fn(V) -> U + Send + Sync + 'static,
     {
         let turn = move |(key, value)| (key, f(value));
-        self.mapped(Step::new("map_values"), size_of::<F>(), Keys::Kept, turn)
+        self.mapped(Operation::new("map_values"), size_of::<F>(), KeyEffect::Preserved, turn)
     }
 }

@@ -4,11 +4,12 @@ use super::adapted::Adapted;
 use super::filter_map::FilterMap;
 use super::flat_map::FlatMap;
 use super::refs_with::RefsWith;
-use crate::held::HeldRows;
+use crate::held::MaterializedRows;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
-use crate::rdd::{Keys, Rdd};
-use emberline_core::step::{Step, blame};
+use crate::rdd::{KeyEffect, Rdd};
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
+use emberline_core::unwind::blame;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 }
 
 /// An RDD whose next step reads its rows by reference; see [`Rdd::refs`].
-#[must_use = "references do nothing until a step such as `map` uses them"]
+#[must_use = "references do nothing until a operation such as `map` uses them"]
 pub struct Refs<T: 'static, P> {
     rdd: Rdd<T, P>,
 }
@@ -115,7 +116,7 @@ impl<T: Element, P: Pipeline<Item = T>> Refs<T, P> {
         U: Element,
         F: Fn(&T) -> U + Send + Sync + 'static,
     {
-        self.mapped(Step::new("map"), size_of::<F>(), f)
+        self.mapped(Operation::new("map"), size_of::<F>(), f)
     }
 
     /// [`Rdd::filter`] that clones only the rows it keeps.
@@ -144,7 +145,7 @@ impl<T: Element, P: Pipeline<Item = T>> Refs<T, P> {
         T: Clone,
         F: Fn(&T) -> bool + Send + Sync + 'static,
     {
-        self.filtered(Step::new("filter"), size_of::<F>(), predicate)
+        self.filtered(Operation::new("filter"), size_of::<F>(), predicate)
     }
 
     /// [`Rdd::filter_map`] by reference: keeps what `f(&row)` gives.
@@ -173,7 +174,7 @@ impl<T: Element, P: Pipeline<Item = T>> Refs<T, P> {
         U: Element,
         F: Fn(&T) -> Option<U> + Send + Sync + 'static,
     {
-        self.filter_mapped(Step::new("filter_map"), size_of::<F>(), f)
+        self.filter_mapped(Operation::new("filter_map"), size_of::<F>(), f)
     }
 
     /// [`Rdd::flat_map`] by reference: each row becomes the rows of `f(&row)`.
@@ -203,12 +204,12 @@ impl<T: Element, P: Pipeline<Item = T>> Refs<T, P> {
         I: IntoIterator<Item = U> + Send + 'static,
         F: Fn(&T) -> I + Send + Sync + 'static,
     {
-        self.flat_mapped(Step::new("flat_map"), size_of::<F>(), f)
+        self.flat_mapped(Operation::new("flat_map"), size_of::<F>(), f)
     }
 
     pub(super) fn mapped<U, F>(
         &self,
-        step: Step,
+        operation: Operation,
         closure_bytes: usize,
         f: F,
     ) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, F>>
@@ -216,12 +217,12 @@ impl<T: Element, P: Pipeline<Item = T>> Refs<T, P> {
         U: Element,
         F: Fn(&T) -> U + Send + Sync + 'static,
     {
-        self.rdd.narrow(step, closure_bytes, Keys::Changed, self.lending(f, step))
+        self.rdd.narrow(operation, closure_bytes, KeyEffect::Changed, self.lending(f, operation))
     }
 
     pub(super) fn filtered<F>(
         &self,
-        step: Step,
+        operation: Operation,
         closure_bytes: usize,
         predicate: F,
     ) -> Rdd<T, impl Fused<Item = T> + use<T, P, F>>
@@ -230,14 +231,14 @@ impl<T: Element, P: Pipeline<Item = T>> Refs<T, P> {
         F: Fn(&T) -> bool + Send + Sync + 'static,
     {
         let keep = move |row: &T| predicate(row).then(|| row.clone());
-        let lent = self.lending(keep, step);
-        let pipeline = Adapted::<_, _, FilterMap>::new(lent, |kept| kept, step);
-        self.rdd.narrow(step, closure_bytes, Keys::Kept, pipeline)
+        let lent = self.lending(keep, operation);
+        let pipeline = Adapted::<_, _, FilterMap>::new(lent, |kept| kept, operation);
+        self.rdd.narrow(operation, closure_bytes, KeyEffect::Preserved, pipeline)
     }
 
     pub(super) fn filter_mapped<U, F>(
         &self,
-        step: Step,
+        operation: Operation,
         closure_bytes: usize,
         f: F,
     ) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, F>>
@@ -245,14 +246,14 @@ impl<T: Element, P: Pipeline<Item = T>> Refs<T, P> {
         U: Element,
         F: Fn(&T) -> Option<U> + Send + Sync + 'static,
     {
-        let lent = self.lending(f, step);
-        let pipeline = Adapted::<_, _, FilterMap>::new(lent, |kept| kept, step);
-        self.rdd.narrow(step, closure_bytes, Keys::Changed, pipeline)
+        let lent = self.lending(f, operation);
+        let pipeline = Adapted::<_, _, FilterMap>::new(lent, |kept| kept, operation);
+        self.rdd.narrow(operation, closure_bytes, KeyEffect::Changed, pipeline)
     }
 
     pub(super) fn flat_mapped<U, I, F>(
         &self,
-        step: Step,
+        operation: Operation,
         closure_bytes: usize,
         f: F,
     ) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, I, F>>
@@ -261,13 +262,13 @@ impl<T: Element, P: Pipeline<Item = T>> Refs<T, P> {
         I: IntoIterator<Item = U> + Send + 'static,
         F: Fn(&T) -> I + Send + Sync + 'static,
     {
-        let lent = self.lending(f, step);
-        let pipeline = Adapted::<_, _, FlatMap>::new(lent, |rows| rows, step);
-        self.rdd.narrow(step, closure_bytes, Keys::Changed, pipeline)
+        let lent = self.lending(f, operation);
+        let pipeline = Adapted::<_, _, FlatMap>::new(lent, |rows| rows, operation);
+        self.rdd.narrow(operation, closure_bytes, KeyEffect::Changed, pipeline)
     }
 
-    fn lending<F>(&self, f: F, step: Step) -> Lending<P, F> {
-        Lending { parent: self.rdd.pipeline.clone(), f: Arc::new(f), step }
+    fn lending<F>(&self, f: F, operation: Operation) -> Lending<P, F> {
+        Lending { parent: self.rdd.pipeline.clone(), f: Arc::new(f), operation }
     }
 }
 
@@ -275,12 +276,12 @@ impl<T: Element, P: Pipeline<Item = T>> Refs<T, P> {
 struct Lending<P, F> {
     parent: P,
     f: Arc<F>,
-    step: Step,
+    operation: Operation,
 }
 
 impl<P: Clone, F> Clone for Lending<P, F> {
     fn clone(&self) -> Self {
-        Lending { parent: self.parent.clone(), f: Arc::clone(&self.f), step: self.step }
+        Lending { parent: self.parent.clone(), f: Arc::clone(&self.f), operation: self.operation }
     }
 }
 
@@ -305,10 +306,10 @@ where
 
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
         let rows = match self.parent.held(partition, task) {
-            Some(held) => Lent::Held(held),
+            Some(held) => Lent::OperatorMemory(held),
             None => Lent::Computed(self.parent.open(partition, task)),
         };
-        LentRows { rows, f: Arc::clone(&self.f), step: self.step }
+        LentRows { rows, f: Arc::clone(&self.f), operation: self.operation }
     }
 
     fn depth(&self) -> usize {
@@ -319,11 +320,11 @@ where
 struct LentRows<T, R, F> {
     rows: Lent<T, R>,
     f: Arc<F>,
-    step: Step,
+    operation: Operation,
 }
 
 enum Lent<T, R> {
-    Held(HeldRows<T>),
+    OperatorMemory(MaterializedRows<T>),
     Computed(R),
 }
 
@@ -336,25 +337,27 @@ where
 
     #[inline]
     fn next(&mut self) -> Option<U> {
-        let (f, step) = (&*self.f, &self.step);
+        let (f, operation) = (&*self.f, &self.operation);
         match &mut self.rows {
-            Lent::Held(rows) => rows.next_ref().map(|row| blame(step, || f(row))),
-            Lent::Computed(rows) => rows.next().map(|row| blame(step, || f(&row))),
+            Lent::OperatorMemory(rows) => rows.next_ref().map(|row| blame(operation, || f(row))),
+            Lent::Computed(rows) => rows.next().map(|row| blame(operation, || f(&row))),
         }
     }
 
     #[inline]
     fn fold<B, G: FnMut(B, U) -> B>(self, init: B, mut g: G) -> B {
-        let (f, step) = (&*self.f, &self.step);
+        let (f, operation) = (&*self.f, &self.operation);
         match self.rows {
-            Lent::Held(rows) => rows.fold_refs(init, |b, row| g(b, blame(step, || f(row)))),
-            Lent::Computed(rows) => rows.fold(init, |b, row| g(b, blame(step, || f(&row)))),
+            Lent::OperatorMemory(rows) => {
+                rows.fold_refs(init, |b, row| g(b, blame(operation, || f(row))))
+            }
+            Lent::Computed(rows) => rows.fold(init, |b, row| g(b, blame(operation, || f(&row)))),
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match &self.rows {
-            Lent::Held(rows) => rows.left(),
+            Lent::OperatorMemory(rows) => rows.left(),
             Lent::Computed(rows) => rows.size_hint(),
         }
     }

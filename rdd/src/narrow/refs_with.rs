@@ -3,11 +3,11 @@
 use super::refs::Refs;
 use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::Rdd;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use std::sync::Arc;
 
 /// References to rows, and a value for the closures of the next step; see [`Refs::with`].
-#[must_use = "a value does nothing until a step such as `map` uses it"]
+#[must_use = "a value does nothing until a operation such as `map` uses it"]
 pub struct RefsWith<T: 'static, V, P> {
     refs: Refs<T, P>,
     value: Arc<V>,
@@ -58,7 +58,7 @@ where
     {
         let value = Arc::clone(&self.value);
         let turn = move |row: &T| f(&value, row);
-        self.refs.mapped(Step::new("map"), size_of::<F>(), turn)
+        self.refs.mapped(Operation::new("map"), size_of::<F>(), turn)
     }
 
     /// [`Refs::filter`] with the shared value: clones the rows for which `predicate(&value, &row)`.
@@ -89,7 +89,7 @@ where
     {
         let value = Arc::clone(&self.value);
         let keep = move |row: &T| predicate(&value, row);
-        self.refs.filtered(Step::new("filter"), size_of::<F>(), keep)
+        self.refs.filtered(Operation::new("filter"), size_of::<F>(), keep)
     }
 
     /// [`Refs::filter_map`] with the shared value: keeps what `f(&value, &row)` gives.
@@ -123,7 +123,7 @@ where
     {
         let value = Arc::clone(&self.value);
         let turn = move |row: &T| f(&value, row);
-        self.refs.filter_mapped(Step::new("filter_map"), size_of::<F>(), turn)
+        self.refs.filter_mapped(Operation::new("filter_map"), size_of::<F>(), turn)
     }
 
     /// [`Refs::flat_map`] with the shared value: each row becomes the rows of `f(&value, &row)`.
@@ -156,6 +156,6 @@ where
     {
         let value = Arc::clone(&self.value);
         let turn = move |row: &T| f(&value, row);
-        self.refs.flat_mapped(Step::new("flat_map"), size_of::<F>(), turn)
+        self.refs.flat_mapped(Operation::new("flat_map"), size_of::<F>(), turn)
     }
 }

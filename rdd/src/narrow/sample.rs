@@ -6,7 +6,7 @@ use crate::random::Random;
 use crate::rdd::Rdd;
 use emberline_core::error::Error;
 use emberline_core::lineage::Dependency;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use std::sync::Arc;
 
 /// How likely a row is, and what decides it.
@@ -46,17 +46,17 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     #[track_caller]
     pub fn sample(&self, fraction: f64, seed: u64) -> Rdd<T, impl Fused<Item = T> + use<T, P>> {
-        let step = Step::new("sample");
+        let operation = Operation::new("sample");
         let what = || format!("the fraction is {fraction}; give one from 0 to 1");
         let wrong = !(0.0..=1.0).contains(&fraction);
-        let problem = wrong.then(|| Error::invalid_argument(what()).in_step(step));
-        self.sampled::<Bernoulli>(step, Sampling { rate: fraction, seed }, problem)
+        let problem = wrong.then(|| Error::invalid_argument(what()).in_operation(operation));
+        self.sampled::<Bernoulli>(operation, Sampling { rate: fraction, seed }, problem)
     }
 
     /// A sample, or the problem with what was asked for.
     pub(super) fn sampled<A>(
         &self,
-        step: Step,
+        operation: Operation,
         sampling: Sampling,
         problem: Option<Error>,
     ) -> Rdd<T, Adapted<P, Sampling, A>>
@@ -64,9 +64,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         A: Adaptor<P::Rows, Sampling, Item = T>,
     {
         let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
-        let mut lineage = self.context.lineage(step, self.num_partitions(), parent);
+        let mut lineage = self.context.lineage(operation, self.num_partitions(), parent);
         lineage.problem = problem;
-        let pipeline = Adapted::new(self.pipeline.clone(), sampling, step);
+        let pipeline = Adapted::new(self.pipeline.clone(), sampling, operation);
         Rdd::partitioned(&self.context, lineage, pipeline, self.partitioner.clone())
     }
 }
@@ -80,7 +80,7 @@ impl<R: Iterator<Item: Element> + 'static> Adaptor<R, Sampling> for Bernoulli {
     fn adapt(
         rows: R,
         sampling: Arc<Sampling>,
-        _: Step,
+        _: Operation,
         At { partition, .. }: At<'_>,
     ) -> Self::Rows {
         let random = Random::of_partition(sampling.seed, partition);

@@ -6,7 +6,7 @@ use crate::pipeline::{Element, Fused, Pipeline};
 use crate::random::Random;
 use crate::rdd::Rdd;
 use emberline_core::error::Error;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use std::iter::{RepeatN, repeat_n};
 use std::sync::Arc;
 
@@ -43,11 +43,11 @@ impl<T: Element + Clone, P: Pipeline<Item = T>> Rdd<T, P> {
         rate: f64,
         seed: u64,
     ) -> Rdd<T, impl Fused<Item = T> + use<T, P>> {
-        let step = Step::new("sample_with_replacement");
+        let operation = Operation::new("sample_with_replacement");
         let what = || format!("the rate is {rate}; give a finite one that is at least 0");
         let wrong = !(rate.is_finite() && rate >= 0.0);
-        let problem = wrong.then(|| Error::invalid_argument(what()).in_step(step));
-        self.sampled::<Poisson>(step, Sampling { rate, seed }, problem)
+        let problem = wrong.then(|| Error::invalid_argument(what()).in_operation(operation));
+        self.sampled::<Poisson>(operation, Sampling { rate, seed }, problem)
     }
 }
 
@@ -60,7 +60,7 @@ impl<R: Iterator<Item: Element + Clone> + 'static> Adaptor<R, Sampling> for Pois
     fn adapt(
         rows: R,
         sampling: Arc<Sampling>,
-        _: Step,
+        _: Operation,
         At { partition, .. }: At<'_>,
     ) -> Self::Rows {
         let random = Random::of_partition(sampling.seed, partition);

@@ -4,7 +4,7 @@ use super::try_map::fail;
 use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::BoxError;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Keeps the rows for which `predicate` is true; the first error fails the action, with the
@@ -37,11 +37,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         F: Fn(&T) -> Result<bool, BoxError> + Send + Sync + 'static,
     {
-        let step = Step::new("try_filter");
+        let operation = Operation::new("try_filter");
         let keep = move |row: &T| match predicate(row) {
             Ok(kept) => kept,
-            Err(cause) => fail(step, cause),
+            Err(cause) => fail(operation, cause),
         };
-        self.filtered(step, size_of::<F>(), keep)
+        self.filtered(operation, size_of::<F>(), keep)
     }
 }

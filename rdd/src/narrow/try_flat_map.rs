@@ -4,7 +4,7 @@ use super::try_map::fail;
 use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::BoxError;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into the rows of `f(row)`; the first error fails the action, with the row's
@@ -39,11 +39,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         I: IntoIterator<Item = U> + 'static,
         F: Fn(T) -> Result<I, BoxError> + Send + Sync + 'static,
     {
-        let step = Step::new("try_flat_map");
+        let operation = Operation::new("try_flat_map");
         let turn = move |row| match f(row) {
             Ok(rows) => rows,
-            Err(cause) => fail(step, cause),
+            Err(cause) => fail(operation, cause),
         };
-        self.flat_mapped(step, size_of::<F>(), turn)
+        self.flat_mapped(operation, size_of::<F>(), turn)
     }
 }

@@ -1,9 +1,10 @@
 //! `try_map`: a step that may fail.
 
 use crate::pipeline::{Element, Fused, Pipeline};
-use crate::rdd::{Keys, Rdd};
+use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::error::{BoxError, Error, ErrorKind};
-use emberline_core::step::{Step, raise};
+use emberline_core::operation::Operation;
+use emberline_core::unwind::raise;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into the value of `f(row)`; the first error fails the action, with the row's
@@ -37,17 +38,17 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         U: Element,
         F: Fn(T) -> Result<U, BoxError> + Send + Sync + 'static,
     {
-        let step = Step::new("try_map");
+        let operation = Operation::new("try_map");
         let turn = move |row| match f(row) {
             Ok(turned) => turned,
-            Err(cause) => fail(step, cause),
+            Err(cause) => fail(operation, cause),
         };
-        self.mapped(step, size_of::<F>(), Keys::Changed, turn)
+        self.mapped(operation, size_of::<F>(), KeyEffect::Changed, turn)
     }
 }
 
 /// Leaves the task with the error of a fallible closure.
 #[cold]
-pub(super) fn fail(step: Step, cause: BoxError) -> ! {
-    raise(Error::new(ErrorKind::ClosureFailed).caused_by(cause).in_step(step))
+pub(super) fn fail(operation: Operation, cause: BoxError) -> ! {
+    raise(Error::new(ErrorKind::ClosureFailed).caused_by(cause).in_operation(operation))
 }

@@ -1,13 +1,13 @@
-//! `union` and `union_all`: the rows of two or more RDDs.
+//! `union` and `union`: the rows of two or more RDDs.
 
 use super::chained::{ChainedRows, chained, held_alone};
 use crate::context::{Context, two_contexts};
-use crate::held::HeldRows;
+use crate::held::MaterializedRows;
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
 use emberline_core::lineage::Dependency;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         Q: Pipeline<Item = T>,
     {
-        let step = Step::new("union");
+        let operation = Operation::new("union");
         let narrow = |lineage: &Arc<_>| Dependency::Narrow(Arc::clone(lineage));
         let parents = vec![narrow(&self.lineage), narrow(&other.lineage)];
         let (own, theirs) = (self.num_partitions(), other.num_partitions());
@@ -51,8 +51,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let end_to_end = shared.is_some() && own > 0 && theirs > 0;
         let split = if end_to_end { None } else { Some(own) };
         let partitions = if end_to_end { own } else { own + theirs };
-        let mut lineage = self.context.lineage(step, partitions, parents);
-        lineage.problem = two_contexts(step, &self.context, &other.context);
+        let mut lineage = self.context.lineage(operation, partitions, parents);
+        lineage.problem = two_contexts(operation, &self.context, &other.context);
         let (left, right) = (self.pipeline.clone(), other.pipeline.clone());
         Rdd::partitioned(&self.context, lineage, Union { left, right, split }, shared)
     }
@@ -93,7 +93,7 @@ impl<P: Pipeline, Q: Pipeline<Item = P::Item>> Pipeline for Union<P, Q> {
         }
     }
 
-    fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<P::Item>> {
+    fn held(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<P::Item>> {
         match self.parts(partition) {
             (Some(left), None) => self.left.held(left, task),
             (None, Some(right)) => self.right.held(right, task),
@@ -156,18 +156,18 @@ impl Context {
     ///
     /// let ctx = Context::local()?;
     /// let days = (1..4).map(|day| ctx.parallelize(vec![day, day * 10]));
-    /// assert_eq!(ctx.union_all(days).collect()?, [1, 10, 2, 20, 3, 30]);
-    /// assert_eq!(ctx.union_all(Vec::<Rdd<u8>>::new()).count()?, 0);
+    /// assert_eq!(ctx.union(days).collect()?, [1, 10, 2, 20, 3, 30]);
+    /// assert_eq!(ctx.union(Vec::<Rdd<u8>>::new()).count()?, 0);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
-    pub fn union_all<T, P, I>(&self, rdds: I) -> Rdd<T, impl Fused<Item = T> + use<T, P, I>>
+    pub fn union<T, P, I>(&self, rdds: I) -> Rdd<T, impl Fused<Item = T> + use<T, P, I>>
     where
         T: Element,
         P: Pipeline<Item = T>,
         I: IntoIterator<Item = Rdd<T, P>>,
     {
-        let (step, rdds) = (Step::new("union_all"), rdds.into_iter().collect::<Vec<_>>());
+        let (operation, rdds) = (Operation::new("union"), rdds.into_iter().collect::<Vec<_>>());
         let placed = rdds.iter().map(|rdd| (rdd.num_partitions(), rdd.partitioner.as_ref()));
         let shared = shared_partitioner(placed);
         let filled = || rdds.iter().filter(|rdd| rdd.num_partitions() > 0);
@@ -177,8 +177,8 @@ impl Context {
         let partitions = last.copied().unwrap_or(0);
         let ends = shared.is_none().then_some(ends);
         let narrow = |rdd: &Rdd<T, P>| Dependency::Narrow(Arc::clone(&rdd.lineage));
-        let mut lineage = self.lineage(step, partitions, rdds.iter().map(narrow).collect());
-        lineage.problem = rdds.iter().find_map(|rdd| two_contexts(step, self, &rdd.context));
+        let mut lineage = self.lineage(operation, partitions, rdds.iter().map(narrow).collect());
+        lineage.problem = rdds.iter().find_map(|rdd| two_contexts(operation, self, &rdd.context));
         let parents = filled().map(|rdd| rdd.pipeline.clone()).collect();
         Rdd::partitioned(self, lineage, UnionAll { parents, ends }, shared)
     }
@@ -241,7 +241,7 @@ impl<P: Pipeline> Pipeline for UnionAll<P> {
         chained(&self.parents, self.parts(partition), task)
     }
 
-    fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<P::Item>> {
+    fn held(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<P::Item>> {
         held_alone(&self.parents, &self.parts(partition), task)
     }
 

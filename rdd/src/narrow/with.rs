@@ -1,8 +1,8 @@
 //! `with`: one shared value for every task, Spark's broadcast variable without a capture.
 
 use crate::pipeline::{Element, Fused, Pipeline};
-use crate::rdd::{Keys, Rdd};
-use emberline_core::step::Step;
+use crate::rdd::{KeyEffect, Rdd};
+use emberline_core::operation::Operation;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 }
 
 /// An RDD and a value for the closures of its next step; see [`Rdd::with`].
-#[must_use = "a value does nothing until a step such as `map` uses it"]
+#[must_use = "a value does nothing until a operation such as `map` uses it"]
 pub struct With<T: 'static, V, P> {
     rdd: Rdd<T, P>,
     value: Arc<V>,
@@ -91,7 +91,7 @@ where
     {
         let value = Arc::clone(&self.value);
         let turn = move |row| f(&value, row);
-        self.rdd.mapped(Step::new("map"), size_of::<F>(), Keys::Changed, turn)
+        self.rdd.mapped(Operation::new("map"), size_of::<F>(), KeyEffect::Changed, turn)
     }
 
     /// [`Rdd::filter`] with the shared value: keeps rows for which `predicate(&value, &row)` is true.
@@ -121,7 +121,7 @@ where
     {
         let value = Arc::clone(&self.value);
         let keep = move |row: &T| predicate(&value, row);
-        self.rdd.filtered(Step::new("filter"), size_of::<F>(), keep)
+        self.rdd.filtered(Operation::new("filter"), size_of::<F>(), keep)
     }
 
     /// [`Rdd::filter_map`] with the shared value: keeps what `f(&value, row)` gives as `Some`.
@@ -152,7 +152,7 @@ where
     {
         let value = Arc::clone(&self.value);
         let turn = move |row| f(&value, row);
-        self.rdd.filter_mapped(Step::new("filter_map"), size_of::<F>(), turn)
+        self.rdd.filter_mapped(Operation::new("filter_map"), size_of::<F>(), turn)
     }
 
     /// [`Rdd::flat_map`] with the shared value: each row becomes the rows of `f(&value, row)`.
@@ -184,6 +184,6 @@ where
     {
         let value = Arc::clone(&self.value);
         let turn = move |row| f(&value, row);
-        self.rdd.flat_mapped(Step::new("flat_map"), size_of::<F>(), turn)
+        self.rdd.flat_mapped(Operation::new("flat_map"), size_of::<F>(), turn)
     }
 }

@@ -4,9 +4,10 @@ use crate::context::two_contexts;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
 use emberline_core::error::Error;
-use emberline_core::lineage::{Dependency, Lineage};
-use emberline_core::step::{Step, raise};
+use emberline_core::lineage::{Dependency, LineageNode};
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
+use emberline_core::unwind::raise;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -43,14 +44,14 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         U: Element,
         Q: Pipeline<Item = U>,
     {
-        let step = Step::new("zip");
-        let lineage = self.beside(step, other);
+        let operation = Operation::new("zip");
+        let lineage = self.beside(operation, other);
         let (left, right) = (self.pipeline.clone(), other.pipeline.clone());
-        Rdd::new(&self.context, lineage, Zip { left, right, step })
+        Rdd::new(&self.context, lineage, Zip { left, right, operation })
     }
 
     /// The node of a step that reads partitions of one number of two parents at the same time.
-    pub(super) fn beside<U, Q>(&self, step: Step, other: &Rdd<U, Q>) -> Lineage
+    pub(super) fn beside<U, Q>(&self, operation: Operation, other: &Rdd<U, Q>) -> LineageNode
     where
         U: Element,
         Q: Pipeline<Item = U>,
@@ -58,29 +59,29 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let narrow = |lineage: &Arc<_>| Dependency::Narrow(Arc::clone(lineage));
         let parents = vec![narrow(&self.lineage), narrow(&other.lineage)];
         let (own, theirs) = (self.num_partitions(), other.num_partitions());
-        let mut lineage = self.context.lineage(step, own, parents);
-        lineage.problem = two_contexts(step, &self.context, &other.context)
-            .or_else(|| unequal_partitions(step, own, theirs));
+        let mut lineage = self.context.lineage(operation, own, parents);
+        lineage.problem = two_contexts(operation, &self.context, &other.context)
+            .or_else(|| unequal_partitions(operation, own, theirs));
         lineage
     }
 }
 
 /// The error of a step that needs as many partitions on both sides.
-fn unequal_partitions(step: Step, left: usize, right: usize) -> Option<Error> {
+fn unequal_partitions(operation: Operation, left: usize, right: usize) -> Option<Error> {
     let what = || {
         format!(
             "the left RDD has {left} partitions and the right one {right}; both need the same \
              number: give it to their sources, or use `repartition` or `coalesce`"
         )
     };
-    (left != right).then(|| Error::invalid_argument(what()).in_step(step))
+    (left != right).then(|| Error::invalid_argument(what()).in_operation(operation))
 }
 
 #[derive(Clone)]
 struct Zip<P, Q> {
     left: P,
     right: Q,
-    step: Step,
+    operation: Operation,
 }
 
 impl<P, Q> Sealed for Zip<P, Q> {}
@@ -92,7 +93,7 @@ impl<P: Pipeline, Q: Pipeline> Pipeline for Zip<P, Q> {
 
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
         let (left, right) = (self.left.open(partition, task), self.right.open(partition, task));
-        ZippedRows { left, right, step: self.step, partition }
+        ZippedRows { left, right, operation: self.operation, partition }
     }
 
     fn depth(&self) -> usize {
@@ -103,7 +104,7 @@ impl<P: Pipeline, Q: Pipeline> Pipeline for Zip<P, Q> {
 struct ZippedRows<L, R> {
     left: L,
     right: R,
-    step: Step,
+    operation: Operation,
     partition: usize,
 }
 
@@ -115,20 +116,20 @@ impl<L: Iterator, R: Iterator> Iterator for ZippedRows<L, R> {
         match (self.left.next(), self.right.next()) {
             (Some(left), Some(right)) => Some((left, right)),
             (None, None) => None,
-            (left, _) => unequal_rows(self.step, self.partition, left.is_some()),
+            (left, _) => unequal_rows(self.operation, self.partition, left.is_some()),
         }
     }
 
     // Only one side can push its rows; the other is pulled along.
     #[inline]
     fn fold<B, G: FnMut(B, Self::Item) -> B>(self, init: B, mut g: G) -> B {
-        let ZippedRows { left, mut right, step, partition } = self;
+        let ZippedRows { left, mut right, operation, partition } = self;
         let accumulated = left.fold(init, |accumulated, row| match right.next() {
             Some(other) => g(accumulated, (row, other)),
-            None => unequal_rows(step, partition, true),
+            None => unequal_rows(operation, partition, true),
         });
         if right.next().is_some() {
-            unequal_rows(step, partition, false);
+            unequal_rows(operation, partition, false);
         }
         accumulated
     }
@@ -143,11 +144,11 @@ impl<L: Iterator, R: Iterator> Iterator for ZippedRows<L, R> {
 
 /// Leaves the task, because one side of a partition has a row without a partner.
 #[cold]
-fn unequal_rows(step: Step, partition: usize, left_has_more: bool) -> ! {
+fn unequal_rows(operation: Operation, partition: usize, left_has_more: bool) -> ! {
     let (longer, shorter) = if left_has_more { ("left", "right") } else { ("right", "left") };
     let what = format!(
         "the {longer} RDD has more rows in partition {partition} than the {shorter} one; `zip` \
          needs the same number on both sides"
     );
-    raise(Error::invalid_argument(what).in_step(step))
+    raise(Error::invalid_argument(what).in_operation(operation))
 }

@@ -3,7 +3,7 @@
 use super::map_partitions::BlamedRows;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
@@ -46,11 +46,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         I: IntoIterator<Item = V> + 'static,
         F: Fn(P::Rows, Q::Rows) -> I + Send + Sync + 'static,
     {
-        let step = Step::new("zip_partitions");
-        let mut lineage = self.beside(step, other);
+        let operation = Operation::new("zip_partitions");
+        let mut lineage = self.beside(operation, other);
         lineage.closure_bytes = size_of::<F>();
         let (left, right) = (self.pipeline.clone(), other.pipeline.clone());
-        Rdd::new(&self.context, lineage, ZipPartitions { left, right, f: Arc::new(f), step })
+        Rdd::new(&self.context, lineage, ZipPartitions { left, right, f: Arc::new(f), operation })
     }
 }
 
@@ -58,13 +58,13 @@ struct ZipPartitions<P, Q, F> {
     left: P,
     right: Q,
     f: Arc<F>,
-    step: Step,
+    operation: Operation,
 }
 
 impl<P: Clone, Q: Clone, F> Clone for ZipPartitions<P, Q, F> {
     fn clone(&self) -> Self {
         let (left, right) = (self.left.clone(), self.right.clone());
-        ZipPartitions { left, right, f: Arc::clone(&self.f), step: self.step }
+        ZipPartitions { left, right, f: Arc::clone(&self.f), operation: self.operation }
     }
 }
 
@@ -91,7 +91,7 @@ where
 
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
         let (left, right) = (self.left.open(partition, task), self.right.open(partition, task));
-        BlamedRows::of(self.step, task, || (self.f)(left, right))
+        BlamedRows::of(self.operation, task, || (self.f)(left, right))
     }
 
     fn depth(&self) -> usize {

@@ -1,27 +1,27 @@
 //! A stored partition in one of its three forms.
 
-use crate::held::HeldRows;
-use emberline_core::block_store::{Block, Leaving};
+use crate::held::MaterializedRows;
+use emberline_core::block_store::{Block, EvictOutcome};
 use emberline_core::bounds::Stored;
 use emberline_core::config::Config;
 use emberline_core::error::{Error, Result};
 use emberline_core::scratch::Scratch;
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{FileRows, PackedRows, RunFile};
+use emberline_shuffle::{FileRows, RunFile, SerializedRows};
 use std::iter;
 use std::sync::Arc;
 
 /// The rows of one partition as the store keeps them.
 pub(super) struct RowBlock<T> {
-    form: Form<T>,
+    form: BlockFormat<T>,
     way_out: WayOut,
 }
 
 /// Where the rows are.
 #[derive(Clone)]
-pub(super) enum Form<T> {
+pub(super) enum BlockFormat<T> {
     Typed(Arc<Vec<T>>),
-    Packed(Vec<PackedRows<T>>),
+    Packed(Vec<SerializedRows<T>>),
     InFile(RunFile<T>),
 }
 
@@ -48,26 +48,26 @@ impl Files {
 }
 
 impl<T: Stored> RowBlock<T> {
-    pub(super) fn new(form: Form<T>, way_out: WayOut) -> Self {
+    pub(super) fn new(form: BlockFormat<T>, way_out: WayOut) -> Self {
         RowBlock { form, way_out }
     }
 
-    pub(super) fn form(&self) -> &Form<T> {
+    pub(super) fn form(&self) -> &BlockFormat<T> {
         &self.form
     }
 
     fn to_file(&self, files: &Files) -> Result<Self> {
-        let form = Form::InFile(self.form.write(files)?);
+        let form = BlockFormat::InFile(self.form.write(files)?);
         Ok(RowBlock { form, way_out: self.way_out.clone() })
     }
 }
 
-impl<T: Stored> Form<T> {
+impl<T: Stored> BlockFormat<T> {
     fn write(&self, Files { scratch, config }: &Files) -> Result<RunFile<T>> {
         match self {
-            Form::Typed(rows) => RunFile::write_in([rows.as_slice()], scratch, config),
-            Form::InFile(file) => Ok(file.clone()),
-            Form::Packed(parts) => {
+            BlockFormat::Typed(rows) => RunFile::write_in([rows.as_slice()], scratch, config),
+            BlockFormat::InFile(file) => Ok(file.clone()),
+            BlockFormat::Packed(parts) => {
                 let mut failed = Ok(());
                 let frames = unpacked(parts.clone()).map_while(|rows| match rows {
                     Ok(rows) => Some(rows),
@@ -89,7 +89,7 @@ impl<T: Stored> Form<T> {
         task: &TaskContext,
         were_there: bool,
         on_damage: impl Fn(Error) -> Vec<T> + 'static,
-    ) -> HeldRows<T> {
+    ) -> MaterializedRows<T> {
         let counting = task.clone();
         let count = move |rows: usize| counting.count_read(if were_there { rows } else { 0 });
         let read = move |rows: Result<Vec<T>>| {
@@ -98,19 +98,23 @@ impl<T: Stored> Form<T> {
             rows
         };
         match self {
-            Form::Typed(rows) => {
+            BlockFormat::Typed(rows) => {
                 task.count_read(if were_there { rows.len() } else { 0 });
-                HeldRows::new(Arc::clone(rows), 0..rows.len(), task)
+                MaterializedRows::new(Arc::clone(rows), 0..rows.len(), task)
             }
-            Form::Packed(parts) => HeldRows::batched(unpacked(parts.clone()).map(read), task),
-            Form::InFile(file) => HeldRows::batched(frames_of(file.rows()).map(read), task),
+            BlockFormat::Packed(parts) => {
+                MaterializedRows::batched(unpacked(parts.clone()).map(read), task)
+            }
+            BlockFormat::InFile(file) => {
+                MaterializedRows::batched(frames_of(file.rows()).map(read), task)
+            }
         }
     }
 }
 
 /// The frames of packed rows, one part after the other.
 pub(super) fn unpacked<T: Stored>(
-    parts: Vec<PackedRows<T>>,
+    parts: Vec<SerializedRows<T>>,
 ) -> impl Iterator<Item = Result<Vec<T>>> {
     parts.into_iter().flat_map(|part| {
         let mut frames = part.frames();
@@ -125,16 +129,16 @@ fn frames_of<T: Stored>(mut rows: FileRows<T>) -> impl Iterator<Item = Result<Ve
 impl<T: Stored> Block for RowBlock<T> {
     fn rows(&self) -> u64 {
         let rows = match &self.form {
-            Form::Typed(rows) => rows.len(),
-            Form::Packed(parts) => parts.iter().map(PackedRows::len).sum(),
-            Form::InFile(file) => file.len(),
+            BlockFormat::Typed(rows) => rows.len(),
+            BlockFormat::Packed(parts) => parts.iter().map(SerializedRows::len).sum(),
+            BlockFormat::InFile(file) => file.len(),
         };
         rows as u64
     }
 
     fn file_bytes(&self) -> u64 {
         match &self.form {
-            Form::InFile(file) => file.bytes(),
+            BlockFormat::InFile(file) => file.bytes(),
             _ => 0,
         }
     }
@@ -143,12 +147,12 @@ impl<T: Stored> Block for RowBlock<T> {
         !matches!(self.way_out, WayOut::ToFileOnly(_))
     }
 
-    fn leave(&self) -> Leaving {
+    fn leave(&self) -> EvictOutcome {
         let (files, otherwise) = match &self.way_out {
-            WayOut::Dropped => return Leaving::Dropped,
-            WayOut::ToFile(files) => (files, Leaving::Dropped),
-            WayOut::ToFileOnly(files) => (files, Leaving::Stays),
+            WayOut::Dropped => return EvictOutcome::Dropped,
+            WayOut::ToFile(files) => (files, EvictOutcome::Dropped),
+            WayOut::ToFileOnly(files) => (files, EvictOutcome::Stays),
         };
-        self.to_file(files).map_or(otherwise, |block| Leaving::Moved(Arc::new(block)))
+        self.to_file(files).map_or(otherwise, |block| EvictOutcome::Moved(Arc::new(block)))
     }
 }

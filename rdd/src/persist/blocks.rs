@@ -1,27 +1,27 @@
 //! The blocks of one persisted RDD: found, put, found damaged, dropped.
 
 use super::StorageLevel;
-use super::block::{Files, Form, RowBlock, WayOut};
-use crate::accumulator::{KeptParts, Parts};
+use super::block::{BlockFormat, Files, RowBlock, WayOut};
+use crate::accumulator::{CommittedDeltas, TaskDeltas};
 use crate::context::Context;
-use crate::held::HeldRows;
+use crate::held::MaterializedRows;
 use emberline_core::block_store::{Block, StoredBlock};
 use emberline_core::bounds::Stored;
 use emberline_core::error::{Error, ErrorKind};
 use emberline_core::event::Event;
-use emberline_core::faults::{Harm, harm_to_block};
+use emberline_core::faults::{Damage, damage_to_block};
 use emberline_core::ids::RddId;
-use emberline_core::lineage::{Kept, StoredBlocks};
+use emberline_core::lineage::{StorageStats, StoredBlocks};
 use emberline_core::memory::Reservation;
-use emberline_core::step::raise;
 use emberline_core::task::TaskContext;
+use emberline_core::unwind::raise;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How often the disk may fail one partition before it is no longer tried: less than the attempts
 /// of a task, so that the last ones do without.
-const MOST_FAULTS: usize = 2;
+const MAX_FAULTS: usize = 2;
 
 /// The blocks of one persisted RDD. They go when the last handle does.
 pub(crate) struct Blocks {
@@ -33,7 +33,7 @@ pub(crate) struct Blocks {
     keeps: AtomicBool,
     /// How often the disk has failed a partition.
     faults: Mutex<HashMap<usize, usize>>,
-    parts: KeptParts,
+    parts: CommittedDeltas,
 }
 
 impl Blocks {
@@ -58,10 +58,10 @@ impl Blocks {
         self: &Arc<Self>,
         partition: usize,
         task: &TaskContext,
-    ) -> Option<HeldRows<T>> {
+    ) -> Option<MaterializedRows<T>> {
         let stored = self.context.engine.blocks().get(self.rdd, partition)?;
         let form = form_of::<T>(&stored)?;
-        if let Form::InFile(file) = &form
+        if let BlockFormat::InFile(file) = &form
             && let Err(error) = file.check()
         {
             self.forget(partition, &stored, &error);
@@ -75,10 +75,10 @@ impl Blocks {
     fn read<T: Stored>(
         self: &Arc<Self>,
         partition: usize,
-        form: Form<T>,
+        form: BlockFormat<T>,
         (stored, was_there): (Arc<StoredBlock>, bool),
         task: &TaskContext,
-    ) -> HeldRows<T> {
+    ) -> MaterializedRows<T> {
         let (blocks, damaged) = (Arc::clone(self), Arc::clone(&stored));
         let on_damage = move |error: Error| {
             blocks.forget(partition, &damaged, &error);
@@ -87,7 +87,7 @@ impl Blocks {
                 false => raise(blocks.lost(partition).caused_by(error)),
             }
         };
-        form.read(task, was_there, on_damage).pinning(stored)
+        form.read(task, was_there, on_damage).with_pin(stored)
     }
 
     /// Puts a partition, with what computing it added to accumulators, unless another task was first;
@@ -95,10 +95,10 @@ impl Blocks {
     pub(super) fn put<T: Stored>(
         self: &Arc<Self>,
         partition: usize,
-        form: Form<T>,
+        form: BlockFormat<T>,
         held: Option<Reservation>,
         task: &TaskContext,
-    ) -> HeldRows<T> {
+    ) -> MaterializedRows<T> {
         let block = Arc::new(RowBlock::new(form.clone(), self.way_out(task)));
         let (memory_bytes, file_bytes) =
             (held.as_ref().map_or(0, Reservation::bytes), block.file_bytes());
@@ -110,7 +110,7 @@ impl Blocks {
         if is_new {
             let rdd = self.rdd;
             engine.emit(Event::BlockStored { rdd, partition, memory_bytes, file_bytes });
-            if let Some(harm) = harm_to_block(&task.config, rdd, partition) {
+            if let Some(harm) = damage_to_block(&task.config, rdd, partition) {
                 self.harm::<T>(partition, &stored, harm);
             }
         }
@@ -124,14 +124,14 @@ impl Blocks {
 
     /// What the task on this thread has added while it computed a partition. A local checkpoint is
     /// an action: what its tasks add lies with their results.
-    fn taken_parts(&self) -> Parts {
-        if self.can_recompute { Parts::take_counted() } else { Parts::default() }
+    fn taken_parts(&self) -> TaskDeltas {
+        if self.can_recompute { TaskDeltas::take_counted() } else { TaskDeltas::default() }
     }
 
     /// Harms the file of a block, as a fault plan wants; what is not in a file is lost.
-    fn harm<T: Stored>(&self, partition: usize, stored: &Arc<StoredBlock>, harm: Harm) {
+    fn harm<T: Stored>(&self, partition: usize, stored: &Arc<StoredBlock>, harm: Damage) {
         match form_of::<T>(stored) {
-            Some(Form::InFile(file)) if file.harm(harm).is_ok() => {}
+            Some(BlockFormat::InFile(file)) if file.harm(harm).is_ok() => {}
             _ => self.forget(partition, stored, &Error::corrupt("injected fault")),
         }
     }
@@ -160,7 +160,7 @@ impl Blocks {
     /// Whether a partition may go to disk: that never failed it, or it must not be lost.
     pub(super) fn may_use_disk(&self, partition: usize) -> bool {
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        !self.can_recompute || faults.get(&partition).is_none_or(|faults| *faults < MOST_FAULTS)
+        !self.can_recompute || faults.get(&partition).is_none_or(|faults| *faults < MAX_FAULTS)
     }
 
     fn note_fault(&self, partition: usize) {
@@ -200,7 +200,7 @@ impl Blocks {
 
 /// The one place where a block gets its type back; the store keeps it under the id of this very RDD,
 /// so it is always the type that was put.
-fn form_of<T: Stored>(stored: &StoredBlock) -> Option<Form<T>> {
+fn form_of<T: Stored>(stored: &StoredBlock) -> Option<BlockFormat<T>> {
     let block = stored.block().downcast::<RowBlock<T>>().ok()?;
     Some(block.form().clone())
 }
@@ -215,12 +215,12 @@ impl StoredBlocks for Blocks {
         self.drop_all();
     }
 
-    fn settle(&self) {
+    fn on_job_success(&self) {
         self.parts.merge();
     }
 
-    fn kept(&self) -> Kept {
-        self.context.engine.blocks().kept(self.rdd)
+    fn storage_stats(&self) -> StorageStats {
+        self.context.engine.blocks().storage_stats(self.rdd)
     }
 
     fn level(&self) -> Option<String> {

@@ -16,9 +16,9 @@ pub enum StorageLevel {
     Disk,
     /// In memory, as bytes, compressed as [`spill_compression`](crate::ContextBuilder::spill_compression)
     /// says: smaller and slower to read. A partition that does not fit is computed again.
-    SerialisedMemory,
+    SerializedMemory,
     /// In memory, as bytes. A partition that does not fit, or is evicted, is written to disk.
-    SerialisedMemoryAndDisk,
+    SerializedMemoryAndDisk,
 }
 
 impl StorageLevel {
@@ -27,11 +27,11 @@ impl StorageLevel {
     }
 
     pub(super) fn uses_disk(self) -> bool {
-        !matches!(self, StorageLevel::Memory | StorageLevel::SerialisedMemory)
+        !matches!(self, StorageLevel::Memory | StorageLevel::SerializedMemory)
     }
 
-    pub(super) fn is_serialised(self) -> bool {
-        matches!(self, StorageLevel::SerialisedMemory | StorageLevel::SerialisedMemoryAndDisk)
+    pub(super) fn is_serialized(self) -> bool {
+        matches!(self, StorageLevel::SerializedMemory | StorageLevel::SerializedMemoryAndDisk)
     }
 }
 
@@ -41,8 +41,8 @@ impl fmt::Display for StorageLevel {
             StorageLevel::Memory => "memory",
             StorageLevel::MemoryAndDisk => "memory and disk",
             StorageLevel::Disk => "disk",
-            StorageLevel::SerialisedMemory => "serialised memory",
-            StorageLevel::SerialisedMemoryAndDisk => "serialised memory and disk",
+            StorageLevel::SerializedMemory => "serialised memory",
+            StorageLevel::SerializedMemoryAndDisk => "serialised memory and disk",
         })
     }
 }

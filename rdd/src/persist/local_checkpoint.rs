@@ -1,19 +1,20 @@
 //! `local_checkpoint`: partitions kept for this run alone, with nothing behind them.
 
 use super::blocks::Blocks;
-use super::keep::Keeping;
+use super::cacher::PartitionCacher;
 use super::level::StorageLevel;
-use crate::accumulator::in_one_action;
+use crate::accumulator::run_action;
 use crate::boxed::{Boxed, Chunks, Node, RowChunks};
-use crate::held::HeldRows;
+use crate::held::MaterializedRows;
 use crate::pipeline::Pipeline;
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::error::Result;
 use emberline_core::lineage::StoredBlocks;
+use emberline_core::operation::Operation;
 use emberline_core::size::heap_bytes;
-use emberline_core::step::{Step, raise};
 use emberline_core::task::TaskContext;
+use emberline_core::unwind::raise;
 use std::sync::Arc;
 
 impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -55,24 +56,25 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     #[track_caller]
     pub fn local_checkpoint(&self) -> Result<Rdd<T>> {
-        let step = Step::new("local_checkpoint");
-        let mut lineage = self.context.lineage(step, self.num_partitions(), Vec::new());
+        let operation = Operation::new("local_checkpoint");
+        let mut lineage = self.context.lineage(operation, self.num_partitions(), Vec::new());
         let blocks = Blocks::new(&self.context, lineage.id(), StorageLevel::MemoryAndDisk, false);
         let filled = Arc::clone(&blocks);
         let work = move |rows: P::Rows, task: &TaskContext| {
             let partition = task.place.partition;
-            let keeping = Keeping::new(&filled, partition, task, &step);
+            let keeping = PartitionCacher::new(&filled, partition, task, &operation);
             drop(keeping.keep(rows));
             Ok(())
         };
-        in_one_action(step, || {
-            self.run(step, 0..self.num_partitions(), work)?;
+        run_action(operation, || {
+            self.run(operation, 0..self.num_partitions(), work)?;
             let missing = (0..self.num_partitions()).find(|at| !blocks.is_stored(*at));
-            let lost = |partition| blocks.lost(partition).in_step(step).in_action(step);
+            let lost =
+                |partition| blocks.lost(partition).in_operation(operation).in_action(operation);
             missing.map_or(Ok(()), |partition| Err(lost(partition)))
         })?;
         lineage.blocks = Some(Arc::clone(&blocks) as Arc<dyn StoredBlocks>);
-        let pipeline = Boxed::from_node(Checkpointed { blocks, step }, 0);
+        let pipeline = Boxed::from_node(Checkpointed { blocks, operation }, 0);
         Ok(Rdd::partitioned(&self.context, lineage, pipeline, self.partitioner.clone()))
     }
 }
@@ -80,7 +82,7 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
 /// Partitions that are kept and cannot be computed.
 struct Checkpointed {
     blocks: Arc<Blocks>,
-    step: Step,
+    operation: Operation,
 }
 
 impl<T: Stored> Node<T> for Checkpointed {
@@ -88,16 +90,16 @@ impl<T: Stored> Node<T> for Checkpointed {
         Box::new(RowChunks::new(self.read(partition, task), heap_bytes))
     }
 
-    fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<T>> {
+    fn held(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<T>> {
         Some(self.read(partition, task))
     }
 }
 
 impl Checkpointed {
-    fn read<T: Stored>(&self, partition: usize, task: &TaskContext) -> HeldRows<T> {
+    fn read<T: Stored>(&self, partition: usize, task: &TaskContext) -> MaterializedRows<T> {
         match self.blocks.find(partition, task) {
             Some(rows) => rows,
-            None => raise(self.blocks.lost(partition).in_step(self.step)),
+            None => raise(self.blocks.lost(partition).in_operation(self.operation)),
         }
     }
 }

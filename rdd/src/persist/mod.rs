@@ -2,24 +2,24 @@
 
 mod block;
 mod blocks;
-mod keep;
+mod cacher;
 mod level;
 mod local_checkpoint;
 
 pub use level::StorageLevel;
 
-use crate::accumulator::counted;
+use crate::accumulator::with_accumulators;
 use crate::boxed::{Boxed, Chunks, Node, RowChunks};
-use crate::held::HeldRows;
+use crate::held::MaterializedRows;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use blocks::Blocks;
+use cacher::PartitionCacher;
 use emberline_core::bounds::Stored;
 use emberline_core::lineage::{Dependency, StoredBlocks};
+use emberline_core::operation::Operation;
 use emberline_core::size::heap_bytes;
-use emberline_core::step::Step;
 use emberline_core::task::TaskContext;
-use keep::Keeping;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -62,8 +62,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # use emberline::prelude::*;
     /// # let ctx = Context::local()?;
     /// #[derive(Clone)]
-    /// struct Point(f64, f64);
-    /// ctx.range(0..9_u32).map(|n| Point(n.into(), 0.0)).cache().count()?;
+    /// struct FailPoint(f64, f64);
+    /// ctx.range(0..9_u32).map(|n| FailPoint(n.into(), 0.0)).cache().count()?;
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     ///
@@ -74,8 +74,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # use emberline::prelude::*;
     /// # let ctx = Context::local()?;
     /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
-    /// struct Point(f64, f64);
-    /// assert_eq!(ctx.range(0..9_u32).map(|n| Point(n.into(), 0.0)).cache().count()?, 9);
+    /// struct FailPoint(f64, f64);
+    /// assert_eq!(ctx.range(0..9_u32).map(|n| FailPoint(n.into(), 0.0)).cache().count()?, 9);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     #[track_caller]
@@ -83,7 +83,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Stored,
     {
-        self.persisted(Step::new("cache"), StorageLevel::Memory)
+        self.persisted(Operation::new("cache"), StorageLevel::Memory)
     }
 
     /// Gives an RDD whose partitions are kept, once an action has computed them, where `level` says.
@@ -123,19 +123,19 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Stored,
     {
-        self.persisted(Step::new("persist"), level)
+        self.persisted(Operation::new("persist"), level)
     }
 
-    fn persisted(&self, step: Step, level: StorageLevel) -> Rdd<T>
+    fn persisted(&self, operation: Operation, level: StorageLevel) -> Rdd<T>
     where
         T: Stored,
     {
         let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
-        let mut lineage = self.context.lineage(step, self.num_partitions(), parent);
+        let mut lineage = self.context.lineage(operation, self.num_partitions(), parent);
         let blocks = Blocks::new(&self.context, lineage.id(), level, true);
         lineage.blocks = Some(Arc::clone(&blocks) as Arc<dyn StoredBlocks>);
         let depth = self.pipeline.depth();
-        let node = Persisted { parent: self.pipeline.clone(), blocks, step };
+        let node = Persisted { parent: self.pipeline.clone(), blocks, operation };
         let pipeline = Boxed::from_node(node, depth);
         Rdd::partitioned(&self.context, lineage, pipeline, self.partitioner.clone())
     }
@@ -174,7 +174,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 struct Persisted<P> {
     parent: P,
     blocks: Arc<Blocks>,
-    step: Step,
+    operation: Operation,
 }
 
 impl<T: Stored, P: Pipeline<Item = T>> Node<T> for Persisted<P> {
@@ -186,16 +186,16 @@ impl<T: Stored, P: Pipeline<Item = T>> Node<T> for Persisted<P> {
     }
 
     /// The block, computed and stored if it is not there; nothing after an `unpersist`.
-    fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<T>> {
-        let Persisted { parent, blocks, step } = self;
+    fn held(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<T>> {
+        let Persisted { parent, blocks, operation } = self;
         if let Some(rows) = blocks.find(partition, task) {
             return Some(rows);
         }
-        let keeping = Keeping::new(blocks, partition, task, step);
+        let keeping = PartitionCacher::new(blocks, partition, task, operation);
         blocks.keeps().then(|| {
-            let (rows, parts) = counted(|| keeping.keep(parent.open(partition, task)));
+            let (rows, parts) = with_accumulators(|| keeping.keep(parent.open(partition, task)));
             if !keeping.is_stored() {
-                parts.join_task();
+                parts.merge_into_task();
             }
             rows
         })

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many reports are kept.
-const MOST_JOBS: usize = 100;
+const MAX_JOBS: usize = 100;
 
 /// The last jobs of one context. Its clones are handles to the same ones.
 #[derive(Clone, Default)]
@@ -29,7 +29,7 @@ impl History {
 
     fn keep(&self, report: JobReport) {
         let mut jobs = self.lock();
-        if jobs.len() == MOST_JOBS {
+        if jobs.len() == MAX_JOBS {
             jobs.pop_front();
         }
         jobs.push_back(report);

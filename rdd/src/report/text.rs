@@ -1,7 +1,7 @@
 //! A report as an aligned table. What depends on the machine, its times, comes last.
 
 use super::{JobReport, StageReport};
-use crate::display::{bytes, columns, counted, grouped, printable};
+use crate::display::{bytes, columns, counted, printable, with_separators};
 use emberline_core::event::TaskMetrics;
 use std::fmt;
 
@@ -64,13 +64,13 @@ fn cells(
 ) -> Line {
     [
         name,
-        grouped(tasks as u64),
-        grouped(attempts as u64),
-        grouped(totals.rows_read),
-        grouped(totals.rows_written),
+        with_separators(tasks as u64),
+        with_separators(attempts as u64),
+        with_separators(totals.rows_read),
+        with_separators(totals.rows_written),
         bytes(totals.bytes_written),
         bytes(totals.bytes_spilled),
-        grouped(totals.files_spilled),
+        with_separators(totals.files_spilled),
         bytes(totals.peak_bytes),
         time(totals.run_us),
         time(totals.read_us.saturating_add(totals.write_us)),

@@ -3,8 +3,9 @@
 use crate::context::Context;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
-use emberline_core::step::{Step, blame};
+use emberline_core::operation::Operation;
 use emberline_core::task::{ROWS_PER_CHECK, TaskContext};
+use emberline_core::unwind::blame;
 use std::sync::Arc;
 
 impl Context {
@@ -40,21 +41,21 @@ impl Context {
         I: IntoIterator<Item = T> + 'static,
         F: Fn(usize) -> I + Send + Sync + 'static,
     {
-        let step = Step::new("generate");
-        let mut lineage = self.source_lineage(step, partitions);
+        let operation = Operation::new("generate");
+        let mut lineage = self.source_lineage(operation, partitions);
         lineage.closure_bytes = size_of::<F>();
-        Rdd::new(self, lineage, Generated { f: Arc::new(f), step })
+        Rdd::new(self, lineage, Generated { f: Arc::new(f), operation })
     }
 }
 
 struct Generated<F> {
     f: Arc<F>,
-    step: Step,
+    operation: Operation,
 }
 
 impl<F> Clone for Generated<F> {
     fn clone(&self) -> Self {
-        Generated { f: Arc::clone(&self.f), step: self.step }
+        Generated { f: Arc::clone(&self.f), operation: self.operation }
     }
 }
 
@@ -78,8 +79,12 @@ where
     type Rows = GeneratedRows<I::IntoIter>;
 
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
-        let rows = blame(&self.step, || (self.f)(partition).into_iter());
-        GeneratedRows { rows, seen: Seen { rows: 0, task: task.clone() }, step: self.step }
+        let rows = blame(&self.operation, || (self.f)(partition).into_iter());
+        GeneratedRows {
+            rows,
+            seen: Seen { rows: 0, task: task.clone() },
+            operation: self.operation,
+        }
     }
 
     fn depth(&self) -> usize {
@@ -90,7 +95,7 @@ where
 struct GeneratedRows<R> {
     rows: R,
     seen: Seen,
-    step: Step,
+    operation: Operation,
 }
 
 /// Counts rows as they go by, and at the end those of the last block.
@@ -121,7 +126,7 @@ impl<R: Iterator> Iterator for GeneratedRows<R> {
 
     #[inline]
     fn next(&mut self) -> Option<R::Item> {
-        let row = blame(&self.step, || self.rows.next())?;
+        let row = blame(&self.operation, || self.rows.next())?;
         self.seen.one_more();
         Some(row)
     }
@@ -133,7 +138,7 @@ impl<R: Iterator> Iterator for GeneratedRows<R> {
             g(accumulated, row)
         };
         // Steps further down run inside this fold; what they blamed first stays blamed.
-        blame(&self.step, || rows.fold(init, counted))
+        blame(&self.operation, || rows.fold(init, counted))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -130,14 +130,14 @@ impl<R: Read + Seek> LineReader<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::even_piece;
+    use super::super::split_range;
     use super::*;
     use emberline_core::config::Config;
     use proptest::prelude::*;
     use std::io::Cursor;
 
     fn lines_of(bytes: &[u8], partitions: usize) -> Vec<Vec<u8>> {
-        let piece = |partition| even_piece(bytes.len() as u64, partitions, partition);
+        let piece = |partition| split_range(bytes.len() as u64, partitions, partition);
         let mut lines = Vec::new();
         for (start, end) in (0..partitions).map(piece).filter(|(start, end)| start < end) {
             let task = TaskContext::alone(Config::default());

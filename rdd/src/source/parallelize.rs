@@ -1,11 +1,11 @@
 //! `parallelize`: a collection of the program as an RDD.
 
-use super::even_piece;
+use super::split_range;
 use crate::context::Context;
-use crate::held::HeldRows;
+use crate::held::MaterializedRows;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ impl Context {
     {
         let rows: Vec<T> = rows.into_iter().collect();
         let partitions = self.default_partitions().min(rows.len().max(1));
-        self.parallelized(Step::new("parallelize"), partitions, rows)
+        self.parallelized(Operation::new("parallelize"), partitions, rows)
     }
 
     /// Makes an RDD of a collection in a given number of partitions, some empty if there are fewer
@@ -93,17 +93,17 @@ impl Context {
         T: Element + Clone + Sync,
         I: IntoIterator<Item = T>,
     {
-        self.parallelized(Step::new("parallelize"), partitions, rows.into_iter().collect())
+        self.parallelized(Operation::new("parallelize"), partitions, rows.into_iter().collect())
     }
 
     fn parallelized<T: Element + Clone + Sync>(
         &self,
-        step: Step,
+        operation: Operation,
         partitions: usize,
         rows: Vec<T>,
     ) -> Rdd<T, Parallelized<T>> {
         let pipeline = Parallelized { rows: Arc::new(rows), partitions };
-        Rdd::new(self, self.source_lineage(step, partitions), pipeline)
+        Rdd::new(self, self.source_lineage(operation, partitions), pipeline)
     }
 }
 
@@ -123,15 +123,15 @@ impl<T: Element + Clone + Sync> Fused for Parallelized<T> {}
 
 impl<T: Element + Clone + Sync> Pipeline for Parallelized<T> {
     type Item = T;
-    type Rows = HeldRows<T>;
+    type Rows = MaterializedRows<T>;
 
-    fn open(&self, partition: usize, task: &TaskContext) -> HeldRows<T> {
-        let (low, high) = even_piece(self.rows.len() as u64, self.partitions, partition);
+    fn open(&self, partition: usize, task: &TaskContext) -> MaterializedRows<T> {
+        let (low, high) = split_range(self.rows.len() as u64, self.partitions, partition);
         task.count_read((high - low) as usize);
-        HeldRows::new(Arc::clone(&self.rows), low as usize..high as usize, task)
+        MaterializedRows::new(Arc::clone(&self.rows), low as usize..high as usize, task)
     }
 
-    fn held(&self, partition: usize, task: &TaskContext) -> Option<HeldRows<T>> {
+    fn held(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<T>> {
         Some(self.open(partition, task))
     }
 

@@ -1,10 +1,10 @@
 //! `range`: integers that are made where they are needed.
 
-use super::even_piece;
+use super::split_range;
 use crate::context::Context;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
-use emberline_core::step::Step;
+use emberline_core::operation::Operation;
 use emberline_core::task::{ROWS_PER_CHECK, TaskContext};
 use std::ops::Range;
 
@@ -64,7 +64,7 @@ impl Context {
     pub fn range<N: RangeItem>(&self, range: Range<N>) -> Rdd<N, impl Fused<Item = N> + use<N>> {
         let rows = N::rows(range.clone());
         let partitions = (self.default_partitions() as u64).min(rows.max(1)) as usize;
-        self.ranged(Step::new("range"), partitions, range)
+        self.ranged(Operation::new("range"), partitions, range)
     }
 
     /// Makes an RDD of a half-open range in a given number of partitions. Zero partitions are the
@@ -94,17 +94,17 @@ impl Context {
         partitions: usize,
         range: Range<N>,
     ) -> Rdd<N, impl Fused<Item = N> + use<N>> {
-        self.ranged(Step::new("range"), partitions, range)
+        self.ranged(Operation::new("range"), partitions, range)
     }
 
     fn ranged<N: RangeItem>(
         &self,
-        step: Step,
+        operation: Operation,
         partitions: usize,
         range: Range<N>,
     ) -> Rdd<N, Ranged<N>> {
         let pipeline = Ranged { start: range.start, rows: N::rows(range), partitions };
-        Rdd::new(self, self.source_lineage(step, partitions), pipeline)
+        Rdd::new(self, self.source_lineage(operation, partitions), pipeline)
     }
 }
 
@@ -123,7 +123,7 @@ impl<N: RangeItem> Pipeline for Ranged<N> {
     type Rows = RangeRows<N>;
 
     fn open(&self, partition: usize, task: &TaskContext) -> RangeRows<N> {
-        let (low, high) = even_piece(self.rows, self.partitions, partition);
+        let (low, high) = split_range(self.rows, self.partitions, partition);
         RangeRows { start: self.start, left: low..high, counted: low, task: task.clone() }
     }
 

@@ -4,22 +4,23 @@
 //! to the partition that holds its first byte; whoever owns it reads it to its end, also past the
 //! cut, and whoever starts in the middle of a line skips to the next.
 
-use super::even_piece;
 use super::line_reader::LineReader;
+use super::split_range;
 use super::text_paths::{InputFile, TextPaths, list_files};
 use crate::context::Context;
 use crate::pipeline::{Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
 use emberline_core::error::{Error, ErrorKind, Result};
-use emberline_core::step::{Step, or_raise, raise};
+use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
+use emberline_core::unwind::{or_raise, raise};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::Arc;
 
 /// A partition of a file that was given no number has at least and at most this many bytes.
-const LEAST_PARTITION_BYTES: u64 = 64 << 10;
-const MOST_PARTITION_BYTES: u64 = 32 << 20;
+const MIN_PARTITION_BYTES: u64 = 64 << 10;
+const MAX_PARTITION_BYTES: u64 = 32 << 20;
 
 impl Context {
     /// Makes an RDD of the lines of text files: a file, a folder (its files by name, without those
@@ -66,7 +67,7 @@ impl Context {
         &self,
         paths: S,
     ) -> Rdd<String, impl Fused<Item = String> + use<S>> {
-        self.text_lines(Step::new("text_file"), None, &paths, decode_lossy)
+        self.text_lines(Operation::new("text_file"), None, &paths, decode_lossy)
     }
 
     /// Makes an RDD of the lines of text files in a given number of partitions, some empty if there
@@ -105,7 +106,7 @@ impl Context {
         partitions: usize,
         paths: S,
     ) -> Rdd<String, impl Fused<Item = String> + use<S>> {
-        self.text_lines(Step::new("text_file"), Some(partitions), &paths, decode_lossy)
+        self.text_lines(Operation::new("text_file"), Some(partitions), &paths, decode_lossy)
     }
 
     /// Makes an RDD of the lines of text files, and fails where a line is not UTF-8, naming the file
@@ -142,7 +143,7 @@ impl Context {
         &self,
         paths: S,
     ) -> Rdd<String, impl Fused<Item = String> + use<S>> {
-        self.text_lines(Step::new("text_file_strict"), None, &paths, decode_strict)
+        self.text_lines(Operation::new("text_file_strict"), None, &paths, decode_strict)
     }
 
     /// [`text_file_strict`](Context::text_file_strict) in a given number of partitions.
@@ -177,31 +178,31 @@ impl Context {
         partitions: usize,
         paths: S,
     ) -> Rdd<String, impl Fused<Item = String> + use<S>> {
-        self.text_lines(Step::new("text_file_strict"), Some(partitions), &paths, decode_strict)
+        self.text_lines(Operation::new("text_file_strict"), Some(partitions), &paths, decode_strict)
     }
 
     fn text_lines<D: Decode>(
         &self,
-        step: Step,
+        operation: Operation,
         partitions: Option<usize>,
         paths: &impl TextPaths,
         decode: D,
     ) -> Rdd<String, TextLines<D>> {
         let (files, problem) = match list_files(&paths.paths()) {
             Ok(files) => (files, None),
-            Err(error) => (Vec::new(), Some(error.in_step(step))),
+            Err(error) => (Vec::new(), Some(error.in_operation(operation))),
         };
         let bytes: u64 = files.iter().map(|file| file.len).sum();
         let by_size = || {
             let even = bytes / self.default_partitions() as u64;
-            let target = even.clamp(LEAST_PARTITION_BYTES, MOST_PARTITION_BYTES);
+            let target = even.clamp(MIN_PARTITION_BYTES, MAX_PARTITION_BYTES);
             bytes.div_ceil(target).max(1) as usize
         };
         let partitions = partitions.unwrap_or_else(by_size);
-        let mut lineage = self.source_lineage(step, partitions);
+        let mut lineage = self.source_lineage(operation, partitions);
         lineage.problem = lineage.problem.take().or(problem);
         let files = Arc::new(files);
-        Rdd::new(self, lineage, TextLines { files, bytes, partitions, decode, step })
+        Rdd::new(self, lineage, TextLines { files, bytes, partitions, decode, operation })
     }
 }
 
@@ -230,7 +231,7 @@ struct TextLines<D> {
     bytes: u64,
     partitions: usize,
     decode: D,
-    step: Step,
+    operation: Operation,
 }
 
 impl<D> Sealed for TextLines<D> {}
@@ -241,19 +242,19 @@ impl<D: Decode> Pipeline for TextLines<D> {
     type Rows = LineRows<D>;
 
     fn open(&self, partition: usize, task: &TaskContext) -> LineRows<D> {
-        let (low, high) = even_piece(self.bytes, self.partitions, partition);
+        let (low, high) = split_range(self.bytes, self.partitions, partition);
         let (mut pieces, mut file_start) = (VecDeque::new(), 0);
         for (file, listed) in self.files.iter().enumerate() {
             let file_end = file_start + listed.len;
             let (start, end) = (low.max(file_start), high.min(file_end));
             if start < end {
-                pieces.push_back(Piece { file, start: start - file_start, end: end - file_start });
+                pieces.push_back(Split { file, start: start - file_start, end: end - file_start });
             }
             file_start = file_end;
         }
         let files = Arc::clone(&self.files);
-        let (decode, step, task) = (self.decode, self.step, task.clone());
-        LineRows { files, pieces, reader: None, decode, step, task }
+        let (decode, operation, task) = (self.decode, self.operation, task.clone());
+        LineRows { files, pieces, reader: None, decode, operation, task }
     }
 
     fn depth(&self) -> usize {
@@ -263,7 +264,7 @@ impl<D: Decode> Pipeline for TextLines<D> {
 
 /// The bytes of one file that belong to one partition.
 #[derive(Clone, Copy)]
-struct Piece {
+struct Split {
     file: usize,
     start: u64,
     end: u64,
@@ -271,24 +272,25 @@ struct Piece {
 
 struct LineRows<D> {
     files: Arc<Vec<InputFile>>,
-    pieces: VecDeque<Piece>,
+    pieces: VecDeque<Split>,
     reader: Option<(usize, LineReader<File>)>,
     decode: D,
-    step: Step,
+    operation: Operation,
     task: TaskContext,
 }
 
 impl<D: Decode> LineRows<D> {
     /// Opens the next piece, if there is one.
-    fn open_next(&mut self) -> Option<()> {
+    fn next_split(&mut self) -> Option<()> {
         self.task.check_cancelled();
-        let Piece { file, start, end } = self.pieces.pop_front()?;
+        let Split { file, start, end } = self.pieces.pop_front()?;
         let listed = &self.files[file];
         let opened = listed.open().and_then(|input| {
             let lines = LineReader::new(input, start..end, listed.len, &self.task);
             lines.map_err(|cause| reading(listed, cause))
         });
-        self.reader = Some((file, or_raise(opened.map_err(|error| error.in_step(self.step)))));
+        self.reader =
+            Some((file, or_raise(opened.map_err(|error| error.in_operation(self.operation)))));
         Some(())
     }
 }
@@ -304,14 +306,16 @@ impl<D: Decode> Iterator for LineRows<D> {
                 match reader.next_line() {
                     Ok(Some((line, offset))) => {
                         let text = (self.decode)(line, listed, offset);
-                        return Some(or_raise(text.map_err(|error| error.in_step(self.step))));
+                        return Some(or_raise(
+                            text.map_err(|error| error.in_operation(self.operation)),
+                        ));
                     }
                     Ok(None) => {}
-                    Err(cause) => raise(reading(listed, cause).in_step(self.step)),
+                    Err(cause) => raise(reading(listed, cause).in_operation(self.operation)),
                 }
                 self.reader = None;
             }
-            self.open_next()?;
+            self.next_split()?;
         }
     }
 }

@@ -2,19 +2,19 @@
 
 mod value;
 
-use crate::display::{escaped, grouped, printable, shortened, show_in_notebook};
+use crate::display::{escaped, printable, shortened, show_in_notebook, with_separators};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use value::{Group, Shape, Value, read};
 
 /// What a table shows at most; the rest is counted.
-const MOST_ROWS: usize = 50;
-const MOST_COLUMNS: usize = 40;
+const MAX_ROWS: usize = 50;
+const MAX_COLUMNS: usize = 40;
 /// The width of a cell, in columns of text.
-const MOST_CELL: usize = 60;
+const MAX_CELL: usize = 60;
 /// Longer tuples, and longer arrays, are one cell.
-const MOST_PLACES: usize = 12;
+const MAX_PLACES: usize = 12;
 
 /// Rows that can be looked at: anything `collect` and its like give, if serde can write it. The maps of
 /// `collect_as_map` and of the counts have a row for each key, in the order of the keys.
@@ -25,7 +25,7 @@ const MOST_PLACES: usize = 12;
 ///
 /// let ctx = Context::local()?;
 /// let words = ctx.parallelize(vec!["ember", "line", "ember"]).map(|word| (word.to_string(), 1_u64));
-/// let rows = words.reduce_by_key(|a, b| a + b).top_by(5, |(_, n)| *n)?;
+/// let rows = words.reduce_by_key(|a, b| a + b).top_by_key(5, |(_, n)| *n)?;
 /// assert_eq!(rows.table().to_string(), "\
 /// 0      1
 /// ─────  ─
@@ -50,8 +50,8 @@ pub trait AsTable {
 impl<T: Serialize> AsTable for [T] {
     fn table(&self) -> Table {
         let mut table =
-            Table { more_rows: self.len().saturating_sub(MOST_ROWS), ..Table::default() };
-        for row in self.iter().take(MOST_ROWS) {
+            Table { more_rows: self.len().saturating_sub(MAX_ROWS), ..Table::default() };
+        for row in self.iter().take(MAX_ROWS) {
             let mut cells = Vec::new();
             flatten(&read(row), &[], 2, &mut cells);
             table.add(cells);
@@ -74,7 +74,7 @@ impl<K: Serialize, V: Serialize> AsTable for BTreeMap<K, V> {
     }
 }
 
-/// Where a cell stands: the names of the parts that lead to it, none for a row that is one cell. Kept
+/// Where a cell stands: the names of the parts that lead to it, none for a row that is one cell. StorageStats
 /// whole, since names that look alike when they are joined or shortened are columns of their own.
 type Path = Vec<String>;
 
@@ -96,7 +96,7 @@ fn flatten(value: &Value, path: &[String], levels: usize, cells: &mut Vec<(Path,
                 flatten(value, &[path, std::slice::from_ref(name)].concat(), levels - 1, cells);
             }
         }
-        value => cells.push((path.to_vec(), shortened(&value.cell(), MOST_CELL))),
+        value => cells.push((path.to_vec(), shortened(&value.cell(), MAX_CELL))),
     }
 }
 
@@ -104,7 +104,7 @@ fn has_columns(group: &Group, path: &[String]) -> bool {
     let count = group.parts.len();
     let fits = match group.shape {
         Shape::List => false,
-        Shape::Tuple => count <= MOST_PLACES,
+        Shape::Tuple => count <= MAX_PLACES,
         Shape::Fields => true,
         Shape::Map => path.is_empty(),
     };
@@ -120,7 +120,7 @@ impl Table {
             let is_free = |at: &usize| row[*at].is_none() && self.columns[*at] == path;
             match (0..row.len()).find(is_free) {
                 Some(at) => row[at] = Some(cell),
-                None if self.columns.len() == MOST_COLUMNS => self.more_columns = true,
+                None if self.columns.len() == MAX_COLUMNS => self.more_columns = true,
                 None => {
                     self.columns.push(path);
                     row.push(Some(cell));
@@ -134,7 +134,7 @@ impl Table {
     fn header(&self, column: usize) -> String {
         match &self.columns[column][..] {
             [] => "value".into(),
-            path => shortened(&printable(&path.join(".")), MOST_CELL),
+            path => shortened(&printable(&path.join(".")), MAX_CELL),
         }
     }
 
@@ -157,7 +157,7 @@ impl Table {
         let rows = (self.more_rows > 0).then(|| {
             format!(
                 "{} more row{}",
-                grouped(self.more_rows as u64),
+                with_separators(self.more_rows as u64),
                 if self.more_rows == 1 { "" } else { "s" }
             )
         });

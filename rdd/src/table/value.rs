@@ -8,9 +8,9 @@ use std::error::Error;
 use std::fmt::{self, Display};
 
 /// What is read of one row: so many values, so many inside each other, strings of so many columns.
-const MOST_VALUES: usize = 4096;
+const MAX_VALUES: usize = 4096;
 const DEEPEST: usize = 24;
-const MOST_TEXT: usize = 200;
+const MAX_TEXT: usize = 200;
 
 /// A value as far as it is shown.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub(super) enum Shape {
 
 /// Reads a value. One that refuses to be written gives the text of its error.
 pub(super) fn read<T: Serialize + ?Sized>(value: &T) -> Value {
-    Reader { left: &Cell::new(MOST_VALUES), depth: 0, is_key: false }.read(value)
+    Reader { left: &Cell::new(MAX_VALUES), depth: 0, is_key: false }.read(value)
 }
 
 impl Value {
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
 
 /// So much of a text as is shown.
 fn shown(text: &str) -> String {
-    printable(&shortened(text, MOST_TEXT))
+    printable(&shortened(text, MAX_TEXT))
 }
 
 fn plain(text: impl Display) -> Value {
@@ -204,7 +204,7 @@ impl<'a> Serializer for Reader<'a> {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Read {
-        let shown = value[..value.len().min(MOST_TEXT)].escape_ascii();
+        let shown = value[..value.len().min(MAX_TEXT)].escape_ascii();
         Ok(plain(format!("b\"{shown}\"")))
     }
 

@@ -1,6 +1,6 @@
 //! Frames made smaller, and back. Buffers and tables are used again from frame to frame.
 
-use super::MOST_KEPT;
+use super::MAX_KEPT;
 use emberline_core::config::Compression;
 use emberline_core::error::{Error, ErrorKind, Result};
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
@@ -13,19 +13,19 @@ pub(super) const LZ4: u8 = 1;
 pub(super) const ZSTD: u8 = 2;
 
 /// A byte of an LZ4 block stands for at most so many of its rows: a match grows by 255 a byte.
-pub(super) const MOST_LZ4_GAIN: usize = 255;
+pub(super) const MAX_LZ4_GAIN: usize = 255;
 /// A byte of a zstd frame stands for at most so many: a block of 128 KiB takes four.
-pub(super) const MOST_ZSTD_GAIN: usize = 32 << 10;
+pub(super) const MAX_ZSTD_GAIN: usize = 32 << 10;
 
 /// Fewer bytes are stored as they are: their disk block is not even full.
-const LEAST_TRIED: usize = 128;
+const MIN_TRIED: usize = 128;
 /// Frames in a row that did not get smaller before the rest is believed to be like them.
 const PATIENCE: u32 = 4;
 /// From then on, one frame of so many is tried.
 const TRIED_AFTER: u32 = 16;
 
 /// Compresses the frames of one file. Which frames it tries depends on the rows alone.
-pub(super) struct Squeezer {
+pub(super) struct FrameCompressor {
     method: Method,
     out: Vec<u8>,
     /// Frames in a row that did not get smaller, or were not tried after such.
@@ -39,14 +39,14 @@ enum Method {
     Zstd(zstd::bulk::Compressor<'static>),
 }
 
-impl Squeezer {
+impl FrameCompressor {
     pub(super) fn new(compression: Compression) -> Result<Self> {
         let method = match compression {
             Compression::None => Method::Stored,
             Compression::Lz4 => Method::Lz4(CompressTable::default()),
             Compression::Zstd => zstd_method()?,
         };
-        Ok(Squeezer { method, out: Vec::new(), misses: 0 })
+        Ok(FrameCompressor { method, out: Vec::new(), misses: 0 })
     }
 
     /// `raw` in fewer bytes and how that was done, or nothing if it is not worth it.
@@ -57,7 +57,7 @@ impl Squeezer {
             #[cfg(feature = "zstd")]
             Method::Zstd(_) => (ZSTD, zstd::zstd_safe::compress_bound(raw.len())),
         };
-        if raw.len() < LEAST_TRIED || self.gives_up() {
+        if raw.len() < MIN_TRIED || self.gives_up() {
             return Ok(None);
         }
         let squeezed = self.compress(raw, most)?;
@@ -83,7 +83,7 @@ impl Squeezer {
 
     /// The bytes that `raw` takes at the beginning of `out`.
     fn compress(&mut self, raw: &[u8], most: usize) -> Result<usize> {
-        make_room(&mut self.out, most);
+        evict(&mut self.out, most);
         match &mut self.method {
             Method::Stored => Ok(raw.len()),
             Method::Lz4(table) => {
@@ -116,8 +116,8 @@ fn refused(error: &dyn std::fmt::Display) -> Error {
 }
 
 /// Makes `buffer` at least `wanted` long; what is in it does not matter.
-fn make_room(buffer: &mut Vec<u8>, wanted: usize) {
-    if buffer.len() > MOST_KEPT && wanted <= MOST_KEPT {
+fn evict(buffer: &mut Vec<u8>, wanted: usize) {
+    if buffer.len() > MAX_KEPT && wanted <= MAX_KEPT {
         *buffer = Vec::new();
     }
     if buffer.len() < wanted {
@@ -137,7 +137,7 @@ pub(super) struct Expander {
 impl Expander {
     /// Gives the memory back that one large row needed.
     pub(super) fn shrink(&mut self) {
-        if self.out.len() > MOST_KEPT {
+        if self.out.len() > MAX_KEPT {
             self.out = Vec::new();
         }
     }
@@ -157,7 +157,7 @@ impl Expander {
         if compression == STORED {
             return Ok(payload);
         }
-        make_room(&mut self.out, raw);
+        evict(&mut self.out, raw);
         let found = match compression {
             LZ4 => lz4_flex::block::decompress_into(payload, &mut self.out[..raw]).ok(),
             ZSTD => self.expand_zstd(payload, raw)?,

@@ -1,7 +1,7 @@
 //! The 24 bytes before a frame's rows, and what they may say.
 
-use super::compress::{LZ4, MOST_LZ4_GAIN, MOST_ZSTD_GAIN, STORED, ZSTD};
-use super::{LARGEST_TARGET, MOST_FRAME_ROWS};
+use super::compress::{LZ4, MAX_LZ4_GAIN, MAX_ZSTD_GAIN, STORED, ZSTD};
+use super::{LARGEST_TARGET, MAX_FRAME_ROWS};
 use emberline_core::codec::{CODEC_ID, LARGEST_ROW};
 use emberline_core::error::{Error, Result};
 
@@ -18,7 +18,7 @@ pub(super) const FIELD_BYTES: usize = 20;
 
 /// Where a frame belongs: the same bytes elsewhere have another checksum.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct FramePlace {
+pub(super) struct FrameLocation {
     pub file_tag: u32,
     pub offset: u64,
 }
@@ -36,7 +36,7 @@ pub(super) struct Header {
 
 impl Header {
     /// The bytes of this header before `payload`.
-    pub(super) fn seal(&self, place: FramePlace, payload: &[u8]) -> Result<[u8; HEADER_BYTES]> {
+    pub(super) fn seal(&self, place: FrameLocation, payload: &[u8]) -> Result<[u8; HEADER_BYTES]> {
         let mut header = [0; HEADER_BYTES];
         header[..6].copy_from_slice(&START);
         header[6..8].copy_from_slice(&[self.compression, NO_FLAGS]);
@@ -74,20 +74,20 @@ impl Header {
         };
         let gain = match compression {
             STORED => raw == stored,
-            LZ4 => stored < raw && raw / MOST_LZ4_GAIN <= stored,
-            ZSTD => stored < raw && raw / MOST_ZSTD_GAIN <= stored,
+            LZ4 => stored < raw && raw / MAX_LZ4_GAIN <= stored,
+            ZSTD => stored < raw && raw / MAX_ZSTD_GAIN <= stored,
             _ => false,
         };
-        gain && raw <= most_raw && (1..=MOST_FRAME_ROWS).contains(&rows)
+        gain && raw <= most_raw && (1..=MAX_FRAME_ROWS).contains(&rows)
     }
 }
 
 /// Whether the checksum of a frame is that of its place, its fields and its payload.
-pub(super) fn is_whole(place: FramePlace, header: &[u8], payload: &[u8]) -> bool {
+pub(super) fn is_whole(place: FrameLocation, header: &[u8], payload: &[u8]) -> bool {
     checksum(place, &header[..FIELD_BYTES], payload) == u32_at(header, FIELD_BYTES)
 }
 
-pub(super) fn checksum(place: FramePlace, fields: &[u8], payload: &[u8]) -> u32 {
+pub(super) fn checksum(place: FrameLocation, fields: &[u8], payload: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&place.file_tag.to_le_bytes());
     crc.update(&place.offset.to_le_bytes());

@@ -1,7 +1,7 @@
 //! Tests of `format`: whatever happened to a file, its reader says `Corrupt` or gives the rows that
 //! were written.
 
-use super::header::{FIELD_BYTES, FramePlace, HEADER_BYTES, Header, checksum, u32_at};
+use super::header::{FIELD_BYTES, FrameLocation, HEADER_BYTES, Header, checksum, u32_at};
 use super::tests::{compressions, frames, open, read_all, read_segment, with, write};
 use super::*;
 use emberline_core::codec::encode_into;
@@ -40,18 +40,18 @@ fn seal(bytes: &mut [u8], at: usize, file_tag: u32) {
     let frame = &mut bytes[at..];
     let stored = u32_at(frame, 16) as usize;
     let end = HEADER_BYTES.saturating_add(stored).min(frame.len());
-    let place = FramePlace { file_tag, offset: at as u64 };
+    let place = FrameLocation { file_tag, offset: at as u64 };
     let crc = checksum(place, &frame[..FIELD_BYTES], &frame[HEADER_BYTES..end]);
     frame[FIELD_BYTES..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// A segment of one frame with a checksum that holds.
-fn sealed(compression: u8, rows: usize, raw: usize, payload: &[u8]) -> (Vec<u8>, SegmentPlace) {
-    let place = FramePlace { file_tag: 7, offset: 0 };
+fn sealed(compression: u8, rows: usize, raw: usize, payload: &[u8]) -> (Vec<u8>, SegmentLocation) {
+    let place = FrameLocation { file_tag: 7, offset: 0 };
     let header = Header { compression, rows, raw, stored: payload.len() };
     let bytes = [&header.seal(place, payload).unwrap(), payload].concat();
     let (length, rows) = (bytes.len() as u64, rows as u64);
-    (bytes, SegmentPlace { offset: 0, bytes: length, rows, frames: 1, file_tag: 7 })
+    (bytes, SegmentLocation { offset: 0, bytes: length, rows, frames: 1, file_tag: 7 })
 }
 
 fn encoded<R: serde::Serialize>(rows: &[R]) -> Vec<u8> {
@@ -108,7 +108,7 @@ fn any_flipped_bit_under_a_checksum_that_holds_is_corrupt_or_rows() {
 #[test]
 fn damage_of_one_segment_is_found_by_its_reader_and_hurts_no_other() {
     for (_, bytes, index) in small_files() {
-        let check = |damaged: &[u8], is_hurt: &dyn Fn(&SegmentPlace) -> bool, what: &str| {
+        let check = |damaged: &[u8], is_hurt: &dyn Fn(&SegmentLocation) -> bool, what: &str| {
             for (place, rows) in index.segments.iter().zip(small()) {
                 let read = read_segment::<Row>(damaged, *place);
                 match is_hurt(place) {
@@ -119,12 +119,12 @@ fn damage_of_one_segment_is_found_by_its_reader_and_hurts_no_other() {
         };
         for at in 0..bytes.len() {
             let byte = at as u64;
-            let end = |place: &SegmentPlace| place.offset + place.bytes;
-            let is_cut = |place: &SegmentPlace| place.rows > 0 && byte < end(place);
+            let end = |place: &SegmentLocation| place.offset + place.bytes;
+            let is_cut = |place: &SegmentLocation| place.rows > 0 && byte < end(place);
             check(&bytes[..at], &is_cut, &format!("cut to {at}"));
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x55;
-            let is_hurt = |place: &SegmentPlace| (place.offset..end(place)).contains(&byte);
+            let is_hurt = |place: &SegmentLocation| (place.offset..end(place)).contains(&byte);
             check(&damaged, &is_hurt, &format!("byte {at}"));
         }
     }
@@ -135,20 +135,20 @@ fn a_segment_of_another_place_is_corrupt() {
     for (_, bytes, index) in small_files() {
         let place = index.segments[0];
         let wrong = [
-            SegmentPlace { offset: place.offset + 1, ..place },
-            SegmentPlace { offset: u64::MAX, ..place },
-            SegmentPlace { offset: u64::MAX - place.bytes, ..place },
-            SegmentPlace { bytes: u64::MAX, ..place },
-            SegmentPlace { bytes: place.bytes - 1, ..place },
-            SegmentPlace { bytes: place.bytes + 1, ..place },
-            SegmentPlace { bytes: index.file_bytes, ..place },
-            SegmentPlace { rows: place.rows - 1, ..place },
-            SegmentPlace { rows: place.rows + 1, ..place },
-            SegmentPlace { rows: u64::MAX, ..place },
-            SegmentPlace { frames: 0, ..place },
-            SegmentPlace { frames: place.frames + 1, ..place },
-            SegmentPlace { frames: u64::MAX, ..place },
-            SegmentPlace { file_tag: !place.file_tag, ..place },
+            SegmentLocation { offset: place.offset + 1, ..place },
+            SegmentLocation { offset: u64::MAX, ..place },
+            SegmentLocation { offset: u64::MAX - place.bytes, ..place },
+            SegmentLocation { bytes: u64::MAX, ..place },
+            SegmentLocation { bytes: place.bytes - 1, ..place },
+            SegmentLocation { bytes: place.bytes + 1, ..place },
+            SegmentLocation { bytes: index.file_bytes, ..place },
+            SegmentLocation { rows: place.rows - 1, ..place },
+            SegmentLocation { rows: place.rows + 1, ..place },
+            SegmentLocation { rows: u64::MAX, ..place },
+            SegmentLocation { frames: 0, ..place },
+            SegmentLocation { frames: place.frames + 1, ..place },
+            SegmentLocation { frames: u64::MAX, ..place },
+            SegmentLocation { file_tag: !place.file_tag, ..place },
         ];
         for place in wrong {
             assert_corrupt(read_segment::<Row>(&bytes, place), &format!("{place:?}"));
@@ -159,7 +159,7 @@ fn a_segment_of_another_place_is_corrupt() {
 #[test]
 fn frames_in_another_order_are_corrupt() {
     for compression in compressions() {
-        let config = Config { task_share_bytes: 1, ..with(compression) };
+        let config = Config { task_memory_bytes: 1, ..with(compression) };
         let (bytes, index) = write(&[rows(100_000..116_000)], config);
         let place = index.segments[0];
         let lengths: Vec<usize> = frames(&bytes, place).iter().map(|(_, length)| *length).collect();
@@ -167,7 +167,7 @@ fn frames_in_another_order_are_corrupt() {
         let swapped = [&bytes[second.clone()], &bytes[..second.start], &bytes[second.end..]];
         assert_corrupt(read_segment::<Row>(&swapped.concat(), place), "swapped");
         let twice = [&bytes[..second.start], &bytes[..second.start], &bytes[second.end..]].concat();
-        let place = SegmentPlace { bytes: twice.len() as u64, ..place };
+        let place = SegmentLocation { bytes: twice.len() as u64, ..place };
         assert_corrupt(read_segment::<Row>(&twice, place), "the first twice");
     }
 }
@@ -214,7 +214,7 @@ fn a_header_that_lies_is_corrupt() {
                 damaged[at + field..at + field + 4].copy_from_slice(&value.to_le_bytes());
                 seal(&mut damaged, at, place.file_tag);
                 for rows in [place.rows, u64::from(value), u64::MAX] {
-                    let place = SegmentPlace { rows, ..place };
+                    let place = SegmentLocation { rows, ..place };
                     let what = format!("{compression:?}: {value} at {field}");
                     assert_corrupt(read_segment::<Row>(&damaged, place), &what);
                 }
@@ -252,7 +252,7 @@ fn bytes_behind_the_rows_are_corrupt() {
     assert_corrupt(read_segment::<Row>(&bytes, place), "a byte behind the rows");
     let (bytes, place) = sealed(0, 3, payload.len(), &payload);
     let bytes = [bytes, vec![0; 3]].concat();
-    let place = SegmentPlace { bytes: place.bytes + 3, ..place };
+    let place = SegmentLocation { bytes: place.bytes + 3, ..place };
     assert_corrupt(read_segment::<Row>(&bytes, place), "bytes behind the frame");
 }
 
@@ -284,11 +284,11 @@ fn a_payload_that_expands_to_another_length_is_corrupt() {
 /// what it puts in one frame.
 #[test]
 fn more_rows_of_no_bytes_than_were_written_are_corrupt() {
-    let (bytes, place) = sealed(0, MOST_FRAME_ROWS, 0, &[]);
-    assert_eq!(read_segment::<()>(&bytes, place).unwrap().len(), MOST_FRAME_ROWS);
-    let fewer = SegmentPlace { rows: 3, ..place };
+    let (bytes, place) = sealed(0, MAX_FRAME_ROWS, 0, &[]);
+    assert_eq!(read_segment::<()>(&bytes, place).unwrap().len(), MAX_FRAME_ROWS);
+    let fewer = SegmentLocation { rows: 3, ..place };
     assert_corrupt(read_segment::<()>(&bytes, fewer), "more rows than the index has");
-    for rows in [MOST_FRAME_ROWS + 1, u32::MAX as usize] {
+    for rows in [MAX_FRAME_ROWS + 1, u32::MAX as usize] {
         let (bytes, place) = sealed(0, rows, 0, &[]);
         assert_corrupt(read_segment::<()>(&bytes, place), &format!("{rows} rows"));
     }
@@ -312,7 +312,7 @@ fn a_reader_holds_about_one_frame() {
     let large = vec!["x".repeat(5 << 20)];
     let many = |n: u32| (n..n + 60_000).map(|n| format!("{n:>20}")).collect::<Vec<_>>();
     for compression in compressions() {
-        let config = Config { task_share_bytes: 1, ..with(compression) };
+        let config = Config { task_memory_bytes: 1, ..with(compression) };
         let (bytes, index) = write(&[many(0), [large.clone(), many(1)].concat()], config);
         for (at, place) in index.segments.iter().enumerate() {
             let mut reader = FrameReader::<String>::new(open(&bytes), *place);

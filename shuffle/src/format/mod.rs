@@ -6,6 +6,7 @@
 
 mod compress;
 mod header;
+pub(crate) mod in_memory;
 mod read_ahead;
 mod reader;
 mod writer;
@@ -22,14 +23,14 @@ pub const SMALLEST_TARGET: usize = 4 << 10;
 /// Frames that a task can hold in its share. Merges and writers hold a few each.
 const FRAMES_IN_SHARE: u64 = 256;
 /// Nor does a frame have more rows than this, however small they are.
-pub const MOST_FRAME_ROWS: usize = 1 << 16;
+pub const MAX_FRAME_ROWS: usize = 1 << 16;
 
 /// Buffers larger than this were made for one large row and are not kept.
-const MOST_KEPT: usize = 2 * LARGEST_TARGET;
+const MAX_KEPT: usize = 2 * LARGEST_TARGET;
 
 /// Where one partition is in a file, and what must be found there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentPlace {
+pub struct SegmentLocation {
     /// The first byte of its first frame.
     pub offset: u64,
     /// The length of all its frames.
@@ -47,14 +48,14 @@ pub struct SegmentPlace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileIndex {
     /// One place for each partition, in their order.
-    pub segments: Vec<SegmentPlace>,
+    pub segments: Vec<SegmentLocation>,
     /// The length of the whole file.
     pub file_bytes: u64,
 }
 
 /// The bytes at which a frame ends, from a task's share of the memory.
-pub(crate) fn frame_target(share_bytes: u64) -> usize {
-    let target = usize::try_from(share_bytes / FRAMES_IN_SHARE).unwrap_or(usize::MAX);
+pub(crate) fn frame_target(task_memory_limit: u64) -> usize {
+    let target = usize::try_from(task_memory_limit / FRAMES_IN_SHARE).unwrap_or(usize::MAX);
     target.clamp(SMALLEST_TARGET, LARGEST_TARGET)
 }
 

@@ -1,9 +1,9 @@
 //! A file back to rows, frame by frame. It trusts no byte before it was checked.
 
 use super::compress::Expander;
-use super::header::{FIELD_BYTES, FramePlace, HEADER_BYTES, Header, is_whole};
+use super::header::{FIELD_BYTES, FrameLocation, HEADER_BYTES, Header, is_whole};
 use super::read_ahead::ReadAhead;
-use super::{FileIndex, MOST_KEPT, SegmentPlace};
+use super::{FileIndex, MAX_KEPT, SegmentLocation};
 use emberline_core::bounds::Stored;
 use emberline_core::codec::decode_rows;
 use emberline_core::disk::DiskReader;
@@ -98,8 +98,8 @@ pub struct FrameReader<R> {
 
 impl<R: Stored> FrameReader<R> {
     /// Reads the segment at `place`.
-    pub fn new(file: OpenFile, place: SegmentPlace) -> Self {
-        let SegmentPlace { offset, bytes, rows, frames, file_tag } = place;
+    pub fn new(file: OpenFile, place: SegmentLocation) -> Self {
+        let SegmentLocation { offset, bytes, rows, frames, file_tag } = place;
         FrameReader {
             file,
             bytes: Bytes {
@@ -159,7 +159,7 @@ impl<R: Stored> FrameReader<R> {
         }
         let whole = HEADER_BYTES + header.stored;
         self.fill(whole)?;
-        let place = FramePlace { file_tag: self.file_tag, offset: self.bytes.position() };
+        let place = FrameLocation { file_tag: self.file_tag, offset: self.bytes.position() };
         let (fields, payload) = self.bytes.unused()[..whole].split_at(HEADER_BYTES);
         if !is_whole(place, fields, payload) {
             return Err(self.damaged("its checksum does not match"));
@@ -236,7 +236,7 @@ impl Bytes {
         let frame = (wanted as u64).max(std::mem::take(&mut self.first_read));
         // No more than one frame, so memory has room for it.
         let all = self.left().min(frame + HEADER_BYTES as u64) as usize;
-        self.make_room(all);
+        self.evict(all);
         file.read_at(self.disk.start, &mut self.buffer[have..all])?;
         self.disk.start += (all - have) as u64;
         self.end = all;
@@ -244,7 +244,7 @@ impl Bytes {
     }
 
     /// Moves the unused bytes to the front of a buffer that has room for `all`.
-    fn make_room(&mut self, all: usize) {
+    fn evict(&mut self, all: usize) {
         if self.buffer.len() < all {
             return self.move_to(all);
         }
@@ -260,7 +260,7 @@ impl Bytes {
     }
 
     fn shrink(&mut self) {
-        if self.buffer.len() > MOST_KEPT {
+        if self.buffer.len() > MAX_KEPT {
             self.move_to(self.unused().len());
         }
     }

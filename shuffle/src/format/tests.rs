@@ -49,7 +49,7 @@ pub(super) fn write<R: Stored>(segments: &[Vec<R>], config: Config) -> (Vec<u8>,
     (bytes, index)
 }
 
-pub(super) fn read_segment<R: Stored>(bytes: &[u8], place: SegmentPlace) -> Result<Vec<R>> {
+pub(super) fn read_segment<R: Stored>(bytes: &[u8], place: SegmentLocation) -> Result<Vec<R>> {
     let (mut reader, mut rows) = (FrameReader::new(open(bytes), place), Vec::new());
     while let Some(frame) = reader.next_frame()? {
         rows.extend(frame);
@@ -89,7 +89,7 @@ proptest! {
     ) {
         let rows: Vec<String> = rows.iter().map(|at| words[at.index(words.len())].clone()).collect();
         for compression in compressions() {
-            let config = Config { task_share_bytes: 1, ..with(compression) };
+            let config = Config { task_memory_bytes: 1, ..with(compression) };
             let (bytes, index) = write(std::slice::from_ref(&rows), config);
             prop_assert_eq!(&read_all::<String>(&bytes, &index).unwrap()[0], &rows);
         }
@@ -97,7 +97,7 @@ proptest! {
 }
 
 /// How the frames of a segment are compressed, and their lengths in the file.
-pub(super) fn frames(bytes: &[u8], place: SegmentPlace) -> Vec<(u8, usize)> {
+pub(super) fn frames(bytes: &[u8], place: SegmentLocation) -> Vec<(u8, usize)> {
     let (mut at, mut found) = (place.offset as usize, Vec::new());
     while (at as u64) < place.offset + place.bytes {
         let header = header::Header::parse(&bytes[at..]).unwrap();
@@ -125,7 +125,7 @@ fn frames_are_compressed_as_was_chosen() {
 fn frames_that_do_not_get_smaller_are_stored_as_they_are() {
     let rows = noise(100_000);
     for compression in compressions() {
-        let config = || Config { task_share_bytes: 1, ..with(compression) };
+        let config = || Config { task_memory_bytes: 1, ..with(compression) };
         let (bytes, index) = write(std::slice::from_ref(&rows), config());
         let stored = frames(&bytes, index.segments[0]);
         assert!(stored.len() > 50 && stored.iter().all(|(id, _)| *id == 0), "{stored:?}");
@@ -185,7 +185,7 @@ fn frames_follow_the_share_of_a_task() {
     for (share, target) in [(0, 4), (1 << 20, 4), (16 << 20, 64), (64 << 20, 256), (1 << 40, 256)] {
         let target = target << 10;
         assert_eq!(frame_target(share), target, "{share}");
-        let config = Config { task_share_bytes: share, ..with(Compression::None) };
+        let config = Config { task_memory_bytes: share, ..with(Compression::None) };
         let (bytes, index) = write(&[noise(200_000)], config);
         let mut frames = frames(&bytes, index.segments[0]);
         let last = frames.pop().unwrap().1;
@@ -196,7 +196,7 @@ fn frames_follow_the_share_of_a_task() {
 }
 
 /// Writes segments of a file as one segment of another, and gives that and its place.
-fn joined<R: Stored>(segments: &[Vec<R>], config: Config) -> (Vec<u8>, SegmentPlace) {
+fn joined<R: Stored>(segments: &[Vec<R>], config: Config) -> (Vec<u8>, SegmentLocation) {
     let (bytes, index) = write(segments, config.clone());
     let task = TaskContext::alone(config);
     let file = task.scratch.file("joined").unwrap();
@@ -217,7 +217,7 @@ fn joined_frames_have_the_rows_of_all_segments_in_few_frames_of_the_usual_size()
         assert_eq!(read_segment::<u64>(&bytes, place).unwrap(), rows);
         assert_eq!((place.rows, place.frames), (rows.len() as u64, 1), "{compression:?}");
         // So small a share that a frame has no more than 4 KiB.
-        let tiny = Config { task_share_bytes: 1 << 20, ..with(compression) };
+        let tiny = Config { task_memory_bytes: 1 << 20, ..with(compression) };
         let (bytes, place) = joined(&segments, tiny.clone());
         assert_eq!(read_segment::<u64>(&bytes, place).unwrap(), rows);
         let frames = write(&[rows], tiny).1.segments[0].frames;
@@ -229,7 +229,7 @@ fn joined_frames_have_the_rows_of_all_segments_in_few_frames_of_the_usual_size()
 fn joined_frames_take_no_more_memory_than_others() {
     // A row of 64 bytes that is written as one byte: many fit into the bytes of a frame.
     let segments: Vec<Vec<Option<[u64; 7]>>> = (0..200).map(|_| vec![None; 100]).collect();
-    let config = Config { task_share_bytes: 1 << 20, ..with(Compression::None) };
+    let config = Config { task_memory_bytes: 1 << 20, ..with(Compression::None) };
     let (bytes, place) = joined(&segments, config);
     let mut reader = FrameReader::<Option<[u64; 7]>>::new(open(&bytes), place);
     let (mut frames, mut all) = (0, 0);

@@ -1,9 +1,9 @@
 //! Rows to a file, frame by frame.
 
-use super::compress::{STORED, Squeezer};
-use super::header::{FIELD_BYTES, FramePlace, HEADER_BYTES, Header};
-use super::{FileIndex, FrameReader, MOST_FRAME_ROWS, SegmentPlace, frame_target};
-use crate::meter::Meter;
+use super::compress::{FrameCompressor, STORED};
+use super::header::{FIELD_BYTES, FrameLocation, HEADER_BYTES, Header};
+use super::{FileIndex, FrameReader, MAX_FRAME_ROWS, SegmentLocation, frame_target};
+use crate::memory::meter::MemoryMeter;
 use emberline_core::bounds::Stored;
 use emberline_core::codec::encode_into;
 use emberline_core::config::Config;
@@ -29,15 +29,15 @@ pub struct FileWriter<F> {
     target: Target<F>,
     file_tag: u32,
     frame_target: usize,
-    squeezer: Squeezer,
+    squeezer: FrameCompressor,
     /// What is not on disk yet.
     pending: Vec<u8>,
     on_disk: u64,
     encoded_bytes: u64,
     largest_frame: u64,
-    segments: Vec<SegmentPlace>,
+    segments: Vec<SegmentLocation>,
     /// The segment that is being written.
-    open: SegmentPlace,
+    open: SegmentLocation,
     /// Of the checksums of all frames.
     digest: crc32fast::Hasher,
 }
@@ -81,15 +81,15 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
     }
 
     fn to(target: Target<F>, file_tag: u32, config: &Config) -> Result<Self> {
-        let squeezer = Squeezer::new(config.spill_compression)?;
-        let frame_target = frame_target(config.share_bytes());
+        let squeezer = FrameCompressor::new(config.spill_compression)?;
+        let frame_target = frame_target(config.task_memory_limit());
         let pending = match target {
             Target::Memory => Vec::new(),
             _ => Vec::with_capacity(most_pending(frame_target)),
         };
         let segments = Vec::new();
         let (on_disk, encoded_bytes) = (0, 0);
-        let open = SegmentPlace { offset: 0, bytes: 0, rows: 0, frames: 0, file_tag };
+        let open = SegmentLocation { offset: 0, bytes: 0, rows: 0, frames: 0, file_tag };
         Ok(FileWriter {
             target,
             file_tag,
@@ -127,7 +127,7 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
     /// frames as fit into one are joined.
     pub(crate) fn join_frames<R: Stored>(&mut self, parts: Vec<FrameReader<R>>) -> Result<()> {
         let most_rows = MEMORY_OF_A_BYTE * self.frame_target / size_of::<R>().max(1);
-        let most_rows = most_rows.min(MOST_FRAME_ROWS);
+        let most_rows = most_rows.min(MAX_FRAME_ROWS);
         let in_memory = |rows: usize| (rows * size_of::<R>()) as u64;
         let (mut start, mut rows) = (self.begin_frame(), 0);
         for mut part in parts {
@@ -152,11 +152,12 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
 
     /// Ends the partition whose rows were written last and says where they are: a place that the
     /// caller keeps, and the index does not.
-    pub fn end_segment(&mut self) -> SegmentPlace {
+    pub fn end_segment(&mut self) -> SegmentLocation {
         let offset = self.position();
-        let next = SegmentPlace { offset, bytes: 0, rows: 0, frames: 0, file_tag: self.file_tag };
+        let next =
+            SegmentLocation { offset, bytes: 0, rows: 0, frames: 0, file_tag: self.file_tag };
         let place = std::mem::replace(&mut self.open, next);
-        SegmentPlace { bytes: offset - place.offset, ..place }
+        SegmentLocation { bytes: offset - place.offset, ..place }
     }
 
     /// The rows so far as bytes, before they were compressed.
@@ -213,7 +214,7 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
     /// Makes a frame of the rows behind a header, which take so much in memory.
     fn end_frame(&mut self, start: usize, rows: usize, in_memory: u64) -> Result<()> {
         let offset = self.on_disk + start as u64;
-        let place = FramePlace { file_tag: self.file_tag, offset };
+        let place = FrameLocation { file_tag: self.file_tag, offset };
         let payload = start + HEADER_BYTES;
         let raw = self.pending.len() - payload;
         self.largest_frame = self.largest_frame.max(in_memory.saturating_add(raw as u64));
@@ -269,8 +270,8 @@ fn most_pending(frame_target: usize) -> usize {
 /// that take far more memory than bytes end it too: whoever reads it holds all of them.
 fn encode_frame<R: Serialize>(rows: &[R], target: usize, out: &mut Vec<u8>) -> Result<usize> {
     let start = out.len();
-    let (mut count, mut meter) = (0, Meter::new((MEMORY_OF_A_BYTE * target) as u64));
-    for row in rows.iter().take(MOST_FRAME_ROWS) {
+    let (mut count, mut meter) = (0, MemoryMeter::new((MEMORY_OF_A_BYTE * target) as u64));
+    for row in rows.iter().take(MAX_FRAME_ROWS) {
         let before = out.len();
         encode_into(row, out)?;
         if count > 0 && out.len() - before > target {

@@ -1,6 +1,6 @@
 //! Reads one segment of all map outputs, and finds out what is lost of them.
 
-use super::{MapOutput, Segment, Slot, io_cause, is_damage, lock};
+use super::output::{MapOutput, Segment, Slot, io_cause, is_damage, lock};
 use crate::format::{FrameReader, OpenFile};
 use emberline_core::bounds::Stored;
 use emberline_core::counters::Phase;

@@ -124,12 +124,12 @@ fn a_panic_and_an_error_of_the_closure_are_those_of_the_handle() {
             handle.wait(),
             |kind| matches!(kind, ErrorKind::Panicked { message } if message == "boom"),
         );
-        assert_eq!(error.step().unwrap().operation, "spawn");
+        assert_eq!(error.operation().unwrap().name, "spawn");
         assert!(error.to_string().contains("handles.rs"), "{error}");
         let rows = ctx.range_with(1, 0..1_u64).map(|n| 1 / n);
         let error = ctx.spawn(move || rows.collect()).wait().unwrap_err();
-        assert_eq!(error.step().unwrap().operation, "map");
-        assert_eq!(error.action().unwrap().operation, "collect");
+        assert_eq!(error.operation().unwrap().name, "map");
+        assert_eq!(error.action().unwrap().name, "collect");
     });
 }
 

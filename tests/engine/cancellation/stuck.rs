@@ -44,13 +44,13 @@ fn e24_a_closure_that_never_returns_hangs_neither_the_caller_nor_the_context_and
         handle.cancel("give up");
         is_cancelled(handle.wait(), "give up");
         assert_eq!(waiting.wait().unwrap(), 1_000);
-        let [left] = ctx.left_behind().try_into().unwrap();
-        assert_eq!((left.step.operation, left.place.partition), ("count", 0));
+        let [left] = ctx.abandoned_tasks().try_into().unwrap();
+        assert_eq!((left.operation.name, left.place.partition), ("count", 0));
         assert_eq!(ctx.range(0..10_u64).count().unwrap(), 10);
-        let told = |event: &Event| matches!(event, Event::ThreadLeftBehind { partition: 0, .. });
+        let told = |event: &Event| matches!(event, Event::ThreadAbandoned { partition: 0, .. });
         assert_eq!(recorder.events(&ctx).iter().filter(|event| told(event)).count(), 1);
         free.store(true, Ordering::SeqCst);
-        until("coming back", || ctx.left_behind().is_empty());
+        until("coming back", || ctx.abandoned_tasks().is_empty());
         assert_eq!(ctx.range(0..10_u64).count().unwrap(), 10);
     });
 }

@@ -3,7 +3,7 @@
 use super::{files, scratch, sums};
 use crate::events::{Recorder, count_of};
 use crate::support::{DEADLINE, TINY_SHARE, soon, within};
-use emberline::faults::{FaultPlan, Harm};
+use emberline::faults::{Damage, FaultPlan};
 use emberline::prelude::*;
 use emberline::{Event, ShuffleId, StageInfo};
 use std::fs;
@@ -90,7 +90,7 @@ fn all_outputs_that_are_gone_are_computed_again_in_one_attempt_of_their_stage() 
     within(DEADLINE, || {
         let (folder, builder) = scratch();
         // They are lost once while their job runs, and once more before the next job.
-        let lose = |plan: FaultPlan, map| plan.harm_map_output(ShuffleId(0), map, Harm::Lost);
+        let lose = |plan: FaultPlan, map| plan.damage_map_output(ShuffleId(0), map, Damage::Lost);
         let plan = (0..40).fold(FaultPlan::new(), lose);
         let (ctx, recorder) = Recorder::on(builder.threads(1).faults(plan));
         let rows = ctx.range_with(40, 0..400_u64).map(|n| (n % 10, n));
@@ -112,10 +112,10 @@ fn all_outputs_that_are_gone_are_computed_again_in_one_attempt_of_their_stage() 
 fn a_group_of_an_earlier_action_whose_output_is_gone_is_an_error_that_says_to_run_it_again() {
     within(DEADLINE, || {
         let (folder, builder) = scratch();
-        let ctx = builder.task_share_bytes(TINY_SHARE).build().unwrap();
+        let ctx = builder.task_memory_bytes(TINY_SHARE).build().unwrap();
         let pairs = ctx.range_with(2, 0..20_000_u64).map(|n| (n % 2, n));
-        let grouped = pairs.grouped_with(1);
-        let groups = grouped.collect().unwrap();
+        let group_by_key_iter = pairs.group_by_key_iter_with(1);
+        let groups = group_by_key_iter.collect().unwrap();
         assert!(groups.iter().all(|(_, group)| group.len() == 10_000));
         files(folder.path()).iter().for_each(|file| fs::remove_file(file).unwrap());
         let groups = Arc::new(groups);
@@ -127,7 +127,8 @@ fn a_group_of_an_earlier_action_whose_output_is_gone_is_an_error_that_says_to_ru
             assert!(text.contains(part), "{part}: {text}");
         }
         // That advice works: what is lost is computed again behind its own action.
-        let groups = grouped.map(|(_, group)| group.iter().sum::<u64>()).collect().unwrap();
+        let groups =
+            group_by_key_iter.map(|(_, group)| group.iter().sum::<u64>()).collect().unwrap();
         assert_eq!(groups.iter().sum::<u64>(), 19_999 * 10_000);
     });
 }
@@ -198,7 +199,7 @@ fn any_single_operation_of_the_disk_may_fail_and_the_answer_is_right() {
     assert!(operations >= 12, "{operations} operations");
     let mut failed_tasks = 0;
     for operation in 0..operations {
-        let plan = FaultPlan::new().fail_operation(operation);
+        let plan = FaultPlan::new().fail_disk_operation(operation);
         let (outcome, fired, _, failed) = on_faulty_disk(plan);
         assert_eq!((outcome.unwrap(), fired), (wanted(), 1), "operation {operation}");
         failed_tasks += failed;
@@ -244,7 +245,7 @@ fn an_output_that_cannot_be_written_is_an_error_and_leaves_nothing() {
     within(DEADLINE, || {
         for operation in 0..9 {
             let folder = tempfile::tempdir().unwrap();
-            let plan = FaultPlan::new().fail_operation(operation);
+            let plan = FaultPlan::new().fail_disk_operation(operation);
             let faults = plan.arm();
             let ctx = Context::builder().threads(1).faults(&faults).build().unwrap();
             let path = folder.path().join("out");

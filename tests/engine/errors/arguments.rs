@@ -59,7 +59,7 @@ fn a_combining_shuffle_into_zero_partitions_is_the_error_of_its_first_action() {
 #[test]
 fn a_grouping_shuffle_into_zero_partitions_is_the_error_of_its_first_action() {
     refused("group_by_key", |ctx| pairs(ctx).group_by_key_with(0));
-    refused("grouped", |ctx| pairs(ctx).grouped_with(0));
+    refused("group_by_key_iter", |ctx| pairs(ctx).group_by_key_iter_with(0));
     refused("cogroup", |ctx| pairs(ctx).cogroup_with(0, &pairs(ctx)));
     refused("join", |ctx| pairs(ctx).join_with(0, &pairs(ctx)));
 }
@@ -68,8 +68,8 @@ fn a_grouping_shuffle_into_zero_partitions_is_the_error_of_its_first_action() {
 fn a_move_of_rows_into_zero_partitions_is_the_error_of_its_first_action() {
     refused("partition_by", |ctx| pairs(ctx).partition_by(0));
     refused("repartition", |ctx| pairs(ctx).repartition(0));
-    refused("sort_by", |ctx| pairs(ctx).sort_by_with(0, |pair| pair.1));
-    refused("sort_by_key", |ctx| pairs(ctx).sort_by_key_with(0));
+    refused("sort_by", |ctx| pairs(ctx).sort_by_key_with(0, |pair| pair.1));
+    refused("sort_by_key", |ctx| pairs(ctx).sort_pairs_with(0));
 }
 
 #[test]
@@ -84,9 +84,9 @@ fn every_operation_takes_an_empty_input() {
             assert_eq!(pairs.reduce_by_key(|a, b| a + b).count().unwrap(), 0);
             assert_eq!(pairs.group_by_key_with(3).count().unwrap(), 0);
             assert_eq!(pairs.join(&pairs).count().unwrap(), 0);
-            assert_eq!(pairs.sort_by_key().count().unwrap(), 0);
+            assert_eq!(pairs.sort_pairs().count().unwrap(), 0);
             assert_eq!(rows.distinct().count().unwrap(), 0);
-            assert!(rows.sort_by_with(4, |n| *n).collect().unwrap().is_empty());
+            assert!(rows.sort_by_key_with(4, |n| *n).collect().unwrap().is_empty());
             assert_eq!(rows.repartition(5).count().unwrap(), 0);
             assert_eq!(rows.union(&rows).cache().count().unwrap(), 0);
         }

@@ -76,7 +76,7 @@ fn f003_a_map_stage_that_always_fails_fails_again() {
             .reduce_by_key(|a, b| a + b);
         for _ in 0..3 {
             let error = sums.collect().unwrap_err();
-            assert_eq!(error.step().unwrap().operation, "map", "{error}");
+            assert_eq!(error.operation().unwrap().name, "map", "{error}");
         }
     });
 }
@@ -113,7 +113,7 @@ fn an_error_of_try_map_is_tried_as_often_as_a_panic() {
 fn a_flaky_map_side_gives_the_right_sums() {
     within(DEADLINE, || {
         for files in [false, true] {
-            let builder = Context::builder().threads(4).max_attempts(4).shuffle_to_files(files);
+            let builder = Context::builder().threads(4).max_attempts(4).force_spill(files);
             let (calls, square) = flaky(3);
             let squares = builder.build().unwrap().range_with(4, 0..40_u64).map(square);
             let sums = squares.map(|n| (n % 2, n)).reduce_by_key(|a, b| a + b);

@@ -105,7 +105,7 @@ fn programs<const K: usize>() -> Vec<(&'static [&'static str], Program<K>)> {
             Ok(plain(joined.map(|(row, _)| row).collect()?))
         }),
         (&["sort_by_key", "collect"], |rows| {
-            let sorted = rows.map(|row| (row, 1_u8)).sort_by_key_with(2);
+            let sorted = rows.map(|row| (row, 1_u8)).sort_pairs_with(2);
             Ok(plain(sorted.map(|(row, _)| row).collect()?))
         }),
         (&["repartition", "collect"], |rows| Ok(plain(rows.repartition(2).collect()?))),
@@ -135,7 +135,7 @@ fn every_call_may_panic<const K: usize>() {
     within(DEADLINE, || {
         let mut failures = 0;
         for files in [false, true] {
-            let ctx = Context::builder().threads(2).shuffle_to_files(files).build().unwrap();
+            let ctx = Context::builder().threads(2).force_spill(files).build().unwrap();
             let rows =
                 ctx.generate(3, |p| (0..20).map(move |n| Fused::<K>(n * (p as u64 + 1) % 13)));
             for (number, (blamed, program)) in programs::<K>().into_iter().enumerate() {
@@ -151,9 +151,9 @@ fn every_call_may_panic<const K: usize>() {
                         Err(error) => {
                             failures += 1;
                             let text = error.to_string();
-                            let step = error.step().unwrap();
+                            let operation = error.operation().unwrap();
                             assert!(text.contains("boom"), "program {number}, call {n}: {text}");
-                            assert!(blamed.contains(&step.operation), "program {number}: {text}");
+                            assert!(blamed.contains(&operation.name), "program {number}: {text}");
                             assert!(text.contains(file!()), "program {number}: {text}");
                         }
                     }

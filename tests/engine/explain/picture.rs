@@ -194,7 +194,7 @@ fn a_problem_and_an_rdd_without_partitions_are_drawn() {
         let xml = check(&missing, 1);
         assert!(xml.text.contains("no input at `no/such/<file>`"), "{}", xml.text);
         assert_eq!(xml.of_class("problem").count(), 2, "the legend and the problem");
-        check(&ctx.union_all(Vec::<Rdd<(u64, u64)>>::new()), 1);
+        check(&ctx.union(Vec::<Rdd<(u64, u64)>>::new()), 1);
         Ok(())
     });
 }

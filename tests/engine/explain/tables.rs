@@ -82,7 +82,7 @@ fn a_notebook() {
 
 #[derive(Serialize)]
 enum Shape {
-    Point,
+    FailPoint,
     Round(f64),
     Box(u8, u8),
     Named { a: Option<u8>, b: Vec<u8> },
@@ -91,7 +91,7 @@ enum Shape {
 #[test]
 fn enums_options_and_units_are_one_cell() {
     let shapes = [
-        Shape::Point,
+        Shape::FailPoint,
         Shape::Round(1.5),
         Shape::Box(1, 2),
         Shape::Named { a: None, b: vec![1, 2] },
@@ -99,7 +99,7 @@ fn enums_options_and_units_are_one_cell() {
     let wanted = "\
 value
 ────────────────────────
-Point
+FailPoint
 Round(1.5)
 Box(1, 2)
 Named{a: None, b: [1, 2]}

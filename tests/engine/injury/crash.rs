@@ -3,7 +3,7 @@
 
 use super::{lines_of, names_in, on_disk, whole_answer, whole_job};
 use crate::support::{DEADLINE, noise, within};
-use emberline::faults::{FaultPlan, Point};
+use emberline::faults::{FailPoint, FaultPlan};
 use emberline::prelude::*;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -40,7 +40,7 @@ fn this_is_the_child() {
     }
     if let Ok(death) = std::env::var(CHILD_DEATH) {
         let (point, pass) = death.split_once(':').unwrap();
-        plan = plan.kill_at(Point::ALL[point.parse::<usize>().unwrap()], pass.parse().unwrap());
+        plan = plan.kill_at(FailPoint::ALL[point.parse::<usize>().unwrap()], pass.parse().unwrap());
     }
     println!("{CHILD_READY}");
     within(DEADLINE, move || {
@@ -198,12 +198,12 @@ fn killed(status: ExitStatus) -> bool {
 }
 
 /// How often one round comes to each point.
-fn passes() -> Vec<(usize, Point, u64)> {
+fn passes() -> Vec<(usize, FailPoint, u64)> {
     let folder = tempfile::tempdir().unwrap();
     let place = Place::at(folder.path().to_path_buf());
     let faults = FaultPlan::new().arm();
     place.run(&on_disk(&place.scratch).faults(&faults).build().unwrap(), 0).unwrap();
-    let points = Point::ALL.into_iter().enumerate();
+    let points = FailPoint::ALL.into_iter().enumerate();
     points.map(|(number, point)| (number, point, faults.passes(point))).collect()
 }
 
@@ -223,9 +223,9 @@ fn a_process_that_is_killed_at_any_named_point_leaves_whole_outputs_and_orphans_
                         .dies();
                 assert!(killed(status), "{point:?} {pass}: {status}");
                 let (_, unnamed) = place.check_outputs();
-                let in_output = number >= Point::BeforePartRename as usize;
+                let in_output = number >= FailPoint::BeforePartRename as usize;
                 assert_eq!(unnamed, usize::from(in_output), "{point:?} {pass}");
-                place.goes_on(&bystanders, point == Point::FolderMade);
+                place.goes_on(&bystanders, point == FailPoint::FolderMade);
             }
         }
     });

@@ -42,7 +42,7 @@ fn names_its_cause(error: &Error, what: &str) {
     let kind = error.kind();
     let typed = matches!(kind, ErrorKind::Io { .. } | ErrorKind::FetchFailed { .. });
     let text = error.to_string();
-    let placed = text.contains("injury.rs:") && error.step().is_some();
+    let placed = text.contains("injury.rs:") && error.operation().is_some();
     assert!(typed && placed && text.contains("injected fault"), "{what}: {text}");
 }
 
@@ -52,7 +52,7 @@ fn the_nth_operation_fails_once_for_every_n_and_nothing_leaks() {
         let (mut survived, mut operation) = (0, 0);
         loop {
             let what = format!("operation {operation} fails once");
-            let ended = run(FaultPlan::new().fail_operation(operation), &what);
+            let ended = run(FaultPlan::new().fail_disk_operation(operation), &what);
             match &ended.outcome {
                 Ok(_) => survived += 1,
                 // A removal that failed was tried again.

@@ -49,7 +49,7 @@ fn this_is_the_loop() {
 
 #[cfg(target_os = "linux")]
 fn run_the_loop(way: &str) {
-    let builder = Context::builder().threads(2).shuffle_to_files(way != "cut");
+    let builder = Context::builder().threads(2).force_spill(way != "cut");
     let ctx = builder.build().unwrap();
     let mut ranks = ctx.range_with(3, 0..60_u64).map(|n| (n, 1_u64)).boxed();
     for round in 1..=ROUNDS {

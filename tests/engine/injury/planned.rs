@@ -3,14 +3,14 @@
 use super::on_disk;
 use crate::events::{Recorder, count_of};
 use crate::support::{DEADLINE, noise, soon, within};
-use emberline::faults::{FaultPlan, Faults, Harm};
+use emberline::faults::{Damage, FaultPlan, Faults};
 use emberline::prelude::*;
 use emberline::{Event, RddId, ShuffleId, StageId, StorageLevel};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-const HARMS: [Harm; 3] = [Harm::Lost, Harm::Truncated, Harm::Flipped];
+const HARMS: [Damage; 3] = [Damage::Lost, Damage::Truncated, Damage::Flipped];
 
 /// Four map tasks of a hundred rows each, three reading tasks; rows are counted as they are mapped.
 fn sums(ctx: &Context, calls: &Arc<AtomicUsize>) -> Rdd<(u64, u64)> {
@@ -33,7 +33,7 @@ struct Ran {
 fn run(plan: FaultPlan, to_files: bool, attempts: usize) -> Ran {
     let scratch = tempfile::tempdir().unwrap();
     let (faults, calls) = (plan.arm(), Arc::default());
-    let builder = Context::builder().threads(2).shuffle_to_files(to_files).max_attempts(attempts);
+    let builder = Context::builder().threads(2).force_spill(to_files).max_attempts(attempts);
     let (ctx, recorder) = Recorder::on(builder.scratch_dir(scratch.path()).faults(&faults));
     let outcome = sums(&ctx, &calls).collect();
     let (events, calls) = (recorder.events(&ctx), calls.load(Ordering::SeqCst));
@@ -85,7 +85,7 @@ fn a_map_output_that_is_harmed_in_any_way_is_computed_again_and_no_other() {
     within(DEADLINE, || {
         for harm in HARMS {
             for to_files in [true, false] {
-                let plan = FaultPlan::new().harm_map_output(ShuffleId(0), 2, harm);
+                let plan = FaultPlan::new().damage_map_output(ShuffleId(0), 2, harm);
                 let ran = run(plan, to_files, 1);
                 let what = format!("{harm:?}, in files: {to_files}");
                 assert_eq!(ran.outcome.unwrap(), answer(), "{what}");
@@ -99,7 +99,7 @@ fn a_map_output_that_is_harmed_in_any_way_is_computed_again_and_no_other() {
 #[test]
 fn a_map_output_that_is_lost_each_time_it_is_made_is_the_error_of_the_fourth_attempt() {
     within(DEADLINE, || {
-        let lose = |plan: FaultPlan, _| plan.harm_map_output(ShuffleId(0), 1, Harm::Lost);
+        let lose = |plan: FaultPlan, _| plan.damage_map_output(ShuffleId(0), 1, Damage::Lost);
         let ran = run((0..3).fold(FaultPlan::new(), lose), true, 1);
         assert_eq!((ran.outcome.unwrap(), ran.calls), (answer(), 700));
         let error = run((0..4).fold(FaultPlan::new(), lose), true, 1).outcome.unwrap_err();
@@ -111,14 +111,14 @@ fn a_map_output_that_is_lost_each_time_it_is_made_is_the_error_of_the_fourth_att
 #[test]
 fn e04_a_map_output_on_a_bad_sector_is_computed_again_and_no_other() {
     within(DEADLINE, || {
-        let ran = run(FaultPlan::new().fail_reads_of_output(ShuffleId(0), 2), true, 1);
+        let ran = run(FaultPlan::new().fail_reads_of_map_output(ShuffleId(0), 2), true, 1);
         assert_eq!(ran.outcome.unwrap(), answer());
         assert_eq!((ran.calls, ran.faults.fired()), (500, 1));
         assert_eq!(count_of(&ran.events, "OutputLost"), 1);
         // What is in memory is not read from the disk.
-        let ran = run(FaultPlan::new().fail_reads_of_output(ShuffleId(0), 2), false, 1);
+        let ran = run(FaultPlan::new().fail_reads_of_map_output(ShuffleId(0), 2), false, 1);
         assert_eq!((ran.outcome.unwrap(), ran.calls, ran.faults.fired()), (answer(), 400, 0));
-        let bad = |plan: FaultPlan, _| plan.fail_reads_of_output(ShuffleId(0), 1);
+        let bad = |plan: FaultPlan, _| plan.fail_reads_of_map_output(ShuffleId(0), 1);
         let error = run((0..4).fold(FaultPlan::new(), bad), true, 1).outcome.unwrap_err();
         // Each of them was an error of the disk first, and a task has four of those.
         let typed = matches!(error.kind(), ErrorKind::Io { .. } | ErrorKind::FetchFailed { .. });
@@ -134,9 +134,9 @@ fn all_faults_at_once_leave_the_answer_as_it_is() {
             .panic_in_stage(StageId(0))
             .fail_task(StageId(0), 0, 1)
             .fail_task(StageId(1), 2, 0)
-            .harm_map_output(ShuffleId(0), 0, Harm::Flipped)
-            .harm_map_output(ShuffleId(0), 3, Harm::Truncated)
-            .fail_operation(5)
+            .damage_map_output(ShuffleId(0), 0, Damage::Flipped)
+            .damage_map_output(ShuffleId(0), 3, Damage::Truncated)
+            .fail_disk_operation(5)
             .flip_append(1)
             .truncate_file(2, 3);
         let ran = run(plan, true, 3);
@@ -146,7 +146,7 @@ fn all_faults_at_once_leave_the_answer_as_it_is() {
 }
 
 const LEVELS: [StorageLevel; 3] =
-    [StorageLevel::Memory, StorageLevel::Disk, StorageLevel::SerialisedMemoryAndDisk];
+    [StorageLevel::Memory, StorageLevel::Disk, StorageLevel::SerializedMemoryAndDisk];
 
 #[test]
 fn f063_a_kept_partition_that_is_harmed_in_any_way_is_computed_again_and_no_other() {
@@ -154,7 +154,7 @@ fn f063_a_kept_partition_that_is_harmed_in_any_way_is_computed_again_and_no_othe
         for (level, harm) in LEVELS.into_iter().flat_map(|level| HARMS.map(|harm| (level, harm))) {
             let scratch = tempfile::tempdir().unwrap();
             // The source is RDD 0, the map is 1, and what is kept is 2.
-            let faults = FaultPlan::new().harm_block(RddId(2), 1, harm).arm();
+            let faults = FaultPlan::new().damage_block(RddId(2), 1, harm).arm();
             let builder = Context::builder().threads(2).scratch_dir(scratch.path());
             let (ctx, recorder) = Recorder::on(builder.faults(&faults));
             let calls = Arc::new(AtomicUsize::new(0));
@@ -180,7 +180,7 @@ fn f063_a_kept_partition_that_is_harmed_in_any_way_is_computed_again_and_no_othe
 fn a_block_that_is_harmed_each_time_it_is_stored_is_no_longer_kept_and_the_rows_are_right() {
     within(DEADLINE, || {
         let scratch = tempfile::tempdir().unwrap();
-        let harm = |plan: FaultPlan, n: usize| plan.harm_block(RddId(1), 0, HARMS[n % 3]);
+        let harm = |plan: FaultPlan, n: usize| plan.damage_block(RddId(1), 0, HARMS[n % 3]);
         let plan = (0..20).fold(FaultPlan::new(), harm);
         let ctx = on_disk(scratch.path()).faults(plan).build().unwrap();
         let kept = ctx.range_with(2, 0..5000_u64).persist(StorageLevel::Disk);
@@ -207,9 +207,9 @@ fn f035_losses_two_shuffles_deep_are_made_good_in_order() {
         // The second output of the first shuffle goes twice: also when it was made for the reader of
         // the second shuffle, whose own output is lost.
         let plan = FaultPlan::new()
-            .harm_map_output(ShuffleId(0), 1, Harm::Lost)
-            .harm_map_output(ShuffleId(0), 1, Harm::Flipped)
-            .harm_map_output(ShuffleId(1), 0, Harm::Lost);
+            .damage_map_output(ShuffleId(0), 1, Damage::Lost)
+            .damage_map_output(ShuffleId(0), 1, Damage::Flipped)
+            .damage_map_output(ShuffleId(1), 0, Damage::Lost);
         assert_eq!(deep(plan), (rows, 600, 3));
     });
 }
@@ -219,7 +219,7 @@ fn f070_a_checkpoint_whose_job_meets_a_loss_is_whole() {
     within(DEADLINE, || {
         for harm in HARMS {
             let folder = tempfile::tempdir().unwrap();
-            let faults = FaultPlan::new().harm_map_output(ShuffleId(0), 3, harm).arm();
+            let faults = FaultPlan::new().damage_map_output(ShuffleId(0), 3, harm).arm();
             let ctx = on_disk(folder.path()).faults(&faults).build().unwrap();
             let saved =
                 sums(&ctx, &Arc::default()).checkpoint(folder.path().join("saved")).unwrap();
@@ -232,7 +232,7 @@ fn f070_a_checkpoint_whose_job_meets_a_loss_is_whole() {
 fn a_disk_that_stalls_holds_up_who_waits_for_it_and_nobody_else() {
     within(DEADLINE, || {
         let scratch = tempfile::tempdir().unwrap();
-        let faults = FaultPlan::new().stall_operation(4, Duration::from_millis(1500)).arm();
+        let faults = FaultPlan::new().stall_disk_operation(4, Duration::from_millis(1500)).arm();
         let ctx = on_disk(scratch.path()).faults(&faults).build().unwrap();
         let (slow, calls) = (ctx.clone(), Arc::default());
         let slow = std::thread::spawn(move || sums(&slow, &calls).collect().unwrap());
@@ -251,7 +251,8 @@ fn e12_a_job_whose_disk_stalls_is_cancelled_or_timed_out_at_once_and_listed_whil
     within(DEADLINE, || {
         for times_out in [false, true] {
             let scratch = tempfile::tempdir().unwrap();
-            let faults = FaultPlan::new().stall_operation(4, Duration::from_millis(2500)).arm();
+            let faults =
+                FaultPlan::new().stall_disk_operation(4, Duration::from_millis(2500)).arm();
             let ctx = on_disk(scratch.path()).threads(1).faults(&faults).build().unwrap();
             let rows = sums(&ctx, &Arc::default());
             let mut handle = ctx.spawn(move || rows.count());
@@ -263,18 +264,18 @@ fn e12_a_job_whose_disk_stalls_is_cancelled_or_timed_out_at_once_and_listed_whil
             let error = handle.wait().unwrap_err();
             let given_up =
                 matches!(error.kind(), ErrorKind::Cancelled { .. } | ErrorKind::TimedOut { .. });
-            assert!(given_up && ctx.left_behind().is_empty(), "{error}");
+            assert!(given_up && ctx.abandoned_tasks().is_empty(), "{error}");
             // Half a second later its thread is given up: others take its place.
-            soon("a report", || ctx.left_behind().len() == 1);
+            soon("a report", || ctx.abandoned_tasks().len() == 1);
             assert_eq!(ctx.range_with(2, 0..100_u64).count().unwrap(), 100);
-            assert_eq!(ctx.left_behind().len(), 1, "it stalls still");
+            assert_eq!(ctx.abandoned_tasks().len(), 1, "it stalls still");
             until_it_comes_back(&ctx);
         }
     });
 }
 
 fn until_it_comes_back(ctx: &Context) {
-    while !ctx.left_behind().is_empty() {
+    while !ctx.abandoned_tasks().is_empty() {
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A small context in which 200 rows are too many for a task's share.
 fn in_small_runs() -> Context {
-    let builder = Context::builder().threads(2).shuffle_to_files(true);
-    builder.task_share_bytes(crate::support::TINY_SHARE).build().unwrap()
+    let builder = Context::builder().threads(2).force_spill(true);
+    builder.task_memory_bytes(crate::support::TINY_SHARE).build().unwrap()
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn f086_an_order_that_contradicts_itself_loses_no_row_and_never_hangs() {
         for ctx in [context(), in_small_runs()] {
             for partitions in [1, 3] {
                 let rows = ctx.range_with(3, 0..3000_u64);
-                match rows.sort_by_cmp_with(partitions, random).collect() {
+                match rows.sort_by_with(partitions, random).collect() {
                     Ok(rows) => assert!(sorted(rows).into_iter().eq(0..3000)),
                     // The standard sort may find out.
                     Err(error) => {
@@ -62,7 +62,7 @@ fn a_hash_that_changes_loses_no_row_of_a_reduction_and_never_hangs() {
             // What these give is anyone's guess, but they end.
             assert!(pairs.distinct().count().unwrap() >= 2000);
             pairs.join(&pairs).count().unwrap();
-            pairs.grouped().map(|(_, group)| group.len() as u64).sum::<u64>().unwrap();
+            pairs.group_by_key_iter().map(|(_, group)| group.len() as u64).sum::<u64>().unwrap();
         }
     });
 }
@@ -114,8 +114,8 @@ fn f081_absent_keys_and_absent_values_survive_runs_and_merges() {
     let mut groups = std::collections::BTreeMap::<_, Vec<_>>::new();
     rows.iter().for_each(|(key, value)| groups.entry(*key).or_default().push(*value));
     check_rows(groups.into_iter().collect(), move |ctx, partitions| {
-        let grouped = spread(ctx, partitions, &rows).grouped_with(partitions);
-        grouped.map(|(key, group)| (key, group.into_iter().collect::<Vec<_>>())).collect()
+        let group_by_key_iter = spread(ctx, partitions, &rows).group_by_key_iter_with(partitions);
+        group_by_key_iter.map(|(key, group)| (key, group.into_iter().collect::<Vec<_>>())).collect()
     });
 }
 
@@ -139,7 +139,7 @@ fn ten_thousand_rdds_beside_each_other_are_planned_and_run() {
         let ctx = context();
         let many: Vec<Rdd<u64>> =
             (0..10_000).map(|n| ctx.range_with(1, n..n + 1).boxed()).collect();
-        let all = ctx.union_all(many);
+        let all = ctx.union(many);
         assert_eq!(all.num_partitions(), 10_000);
         assert_eq!(all.sum::<u64>().unwrap(), 9_999 * 5_000);
     });

@@ -50,7 +50,7 @@ fn torn(left: &Rdd<i64>, right: &Rdd<i64>, longer: &str) {
         let invalid = |kind: &ErrorKind| matches!(kind, ErrorKind::InvalidArgument { .. });
         let error = assert_kind(answer, invalid);
         let (text, place) = (error.to_string(), error.task().unwrap());
-        assert_eq!((error.step().unwrap().operation, place.partition), ("zip", 1), "{text}");
+        assert_eq!((error.operation().unwrap().name, place.partition), ("zip", 1), "{text}");
         assert!(text.contains(&format!("the {longer} RDD has more rows in partition 1")), "{text}");
     }
 }
@@ -90,7 +90,7 @@ fn panics_on_either_side_of_a_zip_are_blamed_on_their_own_step() {
         let bad = numbers.map(|n| 6 / (n - 3));
         let blamed = |answer: Result<u64>| {
             let error = assert_kind(answer, |kind| matches!(kind, ErrorKind::Panicked { .. }));
-            error.step().unwrap().operation
+            error.operation().unwrap().name
         };
         assert_eq!(blamed(numbers.zip(&bad).count()), "map");
         assert_eq!(blamed(bad.zip(&numbers).count()), "map");

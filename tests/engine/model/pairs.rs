@@ -177,13 +177,13 @@ impl Pairs {
             PairStep::Aggregate => self.folded(None, Values::InAnyOrder, |all| {
                 all.iter().copied().max().into_iter().collect()
             }),
-            PairStep::GroupFlatten => self.unplaced(self.grouped(None).parts),
+            PairStep::GroupFlatten => self.unplaced(self.group_by_key_iter(None).parts),
             PairStep::GroupSorted(by, given) => self.folded(*given, Values::InOrder, |all| {
                 let mut all = all.to_vec();
                 all.sort_by_key(|n| n.rem_euclid(*by));
                 all
             }),
-            // Of this RDD less some of its rows, those that are not among them stay.
+            // Of this RDD less some of its rows, those that are not with_operators them stay.
             PairStep::Subtract(by) => {
                 let gone = BTreeSet::from_iter(some(*by));
                 let rest = rows.iter().copied().filter(|row| !gone.contains(row));
@@ -282,7 +282,7 @@ impl Pairs {
     }
 
     /// The values of each key, one behind the other.
-    pub fn grouped(&self, given: Option<usize>) -> Self {
+    pub fn group_by_key_iter(&self, given: Option<usize>) -> Self {
         self.folded(given, Values::InOrder, <[i64]>::to_vec)
     }
 

@@ -7,7 +7,7 @@ use crate::support::sorted;
 
 /// A step of a program.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub enum Operation {
     Map(i64),
     Filter(i64),
     FilterMap(i64),
@@ -54,15 +54,15 @@ pub enum Step {
 impl Parts<i64> {
     /// Does one step and gives it back as it was done, without the parts that would grow too much or
     /// whose outcome the documentation leaves open.
-    pub fn apply(&mut self, step: &Step) -> Option<Step> {
+    pub fn apply(&mut self, step: &Operation) -> Option<Operation> {
         if self.is_left_out(step) {
             return None;
         }
         let mut done = step.clone();
-        if let Step::Pairs(by, steps) = step {
+        if let Operation::Pairs(by, steps) = step {
             let mut pairs = Pairs::new(self.flat(|n| [(n % by, n)]));
             let kept = steps.iter().filter(|step| pairs.apply(step));
-            done = Step::Pairs(*by, kept.cloned().collect());
+            done = Operation::Pairs(*by, kept.cloned().collect());
             *self = pairs.parts.flat(|(key, n)| [n.wrapping_add(key)]);
         } else {
             *self = self.narrow(step).unwrap_or_else(|| self.wide(step));
@@ -70,12 +70,16 @@ impl Parts<i64> {
         Some(done)
     }
 
-    fn is_left_out(&self, step: &Step) -> bool {
+    fn is_left_out(&self, step: &Operation) -> bool {
         let (grows, needs_places) = match step {
-            Step::FlatMap(_) | Step::FlatMapInto(_) | Step::TryFlatMap(_) => (true, false),
-            Step::UnionSelf | Step::UnionAll | Step::SplitBySample(_) => (true, false),
-            Step::ZipPartitions(_) => (true, false),
-            Step::AddIndex | Step::GlomPrints => (false, true),
+            Operation::FlatMap(_) | Operation::FlatMapInto(_) | Operation::TryFlatMap(_) => {
+                (true, false)
+            }
+            Operation::UnionSelf | Operation::UnionAll | Operation::SplitBySample(_) => {
+                (true, false)
+            }
+            Operation::ZipPartitions(_) => (true, false),
+            Operation::AddIndex | Operation::GlomPrints => (false, true),
             _ => (false, false),
         };
         let many = self.all().len() > MANY_ROWS || self.partitions() > MANY_PARTITIONS;
@@ -83,79 +87,82 @@ impl Parts<i64> {
     }
 
     /// A step that moves no row.
-    fn narrow(&self, step: &Step) -> Option<Self> {
+    fn narrow(&self, step: &Operation) -> Option<Self> {
         Some(match step {
-            Step::Map(by) | Step::TryMap(by) | Step::With(by) => {
+            Operation::Map(by) | Operation::TryMap(by) | Operation::With(by) => {
                 self.flat(|n| [n.wrapping_add(*by)])
             }
-            Step::Filter(by) | Step::TryFilter(by) => {
+            Operation::Filter(by) | Operation::TryFilter(by) => {
                 self.flat(|n| Some(n).filter(|n| n % by != 0))
             }
-            Step::FilterMap(by) => self.flat(|n| halved(n, *by)),
-            Step::FlatMap(most) | Step::FlatMapInto(most) | Step::TryFlatMap(most) => {
-                self.flat(|n| copies(n, *most))
-            }
-            Step::Fused(by) => {
+            Operation::FilterMap(by) => self.flat(|n| halved(n, *by)),
+            Operation::FlatMap(most)
+            | Operation::FlatMapInto(most)
+            | Operation::TryFlatMap(most) => self.flat(|n| copies(n, *most)),
+            Operation::Fused(by) => {
                 self.flat(|n| Some(n ^ by).filter(|n| n % 3 != 0)).flat(|n| copies(n, 1))
             }
-            Step::Refs(by) | Step::RefsWith(by) => {
+            Operation::Refs(by) | Operation::RefsWith(by) => {
                 let some = self.flat(|n| [n.wrapping_add(*by)]).flat(|n| (n % 5 != 0).then_some(n));
                 some.flat(|n| halved(n, *by)).flat(|n| copies(n, 1))
             }
-            Step::MapPartitions | Step::GlomFlat | Step::Cache | Step::Inspect => self.clone(),
-            Step::ZipSelf(by) => self.flat(|n| [n ^ n.wrapping_add(*by)]),
-            Step::ZipPartitions(by) => {
+            Operation::MapPartitions
+            | Operation::GlomFlat
+            | Operation::Cache
+            | Operation::Inspect => self.clone(),
+            Operation::ZipSelf(by) => self.flat(|n| [n ^ n.wrapping_add(*by)]),
+            Operation::ZipPartitions(by) => {
                 let some = self.flat(|n| Some(n).filter(|n| n % by == 0));
                 self.beside(&some)
             }
-            Step::AddIndex => {
+            Operation::AddIndex => {
                 let add = |(at, part): (usize, &Vec<i64>)| {
                     part.iter().map(|n| n.wrapping_add(at as i64)).collect()
                 };
                 Parts::new(self.parts.iter().enumerate().map(add).collect(), self.known)
             }
-            Step::GlomPrints => self.each(|part| vec![print(part)]),
-            Step::Coalesce(partitions) => self.coalesced(*partitions),
-            Step::UnionSelf => self.behind(self),
-            Step::UnionAll => self.behind(&self.flat(|n| [n.wrapping_add(1)])).behind(self),
+            Operation::GlomPrints => self.each(|part| vec![print(part)]),
+            Operation::Coalesce(partitions) => self.coalesced(*partitions),
+            Operation::UnionSelf => self.behind(self),
+            Operation::UnionAll => self.behind(&self.flat(|n| [n.wrapping_add(1)])).behind(self),
             _ => return None,
         })
     }
 
     /// A step that moves rows.
-    fn wide(&self, step: &Step) -> Self {
+    fn wide(&self, step: &Operation) -> Self {
         let (rows, own) = (self.all(), self.partitions());
         match step {
-            Step::SplitBySample(_) => Parts::somewhere(rows, 2 * own, Known::Rows),
-            Step::Distinct(given) => {
+            Operation::SplitBySample(_) => Parts::somewhere(rows, 2 * own, Known::Rows),
+            Operation::Distinct(given) => {
                 hashed_rows(counts(&rows).into_keys().collect(), given.unwrap_or(own))
             }
-            Step::Subtract(by, given) => {
+            Operation::Subtract(by, given) => {
                 let rest = rows.into_iter().filter(|n| n % by != 0).collect();
                 hashed_rows(rest, given.unwrap_or(own))
             }
-            Step::Intersection(by, given) => {
+            Operation::Intersection(by, given) => {
                 let there = counts(&rows);
                 let others = there.keys().map(|n| n.wrapping_add(*by));
                 let common = others.filter(|n| there.contains_key(n)).collect();
                 hashed_rows(common, given.unwrap_or(own))
             }
-            Step::GroupBy(by, given) => {
+            Operation::GroupBy(by, given) => {
                 let pairs = Pairs::new(self.flat(|n| [(n.rem_euclid(*by), n)]));
-                pairs.grouped(*given).parts.flat(|(_, n)| [n])
+                pairs.group_by_key_iter(*given).parts.flat(|(_, n)| [n])
             }
-            Step::Repartition(partitions) | Step::RepartitionNumbered(partitions) => {
+            Operation::Repartition(partitions) | Operation::RepartitionNumbered(partitions) => {
                 // How rows are dealt out is not said, but their order in a partition is.
                 let known = if *partitions == 1 { self.known } else { Known::Rows };
                 Parts::somewhere(rows, *partitions, known)
             }
-            Step::SortAll(given) => {
+            Operation::SortAll(given) => {
                 Parts::somewhere(sorted(rows), given.unwrap_or(own), Known::Order)
             }
-            Step::SortDownByCmp => {
+            Operation::SortDownByCmp => {
                 Parts::somewhere(sorted(rows).into_iter().rev().collect(), own, Known::Order)
             }
-            Step::SortBy(by) => {
+            Operation::SortBy(by) => {
                 let mut rows = rows;
                 rows.sort_by_key(|n| n.rem_euclid(*by));
                 Parts::somewhere(rows, own, self.known)

@@ -51,23 +51,23 @@ fn wide() -> Vec<Wide> {
         combines("combine_by_key", |a, _| a.combine_by_key(|n| n, |n, m| n + m, |n, m| n + m)),
         combines("distinct", |a, _| a.distinct()),
         gathers("group_by_key", 1, |a, _| keys(a.group_by_key())),
-        gathers("grouped", 1, |a, _| keys(a.grouped())),
+        gathers("group_by_key_iter", 1, |a, _| keys(a.group_by_key_iter())),
         gathers("group_sorted_by_key", 1, |a, _| keys(a.group_sorted_by_key(|n| *n))),
         gathers("join", 2, |a, b| keys(a.join(b))),
         gathers("left_outer_join", 2, |a, b| keys(a.left_outer_join(b))),
         gathers("right_outer_join", 2, |a, b| keys(a.right_outer_join(b))),
         gathers("full_outer_join", 2, |a, b| keys(a.full_outer_join(b))),
         gathers("cogroup", 2, |a, b| keys(a.cogroup(b))),
-        gathers("cogrouped", 2, |a, b| keys(a.cogrouped(b))),
+        gathers("cogroup_iter", 2, |a, b| keys(a.cogroup_iter(b))),
         gathers("cogroup3", 3, |a, b| keys(a.cogroup3(b, b))),
         gathers("subtract_by_key", 2, |a, b| a.subtract_by_key(b)),
         always_moves("subtract", 2, |a, b| a.subtract(b)),
         always_moves("intersection", 2, |a, b| a.intersection(b)),
         always_moves("group_by", 1, |a, _| keys(a.group_by(|row| row.0))),
         always_moves("repartition", 1, |a, _| a.repartition(4)),
-        always_moves("sort_by", 1, |a, _| a.sort_by(|row| row.1)),
-        always_moves("sort_by_cmp", 1, |a, _| a.sort_by_cmp(|a, b| Reverse(a).cmp(&Reverse(b)))),
-        always_moves("sort_by_key", 1, |a, _| a.sort_by_key()),
+        always_moves("sort_by", 1, |a, _| a.sort_by_key(|row| row.1)),
+        always_moves("sort_by_cmp", 1, |a, _| a.sort_by(|a, b| Reverse(a).cmp(&Reverse(b)))),
+        always_moves("sort_by_key", 1, |a, _| a.sort_pairs()),
     ]
 }
 
@@ -85,14 +85,14 @@ fn wide_with() -> Vec<(&'static str, u64, RunWith)> {
             a.combine_by_key_with(by, |n| n, |n, m| n + m, |n, m| n + m)
         }),
         ("group_by_key", 1, |a, _, by| keys(a.group_by_key_with(by))),
-        ("grouped", 1, |a, _, by| keys(a.grouped_with(by))),
+        ("group_by_key_iter", 1, |a, _, by| keys(a.group_by_key_iter_with(by))),
         ("group_sorted_by_key", 1, |a, _, by| keys(a.group_sorted_by_key_with(by, |n| *n))),
         ("join", 2, |a, b, by| keys(a.join_with(by, b))),
         ("left_outer_join", 2, |a, b, by| keys(a.left_outer_join_with(by, b))),
         ("right_outer_join", 2, |a, b, by| keys(a.right_outer_join_with(by, b))),
         ("full_outer_join", 2, |a, b, by| keys(a.full_outer_join_with(by, b))),
         ("cogroup", 2, |a, b, by| keys(a.cogroup_with(by, b))),
-        ("cogrouped", 2, |a, b, by| keys(a.cogrouped_with(by, b))),
+        ("cogroup_iter", 2, |a, b, by| keys(a.cogroup_iter_with(by, b))),
         ("cogroup3", 3, |a, b, by| keys(a.cogroup3_with(by, b, b))),
         ("subtract_by_key", 2, |a, b, by| a.subtract_by_key_with(by, b)),
     ]
@@ -160,7 +160,7 @@ fn what_lies_right_moves_nothing_by_hash_by_a_users_partitioner_and_by_ranges() 
     test(|| {
         let (counter, ctx) = counted();
         let by_user = by_tens(5, true);
-        let ranges = plain(&ctx).sort_by_key_with(3);
+        let ranges = plain(&ctx).sort_pairs_with(3);
         let sides = [
             (plain(&ctx).partition_by(3), plain(&ctx).reduce_by_key_with(3, |n, _| n)),
             (plain(&ctx).partition_by(by_user), plain(&ctx).partition_by(by_tens(5, true))),

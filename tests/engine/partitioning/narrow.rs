@@ -52,10 +52,8 @@ fn steps_that_leave_keys_alone_keep_the_partitioner() {
         ("set_name", |rdd| rdd.set_name("named")),
         ("with.filter", |rdd| rdd.with(7).filter(|n, row| row.0 > *n).boxed()),
         ("union of both", |rdd| rdd.union(&rdd.filter(|row| row.0 > 9)).boxed()),
-        ("union_all of all", |rdd| {
-            rdd.context()
-                .union_all([rdd.clone(), rdd.cache(), rdd.map_values(|n| n).boxed()])
-                .boxed()
+        ("union of all", |rdd| {
+            rdd.context().union([rdd.clone(), rdd.cache(), rdd.map_values(|n| n).boxed()]).boxed()
         }),
     ];
     assert_moved_behind(steps, |_| 0);
@@ -84,12 +82,12 @@ fn steps_that_may_change_keys_or_places_drop_the_partitioner() {
         ("coalesce to fewer", |rdd| rdd.coalesce(2).boxed()),
         ("coalesce to as many", |rdd| rdd.coalesce(3).boxed()),
         ("union with a plain one", |rdd| rdd.union(&rdd.map(|row| row)).boxed()),
-        ("union_all with a plain one", |rdd| {
-            rdd.context().union_all([rdd.clone(), rdd.map(|row| row).boxed()]).boxed()
+        ("union with a plain one", |rdd| {
+            rdd.context().union([rdd.clone(), rdd.map(|row| row).boxed()]).boxed()
         }),
-        ("union_all of none", |rdd| {
+        ("union of none", |rdd| {
             let plain = rdd.map(|row| row).boxed();
-            rdd.context().union_all([plain.clone(), plain]).boxed()
+            rdd.context().union([plain.clone(), plain]).boxed()
         }),
     ];
     assert_moved_behind(steps, |rows| rows);
@@ -99,8 +97,8 @@ fn steps_that_may_change_keys_or_places_drop_the_partitioner() {
 fn wide_steps_whose_rows_lie_nowhere_in_particular_leave_no_partitioner() {
     let steps: Vec<Narrow> = vec![
         ("repartition", |rdd| rdd.repartition(3)),
-        ("sort_by", |rdd| rdd.sort_by(|row| row.0)),
-        ("sort_by_cmp", |rdd| rdd.sort_by_cmp(Ord::cmp)),
+        ("sort_by", |rdd| rdd.sort_by_key(|row| row.0)),
+        ("sort_by_cmp", |rdd| rdd.sort_by(Ord::cmp)),
         ("subtract", |rdd| rdd.subtract(&rdd.filter(|row| row.0 > 50))),
         ("subtract_with", |rdd| rdd.subtract_with(3, &rdd.filter(|row| row.0 > 50))),
         ("intersection", |rdd| rdd.intersection(rdd)),

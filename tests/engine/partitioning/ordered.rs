@@ -1,4 +1,4 @@
-//! Rows that an operation leaves in the order of their keys' hash are joined and grouped as they come.
+//! Rows that an operation leaves in the order of their keys' hash are joined and group_by_key_iter as they come.
 //! Each step that takes the order away, or keeps it, gives what plain Rust gives.
 
 use crate::support::*;
@@ -6,10 +6,10 @@ use emberline::prelude::*;
 use std::collections::BTreeMap;
 
 type Numbers = Rdd<(u32, u32)>;
-type Step = fn(&Numbers) -> Numbers;
+type Operation = fn(&Numbers) -> Numbers;
 
 /// Steps on rows that lie in order, with a name: the rows keep their partitioner.
-fn steps() -> Vec<(&'static str, Step)> {
+fn steps() -> Vec<(&'static str, Operation)> {
     vec![
         ("as it is", |rows| rows.clone()),
         ("map_values", |rows| rows.map_values(|n| n + 1).boxed()),
@@ -18,7 +18,7 @@ fn steps() -> Vec<(&'static str, Step)> {
         ("sample", |rows| rows.sample(0.5, 7).boxed()),
         ("cache", |rows| rows.cache()),
         ("union with itself", |rows| rows.union(rows).boxed()),
-        ("union_all", |rows| rows.context().union_all(vec![rows.clone(); 3]).boxed()),
+        ("union", |rows| rows.context().union(vec![rows.clone(); 3]).boxed()),
         ("distinct", |rows| rows.distinct()),
         ("sorted partitions", |rows| {
             rows.repartition_and_sort_within_partitions(rows.num_partitions())
@@ -43,8 +43,8 @@ fn what_follows_rows_in_order_is_what_plain_rust_gives() {
         for (place, ctx) in places() {
             for partitions in [1, 3] {
                 let pairs = ctx.range_with(3, 0..600_u32).map(|n| (n * 7 % 101, n));
-                let grouped = pairs.group_by_key_with(partitions);
-                let ordered: Numbers = grouped.flat_map_values(|list| list).boxed();
+                let group_by_key_iter = pairs.group_by_key_with(partitions);
+                let ordered: Numbers = group_by_key_iter.flat_map_values(|list| list).boxed();
                 for (name, step) in steps() {
                     let rows = step(&ordered);
                     check(&format!("{name} on {place}, {partitions} partitions"), &rows, &pairs);

@@ -44,7 +44,7 @@ fn narrow(step: &PairStep, rdd: &Pairs) -> Option<Pairs> {
         PairStep::UnionSelf => rdd.union(rdd).boxed(),
         PairStep::UnionAll(partitions) => {
             let sums = rdd.reduce_by_key_with(partitions, i64::wrapping_add);
-            rdd.context().union_all([rdd.clone(), sums, rdd.clone()]).boxed()
+            rdd.context().union([rdd.clone(), sums, rdd.clone()]).boxed()
         }
         PairStep::Cache => rdd.cache(),
         _ => return None,
@@ -62,9 +62,10 @@ fn keyed(step: &PairStep, rdd: &Pairs) -> Option<Pairs> {
         PairStep::Fold(None) => rdd.fold_by_key(0, i64::wrapping_add),
         PairStep::Fold(Some(partitions)) => rdd.fold_by_key_with(partitions, 0, i64::wrapping_add),
         PairStep::GroupSum => rdd.group_by_key().map_values(|all| sum(&all)).boxed(),
-        PairStep::GroupFlatten => {
-            rdd.grouped().flat_map(|(key, group)| group.into_iter().map(move |n| (key, n))).boxed()
-        }
+        PairStep::GroupFlatten => rdd
+            .group_by_key_iter()
+            .flat_map(|(key, group)| group.into_iter().map(move |n| (key, n)))
+            .boxed(),
         PairStep::GroupSorted(by, given) => {
             let groups = match given {
                 None => rdd.group_sorted_by_key(move |n| n.rem_euclid(by)),
@@ -79,7 +80,7 @@ fn keyed(step: &PairStep, rdd: &Pairs) -> Option<Pairs> {
             rdd.intersection(&rdd.filter(move |(key, n)| some(key ^ n, by)))
         }
         PairStep::Distinct => rdd.distinct(),
-        PairStep::SortByKey(partitions) => rdd.sort_by_key_with(partitions),
+        PairStep::SortByKey(partitions) => rdd.sort_pairs_with(partitions),
         PairStep::RepartitionAndSort(partitions) => {
             rdd.repartition_and_sort_within_partitions(partitions)
         }
@@ -131,8 +132,8 @@ fn joined(step: &PairStep, rdd: &Pairs) -> Pairs {
             .boxed(),
         PairStep::Cogrouped(by, given) => {
             let groups = match given {
-                None => some(by).cogrouped(rdd),
-                Some(partitions) => some(by).cogrouped_with(partitions, rdd),
+                None => some(by).cogroup_iter(rdd),
+                Some(partitions) => some(by).cogroup_iter_with(partitions, rdd),
             };
             groups.flat_map_values(|(a, b)| a.into_iter().chain(b).collect::<Vec<_>>()).boxed()
         }

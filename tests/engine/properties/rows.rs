@@ -1,101 +1,101 @@
 //! The steps of a random program, done with emberline.
 
 use super::pairs::run_pair_step;
-use crate::model::{Step, copies, halved, print};
+use crate::model::{Operation, copies, halved, print};
 use emberline::prelude::*;
 use std::cmp::Reverse;
 
-pub fn run_step(step: &Step, rdd: &Rdd<i64>) -> Rdd<i64> {
+pub fn run_step(step: &Operation, rdd: &Rdd<i64>) -> Rdd<i64> {
     narrow(step, rdd).unwrap_or_else(|| wide(step, rdd))
 }
 
-fn narrow(step: &Step, rdd: &Rdd<i64>) -> Option<Rdd<i64>> {
+fn narrow(step: &Operation, rdd: &Rdd<i64>) -> Option<Rdd<i64>> {
     Some(match *step {
-        Step::Map(by) => rdd.map(move |n| n.wrapping_add(by)).boxed(),
-        Step::TryMap(by) => rdd.try_map(move |n| Ok(n.wrapping_add(by))).boxed(),
-        Step::With(by) => rdd.with(by).map(|by, n| n.wrapping_add(*by)).boxed(),
-        Step::Filter(by) => rdd.filter(move |n| n % by != 0).boxed(),
-        Step::TryFilter(by) => rdd.try_filter(move |n| Ok(n % by != 0)).boxed(),
-        Step::FilterMap(by) => rdd.filter_map(move |n| halved(n, by)).boxed(),
-        Step::FlatMap(most) => rdd.flat_map(move |n| copies(n, most)).boxed(),
-        Step::FlatMapInto(most) => {
+        Operation::Map(by) => rdd.map(move |n| n.wrapping_add(by)).boxed(),
+        Operation::TryMap(by) => rdd.try_map(move |n| Ok(n.wrapping_add(by))).boxed(),
+        Operation::With(by) => rdd.with(by).map(|by, n| n.wrapping_add(*by)).boxed(),
+        Operation::Filter(by) => rdd.filter(move |n| n % by != 0).boxed(),
+        Operation::TryFilter(by) => rdd.try_filter(move |n| Ok(n % by != 0)).boxed(),
+        Operation::FilterMap(by) => rdd.filter_map(move |n| halved(n, by)).boxed(),
+        Operation::FlatMap(most) => rdd.flat_map(move |n| copies(n, most)).boxed(),
+        Operation::FlatMapInto(most) => {
             rdd.flat_map_into(move |n, out| out.extend(copies(n, most))).boxed()
         }
-        Step::TryFlatMap(most) => rdd.try_flat_map(move |n| Ok(copies(n, most))).boxed(),
-        Step::Fused(by) => {
+        Operation::TryFlatMap(most) => rdd.try_flat_map(move |n| Ok(copies(n, most))).boxed(),
+        Operation::Fused(by) => {
             rdd.map(move |n| n ^ by).filter(|n| n % 3 != 0).flat_map(|n| copies(n, 1)).boxed()
         }
-        Step::Refs(by) => {
+        Operation::Refs(by) => {
             let some = rdd.refs().map(move |n| n.wrapping_add(by)).refs().filter(|n| n % 5 != 0);
             let halves = some.refs().filter_map(move |n| halved(*n, by));
             halves.refs().flat_map(|n| copies(*n, 1)).boxed()
         }
-        Step::RefsWith(by) => {
+        Operation::RefsWith(by) => {
             let more = rdd.refs().with(by).map(|by, n| n.wrapping_add(*by));
             let some = more.refs().with(5).filter(|by, n| *n % by != 0);
             let halves = some.refs().with(by).filter_map(|by, n| halved(*n, *by));
             halves.refs().with(1).flat_map(|most, n| copies(*n, *most)).boxed()
         }
-        Step::MapPartitions => rdd.map_partitions(|rows| rows).boxed(),
-        Step::AddIndex => {
+        Operation::MapPartitions => rdd.map_partitions(|rows| rows).boxed(),
+        Operation::AddIndex => {
             let added = rdd
                 .map_partitions_with_index(|at, rows| rows.map(move |n| n.wrapping_add(at as i64)));
             added.boxed()
         }
-        Step::GlomFlat => rdd.glom().flat_map(|rows| rows).boxed(),
-        Step::GlomPrints => rdd.glom().map(|rows| print(&rows)).boxed(),
-        Step::ZipSelf(by) => {
+        Operation::GlomFlat => rdd.glom().flat_map(|rows| rows).boxed(),
+        Operation::GlomPrints => rdd.glom().map(|rows| print(&rows)).boxed(),
+        Operation::ZipSelf(by) => {
             rdd.zip(&rdd.map(move |n| n.wrapping_add(by))).map(|(a, b)| a ^ b).boxed()
         }
-        Step::ZipPartitions(by) => {
+        Operation::ZipPartitions(by) => {
             let some = rdd.filter(move |n| n % by == 0);
             rdd.zip_partitions(&some, |all, some| all.chain(some)).boxed()
         }
-        Step::Coalesce(partitions) => rdd.coalesce(partitions).boxed(),
-        Step::UnionSelf => rdd.union(rdd).boxed(),
-        Step::UnionAll => {
+        Operation::Coalesce(partitions) => rdd.coalesce(partitions).boxed(),
+        Operation::UnionSelf => rdd.union(rdd).boxed(),
+        Operation::UnionAll => {
             let next = rdd.map(|n| n.wrapping_add(1)).boxed();
-            rdd.context().union_all([rdd.clone(), next, rdd.clone()]).boxed()
+            rdd.context().union([rdd.clone(), next, rdd.clone()]).boxed()
         }
-        Step::Cache => rdd.cache(),
-        Step::Inspect => rdd.inspect(|_| ()).boxed(),
+        Operation::Cache => rdd.cache(),
+        Operation::Inspect => rdd.inspect(|_| ()).boxed(),
         _ => return None,
     })
 }
 
-fn wide(step: &Step, rdd: &Rdd<i64>) -> Rdd<i64> {
+fn wide(step: &Operation, rdd: &Rdd<i64>) -> Rdd<i64> {
     match step.clone() {
-        Step::SplitBySample(seed) => split_by_sample(rdd, seed),
-        Step::Distinct(None) => rdd.distinct(),
-        Step::Distinct(Some(partitions)) => rdd.distinct_with(partitions),
-        Step::Subtract(by, given) => {
+        Operation::SplitBySample(seed) => split_by_sample(rdd, seed),
+        Operation::Distinct(None) => rdd.distinct(),
+        Operation::Distinct(Some(partitions)) => rdd.distinct_with(partitions),
+        Operation::Subtract(by, given) => {
             let others = rdd.filter(move |n| n % by == 0);
             match given {
                 None => rdd.subtract(&others),
                 Some(partitions) => rdd.subtract_with(partitions, &others),
             }
         }
-        Step::Intersection(by, given) => {
+        Operation::Intersection(by, given) => {
             let others = rdd.map(move |n| n.wrapping_add(by));
             match given {
                 None => rdd.intersection(&others),
                 Some(partitions) => rdd.intersection_with(partitions, &others),
             }
         }
-        Step::GroupBy(by, given) => {
+        Operation::GroupBy(by, given) => {
             let groups = match given {
                 None => rdd.group_by(move |n| n.rem_euclid(by)),
                 Some(partitions) => rdd.group_by_with(partitions, move |n| n.rem_euclid(by)),
             };
             groups.flat_map(|(_, rows)| rows).boxed()
         }
-        Step::Repartition(partitions) => rdd.repartition(partitions),
-        Step::RepartitionNumbered(partitions) => repartition_in_order(rdd, partitions),
-        Step::SortAll(None) => rdd.sort_by(|n| *n),
-        Step::SortAll(Some(partitions)) => rdd.sort_by_with(partitions, |n| *n),
-        Step::SortDownByCmp => rdd.sort_by_cmp(|a, b| Reverse(a).cmp(&Reverse(b))),
-        Step::SortBy(by) => rdd.sort_by(move |n| n.rem_euclid(by)),
-        Step::Pairs(by, steps) => {
+        Operation::Repartition(partitions) => rdd.repartition(partitions),
+        Operation::RepartitionNumbered(partitions) => repartition_in_order(rdd, partitions),
+        Operation::SortAll(None) => rdd.sort_by_key(|n| *n),
+        Operation::SortAll(Some(partitions)) => rdd.sort_by_key_with(partitions, |n| *n),
+        Operation::SortDownByCmp => rdd.sort_by(|a, b| Reverse(a).cmp(&Reverse(b))),
+        Operation::SortBy(by) => rdd.sort_by_key(move |n| n.rem_euclid(by)),
+        Operation::Pairs(by, steps) => {
             let pairs = rdd.key_by(move |n| n % by).boxed();
             let pairs = steps.iter().fold(pairs, |pairs, step| run_pair_step(step, &pairs));
             pairs.map(|(key, n)| n.wrapping_add(key)).boxed()

@@ -67,7 +67,7 @@ fn this_is_the_other_process() {
 }
 
 fn wait_in(folder: &OsStr) {
-    let builder = Context::builder().threads(2).shuffle_to_files(true).scratch_dir(folder);
+    let builder = Context::builder().threads(2).force_spill(true).scratch_dir(folder);
     let ctx = builder.build().unwrap();
     let rows = sums(&ctx);
     assert_eq!(rows.count().unwrap(), 1_000);
@@ -199,7 +199,7 @@ fn a_disk_that_fails_while_cleaning_fails_no_run() {
     within(DEADLINE, || {
         let folders = [tempfile::tempdir().unwrap()];
         let orphan = OtherProcess::start(folders[0].path()).kill();
-        let plan = FaultPlan::new().fail_operation(3);
+        let plan = FaultPlan::new().fail_disk_operation(3);
         let faults = plan.arm();
         let builder = to_files(&folders).faults(&faults);
         let (ctx, recorder) = Recorder::on(builder);

@@ -16,7 +16,7 @@ fn written_of(
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("saved");
     // Frames of 4 KiB, as from a task with little memory.
-    let ctx = Context::builder().threads(2).task_share_bytes(4096).build().unwrap();
+    let ctx = Context::builder().threads(2).task_memory_bytes(4096).build().unwrap();
     let rows = ctx.generate(3, move |partition| rows(partition as u64).into_iter());
     rows.checkpoint(&path).map(drop).unwrap();
     (folder, path)
@@ -66,7 +66,7 @@ fn a_later_context_reads_the_checkpoint_of_an_earlier_one_whatever_the_settings(
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("saved");
             let builder = Context::builder().threads(2).spill_compression(compression);
-            let ctx = builder.budget_bytes(LEAST_BUDGET).build().unwrap();
+            let ctx = builder.memory_limit_bytes(MIN_BUDGET).build().unwrap();
             ctx.range_with(4, 0..5_000_u64).map(words).checkpoint(&path).map(drop).unwrap();
             drop(ctx);
             let moved = folder.path().join("moved");
@@ -100,7 +100,7 @@ fn f069_a_checkpoint_without_partitions_or_without_rows_can_be_read() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         let ctx = context();
-        let empty = ctx.union_all(Vec::<Rdd<u64>>::new());
+        let empty = ctx.union(Vec::<Rdd<u64>>::new());
         let path = folder.path().join("none");
         assert!(empty.checkpoint(&path).unwrap().collect().unwrap().is_empty());
         let read = ctx.read_checkpoint::<u64>(&path);
@@ -270,7 +270,7 @@ fn a_disk_that_fails_anywhere_leaves_a_whole_checkpoint_or_none() {
         };
         let (_, operations, _) = run(|_| FaultPlan::new(), 0);
         for operation in 0..operations {
-            let once = |at| FaultPlan::new().fail_operation(at);
+            let once = |at| FaultPlan::new().fail_disk_operation(at);
             assert_eq!(run(once, operation).0, 1);
             let from = |at| FaultPlan::new().fail_from(at);
             assert!(run(from, operation).0 > 0);

@@ -9,7 +9,7 @@ fn some(ctx: &Context, calls: &Calls, level: StorageLevel) -> Rdd<u64> {
 }
 
 fn small() -> (Context, Recorder) {
-    Recorder::on(Context::builder().threads(1).budget_bytes(LEAST_BUDGET))
+    Recorder::on(Context::builder().threads(1).memory_limit_bytes(MIN_BUDGET))
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn f064_a_new_rdd_pushes_out_the_least_recently_used_one() {
 #[test]
 fn what_is_evicted_from_a_level_with_a_disk_moves_there_and_is_not_computed_again() {
     within(DEADLINE, || {
-        for level in [StorageLevel::MemoryAndDisk, StorageLevel::SerialisedMemoryAndDisk] {
+        for level in [StorageLevel::MemoryAndDisk, StorageLevel::SerializedMemoryAndDisk] {
             let (ctx, recorder) = small();
             let calls = Calls::default();
             let all: Vec<Rdd<u64>> = (0..4).map(|_| some(&ctx, &calls, level)).collect();
@@ -113,7 +113,7 @@ fn a_block_that_cannot_be_written_on_its_way_out_is_computed_again() {
 #[test]
 fn many_threads_that_persist_evict_and_read_at_once_are_right() {
     within(DEADLINE, || {
-        let ctx = Context::builder().threads(4).budget_bytes(LEAST_BUDGET).build().unwrap();
+        let ctx = Context::builder().threads(4).memory_limit_bytes(MIN_BUDGET).build().unwrap();
         let kept: Vec<Rdd<u64>> =
             LEVELS.map(|level| ctx.range_with(4, 0..40_000_u64).map(noise).persist(level)).into();
         let want = numbers(40_000);

@@ -7,9 +7,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 /// What may happen to the file of a block.
-type Harm = fn(&Path);
+type Damage = fn(&Path);
 
-const HARMS: [(&str, Harm); 4] = [
+const HARMS: [(&str, Damage); 4] = [
     ("removed", |path| std::fs::remove_file(path).unwrap()),
     ("cut", |path| cut(path, 3)),
     ("emptied", |path| cut(path, u64::MAX)),
@@ -71,8 +71,8 @@ fn a_disk_that_fails_at_any_operation_never_fails_a_job_that_can_do_without() {
                 let faults = plan.arm();
                 let builder = Context::builder()
                     .threads(1)
-                    .budget_bytes(LEAST_BUDGET)
-                    .result_limit_bytes(u64::MAX);
+                    .memory_limit_bytes(MIN_BUDGET)
+                    .max_result_bytes(u64::MAX);
                 let ctx = builder.faults(&faults).build().unwrap();
                 let before = faults.disk_operations();
                 let kept = ctx.range_with(3, 0..200_000_u64).map(noise).persist(level);
@@ -86,7 +86,7 @@ fn a_disk_that_fails_at_any_operation_never_fails_a_job_that_can_do_without() {
             assert!(end > first, "{level}: nothing went to disk");
             let step = ((end - first) / 25).max(1);
             for operation in (first..end).step_by(step as usize) {
-                let plan = FaultPlan::new().fail_operation(operation);
+                let plan = FaultPlan::new().fail_disk_operation(operation);
                 // The last ones remove files, which a run may not have come to when it is asked.
                 let fired = run(plan).2;
                 assert!(fired == 1 || operation * 10 > end * 9, "{level}: operation {operation}");
@@ -102,11 +102,11 @@ fn a_disk_that_fails_at_any_operation_never_fails_a_job_that_can_do_without() {
 #[test]
 fn a_scratch_quota_that_is_too_small_for_blocks_does_not_fail_the_job() {
     within(DEADLINE, || {
-        for level in [StorageLevel::Disk, StorageLevel::SerialisedMemoryAndDisk] {
+        for level in [StorageLevel::Disk, StorageLevel::SerializedMemoryAndDisk] {
             let builder = Context::builder()
                 .threads(2)
-                .budget_bytes(LEAST_BUDGET)
-                .result_limit_bytes(u64::MAX);
+                .memory_limit_bytes(MIN_BUDGET)
+                .max_result_bytes(u64::MAX);
             let ctx = builder.scratch_quota_bytes(300_000).build().unwrap();
             let kept = ctx.range_with(4, 0..400_000_u64).map(noise).persist(level);
             for _ in 0..2 {
@@ -144,7 +144,7 @@ fn a_row_that_cannot_be_written_is_an_error_where_the_level_writes_rows() {
 fn f065_a_partition_that_fails_half_way_is_not_kept() {
     within(DEADLINE, || {
         for level in LEVELS {
-            let builder = Context::builder().threads(1).task_share_bytes(4096);
+            let builder = Context::builder().threads(1).task_memory_bytes(4096);
             let (ctx, recorder) = Recorder::on(builder);
             let fails = Arc::new(std::sync::atomic::AtomicBool::new(true));
             let switch = Arc::clone(&fails);
@@ -201,7 +201,7 @@ fn f065_a_partition_whose_job_is_cancelled_half_way_is_not_kept() {
 fn f074_a_task_that_leaves_blocks_half_read_locks_none() {
     within(DEADLINE, || {
         for level in LEVELS {
-            let ctx = Context::builder().threads(2).budget_bytes(LEAST_BUDGET).build().unwrap();
+            let ctx = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET).build().unwrap();
             let kept = ctx.range_with(2, 0..50_000_u64).map(noise).persist(level);
             kept.count().unwrap();
             for _ in 0..5 {

@@ -5,9 +5,9 @@ use super::*;
 #[test]
 fn f072_a_local_checkpoint_stores_every_partition_and_cuts_the_lineage() {
     within(DEADLINE, || {
-        for budget in [LEAST_BUDGET, 1 << 30] {
+        for budget in [MIN_BUDGET, 1 << 30] {
             let builder =
-                Context::builder().threads(2).budget_bytes(budget).result_limit_bytes(u64::MAX);
+                Context::builder().threads(2).memory_limit_bytes(budget).max_result_bytes(u64::MAX);
             let (ctx, recorder) = Recorder::on(builder);
             let calls = Calls::default();
             let kept = calls.range(&ctx, 8, 300_000).local_checkpoint().unwrap();
@@ -31,7 +31,7 @@ fn f072_a_local_checkpoint_stores_every_partition_and_cuts_the_lineage() {
 fn f072_a_lost_block_is_an_error_that_names_it_and_advises_checkpoint() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
-        let builder = Context::builder().threads(1).budget_bytes(LEAST_BUDGET);
+        let builder = Context::builder().threads(1).memory_limit_bytes(MIN_BUDGET);
         let ctx = builder.scratch_dir(folder.path()).build().unwrap();
         let kept = ctx.range_with(8, 0..300_000_u64).map(noise).local_checkpoint().unwrap();
         let files = block_files(folder.path());
@@ -81,7 +81,7 @@ fn a_local_checkpoint_keeps_the_partitioner_and_lets_its_parents_go() {
 fn a_local_checkpoint_that_fails_leaves_nothing() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
-        let builder = Context::builder().threads(1).budget_bytes(LEAST_BUDGET);
+        let builder = Context::builder().threads(1).memory_limit_bytes(MIN_BUDGET);
         let (ctx, recorder) = Recorder::on(builder.scratch_dir(folder.path()));
         let rows = ctx.range_with(8, 0..300_000_u64).map(|n| {
             assert!(n != 299_999, "boom");

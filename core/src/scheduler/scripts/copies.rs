@@ -15,7 +15,7 @@ fn speculating() -> Stage {
 impl Stage {
     /// Ends tasks that ran for so many milliseconds each.
     #[track_caller]
-    fn succeed_after(&mut self, ms: u64, goals: impl IntoIterator<Item = Goal>) -> &mut Self {
+    fn succeed_after(&mut self, ms: u64, goals: impl IntoIterator<Item = StageKind>) -> &mut Self {
         for goal in goals {
             self.end(goal, Ok(TaskMetrics { run_us: ms * 1_000, ..TaskMetrics::default() }));
         }
@@ -24,13 +24,13 @@ impl Stage {
 
     /// Time has passed: these have been running for so many milliseconds.
     #[track_caller]
-    fn tick(&mut self, running: &[(Goal, u64)]) -> &mut Self {
+    fn tick(&mut self, running: &[(StageKind, u64)]) -> &mut Self {
         let running = running.iter().map(|(goal, ms)| (self.task(*goal), ms * 1_000)).collect();
         self.on(Input::Tick { running })
     }
 
     #[track_caller]
-    fn copy_of(&self, goal: Goal) -> TaskId {
+    fn copy_of(&self, goal: StageKind) -> TaskId {
         *self.copies.get(&goal).unwrap_or_else(|| panic!("{goal:?} has no copy"))
     }
 }
@@ -162,7 +162,7 @@ fn a_cancelled_job_cancels_the_copy_as_well() {
 fn a_copy_and_its_original_share_one_right_and_a_later_attempt_has_another() {
     let mut scheduler = Scheduler::new(speculating().scheduler.limits);
     let request = Arc::new(JobRequest {
-        action: Step::new("collect"),
+        action: Operation::new("collect"),
         lineage: source(2),
         partitions: vec![0, 1],
         task: Arc::new(|_| panic!("computed")),

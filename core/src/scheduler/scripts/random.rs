@@ -42,19 +42,19 @@ struct Play {
 
 impl Play {
     /// What a task reads: the shuffles, by number.
-    fn inputs(&self, goal: Goal) -> Vec<u64> {
+    fn inputs(&self, goal: StageKind) -> Vec<u64> {
         let direct = |node: &Node| {
             super::super::plan::direct_shuffles(node).iter().map(|it| it.id().0).collect()
         };
         match goal {
-            Goal::Map(id, _) => direct(self.shuffles[id as usize].parent()),
-            Goal::Result(job, _) => self.reads[&job].clone(),
+            StageKind::Map(id, _) => direct(self.shuffles[id as usize].parent()),
+            StageKind::Result(job, _) => self.reads[&job].clone(),
         }
     }
 
     /// One task goes one step on: it runs, or its end is heard of. Also one that was cancelled, which
     /// may have begun before.
-    fn step(&mut self, choice: u64) -> Result<(), TestCaseError> {
+    fn operation(&mut self, choice: u64) -> Result<(), TestCaseError> {
         let live = self.it.live.values().chain(self.it.copies.values());
         let all: Vec<TaskId> = live.chain(&self.it.late).copied().collect();
         let task = all[choice as usize % all.len()];
@@ -88,7 +88,7 @@ impl Play {
             return Ok(());
         }
         self.seen.insert(task, Ok(TaskMetrics::default()));
-        if let Goal::Map(id, partition) = goal {
+        if let StageKind::Map(id, partition) = goal {
             let key = (id, partition);
             *self.runs.entry(key).or_default() += 1;
             self.there.insert(key, true);
@@ -117,7 +117,7 @@ impl Play {
     /// A cancelled map task may have left an output that the scheduler does not know of.
     fn allow_for_cancelled(&mut self) {
         for goal in std::mem::take(&mut self.it.cancelled) {
-            if let Goal::Map(id, partition) = goal {
+            if let StageKind::Map(id, partition) = goal {
                 *self.allowed.entry((id, partition)).or_default() += 1;
             }
         }
@@ -185,7 +185,7 @@ proptest! {
             play.it.submit(job as u64, &node);
             for (_, choice) in choices.by_ref().take(job * 3) {
                 if !play.it.live.is_empty() {
-                    play.step(choice)?;
+                    play.operation(choice)?;
                 }
             }
         }
@@ -200,7 +200,7 @@ proptest! {
             if copies && choice.is_multiple_of(3) {
                 play.tick();
             }
-            play.step(choice)?;
+            play.operation(choice)?;
         }
         while let Some(task) = play.it.late.first() {
             play.end_late(*task)?;

@@ -111,7 +111,7 @@ fn a_cleaner_that_fails_anywhere_leaves_an_orphan_for_the_next() {
     // List, own folder, lock, list, two files, folder.
     for operation in 0..7 {
         let orphan = orphan(dir.path(), "emberline-Ab12cd");
-        let faults = FaultPlan::new().fail_operation(operation).arm();
+        let faults = FaultPlan::new().fail_disk_operation(operation).arm();
         let events = faulty_in(&[&dir], &faults).remove_orphans();
         assert!(failed(&events) && faults.fired() == 1, "operation {operation}: {events:?}");
         assert_eq!(clean(&dir), [removed(&orphan)], "operation {operation}");

@@ -1,0 +1,262 @@
+//! The groups of more rows than a task may hold, one at a time.
+//!
+//! Rows are sorted by hash in runs. The first keys that fill a good part of a run by themselves, and
+//! those that fill a good part of the slice, are hot: their rows are left where they are, in the map
+//! outputs, and read from there whenever the group is iterated. So a hot key costs no sort and no copy.
+
+use crate::group::in_memory::{GroupVecs, Groups};
+use crate::group::skewed_values::SkewedValues;
+use crate::group::sorted::SortedGroups;
+use crate::group::values::Group;
+use crate::keys::hash::Hashed;
+use crate::map_output::reader::Chunk;
+use crate::map_output::segment_source::SegmentSource;
+use crate::memory::meter::MemoryMeter;
+use crate::sort::by_hash::ByHash;
+use crate::sort::external::{ExternalSort, SortedRows};
+use crate::sort::hash_order::sort_stable_by_hash;
+use emberline_core::bounds::{Key, Stored};
+use emberline_core::size::estimate_rows;
+use emberline_core::task::TaskContext;
+use std::collections::HashMap;
+use std::iter::Peekable;
+use std::vec;
+
+/// The groups of one slice: in memory if they fit a task's share.
+pub enum SubPartitionGroups<K: Key, V: Stored> {
+    /// All at once.
+    InMemory(Groups<K, V>),
+    /// One at a time.
+    Streamed(GroupStream<K, V>),
+    /// Of many slices.
+    Whole(Box<dyn Iterator<Item = (u64, K, Group<V>)>>),
+    /// Of rows that lie in order.
+    Ordered(RowsInOrder<K, V>),
+}
+
+/// The rows of a partition in the order of their hash, and their groups.
+pub type RowsInOrder<K, V> = SortedGroups<K, V, Box<dyn Iterator<Item = Hashed<K, V>>>>;
+
+impl<K: Key, V: Stored> SubPartitionGroups<K, V> {
+    /// Reads a slice. Which way it goes depends on its size and the configuration alone, and both
+    /// ways give the same groups in the same order.
+    pub fn read(slice: SegmentSource<Hashed<K, V>>, task: &TaskContext) -> Self {
+        let bytes = slice.outputs.segment_bytes(slice.segment);
+        if Groups::<K, V>::grouping_bytes(bytes) > task.table_bytes() {
+            return SubPartitionGroups::Streamed(GroupStream::new(slice, task));
+        }
+        let chunks: Vec<_> = slice.chunks(Some(task)).collect();
+        SubPartitionGroups::InMemory(Groups::of_chunks(&chunks))
+    }
+
+    /// Each key with its hash and its values, in order.
+    pub fn into_groups(self) -> SubPartitionGroupsIter<K, V> {
+        match self {
+            SubPartitionGroups::InMemory(groups) => {
+                SubPartitionGroupsIter::InMemory(groups.into_vecs())
+            }
+            SubPartitionGroups::Streamed(groups) => SubPartitionGroupsIter::Streamed(groups),
+            SubPartitionGroups::Whole(groups) => SubPartitionGroupsIter::Whole(groups),
+            SubPartitionGroups::Ordered(groups) => SubPartitionGroupsIter::Ordered(groups),
+        }
+    }
+}
+
+/// Made by [`SubPartitionGroups::into_groups`].
+pub enum SubPartitionGroupsIter<K: Key, V: Stored> {
+    /// All are there.
+    InMemory(GroupVecs<K, V>),
+    /// One is.
+    Streamed(GroupStream<K, V>),
+    /// One is, of more than a slice.
+    Whole(Box<dyn Iterator<Item = (u64, K, Group<V>)>>),
+    /// One is, of rows that lie in order.
+    Ordered(RowsInOrder<K, V>),
+}
+
+impl<K: Key, V: Stored> Iterator for SubPartitionGroupsIter<K, V> {
+    type Item = (u64, K, Group<V>);
+
+    #[inline]
+    fn next(&mut self) -> Option<(u64, K, Group<V>)> {
+        match self {
+            SubPartitionGroupsIter::InMemory(groups) => {
+                groups.next().map(|(hash, key, values)| (hash, key, Group::new(values)))
+            }
+            SubPartitionGroupsIter::Streamed(groups) => groups.next(),
+            SubPartitionGroupsIter::Whole(groups) => groups.next(),
+            SubPartitionGroupsIter::Ordered(groups) => groups.next(),
+        }
+    }
+}
+
+/// Each key with its hash and its values, in the order that [`Groups`] promises.
+pub struct GroupStream<K: Key, V: Stored> {
+    groups: SortedGroups<K, V, SortedByHash<K, V>>,
+    /// The hot hashes to come, with their keys.
+    hot: Peekable<vec::IntoIter<SkewedHash<K>>>,
+    slice: SegmentSource<Hashed<K, V>>,
+    task: TaskContext,
+}
+
+type SortedByHash<K, V> = SortedRows<Hashed<K, V>, ByHash>;
+
+/// The keys of one hash in the order of their first occurrence, and how many rows each has.
+type SkewedKeys<K> = Vec<(K, usize)>;
+type SkewedHash<K> = (u64, SkewedKeys<K>);
+
+/// A hash may be hot if it has so large a part of the rows of a run: one in this many.
+const SKEWED_SHARE: usize = 8;
+/// Hashes that are hot as soon as they have that.
+const SKEWED_IMMEDIATELY: usize = 2;
+
+impl<K: Key, V: Stored> GroupStream<K, V> {
+    fn new(slice: SegmentSource<Hashed<K, V>>, task: &TaskContext) -> Self {
+        let mut sorting = Sorting::new(task, slice.outputs.segment_bytes(slice.segment));
+        for chunk in slice.chunks(Some(task)) {
+            match chunk {
+                Chunk::Shared(rows) => rows.iter().for_each(|row| sorting.push_shared(row)),
+                Chunk::Owned(rows) => rows.into_iter().for_each(|row| sorting.push(row)),
+            }
+        }
+        let (rows, hot) = sorting.finish();
+        let (groups, hot) = (SortedGroups::new(rows, task), hot.peekable());
+        GroupStream { groups, hot, slice, task: task.clone() }
+    }
+
+    /// The groups of the next hash, which is hot: their rows stay in the slice.
+    fn next_skewed(&mut self, hash: u64, keys: SkewedKeys<K>) -> Option<(u64, K, Group<V>)> {
+        // Rows that came before the hash was hot lie in runs too, and were not counted yet.
+        let mut all = SkewedKeys::new();
+        while let Some(row) = self.groups.rows.next_if(|row| row.hash == hash) {
+            count(&mut all, &row.key, 1);
+        }
+        keys.iter().for_each(|(key, rows)| count(&mut all, key, *rows));
+        let (slice, task) = (&self.slice, &self.task);
+        self.groups.of_hash.extend(all.into_iter().map(|(key, rows)| {
+            let values = SkewedValues::new(slice.clone(), hash, key.clone(), task);
+            (hash, key, Group::reread(rows, values))
+        }));
+        self.groups.of_hash.pop_front()
+    }
+}
+
+impl<K: Key, V: Stored> Iterator for GroupStream<K, V> {
+    type Item = (u64, K, Group<V>);
+
+    fn next(&mut self) -> Option<(u64, K, Group<V>)> {
+        if let Some(group) = self.groups.of_hash.pop_front() {
+            return Some(group);
+        }
+        let next = self.groups.rows.peek().map(|row| row.hash);
+        match self.hot.next_if(|(hot, _)| next.is_none_or(|next| *hot <= next)) {
+            Some((hash, keys)) => self.next_skewed(hash, keys),
+            None => self.groups.next(),
+        }
+    }
+}
+
+/// Rows on their way into runs, without those that are hot.
+struct Sorting<K: Key, V: Stored> {
+    rows: Vec<Hashed<K, V>>,
+    meter: MemoryMeter,
+    runs: ExternalSort<Hashed<K, V>, ByHash>,
+    /// What came of each hash since it is hot. There are a few at most.
+    hot: Vec<SkewedHash<K>>,
+    /// What hashes had that filled a good part of a run and are not hot, in bytes.
+    seen: HashMap<u64, u64>,
+    /// The bytes of a hash with a good part of the slice.
+    many: u64,
+}
+
+impl<K: Key, V: Stored> Sorting<K, V> {
+    fn new(task: &TaskContext, slice_bytes: u64) -> Self {
+        let meter = MemoryMeter::of(task, task.operator_memory_limit());
+        let (runs, many) = (ExternalSort::new(ByHash, task), slice_bytes / SKEWED_SHARE as u64);
+        Sorting { rows: Vec::new(), meter, runs, hot: Vec::new(), seen: HashMap::new(), many }
+    }
+
+    #[inline]
+    fn push(&mut self, row: Hashed<K, V>) {
+        if self.count_if_skewed(&row) {
+            return;
+        }
+        let is_full = self.meter.add(&row);
+        self.rows.push(row);
+        if is_full {
+            self.cut();
+        }
+    }
+
+    /// As [`push`](Sorting::push), for a row that others may read too.
+    #[inline]
+    fn push_shared(&mut self, row: &Hashed<K, V>) {
+        if !self.count_if_skewed(row) {
+            self.push(row.clone());
+        }
+    }
+
+    /// Whether the row's hash is hot: then it was counted, and stays where it is.
+    #[inline]
+    fn count_if_skewed(&mut self, row: &Hashed<K, V>) -> bool {
+        let found = self.hot.iter_mut().find(|(hash, _)| *hash == row.hash);
+        found.map(|(_, keys)| count(keys, &row.key, 1)).is_some()
+    }
+
+    /// Makes a run of the rows, but for those whose hash has a good part of them and is hot from now
+    /// on.
+    fn cut(&mut self) {
+        let rows = sort_stable_by_hash(std::mem::take(&mut self.rows));
+        let least = rows.len().div_ceil(SKEWED_SHARE);
+        let mut is_any_hot = false;
+        for some in rows.chunk_by(|a, b| a.hash == b.hash).filter(|some| some.len() >= least) {
+            if self.is_skewed(some) {
+                is_any_hot = true;
+                let mut keys = SkewedKeys::new();
+                some.iter().for_each(|row| count(&mut keys, &row.key, 1));
+                self.hot.push((some[0].hash, keys));
+            }
+        }
+        let rest = match is_any_hot {
+            false => rows,
+            true => rows.into_iter().filter(|row| !self.has_hot(row.hash)).collect(),
+        };
+        if !rest.is_empty() {
+            self.runs.push_run(rest);
+        }
+    }
+
+    /// Whether a hash that fills a good part of a run should stay in the slice. To read a hot key is
+    /// to read the whole slice, so only a few may be hot at first sight; each further one needs a
+    /// good part of the slice. Where rows come sorted by key, many keys fill a run each.
+    fn is_skewed(&mut self, rows: &[Hashed<K, V>]) -> bool {
+        if self.hot.len() < SKEWED_IMMEDIATELY {
+            return true;
+        }
+        let bytes = self.seen.entry(rows[0].hash).or_default();
+        *bytes = bytes.saturating_add(estimate_rows(rows));
+        *bytes >= self.many
+    }
+
+    fn has_hot(&self, hash: u64) -> bool {
+        self.hot.iter().any(|(hot, _)| *hot == hash)
+    }
+
+    fn finish(mut self) -> (SortedByHash<K, V>, vec::IntoIter<SkewedHash<K>>) {
+        self.meter.end();
+        self.rows.into_iter().for_each(|row| self.runs.push(row));
+        self.hot.sort_unstable_by_key(|(hash, _)| *hash);
+        (self.runs.finish(), self.hot.into_iter())
+    }
+}
+
+fn count<K: Key>(keys: &mut SkewedKeys<K>, key: &K, rows: usize) {
+    match keys.iter_mut().find(|(known, _)| known == key) {
+        Some((_, known)) => *known += rows,
+        None => keys.push((key.clone(), rows)),
+    }
+}
+
+#[cfg(test)]
+#[path = "external_tests.rs"]
+mod tests;

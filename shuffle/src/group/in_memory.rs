@@ -1,0 +1,299 @@
+//! Rows of one partition in the order of their hash, and the values of each key side by side.
+//!
+//! The order is a function of the rows alone: keys by hash; unequal keys of one hash in the order
+//! of their first occurrence; the values of a key in the order they came.
+
+use crate::keys::hash::Hashed;
+use crate::map_output::reader::Chunk;
+use crate::sort::hash_order::HashOrder;
+use emberline_core::size::owns_heap;
+use std::{mem, vec};
+
+/// The rows of a partition, group_by_key_iter: all values in one `Vec`, so that a group costs no allocation.
+#[derive(Clone, Debug)]
+pub struct Groups<K, V> {
+    keys: Vec<GroupKey<K>>,
+    values: Vec<V>,
+}
+
+#[derive(Clone, Debug)]
+struct GroupKey<K> {
+    hash: u64,
+    key: K,
+    /// Where the key's values end; they start where those of the key before end.
+    end: usize,
+}
+
+impl<K: Eq + Clone, V: Clone> Groups<K, V> {
+    /// Groups rows that lie in one list.
+    #[cfg(test)]
+    pub(crate) fn new(entries: Vec<Hashed<K, V>>) -> Self {
+        Groups::of_chunks(&[Chunk::Owned(entries)])
+    }
+
+    /// What grouping rows of so many bytes takes at most: the rows, the order of their hashes, and
+    /// their keys and values once more.
+    pub(crate) fn grouping_bytes(bytes: u64) -> u64 {
+        let most_rows = bytes / size_of::<Hashed<K, V>>() as u64;
+        let word = size_of::<u64>();
+        // The second list of words goes before the first value comes.
+        let beside = word + word.max(size_of::<V>() + size_of::<GroupKey<K>>());
+        let cloned = if owns_heap::<(K, V)>() { bytes } else { 0 };
+        let beside = most_rows.saturating_mul(beside as u64);
+        bytes.saturating_add(beside).saturating_add(cloned)
+    }
+
+    /// Groups the rows of a partition where they lie: each value is cloned into its place, once but where
+    /// hashes are so alike that the first order was wrong.
+    pub fn of_chunks(chunks: &[Chunk<Hashed<K, V>>]) -> Self {
+        let chunks: Vec<&[Hashed<K, V>]> = chunks.iter().map(Chunk::rows).collect();
+        let numbers = Numbers::of(&chunks);
+        let row = |place| numbers.row(&chunks, place);
+        let mut order = HashOrder::of(numbers.hashes(&chunks), numbers.count);
+        Groups::in_order(&order, row).unwrap_or_else(|| {
+            order.look_further(|place| row(place).hash);
+            Groups::in_order(&order, row).expect("no bit of a hash is left out now")
+        })
+    }
+
+    /// Groups rows in an order, or nothing if this is not the order of the hash, as it is after
+    /// [`look_further`](HashOrder::look_further).
+    fn in_order<'a>(order: &HashOrder, row: impl Fn(usize) -> &'a Hashed<K, V>) -> Option<Self>
+    where
+        K: 'a,
+        V: 'a,
+    {
+        let mut in_order = order.places().map(row).peekable();
+        // Hashes that seemed equal and are not must not double the list.
+        let keys = order.distinct_hashes();
+        let keys = Vec::with_capacity((keys + keys / 256 + 8).min(order.len()));
+        let mut groups = Groups { keys, values: Vec::with_capacity(order.len()) };
+        let (mut others, mut last) = (Vec::new(), 0);
+        while let Some(first) = in_order.next() {
+            if first.hash < mem::replace(&mut last, first.hash) {
+                return None;
+            }
+            groups.values.push(first.value.clone());
+            while let Some(row) = in_order.next_if(|row| row.hash == first.hash) {
+                match row.key == first.key {
+                    true => groups.values.push(row.value.clone()),
+                    false => others.push(row),
+                }
+            }
+            groups.end_group(first);
+            if !others.is_empty() {
+                groups.push_mixed(&mut others);
+            }
+        }
+        Some(groups)
+    }
+
+    /// Ends the group of the values that came last.
+    #[inline]
+    fn end_group(&mut self, first: &Hashed<K, V>) {
+        let (hash, key, end) = (first.hash, first.key.clone(), self.values.len());
+        self.keys.push(GroupKey { hash, key, end });
+    }
+
+    /// Unequal keys of one hash are rare unless the user's `Hash` is poor; then this takes a
+    /// comparison for each pair of row and distinct key.
+    #[cold]
+    fn push_mixed(&mut self, rows: &mut Vec<&Hashed<K, V>>) {
+        let mut by_key: Vec<Vec<&Hashed<K, V>>> = Vec::new();
+        for row in rows.drain(..) {
+            match by_key.iter_mut().find(|group| group[0].key == row.key) {
+                Some(group) => group.push(row),
+                None => by_key.push(vec![row]),
+            }
+        }
+        for group in by_key {
+            self.values.extend(group.iter().map(|row| row.value.clone()));
+            self.end_group(group[0]);
+        }
+    }
+}
+
+/// Numbers for the rows of some chunks: that of a chunk, and in the last bits that of a row in it.
+#[derive(Clone, Copy)]
+struct Numbers {
+    row_bits: u32,
+    /// All places are below it.
+    count: usize,
+}
+
+impl Numbers {
+    fn of<R>(chunks: &[&[R]]) -> Self {
+        let longest = chunks.iter().map(|rows| rows.len()).max().unwrap_or(0);
+        let row_bits = usize::BITS - usize::saturating_sub(longest, 1).leading_zeros();
+        Numbers { row_bits, count: chunks.len() << row_bits }
+    }
+
+    #[inline]
+    fn row<'a, R>(self, chunks: &[&'a [R]], place: usize) -> &'a R {
+        &chunks[place >> self.row_bits][place & ((1 << self.row_bits) - 1)]
+    }
+
+    /// The place and the hash of each row.
+    fn hashes<'a, K, V>(
+        self,
+        chunks: &'a [&'a [Hashed<K, V>]],
+    ) -> impl Iterator<Item = (usize, u64)> + Clone + 'a {
+        chunks.iter().enumerate().flat_map(move |(chunk, rows)| {
+            let first = chunk << self.row_bits;
+            rows.iter().enumerate().map(move |(at, row)| (first | at, row.hash))
+        })
+    }
+}
+
+impl<K, V> Groups<K, V> {
+    /// The group of a number, in the order this module promises.
+    #[inline]
+    pub(crate) fn group(&self, number: usize) -> Option<(u64, &K, &[V])> {
+        let GroupKey { hash, key, end } = self.keys.get(number)?;
+        Some((*hash, key, &self.values[self.start_of(number)..*end]))
+    }
+
+    /// Each key with its hash and values, from the group of a number on.
+    pub(crate) fn iter_from(&self, number: usize) -> GroupsIter<'_, K, V> {
+        let number = number.min(self.keys.len());
+        let start = self.start_of(number);
+        GroupsIter { keys: self.keys[number..].iter(), values: &self.values, start }
+    }
+
+    fn start_of(&self, number: usize) -> usize {
+        number.checked_sub(1).map_or(0, |before| self.keys[before].end)
+    }
+
+    /// Each key with its hash and a `Vec` of its values, which are moved.
+    pub fn into_vecs(self) -> GroupVecs<K, V> {
+        GroupVecs { keys: self.keys.into_iter(), values: self.values.into_iter(), start: 0 }
+    }
+}
+
+/// Made by [`Groups::iter_from`].
+#[derive(Clone)]
+pub(crate) struct GroupsIter<'a, K, V> {
+    keys: std::slice::Iter<'a, GroupKey<K>>,
+    values: &'a [V],
+    start: usize,
+}
+
+impl<'a, K, V> Iterator for GroupsIter<'a, K, V> {
+    type Item = (u64, &'a K, &'a [V]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let GroupKey { hash, key, end } = self.keys.next()?;
+        let values = &self.values[self.start..*end];
+        self.start = *end;
+        Some((*hash, key, values))
+    }
+}
+
+/// Made by [`Groups::into_vecs`].
+#[derive(Debug)]
+pub struct GroupVecs<K, V> {
+    keys: vec::IntoIter<GroupKey<K>>,
+    values: vec::IntoIter<V>,
+    start: usize,
+}
+
+impl<K, V> Iterator for GroupVecs<K, V> {
+    type Item = (u64, K, Vec<V>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let GroupKey { hash, key, end } = self.keys.next()?;
+        let values = self.values.by_ref().take(end - self.start).collect();
+        self.start = end;
+        Some((hash, key, values))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.keys.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::hash::hash_of;
+    use proptest::prelude::*;
+
+    fn entry<V>(hash: u64, key: u32, value: V) -> Hashed<u32, V> {
+        Hashed { hash, key, value }
+    }
+
+    /// Rows in chunks of these sizes; the rest in one more.
+    fn chunks(
+        mut rows: Vec<Hashed<u32, usize>>,
+        sizes: &[usize],
+    ) -> Vec<Chunk<Hashed<u32, usize>>> {
+        let mut chunks = Vec::new();
+        for size in sizes {
+            let rest = rows.split_off((*size).min(rows.len()));
+            chunks.push(Chunk::Owned(mem::replace(&mut rows, rest)));
+        }
+        chunks.push(Chunk::Owned(rows));
+        chunks
+    }
+
+    /// What the module promises, said slowly.
+    fn model(entries: &[Hashed<u32, usize>]) -> Vec<(u64, u32, Vec<usize>)> {
+        let mut groups: Vec<(u64, u32, Vec<usize>)> = Vec::new();
+        for e in entries {
+            match groups.iter_mut().find(|group| group.1 == e.key) {
+                Some(group) => group.2.push(e.value),
+                None => groups.push((e.hash, e.key, vec![e.value])),
+            }
+        }
+        groups.sort_by_key(|group| group.0);
+        groups
+    }
+
+    proptest! {
+        /// Few distinct hashes, so that unequal keys of equal hash are common.
+        #[test]
+        fn groups_are_in_hash_order_with_values_in_arrival_order(
+            keys in prop::collection::vec(0_u32..40, 0..300),
+            hashes in 1_u64..60,
+        ) {
+            let numbered = keys.iter().enumerate();
+            let entries: Vec<_> =
+                numbered.map(|(at, key)| entry(hash_of(key) % hashes, *key, at)).collect();
+            let expected = model(&entries);
+            let groups = Groups::new(entries);
+            for from in 0..=expected.len() {
+                let borrowed = groups.iter_from(from).map(|(h, k, vs)| (h, *k, vs.to_vec()));
+                prop_assert!(borrowed.eq(expected[from..].iter().cloned()));
+            }
+            prop_assert_eq!(groups.into_vecs().collect::<Vec<_>>(), expected);
+        }
+
+        /// The bits that tell them apart do not fit beside a place: the first order is wrong.
+        #[test]
+        fn hashes_that_differ_in_their_last_bits_are_in_order_whatever_chunks_they_lie_in(
+            keys in prop::collection::vec(0_u32..40, 0..300),
+            sizes in prop::collection::vec(0_usize..50, 0..8),
+        ) {
+            let far_apart = |key: u32| [0, 1 << 63, u64::MAX - 4][key as usize % 3] + u64::from(key % 5);
+            let numbered = keys.iter().enumerate();
+            let entries: Vec<_> =
+                numbered.map(|(at, key)| entry(far_apart(*key), *key, at)).collect();
+            let expected = model(&entries);
+            let groups = Groups::of_chunks(&chunks(entries, &sizes));
+            prop_assert_eq!(groups.into_vecs().collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn each_value_is_cloned_once() {
+        let value = std::sync::Arc::new(());
+        let entries: Vec<_> =
+            (0..6).map(|n| entry(u64::from(n % 2), n % 2, value.clone())).collect();
+        let groups = Groups::of_chunks(&[Chunk::Owned(entries)]);
+        assert_eq!(std::sync::Arc::strong_count(&value), 7);
+        let vecs = groups.into_vecs().map(|(_, _, values)| values.len()).collect::<Vec<_>>();
+        assert_eq!(vecs, [3, 3]);
+    }
+}

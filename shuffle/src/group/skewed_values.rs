@@ -1,0 +1,105 @@
+//! The values of a hot key, where they lie.
+
+use crate::group::values::Reread;
+use crate::keys::hash::Hashed;
+use crate::map_output::reader::Chunk;
+use crate::map_output::segment_source::SegmentSource;
+use crate::sort::run::{Batches, RunFile};
+use emberline_core::bounds::{Key, Stored};
+use emberline_core::config::Config;
+use emberline_core::scratch::Scratch;
+use emberline_core::task::TaskContext;
+use std::iter::from_fn;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// The values of a hot key, read from the slice they lie in. Who reads them again and again, as a
+/// join does that has many values on its other side, gets a file of them alone.
+pub(crate) struct SkewedValues<K, V> {
+    slice: SegmentSource<Hashed<K, V>>,
+    hash: u64,
+    key: K,
+    reads: AtomicUsize,
+    copy: OnceLock<RunFile<V>>,
+    scratch: Arc<Scratch>,
+    config: Arc<Config>,
+    batch_bytes: u64,
+}
+
+/// So often the whole slice is read for the values of one key before they are copied.
+const READS_BEFORE_COPY: usize = 2;
+
+impl<K: Key, V: Stored> SkewedValues<K, V> {
+    pub(crate) fn new(
+        slice: SegmentSource<Hashed<K, V>>,
+        hash: u64,
+        key: K,
+        task: &TaskContext,
+    ) -> Self {
+        let (reads, copy) = (AtomicUsize::new(0), OnceLock::new());
+        let (scratch, config) = (Arc::clone(&task.scratch), Arc::clone(&task.config));
+        let batch_bytes = task.operator_memory_limit() / 8;
+        SkewedValues { slice, hash, key, reads, copy, scratch, config, batch_bytes }
+    }
+
+    fn scan(&self) -> impl Iterator<Item = Vec<V>> + use<K, V> {
+        let (hash, key) = (self.hash, self.key.clone());
+        let pieces = self.slice.chunks(None).flat_map(pieces);
+        pieces.map(move |piece| values_of(piece, hash, &key))
+    }
+
+    /// The values in a file of their own, if there is one by now.
+    fn copied(&self) -> Option<&RunFile<V>> {
+        let reads = self.reads.fetch_add(1, Ordering::Relaxed);
+        if self.copy.get().is_none() && reads >= READS_BEFORE_COPY {
+            let batches = Batches::of_bytes(self.scan().flatten(), self.batch_bytes);
+            // A disk that refuses costs time only: they can be read where they lie.
+            let file = RunFile::write_in(batches, &self.scratch, &self.config).ok()?;
+            // Someone else may have been faster.
+            let _ = self.copy.set(file);
+        }
+        self.copy.get()
+    }
+}
+
+impl<K: Key, V: Stored> Reread<V> for SkewedValues<K, V> {
+    fn read(&self) -> Box<dyn Iterator<Item = Vec<V>>> {
+        match self.copied() {
+            Some(file) => Box::new(file.chunks()),
+            None => Box::new(self.scan()),
+        }
+    }
+}
+
+/// Rows of a shared chunk whose values are cloned at once.
+const CLONED_AT_ONCE: usize = 1024;
+
+/// Some rows of a chunk: all that are the reader's own, or a few of those that are shared.
+type Piece<R> = (Chunk<R>, Range<usize>);
+
+fn pieces<R: Clone>(chunk: Chunk<R>) -> impl Iterator<Item = Piece<R>> {
+    let (rows, mut at) = (chunk.rows().len(), 0);
+    let mut chunk = Some(chunk);
+    from_fn(move || {
+        let end = match chunk.as_ref()? {
+            Chunk::Shared(_) => rows.min(at + CLONED_AT_ONCE),
+            Chunk::Owned(_) => rows,
+        };
+        let range = std::mem::replace(&mut at, end)..end;
+        let piece = if end == rows { chunk.take() } else { chunk.clone() };
+        Some((piece?, range))
+    })
+}
+
+/// The values of one key.
+fn values_of<K: Key, V: Stored>((chunk, range): Piece<Hashed<K, V>>, hash: u64, key: &K) -> Vec<V> {
+    let is_wanted = |row: &Hashed<K, V>| row.hash == hash && row.key == *key;
+    match chunk {
+        Chunk::Shared(rows) => {
+            let wanted = rows[range].iter().filter(|row| is_wanted(row));
+            wanted.map(|row| row.value.clone()).collect()
+        }
+        Chunk::Owned(rows) => rows.into_iter().filter(is_wanted).map(|row| row.value).collect(),
+    }
+}

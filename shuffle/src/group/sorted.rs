@@ -1,0 +1,143 @@
+//! The groups of rows that come in the order of their hash, so that those of a key are neighbours.
+
+use crate::group::values::Group;
+use crate::keys::hash::Hashed;
+use crate::memory::meter::MemoryMeter;
+use crate::sort::run::RunFile;
+use emberline_core::bounds::{Key, Stored};
+use emberline_core::error::Error;
+use emberline_core::task::TaskContext;
+use emberline_core::unwind::{or_raise, raise};
+use std::collections::VecDeque;
+use std::iter::Peekable;
+
+/// Each key with its hash and its values, for rows in the order of their hash: one group at a time is
+/// there.
+pub struct SortedGroups<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> {
+    pub(crate) rows: Peekable<I>,
+    /// The rest of the keys of one hash that unequal keys share.
+    pub(crate) of_hash: VecDeque<(u64, K, Group<V>)>,
+    task: TaskContext,
+    last_hash: u64,
+}
+
+impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> SortedGroups<K, V, I> {
+    /// The groups of `rows`.
+    pub fn new(rows: I, task: &TaskContext) -> Self {
+        let (rows, of_hash) = (rows.peekable(), VecDeque::new());
+        SortedGroups { rows, of_hash, task: task.clone(), last_hash: 0 }
+    }
+
+    /// The hash of the next row.
+    #[inline]
+    pub(crate) fn next_hash(&mut self) -> Option<u64> {
+        self.rows.peek().map(|row| row.hash)
+    }
+
+    /// The next row.
+    #[inline]
+    pub(crate) fn next_row(&mut self) -> Option<Hashed<K, V>> {
+        let row = self.rows.next()?;
+        if row.hash < self.last_hash {
+            raise(out_of_order());
+        }
+        self.last_hash = row.hash;
+        Some(row)
+    }
+
+    /// The groups of the hash of a row that was just taken.
+    pub(crate) fn groups_from(
+        &mut self,
+        first: Hashed<K, V>,
+    ) -> impl Iterator<Item = (K, Group<V>)> + '_ {
+        let (_, key, group) = self.gather(first);
+        let others = self.of_hash.drain(..).map(|(_, key, group)| (key, group));
+        std::iter::once((key, group)).chain(others)
+    }
+
+    /// The groups of the next hash: their rows come one behind the other.
+    fn next_of_rows(&mut self) -> Option<(u64, K, Group<V>)> {
+        let row = self.next_row()?;
+        if self.next_hash() != Some(row.hash) {
+            return Some((row.hash, row.key, Group::one(row.value)));
+        }
+        Some(self.gather(row))
+    }
+
+    /// The first group of the hash of `row`; the others wait.
+    fn gather(&mut self, row: Hashed<K, V>) -> (u64, K, Group<V>) {
+        let Hashed { hash, key, value } = row;
+        let mut first = Gathered::new(key);
+        // Nearly always there is no other key of this hash.
+        let mut others: Vec<Gathered<K, V>> = Vec::new();
+        let mut meter = MemoryMeter::new(self.task.operator_memory_limit());
+        let mut next = Some((None, value));
+        while let Some((other, value)) = next {
+            let is_full = meter.add(&value);
+            match other {
+                None => first.values.push(value),
+                Some(key) => match others.iter_mut().find(|gathered| gathered.key == key) {
+                    Some(gathered) => gathered.values.push(value),
+                    None => others.push(Gathered { values: vec![value], ..Gathered::new(key) }),
+                },
+            }
+            if is_full {
+                // Large, but spread so thinly over the runs that it was not hot in any.
+                let all = others.iter_mut().chain([&mut first]);
+                all.for_each(|gathered| gathered.write(&self.task));
+            }
+            let row = self.rows.next_if(|row| row.hash == hash);
+            next = row.map(|row| ((row.key != first.key).then_some(row.key), row.value));
+        }
+        let group = |gathered: Gathered<K, V>| gathered.into_group(hash, &self.task);
+        self.of_hash = others.into_iter().map(group).collect();
+        group(first)
+    }
+}
+
+/// The values of one key, in memory but for those in files, which come before them.
+struct Gathered<K, V> {
+    key: K,
+    files: Vec<RunFile<V>>,
+    values: Vec<V>,
+}
+
+impl<K, V: Stored> Gathered<K, V> {
+    fn new(key: K) -> Self {
+        Gathered { key, files: Vec::new(), values: Vec::new() }
+    }
+
+    fn write(&mut self, task: &TaskContext) {
+        if !self.values.is_empty() {
+            let values = std::mem::take(&mut self.values);
+            self.files.push(or_raise(RunFile::write([values], task)));
+        }
+    }
+
+    fn into_group(mut self, hash: u64, task: &TaskContext) -> (u64, K, Group<V>) {
+        if self.files.is_empty() {
+            return (hash, self.key, Group::new(self.values));
+        }
+        self.write(task);
+        let rows = self.files.iter().map(RunFile::len).sum();
+        (hash, self.key, Group::reread(rows, self.files))
+    }
+}
+
+impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> Iterator for SortedGroups<K, V, I> {
+    type Item = (u64, K, Group<V>);
+
+    #[inline]
+    fn next(&mut self) -> Option<(u64, K, Group<V>)> {
+        self.of_hash.pop_front().or_else(|| self.next_of_rows())
+    }
+}
+
+/// Rows that were sorted by the hash of their keys come in another order.
+#[cold]
+fn out_of_order() -> Error {
+    Error::invalid_argument(
+        "the hash of a key is not what it was in the operation before: `Hash` must depend on the \
+         value of the key alone",
+    )
+}

@@ -1,0 +1,320 @@
+//! [`Group`]: the values of one key, in memory or in a file.
+
+use crate::sort::run::RunFile;
+use emberline_core::bounds::Stored;
+use emberline_core::size::{estimate_rows, heap_bytes};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::cmp::Ordering;
+use std::convert::Infallible;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::option;
+use std::slice;
+use std::sync::Arc;
+use std::vec;
+
+/// The values of one key, as `group_by_key_iter` and its kin hand them out. It can be iterated any number of
+/// times, by value or through `iter`.
+///
+/// Values that pass a part of a task's share lie where the shuffle put them, or in a file of their
+/// own, which stays as long as a clone of the group. Values that cannot be read fail the task, or
+/// panic outside of one.
+///
+/// It can be mapped, filtered, counted and collected, but neither shuffled nor cached, which is an
+/// error of the compiler: `map_values` makes something of it that can be. Where lists fit in a task's
+/// share, `group_by_key` gives lists.
+///
+/// A `Group` that was collected keeps the memory or the files where its values lie.
+#[derive(Clone)]
+pub struct Group<V>(Place<V>);
+
+#[derive(Clone)]
+enum Place<V> {
+    /// A list of one value costs no allocation.
+    One(V),
+    InMemory(Vec<V>),
+    InFile {
+        rows: usize,
+        values: Arc<dyn Reread<V>>,
+    },
+}
+
+/// Values that can be read again and again, some at a time, by someone who does not know how they
+/// were written.
+pub(crate) trait Reread<V>: Send + Sync {
+    fn read(&self) -> Box<dyn Iterator<Item = Vec<V>>>;
+}
+
+/// Some files, one behind the other.
+impl<V: Stored> Reread<V> for Vec<RunFile<V>> {
+    fn read(&self) -> Box<dyn Iterator<Item = Vec<V>>> {
+        Box::new(self.clone().into_iter().flat_map(|file| file.chunks()))
+    }
+}
+
+/// Values that lie in a file, while they are read.
+pub(crate) struct FileValues<V> {
+    chunks: Box<dyn Iterator<Item = Vec<V>>>,
+    chunk: vec::IntoIter<V>,
+    left: usize,
+}
+
+impl<V> FileValues<V> {
+    fn new(rows: usize, values: &dyn Reread<V>) -> Self {
+        FileValues { chunks: values.read(), chunk: Vec::new().into_iter(), left: rows }
+    }
+}
+
+impl<V> Iterator for FileValues<V> {
+    type Item = V;
+
+    #[inline]
+    fn next(&mut self) -> Option<V> {
+        loop {
+            if let Some(value) = self.chunk.next() {
+                self.left = self.left.saturating_sub(1);
+                return Some(value);
+            }
+            self.chunk = self.chunks.next()?.into_iter();
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+
+    fn fold<B, G: FnMut(B, V) -> B>(self, init: B, mut g: G) -> B {
+        let begun = self.chunk.fold(init, &mut g);
+        self.chunks.fold(begun, |sum, chunk| chunk.into_iter().fold(sum, &mut g))
+    }
+}
+
+impl<V> Group<V> {
+    /// Values in memory.
+    pub fn new(values: Vec<V>) -> Self {
+        Group(Place::InMemory(values))
+    }
+
+    /// One value.
+    pub(crate) fn one(value: V) -> Self {
+        Group(Place::One(value))
+    }
+
+    /// So many values that are read wherever they lie.
+    pub(crate) fn reread(rows: usize, values: impl Reread<V> + 'static) -> Self {
+        Group(Place::InFile { rows, values: Arc::new(values) })
+    }
+
+    /// The number of values.
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Place::One(_) => 1,
+            Place::InMemory(values) => values.len(),
+            Place::InFile { rows, .. } => *rows,
+        }
+    }
+
+    /// Whether there is no value: the side of `cogroup_iter` that lacks the key.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The values, in the order of the input's partitions and rows.
+    pub fn iter(&self) -> GroupIter<'_, V> {
+        GroupIter(match &self.0 {
+            Place::One(value) => Iter::InMemory(slice::from_ref(value).iter()),
+            Place::InMemory(values) => Iter::InMemory(values.iter()),
+            Place::InFile { rows, values } => Iter::InFile(FileValues::new(*rows, &**values)),
+        })
+    }
+
+    /// What the values take in memory; those in a file take nothing.
+    pub fn heap_bytes(&self) -> u64
+    where
+        V: Stored,
+    {
+        match &self.0 {
+            Place::One(value) => heap_bytes(value),
+            Place::InMemory(values) => estimate_rows(values),
+            Place::InFile { .. } => 0,
+        }
+    }
+
+    /// The values in memory, or else the reading of those in a file.
+    pub(crate) fn as_slice(&self) -> Result<&[V], impl FnOnce() -> FileValues<V>> {
+        match &self.0 {
+            Place::One(value) => Ok(slice::from_ref(value)),
+            Place::InMemory(values) => Ok(values),
+            Place::InFile { rows, values } => Err(|| FileValues::new(*rows, &**values)),
+        }
+    }
+}
+
+impl<V> Default for Group<V> {
+    fn default() -> Self {
+        Group::new(Vec::new())
+    }
+}
+
+/// The values of a [`Group`], as clones.
+pub struct GroupIter<'a, V>(Iter<'a, V>);
+
+enum Iter<'a, V> {
+    InMemory(slice::Iter<'a, V>),
+    InFile(FileValues<V>),
+}
+
+impl<V: Clone> Iterator for GroupIter<'_, V> {
+    type Item = V;
+
+    #[inline]
+    fn next(&mut self) -> Option<V> {
+        match &mut self.0 {
+            Iter::InMemory(values) => values.next().cloned(),
+            Iter::InFile(values) => values.next(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match &self.0 {
+            Iter::InMemory(values) => values.size_hint(),
+            Iter::InFile(values) => values.size_hint(),
+        }
+    }
+
+    fn fold<B, G: FnMut(B, V) -> B>(self, init: B, g: G) -> B {
+        match self.0 {
+            Iter::InMemory(values) => values.cloned().fold(init, g),
+            Iter::InFile(values) => values.fold(init, g),
+        }
+    }
+}
+
+impl<V: Clone> ExactSizeIterator for GroupIter<'_, V> {}
+
+impl<'a, V: Clone> IntoIterator for &'a Group<V> {
+    type Item = V;
+    type IntoIter = GroupIter<'a, V>;
+
+    fn into_iter(self) -> GroupIter<'a, V> {
+        self.iter()
+    }
+}
+
+/// The values of a [`Group`] that was given away.
+pub struct GroupValues<V>(Values<V>);
+
+enum Values<V> {
+    One(option::IntoIter<V>),
+    InMemory(vec::IntoIter<V>),
+    InFile(FileValues<V>),
+}
+
+impl<V> Iterator for GroupValues<V> {
+    type Item = V;
+
+    #[inline]
+    fn next(&mut self) -> Option<V> {
+        match &mut self.0 {
+            Values::One(value) => value.next(),
+            Values::InMemory(values) => values.next(),
+            Values::InFile(values) => values.next(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match &self.0 {
+            Values::One(value) => value.size_hint(),
+            Values::InMemory(values) => values.size_hint(),
+            Values::InFile(values) => values.size_hint(),
+        }
+    }
+
+    fn fold<B, G: FnMut(B, V) -> B>(self, init: B, g: G) -> B {
+        match self.0 {
+            Values::One(value) => value.fold(init, g),
+            Values::InMemory(values) => values.fold(init, g),
+            Values::InFile(values) => values.fold(init, g),
+        }
+    }
+}
+
+impl<V> ExactSizeIterator for GroupValues<V> {}
+
+impl<V> From<Group<V>> for GroupValues<V> {
+    fn from(group: Group<V>) -> Self {
+        group.into_iter()
+    }
+}
+
+impl<V> IntoIterator for Group<V> {
+    type Item = V;
+    type IntoIter = GroupValues<V>;
+
+    fn into_iter(self) -> GroupValues<V> {
+        GroupValues(match self.0 {
+            Place::One(value) => Values::One(Some(value).into_iter()),
+            Place::InMemory(values) => Values::InMemory(values.into_iter()),
+            Place::InFile { rows, values } => Values::InFile(FileValues::new(rows, &*values)),
+        })
+    }
+}
+
+impl<V: Clone + fmt::Debug> fmt::Debug for Group<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
+impl<V: Clone + PartialEq> PartialEq for Group<V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().eq(other)
+    }
+}
+
+impl<V: Clone + Eq> Eq for Group<V> {}
+
+impl<V: Clone + PartialOrd> PartialOrd for Group<V> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.iter().partial_cmp(other)
+    }
+}
+
+impl<V: Clone + Ord> Ord for Group<V> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other)
+    }
+}
+
+impl<V: Clone + Hash> Hash for Group<V> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_usize(self.len());
+        self.iter().for_each(|value| value.hash(state));
+    }
+}
+
+/// What no type is. A [`Group`] has serde's traits only under this bound, so that the compiler says
+/// what to do with one instead: at each estimate of its size all its values would be read, and they
+/// would all be in memory where it is read back.
+#[diagnostic::on_unimplemented(
+    message = "a `Group` cannot be shuffled, cached or serialised, since it may be larger than memory",
+    label = "needs rows that it can keep, and a `Group` can only be iterated",
+    note = "keep what you make of it, by `map_values` before this step; where lists fit in a task's \
+            share, `group_by_key` (or `cogroup`) gives a `Vec` in place of the `Group`"
+)]
+pub trait KeepsGroups {
+    #[doc(hidden)]
+    const NEVER: Infallible;
+}
+
+impl<V: KeepsGroups> Serialize for Group<V> {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        match V::NEVER {}
+    }
+}
+
+impl<'de, V: KeepsGroups> Deserialize<'de> for Group<V> {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        match V::NEVER {}
+    }
+}

@@ -1,0 +1,164 @@
+//! The pairs of two groups: what a join makes of one key. Either may lie in a file; then it is read
+//! again and again, and never held.
+
+use crate::group::values::{FileValues, Group, GroupValues};
+
+/// Rows that can be gone through again and again.
+pub trait Rewind {
+    /// A row.
+    type Item;
+
+    /// The next row, or nothing after the last.
+    fn next(&mut self) -> Option<Self::Item>;
+    /// Goes back to the first row.
+    fn rewind(&mut self);
+}
+
+/// The values of a group, again and again.
+pub struct GroupRewind<V> {
+    group: Group<V>,
+    at: usize,
+    /// Where the reading of a file is.
+    file: Option<FileValues<V>>,
+}
+
+impl<V> From<Group<V>> for GroupRewind<V> {
+    fn from(group: Group<V>) -> Self {
+        GroupRewind { group, at: 0, file: None }
+    }
+}
+
+impl<V: Clone> Rewind for GroupRewind<V> {
+    type Item = V;
+
+    #[inline]
+    fn next(&mut self) -> Option<V> {
+        match self.group.as_slice() {
+            Ok(values) => {
+                let value = values.get(self.at)?;
+                self.at += 1;
+                Some(value.clone())
+            }
+            Err(file) => self.file.get_or_insert_with(file).next(),
+        }
+    }
+
+    fn rewind(&mut self) {
+        (self.at, self.file) = (0, None);
+    }
+}
+
+/// The values of a group, or one `None` if it has none.
+pub struct OrNone<R> {
+    rows: R,
+    is_empty: bool,
+    gave_none: bool,
+}
+
+impl<V> From<Group<V>> for OrNone<GroupRewind<V>> {
+    fn from(group: Group<V>) -> Self {
+        OrNone { is_empty: group.is_empty(), rows: group.into(), gave_none: false }
+    }
+}
+
+impl<V> From<Group<V>> for OrNone<GroupValues<V>> {
+    fn from(group: Group<V>) -> Self {
+        OrNone { is_empty: group.is_empty(), rows: group.into_iter(), gave_none: false }
+    }
+}
+
+impl<R> OrNone<R> {
+    fn next_of<V>(&mut self, next: impl FnOnce(&mut R) -> Option<V>) -> Option<Option<V>> {
+        if self.is_empty {
+            return (!std::mem::replace(&mut self.gave_none, true)).then_some(None);
+        }
+        next(&mut self.rows).map(Some)
+    }
+}
+
+impl<R: Rewind> Rewind for OrNone<R> {
+    type Item = Option<R::Item>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Option<R::Item>> {
+        self.next_of(R::next)
+    }
+
+    fn rewind(&mut self) {
+        self.gave_none = false;
+        self.rows.rewind();
+    }
+}
+
+impl<R: Iterator> Iterator for OrNone<R> {
+    type Item = Option<R::Item>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Option<R::Item>> {
+        self.next_of(R::next)
+    }
+}
+
+/// Each value of the left with each of the right, left by left.
+pub struct CrossProduct<K, L: Iterator, R> {
+    key: K,
+    left: L,
+    value: Option<L::Item>,
+    right: R,
+}
+
+impl<K, L: Iterator, R: Rewind> CrossProduct<K, L, R> {
+    /// The pairs of `left` and `right` under a key.
+    pub fn new(key: K, left: impl Into<L>, right: impl Into<R>) -> Self {
+        let (mut left, right) = (left.into(), right.into());
+        CrossProduct { value: left.next(), key, left, right }
+    }
+}
+
+impl<K: Clone, L: Iterator<Item: Clone>, R: Rewind> Iterator for CrossProduct<K, L, R> {
+    type Item = (K, (L::Item, R::Item));
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let value = self.value.as_ref()?;
+        if let Some(other) = self.right.next() {
+            return Some((self.key.clone(), (value.clone(), other)));
+        }
+        self.value = self.left.next();
+        self.right.rewind();
+        let (value, other) = (self.value.as_ref()?, self.right.next()?);
+        Some((self.key.clone(), (value.clone(), other)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs<L, R>(left: &[u8], right: &[char]) -> Vec<(L::Item, R::Item)>
+    where
+        L: Iterator<Item: Clone> + From<Group<u8>>,
+        R: Rewind + From<Group<char>>,
+    {
+        let (left, right) = (Group::new(left.to_vec()), Group::new(right.to_vec()));
+        CrossProduct::<_, L, R>::new((), left, right).map(|((), pair)| pair).collect()
+    }
+
+    #[test]
+    fn each_left_value_meets_each_right_one() {
+        let all = pairs::<GroupValues<u8>, GroupRewind<char>>(&[1, 2], &['a', 'b']);
+        assert_eq!(all, [(1, 'a'), (1, 'b'), (2, 'a'), (2, 'b')]);
+        assert_eq!(pairs::<GroupValues<u8>, GroupRewind<char>>(&[1], &[]), []);
+        assert_eq!(pairs::<GroupValues<u8>, GroupRewind<char>>(&[], &['a']), []);
+    }
+
+    #[test]
+    fn a_side_without_values_is_one_none_where_it_may_be() {
+        type Left = OrNone<GroupValues<u8>>;
+        type Right = OrNone<GroupRewind<char>>;
+        assert_eq!(pairs::<Left, Right>(&[], &['a']), [(None, Some('a'))]);
+        assert_eq!(pairs::<Left, Right>(&[1, 2], &[]), [(Some(1), None), (Some(2), None)]);
+        assert_eq!(pairs::<Left, Right>(&[], &[]), [(None, None)]);
+        assert_eq!(pairs::<Left, GroupRewind<char>>(&[], &['a', 'b']), [(None, 'a'), (None, 'b')]);
+    }
+}

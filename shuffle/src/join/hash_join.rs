@@ -1,0 +1,154 @@
+//! The rows of an inner join of two group_by_key_iter partitions.
+
+use crate::group::in_memory::Groups;
+
+/// Pairs each value of the left side with each value of the same key on the right: in the order of
+/// the hash, then of the left keys, then of the left values. Nothing is allocated for a key.
+pub struct HashJoin<K, V, W> {
+    left: Groups<K, V>,
+    right: Groups<K, W>,
+    /// The group of the left side that is being paired, and the next of its values.
+    left_group: usize,
+    left_value: usize,
+    /// The first right group whose hash is not less, and the one that is being paired.
+    right_run: usize,
+    right_group: usize,
+    right_value: usize,
+}
+
+impl<K, V, W> HashJoin<K, V, W> {
+    /// The join of two sides.
+    pub fn new(left: Groups<K, V>, right: Groups<K, W>) -> Self {
+        let (left_group, left_value, right_run, right_group, right_value) = (0, 0, 0, 0, 0);
+        HashJoin { left, right, left_group, left_value, right_run, right_group, right_value }
+    }
+}
+
+impl<K: Eq + Clone, V: Clone, W: Clone> HashJoin<K, V, W> {
+    /// Moves to the next pair of groups with one key, from the one at hand on.
+    fn find_groups(&mut self) -> Option<()> {
+        loop {
+            let (hash, key, values) = self.left.group(self.left_group)?;
+            let right = self.right.group(self.right_group);
+            match right {
+                Some((other, ..)) if other < hash => {
+                    self.right_run += 1;
+                    self.right_group = self.right_run;
+                }
+                Some((other, other_key, _)) if other == hash => {
+                    if other_key == key && self.left_value < values.len() {
+                        return Some(());
+                    }
+                    self.right_group += 1;
+                    if other_key == key {
+                        self.next_left();
+                    }
+                }
+                _ => self.next_left(),
+            }
+        }
+    }
+
+    fn next_left(&mut self) {
+        self.left_group += 1;
+        (self.left_value, self.right_value) = (0, 0);
+        self.right_group = self.right_run;
+    }
+}
+
+impl<K: Eq + Clone, V: Clone, W: Clone> Iterator for HashJoin<K, V, W> {
+    type Item = (K, (V, W));
+
+    fn next(&mut self) -> Option<(K, (V, W))> {
+        self.find_groups()?;
+        let (_, key, values) = self.left.group(self.left_group)?;
+        let (_, _, others) = self.right.group(self.right_group)?;
+        let row =
+            (key.clone(), (values[self.left_value].clone(), others[self.right_value].clone()));
+        self.right_value += 1;
+        if self.right_value == others.len() {
+            self.right_value = 0;
+            self.left_value += 1;
+        }
+        Some(row)
+    }
+
+    fn fold<B, G: FnMut(B, (K, (V, W))) -> B>(mut self, init: B, mut g: G) -> B {
+        let mut accumulated = init;
+        // What `next` has begun with, it also ends.
+        while self.left_value > 0 || self.right_value > 0 {
+            let Some(row) = self.next() else { return accumulated };
+            accumulated = g(accumulated, row);
+            self.find_groups();
+        }
+        let mut run = self.right.iter_from(self.right_run).peekable();
+        for (hash, key, values) in self.left.iter_from(self.left_group) {
+            while run.next_if(|(other, ..)| *other < hash).is_some() {}
+            let mut same_hash = run.clone().take_while(|(other, ..)| *other == hash);
+            let Some((_, _, others)) = same_hash.find(|(_, other, _)| *other == key) else {
+                continue;
+            };
+            for value in values {
+                for other in others {
+                    let row = (key.clone(), (value.clone(), other.clone()));
+                    accumulated = g(accumulated, row);
+                }
+            }
+        }
+        accumulated
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::hash::{Hashed, hash_of};
+    use proptest::prelude::*;
+
+    type Rows = Vec<(u32, (usize, usize))>;
+
+    fn groups(keys: &[u32], hashes: u64) -> Groups<u32, usize> {
+        let entry =
+            |(value, key): (usize, &u32)| Hashed { hash: hash_of(key) % hashes, key: *key, value };
+        Groups::new(keys.iter().enumerate().map(entry).collect())
+    }
+
+    /// What the type promises, said slowly.
+    fn model(left: &Groups<u32, usize>, right: &Groups<u32, usize>) -> Rows {
+        let mut rows = Vec::new();
+        for (_, key, values) in left.iter_from(0) {
+            for value in values {
+                for (_, _, others) in right.iter_from(0).filter(|(_, other, _)| *other == key) {
+                    rows.extend(others.iter().map(|other| (*key, (*value, *other))));
+                }
+            }
+        }
+        rows
+    }
+
+    proptest! {
+        /// Few distinct hashes, so that unequal keys of equal hash are common.
+        #[test]
+        fn pulling_folding_and_both_give_the_rows_of_a_nested_loop(
+            left in prop::collection::vec(0_u32..30, 0..80),
+            right in prop::collection::vec(10_u32..40, 0..80),
+            hashes in prop_oneof![1_u64..40, Just(u64::MAX)],
+            pulled in 0_usize..60,
+        ) {
+            let join = || HashJoin::new(groups(&left, hashes), groups(&right, hashes));
+            let expected = model(&groups(&left, hashes), &groups(&right, hashes));
+            let folded = |rows: HashJoin<u32, usize, usize>| rows.fold(Rows::new(), |mut all, row| {
+                all.push(row);
+                all
+            });
+            let mut rows = join();
+            let one_at_a_time: Rows = std::iter::from_fn(|| rows.next()).collect();
+            prop_assert_eq!(&one_at_a_time, &expected);
+            prop_assert_eq!(&folded(join()), &expected);
+            let mut rows = join();
+            let mut both: Rows = rows.by_ref().take(pulled).collect();
+            both.extend(folded(rows));
+            prop_assert_eq!(&both, &expected);
+        }
+    }
+}

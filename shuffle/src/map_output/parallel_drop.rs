@@ -1,0 +1,124 @@
+//! Dropping what nobody reads any more, on several threads if there is much of it.
+
+use super::output::{MapOutput, MapOutputs, MapRun};
+use emberline_core::size::owns_heap;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::vec;
+
+/// With fewer rows that own memory it is not worth a thread.
+const MANY_ROWS: usize = 1 << 17;
+
+/// Outputs that wait to be dropped.
+type Queue<R> = Mutex<vec::IntoIter<Arc<MapOutput<R>>>>;
+
+impl<R: Send + Sync> MapOutputs<R> {
+    /// Drops the outputs, if these are the last hands on them: millions of strings take one thread as
+    /// long as a stage. It has happened when this returns.
+    pub fn drop_on(&mut self, threads: usize) {
+        let Some(slots) = Arc::get_mut(&mut self.slots) else { return };
+        let taken = slots
+            .iter_mut()
+            .filter_map(|slot| slot.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        let outputs: Vec<_> = taken.collect();
+        let rows: usize = outputs.iter().map(|output| rows_in_memory(output)).sum();
+        let is_worth_it = owns_heap::<R>() && rows >= MANY_ROWS;
+        let most = if is_worth_it { threads.min(outputs.len()) } else { 1 };
+        let helpers = most.saturating_sub(1);
+        drop_with(helpers, Mutex::new(outputs.into_iter()));
+    }
+}
+
+fn rows_in_memory<R>(output: &MapOutput<R>) -> usize {
+    let of_run = |run: &MapRun<R>| match run {
+        MapRun::Typed { segments, .. } => segments.iter().map(|rows| rows.len()).sum(),
+        MapRun::File(_) => 0,
+    };
+    output.runs.iter().map(of_run).sum()
+}
+
+fn drop_with<R: Send + Sync>(helpers: usize, queue: Queue<R>) {
+    thread::scope(|scope| {
+        let help = |_| thread::Builder::new().spawn_scoped(scope, || drop_all(&queue)).ok();
+        let helping: Vec<_> = (0..helpers).filter_map(help).collect();
+        drop_all(&queue);
+        for helper in helping {
+            // A row that panics when it is dropped does so for the caller.
+            if let Err(panic) = helper.join()
+                && !thread::panicking()
+            {
+                resume_unwind(panic);
+            }
+        }
+    });
+}
+
+fn drop_all<R>(queue: &Queue<R>) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        if next.is_none() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map_output::writer::MapWriter;
+    use emberline_core::config::Config;
+    use emberline_core::task::TaskContext;
+    use serde::{Deserialize, Serialize};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    /// Runs `work`, which must come to its end in a minute.
+    fn within(work: impl FnOnce() + Send + 'static) {
+        let (ended, wait) = channel();
+        thread::spawn(move || {
+            work();
+            let _ = ended.send(());
+        });
+        wait.recv_timeout(Duration::from_secs(60)).expect("it ends in time and without a panic");
+    }
+
+    static DROPPED: AtomicUsize = AtomicUsize::new(0);
+
+    /// A row that counts its end; number 7 panics there.
+    #[derive(Clone, Serialize, Deserialize)]
+    struct Mortal(u64);
+
+    impl Drop for Mortal {
+        fn drop(&mut self) {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+            assert!(self.0 != 7, "row 7 panics when it is dropped");
+        }
+    }
+
+    #[test]
+    fn all_rows_are_dropped_when_it_returns_and_a_panic_of_one_is_the_callers() {
+        within(|| {
+            const ROWS: u64 = 60_000;
+            let task = TaskContext::alone(Config::default());
+            let mut outputs = MapOutputs::new(4);
+            for map in 0..4 {
+                let mut writer = MapWriter::new(2, &task);
+                let rows = map * ROWS + 10..(map + 1) * ROWS + 10;
+                rows.for_each(|n| {
+                    writer.push((n % 2) as usize, Mortal(if n == 100_000 { 7 } else { n }))
+                });
+                assert!(outputs.put(map as usize, writer.finish().unwrap()).is_ok());
+            }
+            let held = outputs.clone();
+            outputs.drop_on(3);
+            assert_eq!(DROPPED.load(Ordering::Relaxed), 0, "someone else may read them");
+            drop(held);
+            assert!(catch_unwind(AssertUnwindSafe(|| outputs.drop_on(3))).is_err());
+            assert_eq!(DROPPED.load(Ordering::Relaxed) as u64, 4 * ROWS);
+            assert_eq!(task.memory.used_bytes(), 0);
+        });
+    }
+}

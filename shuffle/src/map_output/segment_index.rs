@@ -1,0 +1,143 @@
+//! Where the segments of a run are in its file, in about eight bytes each. A task that spills much has
+//! as many places as runs times segments, and how much they take says how often rows are merged.
+
+use crate::format::SegmentLocation;
+use emberline_core::codec::{decode_rows, encode_into};
+use emberline_core::error::Result;
+
+/// The places of those segments of a run that have rows, in the order of their numbers.
+#[derive(Default)]
+pub(crate) struct SegmentIndex {
+    blocks: Vec<Block>,
+    /// The entries of all blocks.
+    encoded: Vec<u8>,
+    /// Where the segment that comes next will begin, if nothing is written between them.
+    end: u64,
+    file_tag: u32,
+}
+
+/// A few segments that lie one behind the other in the file.
+struct Block {
+    /// The number of the first, and where it begins.
+    number: u32,
+    offset: u64,
+    /// Where its entries begin.
+    at: usize,
+    entries: usize,
+}
+
+/// A segment: by how much its number is above the first of its block, its bytes, rows and frames.
+type Entry = (u32, u64, u64, u64);
+
+/// A look-up decodes so many entries at most.
+const MAX_ENTRIES: usize = 32;
+
+impl SegmentIndex {
+    /// Adds a segment, whose number is above those that are there.
+    pub(crate) fn push(&mut self, number: u32, place: SegmentLocation) -> Result<()> {
+        let SegmentLocation { offset, bytes, rows, frames, file_tag } = place;
+        let is_open = |block: &Block| block.entries < MAX_ENTRIES && offset == self.end;
+        if !self.blocks.last().is_some_and(is_open) {
+            self.blocks.push(Block { number, offset, at: self.encoded.len(), entries: 0 });
+        }
+        if let Some(block) = self.blocks.last_mut() {
+            let entry: Entry = (number - block.number, bytes, rows, frames);
+            encode_into(&entry, &mut self.encoded)?;
+            block.entries += 1;
+        }
+        (self.end, self.file_tag) = (offset + bytes, file_tag);
+        Ok(())
+    }
+
+    /// Gives back the room that is not needed.
+    pub(crate) fn shrink(&mut self) {
+        self.blocks.shrink_to_fit();
+        self.encoded.shrink_to_fit();
+    }
+
+    /// What they take in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.blocks.capacity() * size_of::<Block>() + self.encoded.capacity()
+    }
+
+    /// Where a segment is, if it has rows.
+    pub(crate) fn find(&self, number: usize) -> Result<Option<SegmentLocation>> {
+        let behind = self.blocks.partition_point(|block| block.number as usize <= number);
+        let Some(block) = behind.checked_sub(1) else { return Ok(None) };
+        let found = self.of_block(block)?.into_iter().find(|(other, _)| *other == number);
+        Ok(found.map(|(_, place)| place))
+    }
+
+    /// All segments that have rows, in the order of their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Result<(usize, SegmentLocation)>> + '_ {
+        (0..self.blocks.len()).flat_map(|block| {
+            let (places, failed) = match self.of_block(block) {
+                Ok(places) => (places, None),
+                Err(error) => (Vec::new(), Some(Err(error))),
+            };
+            places.into_iter().map(Ok).chain(failed)
+        })
+    }
+
+    fn of_block(&self, number: usize) -> Result<Vec<(usize, SegmentLocation)>> {
+        let block = &self.blocks[number];
+        let end = self.blocks.get(number + 1).map_or(self.encoded.len(), |next| next.at);
+        let entries: Vec<Entry> = decode_rows(&self.encoded[block.at..end], block.entries)?;
+        let (mut offset, file_tag) = (block.offset, self.file_tag);
+        let place = |(above, bytes, rows, frames): Entry| {
+            let place = SegmentLocation { offset, bytes, rows, frames, file_tag };
+            offset += bytes;
+            ((block.number + above) as usize, place)
+        };
+        Ok(entries.into_iter().map(place).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The gap of numbers and of bytes before a segment, its bytes, rows and frames.
+    fn segments() -> impl Strategy<Value = Vec<(u32, u64, u64, u64, u64)>> {
+        let gap = prop_oneof![9 => Just(0_u64), 1 => any::<u32>().prop_map(u64::from)];
+        let bytes = prop_oneof![3 => 1..2000_u64, 1 => 0..u64::MAX >> 12];
+        prop::collection::vec((1..40_u32, gap, bytes, any::<u64>(), any::<u64>()), 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn every_place_is_found_as_it_was_pushed_and_no_other(segments in segments()) {
+            let (mut places, mut expected) = (SegmentIndex::default(), Vec::new());
+            let (mut number, mut offset) = (0, 7_u64);
+            for (step, gap, bytes, rows, frames) in segments {
+                number += step;
+                offset += gap;
+                let place = SegmentLocation { offset, bytes, rows, frames, file_tag: 9 };
+                places.push(number, place).unwrap();
+                expected.push((number, place));
+                offset += bytes;
+            }
+            places.shrink();
+            for wanted in 0..number + 50 {
+                let found = expected.iter().find(|(number, _)| *number == wanted);
+                let found = found.map(|(_, place)| *place);
+                prop_assert_eq!(places.find(wanted as usize).unwrap(), found, "{}", wanted);
+            }
+            let expected = expected.into_iter().map(|(number, place)| (number as usize, place));
+            prop_assert!(places.iter().map(|place| place.unwrap()).eq(expected));
+        }
+    }
+
+    #[test]
+    fn a_place_takes_about_eight_bytes() {
+        let (mut places, mut offset) = (SegmentIndex::default(), 0);
+        for number in 0..256 {
+            let place = SegmentLocation { offset, bytes: 900, rows: 54, frames: 1, file_tag: 1 };
+            places.push(number, place).unwrap();
+            offset += 900;
+        }
+        places.shrink();
+        assert!(places.bytes() <= 8 * 256, "{}", places.bytes());
+    }
+}

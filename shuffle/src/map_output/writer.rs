@@ -1,0 +1,87 @@
+//! How a map task makes its output: rows into buckets, buckets into runs.
+
+use crate::map_output::buffers::Buckets;
+use crate::map_output::builder::MapOutputBuilder;
+use crate::map_output::output::MapOutput;
+use crate::memory::meter::MemoryMeter;
+use emberline_core::bounds::Stored;
+use emberline_core::error::Result;
+use emberline_core::size::heap_bytes;
+use emberline_core::task::TaskContext;
+use emberline_core::unwind::or_raise;
+
+/// Where a map task puts its rows. When they have reached a size they become a run of the output, so
+/// that a partition of any size fits a task's share.
+pub struct MapWriter<R> {
+    task: TaskContext,
+    buckets: Buckets<R>,
+    meter: MemoryMeter,
+    output: MapOutputBuilder<R>,
+    /// The sum of the hashes that rows were placed by.
+    hashes: u64,
+}
+
+impl<R: Stored> MapWriter<R> {
+    /// A writer of rows into so many segments.
+    pub fn new(segments: usize, task: &TaskContext) -> Self {
+        let most = task.operator_memory_limit();
+        let (buckets, output) = (Buckets::new(segments, most), MapOutputBuilder::new(segments));
+        MapWriter {
+            task: task.clone(),
+            buckets,
+            meter: MemoryMeter::of(task, most),
+            output,
+            hashes: 0,
+        }
+    }
+
+    /// The task that writes.
+    pub fn task(&self) -> &TaskContext {
+        &self.task
+    }
+
+    /// Adds a row to a segment. A disk that refuses a run unwinds with the error.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such segment; [`partition_of`](crate::Partitioning::partition_of) never
+    /// answers with one.
+    #[inline]
+    pub fn push(&mut self, segment: usize, row: R) {
+        let heap = heap_bytes(&row);
+        let more = self.buckets.push(segment, row).saturating_add(heap);
+        if more > 0 && self.meter.add_bytes(more) {
+            self.cut();
+        }
+    }
+
+    /// Adds rows that lie in their segments already, as a run of their own behind those before, with
+    /// the sum of the hashes of their keys.
+    pub(crate) fn push_run(&mut self, segments: Vec<Vec<R>>, hashes: u64) {
+        self.hashes = self.hashes.wrapping_add(hashes);
+        self.meter.end();
+        self.cut();
+        or_raise(self.output.add_run(segments, &self.task));
+    }
+
+    /// [`push`](MapWriter::push) for a row that is placed by the hash of its key, which the output
+    /// remembers in a sum: so keys that change when it is computed again are found out.
+    #[inline]
+    pub fn push_keyed(&mut self, segment: usize, hash: u64, row: R) {
+        self.hashes = self.hashes.wrapping_add(hash);
+        self.push(segment, row);
+    }
+
+    #[cold]
+    fn cut(&mut self) {
+        or_raise(self.output.add_run(self.buckets.take(), &self.task));
+    }
+
+    /// Ends the output.
+    pub fn finish(mut self) -> Result<MapOutput<R>> {
+        self.meter.end();
+        self.output.count_keys(self.hashes);
+        self.output.add_run(self.buckets.into_segments(), &self.task)?;
+        self.output.finish(&self.task)
+    }
+}

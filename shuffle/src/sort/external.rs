@@ -1,0 +1,355 @@
+//! Sorting more rows than a task may hold: sorted runs, and a merge of them.
+//!
+//! Rows are cut into runs at sizes, which the rows and the configuration decide. Each run is sorted;
+//! it stays in memory if the budget has room, else it goes to a file. A merge of too many runs goes
+//! in passes over neighbouring ones. Rows that compare as equal come in the order in which they were
+//! pushed, so the result is that of one stable sort, however it was cut.
+
+use crate::format::frame_target;
+use crate::memory::meter::MemoryMeter;
+use crate::sort::run::{Batches, Run, RunFile, RunRows};
+use emberline_core::bounds::Stored;
+use emberline_core::counters::Phase;
+use emberline_core::error::Result;
+use emberline_core::task::TaskContext;
+use emberline_core::unwind::or_raise;
+use std::cmp::Ordering;
+use std::sync::Arc;
+use std::vec;
+
+/// An order of rows, and what a merge compares of each.
+pub trait RowOrder<T> {
+    /// A row on its way through a merge, with what is compared: computed once for each row.
+    type Head;
+
+    /// Sorts rows; equal ones stay in their order.
+    fn sort(&self, rows: &mut Vec<T>);
+    /// Prepares a row for comparisons.
+    fn head(&self, row: T) -> Self::Head;
+    /// Compares two rows.
+    fn compare(&self, a: &Self::Head, b: &Self::Head) -> Ordering;
+    /// Gives the row back.
+    fn row(&self, head: Self::Head) -> T;
+}
+
+/// Rows on their way into an order.
+pub struct ExternalSort<T, O> {
+    task: TaskContext,
+    order: O,
+    meter: MemoryMeter,
+    rows: Vec<T>,
+    runs: Vec<Run<T>>,
+}
+
+impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
+    /// A sort without rows, inside the share of `task`.
+    pub fn new(order: O, task: &TaskContext) -> Self {
+        let meter = MemoryMeter::of(task, task.operator_memory_limit());
+        ExternalSort { task: task.clone(), order, meter, rows: Vec::new(), runs: Vec::new() }
+    }
+
+    /// Adds a row. A disk that refuses a run unwinds with the error.
+    #[inline]
+    pub fn push(&mut self, row: T) {
+        let is_full = self.meter.add(&row);
+        self.rows.push(row);
+        if is_full {
+            or_raise(self.cut());
+        }
+    }
+
+    #[cold]
+    fn cut(&mut self) -> Result<()> {
+        self.task.check_cancelled();
+        let mut rows = std::mem::take(&mut self.rows);
+        self.task.in_phase(Phase::Sort, || self.order.sort(&mut rows));
+        self.runs.push(Run::keep(rows, &self.task)?);
+        Ok(())
+    }
+
+    /// Adds rows that are sorted, as a run of their own behind what was pushed before.
+    pub fn push_run(&mut self, sorted: Vec<T>) {
+        if !self.rows.is_empty() {
+            or_raise(self.cut());
+        }
+        self.runs.push(or_raise(Run::keep(sorted, &self.task)));
+    }
+
+    /// The rows in order.
+    pub fn finish(mut self) -> SortedRows<T, O> {
+        self.meter.end();
+        if self.runs.is_empty() {
+            self.task.in_phase(Phase::Sort, || self.order.sort(&mut self.rows));
+            return SortedRows::InMemory(self.rows.into_iter());
+        }
+        if !self.rows.is_empty() {
+            or_raise(self.cut());
+        }
+        let merged = || merge_passes(self.runs, &self.order, &self.task);
+        let runs = or_raise(self.task.in_phase(Phase::Sort, merged));
+        SortedRows::Merged(Merge::new(runs, self.order))
+    }
+}
+
+/// Merges neighbouring runs until one merge can take all that are left.
+fn merge_passes<T: Stored, O: RowOrder<T>>(
+    mut runs: Vec<Run<T>>,
+    order: &O,
+    task: &TaskContext,
+) -> Result<Vec<Run<T>>> {
+    while mergeable(&runs, task) < runs.len() {
+        let mut merged = Vec::new();
+        while !runs.is_empty() {
+            let rest = runs.split_off(mergeable(&runs, task));
+            let some = std::mem::replace(&mut runs, rest);
+            match some.len() {
+                1 => merged.extend(some),
+                _ => merged.push(merge_into_one(some, order, task)?),
+            }
+        }
+        runs = merged;
+    }
+    Ok(runs)
+}
+
+/// However much the budget has, no more runs are merged at once: each costs a comparison or two a row.
+const MAX_FAN_IN: usize = 64;
+
+/// How many of the first runs can be merged at once: each that is in a file holds a frame as bytes
+/// and as rows, and one large row makes a large frame.
+fn mergeable<T: Stored>(runs: &[Run<T>], task: &TaskContext) -> usize {
+    let least = 4 * frame_target(task.config.task_memory_limit()) as u64;
+    let mut room = task.operator_memory_limit();
+    let fits = |run: &&Run<T>| {
+        let needed = match run.reading_bytes() {
+            0 => 0,
+            bytes => bytes.max(least),
+        };
+        let has_room = room >= needed;
+        room = room.saturating_sub(needed);
+        has_room
+    };
+    let fitting = runs.iter().take(MAX_FAN_IN).take_while(fits).count();
+    let has_large_rows = runs.iter().take(MIN_FAN_IN).any(|run| run.reading_bytes() > least);
+    fitting.max(if has_large_rows { 2 } else { MIN_FAN_IN }).min(runs.len())
+}
+
+/// Fewer runs are merged at once only if they have large rows.
+const MIN_FAN_IN: usize = 4;
+
+fn merge_into_one<T: Stored, O: RowOrder<T>>(
+    runs: Vec<Run<T>>,
+    order: &O,
+    task: &TaskContext,
+) -> Result<Run<T>> {
+    let rows = Merge::new(runs, ByRef(order));
+    RunFile::write(Batches::new(rows, task), task).map(Run::InFile)
+}
+
+impl<T, O: RowOrder<T>> RowOrder<T> for Arc<O> {
+    type Head = O::Head;
+
+    fn sort(&self, rows: &mut Vec<T>) {
+        (**self).sort(rows);
+    }
+
+    fn head(&self, row: T) -> O::Head {
+        (**self).head(row)
+    }
+
+    fn compare(&self, a: &O::Head, b: &O::Head) -> Ordering {
+        (**self).compare(a, b)
+    }
+
+    fn row(&self, head: O::Head) -> T {
+        (**self).row(head)
+    }
+}
+
+/// An order that someone else owns.
+struct ByRef<'a, O>(&'a O);
+
+impl<T, O: RowOrder<T>> RowOrder<T> for ByRef<'_, O> {
+    type Head = O::Head;
+
+    fn sort(&self, rows: &mut Vec<T>) {
+        self.0.sort(rows);
+    }
+
+    fn head(&self, row: T) -> O::Head {
+        self.0.head(row)
+    }
+
+    fn compare(&self, a: &O::Head, b: &O::Head) -> Ordering {
+        self.0.compare(a, b)
+    }
+
+    fn row(&self, head: O::Head) -> T {
+        self.0.row(head)
+    }
+}
+
+/// The rows of a sort, in order.
+pub enum SortedRows<T, O: RowOrder<T>> {
+    /// They did fit.
+    InMemory(vec::IntoIter<T>),
+    /// They come from runs.
+    Merged(Merge<T, O>),
+}
+
+impl<T: Stored, O: RowOrder<T>> Iterator for SortedRows<T, O> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        match self {
+            SortedRows::InMemory(rows) => rows.next(),
+            SortedRows::Merged(rows) => rows.next(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match self {
+            SortedRows::InMemory(rows) => rows.size_hint(),
+            SortedRows::Merged(_) => (0, None),
+        }
+    }
+}
+
+/// A merge of sorted runs: a heap of the first row of each. Of equal rows the earlier run's is first.
+pub struct Merge<T, O: RowOrder<T>> {
+    heap: Vec<First<O::Head>>,
+    runs: Vec<RunRows<T>>,
+    order: O,
+}
+
+struct First<H> {
+    head: H,
+    run: usize,
+}
+
+impl<T: Stored, O: RowOrder<T>> Merge<T, O> {
+    fn new(runs: Vec<Run<T>>, order: O) -> Self {
+        let mut runs: Vec<RunRows<T>> = runs.into_iter().map(|run| run.into_rows()).collect();
+        let firsts = runs.iter_mut().enumerate();
+        let heap =
+            firsts.filter_map(|(run, rows)| Some(First { head: order.head(rows.next()?), run }));
+        let mut merge = Merge { heap: heap.collect(), runs, order };
+        (0..merge.heap.len() / 2).rev().for_each(|at| merge.sift_down(at));
+        merge
+    }
+
+    fn is_before(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (&self.heap[a], &self.heap[b]);
+        self.order.compare(&a.head, &b.head).then(a.run.cmp(&b.run)).is_lt()
+    }
+
+    fn sift_down(&mut self, mut at: usize) {
+        loop {
+            let (left, right) = (2 * at + 1, 2 * at + 2);
+            let mut least = at;
+            if left < self.heap.len() && self.is_before(left, least) {
+                least = left;
+            }
+            if right < self.heap.len() && self.is_before(right, least) {
+                least = right;
+            }
+            if least == at {
+                return;
+            }
+            self.heap.swap(at, least);
+            at = least;
+        }
+    }
+}
+
+impl<T: Stored, O: RowOrder<T>> Iterator for Merge<T, O> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        let run = self.heap.first()?.run;
+        let first = match self.runs[run].next() {
+            Some(row) => {
+                let head = self.order.head(row);
+                std::mem::replace(&mut self.heap[0], First { head, run })
+            }
+            None => self.heap.swap_remove(0),
+        };
+        self.sift_down(0);
+        Some(self.order.row(first.head))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use emberline_core::config::Config;
+    use proptest::prelude::*;
+
+    /// By the first number.
+    struct ByFirst;
+
+    impl RowOrder<(u32, u32)> for ByFirst {
+        type Head = (u32, u32);
+
+        fn sort(&self, rows: &mut Vec<(u32, u32)>) {
+            rows.sort_by_key(|row| row.0);
+        }
+
+        fn head(&self, row: (u32, u32)) -> (u32, u32) {
+            row
+        }
+
+        fn compare(&self, a: &(u32, u32), b: &(u32, u32)) -> Ordering {
+            a.0.cmp(&b.0)
+        }
+
+        fn row(&self, head: (u32, u32)) -> (u32, u32) {
+            head
+        }
+    }
+
+    fn task(memory_limit_bytes: u64, force_spill: bool) -> TaskContext {
+        let share = Config { memory_limit_bytes, force_spill, ..Config::default() };
+        TaskContext::alone(share)
+    }
+
+    fn sorted(rows: &[(u32, u32)], task: &TaskContext) -> (Vec<(u32, u32)>, bool) {
+        let mut sort = ExternalSort::new(ByFirst, task);
+        rows.iter().for_each(|row| sort.push(*row));
+        let sorted = sort.finish();
+        let merged = matches!(sorted, SortedRows::Merged(_));
+        (sorted.collect(), merged)
+    }
+
+    fn expected(rows: &[(u32, u32)]) -> Vec<(u32, u32)> {
+        let mut rows = rows.to_vec();
+        rows.sort_by_key(|row| row.0);
+        rows
+    }
+
+    #[test]
+    fn many_runs_merge_in_passes_into_what_one_stable_sort_gives() {
+        let rows: Vec<(u32, u32)> = (0..400_000).map(|n| (n * 7919 % 1009, n)).collect();
+        for files in [false, true] {
+            let task = task(1 << 20, files);
+            let (answer, merged) = sorted(&rows, &task);
+            assert!(merged && answer == expected(&rows));
+            assert!(task.metrics().bytes_spilled > 0, "the budget is too small for the runs");
+        }
+        let (answer, merged) = sorted(&rows, &task(1 << 30, false));
+        assert!(!merged && answer == expected(&rows));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn a_sort_is_stable_however_it_is_cut(
+            keys in prop::collection::vec(0_u32..50, 0..12_000),
+            files in any::<bool>(),
+        ) {
+            let rows: Vec<(u32, u32)> = keys.into_iter().zip(0..).collect();
+            prop_assert_eq!(sorted(&rows, &task(1 << 20, files)).0, expected(&rows));
+        }
+    }
+}
