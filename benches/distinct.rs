@@ -1,4 +1,4 @@
-//! Distinct keys with_operators many rows, beside tables that were written by hand over scattered keys.
+//! Distinct keys among many rows, beside tables that were written by hand over scattered keys.
 
 mod hand;
 mod support;

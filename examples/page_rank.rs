@@ -5,7 +5,7 @@
 //! cargo run --release --example page_rank PATH         `from`, a tab, `to` on each line
 //! ```
 //!
-//! Every round each page shares its rank with_operators the pages it points at, and a page's new rank is
+//! Every round each page shares its rank among the pages it points at, and a page's new rank is
 //! 0.15 and 0.85 of what it was given. A page that nobody points at keeps 0.15; what flows into a
 //! page without links stays there and is not handed on. Prints the ten highest pages and then one
 //! line `pages=N sum=S`.
@@ -43,7 +43,7 @@ pub fn page_rank(ctx: &Context, path: &str, rounds: usize) -> Rdd<(String, f64)>
     ranks
 }
 
-/// What a page gives away in a round. The nothing it gives itself keeps it with_operators the ranked pages
+/// What a page gives away in a round. The nothing it gives itself keeps it among the ranked pages
 /// when nobody points at it.
 fn shares(page: String, to: Arc<[String]>, rank: f64) -> impl Iterator<Item = (String, f64)> {
     let share = rank / to.len() as f64;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const WORDS_OF_LINE: u64 = 12;
 
 /// A text of so many lines. How often a word comes falls with its rank, as in a language: about as
-/// one over the rank, with_operators a million of words.
+/// one over the rank, among a million of words.
 pub fn text(lines: u64) -> io::Result<PathBuf> {
     let write = |file: &mut dyn Write| {
         let mut line = Vec::new();

@@ -60,7 +60,7 @@ pub fn fnv(bytes: &[u8]) -> u64 {
 }
 
 /// Appends the word that a random number stands for. How many binary digits its rank has is even
-/// with_operators 20, so half of a million words make a twentieth of the text, and its spelling depends on
+/// among 20, so half of a million words make a twentieth of the text, and its spelling depends on
 /// the rank alone: frequent words are short, and one of 64 is too long for 15 bytes.
 pub fn word_at(random_number: u64, line: &mut Vec<u8>) {
     let digits = (random_number >> 32) % 20;

@@ -1,4 +1,4 @@
-//! One attempt of a task with_operators its siblings: whether it should stop, and whether it may leave its
+//! One attempt of a task among its siblings: whether it should stop, and whether it may leave its
 //! result.
 //!
 //! A straggler may have a copy that runs beside it, and a cancelled attempt may be on its way for a

@@ -29,7 +29,7 @@ pub struct JobRequest {
 pub struct Progress {
     /// Tasks that have ended well.
     pub tasks_done: usize,
-    /// All tasks that are known by now; those of stages that were skipped are not with_operators them.
+    /// All tasks that are known by now; those of stages that were skipped are not among them.
     pub tasks: usize,
 }
 

@@ -173,7 +173,7 @@ impl LineageNode {
         self.operators = self.operators.saturating_add(1);
     }
 
-    /// The nodes that hold rows at the same time while this one is computed, itself with_operators them: those
+    /// The nodes that hold rows at the same time while this one is computed, itself among them: those
     /// before it in its stage. They share what the task may hold.
     pub fn operators(&self) -> usize {
         self.operators

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// How long one test may take, building the examples included.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
-/// OperatorMemory by a test until it ends.
+/// Held by a test until it ends.
 pub struct Deadline(#[expect(dead_code, reason = "to drop it is to end")] Sender<()>);
 
 /// Ends the process, with the name of this thread's test, if what it gives is not dropped in time.

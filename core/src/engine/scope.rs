@@ -149,7 +149,7 @@ impl CancelScope {
         all
     }
 
-    /// Counts a job with_operators its own that was just submitted; a cancelled scope cancels it.
+    /// Counts a job among its own that was just submitted; a cancelled scope cancels it.
     pub(super) fn enter(&self, job: JobId, scheduler: &Sender<Message>) {
         let mut state = self.lock();
         match state.cancelled.clone() {
@@ -199,7 +199,7 @@ pub(super) struct CancelScopes {
 pub struct OpenScope {
     number: u64,
     scope: Arc<CancelScope>,
-    with_operators: Arc<CancelScopes>,
+    among: Arc<CancelScopes>,
 }
 
 impl CancelScopes {
@@ -221,7 +221,7 @@ impl CancelScopes {
             Arc::new(CancelScope { context: context.clone(), groups, state: Mutex::default() });
         let number = self.numbers.next();
         self.lock().insert(number, Arc::downgrade(&scope));
-        OpenScope { number, scope, with_operators: Arc::clone(self) }
+        OpenScope { number, scope, among: Arc::clone(self) }
     }
 
     /// Cancels the open scopes of one group, or all.
@@ -259,7 +259,7 @@ impl OpenScope {
 
 impl Drop for OpenScope {
     fn drop(&mut self) {
-        self.with_operators.lock().remove(&self.number);
+        self.among.lock().remove(&self.number);
     }
 }
 

@@ -24,7 +24,7 @@ const REMOVALS: usize = 16;
 pub(super) struct StagingDir {
     path: PathBuf,
     disk: Arc<dyn Disk>,
-    /// OperatorMemory until the folder is gone. Where files cannot be locked the folder has no lock file, and
+    /// Held until the folder is gone. Where files cannot be locked the folder has no lock file, and
     /// is never taken for one that a dead process left.
     _lock: Option<Box<dyn DiskLock>>,
 }

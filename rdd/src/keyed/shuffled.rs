@@ -325,7 +325,7 @@ impl<R: Stored> Iterator for ConcatRows<R> {
 }
 
 /// How the inputs of a keyed operation should be partitioned when the user does not say: by the
-/// partitioner of the input with the most partitions with_operators those that have one, unless that has
+/// partitioner of the input with the most partitions among those that have one, unless that has
 /// at most a tenth of the most partitions of any input; else by hash into that most.
 pub(crate) fn default_partitioning<K: 'static>(
     inputs: &[(usize, Option<Partitioning<K>>)],

@@ -140,7 +140,7 @@ fn list_pattern(path: &Path, files: &mut Vec<InputFile>) -> Result<()> {
         !part.as_os_str().to_string_lossy().contains(['*', '?', '['])
     };
     let named = path.components().take_while(literal).count();
-    // glob gives matches sorted by name. Folders with_operators them are skipped: `**/*` names both a folder
+    // glob gives matches sorted by name. Folders among them are skipped: `**/*` names both a folder
     // and what is in it.
     for found in matches {
         let found = found.map_err(|cause| not_found("a folder cannot be read").caused_by(cause))?;

@@ -74,7 +74,7 @@ impl<K: Serialize, V: Serialize> AsTable for BTreeMap<K, V> {
     }
 }
 
-/// Where a cell stands: the names of the parts that lead to it, none for a row that is one cell. StorageStats
+/// Where a cell stands: the names of the parts that lead to it, none for a row that is one cell. Kept
 /// whole, since names that look alike when they are joined or shortened are columns of their own.
 type Path = Vec<String>;
 

@@ -7,9 +7,9 @@ use std::mem;
 /// The places of some rows in the order of their hash, and of the place where hashes are equal.
 ///
 /// It is found by as many bits of the hash as lie in one word beside the place. So hashes that differ in
-/// none of these can be out of order: with_operators n rows, each of which has a place of b bits, there are about
-/// n * n * 2^b / 2^65 such pairs if all 64 bits of hashes differ. That is none with_operators some thousands and a
-/// few with_operators millions. Who finds one calls [`look_further`](HashOrder::look_further).
+/// none of these can be out of order: among n rows, each of which has a place of b bits, there are about
+/// n * n * 2^b / 2^65 such pairs if all 64 bits of hashes differ. That is none among some thousands and a
+/// few among millions. Who finds one calls [`look_further`](HashOrder::look_further).
 pub(crate) struct HashOrder {
     /// The first bits in which hashes differ, and below them the place: all words are different.
     words: Vec<u64>,

@@ -53,7 +53,7 @@ pub enum Expected {
     AnyOf(Vec<i64>),
     /// Some of the rows, in their order, each any number of times.
     DrawnFrom(Vec<i64>),
-    /// Rows that are with_operators these, any number of times.
+    /// Rows that are among these, any number of times.
     Among(Vec<i64>),
     /// Each key, and after it one of its values.
     OneForEach(BTreeMap<i64, Vec<i64>>),

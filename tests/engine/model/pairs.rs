@@ -183,7 +183,7 @@ impl Pairs {
                 all.sort_by_key(|n| n.rem_euclid(*by));
                 all
             }),
-            // Of this RDD less some of its rows, those that are not with_operators them stay.
+            // Of this RDD less some of its rows, those that are not among them stay.
             PairStep::Subtract(by) => {
                 let gone = BTreeSet::from_iter(some(*by));
                 let rest = rows.iter().copied().filter(|row| !gone.contains(row));

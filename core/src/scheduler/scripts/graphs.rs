@@ -226,7 +226,7 @@ fn forty_levels_of_diamonds_are_visited_once_each() {
 fn a_stage_of_a_hundred_thousand_tasks_ends_before_the_deadline_and_leaves_nothing() {
     let mut it = Stage::new();
     it.submit(0, &source(100_000));
-    it.fail(result(0, 5), lost(9, 9)); // not with_operators what it reads: ends the job
+    it.fail(result(0, 5), lost(9, 9)); // not among what it reads: ends the job
     assert!(matches!(it.expect_failed(0).kind(), ErrorKind::FetchFailed { .. }));
     assert_eq!(it.cancelled.len(), 99_999);
     it.submit(1, &source(100_000)).succeed(results(1, 100_000)).expect_done(1).expect_idle(&[]);
