@@ -270,12 +270,12 @@ fn run(task: Task, surroundings: Arc<TaskEnv>, attempted: &Arc<Attempt>) -> Resu
 fn attempt(task: &Task, context: &TaskContext) -> Result<()> {
     let of_the_outer_task = take_failure();
     let work = || {
-        faults::begin_task(&context.config, &task.place);
+        faults::begin_task(context.config.faults.as_ref(), &task.place);
         match &task.work {
             Work::ShuffleMap(shuffle) => shuffle.run_map(task.place.partition, context),
             Work::Result(request) => (request.task)(context),
         }?;
-        faults::end_task(&context.config, &task.place)
+        faults::end_task(context.config.faults.as_ref(), &task.place)
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| as_task_of(task.owner, work)));
     let (blamed, raised) = take_failure();

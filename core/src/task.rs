@@ -115,7 +115,7 @@ impl TaskState {
     #[inline]
     pub fn check_cancelled(&self) {
         if self.is_cancelled() {
-            raise(Error::new(ErrorKind::Cancelled { reason: "the job has ended".into() }));
+            raise(Error::cancelled("the job has ended"));
         }
     }
 

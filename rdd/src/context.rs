@@ -1,6 +1,5 @@
 //! A context: the settings, the threads and the memory that its RDDs share.
 
-use crate::jobs::cancelled;
 use crate::report::History;
 use emberline_core::config::{Compression, Config, Speculation};
 use emberline_core::disk::Disk;
@@ -40,7 +39,7 @@ struct Owner(Weak<Engine>);
 impl Drop for Owner {
     fn drop(&mut self) {
         if let Some(engine) = self.0.upgrade() {
-            engine.cancel_scopes(&cancelled("the context was dropped"));
+            engine.cancel_scopes(&Error::cancelled("the context was dropped"));
         }
     }
 }

@@ -59,7 +59,7 @@ impl EventLoop {
                 self.on_tick(at);
             }
         }
-        self.cancel_all(&cancelled("the context was dropped"));
+        self.cancel_all(&Error::cancelled("the context was dropped"));
         self.runner.cancel_all();
         self.emitter.emit(Event::ContextStopped);
         self.emitter.stop();
@@ -135,8 +135,4 @@ impl EventLoop {
             }
         }
     }
-}
-
-fn cancelled(reason: &str) -> Error {
-    Error::new(ErrorKind::Cancelled { reason: reason.into() })
 }

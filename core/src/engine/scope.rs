@@ -266,7 +266,6 @@ impl Drop for OpenScope {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -282,7 +281,7 @@ mod tests {
     }
 
     fn no() -> Error {
-        Error::new(ErrorKind::Cancelled { reason: "no".into() })
+        Error::cancelled("no")
     }
 
     fn leave(open: &OpenScope, how: impl FnOnce() -> Result<()>) -> Result<()> {

@@ -3,32 +3,28 @@
 use super::*;
 use crate::ids::JobId;
 
-fn config(plan: FaultPlan) -> Config {
-    Config { faults: Some(plan.arm()), ..Config::default() }
-}
-
 fn place(stage: u64, partition: usize, attempt: usize) -> TaskAttemptId {
     TaskAttemptId { job: JobId(0), stage: StageId(stage), partition, attempt }
 }
 
 #[test]
 fn only_the_chosen_attempt_of_the_chosen_task_fails() {
-    let config = config(FaultPlan::new().fail_task(StageId(1), 2, 3));
+    let faults = FaultPlan::new().fail_task(StageId(1), 2, 3).arm();
     for (stage, partition, attempt) in [(0, 2, 3), (1, 1, 3), (1, 2, 2), (1, 2, 4)] {
-        end_task(&config, &place(stage, partition, attempt)).unwrap();
+        end_task(Some(&faults), &place(stage, partition, attempt)).unwrap();
     }
-    let error = end_task(&config, &place(1, 2, 3)).unwrap_err();
+    let error = end_task(Some(&faults), &place(1, 2, 3)).unwrap_err();
     assert!(error.is_transient() && error.to_string().contains("injected fault"), "{error}");
-    assert_eq!(config.faults.unwrap().fired(), 1);
+    assert_eq!(faults.fired(), 1);
 }
 
 #[test]
 fn first_attempts_of_the_chosen_stage_panic_and_no_others() {
-    let config = config(FaultPlan::new().panic_in_stage(StageId(1)));
-    begin_task(&config, &place(0, 0, 0));
-    begin_task(&config, &place(1, 0, 1));
+    let faults = FaultPlan::new().panic_in_stage(StageId(1)).arm();
+    begin_task(Some(&faults), &place(0, 0, 0));
+    begin_task(Some(&faults), &place(1, 0, 1));
     for partition in 0..2 {
-        let begin = || begin_task(&config, &place(1, partition, 0));
+        let begin = || begin_task(Some(&faults), &place(1, partition, 0));
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(begin)).unwrap_err();
     }
 }
@@ -40,23 +36,22 @@ fn a_harm_happens_as_often_as_it_was_planned() {
         .damage_map_output(shuffle, 0, Damage::Lost)
         .damage_map_output(shuffle, 0, Damage::Flipped)
         .damage_block(rdd, 0, Damage::Truncated);
-    let config = config(plan);
-    assert_eq!(damage_to_output(&config, ShuffleId(0), 0), None);
-    assert_eq!(damage_to_output(&config, shuffle, 1), None);
-    assert_eq!(damage_to_output(&config, shuffle, 0), Some(Damage::Lost));
-    assert_eq!(damage_to_output(&config, shuffle, 0), Some(Damage::Flipped));
-    assert_eq!(damage_to_output(&config, shuffle, 0), None);
-    assert_eq!(damage_to_block(&config, rdd, 0), Some(Damage::Truncated));
-    assert_eq!(damage_to_block(&config, rdd, 0), None);
+    let faults = plan.arm();
+    assert_eq!(damage_to_output(Some(&faults), ShuffleId(0), 0), None);
+    assert_eq!(damage_to_output(Some(&faults), shuffle, 1), None);
+    assert_eq!(damage_to_output(Some(&faults), shuffle, 0), Some(Damage::Lost));
+    assert_eq!(damage_to_output(Some(&faults), shuffle, 0), Some(Damage::Flipped));
+    assert_eq!(damage_to_output(Some(&faults), shuffle, 0), None);
+    assert_eq!(damage_to_block(Some(&faults), rdd, 0), Some(Damage::Truncated));
+    assert_eq!(damage_to_block(Some(&faults), rdd, 0), None);
 }
 
 #[test]
 fn without_a_plan_nothing_goes_wrong() {
-    let config = Config::default();
     FailPoint::ALL.into_iter().for_each(|point| hit(None, point));
-    begin_task(&config, &place(0, 0, 0));
-    end_task(&config, &place(0, 0, 0)).unwrap();
-    assert_eq!(damage_to_output(&config, ShuffleId(0), 0), None);
+    begin_task(None, &place(0, 0, 0));
+    end_task(None, &place(0, 0, 0)).unwrap();
+    assert_eq!(damage_to_output(None, ShuffleId(0), 0), None);
 }
 
 #[test]

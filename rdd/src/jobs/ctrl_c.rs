@@ -2,7 +2,6 @@
 //! which the crate that hears them does not tell apart. The handler of a signal belongs to the
 //! process, so this is the one thing here that is process-wide: it is made when the first context asks.
 
-use super::cancelled;
 use emberline_core::engine::Engine;
 use emberline_core::error::{Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -50,5 +49,5 @@ fn pressed() {
         std::process::exit(STATUS);
     }
     drop(listening);
-    contexts.iter().for_each(|context| context.cancel(None, cancelled(REASON)));
+    contexts.iter().for_each(|context| context.cancel(None, Error::cancelled(REASON)));
 }

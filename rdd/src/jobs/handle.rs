@@ -1,6 +1,5 @@
 //! The handle to what was spawned, and the promise behind it.
 
-use super::cancelled;
 use emberline_core::engine::{CancelScope, Engine, Spawned};
 use emberline_core::error::{Error, Result};
 use emberline_core::job::Progress;
@@ -85,7 +84,7 @@ impl<T> JobHandle<T> {
     /// asks for another job, what it returns is the result.
     pub fn cancel(&self, reason: impl Into<String>) {
         if !self.is_finished() {
-            self.scope.cancel(&cancelled(reason));
+            self.scope.cancel(&Error::cancelled(reason));
         }
     }
 
@@ -235,7 +234,8 @@ impl<T> Keeper<T> {
 
 impl<T> Drop for Keeper<T> {
     fn drop(&mut self) {
-        self.promise.complete(Err(cancelled("the context was dropped").in_action(self.operation)));
+        self.promise
+            .complete(Err(Error::cancelled("the context was dropped").in_action(self.operation)));
     }
 }
 

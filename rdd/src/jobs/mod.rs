@@ -10,7 +10,7 @@ pub use handle::JobHandle;
 use crate::action::run_on_driver;
 use crate::context::Context;
 use emberline_core::engine::{OpenScope, in_scopes};
-use emberline_core::error::{Error, ErrorKind, Result};
+use emberline_core::error::{Error, Result};
 use emberline_core::operation::Operation;
 use emberline_core::runner::AbandonedTask;
 use emberline_core::task::refuse_nested;
@@ -103,7 +103,7 @@ impl Context {
     /// [`job_group`](Context::job_group) would still ask for. Their error is
     /// [`Cancelled`](ErrorKind::Cancelled) with this reason. It is no error if there is no such group.
     pub fn cancel_group(&self, name: impl AsRef<str>, reason: impl Into<String>) {
-        self.engine.cancel(Some(name.as_ref()), cancelled(reason));
+        self.engine.cancel(Some(name.as_ref()), Error::cancelled(reason));
     }
 
     /// Cancels every job of this context that runs or waits, and every spawned closure and group. What
@@ -122,7 +122,7 @@ impl Context {
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     pub fn cancel_all(&self, reason: impl Into<String>) {
-        self.engine.cancel(None, cancelled(reason));
+        self.engine.cancel(None, Error::cancelled(reason));
     }
 
     /// The cancelled tasks whose closure has not come back, for half a second or more. Whoever waited
@@ -131,9 +131,4 @@ impl Context {
     pub fn abandoned_tasks(&self) -> Vec<AbandonedTask> {
         self.engine.abandoned_tasks()
     }
-}
-
-/// The error of what somebody cancelled.
-pub(crate) fn cancelled(reason: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Cancelled { reason: reason.into() })
 }

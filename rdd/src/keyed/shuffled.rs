@@ -113,11 +113,11 @@ impl<P, R: Stored, W> MapSide<P, R, W> {
     fn put(&self, partition: usize, output: MapOutput<R>, config: &Config) -> Result<()> {
         let (shuffle, faults) = (self.outputs.shuffle, config.faults.as_ref());
         hit(faults, FailPoint::BeforeMapOutput);
-        fail_reads(config, shuffle, partition, output.file());
+        fail_reads(config.faults.as_ref(), shuffle, partition, output.file());
         let put = self.outputs.table.put(partition, output);
         put.map_err(|changed| self.not_deterministic(partition, changed))?;
         hit(faults, FailPoint::AfterMapOutput);
-        if let Some(harm) = damage_to_output(config, shuffle, partition) {
+        if let Some(harm) = damage_to_output(config.faults.as_ref(), shuffle, partition) {
             self.outputs.table.harm(partition, harm);
         }
         Ok(())

@@ -110,7 +110,7 @@ impl Blocks {
         if is_new {
             let rdd = self.rdd;
             engine.emit(Event::BlockStored { rdd, partition, memory_bytes, file_bytes });
-            if let Some(harm) = damage_to_block(&task.config, rdd, partition) {
+            if let Some(harm) = damage_to_block(task.config.faults.as_ref(), rdd, partition) {
                 self.harm::<T>(partition, &stored, harm);
             }
         }

@@ -224,7 +224,7 @@ fn e04_an_output_that_the_disk_refuses_to_read_twice_is_lost_and_others_are_not(
     let task = TaskContext::alone(Config { force_spill, disk, faults, ..Config::default() });
     let outputs = outputs(&task);
     let file = lock(&outputs.slots[1]).as_ref().unwrap().file().map(Path::to_path_buf);
-    fail_reads(&task.config, SHUFFLE, 1, file.as_deref());
+    fail_reads(task.config.faults.as_ref(), SHUFFLE, 1, file.as_deref());
     let error = read(&outputs, 0, &task).unwrap_err();
     assert!(
         matches!(error.kind(), ErrorKind::Io { .. }),

@@ -5,7 +5,6 @@
 //! for a task, a file or an append and never for a row, and without a plan it asks nothing. Faults of
 //! the disk happen behind its one door, in `disk/faulty.rs`.
 
-use crate::config::Config;
 use crate::error::{Error, Result, TaskAttemptId};
 use crate::ids::{RddId, ShuffleId, StageId};
 use std::collections::HashSet;
@@ -321,11 +320,11 @@ pub fn hit(faults: Option<&Faults>, point: FailPoint) {
 }
 
 /// An attempt of a task begins; it may panic.
-pub fn begin_task(config: &Config, place: &TaskAttemptId) {
+pub fn begin_task(faults: Option<&Faults>, task: &TaskAttemptId) {
     let panics =
-        |fault: &Fault| matches!(fault, Fault::PanicInStage(stage) if *stage == place.stage);
-    if let Some(faults) = &config.faults
-        && place.attempt == 0
+        |fault: &Fault| matches!(fault, Fault::PanicInStage(stage) if *stage == task.stage);
+    if let Some(faults) = faults
+        && task.attempt == 0
         && faults.has(panics)
     {
         panic!("injected panic");
@@ -333,22 +332,26 @@ pub fn begin_task(config: &Config, place: &TaskAttemptId) {
 }
 
 /// An attempt of a task has done its work; it may fail all the same.
-pub fn end_task(config: &Config, at: &TaskAttemptId) -> Result<()> {
-    let here = |fault: &Fault| {
+pub fn end_task(faults: Option<&Faults>, task: &TaskAttemptId) -> Result<()> {
+    let is_this_attempt = |fault: &Fault| {
         matches!(*fault, Fault::FailTask { stage, partition, attempt }
-            if (stage, partition, attempt) == (at.stage, at.partition, at.attempt))
+            if stage == task.stage && partition == task.partition && attempt == task.attempt)
     };
-    match &config.faults {
-        Some(faults) if faults.has(here) => {
-            Err(Error::io("a task was to fail", io::Error::other("injected fault")))
+    match faults {
+        Some(faults) if faults.has(is_this_attempt) => {
+            Err(Error::io("injected task failure", io::Error::other("injected fault")))
         }
         _ => Ok(()),
     }
 }
 
 /// What is to happen to a map output that was just put.
-pub fn damage_to_output(config: &Config, of: ShuffleId, partition: usize) -> Option<Damage> {
-    config.faults.as_ref()?.take(|fault| match *fault {
+pub fn damage_to_output(
+    faults: Option<&Faults>,
+    of: ShuffleId,
+    partition: usize,
+) -> Option<Damage> {
+    faults?.take(|fault| match *fault {
         Fault::DamageOutput { shuffle, map_partition, harm } => {
             ((shuffle, map_partition) == (of, partition)).then_some(harm)
         }
@@ -358,8 +361,8 @@ pub fn damage_to_output(config: &Config, of: ShuffleId, partition: usize) -> Opt
 
 /// A map output was written to `file`, and no reader knows of it yet: from now on nobody may be able
 /// to read it.
-pub fn fail_reads(config: &Config, of: ShuffleId, partition: usize, file: Option<&Path>) {
-    let (Some(faults), Some(file)) = (&config.faults, file) else { return };
+pub fn fail_reads(faults: Option<&Faults>, of: ShuffleId, partition: usize, file: Option<&Path>) {
+    let (Some(faults), Some(file)) = (faults, file) else { return };
     let here = |fault: &Fault| match *fault {
         Fault::FailReads { shuffle, map_partition } => {
             ((shuffle, map_partition) == (of, partition)).then_some(())
@@ -372,8 +375,8 @@ pub fn fail_reads(config: &Config, of: ShuffleId, partition: usize, file: Option
 }
 
 /// What is to happen to a block that was just stored.
-pub fn damage_to_block(config: &Config, of: RddId, number: usize) -> Option<Damage> {
-    config.faults.as_ref()?.take(|fault| match *fault {
+pub fn damage_to_block(faults: Option<&Faults>, of: RddId, number: usize) -> Option<Damage> {
+    faults?.take(|fault| match *fault {
         Fault::DamageBlock { rdd, partition, harm } => {
             ((rdd, partition) == (of, number)).then_some(harm)
         }

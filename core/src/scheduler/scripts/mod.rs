@@ -327,7 +327,7 @@ impl Stage {
     }
 
     fn cancel(&mut self, job: u64) -> &mut Self {
-        let why = Error::new(ErrorKind::Cancelled { reason: "by the test".into() });
+        let why = Error::cancelled("by the test");
         self.on(Input::JobCancelled { job: JobId(job), why })
     }
 

@@ -312,6 +312,11 @@ impl Error {
         Error::new(ErrorKind::InvalidArgument { what: what.into() })
     }
 
+    /// Returns the error of work that was cancelled for `reason`.
+    pub fn cancelled(reason: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Cancelled { reason: reason.into() })
+    }
+
     /// The same error with its cause.
     pub fn caused_by(self, cause: impl Into<BoxError>) -> Self {
         self.edit(|inner| inner.cause = Some(Arc::from(cause.into())))
