@@ -84,7 +84,9 @@ fn key(seed: u64, index: u64, keys: u64) -> u64 {
     ((random(seed, index) >> 32) * keys) >> 32
 }
 
-fn sum(numbers: Rdd<u64, impl emberline::Pipeline<Item = u64>>) -> emberline::Result<u64> {
+fn sum(
+    numbers: Rdd<u64, impl emberline::pipeline::Pipeline<Item = u64>>,
+) -> emberline::Result<u64> {
     numbers.aggregate(0, u64::wrapping_add, u64::wrapping_add)
 }
 

@@ -8,8 +8,8 @@
 //! differ in a row or in the order. The same engine without a limit is what it stands beside: a program
 //! by hand that spills would be another engine.
 
+use emberline::event::{Event, EventRecord};
 use emberline::prelude::*;
-use emberline::{Event, EventRecord};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::process::Command;
 use std::sync::Arc;
@@ -145,7 +145,7 @@ fn answer(ctx: &Context, case: &str, rows: u64) -> emberline::Result<u64> {
 
 fn in_order<P>(rows: &Rdd<(u64, u64), P>) -> emberline::Result<u64>
 where
-    P: emberline::Pipeline<Item = (u64, u64)>,
+    P: emberline::pipeline::Pipeline<Item = (u64, u64)>,
 {
     rows.aggregate(7, |sum, (key, n)| rolled(rolled(sum, key), n), rolled)
 }

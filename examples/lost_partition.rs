@@ -9,9 +9,12 @@
 //! answer=same`: how many tasks that had ended well had to run again, and whether the answer is the
 //! one of a run without the loss.
 
-use emberline::faults::{Damage, FaultPlan};
+use emberline::fault::{Damage, FaultPlan};
 use emberline::prelude::*;
-use emberline::{Event, EventRecord, ShuffleId};
+use emberline::{
+    event::{Event, EventRecord},
+    id::ShuffleId,
+};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 

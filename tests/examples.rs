@@ -32,9 +32,12 @@ mod transitive_closure;
 mod word_count;
 
 use deadline::deadline;
-use emberline::faults::{Damage, FaultPlan};
+use emberline::fault::{Damage, FaultPlan};
 use emberline::prelude::*;
-use emberline::{Event, EventRecord, ShuffleId};
+use emberline::{
+    event::{Event, EventRecord},
+    id::ShuffleId,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -33,12 +33,12 @@ pub struct Speculation {
     /// How many times as long as the median of those a task must run, at least 1. Default: 3.
     pub multiplier: f64,
     /// How long it must run in any case. Default: 100 ms.
-    pub least: Duration,
+    pub min_runtime: Duration,
 }
 
 impl Default for Speculation {
     fn default() -> Self {
-        Speculation { quantile: 0.75, multiplier: 3.0, least: Duration::from_millis(100) }
+        Speculation { quantile: 0.75, multiplier: 3.0, min_runtime: Duration::from_millis(100) }
     }
 }
 

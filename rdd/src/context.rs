@@ -285,11 +285,11 @@ impl ContextBuilder {
     ///
     /// ```
     /// # use emberline_rdd as emberline;
-    /// use emberline::{Speculation, prelude::*};
+    /// use emberline::{config::Speculation, prelude::*};
     /// use std::sync::atomic::{AtomicBool, Ordering};
     /// use std::{thread, time::Duration};
     ///
-    /// let speculation = Speculation { least: Duration::from_millis(20), ..Speculation::default() };
+    /// let speculation = Speculation { min_runtime: Duration::from_millis(20), ..Speculation::default() };
     /// let ctx = Context::builder().threads(4).speculation(speculation).build()?;
     /// static IS_STUCK: AtomicBool = AtomicBool::new(true);
     /// let rows = ctx.range_with(8, 0..8_u64).map(|n| {
@@ -332,7 +332,7 @@ impl ContextBuilder {
     ///
     /// ```
     /// # use emberline_rdd as emberline;
-    /// use emberline::{Compression, prelude::*};
+    /// use emberline::{config::Compression, prelude::*};
     ///
     /// // Every map output goes to files, and they are written as they are.
     /// let builder = Context::builder().force_spill(true);
@@ -359,14 +359,14 @@ impl ContextBuilder {
         self
     }
 
-    /// What goes wrong on purpose, for tests and for teaching: a [`FaultPlan`](crate::faults::FaultPlan),
+    /// What goes wrong on purpose, for tests and for teaching: a [`FaultPlan`](crate::fault::FaultPlan),
     /// or one that was armed before so that it can be asked what happened. Default: nothing, at no
     /// cost.
     ///
     /// ```
     /// # use emberline_rdd as emberline;
-    /// use emberline::faults::{FaultPlan, Damage};
-    /// use emberline::{ShuffleId, prelude::*};
+    /// use emberline::fault::{FaultPlan, Damage};
+    /// use emberline::{id::ShuffleId, prelude::*};
     ///
     /// // The file of the second map output is removed as soon as it is there.
     /// let faults = FaultPlan::new().damage_map_output(ShuffleId(0), 1, Damage::Lost).arm();
@@ -385,7 +385,7 @@ impl ContextBuilder {
     ///
     /// ```
     /// # use emberline_rdd as emberline;
-    /// use emberline::{Event, EventRecord, prelude::*};
+    /// use emberline::{event::{Event, EventRecord}, prelude::*};
     /// use std::sync::{Arc, Mutex};
     ///
     /// let jobs = Arc::new(Mutex::new(0));

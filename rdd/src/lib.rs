@@ -1,65 +1,105 @@
-//! The RDDs of emberline. This crate describes work it does not run: every operation makes a node
-//! that remembers its parents; only an action hands the last node to the engine.
+//! The RDD layer of emberline: handles, sources, operations and actions.
 //!
-//! In the order of the data: [`Context`] makes an RDD from a `source`; `narrow` steps compute a
-//! partition from the same partition of a parent and fuse into one loop; `keyed` steps move rows
-//! between partitions; an `action` asks for a result.
+//! This crate builds descriptions of work: an operation adds a node to the lineage, and an action passes
+//! the last node to the engine (`emberline-core`). Programs use it through the `emberline` crate.
 //!
-//! Users meet all of it through the `emberline` crate.
+//! The modules follow the data: a `source` makes an RDD; `narrow` operations compute a partition from the
+//! same partition of the parent and compile to one loop; `keyed` operations move rows between
+//! partitions; an `action` runs a job and returns a result.
 
 #![deny(missing_docs)]
 
-pub mod faults {
-    //! What goes wrong on purpose, for tests and for teaching: a [`FaultPlan`] is given to
-    //! [`ContextBuilder::faults`](crate::ContextBuilder::faults), and the engine inflicts it on the real thing.
-    pub use emberline_core::faults::{Damage, FailPoint, FaultPlan, Faults};
-}
-
-mod accumulator;
+pub mod accumulator;
 mod action;
+pub mod bounds;
 mod boxed;
 mod checkpoint;
 mod context;
 mod display;
-mod explain;
+pub mod explain;
 mod held;
 mod jobs;
 mod keyed;
 mod narrow;
 mod partitioner;
 mod persist;
-mod pipeline;
+pub mod pipeline;
 pub mod prelude;
 mod random;
 mod rdd;
-mod report;
-mod source;
-mod table;
+pub mod report;
+pub mod source;
+pub mod table;
 
-pub use accumulator::{Accumulate, Accumulator};
-pub use action::{RunningStats, Stats};
-pub use boxed::Boxed;
+pub use accumulator::Accumulator;
+pub use action::Stats;
 pub use context::{Context, ContextBuilder};
-pub use emberline_core::bounds::{Key, Stored};
-pub use emberline_core::config::{Compression, Speculation};
-pub use emberline_core::disk;
-pub use emberline_core::error::{BoxError, Error, ErrorKind, Result, TaskAttemptId};
-pub use emberline_core::event::{
-    EVENT_VERSION, Event, EventRecord, Listener, StageInfo, TaskMetrics,
-};
-pub use emberline_core::ids::{JobId, RddId, ShuffleId, StageId, TaskId};
-pub use emberline_core::job::Progress;
-pub use emberline_core::operation::{CallSite, Operation};
-pub use emberline_core::runner::AbandonedTask;
-pub use emberline_shuffle::{
-    Group, GroupIter, GroupValues, HashPartitioner, Partitioner, Partitioning,
-};
-pub use explain::Explain;
-pub use jobs::JobHandle;
-pub use narrow::{Out, Refs, RefsWith, With};
+pub use error::{BoxError, Error, ErrorKind, Result};
+pub use group::Group;
+pub use job::JobHandle;
+pub use partition::{Partitioner, Partitioning};
 pub use persist::StorageLevel;
-pub use pipeline::{Element, Fused, Pipeline};
 pub use rdd::Rdd;
-pub use report::{JobReport, StageReport};
-pub use source::{RangeItem, TextPaths};
-pub use table::{AsTable, Table};
+pub use table::AsTable;
+
+pub mod config {
+    //! Types of the settings of [`ContextBuilder`](crate::ContextBuilder): compression and speculation.
+
+    pub use emberline_core::config::{Compression, Speculation};
+}
+
+pub mod disk {
+    //! The filesystem interface of a context, for tests that replace or break the disk
+    //! ([`ContextBuilder::disk`](crate::ContextBuilder::disk)).
+
+    pub use emberline_core::disk::{Access, Disk, DiskReader, DiskWriter, FaultyDisk, RealDisk};
+}
+
+pub mod error {
+    //! Errors: their kinds, and the operation, call site and attempt that they name.
+
+    pub use emberline_core::error::{BoxError, Error, ErrorKind, Result, TaskAttemptId};
+    pub use emberline_core::operation::{CallSite, Operation};
+}
+
+pub mod event {
+    //! Events that a context sends to its listeners ([`ContextBuilder::listener`](crate::ContextBuilder::listener)).
+
+    pub use emberline_core::event::{
+        EVENT_VERSION, Event, EventRecord, Listener, StageInfo, TaskMetrics,
+    };
+}
+
+pub mod fault {
+    //! Fault injection for tests and teaching: a [`FaultPlan`] is given to
+    //! [`ContextBuilder::faults`](crate::ContextBuilder::faults).
+
+    pub use emberline_core::faults::{Damage, FailPoint, FaultPlan, Faults};
+}
+
+pub mod group {
+    //! Groups whose values are iterated and may be larger than memory
+    //! ([`Rdd::group_by_key_iter`](crate::Rdd::group_by_key_iter)).
+
+    pub use emberline_shuffle::{Group, GroupIter, GroupValues};
+}
+
+pub mod id {
+    //! Ids of jobs, stages, tasks, shuffles and RDDs, as events and fault plans use them.
+
+    pub use emberline_core::ids::{JobId, RddId, ShuffleId, StageId, TaskId};
+}
+
+pub mod job {
+    //! Jobs in the background ([`Context::spawn`](crate::Context::spawn)) and tasks that did not stop when cancelled.
+
+    pub use crate::jobs::JobHandle;
+    pub use emberline_core::job::Progress;
+    pub use emberline_core::runner::AbandonedTask;
+}
+
+pub mod partition {
+    //! Partitioners: functions from a key to a partition.
+
+    pub use emberline_shuffle::{HashPartitioner, Partitioner, Partitioning};
+}

@@ -5,7 +5,10 @@
 //! compiler sees one loop. Full scans end in `fold`, which every adaptor forwards to its parent;
 //! `take` and `zip` pull with `next`.
 
-use crate::boxed::Boxed;
+pub use crate::boxed::Boxed;
+pub use crate::narrow::{Out, Refs, RefsWith, With};
+
+pub(crate) use crate::bounds::Element;
 use crate::held::MaterializedRows;
 use emberline_core::task::TaskContext;
 
@@ -13,17 +16,6 @@ pub(crate) mod sealed {
     /// Keeps the pipeline traits inside this crate, so that they can change.
     pub trait Sealed {}
 }
-
-/// What the rows of any RDD must be: they may move to another thread. Every type with these bounds
-/// is an element.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a row of an RDD",
-    note = "rows move between threads, so they must be `Send` and own their data: use `Arc` for \
-            `Rc`, and `String` for `&str`"
-)]
-pub trait Element: Send + 'static {}
-
-impl<T: Send + 'static> Element for T {}
 
 /// A way to compute the rows of a partition. Sealed: users compose pipelines, they do not write
 /// them.

@@ -1,4 +1,4 @@
-//! What a program needs in scope: `use emberline::prelude::*;`.
+//! The names most programs need: `use emberline::prelude::*;`.
 
 pub use crate::{
     Accumulator, AsTable, BoxError, Context, Error, ErrorKind, Group, JobHandle, Rdd, Result,

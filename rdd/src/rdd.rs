@@ -111,7 +111,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         Rdd::partitioned(&self.context, lineage, pipeline, partitioner)
     }
 
-    /// The name of the RDD in events and in a [`FaultPlan`](crate::faults::FaultPlan): RDDs are numbered
+    /// The name of the RDD in events and in a [`FaultPlan`](crate::fault::FaultPlan): RDDs are numbered
     /// from 0 in the order in which a context makes them.
     ///
     /// - **Shape**: `Rdd<T>` to [`RddId`]
@@ -125,7 +125,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// ```
     /// # use emberline_rdd as emberline;
-    /// use emberline::{RddId, prelude::*};
+    /// use emberline::{id::RddId, prelude::*};
     ///
     /// let ctx = Context::local()?;
     /// let numbers = ctx.range(0..4_u64);

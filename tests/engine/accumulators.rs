@@ -5,7 +5,10 @@ use crate::cleanup::files;
 use crate::storage::LEVELS;
 use crate::support::*;
 use emberline::prelude::*;
-use emberline::{Accumulate, ErrorKind, RunningStats, StorageLevel};
+use emberline::{
+    ErrorKind, StorageLevel,
+    accumulator::{Accumulate, RunningStats},
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, thread};

@@ -5,9 +5,9 @@
 use crate::cleanup::files;
 use crate::events::{Recorder, count_of};
 use crate::support::*;
-use emberline::faults::{Damage, FaultPlan};
+use emberline::fault::{Damage, FaultPlan};
 use emberline::prelude::*;
-use emberline::{ContextBuilder, Event, ShuffleId, StorageLevel};
+use emberline::{ContextBuilder, StorageLevel, event::Event, id::ShuffleId};
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

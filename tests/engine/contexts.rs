@@ -2,7 +2,10 @@
 
 use crate::support::{DEADLINE, on_a_small_stack, within};
 use emberline::prelude::*;
-use emberline::{Compression, Event, EventRecord};
+use emberline::{
+    config::Compression,
+    event::{Event, EventRecord},
+};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;

@@ -1,9 +1,9 @@
 //! Map outputs that are lost and come out different the second time.
 
 use crate::support::{DEADLINE, assert_kind, sorted, within};
-use emberline::faults::{Damage, FaultPlan};
+use emberline::fault::{Damage, FaultPlan};
 use emberline::prelude::*;
-use emberline::{ErrorKind, ShuffleId};
+use emberline::{ErrorKind, id::ShuffleId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

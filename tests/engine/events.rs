@@ -2,7 +2,11 @@
 
 use crate::support::{DEADLINE, soon, within};
 use emberline::prelude::*;
-use emberline::{ContextBuilder, EVENT_VERSION, Event, EventRecord, StageId, StageInfo};
+use emberline::{
+    ContextBuilder,
+    event::{EVENT_VERSION, Event, EventRecord, StageInfo},
+    id::StageId,
+};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Operations that bring the rows of a key together, against hash maps.
 
 use crate::support::*;
-use emberline::HashPartitioner;
+use emberline::partition::HashPartitioner;
 use emberline::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
@@ -174,7 +174,7 @@ fn repartition_keeps_all_rows_in_a_given_number_of_partitions() {
 /// Every keyed operation at once, over keys of one type.
 fn every_operation_on<K>(key_of: fn(u64) -> K)
 where
-    K: emberline::Key + Ord + Debug,
+    K: emberline::bounds::Key + Ord + Debug,
 {
     let rows: Vec<(K, u64)> = (0..300).map(|n| (key_of(noise(n) % 20), n)).collect();
     let lists: Vec<(K, Vec<u64>)> = groups(&rows).into_iter().collect();

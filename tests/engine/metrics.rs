@@ -3,9 +3,13 @@
 use crate::events::Recorder;
 use crate::speculation::{self, Race};
 use crate::support::{Counter, assert_kind, test};
-use emberline::faults::FaultPlan;
+use emberline::fault::FaultPlan;
 use emberline::prelude::*;
-use emberline::{ContextBuilder, Event, StageId, TaskMetrics};
+use emberline::{
+    ContextBuilder,
+    event::{Event, TaskMetrics},
+    id::StageId,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

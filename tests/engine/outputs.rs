@@ -3,7 +3,7 @@
 use crate::events::{Recorder, count_of};
 use crate::speculation::{self, Race, racing};
 use crate::support::{DEADLINE, noise, soon, within};
-use emberline::faults::{FaultPlan, Faults};
+use emberline::fault::{FaultPlan, Faults};
 use emberline::prelude::*;
 use std::fs;
 use std::path::Path;

@@ -3,7 +3,10 @@
 use crate::events::Recorder;
 use crate::support::{context, test};
 use emberline::prelude::*;
-use emberline::{Event, JobReport, TaskMetrics};
+use emberline::{
+    event::{Event, TaskMetrics},
+    report::JobReport,
+};
 
 /// Four map tasks of 1,000 rows in all, and two result tasks of 10 keys.
 fn two_stages(ctx: &Context) -> Rdd<(u64, u64)> {

@@ -4,7 +4,7 @@
 mod orphans;
 
 use crate::support::{DEADLINE, assert_kind, sorted, within};
-use emberline::faults::FaultPlan;
+use emberline::fault::FaultPlan;
 use emberline::prelude::*;
 use std::fs;
 use std::path::Path;

@@ -2,9 +2,14 @@
 
 use crate::events::{Recorder, count_of};
 use crate::support::{DEADLINE, within};
-use emberline::faults::{Damage, FaultPlan};
+use emberline::fault::{Damage, FaultPlan};
 use emberline::prelude::*;
-use emberline::{Compression, Event, EventRecord, RddId, StorageLevel};
+use emberline::{
+    StorageLevel,
+    config::Compression,
+    event::{Event, EventRecord},
+    id::RddId,
+};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;

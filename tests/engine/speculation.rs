@@ -6,7 +6,7 @@
 use crate::events::{Recorder, count_of};
 use crate::support::{DEADLINE, sorted, within};
 use emberline::prelude::*;
-use emberline::{Event, Pipeline, Speculation};
+use emberline::{config::Speculation, event::Event, pipeline::Pipeline};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -66,8 +66,8 @@ impl Drop for AtTheEnd {
 
 /// A context that copies stragglers soon.
 pub fn builder() -> emberline::ContextBuilder {
-    let least = Duration::from_millis(20);
-    let speculation = Speculation { quantile: 0.5, multiplier: 2.0, least };
+    let min_runtime = Duration::from_millis(20);
+    let speculation = Speculation { quantile: 0.5, multiplier: 2.0, min_runtime };
     Context::builder().threads(6).speculation(speculation)
 }
 

@@ -8,7 +8,7 @@ mod local_checkpoints;
 use crate::events::{Recorder, count_of, kind};
 use crate::support::*;
 use emberline::prelude::*;
-use emberline::{Compression, Event, StorageLevel};
+use emberline::{StorageLevel, config::Compression, event::Event};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

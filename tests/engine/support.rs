@@ -1,7 +1,10 @@
 //! What the tests share: the grid that runs one program everywhere, deadlines, rows, counted events.
 
 use emberline::prelude::*;
-use emberline::{ContextBuilder, Event, EventRecord};
+use emberline::{
+    ContextBuilder,
+    event::{Event, EventRecord},
+};
 use std::any::type_name;
 use std::fmt::Debug;
 use std::hash::{Hash, Hasher};

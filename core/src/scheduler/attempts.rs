@@ -75,9 +75,9 @@ impl Scheduler {
         }
         let middle = stage.times.len() / 2;
         let (_, median_us, _) = stage.times.select_nth_unstable(middle);
-        let least_us = speculation.least.as_micros().try_into().unwrap_or(u64::MAX);
+        let min_runtime_us = speculation.min_runtime.as_micros().try_into().unwrap_or(u64::MAX);
         let threshold_us = (*median_us as f64 * speculation.multiplier) as u64;
-        Some((*median_us, threshold_us.max(least_us)))
+        Some((*median_us, threshold_us.max(min_runtime_us)))
     }
 
     fn copy(&mut self, id: StageId, slot: usize, (ran_us, median_us): (u64, u64)) {

@@ -142,7 +142,7 @@ impl<P: Pipeline<Item = f64>> Rdd<f64, P> {
 ///
 /// ```
 /// # use emberline_rdd as emberline;
-/// use emberline::{RunningStats, prelude::*};
+/// use emberline::{accumulator::RunningStats, prelude::*};
 ///
 /// let ctx = Context::local()?;
 /// let lengths = ctx.accumulator(RunningStats::default());

@@ -3,8 +3,8 @@
 use super::{is_cancelled, until};
 use crate::events::Recorder;
 use crate::support::{DEADLINE, within};
+use emberline::event::{Event, EventRecord};
 use emberline::prelude::*;
-use emberline::{Event, EventRecord};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;

@@ -3,9 +3,12 @@
 use super::{files, scratch, sums};
 use crate::events::{Recorder, count_of};
 use crate::support::{DEADLINE, TINY_SHARE, soon, within};
-use emberline::faults::{Damage, FaultPlan};
+use emberline::fault::{Damage, FaultPlan};
 use emberline::prelude::*;
-use emberline::{Event, ShuffleId, StageInfo};
+use emberline::{
+    event::{Event, StageInfo},
+    id::ShuffleId,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use super::assert_blames;
 use crate::support::{DEADLINE, within};
-use emberline::Element;
+use emberline::bounds::Element;
 use emberline::prelude::*;
 use std::panic::Location;
 

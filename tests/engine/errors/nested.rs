@@ -134,8 +134,8 @@ fn a_listener_may_ask_for_an_action_and_neither_hangs() {
         let other = Context::builder().threads(1).build().unwrap();
         let counts = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&counts);
-        let listener = move |record: &emberline::EventRecord| {
-            if let emberline::Event::JobFinished { .. } = record.event {
+        let listener = move |record: &emberline::event::EventRecord| {
+            if let emberline::event::Event::JobFinished { .. } = record.event {
                 kept.lock().unwrap().push(other.range(0..9_u64).count());
             }
         };

@@ -135,7 +135,7 @@ fn maps_have_a_column_for_each_key_and_rows_may_differ() {
 }
 
 /// The cells row by row, and how many columns have a header.
-fn cells_and_headers(table: &emberline::Table) -> (Vec<String>, usize) {
+fn cells_and_headers(table: &emberline::table::Table) -> (Vec<String>, usize) {
     let html = table.html();
     let cells = html.split("<td style=\"text-align:right\">").skip(1);
     let cells = cells.map(|rest| rest.split_once("</td>").unwrap().0.to_string()).collect();

@@ -3,7 +3,7 @@
 
 use super::{lines_of, names_in, on_disk, whole_answer, whole_job};
 use crate::support::{DEADLINE, noise, within};
-use emberline::faults::{FailPoint, FaultPlan};
+use emberline::fault::{FailPoint, FaultPlan};
 use emberline::prelude::*;
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -2,7 +2,7 @@
 
 use super::{Counted, lines_of, names_in, on_disk, whole_answer, whole_job};
 use crate::support::{DEADLINE, soon, within};
-use emberline::faults::FaultPlan;
+use emberline::fault::FaultPlan;
 use emberline::prelude::*;
 
 /// How a run with a plan ended.

@@ -3,9 +3,13 @@
 use super::on_disk;
 use crate::events::{Recorder, count_of};
 use crate::support::{DEADLINE, noise, soon, within};
-use emberline::faults::{Damage, FaultPlan, Faults};
+use emberline::fault::{Damage, FaultPlan, Faults};
 use emberline::prelude::*;
-use emberline::{Event, RddId, ShuffleId, StageId, StorageLevel};
+use emberline::{
+    StorageLevel,
+    event::Event,
+    id::{RddId, ShuffleId, StageId},
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Rows in partitions, as far as the documentation says where they are.
 
 use super::counts;
-use emberline::{HashPartitioner, Partitioner};
+use emberline::{Partitioner, partition::HashPartitioner};
 use std::hash::Hash;
 
 /// What the documentation says of where rows are; each line says more than the one before.

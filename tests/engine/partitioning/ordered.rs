@@ -57,7 +57,7 @@ fn what_follows_rows_in_order_is_what_plain_rust_gives() {
 /// Groups and joins `rows`, once with themselves and once with what must be shuffled first.
 fn check<P>(name: &str, rows: &Numbers, pairs: &Rdd<(u32, u32), P>)
 where
-    P: emberline::Pipeline<Item = (u32, u32)>,
+    P: emberline::pipeline::Pipeline<Item = (u32, u32)>,
 {
     let expected = lists(rows.collect().unwrap());
     let groups = rows.group_by_key().collect().unwrap();

@@ -3,7 +3,7 @@
 use super::{files_in, sums, to_files};
 use crate::events::{Recorder, count_of};
 use crate::support::{DEADLINE, within};
-use emberline::Event;
+use emberline::event::Event;
 use emberline::prelude::*;
 use std::ffi::OsStr;
 use std::fs;
@@ -195,7 +195,7 @@ fn a_folder_without_permission_stops_no_start() {
 
 #[test]
 fn a_disk_that_fails_while_cleaning_fails_no_run() {
-    use emberline::faults::FaultPlan;
+    use emberline::fault::FaultPlan;
     within(DEADLINE, || {
         let folders = [tempfile::tempdir().unwrap()];
         let orphan = OtherProcess::start(folders[0].path()).kill();

@@ -1,7 +1,7 @@
 //! Durable checkpoints: another run reads what this one wrote, or says what is wrong.
 
 use super::*;
-use emberline::faults::FaultPlan;
+use emberline::fault::FaultPlan;
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! Blocks that get lost, and partitions that are never finished.
 
 use super::*;
-use emberline::faults::FaultPlan;
+use emberline::fault::FaultPlan;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;

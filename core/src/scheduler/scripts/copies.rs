@@ -7,8 +7,8 @@ use std::time::Duration;
 /// A stage whose stragglers get copies: half of the tasks must have ended, and a task must run twice
 /// as long as their median, and 10 ms in any case.
 fn speculating() -> Stage {
-    let least = Duration::from_millis(10);
-    let speculation = Some(Speculation { quantile: 0.5, multiplier: 2.0, least });
+    let min_runtime = Duration::from_millis(10);
+    let speculation = Some(Speculation { quantile: 0.5, multiplier: 2.0, min_runtime });
     Stage::with(Limits { speculation, ..limits(1) })
 }
 

@@ -138,7 +138,7 @@ impl Play {
 
 /// Each task may have a copy once another one of its stage has ended.
 const EAGER: Speculation =
-    Speculation { quantile: 0.0, multiplier: 1.0, least: std::time::Duration::ZERO };
+    Speculation { quantile: 0.0, multiplier: 1.0, min_runtime: std::time::Duration::ZERO };
 
 /// An endless row of choices (splitmix64), so that a failure is one small number.
 fn choices_from(mut seed: u64) -> impl Iterator<Item = u64> {

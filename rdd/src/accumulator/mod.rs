@@ -8,6 +8,8 @@
 
 mod committed;
 
+pub use crate::action::RunningStats;
+
 pub(crate) use committed::CommittedDeltas;
 
 use crate::action::run_on_driver;
@@ -26,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 ///
 /// ```
 /// # use emberline_rdd as emberline;
-/// use emberline::{Accumulate, prelude::*};
+/// use emberline::{accumulator::Accumulate, prelude::*};
 ///
 /// /// The longest word so far; the first of equals.
 /// #[derive(Clone)]
@@ -207,7 +209,7 @@ accumulate_integers!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 
 macro_rules! accumulate_floats {
     ($($number:ty)*) => {$(
-        /// The sum, rounded at each step; [`RunningStats`](crate::RunningStats) rounds once.
+        /// The sum, rounded at each step; [`RunningStats`](crate::accumulator::RunningStats) rounds once.
         impl Accumulate for $number {
             type Input = $number;
 
