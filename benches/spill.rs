@@ -131,7 +131,7 @@ fn answer(ctx: &Context, case: &str, rows: u64) -> emberline::Result<u64> {
         "sort" => in_order(&pairs.sort_pairs()),
         "aggregate_distinct" => in_order(&pairs.reduce_by_key(u64::wrapping_add)),
         "hot_key" => {
-            let groups = numbers.map(|n| (7_u64, mixed(n))).group_by_key_iter_with(4);
+            let groups = numbers.map(|n| (7_u64, mixed(n))).with_partitions(4).group_by_key_iter();
             let sums = groups.map_values(|group| group.iter().fold(group.len() as u64, rolled));
             in_order(&sums)
         }

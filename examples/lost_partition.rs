@@ -50,7 +50,7 @@ pub fn sums<F>(ctx: &Context, key: F) -> Rdd<(u64, u64)>
 where
     F: Fn(u64) -> (u64, u64) + Send + Sync + 'static,
 {
-    ctx.range_with(4, 0..400_u64).map(key).reduce_by_key_with(2, |a, b| a + b)
+    ctx.range_with(4, 0..400_u64).map(key).with_partitions(2).reduce_by_key(|a, b| a + b)
 }
 
 /// What an event says, of those that tell the story.

@@ -41,7 +41,7 @@ pub fn closure(edges: &Rdd<Edge>) -> emberline::Result<Rdd<Edge>> {
     let (mut paths, mut fresh) = (edges.boxed(), edges.boxed());
     while !fresh.is_empty()? {
         let longer = fresh.map(|(from, to)| (to, from)).join(&by_start).values();
-        fresh = longer.distinct_with(8).subtract(&paths).cache();
+        fresh = longer.with_partitions(8).distinct().subtract(&paths).cache();
         paths = paths.union(&fresh).boxed();
     }
     Ok(paths)

@@ -99,7 +99,9 @@ pub mod job {
 }
 
 pub mod partition {
-    //! Partitioners: functions from a key to a partition.
+    //! Partitioners, which are functions from a key to a partition, and the view
+    //! [`WithPartitions`], which sets the partitions of one operation.
 
+    pub use crate::keyed::WithPartitions;
     pub use emberline_shuffle::{HashPartitioner, Partitioner, Partitioning};
 }

@@ -66,8 +66,9 @@ fn steps_on_both_sides_of_a_shuffle_add_each_row_once() {
         let [before, between, after] = counts.clone();
         let pairs =
             ctx.range_with(p, 0..120_u64).inspect(move |_| before.add(1)).map(|n| (n % 12, n));
-        let sums = pairs.reduce_by_key_with(3, |a, b| a + b).inspect(move |_| between.add(1));
-        let again = sums.map(|(key, sum)| (sum % 5, key)).group_by_key_with(2);
+        let sums =
+            pairs.with_partitions(3).reduce_by_key(|a, b| a + b).inspect(move |_| between.add(1));
+        let again = sums.map(|(key, sum)| (sum % 5, key)).with_partitions(2).group_by_key();
         again.for_each(move |(_, keys)| after.add(keys.len() as u64))?;
         Ok(counts.map(|count| count.value()).into())
     });
@@ -116,7 +117,7 @@ fn an_action_that_failed_adds_nothing_and_a_later_one_adds_all() {
             before.add(1);
             (n % 4, n)
         });
-        let groups = pairs.group_by_key_with(4).inspect(move |(key, _)| {
+        let groups = pairs.with_partitions(4).group_by_key().inspect(move |(key, _)| {
             after.add(1);
             assert!(*key != 3 || failing.swap(0, Ordering::SeqCst) == 0, "once");
         });

@@ -172,7 +172,7 @@ fn lookup_gives_all_values_of_a_key_in_order() {
             move |rdd| {
                 let hashed = rdd.partition_by(3);
                 let kept = hashed.filter(|_| true).map_values(|n| n);
-                let sorted = rdd.sort_pairs_with(4);
+                let sorted = rdd.with_partitions(4).sort_pairs();
                 assert_eq!(hashed.lookup(&key)?, kept.lookup(&key)?);
                 Ok((rdd.lookup(&key)?, hashed.lookup(&key)?, sorted.lookup(&key)?))
             },
@@ -201,7 +201,7 @@ fn b059_lookup_with_a_partitioner_runs_one_partition() {
             let (found, events) = counter.during(|| placed.lookup(&7));
             assert_eq!((found?, events.jobs, events.tasks), (oracle.clone(), 1, 1));
         }
-        let sorted = pairs.sort_pairs_with(4);
+        let sorted = pairs.with_partitions(4).sort_pairs();
         assert_eq!(sorted.lookup(&7)?, oracle, "before any other action took the sample");
         let (found, events) = counter.during(|| sorted.lookup(&7));
         assert_eq!((found?, events.jobs, events.tasks), (oracle, 1, 1));

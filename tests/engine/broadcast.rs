@@ -121,7 +121,7 @@ fn a_broadcast_join_goes_on_with_any_step_and_begins_with_any() {
             assert_eq!(rows.take(take)?, oracle[..take]);
         }
         assert_eq!(rows.union(&kept).count()?, 80);
-        assert_eq!(kept.reduce_by_key_with(2, |a, b| a + b).count()?, 10);
+        assert_eq!(kept.with_partitions(2).reduce_by_key(|a, b| a + b).count()?, 10);
         kept.collect()
     });
 }

@@ -40,7 +40,10 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// Four map tasks, three reading tasks.
 fn sums(ctx: &Context) -> Rdd<(u64, u64)> {
-    ctx.range_with(4, 0..400_u64).map(|n| (n % 10, n)).reduce_by_key_with(3, |a, b| a + b)
+    ctx.range_with(4, 0..400_u64)
+        .map(|n| (n % 10, n))
+        .with_partitions(3)
+        .reduce_by_key(|a, b| a + b)
 }
 
 #[test]

@@ -27,8 +27,8 @@ fn cogrouped_gives_the_rows_of_cogroup_in_its_order() {
             let (left, right) = (spread(ctx, p, &left), spread(ctx, 3, &right));
             let groups = left.cogroup_iter(&right).map(in_lists).collect()?;
             assert_eq!(groups, left.cogroup(&right).collect()?);
-            let groups = left.cogroup_iter_with(5, &right).map(in_lists).collect()?;
-            assert_eq!(groups, left.cogroup_with(5, &right).collect()?);
+            let groups = left.with_partitions(5).cogroup_iter(&right).map(in_lists).collect()?;
+            assert_eq!(groups, left.with_partitions(5).cogroup(&right).collect()?);
             Ok(groups)
         });
     }
@@ -52,7 +52,7 @@ fn cogrouped_shuffles_no_side_that_lies_as_it_should() {
             200,
             "one side of two"
         );
-        assert_eq!(written(left.cogroup_iter_with(7, &right))?, 400, "placed otherwise");
+        assert_eq!(written(left.with_partitions(7).cogroup_iter(&right))?, 400, "placed otherwise");
         Ok(())
     });
 }
@@ -64,7 +64,7 @@ fn a_list_past_the_share_of_a_task_names_the_sibling_that_streams() {
         let rows = |n| ctx.range_with(3, 0..n).map(|n| (0_u8, n));
         let (few, many) = (rows(512_u64), rows(513));
         assert_eq!(few.cogroup(&few).count()?, 1);
-        for refused in [few.cogroup(&many), many.cogroup_with(2, &few)] {
+        for refused in [few.cogroup(&many), many.with_partitions(2).cogroup(&few)] {
             let text = refused.count().unwrap_err().to_string();
             assert!(text.contains("513 values") && text.contains("`cogroup_iter`"), "{text}");
         }

@@ -100,7 +100,7 @@ fn compression_changes_the_size_of_files_and_no_row() {
                 });
             let ctx = ctx.build()?;
             let words = ctx.range(0..60_000_u64).map(|n| (format!("word {}", n % 700), n));
-            let rows = words.group_by_key_with(3).collect()?;
+            let rows = words.with_partitions(3).group_by_key().collect()?;
             ctx.flush_listeners();
             Ok((rows, spilled.load(Ordering::Relaxed)))
         };

@@ -51,7 +51,7 @@ fn e20_a_source_that_gives_more_rows_the_second_time_is_found_out() {
         let folder = tempfile::tempdir().unwrap();
         let ctx = losing(folder.path());
         let rows = changing(&ctx, |call| (0..40 + call).map(|n| (n, n)).collect());
-        let groups = rows.group_by_key_with(3);
+        let groups = rows.with_partitions(3).group_by_key();
         is_found_out(groups.count(), (40, 41), "group_by_key");
         // And again: there is no answer to be had, and no wrong one.
         assert!(groups.count().is_err());
@@ -65,10 +65,10 @@ fn e20_an_output_that_was_lost_from_memory_is_compared_as_well() {
         let folder = tempfile::tempdir().unwrap();
         let ctx = losing_from(folder.path(), false);
         let rows = changing(&ctx, |call| (0..40 + call).map(|n| (n, n)).collect());
-        is_found_out(rows.group_by_key_with(3).count(), (40, 41), "group_by_key");
+        is_found_out(rows.with_partitions(3).group_by_key().count(), (40, 41), "group_by_key");
         let ctx = losing_from(folder.path(), false);
         let rows = changing(&ctx, |_| (0..40).map(|n| (n, n)).collect());
-        assert_eq!(rows.group_by_key_with(3).count().unwrap(), 50);
+        assert_eq!(rows.with_partitions(3).group_by_key().count().unwrap(), 50);
     });
 }
 
@@ -77,10 +77,10 @@ fn e20_other_keys_of_the_same_number_are_found_out_in_every_operation_that_hashe
     within(DEADLINE, || {
         type Shuffled = fn(&Rdd<(u64, u64)>) -> Result<u64>;
         let operations: [(&str, Shuffled); 4] = [
-            ("group_by_key", |rows| rows.group_by_key_with(1).count()),
-            ("reduce_by_key", |rows| rows.reduce_by_key_with(1, |a, b| a + b).count()),
+            ("group_by_key", |rows| rows.with_partitions(1).group_by_key().count()),
+            ("reduce_by_key", |rows| rows.with_partitions(1).reduce_by_key(|a, b| a + b).count()),
             ("partition_by", |rows| rows.partition_by(1).count()),
-            ("join", |rows| rows.join_with(1, &rows.map_values(|n| n)).count()),
+            ("join", |rows| rows.with_partitions(1).join(&rows.map_values(|n| n)).count()),
         ];
         for (name, run) in operations {
             let folder = tempfile::tempdir().unwrap();
@@ -99,7 +99,7 @@ fn e20_rows_that_move_to_another_partition_are_found_out_where_nothing_hashes() 
         let ctx = losing(folder.path());
         // A sort reads its input once for a sample, which says where its partitions end.
         let rows = changing(&ctx, |call| (0..40).map(|n| (n + 10 * call, n)).collect());
-        let sorted = rows.sort_pairs_with(4);
+        let sorted = rows.with_partitions(4).sort_pairs();
         is_found_out(sorted.count(), (40, 40), "sort_by_key");
     });
 }
@@ -110,7 +110,7 @@ fn what_comes_out_the_same_is_no_error_and_neither_are_other_values() {
         let folder = tempfile::tempdir().unwrap();
         let ctx = losing(folder.path());
         let rows = changing(&ctx, |call| (0..40).map(|n| (n, n + call)).collect());
-        let sums = rows.reduce_by_key_with(2, |a, b| a + b);
+        let sums = rows.with_partitions(2).reduce_by_key(|a, b| a + b);
         assert_eq!(sorted(sums.keys().collect().unwrap()), (0..50).collect::<Vec<u64>>());
     });
 }

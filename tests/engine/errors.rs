@@ -163,7 +163,7 @@ fn a_panic_while_keys_are_combined_names_the_operation_on_both_sides() {
     let merge = |a: u64, b| a + not_25(b);
     breaks_in_2("reduce_by_key", move |ctx| pairs(ctx).reduce_by_key(merge).count());
     breaks("reduce_by_key", |ctx| {
-        lonely_pairs(ctx).reduce_by_key_with(2, |_, _| panic!("boom")).count()
+        lonely_pairs(ctx).with_partitions(2).reduce_by_key(|_, _| panic!("boom")).count()
     });
     breaks_in_2("aggregate_by_key", move |ctx| {
         pairs(ctx).aggregate_by_key(0, merge, |a, b| a + b).count()
@@ -185,7 +185,7 @@ fn a_panic_while_keys_are_combined_names_the_operation_on_both_sides() {
 #[test]
 fn a_panic_while_rows_are_sorted_names_the_sort() {
     breaks("sort_by", |ctx| numbers(ctx).sort_by_key(|n| not_25(*n)).count());
-    breaks("sort_by", |ctx| numbers(ctx).sort_by_key_with(1, |n| not_25(*n)).count());
+    breaks("sort_by", |ctx| numbers(ctx).with_partitions(1).sort_by_key(|n| not_25(*n)).count());
     breaks("sort_by_cmp", |ctx| {
         ctx.range_with(1, 0..40).sort_by(|a, b| not_25(*a).cmp(&not_25(*b))).count()
     });
@@ -217,14 +217,16 @@ fn a_panic_in_a_partitioner_names_the_operation_it_was_given_to() {
     let keyed = |ctx: &Context| numbers(ctx).map(|n| (n, n)).boxed();
     breaks_in_2("partition_by", move |ctx| keyed(ctx).partition_by(picky()).count());
     breaks_in_2("reduce_by_key", move |ctx| {
-        keyed(ctx).reduce_by_key_with(picky(), |a, b| a + b).count()
+        keyed(ctx).with_partitions(picky()).reduce_by_key(|a, b| a + b).count()
     });
-    breaks_in_2("group_by_key", move |ctx| keyed(ctx).group_by_key_with(picky()).count());
-    breaks_in_2("join", move |ctx| keyed(ctx).join_with(picky(), &keyed(ctx)).count());
     breaks_in_2("group_by_key", move |ctx| {
-        keyed(ctx).map_partitions(|rows| rows).group_by_key_with(picky()).count()
+        keyed(ctx).with_partitions(picky()).group_by_key().count()
     });
-    breaks_in_2("distinct", move |ctx| numbers(ctx).distinct_with(picky()).count());
+    breaks_in_2("join", move |ctx| keyed(ctx).with_partitions(picky()).join(&keyed(ctx)).count());
+    breaks_in_2("group_by_key", move |ctx| {
+        keyed(ctx).map_partitions(|rows| rows).with_partitions(picky()).group_by_key().count()
+    });
+    breaks_in_2("distinct", move |ctx| numbers(ctx).with_partitions(picky()).distinct().count());
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn place(events: &[Event], wanted: impl Fn(&Event) -> bool) -> usize {
 
 /// Five map tasks and three reduce tasks.
 fn two_stages(ctx: &Context) -> Rdd<(u64, u64)> {
-    ctx.range_with(5, 0..100_u64).map(|n| (n % 7, n)).reduce_by_key_with(3, |a, b| a + b)
+    ctx.range_with(5, 0..100_u64).map(|n| (n % 7, n)).with_partitions(3).reduce_by_key(|a, b| a + b)
 }
 
 fn stages_of_job(events: &[Event]) -> Vec<StageInfo> {

@@ -121,7 +121,7 @@ fn a_co_partitioned_join_shows_which_side_reads_which_stage() {
     test(|| {
         let ctx = context();
         let pairs = ctx.range_with(3, 0..9_u64).map(|n| (n, n));
-        let sums = pairs.reduce_by_key_with(2, |a, b| a + b);
+        let sums = pairs.with_partitions(2).reduce_by_key(|a, b| a + b);
         let joined = sums.join(&sums.map_values(|n| n + 1)).join(&pairs);
         let wanted = "\
 stage 0: 3 partitions, writes a shuffle into 2
@@ -161,7 +161,10 @@ fn a_problem_stands_below_its_operation_inside_its_branch() {
 
 /// Sums of 400 numbers by their last digit, in four map tasks and three partitions.
 fn sums(ctx: &Context) -> Rdd<(u64, u64)> {
-    ctx.range_with(4, 0..400_u64).map(|n| (n % 10, n)).reduce_by_key_with(3, |a, b| a + b)
+    ctx.range_with(4, 0..400_u64)
+        .map(|n| (n % 10, n))
+        .with_partitions(3)
+        .reduce_by_key(|a, b| a + b)
 }
 
 /// The lines in brackets: what stages have read and kept.
@@ -215,7 +218,7 @@ fn a_lost_output_is_no_longer_counted() {
                 true => Err("broken".into()),
                 false => Ok((n % 10, n)),
             });
-        let sums = rows.reduce_by_key_with(3, |a, b| a + b);
+        let sums = rows.with_partitions(3).reduce_by_key(|a, b| a + b);
         sums.count()?;
         fs::remove_file(&files(folder.path())[0]).unwrap();
         broken.store(true, Ordering::SeqCst);
@@ -255,7 +258,12 @@ fn rows_that_are_computed_to_be_kept_count_once_and_kept_ones_when_they_are_read
             assert_eq!(rows.count()?, 100);
             assert_eq!(numbers(&rows), ["read 100 rows"], "of the range, then of the blocks");
         }
-        let links = ctx.range_with(2, 0..60_u64).map(|n| (n % 7, n)).group_by_key_with(3).cache();
+        let links = ctx
+            .range_with(2, 0..60_u64)
+            .map(|n| (n % 7, n))
+            .with_partitions(3)
+            .group_by_key()
+            .cache();
         let both = links.join(&links.map_values(|_| 1.0));
         assert_eq!(both.count()?, 7);
         assert_eq!(numbers(&both)[1], "read 67 rows", "60 of the shuffle, 7 of the blocks");

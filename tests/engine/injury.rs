@@ -27,9 +27,9 @@ type Counted = (u64, Vec<u64>);
 /// three times, a sort that spills runs, and an output of two files.
 fn whole_job(ctx: &Context, output: &Path) -> Result<Counted> {
     let numbers = ctx.range_with(2, 0..400_u64).map(|n| (noise(n) % 300, n));
-    let sums = numbers.reduce_by_key_with(1, |a, b| a + b).persist(StorageLevel::Disk);
+    let sums = numbers.with_partitions(1).reduce_by_key(|a, b| a + b).persist(StorageLevel::Disk);
     let sum = sums.values().reduce(|a, b| a + b)?.unwrap_or(0);
-    let keys = sums.sort_pairs_with(1).keys().collect()?;
+    let keys = sums.with_partitions(1).sort_pairs().keys().collect()?;
     let lines = sums.map(|(key, sum)| format!("{key} {sum}"));
     lines.union(&ctx.range_with(1, 0..3_u64).map(|n| n.to_string())).save_as_text_file(output)?;
     Ok((sum, keys))

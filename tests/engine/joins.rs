@@ -50,7 +50,7 @@ fn join_equals_a_nested_loop() {
 fn join_into_given_partitions_equals_a_nested_loop() {
     for (left, right) in two_sides() {
         check_rows(joined(&left, &right), move |ctx, p| {
-            let both = spread(ctx, 3, &left).join_with(p, &spread(ctx, 7, &right));
+            let both = spread(ctx, 3, &left).with_partitions(p).join(&spread(ctx, 7, &right));
             assert_eq!(both.num_partitions(), p);
             both.collect()
         });
@@ -66,7 +66,7 @@ fn cogroup_equals_two_maps_of_lists_in_order() {
             move |ctx, p| spread(ctx, p, &left).cogroup(&spread(ctx, 2, &right)).collect()
         });
         check_rows(oracle, move |ctx, p| {
-            spread(ctx, p, &left).cogroup_with(5, &spread(ctx, 7, &right)).collect()
+            spread(ctx, p, &left).with_partitions(5).cogroup(&spread(ctx, 7, &right)).collect()
         });
     }
 }
@@ -96,10 +96,13 @@ fn a_join_gives_the_rows_of_a_key_left_by_left_each_with_the_right_ones() {
 fn a_join_comes_in_the_order_of_keys_that_a_reduction_has() {
     same_bytes(|ctx, p| {
         let pairs = ctx.range_with(p, 0..200_u64).map(|n| (n % 90, n));
-        let joined = pairs.join_with(4, &pairs.map_values(|n| n.to_string()));
+        let joined = pairs.with_partitions(4).join(&pairs.map_values(|n| n.to_string()));
         let mut keys: Vec<u64> = joined.map(|(key, _)| key).collect()?;
         keys.dedup();
-        assert_eq!(keys, pairs.reduce_by_key_with(4, |a, _| a).map(|(key, _)| key).collect()?);
+        assert_eq!(
+            keys,
+            pairs.with_partitions(4).reduce_by_key(|a, _| a).map(|(key, _)| key).collect()?
+        );
         joined.collect()
     });
 }
@@ -153,7 +156,7 @@ fn r2(ctx: &Context, partitions: usize) -> Rdd<(i32, char)> {
 fn b149_join_pairs_each_value_with_each() {
     let oracle = vec![(1, (1, 'x')), (1, (2, 'x')), (2, (1, 'y')), (2, (1, 'z'))];
     check_rows(oracle.clone(), |ctx, p| r1(ctx, p).join(&r2(ctx, p)).collect());
-    check_rows(oracle, |ctx, p| r1(ctx, p).join_with(10, &r2(ctx, 2)).collect());
+    check_rows(oracle, |ctx, p| r1(ctx, p).with_partitions(10).join(&r2(ctx, 2)).collect());
 }
 
 #[test]

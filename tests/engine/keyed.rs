@@ -39,10 +39,10 @@ fn sums(rows: &Pairs) -> Pairs {
 #[test]
 fn reduce_by_key_equals_a_hash_map_for_any_partitioning() {
     over_shapes(sums, |rdd| rdd.reduce_by_key(i64::wrapping_add).collect());
-    over_shapes(sums, |rdd| rdd.reduce_by_key_with(5, i64::wrapping_add).collect());
+    over_shapes(sums, |rdd| rdd.with_partitions(5).reduce_by_key(i64::wrapping_add).collect());
     over_shapes(sums, |rdd| {
         let by = HashPartitioner { partitions: 3 };
-        rdd.reduce_by_key_with(by, i64::wrapping_add).collect()
+        rdd.with_partitions(by).reduce_by_key(i64::wrapping_add).collect()
     });
 }
 
@@ -73,7 +73,7 @@ fn aggregate_by_key_equals_a_fold_of_each_group() {
     };
     over_shapes(distinct, move |rdd| rdd.aggregate_by_key(BTreeSet::new(), insert, join).collect());
     over_shapes(distinct, move |rdd| {
-        rdd.aggregate_by_key_with(4, BTreeSet::new(), insert, join).collect()
+        rdd.with_partitions(4).aggregate_by_key(BTreeSet::new(), insert, join).collect()
     });
 }
 
@@ -88,7 +88,9 @@ fn combine_by_key_equals_a_list_of_each_group() {
         rdd.combine_by_key(|value| vec![value], push, |a, b| [a, b].concat()).collect()
     });
     over_shapes(lists, move |rdd| {
-        rdd.combine_by_key_with(9, |value| vec![value], push, |a, b| [a, b].concat()).collect()
+        rdd.with_partitions(9)
+            .combine_by_key(|value| vec![value], push, |a, b| [a, b].concat())
+            .collect()
     });
 }
 
@@ -96,12 +98,12 @@ fn combine_by_key_equals_a_list_of_each_group() {
 fn groups_hold_their_values_in_the_order_of_partitions_and_rows() {
     let lists = |rows: &Pairs| groups(rows).into_iter().collect::<Vec<_>>();
     over_shapes(lists, |rdd| rdd.group_by_key().collect());
-    over_shapes(lists, |rdd| rdd.group_by_key_with(4).collect());
+    over_shapes(lists, |rdd| rdd.with_partitions(4).group_by_key().collect());
     over_shapes(lists, |rdd| {
         rdd.group_by_key_iter().map_values(|g| g.into_iter().collect()).collect()
     });
     over_shapes(lists, |rdd| {
-        rdd.group_by_key_iter_with(4).map_values(|g| g.iter().collect()).collect()
+        rdd.with_partitions(4).group_by_key_iter().map_values(|g| g.iter().collect()).collect()
     });
 }
 
@@ -134,7 +136,7 @@ fn distinct_equals_a_set() {
         rows.iter().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
     };
     over_shapes(set, |rdd| rdd.distinct().collect());
-    over_shapes(set, |rdd| rdd.distinct_with(5).collect());
+    over_shapes(set, |rdd| rdd.with_partitions(5).distinct().collect());
     over_shapes(set, |rdd| rdd.distinct().distinct().collect());
     over_shapes(set, |rdd| rdd.partition_by(3).distinct().collect());
 }
@@ -247,10 +249,10 @@ fn the_order_after_a_shuffle_depends_on_keys_and_output_partitions_alone() {
     let backwards: Vec<_> = rows.iter().rev().cloned().collect();
     let order = |ctx: &Context, p, rows: &[(String, i64)]| {
         let rdd = spread(ctx, p, rows);
-        let reduced = rdd.reduce_by_key_with(5, |a, b| a + b).collect()?;
+        let reduced = rdd.with_partitions(5).reduce_by_key(|a, b| a + b).collect()?;
         let keys =
             |keys: &[(String, Vec<i64>)]| keys.iter().map(|(k, _)| k.clone()).collect::<Vec<_>>();
-        let group_by_key_iter = rdd.group_by_key_with(5).collect()?;
+        let group_by_key_iter = rdd.with_partitions(5).group_by_key().collect()?;
         assert_eq!(
             keys(&group_by_key_iter),
             reduced.iter().map(|(k, _)| k.clone()).collect::<Vec<_>>()
@@ -354,9 +356,9 @@ fn b025_distinct_keeps_one_of_equal_rows() {
         ctx.parallelize_with(p, rows()).distinct().collect()
     });
     check_rows(vec![1, 2, 3, 4], move |ctx, p| {
-        ctx.parallelize_with(p, rows()).distinct_with(2).collect()
+        ctx.parallelize_with(p, rows()).with_partitions(2).distinct().collect()
     });
-    check(4, move |ctx, p| ctx.parallelize_with(p, rows()).distinct_with(10).count());
+    check(4, move |ctx, p| ctx.parallelize_with(p, rows()).with_partitions(10).distinct().count());
 }
 
 #[test]
@@ -380,7 +382,7 @@ fn b135_reduce_by_key_sums_with_any_number_of_output_partitions() {
         ctx.parallelize_with(p, rows()).reduce_by_key(|a, b| a + b).collect()
     });
     check_rows(vec![(1, 7), (2, 1)], move |ctx, p| {
-        ctx.parallelize_with(p, rows()).reduce_by_key_with(10, |a, b| a + b).collect()
+        ctx.parallelize_with(p, rows()).with_partitions(10).reduce_by_key(|a, b| a + b).collect()
     });
 }
 
@@ -451,7 +453,7 @@ fn b177_distinct_of_thirty_rows_in_ten_partitions() {
     test(|| {
         let rows = context().parallelize_with(10, [1, 2, 3].repeat(10));
         assert_eq!(rows.distinct().count()?, 3);
-        let five = rows.distinct_with(5);
+        let five = rows.with_partitions(5).distinct();
         assert_eq!((five.num_partitions(), five.count()?), (5, 3));
         Ok(())
     });

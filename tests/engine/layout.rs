@@ -44,11 +44,12 @@ fn keys_and_values_drop_the_partitioner_and_flat_map_values_keeps_it() {
     test(|| {
         let pairs = context().range_with(3, 0..9_i64).map(|n| (n % 4, n)).partition_by(3);
         let shuffles = |rdd: &Rdd<i64>| {
-            rdd.map(|n| (n, n)).reduce_by_key_with(3, |a, _| a).explain().to_string()
+            rdd.map(|n| (n, n)).with_partitions(3).reduce_by_key(|a, _| a).explain().to_string()
         };
         assert!(shuffles(&pairs.keys()).contains("stage 2"));
         assert!(shuffles(&pairs.values()).contains("stage 2"));
-        let repeated = pairs.flat_map_values(|n| vec![n; 2]).reduce_by_key_with(3, |a, b| a + b);
+        let repeated =
+            pairs.flat_map_values(|n| vec![n; 2]).with_partitions(3).reduce_by_key(|a, b| a + b);
         let text = repeated.explain().to_string();
         assert!(text.contains("stage 1") && !text.contains("stage 2"), "{text}");
         assert_eq!(sorted(repeated.collect()?), [(0, 24), (1, 12), (2, 16), (3, 20)]);
@@ -302,7 +303,8 @@ fn try_filter_and_try_flat_map_fail_with_the_cause_and_the_line() {
 fn try_filter_keeps_the_partitioner() {
     test(|| {
         let pairs = context().range_with(3, 0..9_i64).map(|n| (n, n)).partition_by(3);
-        let sums = pairs.try_filter(|pair| Ok(pair.0 > 2)).reduce_by_key_with(3, |a, b| a + b);
+        let sums =
+            pairs.try_filter(|pair| Ok(pair.0 > 2)).with_partitions(3).reduce_by_key(|a, b| a + b);
         assert!(!sums.explain().to_string().contains("stage 2"));
         assert_eq!(sums.count()?, 6);
         Ok(())

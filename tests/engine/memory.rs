@@ -69,7 +69,7 @@ fn giants_behind_small_rows(ctx: &Context) -> Result<()> {
         let bytes = if n % 10_200 < 10_000 { 4 } else { 1 << 20 };
         (noise(n), "x".repeat(bytes))
     });
-    let sorted = rows.sort_pairs_with(4);
+    let sorted = rows.with_partitions(4).sort_pairs();
     let total = sorted.map(|(_, text)| text.len()).reduce(|a, b| a + b)?.unwrap();
     assert_eq!(total, 20_000 * 4 + 400 * (1 << 20));
     Ok(())
@@ -96,7 +96,7 @@ type Hollow = Option<[[u64; 32]; 8]>;
 
 fn rows_that_are_small_as_bytes(ctx: &Context) -> Result<()> {
     let rows = ctx.range_with(2, 0..100_000_u64).map(|n| (noise(n), None::<Hollow>));
-    assert_eq!(rows.sort_pairs_with(2).count()?, 100_000);
+    assert_eq!(rows.with_partitions(2).sort_pairs().count()?, 100_000);
     Ok(())
 }
 
@@ -107,8 +107,7 @@ fn rows_that_are_small_as_bytes_and_large_in_memory_stay_within_the_promise() {
 
 fn combiners_that_grow(ctx: &Context) -> Result<()> {
     let rows = ctx.range_with(4, 0..400_000_u64).map(|n| (noise(n) % 20_000, n));
-    let lists = rows.aggregate_by_key_with(
-        4,
+    let lists = rows.with_partitions(4).aggregate_by_key(
         Vec::new(),
         |mut list, n| {
             list.extend([n; 40]);
@@ -131,7 +130,7 @@ fn combiners_that_grow_with_each_merge_stay_within_the_promise() {
 
 fn groups_of_sorted_rows(ctx: &Context) -> Result<()> {
     let rows = ctx.range_with(4, 0..2_000_000_u64).map(|n| (n / 20_000, n));
-    let counts = rows.group_by_key_iter_with(2).map(|(_, group)| group.iter().count());
+    let counts = rows.with_partitions(2).group_by_key_iter().map(|(_, group)| group.iter().count());
     assert_eq!(counts.distinct().collect()?, [20_000]);
     Ok(())
 }

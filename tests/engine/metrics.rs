@@ -28,7 +28,7 @@ fn of_stages(events: &[Event]) -> Vec<TaskMetrics> {
 fn shuffled(builder: ContextBuilder) -> Result<Vec<TaskMetrics>> {
     let (ctx, recorder) = Recorder::on(builder.threads(2));
     let pairs = ctx.range_with(4, 0..100_000_u64).map(|n| (n, n));
-    assert_eq!(pairs.reduce_by_key_with(3, |a, b| a + b).count()?, 100_000);
+    assert_eq!(pairs.with_partitions(3).reduce_by_key(|a, b| a + b).count()?, 100_000);
     Ok(of_stages(&recorder.events(&ctx)))
 }
 

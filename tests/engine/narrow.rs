@@ -277,12 +277,15 @@ fn b005_zero_partitions_are_the_error_of_the_first_action() {
         assert_kind(ctx.generate(0, |_| [1]).first(), invalid);
         assert_kind(ctx.range(0..9_u8).repartition(0).first(), invalid);
         let pairs = ctx.range(0..9_u8).map(|n| (n, n));
-        assert_kind(pairs.reduce_by_key_with(0, |a, _| a).filter(|_| true).count(), invalid);
-        assert_kind(pairs.group_by_key_with(0).map(|_| ()).count(), invalid);
-        assert_kind(pairs.join_with(0, &pairs).distinct().count(), invalid);
+        assert_kind(
+            pairs.with_partitions(0).reduce_by_key(|a, _| a).filter(|_| true).count(),
+            invalid,
+        );
+        assert_kind(pairs.with_partitions(0).group_by_key().map(|_| ()).count(), invalid);
+        assert_kind(pairs.with_partitions(0).join(&pairs).distinct().count(), invalid);
         assert_kind(pairs.partition_by(0).sort_by_key(|pair| *pair).count(), invalid);
-        assert_kind(pairs.sort_by_key_with(0, |pair| *pair).count(), invalid);
-        assert_kind(pairs.distinct_with(0).count_by_value(), invalid);
+        assert_kind(pairs.with_partitions(0).sort_by_key(|pair| *pair).count(), invalid);
+        assert_kind(pairs.with_partitions(0).distinct().count_by_value(), invalid);
         Ok(())
     });
 }

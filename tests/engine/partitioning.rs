@@ -119,8 +119,12 @@ fn a_step_that_may_change_keys_drops_the_partitioner() {
 fn another_number_of_partitions_is_another_partitioner() {
     assert_moves(2, 100, |ctx| numbers(ctx).partition_by(3).partition_by(3));
     assert_moves(3, 200, |ctx| numbers(ctx).partition_by(3).partition_by(4));
-    assert_moves(3, 200, |ctx| numbers(ctx).partition_by(3).reduce_by_key_with(4, |a, b| a + b));
-    assert_moves(2, 100, |ctx| numbers(ctx).partition_by(3).reduce_by_key_with(3, |a, b| a + b));
+    assert_moves(3, 200, |ctx| {
+        numbers(ctx).partition_by(3).with_partitions(4).reduce_by_key(|a, b| a + b)
+    });
+    assert_moves(2, 100, |ctx| {
+        numbers(ctx).partition_by(3).with_partitions(3).reduce_by_key(|a, b| a + b)
+    });
 }
 
 /// Keys in tens; two of these are alike if they have the same number of tens.
@@ -152,7 +156,11 @@ fn a_partitioner_of_the_user_is_the_same_as_itself() {
     assert_moves(2, 100, |ctx| {
         let by = by_tens(5, false);
         let placed = numbers(ctx).partition_by(Arc::clone(&by));
-        placed.reduce_by_key_with(Arc::clone(&by), |a, b| a + b).join_with(by, &placed)
+        placed
+            .with_partitions(Arc::clone(&by))
+            .reduce_by_key(|a, b| a + b)
+            .with_partitions(by)
+            .join(&placed)
     });
     assert_moves(2, 100, |ctx| numbers(ctx).partition_by(by_tens(5, false)).group_by_key());
 }
@@ -195,7 +203,7 @@ fn b087_union_of_what_lies_alike_keeps_its_partitions() {
         assert_eq!(plain.union(&placed).num_partitions(), 7);
         assert_eq!(placed.union(&plain).num_partitions(), 7);
         assert_eq!(placed.union(&numbers(&ctx).partition_by(2)).num_partitions(), 5);
-        let both = placed.union(&numbers(&ctx).reduce_by_key_with(3, |a, b| a + b));
+        let both = placed.union(&numbers(&ctx).with_partitions(3).reduce_by_key(|a, b| a + b));
         assert_eq!((both.num_partitions(), both.count()?), (3, 200));
         let (parts, both) = (glom(&placed)?, glom(&both)?);
         assert!(parts.iter().zip(&both).all(|(part, both)| both.starts_with(part)));
@@ -261,9 +269,11 @@ fn a_partitioner_of_the_user_decides_where_keys_go() {
         let placed = glom(&pairs.partition_by(Arc::clone(&by)))?;
         let oracle = (0..3).map(|key| vec![(key, key), (key, key + 3), (key, key + 6)]);
         assert_eq!(placed, oracle.collect::<Vec<_>>());
-        let group_by_key_iter =
-            pairs.group_by_key_with(Arc::clone(&by)).map_values(|all| all.iter().sum());
-        let reduced = glom(&pairs.reduce_by_key_with(by, |a, b| a + b))?;
+        let group_by_key_iter = pairs
+            .with_partitions(Arc::clone(&by))
+            .group_by_key()
+            .map_values(|all| all.iter().sum());
+        let reduced = glom(&pairs.with_partitions(by).reduce_by_key(|a, b| a + b))?;
         assert_eq!(glom(&group_by_key_iter)?, reduced);
         Ok(reduced)
     });
@@ -286,10 +296,13 @@ fn a_partitioner_that_answers_out_of_range_is_an_error_of_the_operation() {
             );
         };
         named("partition_by", assert_kind(pairs.partition_by(by()).count(), out));
-        named("reduce_by_key", assert_kind(pairs.reduce_by_key_with(by(), |a, _| a).count(), out));
-        named("group_by_key", assert_kind(pairs.group_by_key_with(by()).count(), out));
-        named("join", assert_kind(pairs.join_with(by(), &pairs).count(), out));
-        named("cogroup", assert_kind(pairs.cogroup_with(by(), &pairs).count(), out));
+        named(
+            "reduce_by_key",
+            assert_kind(pairs.with_partitions(by()).reduce_by_key(|a, _| a).count(), out),
+        );
+        named("group_by_key", assert_kind(pairs.with_partitions(by()).group_by_key().count(), out));
+        named("join", assert_kind(pairs.with_partitions(by()).join(&pairs).count(), out));
+        named("cogroup", assert_kind(pairs.with_partitions(by()).cogroup(&pairs).count(), out));
         Ok(())
     });
 }

@@ -160,7 +160,7 @@ fn a_filter_over_references_keeps_the_partitioner_and_a_map_does_not() {
         let pairs = ctx.range_with(3, 0..90_u64).map(|n| (n % 9, n)).partition_by(4).cache();
         pairs.count()?;
         let shuffled = |rows: &Rdd<(u64, u64)>| {
-            counter.during(|| rows.group_by_key_with(4).count()).1.rows_written
+            counter.during(|| rows.with_partitions(4).group_by_key().count()).1.rows_written
         };
         assert_eq!(shuffled(&pairs.refs().filter(|(_, n)| *n < 50).boxed()), 0);
         assert_eq!(shuffled(&pairs.refs().map(|(key, n)| (*key, *n)).boxed()), 90);

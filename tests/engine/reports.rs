@@ -10,7 +10,10 @@ use emberline::{
 
 /// Four map tasks of 1,000 rows in all, and two result tasks of 10 keys.
 fn two_stages(ctx: &Context) -> Rdd<(u64, u64)> {
-    ctx.range_with(4, 0..1000_u64).map(|n| (n % 10, n)).reduce_by_key_with(2, |a, b| a + b)
+    ctx.range_with(4, 0..1000_u64)
+        .map(|n| (n % 10, n))
+        .with_partitions(2)
+        .reduce_by_key(|a, b| a + b)
 }
 
 /// The text without what differs from run to run: times, and the lines where calls are.
@@ -57,7 +60,8 @@ fn a_report_adds_up_what_the_events_of_its_tasks_said() {
     test(|| {
         let builder = Context::builder().threads(2).task_memory_bytes(16 << 10);
         let (ctx, recorder) = Recorder::on(builder.force_spill(true));
-        let rows = ctx.range_with(4, 0..20_000_u64).map(|n| (n, n)).group_by_key_with(3);
+        let rows =
+            ctx.range_with(4, 0..20_000_u64).map(|n| (n, n)).with_partitions(3).group_by_key();
         assert_eq!(rows.count()?, 20_000);
         let events = recorder.events(&ctx);
         let (mut sum, mut times) = (TaskMetrics::default(), Vec::new());

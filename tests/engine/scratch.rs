@@ -12,7 +12,10 @@ use tempfile::TempDir;
 
 /// Eight map tasks, each with one file of about 4 kB where shuffles go to files.
 fn sums(ctx: &Context) -> Rdd<(u64, u64)> {
-    ctx.range_with(8, 0..8_000_u64).map(|n| (n % 1_000, n)).reduce_by_key_with(3, |a, b| a + b)
+    ctx.range_with(8, 0..8_000_u64)
+        .map(|n| (n % 1_000, n))
+        .with_partitions(3)
+        .reduce_by_key(|a, b| a + b)
 }
 
 fn wanted() -> Vec<(u64, u64)> {

@@ -95,9 +95,9 @@ fn outer_joins_into_given_partitions_equal_nested_loops() {
     let of_right = counts.iter().filter(|row| row.1.1.is_some()).count();
     check((of_left, of_right, sorted(counts)), move |ctx, p| {
         let (left, right) = (pairs(ctx, 3, &left), pairs(ctx, 7, &right));
-        let full = left.full_outer_join_with(p, &right);
-        let by_left = left.left_outer_join_with(p, &right);
-        let by_right = left.right_outer_join_with(p, &right);
+        let full = left.with_partitions(p).full_outer_join(&right);
+        let by_left = left.with_partitions(p).left_outer_join(&right);
+        let by_right = left.with_partitions(p).right_outer_join(&right);
         assert_eq!([full.num_partitions(), by_left.num_partitions()], [p, p]);
         assert_eq!(by_right.num_partitions(), p);
         Ok((by_left.count()? as usize, by_right.count()? as usize, sorted(full.collect()?)))
@@ -159,9 +159,12 @@ fn set_operations_go_into_given_partitions() {
     check((vec![1, 1, 2], vec![3], vec![(1, 1), (1, 1), (2, 2)]), |ctx, p| {
         let left = ctx.parallelize_with(3, vec![1, 3, 2, 3, 1_i64]);
         let right = ctx.parallelize_with(7, vec![4, 3, 3_i64]);
-        let (rest, common) = (left.subtract_with(p, &right), left.intersection_with(p, &right));
+        let (rest, common) = (
+            left.with_partitions(p).subtract(&right),
+            left.with_partitions(p).intersection(&right),
+        );
         let twice = |n| (n, n);
-        let by_key = left.map(twice).subtract_by_key_with(p, &right.map(twice));
+        let by_key = left.map(twice).with_partitions(p).subtract_by_key(&right.map(twice));
         assert_eq!([rest.num_partitions(), common.num_partitions()], [p, p]);
         assert_eq!(by_key.num_partitions(), p);
         Ok((sorted(rest.collect()?), common.collect()?, sorted(by_key.collect()?)))
@@ -193,7 +196,7 @@ fn fold_by_key_equals_a_fold_of_each_key() {
             pairs(ctx, p, &rows).fold_by_key(0, i64::wrapping_add).collect()
         });
         check_rows(sums, move |ctx, p| {
-            pairs(ctx, 3, &again).fold_by_key_with(p, 0, i64::wrapping_add).collect()
+            pairs(ctx, 3, &again).with_partitions(p).fold_by_key(0, i64::wrapping_add).collect()
         });
     }
 }
@@ -209,7 +212,11 @@ fn group_by_equals_a_map_of_lists_in_order() {
             pairs(ctx, p, &rows).group_by(|row| row.1 % 2).map_values(keys).collect()
         });
         check_rows(oracle, move |ctx, p| {
-            pairs(ctx, 3, &again).group_by_with(p, |row| row.1 % 2).map_values(keys).collect()
+            pairs(ctx, 3, &again)
+                .with_partitions(p)
+                .group_by(|row| row.1 % 2)
+                .map_values(keys)
+                .collect()
         });
     }
 }
@@ -225,7 +232,10 @@ fn group_sorted_by_key_equals_a_stable_sort_of_each_group() {
             pairs(ctx, p, &rows).group_sorted_by_key(|value| value / 10).collect()
         });
         check_rows(oracle, move |ctx, p| {
-            pairs(ctx, 3, &again).group_sorted_by_key_with(p, |value| value / 10).collect()
+            pairs(ctx, 3, &again)
+                .with_partitions(p)
+                .group_sorted_by_key(|value| value / 10)
+                .collect()
         });
     }
 }
@@ -249,7 +259,7 @@ fn cogroup3_equals_three_maps_of_lists() {
         });
         check_rows(oracle, move |ctx, p| {
             let (second, third) = (pairs(ctx, 7, &again[1]), pairs(ctx, 1, &again[2]));
-            pairs(ctx, 2, &again[0]).cogroup3_with(p, &second, &third).collect()
+            pairs(ctx, 2, &again[0]).with_partitions(p).cogroup3(&second, &third).collect()
         });
     }
 }
@@ -296,7 +306,7 @@ fn what_lies_right_is_not_shuffled_again() {
         assert_eq!(written(&|| placed.repartition_and_sort_within_partitions(3).count())?, 0);
         assert_eq!(written(&|| placed.subtract_by_key(&rows).count())?, 100);
         assert_eq!(written(&|| placed.cogroup3(&rows, &placed).count())?, 100);
-        assert_eq!(written(&|| placed.full_outer_join_with(5, &placed).count())?, 200);
+        assert_eq!(written(&|| placed.with_partitions(5).full_outer_join(&placed).count())?, 200);
         // What these give lies there too.
         let sorted = placed.repartition_and_sort_within_partitions(3);
         assert_eq!(
@@ -399,7 +409,7 @@ fn b149_b151_the_outer_joins_add_the_rows_of_one_side() {
     let mut of_left: Vec<_> = both.iter().map(|(k, (v, w))| (*k, (*v, Some(*w)))).collect();
     of_left.push((3, (1, None)));
     check_rows(of_left, move |ctx, p| {
-        left(ctx, p).left_outer_join_with(10, &right(ctx, 2)).collect()
+        left(ctx, p).with_partitions(10).left_outer_join(&right(ctx, 2)).collect()
     });
     check(6, move |ctx, p| left(ctx, p).full_outer_join(&right(ctx, p)).count());
 }

@@ -52,9 +52,13 @@ fn f050_a_parent_that_two_branches_share_runs_once() {
     within(DEADLINE, || {
         for ctx in contexts() {
             let calls = Calls::default();
-            let sums = counted_pairs(&ctx, &calls).reduce_by_key_with(3, |a, b| a + b);
-            let left = sums.map(|(key, sum)| (key % 2, sum)).reduce_by_key_with(2, |a, b| a + b);
-            let right = sums.map(|(key, sum)| (key % 2, sum)).reduce_by_key_with(5, u64::max);
+            let sums = counted_pairs(&ctx, &calls).with_partitions(3).reduce_by_key(|a, b| a + b);
+            let left = sums
+                .map(|(key, sum)| (key % 2, sum))
+                .with_partitions(2)
+                .reduce_by_key(|a, b| a + b);
+            let right =
+                sums.map(|(key, sum)| (key % 2, sum)).with_partitions(5).reduce_by_key(u64::max);
             let mut rows = left.join(&right).collect().unwrap();
             rows.sort();
             let sum = |key: u64| (0..60).filter(|n| n % 6 == key).sum::<u64>();
@@ -71,7 +75,7 @@ fn f048_a_finished_shuffle_is_used_by_later_jobs_and_later_handles() {
     within(DEADLINE, || {
         for ctx in contexts() {
             let calls = Calls::default();
-            let sums = counted_pairs(&ctx, &calls).reduce_by_key_with(3, |a, b| a + b);
+            let sums = counted_pairs(&ctx, &calls).with_partitions(3).reduce_by_key(|a, b| a + b);
             assert_eq!(sums.count().unwrap(), 6);
             assert_eq!(calls.take(), 60);
             assert_eq!(sums.clone().map(|(key, _)| key).reduce(|a, b| a + b).unwrap(), Some(15));
@@ -86,7 +90,7 @@ fn two_actions_from_two_threads_over_one_shuffle_run_its_map_side_once() {
     within(DEADLINE, || {
         for ctx in contexts() {
             let calls = Calls::default();
-            let sums = counted_pairs(&ctx, &calls).reduce_by_key_with(3, |a, b| a + b);
+            let sums = counted_pairs(&ctx, &calls).with_partitions(3).reduce_by_key(|a, b| a + b);
             let start = Arc::new(std::sync::Barrier::new(4));
             let actions = (0..4).map(|_| {
                 let (sums, start) = (sums.clone(), Arc::clone(&start));
@@ -131,7 +135,7 @@ fn independent_stages_run_at_the_same_time() {
             pairs.partition_by(at as usize + 1)
         };
         let (left, right) = (side(1), side(2));
-        assert_eq!(left.join_with(4, &right).collect().unwrap(), [(0, (true, true))]);
+        assert_eq!(left.with_partitions(4).join(&right).collect().unwrap(), [(0, (true, true))]);
     });
 }
 
@@ -171,7 +175,8 @@ fn f049_nothing_behind_a_whole_cache_runs() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
         let calls = Calls::default();
-        let kept = counted_pairs(&ctx, &calls).reduce_by_key_with(3, |a, b| a + b).cache();
+        let kept =
+            counted_pairs(&ctx, &calls).with_partitions(3).reduce_by_key(|a, b| a + b).cache();
         kept.count().unwrap();
         recorder.events(&ctx);
         assert_eq!(kept.map(|(key, _)| key).reduce(|a, b| a + b).unwrap(), Some(15));
@@ -222,13 +227,14 @@ fn results_come_in_partition_order_though_tasks_end_out_of_order() {
 fn f098_many_threads_with_many_jobs_on_one_context_are_all_right() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(4).build().unwrap();
-        let shared = counted_pairs(&ctx, &Calls::default()).reduce_by_key_with(3, |a, b| a + b);
+        let shared =
+            counted_pairs(&ctx, &Calls::default()).with_partitions(3).reduce_by_key(|a, b| a + b);
         let threads = (0..12_u64).map(|thread| {
             let (ctx, shared) = (ctx.clone(), shared.clone());
             thread::spawn(move || {
                 for job in 0..12_u64 {
                     let own = ctx.range_with(3, 0..90_u64).map(move |n| (n % (thread + 1), job));
-                    let sums = own.reduce_by_key_with(2, |a, b| a + b);
+                    let sums = own.with_partitions(2).reduce_by_key(|a, b| a + b);
                     assert_eq!(sums.count().unwrap(), thread + 1);
                     assert_eq!(shared.count().unwrap(), 6);
                     let total = sums.map(|(_, sum)| sum).reduce(|a, b| a + b).unwrap();

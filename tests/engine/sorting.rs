@@ -22,7 +22,7 @@ fn every_sort_equals_a_stable_sort_of_the_slice() {
         });
         check(stable_by(&rows, |row| row.0), {
             let rows = rows.clone();
-            move |ctx, p| spread(ctx, 3, &rows).sort_pairs_with(p).collect()
+            move |ctx, p| spread(ctx, 3, &rows).with_partitions(p).sort_pairs().collect()
         });
         check(stable_by(&rows, |row| row.1), move |ctx, p| {
             spread(ctx, p, &rows).sort_by(|a, b| a.1.cmp(&b.1)).collect()
@@ -34,7 +34,7 @@ fn every_sort_equals_a_stable_sort_of_the_slice() {
 fn reverse_sorts_downwards_and_stays_stable() {
     for rows in shapes() {
         check(stable_by(&rows, |row| Reverse(row.0 % 3)), move |ctx, p| {
-            spread(ctx, 3, &rows).sort_by_key_with(p, |row| Reverse(row.0 % 3)).collect()
+            spread(ctx, 3, &rows).with_partitions(p).sort_by_key(|row| Reverse(row.0 % 3)).collect()
         });
     }
 }
@@ -78,7 +78,8 @@ fn a_sort_of_a_sort_and_of_a_shuffle_samples_each_in_turn() {
         let downwards = spread(ctx, p, &rows).sort_by_key(|n| Reverse(*n));
         downwards
             .repartition(4)
-            .sort_by_key_with(3, |n| Reverse(*n))
+            .with_partitions(3)
+            .sort_by_key(|n| Reverse(*n))
             .sort_by_key(|n| n % 5)
             .collect()
     });
@@ -102,9 +103,10 @@ fn what_a_sort_has_ranged_is_reduced_grouped_and_joined_in_place() {
         (counts.into_iter().collect::<Vec<_>>(), of_even)
     };
     check_rows(keys, move |ctx, p| {
-        let ranged = spread(ctx, p, &rows).sort_pairs_with(5);
+        let ranged = spread(ctx, p, &rows).with_partitions(5).sort_pairs();
         // The other side goes through the ranges, which only the first action finds.
-        let evens = ctx.range_with(2, 0..100_u64).map(|n| (2 * n, n)).sort_pairs_with(3);
+        let evens =
+            ctx.range_with(2, 0..100_u64).map(|n| (2 * n, n)).with_partitions(3).sort_pairs();
         let plain = ctx.range_with(2, 0..100_u64).map(|n| (2 * n, n));
         assert_eq!(plain.join(&ranged).map_values(|_| ()).join(&plain).count()?, matches);
         assert_eq!(ranged.join(&plain).count()?, matches);
@@ -124,7 +126,7 @@ fn one_long_partition_does_not_unbalance_the_sample() {
             let rows = if i == 3 { 20_000 } else { 200 };
             (0..rows).map(move |n| noise(n * 10 + i as u64))
         });
-        let sizes = sizes(&rows.sort_by_key_with(8, |n| *n))?;
+        let sizes = sizes(&rows.with_partitions(8).sort_by_key(|n| *n))?;
         let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
         assert!(*most < 3 * least, "B171: {sizes:?}");
         Ok(())
@@ -141,13 +143,16 @@ fn b179_a_thousand_random_pairs_sort_into_2_1_and_20_partitions() {
     for partitions in [2, 1, 20] {
         let up = rows.clone();
         check(stable_by(&rows, |row| row.0), move |ctx, p| {
-            let sorted = spread(ctx, p, &up).sort_pairs_with(partitions);
+            let sorted = spread(ctx, p, &up).with_partitions(partitions).sort_pairs();
             assert_eq!(sorted.num_partitions(), partitions);
             sorted.collect()
         });
         let down = rows.clone();
         check(stable_by(&rows, |row| Reverse(row.0)), move |ctx, p| {
-            spread(ctx, p, &down).sort_by_key_with(partitions, |row| Reverse(row.0)).collect()
+            spread(ctx, p, &down)
+                .with_partitions(partitions)
+                .sort_by_key(|row| Reverse(row.0))
+                .collect()
         });
     }
 }

@@ -249,7 +249,7 @@ fn copies_change_no_answer_of_a_longer_program() {
             }
             (n % 100, n)
         });
-        let sums = rows.reduce_by_key_with(4, |a, b| a + b).sort_pairs();
+        let sums = rows.with_partitions(4).reduce_by_key(|a, b| a + b).sort_pairs();
         let expected: Vec<(u64, u64)> =
             (0..100).map(|key| (key, (0..80).map(|n| n * 100 + key).sum())).collect();
         assert_eq!(sums.collect().unwrap(), expected);

@@ -26,61 +26,66 @@ fn operations() -> Vec<(&'static str, Program)> {
     }
     vec![
         ("reduce_by_key", |ctx| {
-            let sums = few(ctx).reduce_by_key_with(2, |a, b| a * 3 + b);
+            let sums = few(ctx).with_partitions(2).reduce_by_key(|a, b| a * 3 + b);
             sums.map(|(key, sum)| lists(key, [sum])).collect()
         }),
         ("aggregate_by_key", |ctx| {
-            let sums = few(ctx).aggregate_by_key_with(2, 0, |a, b| a + b, |a, b| a + b);
+            let sums = few(ctx).with_partitions(2).aggregate_by_key(0, |a, b| a + b, |a, b| a + b);
             sums.map(|(key, sum)| lists(key, [sum])).collect()
         }),
-        ("distinct", |ctx| few(ctx).keys().distinct_with(2).map(|key| lists(key, [])).collect()),
+        ("distinct", |ctx| {
+            few(ctx).keys().with_partitions(2).distinct().map(|key| lists(key, [])).collect()
+        }),
         ("group_by_key_iter", |ctx| {
             pairs(ctx, 30_000)
-                .group_by_key_iter_with(2)
+                .with_partitions(2)
+                .group_by_key_iter()
                 .map(|(key, group)| lists(key, group))
                 .collect()
         }),
         ("cogroup_iter", |ctx| {
-            let groups = pairs(ctx, 9000).cogroup_iter_with(2, &few(ctx));
+            let groups = pairs(ctx, 9000).with_partitions(2).cogroup_iter(&few(ctx));
             groups.map(|(key, (a, b))| lists(key, a.into_iter().chain(b))).collect()
         }),
         ("join", |ctx| {
-            let rows = pairs(ctx, 900).join_with(2, &pairs(ctx, 600));
+            let rows = pairs(ctx, 900).with_partitions(2).join(&pairs(ctx, 600));
             rows.map(|(key, (a, b))| lists(key, [a, b])).collect()
         }),
         ("left_outer_join", |ctx| {
-            let rows = pairs(ctx, 900).left_outer_join_with(2, &few(ctx));
+            let rows = pairs(ctx, 900).with_partitions(2).left_outer_join(&few(ctx));
             rows.map(|(key, (a, b))| lists(key, [a, b.unwrap_or(1)])).collect()
         }),
         ("full_outer_join", |ctx| {
-            let rows = few(ctx).full_outer_join_with(2, &pairs(ctx, 900));
+            let rows = few(ctx).with_partitions(2).full_outer_join(&pairs(ctx, 900));
             rows.map(|(key, (a, b))| lists(key, [a.unwrap_or(1), b.unwrap_or(1)])).collect()
         }),
         ("subtract_by_key", |ctx| {
-            let rows = few(ctx).subtract_by_key_with(2, &pairs(ctx, 900));
+            let rows = few(ctx).with_partitions(2).subtract_by_key(&pairs(ctx, 900));
             rows.map(|(key, n)| lists(key, [n])).collect()
         }),
         ("subtract", |ctx| {
-            let rows = few(ctx).subtract_with(2, &pairs(ctx, 900));
+            let rows = few(ctx).with_partitions(2).subtract(&pairs(ctx, 900));
             rows.map(|(key, n)| lists(key, [n])).collect()
         }),
         ("intersection", |ctx| {
-            let rows = few(ctx).intersection_with(2, &few(ctx).filter(|(key, _)| key % 3 == 0));
+            let rows =
+                few(ctx).with_partitions(2).intersection(&few(ctx).filter(|(key, _)| key % 3 == 0));
             rows.map(|(key, n)| lists(key, [n])).collect()
         }),
         ("partition_by", |ctx| few(ctx).partition_by(2).map(|(key, n)| lists(key, [n])).collect()),
         ("repartition", |ctx| few(ctx).repartition(2).map(|(key, n)| lists(key, [n])).collect()),
         ("sort_by_key", |ctx| {
-            few(ctx).sort_pairs_with(2).map(|(key, n)| lists(key, [n])).collect()
+            few(ctx).with_partitions(2).sort_pairs().map(|(key, n)| lists(key, [n])).collect()
         }),
         ("sort_by", |ctx| {
             few(ctx)
-                .sort_by_key_with(2, |(key, _)| key % 7)
+                .with_partitions(2)
+                .sort_by_key(|(key, _)| key % 7)
                 .map(|(key, n)| lists(key, [n]))
                 .collect()
         }),
         ("sort_by_cmp", |ctx| {
-            let rows = few(ctx).sort_by_with(2, |a, b| (b.0 % 7).cmp(&(a.0 % 7)));
+            let rows = few(ctx).with_partitions(2).sort_by(|a, b| (b.0 % 7).cmp(&(a.0 % 7)));
             rows.map(|(key, n)| lists(key, [n])).collect()
         }),
         ("repartition_and_sort_within_partitions", |ctx| {
@@ -139,7 +144,7 @@ fn float_sums(ctx: &Context) -> Vec<(String, u64)> {
     let key =
         |n: u64| if n.is_multiple_of(4) { String::new() } else { format!("{:0>60}", noise(n)) };
     let pairs = ctx.range_with(4, 0..12_000_u64).map(move |n| (key(n), 1.0 / (n + 1) as f64));
-    let sums = pairs.reduce_by_key_with(2, |a, b| a + b);
+    let sums = pairs.with_partitions(2).reduce_by_key(|a, b| a + b);
     sums.map(|(key, sum)| (key, sum.to_bits())).collect().unwrap()
 }
 
@@ -165,7 +170,7 @@ fn a_skewed_join_of_groups_that_pass_the_share_pairs_each_with_each() {
         let rows =
             |ctx: &Context, n: i64| ctx.range_with(3, 0..n).map(|n| (n % 50 / 49, n)).boxed();
         let sums = |ctx: &Context| {
-            let joined = rows(ctx, 2000).join_with(2, &rows(ctx, 3000));
+            let joined = rows(ctx, 2000).with_partitions(2).join(&rows(ctx, 3000));
             joined.aggregate(
                 (0_u64, 0_i64),
                 |(n, sum), (_, (a, b))| (n + 1, sum + a * 7 + b),

@@ -278,7 +278,7 @@ fn a_persisted_rdd_keeps_its_partitioner_and_its_shuffle_does_not_run_again() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
         let pairs = ctx.range_with(3, 0..90_u64).map(|n| (n % 9, n));
-        let kept = pairs.group_by_key_with(4).persist(StorageLevel::Disk);
+        let kept = pairs.with_partitions(4).group_by_key().persist(StorageLevel::Disk);
         let plan = kept.join(&kept.map_values(|list| list.len())).explain().to_string();
         assert_eq!(plan.matches("writes a shuffle").count(), 1, "{plan}");
         kept.count().unwrap();

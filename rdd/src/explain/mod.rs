@@ -43,7 +43,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # let first = line!() + 1;
     /// let few = ctx.range_with(2, 0..9_u64);
     /// let both = few.union(&few.map(|n| n + 1));
-    /// let sums = both.map(|n| (n % 2, n)).reduce_by_key_with(3, |a, b| a + b);
+    /// let sums = both.map(|n| (n % 2, n)).with_partitions(3).reduce_by_key(|a, b| a + b);
     /// let text = sums.explain().to_string();
     /// # let text = (0..3).fold(text, |text, at| {
     /// #     text.replace(&format!("{}:{}", file!(), first + at), &format!("src/main.rs:{}", 4 + at))

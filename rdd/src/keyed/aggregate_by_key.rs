@@ -63,45 +63,6 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         )
     }
 
-    /// [`aggregate_by_key`](Rdd::aggregate_by_key) into a number of partitions or by a partitioner.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, A)>`, one row for each key
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one, with map-side combine; none if already partitioned so
-    /// - **Memory**: a table of distinct keys in a task's share; what passes it goes in runs
-    /// - **Order**: by the hash of the key
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let pairs = ctx.parallelize(vec![('a', 2), ('a', 3)]);
-    /// let longest = pairs.aggregate_by_key_with(1, 0, |best, n| best.max(n), |a, b| a.max(b));
-    /// assert_eq!(longest.collect()?, [('a', 3)]);
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn aggregate_by_key_with<A, G, H>(
-        &self,
-        partitioning: impl Into<Partitioning<K>>,
-        zero: A,
-        merge_value: G,
-        merge_accumulators: H,
-    ) -> Rdd<(K, A)>
-    where
-        K: Key,
-        A: Stored,
-        G: Fn(A, V) -> A + Send + Sync + 'static,
-        H: Fn(A, A) -> A + Send + Sync + 'static,
-    {
-        let operation = Operation::new("aggregate_by_key");
-        self.aggregated(operation, partitioning.into(), zero, merge_value, merge_accumulators)
-    }
-
     /// The step behind `aggregate_by_key` and `fold_by_key`.
     pub(super) fn aggregated<A, G, H>(
         &self,

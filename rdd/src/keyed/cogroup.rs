@@ -56,43 +56,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.in_lists(Operation::new("cogroup"), self.partitioning_with(other), other)
-    }
-
-    /// [`cogroup`](Rdd::cogroup) into a number of partitions or by a partitioner.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Vec<V>, Vec<W>))>`
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: a task's share; `GroupTooLarge` as `cogroup`
-    /// - **Order**: by the hash of the key; values in the order of partitions and rows
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let pairs = ctx.parallelize(vec![(1, 'a')]);
-    /// let rows = pairs.cogroup_with(2, &pairs);
-    /// assert_eq!(rows.collect()?, [(1, (vec!['a'], vec!['a']))]);
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn cogroup_with<W, Q>(
-        &self,
-        partitioning: impl Into<Partitioning<K>>,
-        other: &Rdd<(K, W), Q>,
-    ) -> Rdd<(K, Both<V, W>)>
-    where
-        K: Key,
-        V: Stored,
-        W: Stored,
-        Q: Pipeline<Item = (K, W)>,
-    {
-        self.in_lists(Operation::new("cogroup"), partitioning.into(), other)
+        self.cogrouped_lists(Operation::new("cogroup"), self.partitioning_with(other), other)
     }
 
     /// Brings the values of each key of either RDD together as [`Group`]s, which are read by
@@ -131,47 +95,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.in_groups(Operation::new("cogroup_iter"), self.partitioning_with(other), other)
+        self.cogrouped_groups(Operation::new("cogroup_iter"), self.partitioning_with(other), other)
     }
 
-    /// [`cogroup_iter`](Rdd::cogroup_iter) into a number of partitions or by a partitioner.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Group<V>, Group<W>))>`
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
-    ///   are read where they lie
-    /// - **Order**: by the hash of the key; values in the order of partitions and rows
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let pairs = ctx.parallelize(vec![(1, 'a'), (1, 'b')]);
-    /// let sizes = pairs.cogroup_iter_with(2, &pairs).map_values(|(a, b)| (a.len(), b.len()));
-    /// assert_eq!((sizes.num_partitions(), sizes.collect()?), (2, vec![(1, (2, 2))]));
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn cogroup_iter_with<W, Q>(
-        &self,
-        partitioning: impl Into<Partitioning<K>>,
-        other: &Rdd<(K, W), Q>,
-    ) -> Rdd<(K, BothGroups<V, W>)>
-    where
-        K: Key,
-        V: Stored,
-        W: Stored,
-        Q: Pipeline<Item = (K, W)>,
-    {
-        self.in_groups(Operation::new("cogroup_iter"), partitioning.into(), other)
-    }
-
-    fn in_lists<W, Q>(
+    pub(super) fn cogrouped_lists<W, Q>(
         &self,
         operation: Operation,
         by: Partitioning<K>,
@@ -189,7 +116,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         })
     }
 
-    fn in_groups<W, Q>(
+    pub(super) fn cogrouped_groups<W, Q>(
         &self,
         operation: Operation,
         by: Partitioning<K>,

@@ -63,50 +63,9 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         self.cogrouped3(Operation::new("cogroup3"), by, second, third)
     }
 
-    /// [`cogroup3`](Rdd::cogroup3) into a number of partitions or by a partitioner.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>`, `Rdd<(K, W)>` and `Rdd<(K, X)>` to `Rdd<(K, (Vec<V>, Vec<W>,
-    ///   Vec<X>))>`
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: a task's share; what passes it is sorted in runs. A list that passes it is the
-    ///   error `GroupTooLarge`: use `cogroup_iter` twice
-    /// - **Order**: by the hash of the key; values in the order of partitions and rows
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let pairs = ctx.parallelize(vec![(1, 'a')]);
-    /// let rows = pairs.cogroup3_with(2, &pairs, &pairs);
-    /// assert_eq!(rows.collect()?, [(1, (vec!['a'], vec!['a'], vec!['a']))]);
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn cogroup3_with<W, X, Q, R>(
-        &self,
-        partitioning: impl Into<Partitioning<K>>,
-        second: &Rdd<(K, W), Q>,
-        third: &Rdd<(K, X), R>,
-    ) -> Rdd<(K, Three<V, W, X>)>
-    where
-        K: Key,
-        V: Stored,
-        W: Stored,
-        X: Stored,
-        Q: Pipeline<Item = (K, W)>,
-        R: Pipeline<Item = (K, X)>,
-    {
-        self.cogrouped3(Operation::new("cogroup3"), partitioning.into(), second, third)
-    }
-
     /// A cogroup of a cogroup: the first one's result lies as the second one wants it, so no row is
     /// shuffled twice.
-    fn cogrouped3<W, X, Q, R>(
+    pub(super) fn cogrouped3<W, X, Q, R>(
         &self,
         operation: Operation,
         by: Partitioning<K>,

@@ -71,52 +71,6 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         )
     }
 
-    /// [`combine_by_key`](Rdd::combine_by_key) into a number of partitions or by a partitioner.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, C)>`, one row for each key
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one, with map-side combine; none if already partitioned so
-    /// - **Memory**: a table of distinct keys in a task's share; what passes it goes in runs
-    /// - **Order**: by the hash of the key; combiners merge in partition order
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let lists = ctx.parallelize(vec![(1, 'a'), (2, 'b'), (1, 'c')]).combine_by_key_with(
-    ///     2,
-    ///     |c| c.to_string(),
-    ///     |mut text, c| { text.push(c); text },
-    ///     |text, more| text + &more,
-    /// );
-    /// assert_eq!(lists.num_partitions(), 2);
-    /// # let mut rows = lists.collect()?; rows.sort();
-    /// # assert_eq!(rows, [(1, "ac".to_string()), (2, "b".to_string())]);
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn combine_by_key_with<C, F, G, H>(
-        &self,
-        partitioning: impl Into<Partitioning<K>>,
-        create: F,
-        merge_value: G,
-        merge_combiners: H,
-    ) -> Rdd<(K, C)>
-    where
-        K: Key,
-        C: Stored,
-        F: Fn(V) -> C + Send + Sync + 'static,
-        G: Fn(C, V) -> C + Send + Sync + 'static,
-        H: Fn(C, C) -> C + Send + Sync + 'static,
-    {
-        let combine = Combine { create, merge_value, merge_combiners };
-        self.combined(Operation::new("combine_by_key"), partitioning.into(), combine)
-    }
-
     /// The partitioning a keyed operation on this RDD alone uses when the user does not say.
     pub(crate) fn default_partitioning_of_keys(&self) -> Partitioning<K> {
         default_partitioning(&[(self.num_partitions(), self.partitioning())])

@@ -55,35 +55,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         wide(&self.context, lineage, partitioner, depth, compute)
     }
 
-    /// [`distinct`](Rdd::distinct) into a number of partitions or by a partitioner of the rows.
-    ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: given
-    /// - **Partitioner**: none
-    /// - **Shuffle**: one, with map-side combine
-    /// - **Memory**: a table of distinct rows in a task's share; what passes it goes in runs
-    /// - **Order**: by the hash of the row
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let rows = ctx.parallelize(vec![1, 2, 3, 1, 2, 3]).distinct_with(5);
-    /// assert_eq!((rows.num_partitions(), rows.count()?), (5, 3));
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn distinct_with(&self, partitioning: impl Into<Partitioning<T>>) -> Rdd<T>
-    where
-        T: Key,
-    {
-        self.deduplicated(Operation::new("distinct"), partitioning.into())
-    }
-
-    fn deduplicated(&self, operation: Operation, by: Partitioning<T>) -> Rdd<T>
+    pub(super) fn deduplicated(&self, operation: Operation, by: Partitioning<T>) -> Rdd<T>
     where
         T: Key,
     {

@@ -43,43 +43,13 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         self.folded(Operation::new("fold_by_key"), self.default_partitioning_of_keys(), zero, f)
     }
 
-    /// [`fold_by_key`](Rdd::fold_by_key) into a number of partitions or by a partitioner.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, V)>`, one row for each key
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one, with map-side combine; none if already partitioned so
-    /// - **Memory**: a table of distinct keys in a task's share; what passes it goes in runs
-    /// - **Order**: by the hash of the key; values merge in the order of partitions and rows
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let pairs = ctx.parallelize(vec![('a', 2), ('a', 5), ('a', 3)]);
-    /// let most = pairs.fold_by_key_with(4, 0, |best: i32, n| best.max(n));
-    /// assert_eq!((most.num_partitions(), most.collect()?), (4, vec![('a', 5)]));
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn fold_by_key_with<F>(
+    pub(super) fn folded<F>(
         &self,
-        partitioning: impl Into<Partitioning<K>>,
+        operation: Operation,
+        by: Partitioning<K>,
         zero: V,
         f: F,
     ) -> Rdd<(K, V)>
-    where
-        K: Key,
-        V: Stored,
-        F: Fn(V, V) -> V + Send + Sync + 'static,
-    {
-        self.folded(Operation::new("fold_by_key"), partitioning.into(), zero, f)
-    }
-
-    fn folded<F>(&self, operation: Operation, by: Partitioning<K>, zero: V, f: F) -> Rdd<(K, V)>
     where
         K: Key,
         V: Stored,

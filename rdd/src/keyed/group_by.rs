@@ -47,41 +47,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         )
     }
 
-    /// [`group_by`](Rdd::group_by) into a number of partitions or by a partitioner.
-    ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<(K, Vec<T>)>`, one row for each key
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one, without map-side combine
-    /// - **Memory**: a task's share; `GroupTooLarge` as `group_by_key`
-    /// - **Order**: by the hash of the key; rows of a group in the order of partitions and rows
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let groups = ctx.parallelize(vec![7, 9]).group_by_with(3, |n| n % 2);
-    /// assert_eq!((groups.num_partitions(), groups.collect()?), (3, vec![(1, vec![7, 9])]));
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn group_by_with<K, F>(
-        &self,
-        partitioning: impl Into<Partitioning<K>>,
-        key_of: F,
-    ) -> Rdd<(K, Vec<T>)>
-    where
-        T: Stored,
-        K: Key,
-        F: Fn(&T) -> K + Send + Sync + 'static,
-    {
-        self.grouped_by(Operation::new("group_by"), partitioning.into(), key_of)
-    }
-
-    fn grouped_by<K, F>(
+    pub(super) fn grouped_by<K, F>(
         &self,
         operation: Operation,
         by: Partitioning<K>,

@@ -45,44 +45,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.gathered(
-            Operation::new("group_by_key"),
-            self.default_partitioning_of_keys(),
-            (limited::<V>, heap_bytes),
-        )
-    }
-
-    /// [`group_by_key`](Rdd::group_by_key) into a number of partitions or by a partitioner.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, Vec<V>)>`, one row for each key
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one, without map-side combine; none if already partitioned so
-    /// - **Memory**: a task's share; `GroupTooLarge` as `group_by_key`
-    /// - **Order**: by the hash of the key; values in the order of partitions and rows
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let groups = ctx.parallelize(vec![(1, 'a'), (1, 'c')]).group_by_key_with(3);
-    /// assert_eq!((groups.num_partitions(), groups.collect()?), (3, vec![(1, vec!['a', 'c'])]));
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn group_by_key_with(&self, partitioning: impl Into<Partitioning<K>>) -> Rdd<(K, Vec<V>)>
-    where
-        K: Key,
-        V: Stored,
-    {
-        self.gathered(
-            Operation::new("group_by_key"),
-            partitioning.into(),
-            (limited::<V>, heap_bytes),
-        )
+        self.grouped_lists(Operation::new("group_by_key"), self.default_partitioning_of_keys())
     }
 
     /// Brings the values of each key together in a [`Group`], which is read by iterating it. A group
@@ -117,48 +80,34 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.gathered(
+        self.grouped_groups(
             Operation::new("group_by_key_iter"),
             self.default_partitioning_of_keys(),
-            (unlimited::<V>, group_bytes),
         )
     }
 
-    /// [`group_by_key_iter`](Rdd::group_by_key_iter) into a number of partitions or by a partitioner.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, Group<V>)>`, one row for each key
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one, without map-side combine; none if already partitioned so
-    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
-    ///   are read where they lie
-    /// - **Order**: by the hash of the key; values in the order of partitions and rows
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let groups = ctx.parallelize(vec![(1, 2), (1, 3)]).group_by_key_iter_with(2);
-    /// assert_eq!(groups.map_values(|group| group.into_iter().sum::<i32>()).collect()?, [(1, 5)]);
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn group_by_key_iter_with(
+    pub(super) fn grouped_lists(
         &self,
-        partitioning: impl Into<Partitioning<K>>,
+        operation: Operation,
+        partitioning: Partitioning<K>,
+    ) -> Rdd<(K, Vec<V>)>
+    where
+        K: Key,
+        V: Stored,
+    {
+        self.gathered(operation, partitioning, (limited::<V>, heap_bytes))
+    }
+
+    pub(super) fn grouped_groups(
+        &self,
+        operation: Operation,
+        partitioning: Partitioning<K>,
     ) -> Rdd<(K, Group<V>)>
     where
         K: Key,
         V: Stored,
     {
-        self.gathered(
-            Operation::new("group_by_key_iter"),
-            partitioning.into(),
-            (unlimited::<V>, group_bytes),
-        )
+        self.gathered(operation, partitioning, (unlimited::<V>, group_bytes))
     }
 
     /// Groups by key and gives each group to `finish`; `measure` says what such a row owns.

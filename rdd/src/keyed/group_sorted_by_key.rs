@@ -45,57 +45,14 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         S: Ord,
         F: Fn(&V) -> S + Send + Sync + 'static,
     {
-        self.gathered_in_order(
+        self.grouped_and_sorted(
             Operation::new("group_sorted_by_key"),
             self.default_partitioning_of_keys(),
             sort_key_of,
         )
     }
 
-    /// [`group_sorted_by_key`](Rdd::group_sorted_by_key) into a number of partitions or by a
-    /// partitioner.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, Vec<V>)>`, one row for each key
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one, without map-side combine; none if already partitioned so
-    /// - **Memory**: a task's share; `GroupTooLarge` as `group_by_key`
-    /// - **Order**: by the hash of the key; values ascending by `sort_key_of(value)`, stable over
-    ///   the order of partitions and rows
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// use std::cmp::Reverse;
-    /// let pairs = ctx.parallelize(vec![(1, 5), (1, 9), (1, 7)]);
-    /// let best_first = pairs.group_sorted_by_key_with(2, |score| Reverse(*score));
-    /// assert_eq!(best_first.collect()?, [(1, vec![9, 7, 5])]);
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn group_sorted_by_key_with<S, F>(
-        &self,
-        partitioning: impl Into<Partitioning<K>>,
-        sort_key_of: F,
-    ) -> Rdd<(K, Vec<V>)>
-    where
-        K: Key,
-        V: Stored,
-        S: Ord,
-        F: Fn(&V) -> S + Send + Sync + 'static,
-    {
-        self.gathered_in_order(
-            Operation::new("group_sorted_by_key"),
-            partitioning.into(),
-            sort_key_of,
-        )
-    }
-
-    fn gathered_in_order<S, F>(
+    pub(super) fn grouped_and_sorted<S, F>(
         &self,
         operation: Operation,
         by: Partitioning<K>,

@@ -5,8 +5,7 @@ use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::operation::Operation;
 use emberline_shuffle::{
-    CrossProduct, GroupRewind, GroupValues, HashJoin, MergeJoin, Partitioning, SubPartitionGroups,
-    into_co_groups,
+    CrossProduct, GroupRewind, GroupValues, HashJoin, MergeJoin, SubPartitionGroups, into_co_groups,
 };
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
@@ -67,51 +66,13 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.cogrouped_by(Operation::new("join"), self.partitioning_with(other), other, joined)
-    }
-
-    /// [`join`](Rdd::join) into a number of partitions or by a partitioner.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (V, W))>`
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
-    ///   are read where they lie
-    /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
-    ///   order of partitions and rows
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let pairs = ctx.parallelize(vec![(1, 'a'), (2, 'b')]);
-    /// let both = pairs.join_with(5, &pairs);
-    /// assert_eq!((both.num_partitions(), both.count()?), (5, 2));
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn join_with<W, Q>(
-        &self,
-        partitioning: impl Into<Partitioning<K>>,
-        other: &Rdd<(K, W), Q>,
-    ) -> Rdd<(K, (V, W))>
-    where
-        K: Key,
-        V: Stored,
-        W: Stored,
-        Q: Pipeline<Item = (K, W)>,
-    {
-        self.cogrouped_by(Operation::new("join"), partitioning.into(), other, joined)
+        self.cogrouped_by(Operation::new("join"), self.partitioning_with(other), other, inner_rows)
     }
 }
 
 /// The pairs of each key that both sides have. Where both sides are in memory, or lie in order, nothing
 /// is allocated for a key.
-fn joined<K: Key, V: Stored, W: Stored>(
+pub(super) fn inner_rows<K: Key, V: Stored, W: Stored>(
     left: SubPartitionGroups<K, V>,
     right: SubPartitionGroups<K, W>,
 ) -> impl Iterator<Item = (K, (V, W))> + 'static {

@@ -24,3 +24,6 @@ mod sets;
 mod shuffled;
 mod sort_by;
 mod sort_sample;
+mod with_partitions;
+
+pub use with_partitions::WithPartitions;

@@ -6,8 +6,7 @@ use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::operation::Operation;
 use emberline_shuffle::{
-    CrossProduct, GroupRewind, GroupValues, OrNone, Partitioning, SubPartitionGroups,
-    into_co_groups,
+    CrossProduct, GroupRewind, GroupValues, OrNone, SubPartitionGroups, into_co_groups,
 };
 
 /// A value of either side, or of both.
@@ -57,45 +56,6 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         )
     }
 
-    /// [`left_outer_join`](Rdd::left_outer_join) into a number of partitions or by a partitioner.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (V, Option<W>))>`
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
-    ///   are read where they lie
-    /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
-    ///   order of partitions and rows
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let ages = ctx.parallelize(vec![(1, 30)]);
-    /// let names = ctx.parallelize(vec![(3, 'c')]);
-    /// let rows = ages.left_outer_join_with(4, &names);
-    /// assert_eq!((rows.num_partitions(), rows.count()?), (4, 1));
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn left_outer_join_with<W, Q>(
-        &self,
-        partitioning: impl Into<Partitioning<K>>,
-        other: &Rdd<(K, W), Q>,
-    ) -> Rdd<(K, (V, Option<W>))>
-    where
-        K: Key,
-        V: Stored,
-        W: Stored,
-        Q: Pipeline<Item = (K, W)>,
-    {
-        self.cogrouped_by(Operation::new("left_outer_join"), partitioning.into(), other, left_rows)
-    }
-
     /// Pairs each value of this side, or `None` if it does not have the key, with each value of the
     /// key in `other`; keys that only this side has are left out.
     ///
@@ -134,50 +94,6 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         self.cogrouped_by(
             Operation::new("right_outer_join"),
             self.partitioning_with(other),
-            other,
-            right_rows,
-        )
-    }
-
-    /// [`right_outer_join`](Rdd::right_outer_join) into a number of partitions or by a partitioner.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Option<V>, W))>`
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
-    ///   are read where they lie
-    /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
-    ///   order of partitions and rows
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let ages = ctx.parallelize(vec![(1, 30)]);
-    /// let names = ctx.parallelize(vec![(3, 'c')]);
-    /// let rows = ages.right_outer_join_with(4, &names);
-    /// assert_eq!((rows.num_partitions(), rows.count()?), (4, 1));
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn right_outer_join_with<W, Q>(
-        &self,
-        partitioning: impl Into<Partitioning<K>>,
-        other: &Rdd<(K, W), Q>,
-    ) -> Rdd<(K, (Option<V>, W))>
-    where
-        K: Key,
-        V: Stored,
-        W: Stored,
-        Q: Pipeline<Item = (K, W)>,
-    {
-        self.cogrouped_by(
-            Operation::new("right_outer_join"),
-            partitioning.into(),
             other,
             right_rows,
         )
@@ -226,49 +142,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             full_rows,
         )
     }
-
-    /// [`full_outer_join`](Rdd::full_outer_join) into a number of partitions or by a partitioner.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Option<V>, Option<W>))>`
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
-    ///   are read where they lie
-    /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
-    ///   order of partitions and rows
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let ages = ctx.parallelize(vec![(1, 30)]);
-    /// let names = ctx.parallelize(vec![(3, 'c')]);
-    /// let rows = ages.full_outer_join_with(4, &names);
-    /// assert_eq!((rows.num_partitions(), rows.count()?), (4, 2));
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn full_outer_join_with<W, Q>(
-        &self,
-        partitioning: impl Into<Partitioning<K>>,
-        other: &Rdd<(K, W), Q>,
-    ) -> Rdd<(K, Either<V, W>)>
-    where
-        K: Key,
-        V: Stored,
-        W: Stored,
-        Q: Pipeline<Item = (K, W)>,
-    {
-        self.cogrouped_by(Operation::new("full_outer_join"), partitioning.into(), other, full_rows)
-    }
 }
 
 /// Left values that meet a right one or `None`.
-fn left_rows<K: Key, V: Stored, W: Stored>(
+pub(super) fn left_rows<K: Key, V: Stored, W: Stored>(
     left: SubPartitionGroups<K, V>,
     right: SubPartitionGroups<K, W>,
 ) -> impl Iterator<Item = (K, (V, Option<W>))> + 'static {
@@ -278,7 +155,7 @@ fn left_rows<K: Key, V: Stored, W: Stored>(
 }
 
 /// Right values that meet a left one or `None`.
-fn right_rows<K: Key, V: Stored, W: Stored>(
+pub(super) fn right_rows<K: Key, V: Stored, W: Stored>(
     left: SubPartitionGroups<K, V>,
     right: SubPartitionGroups<K, W>,
 ) -> impl Iterator<Item = (K, (Option<V>, W))> + 'static {
@@ -287,7 +164,7 @@ fn right_rows<K: Key, V: Stored, W: Stored>(
     })
 }
 
-fn full_rows<K: Key, V: Stored, W: Stored>(
+pub(super) fn full_rows<K: Key, V: Stored, W: Stored>(
     left: SubPartitionGroups<K, V>,
     right: SubPartitionGroups<K, W>,
 ) -> impl Iterator<Item = (K, Either<V, W>)> + 'static {

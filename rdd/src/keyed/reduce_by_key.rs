@@ -84,40 +84,6 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         self.reduced(Operation::new("reduce_by_key"), self.default_partitioning_of_keys(), f)
     }
 
-    /// [`reduce_by_key`](Rdd::reduce_by_key) into a number of partitions or by a partitioner.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, V)>`, one row for each key
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one, with map-side combine; none if already partitioned so
-    /// - **Memory**: a table of distinct keys in a task's share; what passes it goes in runs
-    /// - **Order**: by the hash of the key
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let sums = ctx.range(0..100_u64).map(|n| (n % 3, n)).reduce_by_key_with(8, |a, b| a + b);
-    /// assert_eq!((sums.num_partitions(), sums.count()?), (8, 3));
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn reduce_by_key_with<F>(
-        &self,
-        partitioning: impl Into<Partitioning<K>>,
-        f: F,
-    ) -> Rdd<(K, V)>
-    where
-        K: Key,
-        V: Stored,
-        F: Fn(V, V) -> V + Send + Sync + 'static,
-    {
-        self.reduced(Operation::new("reduce_by_key"), partitioning.into(), f)
-    }
-
     pub(crate) fn reduced<F>(&self, operation: Operation, by: Partitioning<K>, f: F) -> Rdd<(K, V)>
     where
         K: Key,

@@ -38,45 +38,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         T: Key,
         Q: Pipeline<Item = T>,
     {
-        self.rows_by_co_groups(
+        self.cogrouped_rows(
             Operation::new("subtract"),
             Partitioning::Hash(self.num_partitions().max(1)),
             other,
             left_only,
         )
-    }
-
-    /// [`subtract`](Rdd::subtract) into a number of partitions or by a partitioner of the rows.
-    ///
-    /// - **Shape**: `Rdd<T>` and `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: given
-    /// - **Partitioner**: none
-    /// - **Shuffle**: one for each side
-    /// - **Memory**: a task's share; what passes it is sorted in runs
-    /// - **Order**: by the hash of the row; equal rows side by side
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let rest = ctx.parallelize(vec![1, 2]).subtract_with(3, &ctx.parallelize(vec![2]));
-    /// assert_eq!((rest.num_partitions(), rest.collect()?), (3, vec![1]));
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn subtract_with<Q>(
-        &self,
-        partitioning: impl Into<Partitioning<T>>,
-        other: &Rdd<T, Q>,
-    ) -> Rdd<T>
-    where
-        T: Key,
-        Q: Pipeline<Item = T>,
-    {
-        self.rows_by_co_groups(Operation::new("subtract"), partitioning.into(), other, left_only)
     }
 
     /// Keeps the rows that are in `other` too, each once.
@@ -108,7 +75,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         Q: Pipeline<Item = T>,
     {
         let most = self.num_partitions().max(other.num_partitions()).max(1);
-        self.rows_by_co_groups(
+        self.cogrouped_rows(
             Operation::new("intersection"),
             Partitioning::Hash(most),
             other,
@@ -116,42 +83,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         )
     }
 
-    /// [`intersection`](Rdd::intersection) into a number of partitions or by a partitioner of the
-    /// rows.
-    ///
-    /// - **Shape**: `Rdd<T>` and `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: given
-    /// - **Partitioner**: none
-    /// - **Shuffle**: one for each side
-    /// - **Memory**: a task's share; what passes it is sorted in runs
-    /// - **Order**: by the hash of the row
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let common = ctx.parallelize(vec![1, 2]).intersection_with(3, &ctx.parallelize(vec![2]));
-    /// assert_eq!((common.num_partitions(), common.collect()?), (3, vec![2]));
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn intersection_with<Q>(
-        &self,
-        partitioning: impl Into<Partitioning<T>>,
-        other: &Rdd<T, Q>,
-    ) -> Rdd<T>
-    where
-        T: Key,
-        Q: Pipeline<Item = T>,
-    {
-        self.rows_by_co_groups(Operation::new("intersection"), partitioning.into(), other, in_both)
-    }
-
     /// Groups the rows of both sides and gives the groups of a partition to `merge`.
-    fn rows_by_co_groups<Q, I>(
+    pub(super) fn cogrouped_rows<Q, I>(
         &self,
         operation: Operation,
         by: Partitioning<T>,
@@ -209,44 +142,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         )
     }
 
-    /// [`subtract_by_key`](Rdd::subtract_by_key) into a number of partitions or by a partitioner.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, V)>`
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one for each side that is not already partitioned so; of `other` only the
-    ///   keys
-    /// - **Memory**: a task's share; what passes it is sorted in runs
-    /// - **Order**: by the hash of the key; values in the order of partitions and rows
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let pairs = ctx.parallelize(vec![(1, 'a'), (2, 'b'), (2, 'c')]);
-    /// let rest = pairs.subtract_by_key_with(3, &ctx.parallelize(vec![(1, true)]));
-    /// assert_eq!((rest.num_partitions(), rest.collect()?), (3, vec![(2, 'b'), (2, 'c')]));
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn subtract_by_key_with<W, Q>(
-        &self,
-        partitioning: impl Into<Partitioning<K>>,
-        other: &Rdd<(K, W), Q>,
-    ) -> Rdd<(K, V)>
-    where
-        K: Key,
-        V: Stored,
-        W: Element,
-        Q: Pipeline<Item = (K, W)>,
-    {
-        self.without_keys(Operation::new("subtract_by_key"), partitioning.into(), other)
-    }
-
-    fn without_keys<W, Q>(
+    pub(super) fn without_keys<W, Q>(
         &self,
         operation: Operation,
         by: Partitioning<K>,
@@ -264,7 +160,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
 }
 
 /// The pairs of the left side whose key the right side lacks.
-fn left_only<K: Key, V: Stored>(
+pub(super) fn left_only<K: Key, V: Stored>(
     left: SubPartitionGroups<K, V>,
     right: SubPartitionGroups<K, ()>,
 ) -> impl Iterator<Item = (K, V)> + 'static {
@@ -274,7 +170,7 @@ fn left_only<K: Key, V: Stored>(
 }
 
 /// Each key of both sides, once.
-fn in_both<K: Key>(
+pub(super) fn in_both<K: Key>(
     left: SubPartitionGroups<K, ()>,
     right: SubPartitionGroups<K, ()>,
 ) -> impl Iterator<Item = (K, ())> + 'static {

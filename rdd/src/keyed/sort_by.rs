@@ -54,37 +54,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         K: Ord + Clone + Send + Sync + 'static,
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
-        self.sorted_by_key_of(Operation::new("sort_by_key"), self.num_partitions().max(1), key_of)
-    }
-
-    /// [`sort_by_key`](Rdd::sort_by_key) into a number of partitions.
-    ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: given; with few distinct keys some stay empty
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: one
-    /// - **Memory**: a task's share; what passes it is sorted in runs
-    /// - **Order**: ascending over all partitions; stable
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let sorted = ctx.parallelize(vec![3, 1, 2]).sort_by_key_with(2, |n| *n);
-    /// assert_eq!((sorted.num_partitions(), sorted.collect()?), (2, vec![1, 2, 3]));
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn sort_by_key_with<K, F>(&self, partitions: usize, key_of: F) -> Rdd<T>
-    where
-        T: Stored,
-        K: Ord + Clone + Send + Sync + 'static,
-        F: Fn(&T) -> K + Send + Sync + 'static,
-    {
-        self.sorted_by_key_of(Operation::new("sort_by_key"), partitions, key_of)
+        self.sorted_by_key(Operation::new("sort_by_key"), self.num_partitions().max(1), key_of)
     }
 
     /// Sorts all rows by a comparison of their own, which must be a total order: the way to sort
@@ -114,39 +84,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         T: Stored,
         F: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
     {
-        self.sorted_by_cmp(Operation::new("sort_by"), self.num_partitions().max(1), compare)
+        self.sorted_by(Operation::new("sort_by"), self.num_partitions().max(1), compare)
     }
 
-    /// [`sort_by`](Rdd::sort_by) into a number of partitions.
-    ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: given; with few distinct rows some stay empty
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: one
-    /// - **Memory**: a task's share; what passes it is sorted in runs
-    /// - **Order**: ascending over all partitions; stable
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let sorted = ctx.parallelize(vec![2.5, -1.0]).sort_by_with(2, f64::total_cmp);
-    /// assert_eq!((sorted.num_partitions(), sorted.collect()?), (2, vec![-1.0, 2.5]));
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn sort_by_with<F>(&self, partitions: usize, compare: F) -> Rdd<T>
-    where
-        T: Stored,
-        F: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
-    {
-        self.sorted_by_cmp(Operation::new("sort_by"), partitions, compare)
-    }
-
-    fn sorted_by_cmp<F>(&self, operation: Operation, partitions: usize, compare: F) -> Rdd<T>
+    pub(super) fn sorted_by<F>(&self, operation: Operation, partitions: usize, compare: F) -> Rdd<T>
     where
         T: Stored,
         F: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
@@ -164,7 +105,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.sorted(operation, range, None, ranges, order)
     }
 
-    fn sorted_by_key_of<K, F>(&self, operation: Operation, partitions: usize, key_of: F) -> Rdd<T>
+    pub(super) fn sorted_by_key<K, F>(
+        &self,
+        operation: Operation,
+        partitions: usize,
+        key_of: F,
+    ) -> Rdd<T>
     where
         T: Stored,
         K: Ord + Clone + Send + Sync + 'static,
@@ -257,39 +203,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Stored + Ord,
         V: Stored,
     {
-        self.sorted_by_key(Operation::new("sort_pairs"), self.num_partitions().max(1))
+        self.sorted_pairs(Operation::new("sort_pairs"), self.num_partitions().max(1))
     }
 
-    /// [`sort_pairs`](Rdd::sort_pairs) into a number of partitions.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, V)>`
-    /// - **Partitions**: given; with few distinct keys some stay empty
-    /// - **Partitioner**: the ranges of the sort
-    /// - **Shuffle**: one
-    /// - **Memory**: a task's share; what passes it is sorted in runs
-    /// - **Order**: ascending by key over all partitions; stable
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let sorted = ctx.parallelize(vec![(2, 'b'), (1, 'a')]).sort_pairs_with(3);
-    /// assert_eq!((sorted.num_partitions(), sorted.collect()?), (3, vec![(1, 'a'), (2, 'b')]));
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn sort_pairs_with(&self, partitions: usize) -> Rdd<(K, V)>
-    where
-        K: Stored + Ord,
-        V: Stored,
-    {
-        self.sorted_by_key(Operation::new("sort_pairs"), partitions)
-    }
-
-    fn sorted_by_key(&self, operation: Operation, partitions: usize) -> Rdd<(K, V)>
+    pub(super) fn sorted_pairs(&self, operation: Operation, partitions: usize) -> Rdd<(K, V)>
     where
         K: Stored + Ord,
         V: Stored,

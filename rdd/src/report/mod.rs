@@ -19,7 +19,8 @@ impl Context {
     /// use emberline::prelude::*;
     ///
     /// let ctx = Context::local()?;
-    /// let sums = ctx.range_with(4, 0..1000_u64).map(|n| (n % 10, n)).reduce_by_key_with(2, |a, b| a + b);
+    /// let pairs = ctx.range_with(4, 0..1000_u64).map(|n| (n % 10, n));
+    /// let sums = pairs.with_partitions(2).reduce_by_key(|a, b| a + b);
     /// sums.collect()?;
     ///
     /// let job = ctx.last_job().unwrap();

@@ -216,7 +216,7 @@ fn progress_counts_tasks_over_the_jobs_of_the_closure() {
             }
             (n, n)
         });
-        let sums = rows.reduce_by_key_with(2, |a, b| a + b);
+        let sums = rows.with_partitions(2).reduce_by_key(|a, b| a + b);
         let handle = ctx.spawn(move || Ok(sums.count()? + sums.count()?));
         let at = |done, all| {
             let progress = handle.progress();

@@ -97,7 +97,7 @@ fn all_outputs_that_are_gone_are_computed_again_in_one_attempt_of_their_stage() 
         let plan = (0..40).fold(FaultPlan::new(), lose);
         let (ctx, recorder) = Recorder::on(builder.threads(1).faults(plan));
         let rows = ctx.range_with(40, 0..400_u64).map(|n| (n % 10, n));
-        let rows = rows.reduce_by_key_with(3, |a, b| a + b);
+        let rows = rows.with_partitions(3).reduce_by_key(|a, b| a + b);
         assert_eq!(collected(&rows).unwrap(), wanted());
         let events = recorder.events(&ctx);
         assert_eq!(attempts(&events, 40), [(0, 40), (1, 40)], "{events:#?}");
@@ -117,7 +117,7 @@ fn a_group_of_an_earlier_action_whose_output_is_gone_is_an_error_that_says_to_ru
         let (folder, builder) = scratch();
         let ctx = builder.task_memory_bytes(TINY_SHARE).build().unwrap();
         let pairs = ctx.range_with(2, 0..20_000_u64).map(|n| (n % 2, n));
-        let group_by_key_iter = pairs.group_by_key_iter_with(1);
+        let group_by_key_iter = pairs.with_partitions(1).group_by_key_iter();
         let groups = group_by_key_iter.collect().unwrap();
         assert!(groups.iter().all(|(_, group)| group.len() == 10_000));
         files(folder.path()).iter().for_each(|file| fs::remove_file(file).unwrap());

@@ -46,30 +46,30 @@ fn a_source_of_zero_partitions_is_the_error_of_its_first_action() {
 
 #[test]
 fn a_combining_shuffle_into_zero_partitions_is_the_error_of_its_first_action() {
-    refused("reduce_by_key", |ctx| pairs(ctx).reduce_by_key_with(0, |a, b| a + b));
+    refused("reduce_by_key", |ctx| pairs(ctx).with_partitions(0).reduce_by_key(|a, b| a + b));
     refused("aggregate_by_key", |ctx| {
-        pairs(ctx).aggregate_by_key_with(0, 0, |a, b| a + b, |a, b| a + b)
+        pairs(ctx).with_partitions(0).aggregate_by_key(0, |a, b| a + b, |a, b| a + b)
     });
     refused("combine_by_key", |ctx| {
-        pairs(ctx).combine_by_key_with(0, |v| v, |a, b| a + b, |a, b| a + b)
+        pairs(ctx).with_partitions(0).combine_by_key(|v| v, |a, b| a + b, |a, b| a + b)
     });
-    refused("distinct", |ctx| pairs(ctx).distinct_with(0));
+    refused("distinct", |ctx| pairs(ctx).with_partitions(0).distinct());
 }
 
 #[test]
 fn a_grouping_shuffle_into_zero_partitions_is_the_error_of_its_first_action() {
-    refused("group_by_key", |ctx| pairs(ctx).group_by_key_with(0));
-    refused("group_by_key_iter", |ctx| pairs(ctx).group_by_key_iter_with(0));
-    refused("cogroup", |ctx| pairs(ctx).cogroup_with(0, &pairs(ctx)));
-    refused("join", |ctx| pairs(ctx).join_with(0, &pairs(ctx)));
+    refused("group_by_key", |ctx| pairs(ctx).with_partitions(0).group_by_key());
+    refused("group_by_key_iter", |ctx| pairs(ctx).with_partitions(0).group_by_key_iter());
+    refused("cogroup", |ctx| pairs(ctx).with_partitions(0).cogroup(&pairs(ctx)));
+    refused("join", |ctx| pairs(ctx).with_partitions(0).join(&pairs(ctx)));
 }
 
 #[test]
 fn a_move_of_rows_into_zero_partitions_is_the_error_of_its_first_action() {
     refused("partition_by", |ctx| pairs(ctx).partition_by(0));
     refused("repartition", |ctx| pairs(ctx).repartition(0));
-    refused("sort_by", |ctx| pairs(ctx).sort_by_key_with(0, |pair| pair.1));
-    refused("sort_by_key", |ctx| pairs(ctx).sort_pairs_with(0));
+    refused("sort_by", |ctx| pairs(ctx).with_partitions(0).sort_by_key(|pair| pair.1));
+    refused("sort_by_key", |ctx| pairs(ctx).with_partitions(0).sort_pairs());
 }
 
 #[test]
@@ -82,11 +82,11 @@ fn every_operation_takes_an_empty_input() {
             let pairs = rows.map(|n| (n, n)).boxed();
             assert!(rows.collect().unwrap().is_empty());
             assert_eq!(pairs.reduce_by_key(|a, b| a + b).count().unwrap(), 0);
-            assert_eq!(pairs.group_by_key_with(3).count().unwrap(), 0);
+            assert_eq!(pairs.with_partitions(3).group_by_key().count().unwrap(), 0);
             assert_eq!(pairs.join(&pairs).count().unwrap(), 0);
             assert_eq!(pairs.sort_pairs().count().unwrap(), 0);
             assert_eq!(rows.distinct().count().unwrap(), 0);
-            assert!(rows.sort_by_key_with(4, |n| *n).collect().unwrap().is_empty());
+            assert!(rows.with_partitions(4).sort_by_key(|n| *n).collect().unwrap().is_empty());
             assert_eq!(rows.repartition(5).count().unwrap(), 0);
             assert_eq!(rows.union(&rows).cache().count().unwrap(), 0);
         }

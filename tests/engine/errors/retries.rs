@@ -59,7 +59,7 @@ fn f002_a_reading_task_that_fails_once_runs_again_alone() {
             counter.fetch_add(1, Ordering::SeqCst);
             (n % 3, n)
         });
-        let groups = pairs.group_by_key_with(3);
+        let groups = pairs.with_partitions(3).group_by_key();
         let mut keys = groups.map(move |(key, _)| square(key)).collect().unwrap();
         keys.sort();
         assert_eq!(keys, [0, 1, 4]);

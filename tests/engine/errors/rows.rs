@@ -90,22 +90,22 @@ fn plain<const K: usize>(rows: Vec<Fused<K>>) -> Vec<u64> {
 /// Every way for rows to be hashed, compared, cloned and written.
 fn programs<const K: usize>() -> Vec<(&'static [&'static str], Program<K>)> {
     vec![
-        (&["distinct", "collect"], |rows| Ok(plain(rows.distinct_with(2).collect()?))),
+        (&["distinct", "collect"], |rows| Ok(plain(rows.with_partitions(2).distinct().collect()?))),
         (&["reduce_by_key", "collect"], |rows| {
-            let sums = rows.map(|row| (row, 1)).reduce_by_key_with(2, |a: u64, b| a + b);
+            let sums = rows.map(|row| (row, 1)).with_partitions(2).reduce_by_key(|a: u64, b| a + b);
             Ok(plain(sums.map(|(row, _)| row).collect()?))
         }),
         (&["group_by_key", "collect"], |rows| {
-            let groups = rows.map(|row| (row, 1_u8)).group_by_key_with(2);
+            let groups = rows.map(|row| (row, 1_u8)).with_partitions(2).group_by_key();
             Ok(plain(groups.map(|(row, _)| row).collect()?))
         }),
         (&["join", "collect"], |rows| {
             let pairs = rows.map(|row| (row, 1_u8));
-            let joined = pairs.join_with(2, &pairs.filter(|pair| pair.0.0 == 3));
+            let joined = pairs.with_partitions(2).join(&pairs.filter(|pair| pair.0.0 == 3));
             Ok(plain(joined.map(|(row, _)| row).collect()?))
         }),
         (&["sort_by_key", "collect"], |rows| {
-            let sorted = rows.map(|row| (row, 1_u8)).sort_pairs_with(2);
+            let sorted = rows.map(|row| (row, 1_u8)).with_partitions(2).sort_pairs();
             Ok(plain(sorted.map(|(row, _)| row).collect()?))
         }),
         (&["repartition", "collect"], |rows| Ok(plain(rows.repartition(2).collect()?))),

@@ -54,7 +54,7 @@ fn run_the_loop(way: &str) {
     let mut ranks = ctx.range_with(3, 0..60_u64).map(|n| (n, 1_u64)).boxed();
     for round in 1..=ROUNDS {
         let moved = ranks.map(|(key, rank)| ((key * 7 + 1) % 60, rank + 1));
-        ranks = moved.reduce_by_key_with(3, |a, b| a + b);
+        ranks = moved.with_partitions(3).reduce_by_key(|a, b| a + b);
         match way {
             "uncut, in files" => assert_eq!(ranks.count().unwrap(), 60),
             _ => ranks = ranks.local_checkpoint().unwrap(),

@@ -23,7 +23,7 @@ fn sums(ctx: &Context, calls: &Arc<AtomicUsize>) -> Rdd<(u64, u64)> {
         calls.fetch_add(1, Ordering::SeqCst);
         (n % 10, n)
     });
-    pairs.reduce_by_key_with(3, |a, b| a + b)
+    pairs.with_partitions(3).reduce_by_key(|a, b| a + b)
 }
 
 /// What a run with a plan gave: the rows, how often the map closure was called, and the events.
@@ -203,7 +203,12 @@ fn f035_losses_two_shuffles_deep_are_made_good_in_order() {
             let (ctx, calls) =
                 (on_disk(scratch.path()).faults(&faults).build().unwrap(), Arc::default());
             let counts = sums(&ctx, &calls).map(|(key, sum)| (sum % 3, key));
-            let rows = counts.group_by_key_with(2).map_values(|keys| keys.len()).collect().unwrap();
+            let rows = counts
+                .with_partitions(2)
+                .group_by_key()
+                .map_values(|keys| keys.len())
+                .collect()
+                .unwrap();
             (rows, calls.load(Ordering::SeqCst), faults.fired())
         };
         let (rows, calls, _) = deep(FaultPlan::new());

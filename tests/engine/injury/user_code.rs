@@ -27,7 +27,7 @@ fn f086_an_order_that_contradicts_itself_loses_no_row_and_never_hangs() {
         for ctx in [context(), in_small_runs()] {
             for partitions in [1, 3] {
                 let rows = ctx.range_with(3, 0..3000_u64);
-                match rows.sort_by_with(partitions, random).collect() {
+                match rows.with_partitions(partitions).sort_by(random).collect() {
                     Ok(rows) => assert!(sorted(rows).into_iter().eq(0..3000)),
                     // The standard sort may find out.
                     Err(error) => {
@@ -56,7 +56,7 @@ fn a_hash_that_changes_loses_no_row_of_a_reduction_and_never_hangs() {
     within(DEADLINE, || {
         for ctx in [context(), in_small_runs()] {
             let pairs = ctx.range_with(3, 0..2000_u64).map(|n| (Restless(n % 50), n));
-            let sums = pairs.reduce_by_key_with(2, |a, b| a + b);
+            let sums = pairs.with_partitions(2).reduce_by_key(|a, b| a + b);
             assert_eq!(sums.values().sum::<u64>().unwrap(), 1999 * 1000);
             assert!(sums.count().unwrap() >= 50);
             // What these give is anyone's guess, but they end.
@@ -114,7 +114,8 @@ fn f081_absent_keys_and_absent_values_survive_runs_and_merges() {
     let mut groups = std::collections::BTreeMap::<_, Vec<_>>::new();
     rows.iter().for_each(|(key, value)| groups.entry(*key).or_default().push(*value));
     check_rows(groups.into_iter().collect(), move |ctx, partitions| {
-        let group_by_key_iter = spread(ctx, partitions, &rows).group_by_key_iter_with(partitions);
+        let group_by_key_iter =
+            spread(ctx, partitions, &rows).with_partitions(partitions).group_by_key_iter();
         group_by_key_iter.map(|(key, group)| (key, group.into_iter().collect::<Vec<_>>())).collect()
     });
 }
@@ -123,8 +124,11 @@ fn f081_absent_keys_and_absent_values_survive_runs_and_merges() {
 fn f092_two_hundred_and_one_partitions_after_a_shuffle_of_four_rows() {
     within(DEADLINE, || {
         for ctx in [context(), in_small_runs()] {
-            let rows =
-                ctx.range_with(4, 0..4_u64).map(|n| (n, n)).reduce_by_key_with(201, |a, _| a);
+            let rows = ctx
+                .range_with(4, 0..4_u64)
+                .map(|n| (n, n))
+                .with_partitions(201)
+                .reduce_by_key(|a, _| a);
             assert_eq!(rows.num_partitions(), 201);
             let sizes = rows.map_partitions(|rows| [rows.count()]).collect().unwrap();
             assert_eq!((sizes.len(), sizes.iter().sum::<usize>()), (201, 4));

@@ -97,7 +97,7 @@ fn a_sample_keeps_the_partitioner() {
         let pairs = context().range_with(3, 0..90_u64).map(|n| (n % 9, n)).partition_by(3);
         let sampled = [pairs.sample(0.5, 1).boxed(), pairs.sample_with_replacement(0.5, 1).boxed()];
         for sample in sampled {
-            let sums = sample.reduce_by_key_with(3, |a, b| a + b);
+            let sums = sample.with_partitions(3).reduce_by_key(|a, b| a + b);
             assert!(!sums.explain().to_string().contains("stage 2"), "{}", sums.explain());
             assert!(sums.count()? <= 9);
         }

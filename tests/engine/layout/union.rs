@@ -52,7 +52,7 @@ fn b087_a_partitioner_is_kept_only_when_all_have_it() {
         let (left, right) = (pairs.partition_by(5), pairs.map_values(|n| -n).partition_by(5));
         let together = ctx.union([left.clone(), right.clone(), left.clone()]);
         assert_eq!(together.num_partitions(), 5);
-        let sums = together.reduce_by_key_with(5, |a, b| a + b);
+        let sums = together.with_partitions(5).reduce_by_key(|a, b| a + b);
         // Two shuffles before, and none for the sums.
         assert!(!sums.explain().to_string().contains("stage 3"), "{}", sums.explain());
         assert_eq!(sorted(sums.collect()?), [(0, 12), (1, 15), (2, 18), (3, 21)]);
@@ -115,7 +115,7 @@ fn no_rdds_at_all_give_no_rows_to_every_action() {
         assert_eq!((none.take(3)?, none.reduce(|a, b| a + b)?), (Vec::new(), None));
         assert_eq!(none.fold(7, |a, b| a + b)?, 7);
         assert_eq!(none.union(&one_to_four(&ctx)).collect()?, [1, 2, 3, 4]);
-        assert_eq!(none.map(|n| (n, n)).reduce_by_key_with(2, |a, b| a + b).count()?, 0);
+        assert_eq!(none.map(|n| (n, n)).with_partitions(2).reduce_by_key(|a, b| a + b).count()?, 0);
         assert_eq!(none.map(|n| (n, n)).reduce_by_key(|a, b| a + b).count()?, 0);
         assert_eq!((none.distinct().count()?, none.sort_by_key(|n| *n).count()?), (0, 0));
         assert_eq!((none.subtract(&none).count()?, none.intersection(&none).count()?), (0, 0));

@@ -76,7 +76,10 @@ fn b167_the_ranges_of_a_sort_are_the_same_as_themselves_alone() {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2));
         let constant = |partitions| ctx.range_with(partitions, 0..50_u32).map(|n| (7_u32, n));
-        let (one, two) = (constant(2).sort_pairs_with(3), constant(5).sort_pairs_with(3));
+        let (one, two) = (
+            constant(2).with_partitions(3).sort_pairs(),
+            constant(5).with_partitions(3).sort_pairs(),
+        );
         assert_eq!((one.count()?, two.count()?), (50, 50));
         let (rows, counts) = counter.during(|| one.join(&one).count());
         assert_eq!((rows?, counts.rows_written), (2500, 0));
@@ -96,7 +99,7 @@ fn b171_ranges_of_skewed_input_stay_even() {
             let rows = if partition == 0 { 0..20_000_u64 } else { 0..100 };
             rows.map(move |n| (noise(n << 8 | partition as u64), n))
         });
-        let sizes = sizes(&skewed.sort_pairs_with(10))?;
+        let sizes = sizes(&skewed.with_partitions(10).sort_pairs())?;
         let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
         assert_eq!((sizes.len(), sizes.iter().sum::<usize>()), (10, 21_900));
         assert!(*most < 3 * least, "{sizes:?}");

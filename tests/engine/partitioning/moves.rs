@@ -76,25 +76,27 @@ fn wide_with() -> Vec<(&'static str, u64, RunWith)> {
     vec![
         ("partition_by", 1, |a, _, by| a.partition_by(by)),
         ("repartition_and_sort", 1, |a, _, by| a.repartition_and_sort_within_partitions(by)),
-        ("reduce_by_key", 1, |a, _, by| a.reduce_by_key_with(by, |n, m| n + m)),
-        ("fold_by_key", 1, |a, _, by| a.fold_by_key_with(by, 0, |n, m| n + m)),
+        ("reduce_by_key", 1, |a, _, by| a.with_partitions(by).reduce_by_key(|n, m| n + m)),
+        ("fold_by_key", 1, |a, _, by| a.with_partitions(by).fold_by_key(0, |n, m| n + m)),
         ("aggregate_by_key", 1, |a, _, by| {
-            a.aggregate_by_key_with(by, 0, |n, m| n + m, |n, m| n + m)
+            a.with_partitions(by).aggregate_by_key(0, |n, m| n + m, |n, m| n + m)
         }),
         ("combine_by_key", 1, |a, _, by| {
-            a.combine_by_key_with(by, |n| n, |n, m| n + m, |n, m| n + m)
+            a.with_partitions(by).combine_by_key(|n| n, |n, m| n + m, |n, m| n + m)
         }),
-        ("group_by_key", 1, |a, _, by| keys(a.group_by_key_with(by))),
-        ("group_by_key_iter", 1, |a, _, by| keys(a.group_by_key_iter_with(by))),
-        ("group_sorted_by_key", 1, |a, _, by| keys(a.group_sorted_by_key_with(by, |n| *n))),
-        ("join", 2, |a, b, by| keys(a.join_with(by, b))),
-        ("left_outer_join", 2, |a, b, by| keys(a.left_outer_join_with(by, b))),
-        ("right_outer_join", 2, |a, b, by| keys(a.right_outer_join_with(by, b))),
-        ("full_outer_join", 2, |a, b, by| keys(a.full_outer_join_with(by, b))),
-        ("cogroup", 2, |a, b, by| keys(a.cogroup_with(by, b))),
-        ("cogroup_iter", 2, |a, b, by| keys(a.cogroup_iter_with(by, b))),
-        ("cogroup3", 3, |a, b, by| keys(a.cogroup3_with(by, b, b))),
-        ("subtract_by_key", 2, |a, b, by| a.subtract_by_key_with(by, b)),
+        ("group_by_key", 1, |a, _, by| keys(a.with_partitions(by).group_by_key())),
+        ("group_by_key_iter", 1, |a, _, by| keys(a.with_partitions(by).group_by_key_iter())),
+        ("group_sorted_by_key", 1, |a, _, by| {
+            keys(a.with_partitions(by).group_sorted_by_key(|n| *n))
+        }),
+        ("join", 2, |a, b, by| keys(a.with_partitions(by).join(b))),
+        ("left_outer_join", 2, |a, b, by| keys(a.with_partitions(by).left_outer_join(b))),
+        ("right_outer_join", 2, |a, b, by| keys(a.with_partitions(by).right_outer_join(b))),
+        ("full_outer_join", 2, |a, b, by| keys(a.with_partitions(by).full_outer_join(b))),
+        ("cogroup", 2, |a, b, by| keys(a.with_partitions(by).cogroup(b))),
+        ("cogroup_iter", 2, |a, b, by| keys(a.with_partitions(by).cogroup_iter(b))),
+        ("cogroup3", 3, |a, b, by| keys(a.with_partitions(by).cogroup3(b, b))),
+        ("subtract_by_key", 2, |a, b, by| a.with_partitions(by).subtract_by_key(b)),
     ]
 }
 
@@ -160,9 +162,9 @@ fn what_lies_right_moves_nothing_by_hash_by_a_users_partitioner_and_by_ranges() 
     test(|| {
         let (counter, ctx) = counted();
         let by_user = by_tens(5, true);
-        let ranges = plain(&ctx).sort_pairs_with(3);
+        let ranges = plain(&ctx).with_partitions(3).sort_pairs();
         let sides = [
-            (plain(&ctx).partition_by(3), plain(&ctx).reduce_by_key_with(3, |n, _| n)),
+            (plain(&ctx).partition_by(3), plain(&ctx).with_partitions(3).reduce_by_key(|n, _| n)),
             (plain(&ctx).partition_by(by_user), plain(&ctx).partition_by(by_tens(5, true))),
             (ranges.clone(), ranges.map_values(|n| n + 1).boxed()),
         ];

@@ -100,10 +100,10 @@ fn wide_steps_whose_rows_lie_nowhere_in_particular_leave_no_partitioner() {
         ("sort_by", |rdd| rdd.sort_by_key(|row| row.0)),
         ("sort_by_cmp", |rdd| rdd.sort_by(Ord::cmp)),
         ("subtract", |rdd| rdd.subtract(&rdd.filter(|row| row.0 > 50))),
-        ("subtract_with", |rdd| rdd.subtract_with(3, &rdd.filter(|row| row.0 > 50))),
+        ("subtract_with", |rdd| rdd.with_partitions(3).subtract(&rdd.filter(|row| row.0 > 50))),
         ("intersection", |rdd| rdd.intersection(rdd)),
-        ("intersection_with", |rdd| rdd.intersection_with(3, rdd)),
-        ("distinct_with", |rdd| rdd.distinct_with(3)),
+        ("intersection_with", |rdd| rdd.with_partitions(3).intersection(rdd)),
+        ("distinct_with", |rdd| rdd.with_partitions(3).distinct()),
     ];
     test(move || {
         let counter = Counter::default();

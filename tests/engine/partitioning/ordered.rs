@@ -43,7 +43,7 @@ fn what_follows_rows_in_order_is_what_plain_rust_gives() {
         for (place, ctx) in places() {
             for partitions in [1, 3] {
                 let pairs = ctx.range_with(3, 0..600_u32).map(|n| (n * 7 % 101, n));
-                let group_by_key_iter = pairs.group_by_key_with(partitions);
+                let group_by_key_iter = pairs.with_partitions(partitions).group_by_key();
                 let ordered: Numbers = group_by_key_iter.flat_map_values(|list| list).boxed();
                 for (name, step) in steps() {
                     let rows = step(&ordered);

@@ -43,7 +43,7 @@ fn narrow(step: &PairStep, rdd: &Pairs) -> Option<Pairs> {
         PairStep::Rekey(by) => rdd.map(move |(key, n)| (n % by, key)).boxed(),
         PairStep::UnionSelf => rdd.union(rdd).boxed(),
         PairStep::UnionAll(partitions) => {
-            let sums = rdd.reduce_by_key_with(partitions, i64::wrapping_add);
+            let sums = rdd.with_partitions(partitions).reduce_by_key(i64::wrapping_add);
             rdd.context().union([rdd.clone(), sums, rdd.clone()]).boxed()
         }
         PairStep::Cache => rdd.cache(),
@@ -56,11 +56,15 @@ fn keyed(step: &PairStep, rdd: &Pairs) -> Option<Pairs> {
         PairStep::PartitionBy(partitions) => rdd.partition_by(partitions),
         PairStep::PlaceBy(partitions) => rdd.partition_by(Arc::new(ByRemainder(partitions))),
         PairStep::Reduce(None) => rdd.reduce_by_key(i64::wrapping_add),
-        PairStep::Reduce(Some(partitions)) => rdd.reduce_by_key_with(partitions, i64::wrapping_add),
+        PairStep::Reduce(Some(partitions)) => {
+            rdd.with_partitions(partitions).reduce_by_key(i64::wrapping_add)
+        }
         PairStep::ReduceToFirst => rdd.reduce_by_key(|first, _| first),
         PairStep::Aggregate => rdd.aggregate_by_key(i64::MIN, i64::max, i64::max),
         PairStep::Fold(None) => rdd.fold_by_key(0, i64::wrapping_add),
-        PairStep::Fold(Some(partitions)) => rdd.fold_by_key_with(partitions, 0, i64::wrapping_add),
+        PairStep::Fold(Some(partitions)) => {
+            rdd.with_partitions(partitions).fold_by_key(0, i64::wrapping_add)
+        }
         PairStep::GroupSum => rdd.group_by_key().map_values(|all| sum(&all)).boxed(),
         PairStep::GroupFlatten => rdd
             .group_by_key_iter()
@@ -70,7 +74,7 @@ fn keyed(step: &PairStep, rdd: &Pairs) -> Option<Pairs> {
             let groups = match given {
                 None => rdd.group_sorted_by_key(move |n| n.rem_euclid(by)),
                 Some(partitions) => {
-                    rdd.group_sorted_by_key_with(partitions, move |n| n.rem_euclid(by))
+                    rdd.with_partitions(partitions).group_sorted_by_key(move |n| n.rem_euclid(by))
                 }
             };
             groups.flat_map_values(|all| all).boxed()
@@ -80,7 +84,7 @@ fn keyed(step: &PairStep, rdd: &Pairs) -> Option<Pairs> {
             rdd.intersection(&rdd.filter(move |(key, n)| some(key ^ n, by)))
         }
         PairStep::Distinct => rdd.distinct(),
-        PairStep::SortByKey(partitions) => rdd.sort_pairs_with(partitions),
+        PairStep::SortByKey(partitions) => rdd.with_partitions(partitions).sort_pairs(),
         PairStep::RepartitionAndSort(partitions) => {
             rdd.repartition_and_sort_within_partitions(partitions)
         }
@@ -90,7 +94,7 @@ fn keyed(step: &PairStep, rdd: &Pairs) -> Option<Pairs> {
 
 fn joined(step: &PairStep, rdd: &Pairs) -> Pairs {
     let some = |by| rdd.filter(move |(_, n)| some(*n, by)).boxed();
-    let reduced = |partitions| rdd.reduce_by_key_with(partitions, i64::wrapping_add);
+    let reduced = |partitions| rdd.with_partitions(partitions).reduce_by_key(i64::wrapping_add);
     let both =
         |rows: Rdd<(i64, (i64, i64))>| rows.map_values(|(n, m)| matched(Some(n), Some(m))).boxed();
     match *step {
@@ -100,21 +104,23 @@ fn joined(step: &PairStep, rdd: &Pairs) -> Pairs {
         PairStep::LeftOuterJoin(by, given) => {
             let rows = match given {
                 None => rdd.left_outer_join(&some(by)),
-                Some(partitions) => rdd.left_outer_join_with(partitions, &some(by)),
+                Some(partitions) => rdd.with_partitions(partitions).left_outer_join(&some(by)),
             };
             rows.map_values(|(n, m)| matched(Some(n), m)).boxed()
         }
         PairStep::RightOuterJoin(by, given) => {
             let rows = match given {
                 None => some(by).right_outer_join(rdd),
-                Some(partitions) => some(by).right_outer_join_with(partitions, rdd),
+                Some(partitions) => some(by).with_partitions(partitions).right_outer_join(rdd),
             };
             rows.map_values(|(n, m)| matched(n, Some(m))).boxed()
         }
         PairStep::FullOuterJoin(by, given) => {
             let rows = match given {
                 None => some(by).full_outer_join(&some(by + 1)),
-                Some(partitions) => some(by).full_outer_join_with(partitions, &some(by + 1)),
+                Some(partitions) => {
+                    some(by).with_partitions(partitions).full_outer_join(&some(by + 1))
+                }
             };
             rows.map_values(|(n, m)| matched(n, m)).boxed()
         }
@@ -133,20 +139,22 @@ fn joined(step: &PairStep, rdd: &Pairs) -> Pairs {
         PairStep::Cogrouped(by, given) => {
             let groups = match given {
                 None => some(by).cogroup_iter(rdd),
-                Some(partitions) => some(by).cogroup_iter_with(partitions, rdd),
+                Some(partitions) => some(by).with_partitions(partitions).cogroup_iter(rdd),
             };
             groups.flat_map_values(|(a, b)| a.into_iter().chain(b).collect::<Vec<_>>()).boxed()
         }
         PairStep::Cogroup3(by, given) => {
             let groups = match given {
                 None => some(by).cogroup3(&reduced(4), &some(2)),
-                Some(partitions) => some(by).cogroup3_with(partitions, &reduced(4), &some(2)),
+                Some(partitions) => {
+                    some(by).with_partitions(partitions).cogroup3(&reduced(4), &some(2))
+                }
             };
             groups.flat_map_values(|(a, b, c)| [a, b, c].concat()).boxed()
         }
         PairStep::SubtractByKey(by, given) => match given {
             None => rdd.subtract_by_key(&some(by)),
-            Some(partitions) => rdd.subtract_by_key_with(partitions, &some(by)),
+            Some(partitions) => rdd.with_partitions(partitions).subtract_by_key(&some(by)),
         },
         ref other => unreachable!("{other:?} has one input"),
     }

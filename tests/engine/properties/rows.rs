@@ -67,32 +67,34 @@ fn wide(step: &Operation, rdd: &Rdd<i64>) -> Rdd<i64> {
     match step.clone() {
         Operation::SplitBySample(seed) => split_by_sample(rdd, seed),
         Operation::Distinct(None) => rdd.distinct(),
-        Operation::Distinct(Some(partitions)) => rdd.distinct_with(partitions),
+        Operation::Distinct(Some(partitions)) => rdd.with_partitions(partitions).distinct(),
         Operation::Subtract(by, given) => {
             let others = rdd.filter(move |n| n % by == 0);
             match given {
                 None => rdd.subtract(&others),
-                Some(partitions) => rdd.subtract_with(partitions, &others),
+                Some(partitions) => rdd.with_partitions(partitions).subtract(&others),
             }
         }
         Operation::Intersection(by, given) => {
             let others = rdd.map(move |n| n.wrapping_add(by));
             match given {
                 None => rdd.intersection(&others),
-                Some(partitions) => rdd.intersection_with(partitions, &others),
+                Some(partitions) => rdd.with_partitions(partitions).intersection(&others),
             }
         }
         Operation::GroupBy(by, given) => {
             let groups = match given {
                 None => rdd.group_by(move |n| n.rem_euclid(by)),
-                Some(partitions) => rdd.group_by_with(partitions, move |n| n.rem_euclid(by)),
+                Some(partitions) => {
+                    rdd.with_partitions(partitions).group_by(move |n| n.rem_euclid(by))
+                }
             };
             groups.flat_map(|(_, rows)| rows).boxed()
         }
         Operation::Repartition(partitions) => rdd.repartition(partitions),
         Operation::RepartitionNumbered(partitions) => repartition_in_order(rdd, partitions),
         Operation::SortAll(None) => rdd.sort_by_key(|n| *n),
-        Operation::SortAll(Some(partitions)) => rdd.sort_by_key_with(partitions, |n| *n),
+        Operation::SortAll(Some(partitions)) => rdd.with_partitions(partitions).sort_by_key(|n| *n),
         Operation::SortDownByCmp => rdd.sort_by(|a, b| Reverse(a).cmp(&Reverse(b))),
         Operation::SortBy(by) => rdd.sort_by_key(move |n| n.rem_euclid(by)),
         Operation::Pairs(by, steps) => {

@@ -56,7 +56,7 @@ fn f063_a_lost_block_behind_a_shuffle_brings_the_shuffle_back() {
         let folder = tempfile::tempdir().unwrap();
         let ctx = Context::builder().threads(2).scratch_dir(folder.path()).build().unwrap();
         let pairs = ctx.range_with(3, 0..900_u64).map(|n| (n % 90, n));
-        let sums = pairs.reduce_by_key_with(3, |a, b| a + b).persist(StorageLevel::Disk);
+        let sums = pairs.with_partitions(3).reduce_by_key(|a, b| a + b).persist(StorageLevel::Disk);
         let want = sums.collect().unwrap();
         block_files(folder.path()).iter().for_each(|path| cut(path, 1));
         assert_eq!(sums.collect().unwrap(), want);

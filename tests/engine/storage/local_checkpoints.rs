@@ -68,10 +68,10 @@ fn a_local_checkpoint_keeps_the_partitioner_and_lets_its_parents_go() {
         let held = Arc::clone(&captured);
         let pairs =
             ctx.range_with(3, 0..90_u64).map(move |n| (n % 9 + Arc::strong_count(&held) as u64, n));
-        let kept = pairs.reduce_by_key_with(4, |a, b| a + b).local_checkpoint().unwrap();
+        let kept = pairs.with_partitions(4).reduce_by_key(|a, b| a + b).local_checkpoint().unwrap();
         drop(pairs);
         assert_eq!(Arc::strong_count(&captured), 1);
-        let plan = kept.reduce_by_key_with(4, |a, b| a + b).explain().to_string();
+        let plan = kept.with_partitions(4).reduce_by_key(|a, b| a + b).explain().to_string();
         assert!(!plan.contains("writes a shuffle"), "{plan}");
         assert_eq!(kept.count().unwrap(), 9);
     });
