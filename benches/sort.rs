@@ -1,5 +1,6 @@
 //! Pairs sorted by key, beside rayon's stable parallel sort (`bench=sort`) and its unstable one
-//! (`bench=sort_unstable`).
+//! (`bench=sort_unstable`); and a sort that holds a quarter of its rows in memory
+//! (`bench=sort_spill`), compared with rayon's stable sort, which holds them all.
 
 mod hand;
 mod support;
@@ -11,6 +12,8 @@ use support::generate::sort_pair;
 
 const LAPTOP_ROWS: u64 = 4_000_000;
 const FULL_ROWS: u64 = 20_000_000;
+const LAPTOP_SPILL_ROWS: u64 = 10_000_000;
+const FULL_SPILL_ROWS: u64 = 50_000_000;
 const SORTED_AT_FULL_SIZE: Sorted =
     (FULL_ROWS, true, 235_659_190_066, 9_223_372_028_167_579_898, 10_363_960_481_045_160_600);
 
@@ -25,6 +28,16 @@ fn main() -> Result<(), BoxError> {
         let known = rows != FULL_ROWS || sorted == SORTED_AT_FULL_SIZE;
         assert!(known, "the generator changed: {sorted:?}");
     }
+    sort_spill()
+}
+
+fn sort_spill() -> Result<(), BoxError> {
+    let options = Options::widest(LAPTOP_SPILL_ROWS, FULL_SPILL_ROWS)?;
+    let rows = options.rows;
+    let row_bytes = size_of::<(u64, u64)>() as u64;
+    let builder = Context::builder().app_name("bench").threads(options.threads);
+    let ctx = builder.memory_limit_bytes((rows * row_bytes / 4).max(4 << 20)).build()?;
+    support::measure("sort_spill", &options, || sort(&ctx, rows), || hand::sort::sort(rows))?;
     Ok(())
 }
 

@@ -29,6 +29,7 @@ WORKLOADS = {
     "join": SPARK + ["spark-df"] + SQL + DATAFLOW,
     "sort": SPARK + ["spark-df"] + SQL,
     "sort_unstable": [],
+    "sort_spill": ["spark-rdd", "duckdb", "polars"],
     "group": SPARK,
     "distinct": SPARK + ["spark-df"] + SQL + DATAFLOW,
     "page_rank": SPARK,
@@ -42,11 +43,14 @@ BENCH = {
     "word_count_inline": "word_count",
     "aggregate_scatter": "aggregate",
     "sort_unstable": "sort",
+    "sort_spill": "sort",
     "page_rank_arrays": "page_rank",
     "k_means_by_key": "k_means",
     "flights_broadcast": "flights",
 }
 SYSTEMS = ["emberline", "hand", "spark-rdd", "spark-rdd-default", "spark-df", *SQL, *DATAFLOW]
+# The smallest heap that Spark starts with, nearly.
+SPILL_HEAP = "512m"
 TUNED = "-XX:+UseParallelGC -XX:+UseTransparentHugePages"
 
 
@@ -107,6 +111,8 @@ def input_files(workload, rows, system):
     if workload == "flights":
         planes = os.path.join(ROOT, "examples/data/flights/planes.csv")
         return [os.path.join(DATA, f"flights-{rows}.csv"), planes, os.path.join(DATA, "weather.csv")]
+    if workload == "sort_spill":
+        workload = "sort"
     generates = system in SPARK + DATAFLOW or workload == "narrow_chain"
     return [] if generates else run([PYTHON, os.path.join(HERE, "inputs.py"), workload, rows]).split()
 
@@ -117,14 +123,18 @@ def peer(workload, system, rows, options):
         program = os.path.join(MADE, f"cargo/release/peer-{system}")
         return fields(run([need(program), workload, threads, runs, *(files or [str(rows)])]))
     if system in SQL:
-        return fields(run([need(PYTHON), os.path.join(HERE, "sql_engines.py"), system, workload, runs, threads, *files]))
+        # The same memory limit as emberline's bench: a quarter of the rows.
+        limit = {"PEER_MEMORY_LIMIT_MB": str(int(rows) * 16 // 4 >> 20)} if workload == "sort_spill" else {}
+        return fields(run([need(PYTHON), os.path.join(HERE, "sql_engines.py"), system, workload, runs, threads, *files], limit))
     jar = need(os.path.join(MADE, "spark.jar"))
     home = run([PYTHON, "-c", "import os, pyspark; print(os.path.dirname(pyspark.__file__))"]).strip()
     settings = ["spark.serializer=org.apache.spark.serializer.KryoSerializer", f"spark.local.dir={MADE}/spark"]
     confs = [part for setting in settings for part in ("--conf", setting)]
-    job = "df_" + workload if system == "spark-df" else workload
+    heap, job = options.heap, "df_" + workload if system == "spark-df" else workload
+    if workload == "sort_spill":
+        heap, job = SPILL_HEAP, "sort"
     tuned = {"SPARK_HOME": home} | ({} if system == "spark-rdd-default" else {"JAVA_TOOL_OPTIONS": TUNED})
-    out = run([f"{home}/bin/spark-submit", "--driver-memory", options.heap, *confs, "--class", "Peer", jar, job, runs, threads, rows, *files], tuned)
+    out = run([f"{home}/bin/spark-submit", "--driver-memory", heap, *confs, "--class", "Peer", jar, job, runs, threads, rows, *files], tuned)
     lines = [line for line in out.splitlines() if line.startswith("PEER ")]
     if not lines:
         raise Missing("Spark printed no answer")
