@@ -136,7 +136,7 @@ where
     #[cold]
     fn measure(&mut self) {
         let Tables::One(table) = &mut self.tables else { return };
-        if self.meter.is_full(table) {
+        if self.meter.full(table).is_some() {
             return self.cut();
         }
         if table.bytes() >= self.look_at {

@@ -91,10 +91,11 @@ impl<K: Key, C: Stored> SpillingCombiner<K, C> {
 
     #[cold]
     fn measure(&mut self) {
-        if self.meter.is_full(&mut self.table) {
+        if let Some(sizes) = self.meter.full(&mut self.table) {
             let table = std::mem::take(&mut self.table);
+            let sorted = self.task.in_phase(Phase::Sort, || table.into_hash_order());
             let runs = self.runs.get_or_insert_with(|| ExternalSort::new(ByHash, &self.task));
-            runs.push_run(self.task.in_phase(Phase::Sort, || table.into_hash_order()));
+            runs.push_run(sorted, sizes);
         }
     }
 
@@ -102,9 +103,10 @@ impl<K: Key, C: Stored> SpillingCombiner<K, C> {
     /// hashes are equal. Combiners of one key in several runs are merged in their order.
     pub fn finish<M: Fn(C, C) -> C>(mut self, merge: M) -> CombinedRows<K, C, M> {
         self.meter.end(&self.table);
+        let sizes = self.runs.as_ref().map(|_| self.table.recount()).unwrap_or_default();
         let entries = self.task.in_phase(Phase::Sort, || self.table.into_hash_order());
         let Some(mut runs) = self.runs else { return CombinedRows::InMemory(entries.into_iter()) };
-        runs.push_run(entries);
+        runs.push_run(entries, sizes);
         let rows = runs.finish().peekable();
         CombinedRows::Merged(MergedCombiners { rows, of_hash: VecDeque::new(), merge })
     }

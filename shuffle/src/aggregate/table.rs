@@ -1,9 +1,10 @@
 //! One combiner for each key, found by hash, in the order in which keys were first seen.
 
 use crate::keys::hash::{Hashed, table_bits};
+use crate::memory::row_sizes::RowSizes;
 use crate::sort::hash_order::sort_stable_by_hash;
 use emberline_core::error::Error;
-use emberline_core::size::{estimate_rows, heap_bytes, measure, owns_heap};
+use emberline_core::size::{heap_bytes, measure, owns_heap};
 use emberline_core::unwind::raise;
 use hashbrown::HashTable;
 use serde::Serialize;
@@ -22,6 +23,8 @@ pub struct CombineTable<K, C> {
     entries: Vec<Hashed<K, C>>,
     spare: Option<C>,
     bytes: u64,
+    /// The heap bytes of the largest entry, as it was when its key was added.
+    max_heap_bytes: u64,
     /// Merges until one is weighed again, and how many that one stands for.
     until_weighed: u64,
     stands_for: u64,
@@ -52,10 +55,21 @@ const STEPS_A_MERGE: u64 = 4;
 const MAX_STOOD_FOR: u64 = 1024;
 
 impl<K, C> CombineTable<K, C> {
+    /// The bytes of an entry and its place in the index, without the heap that it owns.
+    const ENTRY_BYTES: u64 = size_of::<Hashed<K, C>>() as u64 + INDEX_BYTES;
+
     /// An empty table. It allocates when the first key comes.
     pub fn new() -> Self {
         let (index, entries, spare) = (HashTable::new(), Vec::new(), None);
-        CombineTable { index, entries, spare, bytes: 0, until_weighed: 1, stands_for: 1 }
+        CombineTable {
+            index,
+            entries,
+            spare,
+            bytes: 0,
+            max_heap_bytes: 0,
+            until_weighed: 1,
+            stands_for: 1,
+        }
     }
 
     /// About what the table takes: entries, what they own, and the index. Each new entry was counted.
@@ -66,16 +80,21 @@ impl<K, C> CombineTable<K, C> {
         self.bytes
     }
 
-    /// Counts everything again; says what the table takes.
+    /// Measures all entries again if merges may have changed their sizes, and returns these.
     #[cold]
-    pub(crate) fn recount(&mut self) -> u64
+    pub(crate) fn recount(&mut self) -> RowSizes
     where
         K: Serialize,
         C: Serialize,
     {
-        let index = INDEX_BYTES * self.entries.len() as u64;
-        self.bytes = estimate_rows(&self.entries).saturating_add(index);
-        self.bytes
+        let fixed_bytes = Self::ENTRY_BYTES * self.entries.len() as u64;
+        if owns_heap::<C>() {
+            let sizes = RowSizes::measure(&self.entries);
+            self.bytes = sizes.heap_bytes.saturating_add(fixed_bytes);
+            self.max_heap_bytes = sizes.max_heap_bytes;
+        }
+        let heap_bytes = self.bytes.saturating_sub(fixed_bytes);
+        RowSizes { heap_bytes, max_heap_bytes: self.max_heap_bytes }
     }
 
     /// Makes room for so many keys, so that the table need not grow again and again.
@@ -98,6 +117,7 @@ impl<K, C> CombineTable<K, C> {
     pub(crate) fn take_entries(&mut self) -> Vec<Hashed<K, C>> {
         self.index.clear();
         self.bytes = 0;
+        self.max_heap_bytes = 0;
         mem::take(&mut self.entries)
     }
 
@@ -292,8 +312,11 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
 
     #[inline]
     fn add(&mut self, entry: Hashed<K, C>) {
-        let bytes = size_of::<Hashed<K, C>>() as u64 + INDEX_BYTES + heap_bytes(&entry);
-        self.bytes = self.bytes.saturating_add(bytes);
+        let heap = heap_bytes(&entry);
+        if owns_heap::<(K, C)>() {
+            self.max_heap_bytes = self.max_heap_bytes.max(heap);
+        }
+        self.bytes = self.bytes.saturating_add(Self::ENTRY_BYTES.saturating_add(heap));
         self.entries.push(entry);
     }
 

@@ -2,6 +2,7 @@
 
 use crate::aggregate::table::CombineTable;
 use crate::memory::meter::LOOKS;
+use crate::memory::row_sizes::RowSizes;
 use emberline_core::bounds::Stored;
 use emberline_core::task::{OperatorMemory, TaskContext};
 
@@ -19,27 +20,28 @@ impl TableMemoryMeter {
         TableMemoryMeter { limit, next: limit.div_ceil(LOOKS), held: OperatorMemory::new(task) }
     }
 
-    /// Whether to ask [`is_full`](TableMemoryMeter::is_full) now.
+    /// Returns true if it is time to call [`full`](TableMemoryMeter::full).
     #[inline]
     pub(crate) fn is_due<K, C>(&self, table: &CombineTable<K, C>) -> bool {
         table.bytes() >= self.next
     }
 
-    /// Whether the table has reached the limit, but for a small part. Then it begins again.
+    /// Returns the sizes of the entries if the table has reached the limit, but for a small part. Then
+    /// the meter starts again for the next table.
     #[cold]
-    pub(crate) fn is_full<K: Stored, C: Stored>(&mut self, table: &mut CombineTable<K, C>) -> bool {
+    pub(crate) fn full<K: Stored, C: Stored>(
+        &mut self,
+        table: &mut CombineTable<K, C>,
+    ) -> Option<RowSizes> {
         let part = self.limit.div_ceil(LOOKS);
-        let seems_full = table.bytes() >= self.limit;
-        let bytes = if seems_full { table.recount() } else { table.bytes() };
-        self.held.set(bytes);
-        self.next = bytes.saturating_add(part).min(self.limit);
-        // So a table near its limit is not counted again and again.
-        let is_full = seems_full && bytes >= self.limit - part;
-        if is_full {
-            self.held.set(0);
-            self.next = part;
-        }
-        is_full
+        let sizes = (table.bytes() >= self.limit).then(|| table.recount());
+        self.held.set(table.bytes());
+        self.next = table.bytes().saturating_add(part).min(self.limit);
+        // A part below the limit is enough: a table near its limit is not measured again and again.
+        let sizes = sizes.filter(|_| table.bytes() >= self.limit - part)?;
+        self.held.set(0);
+        self.next = part;
+        Some(sizes)
     }
 
     /// Notes what a table takes, or several.

@@ -3,21 +3,21 @@
 use super::compress::{FrameCompressor, STORED};
 use super::header::{FIELD_BYTES, FrameLocation, HEADER_BYTES, Header};
 use super::{FileIndex, FrameReader, MAX_FRAME_ROWS, SegmentLocation, frame_target};
-use crate::memory::meter::MemoryMeter;
+use crate::memory::row_sizes::RowSizes;
 use emberline_core::bounds::Stored;
 use emberline_core::codec::encode_into;
 use emberline_core::config::Config;
 use emberline_core::disk::DiskWriter;
 use emberline_core::error::{Error, Result};
 use emberline_core::scratch::ScratchFile;
-use emberline_core::size::estimate_rows;
+use emberline_core::size::{heap_bytes, owns_heap};
 use serde::Serialize;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A frame's rows take at most so many times the frame's target in memory, unless one row does.
-const MEMORY_OF_A_BYTE: usize = 4;
+/// The memory that the rows of a frame may take, in targets of a frame, unless one row takes more.
+const MAX_MEMORY_TARGETS: usize = 4;
 /// Frames that are handed to the disk at once.
 const FRAMES_AT_ONCE: usize = 4;
 
@@ -107,17 +107,18 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
 
     /// Writes the rows of the next partition.
     pub fn write_segment<R: Serialize>(&mut self, rows: &[R]) -> Result<()> {
-        self.write_rows(rows)?;
+        self.write_rows(rows, RowSizes::measure(rows))?;
         let place = self.end_segment();
         self.segments.push(place);
         Ok(())
     }
 
-    /// Writes some rows of the next partition.
-    pub fn write_rows<R: Serialize>(&mut self, rows: &[R]) -> Result<()> {
+    /// Writes rows, whose `sizes` were measured when they were buffered, to the open segment.
+    pub fn write_rows<R: Serialize>(&mut self, rows: &[R], sizes: RowSizes) -> Result<()> {
+        let limits = FrameLimits::new(self.frame_target, size_of::<R>(), rows.len(), sizes);
         let mut rest = rows;
         while !rest.is_empty() {
-            let written = self.write_frame(rest)?;
+            let written = self.write_frame(rest, limits)?;
             rest = &rest[written..];
         }
         Ok(())
@@ -126,7 +127,7 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
     /// Writes the rows of other segments, which own nothing, without a look at them: as many of their
     /// frames as fit into one are joined.
     pub(crate) fn join_frames<R: Stored>(&mut self, parts: Vec<FrameReader<R>>) -> Result<()> {
-        let most_rows = MEMORY_OF_A_BYTE * self.frame_target / size_of::<R>().max(1);
+        let most_rows = MAX_MEMORY_TARGETS * self.frame_target / size_of::<R>().max(1);
         let most_rows = most_rows.min(MAX_FRAME_ROWS);
         let in_memory = |rows: usize| (rows * size_of::<R>()) as u64;
         let (mut start, mut rows) = (self.begin_frame(), 0);
@@ -196,11 +197,11 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
         self.on_disk + self.pending.len() as u64
     }
 
-    /// Writes the first of `rows` as one frame; says how many these were.
-    fn write_frame<R: Serialize>(&mut self, rows: &[R]) -> Result<usize> {
+    /// Writes the first of `rows` as one frame, and returns their number.
+    fn write_frame<R: Serialize>(&mut self, rows: &[R], limits: FrameLimits) -> Result<usize> {
         let start = self.begin_frame();
-        let count = encode_frame(rows, self.frame_target, &mut self.pending)?;
-        self.end_frame(start, count, estimate_rows(&rows[..count]))?;
+        let (count, in_memory) = encode_frame(rows, limits, &mut self.pending)?;
+        self.end_frame(start, count, in_memory)?;
         Ok(count)
     }
 
@@ -266,23 +267,131 @@ fn most_pending(frame_target: usize) -> usize {
     (FRAMES_AT_ONCE + 2) * frame_target
 }
 
-/// Writes the first of `rows` behind `out`, as many as make a frame; says how many these were. Rows
-/// that take far more memory than bytes end it too: whoever reads it holds all of them.
-fn encode_frame<R: Serialize>(rows: &[R], target: usize, out: &mut Vec<u8>) -> Result<usize> {
+/// The limits of one frame among rows whose sizes are known.
+///
+/// A reader holds all rows of a frame, so that both their bytes and their memory are bounded. The
+/// encoder knows the bytes. The memory needs no second look at the rows if they are of similar size:
+/// then a frame has as many rows as would fit if each were as large as the largest.
+#[derive(Clone, Copy)]
+struct FrameLimits {
+    /// The encoded bytes at which a frame ends.
+    target: usize,
+    /// The most rows of a frame.
+    max_rows: usize,
+    /// The memory at which a frame ends, in bytes, if its rows are measured one by one.
+    max_memory: u64,
+    /// The memory of one row at most, and of all rows.
+    max_row_bytes: u64,
+    all_bytes: u64,
+    /// Whether the sizes of rows differ so much that each is measured again.
+    is_skewed: bool,
+}
+
+/// Rows are of similar size if the largest is at most this many times the average.
+const MAX_SIMILAR: u64 = 2;
+
+impl FrameLimits {
+    fn new(target: usize, row_bytes: usize, rows: usize, sizes: RowSizes) -> Self {
+        let max_memory = (MAX_MEMORY_TARGETS * target) as u64;
+        let max_row_bytes = (row_bytes as u64).saturating_add(sizes.max_heap_bytes).max(1);
+        let all_bytes = (row_bytes as u64 * rows as u64).saturating_add(sizes.heap_bytes);
+        let fit_in_one = all_bytes <= max_memory;
+        let is_similar = max_row_bytes <= MAX_SIMILAR * (all_bytes / rows.max(1) as u64).max(1);
+        let is_skewed = !fit_in_one && !is_similar;
+        let max_rows = match fit_in_one || is_skewed {
+            true => MAX_FRAME_ROWS,
+            false => usize::try_from(max_memory.div_ceil(max_row_bytes)).unwrap_or(usize::MAX),
+        };
+        let max_rows = max_rows.clamp(1, MAX_FRAME_ROWS);
+        FrameLimits { target, max_rows, max_memory, max_row_bytes, all_bytes, is_skewed }
+    }
+}
+
+/// Appends the first of `rows` to `out`, as many as make a frame. Returns their number, and the
+/// memory that they take at most.
+fn encode_frame<R: Serialize>(
+    rows: &[R],
+    limits: FrameLimits,
+    out: &mut Vec<u8>,
+) -> Result<(usize, u64)> {
     let start = out.len();
-    let (mut count, mut meter) = (0, MemoryMeter::new((MEMORY_OF_A_BYTE * target) as u64));
-    for row in rows.iter().take(MAX_FRAME_ROWS) {
+    let mut count = 0;
+    let mut measured_bytes = 0_u64;
+    for row in rows.iter().take(limits.max_rows) {
         let before = out.len();
         encode_into(row, out)?;
-        if count > 0 && out.len() - before > target {
-            // A row this large has a frame of its own, so that it spoils no other.
+        if count > 0 && out.len() - before > limits.target {
+            // A row this large has a frame of its own, so that a small frame stays small.
             out.truncate(before);
             break;
         }
         count += 1;
-        if meter.add(row) || out.len() - start >= target {
+        if owns_heap::<R>() && limits.is_skewed {
+            measured_bytes += size_of::<R>() as u64;
+            measured_bytes = measured_bytes.saturating_add(heap_bytes(row));
+            if measured_bytes >= limits.max_memory {
+                break;
+            }
+        }
+        if out.len() - start >= limits.target {
             break;
         }
     }
-    Ok(count)
+    let in_memory = match limits.is_skewed {
+        true => measured_bytes,
+        false => limits.max_row_bytes.saturating_mul(count as u64).min(limits.all_bytes),
+    };
+    Ok((count, in_memory))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use emberline_core::size::estimate_rows;
+    use proptest::prelude::*;
+
+    const TARGET: usize = 4 << 10;
+
+    /// Cuts rows into frames as a writer does. Checks what each takes in memory, and returns the number
+    /// of rows in each.
+    fn frames<R: Serialize>(rows: &[R]) -> Vec<usize> {
+        let sizes = RowSizes::measure(rows);
+        let limits = FrameLimits::new(TARGET, size_of::<R>(), rows.len(), sizes);
+        let most = limits.max_memory + limits.max_row_bytes;
+        let mut rest = rows;
+        let mut counts = Vec::new();
+        while !rest.is_empty() {
+            let (count, in_memory) = encode_frame(rest, limits, &mut Vec::new()).unwrap();
+            let taken = estimate_rows(&rest[..count]);
+            assert!(taken <= in_memory && in_memory <= most, "{taken} of {in_memory} of {most}");
+            // Only the row that reaches the limit may pass it.
+            assert!(estimate_rows(&rest[..count - 1]) <= limits.max_memory);
+            counts.push(count);
+            rest = &rest[count..];
+        }
+        counts
+    }
+
+    #[test]
+    fn rows_of_one_size_are_counted_and_rows_of_many_sizes_measured() {
+        let short: Vec<String> = (0..5_000).map(|n| (n % 10).to_string()).collect();
+        assert_eq!(frames(&short)[..2], [400, 400], "41 bytes of memory each");
+        let mut mixed = short;
+        mixed[4_500] = "x".repeat(100_000);
+        let counts = frames(&mixed);
+        assert_eq!(counts[..2], [400, 400], "one large row spoils no other frame");
+        assert!(counts.len() < 18, "{counts:?}");
+        let numbers: Vec<u64> = (1..5_000).map(|n| n << 56).collect();
+        assert_eq!(frames(&numbers)[0], TARGET.div_ceil(9));
+    }
+
+    proptest! {
+        #[test]
+        fn no_frame_takes_more_memory_than_its_limit_and_a_row(
+            lengths in prop::collection::vec(prop_oneof![9 => 0..40_usize, 1 => 0..9_000_usize], 0..900),
+        ) {
+            let rows: Vec<_> = lengths.iter().map(|length| vec![None::<[u64; 4]>; *length]).collect();
+            prop_assert_eq!(frames(&rows).into_iter().sum::<usize>(), rows.len());
+        }
+    }
 }

@@ -12,11 +12,12 @@ use crate::keys::hash::Hashed;
 use crate::map_output::reader::Chunk;
 use crate::map_output::segment_source::SegmentSource;
 use crate::memory::meter::MemoryMeter;
+use crate::memory::row_sizes::RowSizes;
 use crate::sort::by_hash::ByHash;
 use crate::sort::external::{ExternalSort, SortedRows};
 use crate::sort::hash_order::sort_stable_by_hash;
 use emberline_core::bounds::{Key, Stored};
-use emberline_core::size::estimate_rows;
+use emberline_core::size::{estimate_rows, heap_bytes};
 use emberline_core::task::TaskContext;
 use std::collections::HashMap;
 use std::iter::Peekable;
@@ -159,6 +160,8 @@ impl<K: Key, V: Stored> Iterator for GroupStream<K, V> {
 /// Rows on their way into runs, without those that are hot.
 struct Sorting<K: Key, V: Stored> {
     rows: Vec<Hashed<K, V>>,
+    /// The sizes of `rows`.
+    sizes: RowSizes,
     meter: MemoryMeter,
     runs: ExternalSort<Hashed<K, V>, ByHash>,
     /// What came of each hash since it is hot. There are a few at most.
@@ -173,7 +176,8 @@ impl<K: Key, V: Stored> Sorting<K, V> {
     fn new(task: &TaskContext, slice_bytes: u64) -> Self {
         let meter = MemoryMeter::of(task, task.operator_memory_limit());
         let (runs, many) = (ExternalSort::new(ByHash, task), slice_bytes / SKEWED_SHARE as u64);
-        Sorting { rows: Vec::new(), meter, runs, hot: Vec::new(), seen: HashMap::new(), many }
+        let (rows, sizes) = (Vec::new(), RowSizes::default());
+        Sorting { rows, sizes, meter, runs, hot: Vec::new(), seen: HashMap::new(), many }
     }
 
     #[inline]
@@ -181,9 +185,10 @@ impl<K: Key, V: Stored> Sorting<K, V> {
         if self.count_if_skewed(&row) {
             return;
         }
-        let is_full = self.meter.add(&row);
+        let heap = heap_bytes(&row);
+        self.sizes.add(heap);
         self.rows.push(row);
-        if is_full {
+        if self.meter.add_bytes((size_of::<Hashed<K, V>>() as u64).saturating_add(heap)) {
             self.cut();
         }
     }
@@ -207,6 +212,7 @@ impl<K: Key, V: Stored> Sorting<K, V> {
     /// on.
     fn cut(&mut self) {
         let rows = sort_stable_by_hash(std::mem::take(&mut self.rows));
+        let mut sizes = std::mem::take(&mut self.sizes);
         let least = rows.len().div_ceil(SKEWED_SHARE);
         let mut is_any_hot = false;
         for some in rows.chunk_by(|a, b| a.hash == b.hash).filter(|some| some.len() >= least) {
@@ -219,10 +225,15 @@ impl<K: Key, V: Stored> Sorting<K, V> {
         }
         let rest = match is_any_hot {
             false => rows,
-            true => rows.into_iter().filter(|row| !self.has_hot(row.hash)).collect(),
+            true => {
+                let rest = rows.into_iter().filter(|row| !self.has_hot(row.hash));
+                let rest: Vec<_> = rest.collect();
+                sizes = RowSizes::measure(&rest);
+                rest
+            }
         };
         if !rest.is_empty() {
-            self.runs.push_run(rest);
+            self.runs.push_run(rest, sizes);
         }
     }
 
@@ -244,9 +255,8 @@ impl<K: Key, V: Stored> Sorting<K, V> {
 
     fn finish(mut self) -> (SortedByHash<K, V>, vec::IntoIter<SkewedHash<K>>) {
         self.meter.end();
-        self.rows.into_iter().for_each(|row| self.runs.push(row));
         self.hot.sort_unstable_by_key(|(hash, _)| *hash);
-        (self.runs.finish(), self.hot.into_iter())
+        (self.runs.finish_with(self.rows, self.sizes), self.hot.into_iter())
     }
 }
 

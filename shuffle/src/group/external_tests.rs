@@ -45,7 +45,7 @@ fn slice<K: Key>(entries: &[Hashed<K, u64>], task: &TaskContext) -> SegmentSourc
         (0..3).zip(entries.chunks(entries.len().div_ceil(3).max(1)).chain([&[][..]; 3]))
     {
         let mut output = MapOutputBuilder::new(1);
-        output.add_run(vec![some.to_vec()], task).unwrap();
+        output.add_rows(vec![some.to_vec()], task).unwrap();
         outputs.put(at, output.finish(task).unwrap()).unwrap();
     }
     SegmentSource { outputs, shuffle: None, segment: 0 }

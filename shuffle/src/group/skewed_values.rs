@@ -55,7 +55,7 @@ impl<K: Key, V: Stored> SkewedValues<K, V> {
         if self.copy.get().is_none() && reads >= READS_BEFORE_COPY {
             let batches = Batches::of_bytes(self.scan().flatten(), self.batch_bytes);
             // A disk that refuses costs time only: they can be read where they lie.
-            let file = RunFile::write_in(batches, &self.scratch, &self.config).ok()?;
+            let file = RunFile::write_to(batches.measured(), &self.scratch, &self.config).ok()?;
             // Someone else may have been faster.
             let _ = self.copy.set(file);
         }

@@ -2,15 +2,17 @@
 
 use crate::format::{FileWriter, FrameReader, OpenFile};
 use crate::keys::hash::hash_of;
+use crate::map_output::buffers::SegmentRows;
 use crate::map_output::output::{FileRun, MapOutput, MapRun};
 use crate::map_output::segment_index::SegmentIndex;
+use crate::memory::row_sizes::RowSizes;
 use crate::sort::run::Batches;
 use emberline_core::bounds::Stored;
 use emberline_core::counters::{Phase, SpilledFile};
 use emberline_core::error::Result;
 use emberline_core::memory::Reservation;
 use emberline_core::scratch::ScratchFile;
-use emberline_core::size::{estimate_rows, owns_heap};
+use emberline_core::size::owns_heap;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::or_raise;
 use std::iter;
@@ -51,25 +53,38 @@ impl<R: Stored> MapOutputBuilder<R> {
         self.output.digest = self.output.digest.wrapping_add(hashes);
     }
 
-    /// Adds a run. If the disk refuses, that is the error.
-    pub(crate) fn add_run(&mut self, segments: Vec<Vec<R>>, task: &TaskContext) -> Result<()> {
+    /// Adds a run, in which no row owns more than `max_heap_bytes`.
+    ///
+    /// # Errors
+    ///
+    /// If the run does not fit in memory and the disk fails.
+    pub(crate) fn add_run(
+        &mut self,
+        segments: Vec<SegmentRows<R>>,
+        max_heap_bytes: u64,
+        task: &TaskContext,
+    ) -> Result<()> {
         task.check_cancelled();
-        let (mut rows, mut beside, mut estimated) = (0, 0, 0_u64);
+        let mut rows = 0;
+        let mut unused_bytes = 0;
+        let mut estimated_bytes = 0_u64;
         let digest = &mut self.output.digest;
         for (number, (bytes, segment)) in self.output.bytes.iter_mut().zip(&segments).enumerate() {
-            *digest = digest.wrapping_add(hash_of(&number).wrapping_mul(segment.len() as u64));
-            rows += segment.len() as u64;
-            beside += (segment.capacity() - segment.len()) * size_of::<R>() + SEGMENT_BYTES;
-            let taken = estimate_rows(segment);
+            let SegmentRows { rows: buffer, heap_bytes } = segment;
+            *digest = digest.wrapping_add(hash_of(&number).wrapping_mul(buffer.len() as u64));
+            rows += buffer.len() as u64;
+            unused_bytes += (buffer.capacity() - buffer.len()) * size_of::<R>() + SEGMENT_BYTES;
+            let taken = (size_of_val(&**buffer) as u64).saturating_add(*heap_bytes);
             *bytes = bytes.saturating_add(taken);
-            estimated = estimated.saturating_add(taken);
+            estimated_bytes = estimated_bytes.saturating_add(taken);
         }
         if rows > 0 {
-            match reserve(estimated.saturating_add(beside as u64), task) {
+            match reserve(estimated_bytes.saturating_add(unused_bytes as u64), task) {
                 Some(held) => self.output.runs.push(in_memory(segments, held)),
                 None => {
-                    self.file_estimate = self.file_estimate.saturating_add(estimated);
-                    task.in_phase(Phase::Write, || self.write_run(segments, task))?;
+                    self.file_estimate = self.file_estimate.saturating_add(estimated_bytes);
+                    let write = || self.write_run(segments, max_heap_bytes, task);
+                    task.in_phase(Phase::Write, write)?;
                 }
             }
         }
@@ -78,16 +93,39 @@ impl<R: Stored> MapOutputBuilder<R> {
         Ok(())
     }
 
-    fn write_run(&mut self, segments: Vec<Vec<R>>, task: &TaskContext) -> Result<()> {
+    /// Measures rows and adds them as a run.
+    #[cfg(test)]
+    pub(crate) fn add_rows(
+        &mut self,
+        segments: impl IntoIterator<Item = Vec<R>>,
+        task: &TaskContext,
+    ) -> Result<()> {
+        let mut max_heap_bytes = 0;
+        let measured = segments.into_iter().map(|rows| {
+            let sizes = RowSizes::measure(&rows);
+            max_heap_bytes = max_heap_bytes.max(sizes.max_heap_bytes);
+            SegmentRows { rows, heap_bytes: sizes.heap_bytes }
+        });
+        let segments = measured.collect();
+        self.add_run(segments, max_heap_bytes, task)
+    }
+
+    fn write_run(
+        &mut self,
+        segments: Vec<SegmentRows<R>>,
+        max_heap_bytes: u64,
+        task: &TaskContext,
+    ) -> Result<()> {
         let TaskFile { writer, .. } = match &mut self.file {
             Some(file) => file,
             none => none.insert(TaskFile::create(task)?),
         };
         let mut places = SegmentIndex::default();
         // Each segment is dropped once it is written.
-        for (number, rows) in (0..).zip(segments).filter(|(_, rows)| !rows.is_empty()) {
+        let full = (0..).zip(segments).filter(|(_, segment)| !segment.rows.is_empty());
+        for (number, SegmentRows { rows, heap_bytes }) in full {
             task.check_cancelled();
-            writer.write_rows(&rows)?;
+            writer.write_rows(&rows, RowSizes { heap_bytes, max_heap_bytes })?;
             places.push(number, writer.end_segment())?;
         }
         places.shrink();
@@ -205,8 +243,9 @@ impl TaskFile {
         let frames = parts
             .into_iter()
             .flat_map(|mut frames| iter::from_fn(move || or_raise(frames.next_frame())));
-        for rows in Batches::of_bytes(frames.flatten(), task.operator_memory_limit() / 8) {
-            self.writer.write_rows(&rows)?;
+        let batches = Batches::of_bytes(frames.flatten(), task.operator_memory_limit() / 8);
+        for (rows, sizes) in batches.measured() {
+            self.writer.write_rows(&rows, sizes)?;
         }
         Ok(())
     }
@@ -225,11 +264,11 @@ fn index_bytes<R>(runs: &[MapRun<R>]) -> usize {
     runs.iter().map(of_run).sum()
 }
 
-fn in_memory<R>(segments: Vec<Vec<R>>, held: Reservation) -> MapRun<R> {
+fn in_memory<R>(segments: Vec<SegmentRows<R>>, held: Reservation) -> MapRun<R> {
     let empty = Arc::default();
-    let share = |rows: Vec<R>| match rows.is_empty() {
+    let share = |segment: SegmentRows<R>| match segment.rows.is_empty() {
         true => Arc::clone(&empty),
-        false => Arc::new(rows),
+        false => Arc::new(segment.rows),
     };
     MapRun::Typed { segments: segments.into_iter().map(share).collect(), held }
 }

@@ -28,7 +28,7 @@ fn output<R: Stored>(
 ) -> Result<MapOutput<R>> {
     let mut output = MapOutputBuilder::new(SEGMENTS);
     for run in 0..runs {
-        output.add_run((0..SEGMENTS).map(|segment| rows(run, segment)).collect(), task)?;
+        output.add_rows((0..SEGMENTS).map(|segment| rows(run, segment)), task)?;
     }
     output.finish(task)
 }
@@ -70,7 +70,7 @@ fn runs_in_memory_stay_between_those_in_the_file() {
         // Now and then somebody else has all the memory.
         let is_short = !(18..22).contains(&run);
         taken = is_short.then(|| taken.take().unwrap_or_else(|| all_of(&task)));
-        builder.add_run(vec![vec![run; 3]], &task).unwrap();
+        builder.add_rows([vec![run; 3]], &task).unwrap();
     }
     let output = builder.finish(&task).unwrap();
     let in_memory = output.runs.iter().filter(|run| matches!(run, MapRun::Typed { .. })).count();
@@ -88,8 +88,7 @@ fn merged_after(harm: impl Fn(&mut Vec<u8>)) -> ErrorKind {
     let task = tiny(true);
     let mut output = MapOutputBuilder::new(SEGMENTS);
     for run in 0..7 {
-        let segments = (0..SEGMENTS).map(|segment| rows(run, segment)).collect();
-        output.add_run(segments, &task).unwrap();
+        output.add_rows((0..SEGMENTS).map(|segment| rows(run, segment)), &task).unwrap();
     }
     let written = output.file.as_mut().unwrap();
     written.writer.flush().unwrap();

@@ -51,7 +51,7 @@ fn outputs(task: &TaskContext) -> MapOutputs<Row> {
 /// An output of one run.
 fn keep(segments: Vec<Vec<Row>>, task: &TaskContext) -> Result<MapOutput<Row>> {
     let mut output = MapOutputBuilder::new(segments.len());
-    output.add_run(segments, task)?;
+    output.add_rows(segments, task)?;
     output.finish(task)
 }
 

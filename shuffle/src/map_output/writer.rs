@@ -1,20 +1,23 @@
 //! How a map task makes its output: rows into buckets, buckets into runs.
 
-use crate::map_output::buffers::Buckets;
+use crate::map_output::buffers::{SegmentBuffers, SegmentRows};
 use crate::map_output::builder::MapOutputBuilder;
 use crate::map_output::output::MapOutput;
 use crate::memory::meter::MemoryMeter;
 use emberline_core::bounds::Stored;
 use emberline_core::error::Result;
-use emberline_core::size::heap_bytes;
+use emberline_core::size::{heap_bytes, owns_heap};
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::or_raise;
+use std::mem;
 
 /// Where a map task puts its rows. When they have reached a size they become a run of the output, so
 /// that a partition of any size fits a task's share.
 pub struct MapWriter<R> {
     task: TaskContext,
-    buckets: Buckets<R>,
+    buffers: SegmentBuffers<R>,
+    /// The heap bytes of the largest row in the buffers.
+    max_heap_bytes: u64,
     meter: MemoryMeter,
     output: MapOutputBuilder<R>,
     /// The sum of the hashes that rows were placed by.
@@ -24,13 +27,13 @@ pub struct MapWriter<R> {
 impl<R: Stored> MapWriter<R> {
     /// A writer of rows into so many segments.
     pub fn new(segments: usize, task: &TaskContext) -> Self {
-        let most = task.operator_memory_limit();
-        let (buckets, output) = (Buckets::new(segments, most), MapOutputBuilder::new(segments));
+        let limit_bytes = task.operator_memory_limit();
         MapWriter {
             task: task.clone(),
-            buckets,
-            meter: MemoryMeter::of(task, most),
-            output,
+            buffers: SegmentBuffers::new(segments, limit_bytes),
+            max_heap_bytes: 0,
+            meter: MemoryMeter::of(task, limit_bytes),
+            output: MapOutputBuilder::new(segments),
             hashes: 0,
         }
     }
@@ -49,19 +52,23 @@ impl<R: Stored> MapWriter<R> {
     #[inline]
     pub fn push(&mut self, segment: usize, row: R) {
         let heap = heap_bytes(&row);
-        let more = self.buckets.push(segment, row).saturating_add(heap);
+        if owns_heap::<R>() {
+            self.max_heap_bytes = self.max_heap_bytes.max(heap);
+        }
+        let more = self.buffers.push(segment, row, heap).saturating_add(heap);
         if more > 0 && self.meter.add_bytes(more) {
             self.cut();
         }
     }
 
-    /// Adds rows that lie in their segments already, as a run of their own behind those before, with
-    /// the sum of the hashes of their keys.
+    /// Adds rows that own no heap and are in their segments already, as a run of their own after those
+    /// before, with the sum of the hashes of their keys.
     pub(crate) fn push_run(&mut self, segments: Vec<Vec<R>>, hashes: u64) {
         self.hashes = self.hashes.wrapping_add(hashes);
         self.meter.end();
         self.cut();
-        or_raise(self.output.add_run(segments, &self.task));
+        let segments = segments.into_iter().map(|rows| SegmentRows { rows, heap_bytes: 0 });
+        or_raise(self.output.add_run(segments.collect(), 0, &self.task));
     }
 
     /// [`push`](MapWriter::push) for a row that is placed by the hash of its key, which the output
@@ -74,14 +81,16 @@ impl<R: Stored> MapWriter<R> {
 
     #[cold]
     fn cut(&mut self) {
-        or_raise(self.output.add_run(self.buckets.take(), &self.task));
+        let max_heap_bytes = mem::take(&mut self.max_heap_bytes);
+        or_raise(self.output.add_run(self.buffers.take(), max_heap_bytes, &self.task));
     }
 
     /// Ends the output.
     pub fn finish(mut self) -> Result<MapOutput<R>> {
         self.meter.end();
         self.output.count_keys(self.hashes);
-        self.output.add_run(self.buckets.into_segments(), &self.task)?;
+        let segments = self.buffers.into_segments();
+        self.output.add_run(segments, self.max_heap_bytes, &self.task)?;
         self.output.finish(&self.task)
     }
 }

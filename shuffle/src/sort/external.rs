@@ -7,10 +7,12 @@
 
 use crate::format::frame_target;
 use crate::memory::meter::MemoryMeter;
+use crate::memory::row_sizes::RowSizes;
 use crate::sort::run::{Batches, Run, RunFile, RunRows};
 use emberline_core::bounds::Stored;
 use emberline_core::counters::Phase;
 use emberline_core::error::Result;
+use emberline_core::size::heap_bytes;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::or_raise;
 use std::cmp::Ordering;
@@ -38,6 +40,8 @@ pub struct ExternalSort<T, O> {
     order: O,
     meter: MemoryMeter,
     rows: Vec<T>,
+    /// The sizes of `rows`.
+    sizes: RowSizes,
     runs: Vec<Run<T>>,
 }
 
@@ -45,15 +49,23 @@ impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
     /// A sort without rows, inside the share of `task`.
     pub fn new(order: O, task: &TaskContext) -> Self {
         let meter = MemoryMeter::of(task, task.operator_memory_limit());
-        ExternalSort { task: task.clone(), order, meter, rows: Vec::new(), runs: Vec::new() }
+        ExternalSort {
+            task: task.clone(),
+            order,
+            meter,
+            rows: Vec::new(),
+            sizes: RowSizes::default(),
+            runs: Vec::new(),
+        }
     }
 
     /// Adds a row. A disk that refuses a run unwinds with the error.
     #[inline]
     pub fn push(&mut self, row: T) {
-        let is_full = self.meter.add(&row);
+        let heap = heap_bytes(&row);
+        self.sizes.add(heap);
         self.rows.push(row);
-        if is_full {
+        if self.meter.add_bytes((size_of::<T>() as u64).saturating_add(heap)) {
             or_raise(self.cut());
         }
     }
@@ -62,17 +74,28 @@ impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
     fn cut(&mut self) -> Result<()> {
         self.task.check_cancelled();
         let mut rows = std::mem::take(&mut self.rows);
+        let sizes = std::mem::take(&mut self.sizes);
         self.task.in_phase(Phase::Sort, || self.order.sort(&mut rows));
-        self.runs.push(Run::keep(rows, &self.task)?);
+        self.runs.push(Run::keep(rows, sizes, &self.task)?);
         Ok(())
     }
 
-    /// Adds rows that are sorted, as a run of their own behind what was pushed before.
-    pub fn push_run(&mut self, sorted: Vec<T>) {
+    /// Adds sorted rows of known sizes as a run of their own, after the rows pushed before.
+    pub(crate) fn push_run(&mut self, sorted: Vec<T>, sizes: RowSizes) {
         if !self.rows.is_empty() {
             or_raise(self.cut());
         }
-        self.runs.push(or_raise(Run::keep(sorted, &self.task)));
+        self.runs.push(or_raise(Run::keep(sorted, sizes, &self.task)));
+    }
+
+    /// Adds rows of known sizes, which fit in memory, and returns all rows in order.
+    pub(crate) fn finish_with(mut self, rows: Vec<T>, sizes: RowSizes) -> SortedRows<T, O> {
+        if !self.rows.is_empty() {
+            or_raise(self.cut());
+        }
+        self.rows = rows;
+        self.sizes = sizes;
+        self.finish()
     }
 
     /// The rows in order.
@@ -143,7 +166,7 @@ fn merge_into_one<T: Stored, O: RowOrder<T>>(
     task: &TaskContext,
 ) -> Result<Run<T>> {
     let rows = Merge::new(runs, ByRef(order));
-    RunFile::write(Batches::new(rows, task), task).map(Run::InFile)
+    RunFile::write_measured(Batches::new(rows, task).measured(), task).map(Run::InFile)
 }
 
 impl<T, O: RowOrder<T>> RowOrder<T> for Arc<O> {

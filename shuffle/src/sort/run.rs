@@ -4,6 +4,7 @@ use crate::format::{
     FileIndex, FileWriter, FrameReader, OpenFile, SMALLEST_TARGET, SegmentLocation,
 };
 use crate::memory::meter::MemoryMeter;
+use crate::memory::row_sizes::RowSizes;
 use emberline_core::bounds::Stored;
 use emberline_core::config::Config;
 use emberline_core::counters::{Phase, SpilledFile};
@@ -11,7 +12,7 @@ use emberline_core::error::{Error, Result};
 use emberline_core::faults::Damage;
 use emberline_core::memory::Reservation;
 use emberline_core::scratch::{Scratch, ScratchFile};
-use emberline_core::size::estimate_rows;
+use emberline_core::size::heap_bytes;
 use emberline_core::task::{TaskContext, runs_on_this_thread};
 use emberline_core::unwind::raise;
 use std::iter;
@@ -29,10 +30,10 @@ pub(crate) enum Run<T> {
 impl<T: Stored> Run<T> {
     /// Keeps `rows` in memory if the budget has room and the configuration does not want files,
     /// else in a file.
-    pub(crate) fn keep(rows: Vec<T>, task: &TaskContext) -> Result<Self> {
-        match reserve(&rows, task) {
+    pub(crate) fn keep(rows: Vec<T>, sizes: RowSizes, task: &TaskContext) -> Result<Self> {
+        match reserve(&rows, sizes, task) {
             Some(held) => Ok(Run::InMemory(rows, held)),
-            None => RunFile::write([rows], task).map(Run::InFile),
+            None => RunFile::write_measured([(rows, sizes)], task).map(Run::InFile),
         }
     }
 
@@ -54,17 +55,18 @@ impl<T: Stored> Run<T> {
 }
 
 /// The part of the budget that `rows` need to stay in memory, if they may and it is there.
-pub(crate) fn reserve<T: Stored>(rows: &Vec<T>, task: &TaskContext) -> Option<Reservation> {
+fn reserve<T>(rows: &Vec<T>, sizes: RowSizes, task: &TaskContext) -> Option<Reservation> {
     if task.config.force_spill {
         return None;
     }
-    task.memory.try_reserve(bytes_of(rows))
+    let unused = (rows.capacity() - rows.len()).saturating_mul(size_of::<T>());
+    task.memory.try_reserve(sizes.bytes_with(rows).saturating_add(unused as u64))
 }
 
-/// What `rows` take, with the room they do not use.
-fn bytes_of<T: Stored>(rows: &Vec<T>) -> u64 {
-    let unused = (rows.capacity() - rows.len()).saturating_mul(size_of::<T>());
-    estimate_rows(rows).saturating_add(unused as u64)
+/// Returns rows with their sizes.
+fn measured<T: Stored, R: AsRef<[T]>>(rows: R) -> (R, RowSizes) {
+    let sizes = RowSizes::measure(rows.as_ref());
+    (rows, sizes)
 }
 
 /// Rows in a file, which several readers may read again and again; it goes with the last of them.
@@ -89,9 +91,17 @@ impl<T> Clone for RunFile<T> {
 }
 
 impl<T: Stored> RunFile<T> {
-    /// Writes some rows after others, and counts what the task wrote.
+    /// Measures rows and writes them to a file, batch by batch.
     pub fn write<R: AsRef<[T]>>(
         batches: impl IntoIterator<Item = R>,
+        task: &TaskContext,
+    ) -> Result<Self> {
+        RunFile::write_measured(batches.into_iter().map(measured), task)
+    }
+
+    /// Writes rows of known sizes to a file, batch by batch, and counts the file as the task's.
+    pub(crate) fn write_measured<R: AsRef<[T]>>(
+        batches: impl IntoIterator<Item = (R, RowSizes)>,
         task: &TaskContext,
     ) -> Result<Self> {
         let (mut batches, outside) = (batches.into_iter(), task.phase());
@@ -100,24 +110,34 @@ impl<T: Stored> RunFile<T> {
             // Rows may be computed or merged on their way here.
             task.in_phase(outside, || batches.next())
         };
-        let write = || RunFile::write_in(iter::from_fn(next), &task.scratch, &task.config);
+        let write = || RunFile::write_to(iter::from_fn(next), &task.scratch, &task.config);
         let file = task.in_phase(Phase::Write, write)?;
         task.count_spilled(file.size());
         Ok(file)
     }
 
-    /// Writes some rows after others, for no task in particular.
+    /// Measures rows and writes them to a file, batch by batch, outside of any task.
     pub fn write_in<R: AsRef<[T]>>(
         batches: impl IntoIterator<Item = R>,
+        scratch: &Scratch,
+        config: &Config,
+    ) -> Result<Self> {
+        RunFile::write_to(batches.into_iter().map(measured), scratch, config)
+    }
+
+    /// Writes rows of known sizes to a file, batch by batch, outside of any task.
+    pub(crate) fn write_to<R: AsRef<[T]>>(
+        batches: impl IntoIterator<Item = (R, RowSizes)>,
         scratch: &Scratch,
         config: &Config,
     ) -> Result<Self> {
         let file = scratch.file("run")?;
         let mut writer = FileWriter::create(&file, config)?;
         let mut estimated_bytes = 0_u64;
-        for rows in batches {
-            estimated_bytes = estimated_bytes.saturating_add(estimate_rows(rows.as_ref()));
-            writer.write_rows(rows.as_ref())?;
+        for (rows, sizes) in batches {
+            let rows = rows.as_ref();
+            estimated_bytes = estimated_bytes.saturating_add(sizes.bytes_with(rows));
+            writer.write_rows(rows, sizes)?;
         }
         let place = writer.end_segment();
         let encoded_bytes = writer.encoded_bytes();
@@ -262,20 +282,33 @@ impl<I: Iterator<Item: Stored>> Batches<I> {
     pub fn into_rows(self) -> I {
         self.rows
     }
+
+    /// Returns the next batch, if there is one, and its sizes.
+    fn next_measured(&mut self) -> Option<(Vec<I::Item>, RowSizes)> {
+        let mut batch = Vec::new();
+        let mut sizes = RowSizes::default();
+        let mut meter = MemoryMeter::new(self.bytes);
+        for row in self.rows.by_ref() {
+            let heap = heap_bytes(&row);
+            sizes.add(heap);
+            batch.push(row);
+            if meter.add_bytes((size_of::<I::Item>() as u64).saturating_add(heap)) {
+                break;
+            }
+        }
+        (!batch.is_empty()).then_some((batch, sizes))
+    }
+
+    /// Returns the batches with their sizes.
+    pub(crate) fn measured(mut self) -> impl Iterator<Item = (Vec<I::Item>, RowSizes)> {
+        iter::from_fn(move || self.next_measured())
+    }
 }
 
 impl<I: Iterator<Item: Stored>> Iterator for Batches<I> {
     type Item = Vec<I::Item>;
 
     fn next(&mut self) -> Option<Vec<I::Item>> {
-        let (mut batch, mut meter) = (Vec::new(), MemoryMeter::new(self.bytes));
-        for row in self.rows.by_ref() {
-            let is_full = meter.add(&row);
-            batch.push(row);
-            if is_full {
-                break;
-            }
-        }
-        (!batch.is_empty()).then_some(batch)
+        self.next_measured().map(|(batch, _)| batch)
     }
 }
