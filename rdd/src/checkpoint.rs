@@ -1,10 +1,10 @@
 //! `checkpoint` and `read_checkpoint`: an RDD in files that outlive the program.
 
-use crate::accumulator::run_action;
 use crate::action::output::{AttemptFile, Output, part_name};
-use crate::boxed::Boxed;
 use crate::context::Context;
-use crate::held::MaterializedRows;
+use crate::driver::run_action;
+use crate::pipeline::boxed::Boxed;
+use crate::pipeline::materialized::MaterializedRows;
 use crate::pipeline::{Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;

@@ -12,12 +12,11 @@
 pub mod accumulator;
 mod action;
 pub mod bounds;
-mod boxed;
 mod checkpoint;
 mod context;
 mod display;
+mod driver;
 pub mod explain;
-mod held;
 mod jobs;
 mod keyed;
 mod narrow;

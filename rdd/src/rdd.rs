@@ -1,8 +1,8 @@
 //! The handle that users hold.
 
-use crate::boxed::Boxed;
 use crate::context::Context;
 use crate::partitioner::KnownPartitioner;
+use crate::pipeline::boxed::Boxed;
 use crate::pipeline::{Element, Fused, Pipeline};
 use emberline_core::ids::RddId;
 use emberline_core::lineage::{Dependency, LineageNode};

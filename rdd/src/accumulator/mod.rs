@@ -12,12 +12,9 @@ pub use crate::action::RunningStats;
 
 pub(crate) use committed::CommittedDeltas;
 
-use crate::action::run_on_driver;
 use crate::context::Context;
 use emberline_core::engine::Engine;
-use emberline_core::error::{Error, Result};
-use emberline_core::job::Ran;
-use emberline_core::operation::Operation;
+use emberline_core::error::Error;
 use emberline_core::unwind::raise;
 use std::any::Any;
 use std::cell::RefCell;
@@ -250,8 +247,6 @@ impl<T: Clone + Send + 'static> Accumulate for Vec<T> {
 thread_local! {
     /// What the task on this thread has added; nothing on a thread without one.
     static PARTS: RefCell<Option<TaskDeltas>> = const { RefCell::new(None) };
-    /// What the jobs of the action on this thread have added.
-    static PENDING: RefCell<Option<Vec<Pending>>> = const { RefCell::new(None) };
 }
 
 /// What one task has added, to each accumulator it has met, by its address.
@@ -355,7 +350,7 @@ impl TaskDeltas {
     }
 
     /// Adds the parts to their accumulators.
-    fn merge(self) {
+    pub(crate) fn merge(self) {
         self.0.into_iter().filter_map(|(_, part)| part).for_each(AnyPart::merge);
     }
 }
@@ -372,43 +367,4 @@ pub(crate) fn with_accumulators<R>(work: impl FnOnce() -> R) -> (R, TaskDeltas) 
     let _restore = Restore(PARTS.replace(Some(TaskDeltas::default())));
     let result = work();
     (result, PARTS.take().unwrap_or_default())
-}
-
-/// What one job has added: what lies with the outputs and blocks that it needed, and the parts of its
-/// results.
-pub(crate) struct Pending {
-    pub(crate) ran: Ran,
-    pub(crate) parts: Vec<TaskDeltas>,
-}
-
-/// Runs a whole action, of any number of jobs. What they added is merged if it ends well, and
-/// dropped if it does not; a job inside another action's preparation counts with that one.
-pub(crate) fn run_action<R>(action: Operation, body: impl FnOnce() -> Result<R>) -> Result<R> {
-    /// Closes the scope also when the body unwinds.
-    struct Close;
-    impl Drop for Close {
-        fn drop(&mut self) {
-            drop(PENDING.take());
-        }
-    }
-    if PENDING.with_borrow(Option::is_some) {
-        return body();
-    }
-    PENDING.set(Some(Vec::new()));
-    let close = Close;
-    let result = body()?;
-    let pending = PENDING.take().unwrap_or_default();
-    drop(close);
-    run_on_driver(action, || {
-        for Pending { ran, parts } in pending {
-            ran.on_job_success();
-            parts.into_iter().for_each(TaskDeltas::merge);
-        }
-    })?;
-    Ok(result)
-}
-
-/// Leaves what a job added to the action that runs it.
-pub(crate) fn defer(pending: Pending) {
-    PENDING.with_borrow_mut(|action| action.get_or_insert_default().push(pending));
 }

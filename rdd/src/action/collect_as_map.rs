@@ -1,7 +1,6 @@
 //! `collect_as_map`: all pairs in a map.
 
-use super::run_on_driver;
-use crate::accumulator::run_action;
+use crate::driver::{run_action, run_on_driver};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;

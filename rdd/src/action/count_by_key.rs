@@ -1,7 +1,6 @@
 //! `count_by_key`: how often each key occurs.
 
-use super::run_on_driver;
-use crate::accumulator::run_action;
+use crate::driver::{run_action, run_on_driver};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::bounds::Key;

@@ -1,7 +1,7 @@
 //! `lookup`: the values of one key.
 
 use super::limit::Gathered;
-use super::run_on_driver;
+use crate::driver::run_on_driver;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;

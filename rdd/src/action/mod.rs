@@ -24,17 +24,15 @@ mod top;
 pub use stats::{RunningStats, Stats};
 
 use self::limit::{Gathered, ResultLimit};
-use crate::accumulator::{Pending, TaskDeltas, defer, run_action, with_accumulators};
+use crate::accumulator::{TaskDeltas, with_accumulators};
+use crate::driver::{Pending, defer, run_action};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::job::JobRequest;
 use emberline_core::operation::Operation;
-use emberline_core::runner::error_of;
 use emberline_core::task::TaskContext;
-use emberline_core::unwind::{restore_failure, take_failure};
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -73,8 +71,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
             let done = taken.ok_or_else(|| lost_result(action))?;
             let rows_read = done.iter().map(|done| done.rows_read).sum();
             self.lineage.note_job(action, &partitions, rows_read);
-            let (results, parts) = done.into_iter().map(|done| (done.result, done.parts)).unzip();
-            defer(Pending { ran, parts });
+            let (results, result_deltas) =
+                done.into_iter().map(|done| (done.result, done.parts)).unzip();
+            defer(Pending { ran, result_deltas });
             Ok(results)
         })
     }
@@ -119,14 +118,4 @@ fn lock<R>(slot: &Slot<R>) -> MutexGuard<'_, Option<Done<R>>> {
 fn lost_result(action: Operation) -> Error {
     let what = "a job ended well without the result of each task".into();
     Error::new(ErrorKind::Internal { what }).in_action(action)
-}
-
-/// Merges results on the caller's thread; a panic of the user's closure is an error there too.
-pub(crate) fn run_on_driver<R>(action: Operation, merge: impl FnOnce() -> R) -> Result<R> {
-    // What this thread notes goes into the error: left behind, it would blame another's failure.
-    let of_the_caller = take_failure();
-    let merged = catch_unwind(AssertUnwindSafe(merge));
-    let _ = take_failure();
-    restore_failure(of_the_caller);
-    merged.map_err(|payload| error_of(payload, Some(action)).in_operation(action).in_action(action))
 }

@@ -1,7 +1,7 @@
 //! `save_as_text_file`: a folder of text files, all of it or nothing.
 
 use super::output::{AttemptFile, Output};
-use crate::accumulator::run_action;
+use crate::driver::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::{Error, ErrorKind, Result};

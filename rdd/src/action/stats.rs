@@ -1,9 +1,8 @@
 //! `stats`: count, sum, mean, variance and ends of numbers, the same however the rows are cut.
 
 use super::exact::{Moments, SQUARES_UNIT, SUM_UNIT, quotient};
-use super::run_on_driver;
 use crate::accumulator::Accumulate;
-use crate::accumulator::run_action;
+use crate::driver::{run_action, run_on_driver};
 use crate::pipeline::Pipeline;
 use crate::rdd::Rdd;
 use emberline_core::error::Result;

@@ -1,6 +1,6 @@
 //! `take`, `first` and `is_empty`: the first rows, from as few partitions as can be.
 
-use crate::accumulator::run_action;
+use crate::driver::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;

@@ -1,7 +1,6 @@
 //! `top`, `top_by_key` and `take_ordered`: the ends of an order, without sorting everything.
 
-use super::run_on_driver;
-use crate::accumulator::run_action;
+use crate::driver::{run_action, run_on_driver};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;

@@ -7,8 +7,8 @@ mod handle;
 
 pub use handle::JobHandle;
 
-use crate::action::run_on_driver;
 use crate::context::Context;
+use crate::driver::run_on_driver;
 use emberline_core::engine::{OpenScope, in_scopes};
 use emberline_core::error::{Error, Result};
 use emberline_core::operation::Operation;

@@ -2,8 +2,8 @@
 //! already.
 
 use super::shuffled::{Outputs, shuffle};
-use crate::boxed::Boxed;
 use crate::pipeline::Pipeline;
+use crate::pipeline::boxed::Boxed;
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::lineage::Dependency;

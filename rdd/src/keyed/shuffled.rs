@@ -2,9 +2,9 @@
 //! shared table; a reading node ([`NodeFn`]) takes its segments from there.
 
 use crate::accumulator::{CommittedDeltas, with_accumulators};
-use crate::boxed::{Boxed, Chunks, Node, RowChunks};
 use crate::context::{Context, no_partitions};
 use crate::partitioner::KnownPartitioner;
+use crate::pipeline::boxed::{Boxed, Chunks, Node, RowChunks};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;

@@ -1,6 +1,6 @@
 //! The job before a sort: a sample of the keys gives the bounds of the ranges.
 
-use crate::action::run_on_driver;
+use crate::driver::run_on_driver;
 use crate::pipeline::Pipeline;
 use crate::random::Random;
 use crate::rdd::Rdd;

@@ -1,7 +1,7 @@
 //! Partitions of one or several parents, one behind the other: what `coalesce` and `union` open.
 
-use crate::held::MaterializedRows;
 use crate::pipeline::Pipeline;
+use crate::pipeline::materialized::MaterializedRows;
 use emberline_core::task::TaskContext;
 use std::iter::Flatten;
 use std::sync::Arc;

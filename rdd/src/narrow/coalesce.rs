@@ -2,7 +2,7 @@
 
 use super::chained::{ChainedRows, chained, held_alone};
 use crate::context::no_partitions;
-use crate::held::MaterializedRows;
+use crate::pipeline::materialized::MaterializedRows;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
 use crate::source::split_range;

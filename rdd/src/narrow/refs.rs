@@ -4,7 +4,7 @@ use super::adapted::Adapted;
 use super::filter_map::FilterMap;
 use super::flat_map::FlatMap;
 use super::refs_with::RefsWith;
-use crate::held::MaterializedRows;
+use crate::pipeline::materialized::MaterializedRows;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::operation::Operation;

@@ -2,8 +2,8 @@
 
 use super::chained::{ChainedRows, chained, held_alone};
 use crate::context::{Context, two_contexts};
-use crate::held::MaterializedRows;
 use crate::partitioner::KnownPartitioner;
+use crate::pipeline::materialized::MaterializedRows;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
 use emberline_core::lineage::Dependency;

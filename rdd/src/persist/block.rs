@@ -1,6 +1,6 @@
 //! A stored partition in one of its three forms.
 
-use crate::held::MaterializedRows;
+use crate::pipeline::materialized::MaterializedRows;
 use emberline_core::block_store::{Block, EvictOutcome};
 use emberline_core::bounds::Stored;
 use emberline_core::config::Config;

@@ -4,7 +4,7 @@ use super::StorageLevel;
 use super::block::{BlockFormat, Files, RowBlock, WayOut};
 use crate::accumulator::{CommittedDeltas, TaskDeltas};
 use crate::context::Context;
-use crate::held::MaterializedRows;
+use crate::pipeline::materialized::MaterializedRows;
 use emberline_core::block_store::{Block, StoredBlock};
 use emberline_core::bounds::Stored;
 use emberline_core::error::{Error, ErrorKind};

@@ -4,7 +4,7 @@
 
 use super::block::{BlockFormat, unpacked};
 use super::blocks::Blocks;
-use crate::held::MaterializedRows;
+use crate::pipeline::materialized::MaterializedRows;
 use emberline_core::bounds::Stored;
 use emberline_core::error::{ErrorKind, Result};
 use emberline_core::memory::Reservation;

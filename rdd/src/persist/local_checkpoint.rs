@@ -3,10 +3,10 @@
 use super::blocks::Blocks;
 use super::cacher::PartitionCacher;
 use super::level::StorageLevel;
-use crate::accumulator::run_action;
-use crate::boxed::{Boxed, Chunks, Node, RowChunks};
-use crate::held::MaterializedRows;
+use crate::driver::run_action;
 use crate::pipeline::Pipeline;
+use crate::pipeline::boxed::{Boxed, Chunks, Node, RowChunks};
+use crate::pipeline::materialized::MaterializedRows;
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::error::Result;

@@ -9,8 +9,8 @@ mod local_checkpoint;
 pub use level::StorageLevel;
 
 use crate::accumulator::with_accumulators;
-use crate::boxed::{Boxed, Chunks, Node, RowChunks};
-use crate::held::MaterializedRows;
+use crate::pipeline::boxed::{Boxed, Chunks, Node, RowChunks};
+use crate::pipeline::materialized::MaterializedRows;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use blocks::Blocks;

@@ -2,7 +2,7 @@
 
 use super::split_range;
 use crate::context::Context;
-use crate::held::MaterializedRows;
+use crate::pipeline::materialized::MaterializedRows;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
 use emberline_core::operation::Operation;

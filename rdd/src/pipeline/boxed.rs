@@ -1,7 +1,7 @@
 //! Forgetting the type of a pipeline, so that a loop variable, a struct field or two branches can
 //! hold it. A boxed step hands rows over in chunks: one virtual call for up to a thousand rows.
 
-use crate::held::MaterializedRows;
+use crate::pipeline::materialized::MaterializedRows;
 use crate::pipeline::{Element, Pipeline, sealed::Sealed};
 use emberline_core::lineage::drop_later;
 use emberline_core::size::owns_heap;

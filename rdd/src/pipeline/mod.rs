@@ -5,11 +5,14 @@
 //! compiler sees one loop. Full scans end in `fold`, which every adaptor forwards to its parent;
 //! `take` and `zip` pull with `next`.
 
-pub use crate::boxed::Boxed;
+pub(crate) mod boxed;
+pub(crate) mod materialized;
+
+pub use self::boxed::Boxed;
 pub use crate::narrow::{Out, Refs, RefsWith, With};
 
+use self::materialized::MaterializedRows;
 pub(crate) use crate::bounds::Element;
-use crate::held::MaterializedRows;
 use emberline_core::task::TaskContext;
 
 pub(crate) mod sealed {

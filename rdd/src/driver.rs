@@ -1,0 +1,73 @@
+//! The frame of an action: the work that the driver does around its jobs.
+//!
+//! An action runs any number of jobs. The accumulator updates of their tasks stay pending until the whole action
+//! has succeeded; then they are committed together. User closures that run on the driver, such as the last merge
+//! of a `reduce`, run in [`run_on_driver`], so that a panic becomes an error of the action.
+
+use crate::accumulator::TaskDeltas;
+use emberline_core::error::Result;
+use emberline_core::job::Ran;
+use emberline_core::operation::Operation;
+use emberline_core::runner::error_of;
+use emberline_core::unwind::{restore_failure, take_failure};
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+thread_local! {
+    /// Accumulator updates of the jobs of the action on this thread; `None` outside an action.
+    static PENDING: RefCell<Option<Vec<Pending>>> = const { RefCell::new(None) };
+}
+
+/// Accumulator updates of one finished job, to be committed with its action.
+pub(crate) struct Pending {
+    /// Updates stored with the map outputs and blocks that the job needed.
+    pub(crate) ran: Ran,
+    /// Updates of the result tasks, by partition.
+    pub(crate) result_deltas: Vec<TaskDeltas>,
+}
+
+/// Runs a whole action, and commits the accumulator updates of its jobs if it succeeds.
+///
+/// The updates of a failed action are dropped. An action that runs inside another one, such as the sample that
+/// prepares a sort, is committed with the outer action.
+pub(crate) fn run_action<R>(action: Operation, body: impl FnOnce() -> Result<R>) -> Result<R> {
+    /// Ends the action on this thread, also when the body unwinds.
+    struct Close;
+    impl Drop for Close {
+        fn drop(&mut self) {
+            drop(PENDING.take());
+        }
+    }
+    if PENDING.with_borrow(Option::is_some) {
+        return body();
+    }
+    PENDING.set(Some(Vec::new()));
+    let close = Close;
+    let result = body()?;
+    let pending = PENDING.take().unwrap_or_default();
+    drop(close);
+    run_on_driver(action, || {
+        for Pending { ran, result_deltas } in pending {
+            ran.on_job_success();
+            result_deltas.into_iter().for_each(TaskDeltas::merge);
+        }
+    })?;
+    Ok(result)
+}
+
+/// Defers the accumulator updates of a job until its action succeeds.
+pub(crate) fn defer(pending: Pending) {
+    PENDING.with_borrow_mut(|action| action.get_or_insert_default().push(pending));
+}
+
+/// Runs the user's closures on the driver, and returns a panic of them as an error of the action.
+pub(crate) fn run_on_driver<R>(action: Operation, work: impl FnOnce() -> R) -> Result<R> {
+    // The failure that this thread records while unwinding belongs to this error only. One that the caller
+    // recorded before, and one that would stay recorded after, must not be blamed for another failure.
+    let failure_of_caller = take_failure();
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    let _ = take_failure();
+    restore_failure(failure_of_caller);
+    outcome
+        .map_err(|payload| error_of(payload, Some(action)).in_operation(action).in_action(action))
+}
