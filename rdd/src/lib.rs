@@ -39,6 +39,7 @@ pub use job::JobHandle;
 pub use partition::{Partitioner, Partitioning};
 pub use persist::StorageLevel;
 pub use rdd::Rdd;
+pub use source::Text;
 pub use table::AsTable;
 
 pub mod config {

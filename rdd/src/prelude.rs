@@ -1,5 +1,5 @@
 //! The names most programs need: `use emberline::prelude::*;`.
 
 pub use crate::{
-    Accumulator, AsTable, BoxError, Context, Error, ErrorKind, Group, JobHandle, Rdd, Result,
+    Accumulator, AsTable, BoxError, Context, Error, ErrorKind, Group, JobHandle, Rdd, Result, Text,
 };

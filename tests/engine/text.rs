@@ -63,7 +63,7 @@ fn every_line_is_read_once_in_any_number_of_partitions() {
     within(DEADLINE, || {
         let ((folder, lines), ctx) = (odd_folder(), context());
         for partitions in 1..=50 {
-            let rows = ctx.text_file_with(partitions, folder.path());
+            let rows = ctx.text_file_with(Text::new().partitions(partitions), folder.path());
             assert_eq!(rows.num_partitions(), partitions);
             assert_eq!(rows.collect().unwrap(), lines, "in {partitions} partitions");
         }
@@ -77,7 +77,8 @@ fn each_odd_file_alone_is_read_right_in_any_number_of_partitions() {
         let ((folder, _), ctx) = (odd_folder(), context());
         for (name, bytes) in odd_files() {
             for partitions in [1, 2, 3, 7, 50] {
-                let rows = ctx.text_file_with(partitions, folder.path().join(name));
+                let rows = ctx
+                    .text_file_with(Text::new().partitions(partitions), folder.path().join(name));
                 assert_eq!(rows.collect().unwrap(), plain_lines(&bytes), "{name}, {partitions}");
             }
         }
@@ -128,10 +129,10 @@ fn bytes_that_are_not_utf8_are_replaced_or_refused_with_their_place() {
         let path = folder.path().join("f.txt");
         let lines = ctx.text_file(&path).collect().unwrap();
         assert_eq!(lines, ["good", "still good", "b\u{FFFD}d"]);
-        let refused = ctx.text_file_strict(&path).collect();
+        let refused = ctx.text_file_with(Text::new().strict_utf8(), &path).collect();
         let text = error_of(refused, |kind| matches!(kind, ErrorKind::InvalidInput { .. }));
         assert!(text.contains("byte 17") && text.contains("f.txt"), "{text}");
-        assert!(text.contains("text_file_strict at tests/engine/text.rs"), "{text}");
+        assert!(text.contains("text_file at tests/engine/text.rs"), "{text}");
     });
 }
 
@@ -143,7 +144,7 @@ fn a_file_that_changes_or_goes_after_it_was_listed_is_an_error() {
         let change = |what: &str, change: &dyn Fn(&Path)| {
             let folder = folder(&[("f.txt", b"one\ntwo\n")]);
             let path = folder.path().join("f.txt");
-            let lines = ctx.text_file_with(3, &path);
+            let lines = ctx.text_file_with(Text::new().partitions(3), &path);
             change(&path);
             let text = error_of(lines.collect(), changed);
             assert!(text.contains("f.txt"), "{what}: {text}");
@@ -170,7 +171,8 @@ fn a_file_that_is_cut_while_it_is_read_is_an_error_and_not_the_end_of_the_data()
                 fs::File::options().write(true).open(&cut).unwrap().set_len(1_500_000).unwrap();
             }
         };
-        let counted = ctx.text_file_with(1, &path).inspect(shorten).collect();
+        let counted =
+            ctx.text_file_with(Text::new().partitions(1), &path).inspect(shorten).collect();
         let changed = |kind: &ErrorKind| matches!(kind, ErrorKind::InputChanged { .. });
         let text = error_of(counted.map(|lines| vec![lines.len().to_string()]), changed);
         assert!(text.contains("f.txt"), "{text}");
@@ -235,7 +237,9 @@ fn what_was_saved_is_read_back_row_for_row() {
         let path = source.path().join("out");
         // A lone carriage return at the end of a line would be read as a part of its end.
         let wanted: Vec<String> = lines.into_iter().filter(|line| !line.ends_with('\r')).collect();
-        let rows = ctx.text_file_with(5, source.path()).filter(|line| !line.ends_with('\r'));
+        let rows = ctx
+            .text_file_with(Text::new().partitions(5), source.path())
+            .filter(|line| !line.ends_with('\r'));
         rows.save_as_text_file(&path).unwrap();
         assert_eq!(ctx.text_file(&path).collect().unwrap(), wanted);
     });

@@ -9,6 +9,7 @@ mod text_file;
 mod text_paths;
 
 pub use range::RangeItem;
+pub use text_file::Text;
 pub use text_paths::TextPaths;
 
 /// The half-open range of partition `partition` when `len` rows are cut into `partitions` even

@@ -41,7 +41,7 @@ fn a_source_of_zero_partitions_is_the_error_of_its_first_action() {
     refused("generate", |ctx| ctx.generate(0, |_| [1_u8]).boxed());
     refused("range", |ctx| ctx.range_with(0, 0..3_u8).boxed());
     refused("parallelize", |ctx| ctx.parallelize_with(0, vec![1_u8]).boxed());
-    refused("text_file", |ctx| ctx.text_file_with(0, "Cargo.toml").boxed());
+    refused("text_file", |ctx| ctx.text_file_with(Text::new().partitions(0), "Cargo.toml").boxed());
 }
 
 #[test]
