@@ -31,7 +31,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// let totals = sales.with_partitions(8).reduce_by_key(|a, b| a + b);
     /// assert_eq!((totals.num_partitions(), totals.count()?), (8, 2));
     ///
-    /// let joined = totals.with_partitions(HashPartitioner::new(8)).join(&sales);
+    /// let joined = totals.with_partitions(HashPartitioner { partitions: 8 }).join(&sales);
     /// assert_eq!((joined.num_partitions(), joined.count()?), (8, 3));
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
