@@ -1,27 +1,28 @@
-//! What a row must be able to do, asked only where it is needed. A narrow step asks `Send +
-//! 'static`; rows that are kept or moved must be [`Stored`]; keys must be a [`Key`].
+//! Bounds of rows that are stored or shuffled, and of keys.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::hash::Hash;
 
-/// A row that can be kept in memory, shared between tasks and written to disk: what a shuffle and
-/// `cache` need. Every type with these bounds is one; there is nothing to implement.
+/// A row that can be cached, shared between tasks and written to disk. Every type that meets the bounds is one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be shuffled or cached",
-    note = "rows that are shuffled or cached need `Clone + Send + Sync + Serialize + Deserialize`: \
-            add `#[derive(Clone, serde::Serialize, serde::Deserialize)]`"
+    label = "rows here must be `Clone + Send + Sync + Serialize + Deserialize`",
+    note = "add `#[derive(Clone, serde::Serialize, serde::Deserialize)]` to types of your own; rows own their \
+            data, so use `String` in place of `&str`"
 )]
 pub trait Stored: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {}
 
 impl<T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static> Stored for T {}
 
-/// A key of a shuffle: equal keys meet in one partition. Every type with these bounds is one.
+/// A key of a shuffle: a stored row that is also `Hash + Eq`. Every type that meets the bounds is one.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a shuffle key",
-    note = "a key needs `Hash + Eq` beside what a stored row needs; floats have neither, so key by \
-            an integer (cents, bits) or a string"
+    message = "`{Self}` cannot be a key of a shuffle",
+    label = "a key must also be `Hash + Eq`",
+    note = "add `#[derive(PartialEq, Eq, Hash)]` to types of your own; floats are neither, so key by an \
+            integer (cents, or `to_bits`) or a string"
 )]
 pub trait Key: Stored + Hash + Eq {}
 
+#[diagnostic::do_not_recommend]
 impl<T: Stored + Hash + Eq> Key for T {}

@@ -1,4 +1,4 @@
-//! A context: the settings, the threads and the memory that its RDDs share.
+//! The context: settings, threads and memory that its RDDs use, and its builder.
 
 use crate::report::History;
 use emberline_core::config::{Compression, Config, Speculation};
@@ -13,9 +13,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-/// Where RDDs begin. A context owns a pool of threads, a memory budget and a scratch folder; any
-/// number of contexts may live in one process. It is a handle: the threads end and the scratch
-/// folder goes when the last clone and the last RDD made from it are dropped.
+/// The entry point of a program: owns the threads, the memory limit and the scratch directory of its RDDs.
+///
+/// A context is a handle, and clones refer to the same threads. When the last clone and the last RDD made
+/// from it are dropped, the threads end and the scratch directory is deleted. A process may have several
+/// contexts.
 ///
 /// ```
 /// # use emberline_rdd as emberline;
@@ -32,8 +34,8 @@ pub struct Context {
     _owner: Option<Arc<Owner>>,
 }
 
-/// The program's own handles to a context, as opposed to those of RDDs. When the last one drops, what
-/// was spawned is cancelled.
+/// The program's own handles to a context, as opposed to those of RDDs. Dropping the last one cancels
+/// spawned jobs.
 struct Owner(Weak<Engine>);
 
 impl Drop for Owner {
@@ -44,17 +46,19 @@ impl Drop for Owner {
     }
 }
 
+/// # Configuration
 impl Context {
-    /// A context with the default settings: every core, and a memory budget from the machine.
+    /// Returns a context with the default settings: every core, and 60 % of the machine's memory.
     ///
     /// # Errors
     ///
-    /// If the process was built with `panic = "abort"`, or the threads cannot be started.
+    /// `InvalidConfig` if the process was built with `panic = "abort"`, and an I/O error if threads cannot be
+    /// started.
     pub fn local() -> Result<Context> {
         Context::builder().build()
     }
 
-    /// The settings of a context to be.
+    /// Returns a builder with the default settings.
     ///
     /// ```
     /// # use emberline_rdd as emberline;
@@ -67,6 +71,7 @@ impl Context {
     /// assert!(refused.to_string().contains("threads") && refused.to_string().contains("max_attempts"));
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
+    #[doc(alias = "SparkConf")]
     pub fn builder() -> ContextBuilder {
         ContextBuilder {
             config: Config::default(),
@@ -76,28 +81,31 @@ impl Context {
         }
     }
 
-    /// The number of tasks that run at the same time.
+    /// Returns the number of tasks that run at the same time.
     pub fn threads(&self) -> usize {
         self.engine.config().threads
     }
 
-    /// The number of partitions of a source that was given none.
+    /// Returns the number of partitions of a source without an explicit number.
+    #[doc(alias = "defaultParallelism")]
     pub fn default_partitions(&self) -> usize {
         self.engine.config().default_partitions
     }
+}
 
-    /// What map outputs, kept partitions and finished runs hold of the memory budget now, in bytes. It
-    /// goes back to 0 when the handles drop.
+/// # Monitoring
+impl Context {
+    /// Returns the bytes that map outputs, stored partitions and finished runs hold of the memory limit.
     ///
     /// ```
     /// # use emberline_rdd as emberline;
     /// use emberline::prelude::*;
     ///
     /// let ctx = Context::local()?;
-    /// let kept = ctx.range(0..1000_u64).cache();
-    /// kept.count()?;
+    /// let cached = ctx.range(0..1000_u64).cache();
+    /// cached.count()?;
     /// assert!(ctx.memory_used_bytes() >= 8000);
-    /// drop(kept);
+    /// drop(cached);
     /// assert_eq!(ctx.memory_used_bytes(), 0);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
@@ -105,19 +113,20 @@ impl Context {
         self.engine.memory().used_bytes()
     }
 
-    /// Returns when the listeners have seen everything that happened before this call, or when one of
-    /// them has not come back from an event for five seconds.
+    /// Waits until the listeners have received every event so far, or one of them has been busy with
+    /// an event for five seconds.
     pub fn flush_listeners(&self) {
         self.engine.flush_listeners();
     }
+}
 
-    /// A handle for an RDD, which does not keep alive what was spawned.
+impl Context {
+    /// Returns a handle for an RDD, which does not keep spawned jobs alive.
     pub(crate) fn without_owner(&self) -> Context {
-        let (engine, history) = (Arc::clone(&self.engine), self.history.clone());
-        Context { engine, history, _owner: None }
+        Context { engine: Arc::clone(&self.engine), history: self.history.clone(), _owner: None }
     }
 
-    /// A new lineage node of this context.
+    /// Returns a new lineage node of this context.
     pub(crate) fn lineage(
         &self,
         operation: Operation,
@@ -127,8 +136,7 @@ impl Context {
         LineageNode::new(self.engine.next_rdd_id(), operation, partitions, dependencies)
     }
 
-    /// A lineage node of a source that may have been asked for no partitions at all: that is the
-    /// error of its first action.
+    /// Returns the lineage node of a source. A number of partitions of 0 is the error of its first action.
     pub(crate) fn source_lineage(&self, operation: Operation, partitions: usize) -> LineageNode {
         let mut lineage = self.lineage(operation, partitions, Vec::new());
         lineage.problem = no_partitions(operation, partitions);
@@ -136,18 +144,18 @@ impl Context {
     }
 }
 
-/// The error of an operation on RDDs of two contexts: neither could run the other's tasks.
+/// Returns the error of an operation on RDDs of two contexts: neither can run the other's tasks.
 pub(crate) fn two_contexts(operation: Operation, one: &Context, other: &Context) -> Option<Error> {
-    let what = "the two RDDs belong to two contexts; make both from one, or collect one and \
-                parallelize its rows in the other's context";
-    let apart = !Arc::ptr_eq(&one.engine, &other.engine);
-    apart.then(|| Error::invalid_argument(what).in_operation(operation))
+    let message = "the two RDDs belong to two contexts; make both from one context, or collect one and \
+                   parallelize its rows in the other's context";
+    let differ = !Arc::ptr_eq(&one.engine, &other.engine);
+    differ.then(|| Error::invalid_argument(message).in_operation(operation))
 }
 
-/// The error of an operation that was asked for zero partitions.
+/// Returns the error of an operation with zero partitions.
 pub(crate) fn no_partitions(operation: Operation, partitions: usize) -> Option<Error> {
-    let what = "the number of partitions is 0; give at least 1";
-    (partitions == 0).then(|| Error::invalid_argument(what).in_operation(operation))
+    let message = "the number of partitions is 0; give at least 1";
+    (partitions == 0).then(|| Error::invalid_argument(message).in_operation(operation))
 }
 
 impl fmt::Debug for Context {
@@ -157,8 +165,9 @@ impl fmt::Debug for Context {
     }
 }
 
-/// The settings of a context. Each has a default; [`build`](ContextBuilder::build) refuses what
-/// cannot work and names all of it at once.
+/// The settings of a context. None of them changes a result, except where it says so.
+///
+/// Each has a default. [`build`](ContextBuilder::build) validates all settings and reports all errors together.
 #[must_use = "a builder does nothing until `build`"]
 pub struct ContextBuilder {
     config: Config,
@@ -168,86 +177,95 @@ pub struct ContextBuilder {
 }
 
 impl ContextBuilder {
-    /// What the run is called in events. Default: `emberline`.
+    /// Sets the name of the program in events. Default: `emberline`.
+    #[doc(alias = "setAppName")]
     pub fn app_name(mut self, name: impl Into<String>) -> Self {
         self.config.app_name = name.into();
         self
     }
 
-    /// Tasks that run at the same time, in threads, 1 to 4096. Default: the machine's cores. It
-    /// never changes a result.
+    /// Sets the number of tasks that run at the same time, 1 to 4096. Default: the number of cores.
+    #[doc(alias = "setMaster")]
     pub fn threads(mut self, threads: usize) -> Self {
         self.config.threads = threads;
         self
     }
 
-    /// What the engine may hold in memory, in bytes, at least 1 MiB. Default: 60 % of what the
-    /// machine or its control group has. Runs of tables, sorts and map outputs that do not fit go to
-    /// disk, and kept partitions where their level says. It never changes a result.
+    /// Sets the bytes that the engine may hold in memory, at least 1 MiB. Default: 60 % of the memory of the
+    /// machine or its control group.
+    ///
+    /// Tables, sorts and map outputs beyond it spill to disk; stored partitions do so if their storage level
+    /// allows it.
+    #[doc(alias = "spark.executor.memory")]
     pub fn memory_limit_bytes(mut self, bytes: u64) -> Self {
         self.config.memory_limit_bytes = bytes;
         self
     }
 
-    /// What one task may hold of the budget, in bytes, at least 4 KiB. Default: 256 MiB; never more than
-    /// an eighth of the budget. Tables, sorts and groups are cut into runs by it, so it is part of what a float sum
-    /// depends on. A group of `group_by_key` past it is an error.
+    /// Sets the bytes that one task may hold, at least 4 KiB. Default: 256 MiB, and at most an eighth of the
+    /// memory limit.
+    ///
+    /// Tables, sorts and groups are split into runs by it, so the last bits of a float sum depend on it. A group
+    /// of `group_by_key` beyond it is an error.
     pub fn task_memory_bytes(mut self, bytes: u64) -> Self {
         self.config.task_memory_bytes = bytes;
         self
     }
 
-    /// The folder in which the scratch folder is made: the same as
-    /// [`scratch_dirs`](ContextBuilder::scratch_dirs) with one.
+    /// Sets the directory in which the scratch directory is made, as [`scratch_dirs`](ContextBuilder::scratch_dirs)
+    /// does for several.
     pub fn scratch_dir(self, folder: impl Into<PathBuf>) -> Self {
         self.scratch_dirs([folder])
     }
 
-    /// The folders in which scratch folders are made, such as one for each disk. They must exist.
-    /// Files take them in turn, and a folder that is full or refuses is left out. `build` looks in
-    /// them for what processes left that died, and removes it. Default: the system's temporary
-    /// folder.
+    /// Sets the directories in which scratch directories are made, such as one per disk. Default: the system's
+    /// temporary directory.
+    ///
+    /// They must exist. Files alternate between them, and a directory that is full or not writable is skipped.
+    /// `build` deletes the orphans it finds in them: scratch directories of processes that have died.
     ///
     /// ```
     /// # use emberline_rdd as emberline;
     /// use emberline::prelude::*;
     ///
-    /// let (one, two) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    /// let folders = [one.path(), two.path()];
+    /// let disks = [tempfile::tempdir()?, tempfile::tempdir()?];
+    /// let folders = [disks[0].path(), disks[1].path()];
     /// let ctx = Context::builder().scratch_dirs(folders).force_spill(true).build()?;
     /// let sums = ctx.range_with(4, 0..100_u64).map(|n| (n % 3, n)).reduce_by_key(|a, b| a + b);
     /// sums.count()?;
     /// assert!(folders.iter().all(|folder| std::fs::read_dir(folder).unwrap().count() == 1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "spark.local.dir")]
     pub fn scratch_dirs<D: Into<PathBuf>>(mut self, folders: impl IntoIterator<Item = D>) -> Self {
         self.config.scratch_dirs = folders.into_iter().map(Into::into).collect();
         self
     }
 
-    /// What all scratch files together may take on disk, in bytes, at least 1. Default: as much as
-    /// there is. A write past it is the error `ScratchQuotaExceeded`; the bytes of a file are given
-    /// back when it goes.
+    /// Sets the bytes that all scratch files together may take on disk, at least 1. Default: no limit.
+    ///
+    /// A write beyond it fails with `ScratchQuotaExceeded`. Deleted files no longer count.
     pub fn scratch_quota_bytes(mut self, bytes: u64) -> Self {
         self.config.scratch_quota_bytes = Some(bytes);
         self
     }
 
-    /// Partitions of a source that was given no number, at least 1. Default: 16, whatever the
-    /// machine, so that the same program gives the same bytes everywhere; use a few for each core.
+    /// Sets the number of partitions of a source without an explicit number, at least 1. Default: 16.
+    ///
+    /// It is the same on every machine, so that a program gives the same bytes everywhere. A few per core are
+    /// enough. It changes the partitions, and with them the order of rows after a shuffle.
+    #[doc(alias = "spark.default.parallelism")]
     pub fn default_partitions(mut self, partitions: usize) -> Self {
         self.config.default_partitions = partitions;
         self
     }
 
-    /// What the rows that one action hands to the program may take, in bytes, at least 1. Default: as
-    /// much as the budget. A `collect` past it is the error `ResultTooLarge`, and its tasks stop
-    /// within a few thousand rows. It counts the rows that `collect`, `collect_as_map`, `take`, `top`,
-    /// `lookup`, `count_by_key` and their siblings give; of `to_local_iterator` one partition at a
-    /// time. What `take` and `top` only look at does not count: they look at fewer partitions at once
-    /// where it would pass the limit. A row counts as it lies in memory, `size_of` its type: what it points to,
-    /// such as the letters of a `String`, is not counted, since rows need not be serialisable.
-    /// What lies between stages does not count.
+    /// Sets the bytes of rows that one action may return, at least 1. Default: the memory limit.
+    ///
+    /// An action beyond it fails with `ResultTooLarge`, and its tasks stop within a few thousand rows. It applies
+    /// to `collect`, `collect_as_map`, `take`, `top`, `lookup`, `count_by_key` and similar actions, and to each
+    /// partition of `to_local_iterator`. A row counts with the `size_of` of its type; memory that it points to,
+    /// such as the text of a `String`, does not count.
     ///
     /// ```
     /// # use emberline_rdd as emberline;
@@ -261,27 +279,31 @@ impl ContextBuilder {
     /// assert_eq!(numbers.to_local_iterator().count(), 1_001);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
+    #[doc(alias = "spark.driver.maxResultSize")]
     pub fn max_result_bytes(mut self, bytes: u64) -> Self {
         self.config.max_result_bytes = Some(bytes);
         self
     }
 
-    /// The seed of everything random, such as the sample behind a sort. Default: 0.
+    /// Sets the seed of random choices, such as the sample that a sort takes. Default: 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.seed = seed;
         self
     }
 
-    /// Attempts of a task whose closure panics or returns an error, at least 1. Default: 1. Faults
-    /// of the disk are tried at least four times.
+    /// Sets the number of attempts of a task whose closure panics or returns an error, at least 1. Default: 1.
+    ///
+    /// I/O errors and lost map outputs are retried up to four times in any case.
+    #[doc(alias = "spark.task.maxFailures")]
     pub fn max_attempts(mut self, attempts: usize) -> Self {
         self.config.max_attempts = attempts;
         self
     }
 
-    /// Lets stragglers have a copy: a task that runs far longer than the others of its stage is started
-    /// a second time, and the first of the two to end gives the result. Default: no. See
-    /// [`Speculation`] for when, and for what it helps against. It never changes a result.
+    /// Enables speculative execution: a task that runs far longer than the others of its stage is started a second
+    /// time, and the first attempt to finish gives the result. Default: off.
+    ///
+    /// See [`Speculation`] for the thresholds.
     ///
     /// ```
     /// # use emberline_rdd as emberline;
@@ -301,74 +323,73 @@ impl ContextBuilder {
     /// assert_eq!(rows.collect()?, [0, 1, 2, 3, 4, 5, 6, 7]);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
+    #[doc(alias = "spark.speculation")]
     pub fn speculation(mut self, speculation: Speculation) -> Self {
         self.config.speculation = Some(speculation);
         self
     }
 
-    /// Whether Ctrl-C cancels everything that runs in the context, as [`cancel_all`](Context::cancel_all)
-    /// does, instead of ending the process; a request to end (SIGTERM, SIGHUP) does the same. Default: no.
-    /// A second one within two seconds, or one when nothing runs in such a context, ends the process with
-    /// status 130, whichever signal it was.
+    /// Sets whether Ctrl-C, SIGTERM or SIGHUP cancels all jobs, as [`cancel_all`](Context::cancel_all) does, instead
+    /// of ending the process. Default: no.
     ///
-    /// The handler of Ctrl-C belongs to the whole process: the first context that asks for it installs
-    /// it for good, and `build` fails if the program has installed one with the same crate, `ctrlc`.
-    /// Needs the feature `ctrl-c`, which is on by default.
+    /// A second signal within two seconds, or one while no job runs, ends the process with status 130. The
+    /// handler belongs to the process and stays installed; `build` fails if the program has installed one with
+    /// the crate `ctrlc`. Needs the feature `ctrl-c`, which is on by default.
     #[cfg(feature = "ctrl-c")]
     pub fn cancel_on_ctrl_c(mut self, cancels: bool) -> Self {
         self.ctrl_c = cancels;
         self
     }
 
-    /// Whether map outputs go to files even while they fit in memory. Default: no. It never changes
-    /// a result; tests use it.
+    /// Sets whether map outputs are written to files even where they fit in memory. Default: no. For tests.
     pub fn force_spill(mut self, files: bool) -> Self {
         self.config.force_spill = files;
         self
     }
 
-    /// How rows that go to disk are made smaller. Default: [`Compression::Lz4`]. It never changes a
-    /// result. [`Compression::Zstd`] needs the feature `zstd`.
+    /// Sets the compression of spilled rows. Default: [`Compression::Lz4`]. [`Compression::Zstd`] needs the feature
+    /// `zstd`.
     ///
     /// ```
     /// # use emberline_rdd as emberline;
     /// use emberline::{config::Compression, prelude::*};
     ///
-    /// // Every map output goes to files, and they are written as they are.
+    /// // Map outputs are written to files, uncompressed.
     /// let builder = Context::builder().force_spill(true);
     /// let ctx = builder.spill_compression(Compression::None).build()?;
     /// let sums = ctx.range(0..10_u64).map(|n| (n % 2, n)).reduce_by_key(|a, b| a + b);
     /// assert_eq!(sums.collect_as_map()?[&1], 25);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
+    #[doc(alias = "spark.io.compression.codec")]
     pub fn spill_compression(mut self, compression: Compression) -> Self {
         self.config.spill_compression = compression;
         self
     }
 
-    /// Whether progress is drawn on standard error while it is a terminal. Default: no. Needs the
-    /// feature `console`, which is on by default.
+    /// Sets whether progress is drawn on standard error while it is a terminal. Default: no. Needs the feature `console`,
+    /// which is on by default.
+    #[doc(alias = "spark.ui.showConsoleProgress")]
     pub fn progress(mut self, progress: bool) -> Self {
         self.config.progress = progress;
         self
     }
 
-    /// The door to the disk. Default: the real one.
+    /// Sets the filesystem backend. Default: the operating system's.
     pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
         self.config.disk = disk;
         self
     }
 
-    /// What goes wrong on purpose, for tests and for teaching: a [`FaultPlan`](crate::fault::FaultPlan),
-    /// or one that was armed before so that it can be asked what happened. Default: nothing, at no
-    /// cost.
+    /// Injects the faults of a [`FaultPlan`](crate::fault::FaultPlan), or of one that was armed before so that the
+    /// program can ask what has happened. Default: none, at no cost.
     ///
     /// ```
     /// # use emberline_rdd as emberline;
     /// use emberline::fault::{FaultPlan, Damage};
     /// use emberline::{id::ShuffleId, prelude::*};
     ///
-    /// // The file of the second map output is removed as soon as it is there.
+    /// // The file of the second map output is deleted once it is written.
     /// let faults = FaultPlan::new().damage_map_output(ShuffleId(0), 1, Damage::Lost).arm();
     /// let ctx = Context::builder().force_spill(true).faults(&faults).build()?;
     /// let sums = ctx.range_with(4, 0..100_u64).map(|n| (n % 2, n)).reduce_by_key(|a, b| a + b);
@@ -381,7 +402,7 @@ impl ContextBuilder {
         self
     }
 
-    /// Adds a listener that hears every event, in order, on a thread of its own.
+    /// Adds a listener, which receives every event in order on its own thread.
     ///
     /// ```
     /// # use emberline_rdd as emberline;
@@ -402,20 +423,21 @@ impl ContextBuilder {
     /// assert_eq!(*jobs.lock().unwrap(), 1);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
+    #[doc(alias = "addSparkListener")]
     pub fn listener(mut self, listener: impl Listener + 'static) -> Self {
         self.listeners.push(Box::new(listener));
         self
     }
 
-    /// Starts the context.
+    /// Validates the settings and starts the context.
     ///
     /// # Errors
     ///
-    /// `InvalidConfig` with one sentence for each setting that cannot work; an I/O error if the
-    /// threads cannot be started.
+    /// `InvalidConfig` with one sentence per invalid setting, and an I/O error if threads cannot be started.
     pub fn build(self) -> Result<Context> {
-        let (history, mut listeners) = (History::default(), self.listeners);
-        // In front, so that a report has what the user's listeners have heard of.
+        let history = History::default();
+        let mut listeners = self.listeners;
+        // First, so that a report covers every event that the user's listeners have received.
         listeners.insert(0, Box::new(history.listener()));
         let engine = Engine::start(self.config, listeners)?;
         #[cfg(feature = "ctrl-c")]

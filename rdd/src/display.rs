@@ -1,10 +1,11 @@
-//! How numbers and names are written for people: in text, in SVG and HTML, and in a notebook.
+//! Formats numbers and names for people: in text, SVG and HTML, and in a notebook.
 
 use std::io::{self, Write};
 
-/// `1,024`.
+/// Formats a number with separators: `1,024`.
 pub(crate) fn with_separators(n: u64) -> String {
-    let (digits, mut text) = (n.to_string(), String::new());
+    let digits = n.to_string();
+    let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
@@ -14,19 +15,19 @@ pub(crate) fn with_separators(n: u64) -> String {
     text
 }
 
-/// `1 row`, `1,024 rows`.
-pub(crate) fn counted(n: u64, what: &str) -> String {
-    format!("{} {what}{}", with_separators(n), if n == 1 { "" } else { "s" })
+/// Formats a number with a noun: `1 row`, `1,024 rows`.
+pub(crate) fn counted(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", with_separators(n), if n == 1 { "" } else { "s" })
 }
 
-/// `950 B`, `13.2 KiB`.
+/// Formats bytes: `950 B`, `13.2 KiB`.
 pub(crate) fn bytes(n: u64) -> String {
     if n < 1024 {
         return format!("{n} B");
     }
     let mut scaled = n as f64 / 1024.0;
     for unit in ["KiB", "MiB", "GiB"] {
-        // What would round up to 1024.0 belongs to the next unit.
+        // A value that would round up to 1024.0 has the next unit.
         if scaled < 1023.95 {
             return format!("{scaled:.1} {unit}");
         }
@@ -35,14 +36,13 @@ pub(crate) fn bytes(n: u64) -> String {
     format!("{scaled:.1} TiB")
 }
 
-/// Whether a character turns the text around, ends a line or has no width.
+/// Returns true if a character changes the text direction, ends a line or has no width.
 fn is_unseen(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
         || matches!(c, '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// The text on one line, with what could steer a terminal, turn the line around or hide in it made
-/// visible.
+/// Escapes characters that could control a terminal, change the text direction, end the line or be invisible.
 pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -55,8 +55,7 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
-/// The text as content or attribute of XML and HTML. What XML 1.0 forbids even as an entity is
-/// replaced.
+/// Escapes a text for XML and HTML. Characters that XML 1.0 forbids even as entities are replaced.
 pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -74,34 +73,34 @@ pub(crate) fn escaped(text: &str) -> String {
     safe
 }
 
-/// The columns that a character may take in a fixed-width font: rather too many than too few, since
-/// no one knows the font.
+/// Returns the maximum columns of a character in a fixed-width font, since the font is unknown.
 fn columns_of(c: char) -> usize {
     if c.is_ascii() { 1 } else { 2 }
 }
 
-/// The columns that a text may take, at most.
+/// Returns the maximum columns of a text.
 pub(crate) fn columns(text: &str) -> usize {
     text.chars().map(columns_of).sum()
 }
 
-/// The text in at most `most` columns, with its middle left out if need be.
-pub(crate) fn shortened(text: &str, most: usize) -> String {
-    if text.len() <= most || columns(text) <= most {
+/// Shortens a text to `max_columns`, by leaving out its middle.
+pub(crate) fn shortened(text: &str, max_columns: usize) -> String {
+    if text.len() <= max_columns || columns(text) <= max_columns {
         return text.to_string();
     }
-    let half = most.saturating_sub(2) / 2;
+    let half = max_columns.saturating_sub(2) / 2;
     let head = fitting(text.chars(), half);
     let tail = fitting(text.chars().rev(), half);
     format!("{}…{}", &text[..head], &text[text.len() - tail..])
 }
 
-/// The bytes of the first characters that fit `most` columns.
-fn fitting(chars: impl Iterator<Item = char>, most: usize) -> usize {
-    let (mut taken, mut bytes) = (0, 0);
+/// Returns the number of bytes of the first characters that fit in `max_columns`.
+fn fitting(chars: impl Iterator<Item = char>, max_columns: usize) -> usize {
+    let mut taken = 0;
+    let mut bytes = 0;
     for c in chars {
         taken += columns_of(c);
-        if taken > most {
+        if taken > max_columns {
             break;
         }
         bytes += c.len_utf8();
@@ -109,10 +108,10 @@ fn fitting(chars: impl Iterator<Item = char>, most: usize) -> usize {
     bytes
 }
 
-/// Shows one value in several forms in the notebook that reads this program's standard output; it
-/// takes the richest it can show.
+/// Prints a value in several formats for a notebook that reads standard output; it shows the richest one that it
+/// supports.
 pub(crate) fn show_in_notebook(forms: &[(&str, String)]) {
-    // Nobody is there to read it when standard output is closed.
+    // An error means that standard output is closed.
     let _ = write_forms(&mut io::stdout().lock(), forms);
 }
 
@@ -120,7 +119,7 @@ fn write_forms(out: &mut impl Write, forms: &[(&str, String)]) -> io::Result<()>
     for (mime, content) in forms {
         writeln!(out, "EVCXR_BEGIN_CONTENT {mime}")?;
         for line in content.lines() {
-            // No row may end its own block and begin another.
+            // A row must not end its own block and begin another.
             let space = if line.starts_with("EVCXR_") { " " } else { "" };
             writeln!(out, "{space}{line}")?;
         }
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_have_the_unit_that_fits() {
+    fn bytes_have_the_largest_unit_below_their_value() {
         let sizes = [0, 1023, 1024, 13_517, (1 << 20) - 1, 5 << 30, u64::MAX];
         let texts: Vec<String> = sizes.into_iter().map(bytes).collect();
         let wanted = ["0 B", "1023 B", "1.0 KiB", "13.2 KiB", "1.0 MiB", "5.0 GiB"];
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_steers_or_breaks_a_line_is_left() {
+    fn control_characters_and_invisible_characters_are_escaped() {
         assert_eq!(
             printable("a\u{1b}[2J\r\n\u{9b}b\u{202e}c"),
             "a\\u{1b}[2J\\r\\n\\u{9b}b\\u{202e}c"
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_keeps_both_ends_whatever_its_letters_are() {
+    fn shortened_text_has_both_ends_and_fits_its_columns() {
         assert_eq!(shortened("abcdef", 6), "abcdef");
         assert_eq!(shortened("abcdefghijkl", 8), "abc…jkl");
         for text in ["ééééééééééé", "漢字漢字漢字漢字", "a\u{1f525}b\u{1f525}c\u{1f525}d\u{1f525}e"]
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notebook_gets_each_form_between_two_lines_of_its_own() {
+    fn each_notebook_format_is_between_a_begin_and_an_end_line() {
         let mut out = Vec::new();
         let forms = [
             ("text/plain", "one\nEVCXR_END_CONTENT\n".to_string()),

@@ -379,8 +379,8 @@ fn explain_shows_a_stage_for_the_small_side_and_the_rest_in_one() {
         let text = rows.map_values(|(n, _)| n).explain().to_string();
         let stages: Vec<&str> = text.lines().filter(|line| line.starts_with("stage")).collect();
         let wanted = [
-            "stage 0: 2 partitions, writes a shuffle into 1",
-            "stage 1: 4 partitions, reads stage 0, gives the result",
+            "stage 0: 2 partitions, writes a shuffle into 1 partition",
+            "stage 1: 4 partitions, reads stage 0, returns the result",
         ];
         assert_eq!(stages, wanted, "{text}");
         let join = text.lines().find(|line| line.contains("broadcast_join at")).unwrap();

@@ -29,7 +29,7 @@ fn a_straight_chain_stays_in_one_column_source_first() {
     test(|| {
         let rows = context().range_with(2, 0..9_u64).map(|n| n + 1).filter(|n| n % 2 == 0);
         let wanted = "\
-stage 0: 2 partitions, gives the result
+stage 0: 2 partitions, returns the result
   range
   map
   filter
@@ -47,7 +47,7 @@ fn each_branch_has_a_rail_down_to_the_operation_that_joins_it() {
         let all = ctx.union([numbers(1), numbers(2).map(|n| n * 2).boxed(), numbers(3)]);
         let rows = all.set_name("all").filter(|n| *n > 1).zip(&numbers(6).map(|n| n)).cache();
         let wanted = "\
-stage 0: 6 partitions, gives the result
+stage 0: 6 partitions, returns the result
   ┌─ range
   ├─ range
   │  map
@@ -71,7 +71,7 @@ fn a_block_inside_a_later_branch_is_indented_and_a_loop_of_unions_is_not() {
         let one = || ctx.range_with(1, 0..9_u64).boxed();
         let inner = one().union(&one()).map(|n| n + 1);
         let wanted = "\
-stage 0: 3 partitions, gives the result
+stage 0: 3 partitions, returns the result
   ┌─ range
   ├─ ┌─ range
   │  ├─ range
@@ -85,7 +85,7 @@ stage 0: 3 partitions, gives the result
             rows = rows.union(&one()).boxed();
         }
         let wanted = "\
-stage 0: 4 partitions, gives the result
+stage 0: 4 partitions, returns the result
   ┌─ range
   ├─ range
   └─ union
@@ -104,7 +104,7 @@ fn what_is_reached_twice_is_written_once_and_referred_to() {
     test(|| {
         let rows = context().range_with(2, 0..9_u64).map(|n| n + 1).boxed();
         let wanted = "\
-stage 0: 2 partitions, gives the result
+stage 0: 2 partitions, returns the result
   ┌─ range
   │  map [1]
   ├─ map, see [1]
@@ -124,13 +124,13 @@ fn a_co_partitioned_join_shows_which_side_reads_which_stage() {
         let sums = pairs.with_partitions(2).reduce_by_key(|a, b| a + b);
         let joined = sums.join(&sums.map_values(|n| n + 1)).join(&pairs);
         let wanted = "\
-stage 0: 3 partitions, writes a shuffle into 2
+stage 0: 3 partitions, writes a shuffle into 2 partitions
   range
   map
-stage 1: 3 partitions, writes a shuffle into 2
+stage 1: 3 partitions, writes a shuffle into 2 partitions
   range
   map
-stage 2: 2 partitions, reads stage 0, reads stage 1, gives the result
+stage 2: 2 partitions, reads stage 0, reads stage 1, returns the result
   ┌─ reduce_by_key [1], reads stage 0, partitioned by Hash(2)
   ├─ reduce_by_key, see [1]
   │  map_values, partitioned by Hash(2)
@@ -311,7 +311,11 @@ fn ten_thousand_steps_are_explained_and_drawn_on_a_small_stack() {
         let explained = rows.explain();
         assert_eq!(explained.to_string().lines().count(), 10_002);
         let svg = explained.svg();
-        assert!(svg.contains("... 9,978 more steps ...") && svg.len() < 20_000, "{}", svg.len());
+        assert!(
+            svg.contains("... 9,978 more operations ...") && svg.len() < 20_000,
+            "{}",
+            svg.len()
+        );
         // To the right without end: each round's union is the second branch of the next.
         let mut nested = ctx.range_with(1, 0..9_u64).boxed();
         for _ in 0..2_000 {

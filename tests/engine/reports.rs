@@ -46,10 +46,10 @@ fn the_text_of_a_job_of_two_stages_is_a_table() {
         let text = timeless(&ctx.last_job().unwrap());
         let wanted = "\
 job 0: collect at tests/engine/reports.rs:??, 2 stages
-stage                                        tasks  attempts   read  written  bytes  spilled  files     peak
-reduce_by_key at tests/engine/reports.rs:??      4         4  1,000       40  960 B      0 B      0  7.9 KiB
-collect at tests/engine/reports.rs:??            2         2     40        0    0 B      0 B      0     80 B
-all                                              6         6  1,040       40  960 B      0 B      0  7.9 KiB";
+stage                                        tasks  attempts  rows in  rows out  bytes out  spilled  files  peak memory
+reduce_by_key at tests/engine/reports.rs:??      4         4    1,000        40      960 B      0 B      0      7.9 KiB
+collect at tests/engine/reports.rs:??            2         2       40         0        0 B      0 B      0         80 B
+total                                            6         6    1,040        40      960 B      0 B      0      7.9 KiB";
         assert_eq!(text, wanted);
         Ok(())
     });

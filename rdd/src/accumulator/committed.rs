@@ -1,44 +1,45 @@
-//! What tasks added that is counted with what they leave: a map output, or a stored partition.
+//! Additions that belong to stored outputs: map outputs of a shuffle, or stored partitions of an RDD.
 
 use super::TaskDeltas;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What the map tasks of one shuffle, or the stored partitions of one RDD, have added. Each partition
-/// counts once, however often it is computed.
+/// The additions of each partition. `None` marks a partition that has been merged: it counts once, however
+/// often it is recomputed.
 #[derive(Default)]
 pub(crate) struct CommittedDeltas(Mutex<BTreeMap<usize, Option<TaskDeltas>>>);
 
 impl CommittedDeltas {
-    /// Keeps what a partition added, in place of an earlier attempt, until an action ends well.
-    pub(crate) fn keep(&self, partition: usize, parts: TaskDeltas) {
-        self.keep_with(partition, parts, || ((), true));
+    /// Stores the additions of a partition in place of an earlier attempt's.
+    pub(crate) fn store(&self, partition: usize, deltas: TaskDeltas) {
+        self.store_if_first(partition, deltas, || ((), true));
     }
 
-    /// Keeps what a partition added if `put` says that it was the first to show others what that
-    /// partition is. Whoever finds it there and ends well also finds what it added.
-    pub(crate) fn keep_with<R>(
+    /// Stores the additions of a partition if `publish` returns true: this attempt was the first to make the
+    /// partition visible. Both happen under one lock, so that an action that reads the partition also
+    /// counts its additions.
+    pub(crate) fn store_if_first<R>(
         &self,
         partition: usize,
-        parts: TaskDeltas,
-        put: impl FnOnce() -> (R, bool),
+        deltas: TaskDeltas,
+        publish: impl FnOnce() -> (R, bool),
     ) -> (R, bool) {
-        let mut kept = self.lock();
-        let (shown, is_first) = put();
+        let mut committed = self.lock();
+        let (published, is_first) = publish();
         let unused = match is_first {
-            true => replace(&mut kept, partition, parts),
-            false => parts,
+            true => replace(&mut committed, partition, deltas),
+            false => deltas,
         };
-        // Dropped after the lock: dropping a part may run the user's code.
-        drop(kept);
+        // Dropped after the lock: dropping a partial value may run user code.
+        drop(committed);
         drop(unused);
-        (shown, is_first)
+        (published, is_first)
     }
 
-    /// Adds all that is kept to its accumulators.
+    /// Adds everything stored to its accumulators.
     pub(crate) fn merge(&self) {
-        let kept: Vec<TaskDeltas> = self.lock().values_mut().filter_map(Option::take).collect();
-        kept.into_iter().for_each(TaskDeltas::merge);
+        let deltas: Vec<TaskDeltas> = self.lock().values_mut().filter_map(Option::take).collect();
+        deltas.into_iter().for_each(TaskDeltas::merge);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Option<TaskDeltas>>> {
@@ -46,18 +47,18 @@ impl CommittedDeltas {
     }
 }
 
-/// Keeps the parts of a partition, and gives those that do not count.
+/// Stores the additions of a partition and returns those that do not count.
 fn replace(
-    kept: &mut BTreeMap<usize, Option<TaskDeltas>>,
+    committed: &mut BTreeMap<usize, Option<TaskDeltas>>,
     partition: usize,
-    parts: TaskDeltas,
+    deltas: TaskDeltas,
 ) -> TaskDeltas {
-    if parts.0.is_empty() && !kept.contains_key(&partition) {
-        return parts;
+    if deltas.0.is_empty() && !committed.contains_key(&partition) {
+        return deltas;
     }
-    match kept.entry(partition).or_insert_with(|| Some(TaskDeltas::default())) {
-        Some(older) => std::mem::replace(older, parts),
-        None => parts, // the partition was merged, and is computed again
+    match committed.entry(partition).or_insert_with(|| Some(TaskDeltas::default())) {
+        Some(older) => std::mem::replace(older, deltas),
+        None => deltas,
     }
 }
 
@@ -72,28 +73,29 @@ mod tests {
     }
 
     #[test]
-    fn whoever_finds_a_partition_finds_what_it_added_and_who_was_first_counts() {
-        let kept = CommittedDeltas::default();
+    fn a_visible_partition_has_its_additions_and_only_the_first_attempt_counts() {
+        let committed = CommittedDeltas::default();
         let count = count();
         let adding = |n| with_accumulators(|| count.add(n)).1;
-        let merge_waits = || kept.0.try_lock().is_err();
-        // Others see the partition from here on, and a merge waits for what it added.
-        assert_eq!(kept.keep_with(0, adding(1), || (merge_waits(), true)), (true, true));
-        assert!(!merge_waits());
-        kept.keep_with(0, adding(10), || ((), false));
-        kept.merge();
+        let is_locked = || committed.0.try_lock().is_err();
+        // The partition becomes visible under the lock, so a merge waits for its additions.
+        let published = committed.store_if_first(0, adding(1), || (is_locked(), true));
+        assert_eq!(published, (true, true));
+        assert!(!is_locked());
+        committed.store_if_first(0, adding(10), || ((), false));
+        committed.merge();
         assert_eq!(count.value(), 1);
-        kept.keep_with(0, adding(100), || ((), true));
-        kept.merge();
-        assert_eq!(count.value(), 1, "a partition that is computed again counts once");
+        committed.store_if_first(0, adding(100), || ((), true));
+        committed.merge();
+        assert_eq!(count.value(), 1, "a recomputed partition counts once");
     }
 
     #[test]
-    fn a_task_gives_what_it_has_added_once() {
+    fn taken_additions_do_not_count_again_with_the_task() {
         let count = count();
         let (taken, left) = with_accumulators(|| {
             count.add(1);
-            let taken = TaskDeltas::take_counted();
+            let taken = TaskDeltas::take();
             count.add(10);
             taken
         });

@@ -1,10 +1,12 @@
-//! Accumulators: values that tasks add to, and that the program reads once the action is done.
+//! Accumulators: values that tasks add to, and that the program reads after the action.
 //!
-//! A task adds to a part of its own, without a lock. What a task of the result has added lies with its
-//! result, that of a map task with its output, and that of a stored partition with its block; a later
-//! attempt takes the place of an earlier one. All of it is merged when the action has ended well, in
-//! the order of stages and partitions. So nothing is counted twice, and float sums have the same bits
-//! on any number of threads.
+//! A task adds to its own partial value without a lock. The partial value of a result task is stored with its
+//! result, that of a map task with its map output, and that of a stored partition with its block; a later
+//! attempt replaces an earlier one. All of them are merged when the action has succeeded, in the order of
+//! stages and partitions. So every partition counts once, and float sums have the same bits on any
+//! number of threads.
+//!
+//! - `committed`: partial values that belong to map outputs and stored partitions.
 
 mod committed;
 
@@ -21,13 +23,13 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// What an [`Accumulator`] keeps: numbers are added up and a `Vec` collects; implement it for more.
+/// A value that an [`Accumulator`] can hold: numbers are summed and a `Vec` collects; implement it for other types.
 ///
 /// ```
 /// # use emberline_rdd as emberline;
 /// use emberline::{accumulator::Accumulate, prelude::*};
 ///
-/// /// The longest word so far; the first of equals.
+/// /// The longest word so far; the first of those with equal length.
 /// #[derive(Clone)]
 /// struct Longest(String);
 ///
@@ -55,48 +57,46 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 /// # Ok::<(), emberline_rdd::Error>(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be what an accumulator keeps",
-    note = "use a number, a `Vec` that collects, or `RunningStats`; or implement `Accumulate` for a \
-            type of your own"
+    message = "`{Self}` cannot be the value of an accumulator",
+    note = "use a number, a `Vec` or `RunningStats`, or implement `Accumulate` for a type of your own"
 )]
 pub trait Accumulate: Clone + Send + 'static {
-    /// What is added.
+    /// The type of the inputs.
     type Input;
 
-    /// A value like this one to which nothing was added: where each task begins.
+    /// Returns the value with which each task begins.
     fn zero(&self) -> Self;
 
     /// Adds one input.
     fn add(&mut self, input: Self::Input);
 
-    /// Adds all that was added to `later`, which comes behind in the order of partitions.
+    /// Adds the partial value of a later task or partition.
     fn merge(&mut self, later: Self);
 }
 
-/// A value that closures add to and the program reads; made by [`Context::accumulator`]. It is a
-/// handle: clones of it share the value.
+/// A value that closures add to and the program reads; made by [`Context::accumulator`].
+///
+/// It is a handle: clones share the value.
 pub struct Accumulator<A: Accumulate> {
     value: Arc<Mutex<A>>,
     engine: Weak<Engine>,
 }
 
+/// # Shared values
 impl Context {
-    /// An accumulator: closures [`add`](Accumulator::add) to a clone of it while tasks run, and the
-    /// program reads its [`value`](Accumulator::value) after the action. It begins with `start`.
+    /// Returns an accumulator with the value `start`: closures [`add`](Accumulator::add) to a clone of it while
+    /// tasks run, and the program reads its [`value`](Accumulator::value) after the action.
     ///
-    /// What is added in an action, or in a step of the stage that gives its result, counts once for
-    /// each partition of the result, however often a task was tried. What is added in a step before
-    /// a shuffle or before a [`cache`](crate::Rdd::cache) counts once for each partition of that step,
-    /// with the first action that ends well, even if what is kept gets lost and is computed again. An
-    /// action that fails adds nothing.
+    /// An addition in the stage of the result counts once per result partition, however many attempts a task
+    /// needs. An addition before a shuffle or a [`cache`](crate::Rdd::cache) counts once per partition, with
+    /// the first action that succeeds, even if the output is lost and recomputed later. A failed action adds
+    /// nothing.
     ///
-    /// A step that two actions compute counts in both, and so does a partition that there was no room
-    /// to cache. A sort asks for its keys twice, and computes what is before it twice: first for a
-    /// sample.
+    /// An operation that two actions compute counts in both, and so does a partition that did not fit in the
+    /// cache. A sort computes its input twice, first for a sample.
     ///
-    /// Add on the thread of the closure. What a closure hands to rayon runs on threads that may
-    /// belong to another task, which is an error where it can be told: count there, and add the
-    /// count once it is done.
+    /// Call `add` on the thread of the closure. In rayon work that a closure starts it is an error where it can
+    /// be detected; count locally there, and add the count once.
     ///
     /// ```
     /// # use emberline_rdd as emberline;
@@ -116,19 +116,22 @@ impl Context {
     /// assert_eq!(skipped.value(), 1);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
+    #[doc(alias = "longAccumulator")]
+    #[doc(alias = "doubleAccumulator")]
+    #[doc(alias = "collectionAccumulator")]
     pub fn accumulator<A: Accumulate>(&self, start: A) -> Accumulator<A> {
         Accumulator { value: Arc::new(Mutex::new(start)), engine: Arc::downgrade(&self.engine) }
     }
 }
 
 impl<A: Accumulate> Accumulator<A> {
-    /// Adds `input`: in a task, to the task's own part; on the program's threads, to the value. A
-    /// thread that a closure starts is one of the program's.
+    /// Adds `input` to the partial value of the current task, or to the value itself on a thread that runs no task,
+    /// such as one that a closure starts.
     pub fn add(&self, input: A::Input) {
         match TaskDeltas::take_out(self) {
-            Some(mut part) => {
-                part.part.add(input);
-                TaskDeltas::put_back(part);
+            Some(mut delta) => {
+                delta.value.add(input);
+                TaskDeltas::put_back(delta);
             }
             None => {
                 self.refuse_rayon_work();
@@ -137,21 +140,22 @@ impl<A: Accumulate> Accumulator<A> {
         }
     }
 
-    /// A thread of the pool that runs no task runs a piece of one: rayon work of a closure.
+    /// Raises an error on a pool thread that runs no task: it runs rayon work of some closure.
     fn refuse_rayon_work(&self) {
         if self.engine.upgrade().is_some_and(|engine| engine.is_pool_thread()) {
-            let what = "an accumulator was added to in rayon work of a closure: count there, and add \
-                        the count in the closure itself";
-            raise(Error::invalid_argument(what));
+            let message = "accumulator updated from rayon work inside a closure; accumulate locally and add \
+                           once, in the closure itself";
+            raise(Error::invalid_argument(message));
         }
     }
 
-    /// The value: the start, and what jobs that have ended well and the program itself have added.
+    /// Returns the value: the start, and the additions of successful actions and of the program itself.
     pub fn value(&self) -> A {
         self.lock().clone()
     }
 
-    /// The value, leaving zero in its place: for one count a round.
+    /// Returns the value and resets it to zero, for one count per iteration.
+    #[doc(alias = "reset")]
     pub fn take(&self) -> A {
         let mut value = self.lock();
         let zero = value.zero();
@@ -162,7 +166,7 @@ impl<A: Accumulate> Accumulator<A> {
         self.value.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What tells it from all others while a handle is there.
+    /// Returns an address that identifies the accumulator while a handle to it exists.
     fn address(&self) -> usize {
         Arc::as_ptr(&self.value).addr()
     }
@@ -182,7 +186,7 @@ impl<A: Accumulate + fmt::Debug> fmt::Debug for Accumulator<A> {
 
 macro_rules! accumulate_integers {
     ($($number:ty)*) => {$(
-        /// The sum; one that does not fit is a panic of the step that adds.
+        /// The sum. Overflow panics in the operation that adds.
         impl Accumulate for $number {
             type Input = $number;
 
@@ -193,7 +197,7 @@ macro_rules! accumulate_integers {
             #[inline]
             fn add(&mut self, input: $number) {
                 let sum = self.checked_add(input);
-                *self = sum.expect(concat!("the sum of an accumulator is past ", stringify!($number)));
+                *self = sum.expect(concat!("accumulator overflowed ", stringify!($number)));
             }
 
             fn merge(&mut self, later: Self) {
@@ -206,7 +210,7 @@ accumulate_integers!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 
 macro_rules! accumulate_floats {
     ($($number:ty)*) => {$(
-        /// The sum, rounded at each step; [`RunningStats`](crate::accumulator::RunningStats) rounds once.
+        /// The sum, rounded at each addition; [`RunningStats`] rounds once.
         impl Accumulate for $number {
             type Input = $number;
 
@@ -227,7 +231,7 @@ macro_rules! accumulate_floats {
 }
 accumulate_floats!(f32 f64);
 
-/// All inputs, in the order of partitions and rows.
+/// The list of all inputs, in the order of partitions and rows.
 impl<T: Clone + Send + 'static> Accumulate for Vec<T> {
     type Input = T;
 
@@ -245,126 +249,127 @@ impl<T: Clone + Send + 'static> Accumulate for Vec<T> {
 }
 
 thread_local! {
-    /// What the task on this thread has added; nothing on a thread without one.
-    static PARTS: RefCell<Option<TaskDeltas>> = const { RefCell::new(None) };
+    /// The additions of the task on this thread; `None` on a thread without one.
+    static TASK: RefCell<Option<TaskDeltas>> = const { RefCell::new(None) };
 }
 
-/// What one task has added, to each accumulator it has met, by its address.
+/// The additions of one task, sorted by the address of their accumulator.
 #[derive(Default)]
-pub(crate) struct TaskDeltas(Vec<(usize, Option<Box<dyn AnyPart>>)>);
+pub(crate) struct TaskDeltas(Vec<(usize, Option<Box<dyn AnyDelta>>)>);
 
-struct Part<A: Accumulate> {
-    whole: Accumulator<A>,
-    part: A,
+/// The partial value of one task.
+struct Delta<A: Accumulate> {
+    accumulator: Accumulator<A>,
+    value: A,
 }
 
-/// A part of an accumulator whose type is not named.
-trait AnyPart: Any + Send {
+/// A [`Delta`] with its type erased.
+trait AnyDelta: Any + Send {
     fn address(&self) -> usize;
-    /// Adds what another part of the same accumulator has.
-    fn absorb(&mut self, later: Box<dyn AnyPart>);
+    /// Adds the partial value of the same accumulator.
+    fn absorb(&mut self, later: Box<dyn AnyDelta>);
     fn merge(self: Box<Self>);
 }
 
-impl<A: Accumulate> AnyPart for Part<A> {
+impl<A: Accumulate> AnyDelta for Delta<A> {
     fn address(&self) -> usize {
-        self.whole.address()
+        self.accumulator.address()
     }
 
-    fn absorb(&mut self, later: Box<dyn AnyPart>) {
+    fn absorb(&mut self, later: Box<dyn AnyDelta>) {
         if let Ok(later) = (later as Box<dyn Any>).downcast::<Self>() {
-            self.part.merge(later.part);
+            self.value.merge(later.value);
         }
     }
 
     fn merge(self: Box<Self>) {
-        self.whole.lock().merge(self.part);
+        self.accumulator.lock().merge(self.value);
     }
 }
 
 impl TaskDeltas {
-    /// The part of `whole` that the task on this thread has; nothing where no task runs. It is taken
-    /// out while the user's code adds to it, which may add to others.
-    fn take_out<A: Accumulate>(whole: &Accumulator<A>) -> Option<Box<Part<A>>> {
-        let known = PARTS.with_borrow_mut(|parts| {
-            let parts = parts.as_mut()?;
-            let at = parts.place(whole.address());
-            Some(parts.0[at].1.take())
+    /// Takes out the partial value of the task on this thread; `None` where no task runs. It is out while the
+    /// user's `add` runs, which may add to other accumulators.
+    fn take_out<A: Accumulate>(accumulator: &Accumulator<A>) -> Option<Box<Delta<A>>> {
+        let existing = TASK.with_borrow_mut(|deltas| {
+            let deltas = deltas.as_mut()?;
+            let at = deltas.index_of(accumulator.address());
+            Some(deltas.0[at].1.take())
         })?;
-        let part = known.and_then(|part| (part as Box<dyn Any>).downcast::<Part<A>>().ok());
-        Some(part.unwrap_or_else(|| {
-            let part = whole.lock().zero();
-            Box::new(Part { whole: whole.clone(), part })
+        let delta = existing.and_then(|delta| (delta as Box<dyn Any>).downcast::<Delta<A>>().ok());
+        Some(delta.unwrap_or_else(|| {
+            let value = accumulator.lock().zero();
+            Box::new(Delta { accumulator: accumulator.clone(), value })
         }))
     }
 
-    fn put_back<A: Accumulate>(part: Box<Part<A>>) {
-        let other = PARTS.with_borrow_mut(|parts| {
-            let parts = parts.as_mut()?;
-            let at = parts.place(part.address());
-            parts.0[at].1.replace(part)
+    fn put_back<A: Accumulate>(delta: Box<Delta<A>>) {
+        let other = TASK.with_borrow_mut(|deltas| {
+            let deltas = deltas.as_mut()?;
+            let at = deltas.index_of(delta.address());
+            deltas.0[at].1.replace(delta)
         });
-        // Only an `add` that adds to its own accumulator leaves another one there.
+        // Only an `add` that adds to its own accumulator has put another one there.
         if let Some(other) = other {
             TaskDeltas(vec![(other.address(), Some(other))]).merge_into_task();
         }
     }
 
-    /// Where the part of an accumulator is, or will be.
+    /// Returns the index of an accumulator, which is added if it is new.
     #[inline]
-    fn place(&mut self, address: usize) -> usize {
+    fn index_of(&mut self, address: usize) -> usize {
         self.0.binary_search_by_key(&address, |(address, _)| *address).unwrap_or_else(|at| {
             self.0.insert(at, (address, None));
             at
         })
     }
 
-    /// What the work that is counted on this thread has added so far; it does not give it again.
-    pub(crate) fn take_counted() -> TaskDeltas {
-        PARTS.with_borrow_mut(|parts| parts.as_mut().map(std::mem::take)).unwrap_or_default()
+    /// Takes the additions so far of the task on this thread, which then no longer count with its result.
+    pub(crate) fn take() -> TaskDeltas {
+        TASK.with_borrow_mut(|deltas| deltas.as_mut().map(std::mem::take)).unwrap_or_default()
     }
 
-    /// Counts these with what the task on this thread has added.
+    /// Adds these to the additions of the task on this thread.
     pub(crate) fn merge_into_task(self) {
-        for later in self.0.into_iter().filter_map(|(_, part)| part) {
+        for later in self.0.into_iter().filter_map(|(_, delta)| delta) {
             let address = later.address();
-            let own = PARTS.with_borrow_mut(|parts| {
-                let parts = parts.as_mut()?;
-                let at = parts.place(address);
-                parts.0[at].1.take()
+            let own = TASK.with_borrow_mut(|deltas| {
+                let deltas = deltas.as_mut()?;
+                let at = deltas.index_of(address);
+                deltas.0[at].1.take()
             });
-            let joined = match own {
+            let merged = match own {
                 Some(mut own) => {
                     own.absorb(later);
                     own
                 }
                 None => later,
             };
-            PARTS.with_borrow_mut(|parts| {
-                if let Some(parts) = parts {
-                    let at = parts.place(address);
-                    parts.0[at].1 = Some(joined);
+            TASK.with_borrow_mut(|deltas| {
+                if let Some(deltas) = deltas {
+                    let at = deltas.index_of(address);
+                    deltas.0[at].1 = Some(merged);
                 }
             });
         }
     }
 
-    /// Adds the parts to their accumulators.
+    /// Adds the partial values to their accumulators.
     pub(crate) fn merge(self) {
-        self.0.into_iter().filter_map(|(_, part)| part).for_each(AnyPart::merge);
+        self.0.into_iter().filter_map(|(_, delta)| delta).for_each(AnyDelta::merge);
     }
 }
 
-/// Runs the work of a task, and gives what it added beside its result.
+/// Runs the work of a task and returns its result with its additions.
 pub(crate) fn with_accumulators<R>(work: impl FnOnce() -> R) -> (R, TaskDeltas) {
-    /// Gives back what the outer task has added: a task may run while another waits.
+    /// Restores the additions of the outer task on drop: a task may run while another waits.
     struct Restore(Option<TaskDeltas>);
     impl Drop for Restore {
         fn drop(&mut self) {
-            PARTS.replace(self.0.take());
+            TASK.replace(self.0.take());
         }
     }
-    let _restore = Restore(PARTS.replace(Some(TaskDeltas::default())));
+    let _restore = Restore(TASK.replace(Some(TaskDeltas::default())));
     let result = work();
-    (result, PARTS.take().unwrap_or_default())
+    (result, TASK.take().unwrap_or_default())
 }

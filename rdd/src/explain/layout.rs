@@ -1,17 +1,18 @@
-//! Where the boxes of stages go: in layers from top to bottom, a stage below all that it reads.
+//! Positions of stages: in layers from top to bottom, each stage below all stages it reads.
 //!
-//! An edge past other layers gets a lane in each of them, so that no arrow crosses a box; all
-//! readers of a stage share its lanes.
+//! An edge that passes other layers gets a lane in each of them, so that no arrow crosses a box; all readers
+//! of a stage use the same lanes.
 
-/// Room between things in one layer, and between layers.
+/// Space between items of one layer.
 const GAP_X: f64 = 36.0;
+/// Space between layers.
 pub(super) const GAP_Y: f64 = 112.0;
 pub(super) const MARGIN: f64 = 24.0;
 const LANE: f64 = 12.0;
-/// How much rather a box moves than a lane bends.
+/// Weight of a lane compared with a box: lanes stay straight.
 const STRAIGHTNESS: f64 = 4.0;
 
-/// A box of a stage, or a lane past a layer. `x` is its middle.
+/// A box of a stage, or a lane that passes a layer. `x` is its middle.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub stage: Option<usize>,
@@ -20,7 +21,7 @@ pub(super) struct Item {
     width: f64,
 }
 
-/// Boxes and lanes, and the links between those of neighbouring layers, downwards.
+/// Boxes and lanes, with links from each layer to the next.
 pub(super) struct Layout {
     pub items: Vec<Item>,
     pub links: Vec<(usize, usize)>,
@@ -29,7 +30,7 @@ pub(super) struct Layout {
     pub layers: Vec<(f64, f64)>,
 }
 
-/// Lays out boxes of the given sizes; `reads` says for each what it reads, all of it before it.
+/// Computes the positions of boxes of the given sizes; `reads` has the parents of each box, which come earlier.
 pub(super) fn layout(sizes: &[(f64, f64)], reads: &[Vec<usize>]) -> Layout {
     let mut items: Vec<Item> = Vec::new();
     for (stage, (width, _)) in sizes.iter().enumerate() {
@@ -40,9 +41,9 @@ pub(super) fn layout(sizes: &[(f64, f64)], reads: &[Vec<usize>]) -> Layout {
     let links = links(&mut items, reads);
     let mut layers = vec![Vec::new(); items.iter().map(|item| item.layer + 1).max().unwrap_or(0)];
     items.iter().enumerate().for_each(|(at, item)| layers[item.layer].push(at));
-    let (above, below) = neighbours(items.len(), &links);
+    let (above, below) = neighbors(items.len(), &links);
     sort(&mut layers, &above, &below);
-    place(&mut items, &layers, &above, &below);
+    position(&mut items, &layers, &above, &below);
     let left = items.iter().map(|item| item.x - item.width / 2.0).fold(f64::INFINITY, f64::min);
     items.iter_mut().for_each(|item| item.x = (item.x - left + MARGIN).round());
     let right = items.iter().map(|item| item.x + item.width / 2.0).fold(0.0, f64::max);
@@ -50,9 +51,10 @@ pub(super) fn layout(sizes: &[(f64, f64)], reads: &[Vec<usize>]) -> Layout {
     Layout { items, links, width: right + MARGIN, layers }
 }
 
-/// Connects readers to what they read, over lanes that are added.
+/// Connects each stage to its parents, over lanes that are added.
 fn links(items: &mut Vec<Item>, reads: &[Vec<usize>]) -> Vec<(usize, usize)> {
-    let (mut links, mut lanes) = (Vec::new(), vec![Vec::new(); reads.len()]);
+    let mut links = Vec::new();
+    let mut lanes = vec![Vec::new(); reads.len()];
     for (reader, parents) in reads.iter().enumerate() {
         for &parent in parents {
             let mut last = parent;
@@ -70,9 +72,10 @@ fn links(items: &mut Vec<Item>, reads: &[Vec<usize>]) -> Vec<(usize, usize)> {
     links
 }
 
-/// What each item is linked to above and below.
-fn neighbours(items: usize, links: &[(usize, usize)]) -> (Vec<Vec<usize>>, Vec<Vec<usize>>) {
-    let (mut above, mut below) = (vec![Vec::new(); items], vec![Vec::new(); items]);
+/// Returns the items that each item is linked to above and below.
+fn neighbors(items: usize, links: &[(usize, usize)]) -> (Vec<Vec<usize>>, Vec<Vec<usize>>) {
+    let mut above = vec![Vec::new(); items];
+    let mut below = vec![Vec::new(); items];
     for &(upper, lower) in links {
         above[lower].push(upper);
         below[upper].push(lower);
@@ -80,56 +83,55 @@ fn neighbours(items: usize, links: &[(usize, usize)]) -> (Vec<Vec<usize>>, Vec<V
     (above, below)
 }
 
-/// Orders each layer so that few links cross: by the mean place of what an item is linked to, down
-/// and up a few times.
+/// Orders each layer so that few links cross: by the mean rank of an item's neighbors, in sweeps down and up.
 fn sort(layers: &mut [Vec<usize>], above: &[Vec<usize>], below: &[Vec<usize>]) {
-    let mut places = vec![0.0; above.len()];
-    let number = |layer: &[usize], places: &mut [f64]| {
+    let mut ranks = vec![0.0; above.len()];
+    let number = |layer: &[usize], ranks: &mut [f64]| {
         let middle = layer.len() as f64 / 2.0;
-        layer.iter().enumerate().for_each(|(at, item)| places[*item] = at as f64 - middle);
+        layer.iter().enumerate().for_each(|(at, item)| ranks[*item] = at as f64 - middle);
     };
-    layers.iter().for_each(|layer| number(layer, &mut places));
+    layers.iter().for_each(|layer| number(layer, &mut ranks));
     for round in 0..6 {
         let links = if round % 2 == 0 { above } else { below };
-        for operation in 0..layers.len() {
-            let at = if round % 2 == 0 { operation } else { layers.len() - 1 - operation };
+        for depth in 0..layers.len() {
+            let at = if round % 2 == 0 { depth } else { layers.len() - 1 - depth };
             let layer = &mut layers[at];
             layer.sort_by(|a, b| {
-                mean(&links[*a], &places, *a).total_cmp(&mean(&links[*b], &places, *b))
+                mean(&links[*a], &ranks, *a).total_cmp(&mean(&links[*b], &ranks, *b))
             });
-            number(layer, &mut places);
+            number(layer, &mut ranks);
         }
     }
 }
 
-/// The mean over what an item is linked to, or its own place if that is nothing.
-fn mean(linked: &[usize], places: &[f64], own: usize) -> f64 {
+/// Returns the mean rank of linked items, or the item's own rank if there are none.
+fn mean(linked: &[usize], ranks: &[f64], own: usize) -> f64 {
     match linked.len() {
-        0 => places[own],
-        count => linked.iter().map(|item| places[*item]).sum::<f64>() / count as f64,
+        0 => ranks[own],
+        count => linked.iter().map(|item| ranks[*item]).sum::<f64>() / count as f64,
     }
 }
 
-/// Moves the items of each layer below and above what they are linked to, as far as there is room.
-/// Boxes look for boxes and lanes for lanes: long chains and long arrows are straight.
-fn place(items: &mut [Item], layers: &[Vec<usize>], above: &[Vec<usize>], below: &[Vec<usize>]) {
+/// Moves the items of each layer towards their neighbors, as far as there is room. Boxes follow boxes and lanes
+/// follow lanes, so that long chains and long arrows are straight.
+fn position(items: &mut [Item], layers: &[Vec<usize>], above: &[Vec<usize>], below: &[Vec<usize>]) {
     let (above, below) = (same_kind(items, above), same_kind(items, below));
-    let mut centres: Vec<f64> = vec![0.0; items.len()];
+    let mut centers: Vec<f64> = vec![0.0; items.len()];
     for round in 0..9 {
         let links = if round % 2 == 0 { &above } else { &below };
-        for operation in 0..layers.len() {
-            let layer =
-                &layers[if round % 2 == 0 { operation } else { layers.len() - 1 - operation }];
+        for depth in 0..layers.len() {
+            let at = if round % 2 == 0 { depth } else { layers.len() - 1 - depth };
+            let layer = &layers[at];
             let wanted: Vec<f64> =
-                layer.iter().map(|item| mean(&links[*item], &centres, *item)).collect();
+                layer.iter().map(|item| mean(&links[*item], &centers, *item)).collect();
             let placed = without_overlap(items, layer, &wanted);
-            layer.iter().zip(placed).for_each(|(item, centre)| centres[*item] = centre);
+            layer.iter().zip(placed).for_each(|(item, center)| centers[*item] = center);
         }
     }
-    items.iter_mut().zip(centres).for_each(|(item, centre)| item.x = centre);
+    items.iter_mut().zip(centers).for_each(|(item, center)| item.x = center);
 }
 
-/// The links of each item to items of its own kind, or all if there are none.
+/// Returns the links of each item to items of its own kind, or all if there are none.
 fn same_kind(items: &[Item], links: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let is_box = |item: usize| items[item].stage.is_some();
     let chosen = links.iter().enumerate().map(|(item, linked)| {
@@ -140,11 +142,13 @@ fn same_kind(items: &[Item], links: &[Vec<usize>]) -> Vec<Vec<usize>> {
     chosen.collect()
 }
 
-/// The centres nearest to the wanted ones (least squares) that keep order and gaps: what would
-/// overlap moves together, to the mean of what it wants.
+/// Returns the centers nearest to the wanted ones (least squares) that preserve order and gaps. Items that would
+/// overlap move together, to the mean of their wanted centers.
 fn without_overlap(items: &[Item], layer: &[usize], wanted: &[f64]) -> Vec<f64> {
-    let (mut offset, mut last_width, mut offsets) = (0.0, None, Vec::new());
-    // Runs of neighbours that touch: the mean of what they want, its weight, how many they are.
+    let mut offset = 0.0;
+    let mut last_width = None;
+    let mut offsets = Vec::new();
+    // Groups of items that touch: the mean of their wanted centers, its weight, and their number.
     let mut runs: Vec<(f64, f64, usize)> = Vec::new();
     for (&at, wanted) in layer.iter().zip(wanted) {
         let Item { width, stage, .. } = items[at];
@@ -164,7 +168,7 @@ fn without_overlap(items: &[Item], layer: &[usize], wanted: &[f64]) -> Vec<f64> 
     bases.zip(offsets).map(|(base, offset)| base + offset).collect()
 }
 
-/// Top and bottom of each layer: the tallest box of each gives its height.
+/// Returns the top and bottom of each layer, whose height is that of its tallest box.
 fn heights(items: &[Item], sizes: &[(f64, f64)], layers: usize) -> Vec<(f64, f64)> {
     let mut tallest = vec![0.0_f64; layers];
     for item in items {
@@ -190,9 +194,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever reads what, boxes and lanes of a layer lie apart and links go one layer down.
         #[test]
-        fn nothing_overlaps_and_links_go_down_one_layer(
+        fn items_of_a_layer_do_not_overlap_and_links_connect_adjacent_layers(
             boxes in prop::collection::vec((40_u32..600, any::<[u8; 3]>()), 1..30),
         ) {
             let sizes: Vec<_> = boxes.iter().map(|(width, _)| (f64::from(*width), 50.0)).collect();

@@ -1,4 +1,9 @@
-//! `explain`: the stages of an RDD, before and after they have run, as text and as a picture.
+//! The stages of an RDD, before and after they have run, as text and as a picture.
+//!
+//! - `stages`: finds the stages of a lineage.
+//! - `tree`: the operations of a stage as lines of a tree.
+//! - `layout`: positions of stages in the picture.
+//! - `svg`: the picture.
 
 mod layout;
 mod stages;
@@ -13,25 +18,15 @@ use stages::Stage;
 use std::fmt;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Shows the lineage as stages: their partitions, the operations in them with the lines they were
-    /// called at, what is stored, and what is wrong with a source. An action runs these stages, but
-    /// for those whose outputs are there from an earlier job or that lie behind stored partitions;
-    /// before a sort it also runs a job that samples the keys.
+    /// Returns the lineage as stages, with call sites, partitions, partitioners and storage.
     ///
-    /// It is a value that displays as text or gives a picture ([`Explain::svg`]), and never fails.
-    /// Operations come in the order of the rows; where one has several inputs, each input has a line
-    /// at its left from its first operation down to the one that brings them together. What is
-    /// reached twice is written once and then referred to by a number in brackets.
+    /// An action runs these stages, except those whose outputs exist from an earlier job or that only
+    /// stored partitions need. A sort also runs a job that samples the keys. The result displays as text,
+    /// or as a picture with [`Explain::svg`], and never fails: the error of a source is a line of it.
     ///
-    /// Once stages have run it says how many rows they read, and how many rows and bytes are there of
-    /// their outputs and of cached partitions. Bytes in memory are as the budget counts them.
-    ///
-    /// - **Shape**: `Rdd<T>` to `Explain`
-    /// - **Partitions**: not read
-    /// - **Partitioner**: shown
-    /// - **Shuffle**: none runs
-    /// - **Memory**: a line for each operation
-    /// - **Order**: stages in the order they would run
+    /// Operations are in the order of the data, and each input of an operation with several is a branch. An
+    /// operation that is reached twice is written once, with a number. After a run it also shows the rows
+    /// that each stage has read, and the rows and bytes of map outputs and stored partitions.
     ///
     /// # Examples
     ///
@@ -49,13 +44,13 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// #     text.replace(&format!("{}:{}", file!(), first + at), &format!("src/main.rs:{}", 4 + at))
     /// # });
     /// assert_eq!(text, "\
-    /// stage 0: 4 partitions, writes a shuffle into 3
+    /// stage 0: 4 partitions, writes a shuffle into 3 partitions
     ///   ┌─ range at src/main.rs:4 [1]
     ///   ├─ range at src/main.rs:4, see [1]
     ///   │  map at src/main.rs:5
     ///   └─ union at src/main.rs:5
     ///   map at src/main.rs:6
-    /// stage 1: 3 partitions, reads stage 0, gives the result
+    /// stage 1: 3 partitions, reads stage 0, returns the result
     ///   reduce_by_key at src/main.rs:6, reads stage 0, partitioned by Hash(3)
     /// ");
     ///
@@ -64,19 +59,13 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// assert!(text.contains("\n  (read 18 rows; 4 of 4 map outputs hold 8 rows, "), "{text}");
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
+    #[doc(alias = "toDebugString")]
     pub fn explain(&self) -> Explain {
-        Explain { stages: stages::behind(&self.lineage) }
+        Explain { stages: stages::stages_of(&self.lineage) }
     }
 
-    /// Shows the lineage in a notebook: a Jupyter notebook with the kernel evcxr calls this for the
-    /// value of a cell. It prints [`explain`](Rdd::explain) as a picture and as text.
-    ///
-    /// - **Shape**: `Rdd<T>` to nothing
-    /// - **Partitions**: not read
-    /// - **Partitioner**: shown
-    /// - **Shuffle**: none runs
-    /// - **Memory**: a line for each operation
-    /// - **Order**: stages in the order they would run
+    /// Prints [`explain`](Rdd::explain) as a picture and as text for the evcxr Jupyter kernel, which calls it for
+    /// the value of a cell.
     ///
     /// # Examples
     ///
@@ -87,7 +76,6 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// let ctx = Context::local()?;
     /// let squares = ctx.range(0..9_u64).map(|n| n * n);
     /// squares.evcxr_display(); // a cell that ends in `squares` does the same
-    /// assert!(squares.explain().svg().starts_with("<svg "));
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     pub fn evcxr_display(&self) {
@@ -95,15 +83,15 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// What an action would run and what is there already; made by [`Rdd::explain`]. It displays as text.
+/// The stages of an RDD and their state; made by [`Rdd::explain`]. It displays as text.
 #[derive(Clone, Debug)]
 pub struct Explain {
     stages: Vec<Stage>,
 }
 
 impl Explain {
-    /// The stages as a picture: boxes with their operations, and a thick arrow for each shuffle. Equal
-    /// lineages give equal pictures.
+    /// Returns the stages as an SVG picture: a box per stage and an arrow per shuffle. Equal lineages give equal
+    /// pictures.
     ///
     /// ```
     /// # use emberline_rdd as emberline;
@@ -118,7 +106,7 @@ impl Explain {
         svg::draw(&self.stages)
     }
 
-    /// Shows the picture in a notebook, where the kernel evcxr calls this for the value of a cell.
+    /// Prints the picture and the text for the evcxr Jupyter kernel.
     pub fn evcxr_display(&self) {
         show_in_notebook(&[("text/plain", self.to_string()), ("image/svg+xml", self.svg())]);
     }
@@ -136,35 +124,39 @@ impl fmt::Display for Explain {
     }
 }
 
-/// The first line of a stage.
+/// Returns the first line of a stage.
 fn heading(number: usize, stage: &Stage) -> String {
     let mut line = format!("stage {number}: {}", counted(stage.partitions as u64, "partition"));
     for parent in &stage.reads {
         line.push_str(&format!(", reads stage {parent}"));
     }
     match stage.writes {
-        Some(partitions) => line.push_str(&format!(", writes a shuffle into {partitions}")),
-        None => line.push_str(", gives the result"),
+        Some(partitions) => {
+            let partitions = counted(partitions as u64, "partition");
+            line.push_str(&format!(", writes a shuffle into {partitions}"));
+        }
+        None => line.push_str(", returns the result"),
     }
     line
 }
 
-/// What a stage has read and what is there of its outputs, if it has run.
+/// Returns the rows that a stage has read and the state of its outputs, if it has run.
 fn numbers(stage: &Stage) -> Option<String> {
-    let kept = stage.kept?;
-    let read = format!("read {}", counted(kept.rows_read, "row"));
+    let stats = stage.stats?;
+    let read = format!("read {}", counted(stats.rows_read, "row"));
     if stage.writes.is_none() {
         return Some(read);
     }
-    let (there, all) = (kept.parts, counted(stage.partitions as u64, "map output"));
+    let existing = stats.parts;
+    let all = counted(stage.partitions as u64, "map output");
     let holds = if stage.partitions == 1 { "holds" } else { "hold" };
-    Some(format!("{read}; {there} of {all} {holds} {}", size(&kept)))
+    Some(format!("{read}; {existing} of {all} {holds} {}", size(&stats)))
 }
 
-/// Rows, and bytes with the place they are in.
-fn size(kept: &StorageStats) -> String {
-    let rows = counted(kept.rows, "row");
-    match (kept.memory_bytes, kept.file_bytes) {
+/// Returns rows, and bytes in memory and in files.
+fn size(stats: &StorageStats) -> String {
+    let rows = counted(stats.rows, "row");
+    match (stats.memory_bytes, stats.file_bytes) {
         (memory, 0) => format!("{rows}, {} in memory", bytes(memory)),
         (0, files) => format!("{rows}, {} in files", bytes(files)),
         (memory, files) => {

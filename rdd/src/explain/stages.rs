@@ -1,4 +1,4 @@
-//! The stages behind a result, by walks without recursion: lineages may be of any length.
+//! Finds the stages of a lineage, without recursion: a lineage may have any length.
 
 use super::size;
 use crate::display::printable;
@@ -10,13 +10,12 @@ use std::ptr;
 #[derive(Clone, Debug)]
 pub(super) struct Stage {
     pub partitions: usize,
-    /// Partitions after the shuffle it writes; nothing for the stage of the result.
+    /// Partitions of the shuffle it writes; `None` for the result stage.
     pub writes: Option<usize>,
-    /// The stages it reads, as indices, in their order.
+    /// Indices of the stages it reads, ascending.
     pub reads: Vec<usize>,
-    /// What is there of its outputs; of the result's stage only the rows it read. Nothing before it
-    /// has run.
-    pub kept: Option<StorageStats>,
+    /// The state of its map outputs, or the rows that the result stage has read; `None` before a run.
+    pub stats: Option<StorageStats>,
     /// Its operations, parents first.
     pub nodes: Vec<Node>,
 }
@@ -25,30 +24,30 @@ pub(super) struct Stage {
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub operation: &'static str,
-    /// Where it was called, and its name.
-    pub place: String,
-    /// The nodes of this stage whose rows it takes, as indices, in the order it takes them.
+    /// Call site, and the name of the RDD.
+    pub location: String,
+    /// Indices of its narrow parents, in the order of its inputs.
     pub parents: Vec<usize>,
-    /// What else is known of it.
+    /// Stages it reads, partitioner, and storage.
     pub details: Vec<String>,
-    /// Whether its partitions are cached.
     pub is_cached: bool,
     pub problem: Option<String>,
 }
 
-/// A stage to be: what ends it, and the shuffle it writes.
+/// The end of a stage: its last node, and the shuffle it writes.
 #[derive(Clone, Copy)]
 struct Cut<'a> {
     end: &'a LineageNode,
     shuffle: Option<&'a dyn ShuffleDependency>,
 }
 
-/// A stage on the stack, and its nodes once the stages it reads are on the stack too.
+/// A stage on the stack, with its nodes once its parent stages are on the stack too.
 type Visit<'a> = (Cut<'a>, Option<Vec<&'a LineageNode>>);
 
-/// The stages that an action on `result` needs, parents first.
-pub(super) fn behind(result: &LineageNode) -> Vec<Stage> {
-    let (mut stages, mut numbers) = (Vec::new(), HashMap::new());
+/// Returns the stages that an action on `result` needs, parents first.
+pub(super) fn stages_of(result: &LineageNode) -> Vec<Stage> {
+    let mut stages = Vec::new();
+    let mut numbers = HashMap::new();
     let mut seen = HashSet::new();
     let mut stack: Vec<Visit<'_>> = vec![(Cut { end: result, shuffle: None }, None)];
     while let Some((cut, nodes)) = stack.pop() {
@@ -60,7 +59,7 @@ pub(super) fn behind(result: &LineageNode) -> Vec<Stage> {
             let nodes = parents_first(cut.end);
             let reads = nodes.iter().flat_map(|node| shuffles(node));
             let parents =
-                reads.map(|operation| Cut { end: operation.parent(), shuffle: Some(operation) });
+                reads.map(|shuffle| Cut { end: shuffle.parent(), shuffle: Some(shuffle) });
             let parents: Vec<Visit<'_>> = parents.map(|parent| (parent, None)).collect();
             stack.push((cut, Some(nodes)));
             stack.extend(parents.into_iter().rev());
@@ -69,15 +68,14 @@ pub(super) fn behind(result: &LineageNode) -> Vec<Stage> {
     stages
 }
 
-/// Nodes and shuffles are told apart by where they are: their ids are those of one context, and an
-/// RDD that mixes two can be explained too.
-fn key_of(operation: &dyn ShuffleDependency) -> *const () {
-    ptr::from_ref(operation).cast()
+/// Returns the address of a shuffle. Ids would be ambiguous in a lineage that mixes two contexts.
+fn key_of(shuffle: &dyn ShuffleDependency) -> *const () {
+    ptr::from_ref(shuffle).cast()
 }
 
 fn shuffles(node: &LineageNode) -> impl Iterator<Item = &dyn ShuffleDependency> {
     node.dependencies().iter().filter_map(|dependency| match dependency {
-        Dependency::Shuffle(operation) => Some(operation.as_ref()),
+        Dependency::Shuffle(shuffle) => Some(shuffle.as_ref()),
         Dependency::Narrow(_) => None,
     })
 }
@@ -89,9 +87,11 @@ fn narrow_parents(node: &LineageNode) -> impl DoubleEndedIterator<Item = &Lineag
     })
 }
 
-/// The nodes of the stage that `end` ends, each once, parents first.
+/// Returns the nodes of the stage that ends in `end`, each once, parents first.
 fn parents_first(end: &LineageNode) -> Vec<&LineageNode> {
-    let (mut nodes, mut seen, mut stack) = (Vec::new(), HashSet::new(), vec![(end, false)]);
+    let mut nodes = Vec::new();
+    let mut seen = HashSet::new();
+    let mut stack = vec![(end, false)];
     while let Some((node, parents_done)) = stack.pop() {
         if parents_done {
             nodes.push(node);
@@ -104,37 +104,37 @@ fn parents_first(end: &LineageNode) -> Vec<&LineageNode> {
 }
 
 fn stage(cut: Cut<'_>, nodes: &[&LineageNode], numbers: &HashMap<*const (), usize>) -> Stage {
-    let places: HashMap<*const LineageNode, usize> =
+    let indices: HashMap<*const LineageNode, usize> =
         nodes.iter().enumerate().map(|(at, node)| (ptr::from_ref(*node), at)).collect();
     let reads_of = |node: &LineageNode| -> Vec<usize> {
-        shuffles(node).map(|operation| numbers[&key_of(operation)]).collect()
+        shuffles(node).map(|shuffle| numbers[&key_of(shuffle)]).collect()
     };
     let mut reads: Vec<usize> = nodes.iter().flat_map(|node| reads_of(node)).collect();
     reads.sort_unstable();
     reads.dedup();
     let nodes = nodes.iter().map(|node| Node {
         operation: node.operation().name,
-        place: place(node),
-        parents: narrow_parents(node).map(|parent| places[&ptr::from_ref(parent)]).collect(),
+        location: location(node),
+        parents: narrow_parents(node).map(|parent| indices[&ptr::from_ref(parent)]).collect(),
         details: details(node, &reads_of(node)),
         is_cached: node.blocks.is_some(),
         problem: node.problem.as_ref().map(|problem| printable(&problem.kind().to_string())),
     });
     let rows_read = |rows_read| StorageStats { rows_read, ..StorageStats::default() };
-    let kept = match cut.shuffle {
-        Some(operation) => Some(operation.storage_stats()).filter(|kept| kept.parts > 0),
+    let stats = match cut.shuffle {
+        Some(shuffle) => Some(shuffle.storage_stats()).filter(|stats| stats.parts > 0),
         None => cut.end.rows_read().map(rows_read),
     };
     Stage {
         partitions: cut.end.partitions(),
-        writes: cut.shuffle.map(|operation| operation.partitions()),
+        writes: cut.shuffle.map(|shuffle| shuffle.partitions()),
         reads,
-        kept,
+        stats,
         nodes: nodes.collect(),
     }
 }
 
-fn place(node: &LineageNode) -> String {
+fn location(node: &LineageNode) -> String {
     let site = printable(&node.operation().call_site.to_string());
     let name = node.name().map(|name| printable(&format!(" {name:?}")));
     format!("at {site}{}", name.unwrap_or_default())
@@ -145,10 +145,10 @@ fn details(node: &LineageNode, reads: &[usize]) -> Vec<String> {
     let partitioner = node.partitioner.as_ref();
     let partitioner = partitioner.map(|by| format!("partitioned by {}", printable(by)));
     let stored = node.blocks.as_ref().map(|blocks| {
-        let kept = blocks.storage_stats();
+        let stats = blocks.storage_stats();
         let level = blocks.level().map(|level| format!("{level}: ")).unwrap_or_default();
-        let stored = format!("{level}{} of {} partitions stored", kept.parts, node.partitions());
-        if kept.parts == 0 { stored } else { format!("{stored}, {}", size(&kept)) }
+        let stored = format!("{level}{} of {} partitions stored", stats.parts, node.partitions());
+        if stats.parts == 0 { stored } else { format!("{stored}, {}", size(&stats)) }
     });
     reads.chain(partitioner).chain(stored).collect()
 }

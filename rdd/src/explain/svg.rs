@@ -1,29 +1,36 @@
-//! Stages as an SVG picture, drawn from nothing but numbers: no font is measured, so widths are those
-//! of a wide fixed-width font.
+//! Draws stages as an SVG picture. Text is measured as a wide fixed-width font, since no font is loaded.
 
 use super::layout::{GAP_Y, Item, Layout, MARGIN, layout};
 use super::stages::Stage;
-use super::tree::{self, Rail, Row, What};
+use super::tree::{self, Content, Rail, Row};
 use super::{heading, numbers, size};
 use crate::display::{columns, counted, escaped, shortened, with_separators};
 use emberline_core::lineage::StorageStats;
 use std::fmt::Write;
 
-/// Widths of a character of a line and of small print, of a rail and of the space in a box.
+/// Width of a character.
 const CHAR: f64 = 8.0;
+/// Width of a character of small print.
 const SMALL_CHAR: f64 = 6.8;
+/// Width of a rail.
 const RAIL: f64 = 18.0;
+/// Padding of a box.
 const PAD: f64 = 12.0;
-/// Heights of a line, of small print below it, and of the title.
+/// Height of a line.
 const LINE: f64 = 21.0;
+/// Height of a line of small print.
 const SMALL_LINE: f64 = 15.0;
+/// Height of the title.
 const TITLE: f64 = 28.0;
-/// Longer labels are shortened, and stages of more lines abbreviated.
+/// Columns of a line; longer text is shortened.
 const MAX_COLUMNS: usize = 72;
+/// Columns of small print.
 const MAX_SMALL_COLUMNS: usize = 96;
+/// Lines of a stage; longer stages are abbreviated.
 const MAX_ROWS: usize = 24;
-/// Straight parts of an arrow, so that labels stand beside them; and the size of its head.
+/// Length of the straight start of an arrow, next to which its labels are.
 const STEM: f64 = 44.0;
+/// Size of an arrow head.
 const HEAD: f64 = 11.0;
 const LEGEND_WIDTH: f64 = 380.0;
 
@@ -44,7 +51,7 @@ const STYLE: &str = "<style>\
 .emberline .problem{fill:#fbdde1;stroke:#c4283f}\
 </style>";
 
-/// The contents of a box, measured.
+/// The contents of a box, with its size.
 struct Contents<'a> {
     number: usize,
     stage: &'a Stage,
@@ -82,7 +89,7 @@ pub(super) fn draw(stages: &[Stage]) -> String {
 
 fn contents((number, stage): (usize, &Stage)) -> Contents<'_> {
     let rows = tree::abbreviated(&stage.nodes, MAX_ROWS);
-    // A label stands at one side of the middle.
+    // Labels are to the right of the arrow, which starts in the middle.
     let labels = labels(stage).into_iter().map(|label| 2.0 * (16.0 + wide(&label)));
     let title = wide(&title(number, stage)) + 2.0 * PAD;
     let small = subtitle(stage).map_or(0.0, |text| small(&text) + 2.0 * PAD);
@@ -100,35 +107,34 @@ fn small(text: &str) -> f64 {
 }
 
 fn title(number: usize, stage: &Stage) -> String {
-    let result = if stage.writes.is_none() { ", the result" } else { "" };
+    let result = if stage.writes.is_none() { ", result" } else { "" };
     format!("stage {number}: {}{result}", counted(stage.partitions as u64, "partition"))
 }
 
-/// What a stage has read, if it has run, and how many outputs are there. Their size is beside the
-/// arrow.
+/// Returns the rows that a stage has read and its number of existing outputs. Their size is a label of the arrow.
 fn subtitle(stage: &Stage) -> Option<String> {
-    let StorageStats { parts, rows_read, .. } = stage.kept?;
+    let StorageStats { parts, rows_read, .. } = stage.stats?;
     let read = format!("read {}", counted(rows_read, "row"));
     let all = counted(stage.partitions as u64, "map output");
     Some(if stage.writes.is_some() { format!("{read}; {parts} of {all}") } else { read })
 }
 
-/// How far below the top of a box its lines begin.
+/// Returns the distance from the top of a box to its lines.
 fn top(stage: &Stage) -> f64 {
-    let small = if stage.kept.is_some() { SMALL_LINE } else { 0.0 };
+    let small = if stage.stats.is_some() { SMALL_LINE } else { 0.0 };
     TITLE + small + PAD / 2.0
 }
 
-/// What stands beside the arrow of a stage.
+/// Returns the labels of the arrow of a stage.
 fn labels(stage: &Stage) -> Vec<String> {
     let Some(partitions) = stage.writes else { return Vec::new() };
     let shuffle = format!("shuffle into {}", with_separators(partitions as u64));
-    [Some(shuffle), stage.kept.map(|kept| size(&kept))].into_iter().flatten().collect()
+    [Some(shuffle), stage.stats.map(|stats| size(&stats))].into_iter().flatten().collect()
 }
 
 fn row_width(row: &Row<'_>) -> f64 {
-    let (operation, place) = row.head();
-    let text = wide(&format!("{operation} {place}")).max(small(&row.details()) + CHAR);
+    let (operation, location) = row.head();
+    let text = wide(&format!("{operation} {location}")).max(small(&row.details()) + CHAR);
     row.rails.len() as f64 * RAIL + text + 2.0 * PAD
 }
 
@@ -136,7 +142,7 @@ fn row_height(row: &Row<'_>) -> f64 {
     if row.details().is_empty() { LINE } else { LINE + SMALL_LINE }
 }
 
-/// A box with its lines, and all of its text for the reader who points at it.
+/// Draws a box with its lines; its full text is the tooltip.
 fn stage_box(svg: &mut String, contents: &Contents<'_>, x: f64, y: f64) {
     let Contents { number, stage, rows, width, height } = contents;
     let mut full = heading(*number, stage);
@@ -144,7 +150,9 @@ fn stage_box(svg: &mut String, contents: &Contents<'_>, x: f64, y: f64) {
     full.extend(rows.iter().map(|row| format!("\n  {row}")));
     let band = if stage.writes.is_none() { "band result" } else { "band" };
     let band_height = top(stage) - PAD / 2.0;
-    let (inner_x, inner_y, inner_width) = (x + 1.0, y + 1.0, width - 2.0);
+    let inner_x = x + 1.0;
+    let inner_y = y + 1.0;
+    let inner_width = width - 2.0;
     let _ = write!(
         svg,
         "<g><title>{}</title>\n\
@@ -159,22 +167,23 @@ fn stage_box(svg: &mut String, contents: &Contents<'_>, x: f64, y: f64) {
     }
     let mut row_y = y + top(stage);
     for row in rows {
-        draw_row(svg, row, (x, row_y), *width);
+        draw_row(svg, row, x, row_y, *width);
         row_y += row_height(row);
     }
     svg.push_str("</g>\n");
 }
 
-fn draw_row(svg: &mut String, row: &Row<'_>, (x, y): (f64, f64), width: f64) {
+fn draw_row(svg: &mut String, row: &Row<'_>, x: f64, y: f64, width: f64) {
     let height = row_height(row);
-    let look = match row.what {
-        What::Problem => Some("problem"),
-        What::Operation(_) if row.node.is_cached => Some("cached"),
+    let look = match row.content {
+        Content::Problem => Some("problem"),
+        Content::Operation(_) if row.node.is_cached => Some("cached"),
         _ => None,
     };
     let rails = row.rails.len() as f64 * RAIL;
     if let Some(look) = look {
-        let (x, width) = (x + PAD / 2.0 + rails, width - PAD - rails);
+        let x = x + PAD / 2.0 + rails;
+        let width = width - PAD - rails;
         let _ = writeln!(
             svg,
             "<rect class=\"{look}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{}\" rx=\"4\"/>",
@@ -182,17 +191,20 @@ fn draw_row(svg: &mut String, row: &Row<'_>, (x, y): (f64, f64), width: f64) {
         );
     }
     for (at, rail) in row.rails.iter().enumerate() {
-        draw_rail(svg, *rail, (x + PAD + 4.0 + at as f64 * RAIL, y), height);
+        draw_rail(svg, *rail, x + PAD + 4.0 + at as f64 * RAIL, y, height);
     }
-    let (x, (operation, place)) = (x + PAD + rails, row.head());
-    let (full, most) = (format!("{operation} {place}"), MAX_COLUMNS - columns(operation) - 1);
-    let class = if row.what == What::Problem { "wrong" } else { "operation" };
-    let short = shortened(&place, most);
+    let x = x + PAD + rails;
+    let (operation, location) = row.head();
+    let full = format!("{operation} {location}");
+    let max_columns = MAX_COLUMNS - columns(operation) - 1;
+    let class = if row.content == Content::Problem { "wrong" } else { "operation" };
+    let short = shortened(&location, max_columns);
     let _ = write!(svg, "<text x=\"{x}\" y=\"{}\">", y + 14.0);
-    if short != place {
+    if short != location {
         let _ = write!(svg, "<title>{}</title>", escaped(&full));
     }
-    let (operation, short) = (escaped(operation), escaped(&short));
+    let operation = escaped(operation);
+    let short = escaped(&short);
     let _ = writeln!(svg, "<tspan class=\"{class}\">{operation}</tspan> {short}</text>");
     if !row.details().is_empty() {
         let class = if row.node.is_cached { "small stored" } else { "small" };
@@ -200,9 +212,11 @@ fn draw_row(svg: &mut String, row: &Row<'_>, (x, y): (f64, f64), width: f64) {
     }
 }
 
-/// The part of a rail that lies in one line.
-fn draw_rail(svg: &mut String, rail: Rail, (x, y): (f64, f64), height: f64) {
-    let (middle, right, bottom) = (y + 10.0, x + RAIL - 6.0, y + height);
+/// Draws the part of a rail in one line.
+fn draw_rail(svg: &mut String, rail: Rail, x: f64, y: f64, height: f64) {
+    let middle = y + 10.0;
+    let right = x + RAIL - 6.0;
+    let bottom = y + height;
     let path = match rail {
         Rail::First => format!("M{right} {middle}H{x}V{bottom}"),
         Rail::Next => format!("M{x} {y}V{bottom}M{x} {middle}H{right}"),
@@ -213,10 +227,10 @@ fn draw_rail(svg: &mut String, rail: Rail, (x, y): (f64, f64), height: f64) {
     let _ = writeln!(svg, "<path class=\"rail\" d=\"{path}\"/>");
 }
 
-/// One line of text, with all of it for the reader who points at it if it is too long.
+/// Draws one line of text; text that is too long is shortened and has a tooltip.
 fn text(svg: &mut String, class: &str, x: f64, y: f64, text: &str) {
-    let most = if class.starts_with("small") { MAX_SMALL_COLUMNS } else { MAX_COLUMNS };
-    let short = shortened(text, most);
+    let max_columns = if class.starts_with("small") { MAX_SMALL_COLUMNS } else { MAX_COLUMNS };
+    let short = shortened(text, max_columns);
     let _ = write!(svg, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\">");
     if short != text {
         let _ = write!(svg, "<title>{}</title>", escaped(text));
@@ -224,37 +238,42 @@ fn text(svg: &mut String, class: &str, x: f64, y: f64, text: &str) {
     let _ = writeln!(svg, "{}</text>", escaped(&short));
 }
 
-/// The arrows of all shuffles: from each box or lane to those below that it is linked to.
+/// Draws the arrows of all shuffles: from each box or lane to those it is linked to in the next layer.
 fn arrows(svg: &mut String, layout: &Layout, boxes: &[Contents<'_>]) {
     let Layout { items, links, layers, .. } = layout;
     for (at, &(upper, lower)) in links.iter().enumerate() {
-        let ((from, to), layer) = ((&items[upper], &items[lower]), items[upper].layer);
+        let from = &items[upper];
+        let to = &items[lower];
+        let layer = from.layer;
         let start =
             from.stage.map_or(layers[layer].0, |stage| layers[layer].0 + boxes[stage].height);
-        let (bend, end) = (layers[layer].1 + STEM, layers[to.layer].0);
+        let bend = layers[layer].1 + STEM;
+        let end = layers[to.layer].0;
         let Some(reader) = to.stage else {
             curve(svg, (from.x, start), bend, (to.x, end));
             continue;
         };
         let x = to.x + port(items, links, at, boxes[reader].width);
         curve(svg, (from.x, start), bend, (x, end - HEAD));
-        let (left, right, top) = (x - HEAD, x + HEAD, end - HEAD - 5.0);
+        let left = x - HEAD;
+        let right = x + HEAD;
+        let top = end - HEAD - 5.0;
         let _ = writeln!(svg, "<path class=\"head\" d=\"M{left} {top}H{right}L{x} {end}Z\"/>");
     }
 }
 
-/// Where on the top of a box an arrow ends: those from further left further left.
+/// Returns where an arrow ends, relative to the middle of its box: in the order of the arrows' starts.
 fn port(items: &[Item], links: &[(usize, usize)], at: usize, width: f64) -> f64 {
     let (own, reader) = links[at];
     let others = links.iter().filter(|(_, lower)| *lower == reader).map(|(upper, _)| *upper);
     let others: Vec<usize> = others.collect();
     let key = |upper: usize| (items[upper].x, upper);
     let before = others.iter().filter(|upper| key(**upper) < key(own)).count();
-    let operation = (width / (others.len() + 1) as f64).min(48.0);
-    ((before as f64 - (others.len() - 1) as f64 / 2.0) * operation).round()
+    let gap = (width / (others.len() + 1) as f64).min(48.0);
+    ((before as f64 - (others.len() - 1) as f64 / 2.0) * gap).round()
 }
 
-/// Straight down to `bend`, and then in a curve to the end.
+/// Draws a line straight down to `bend` and then a curve to the end.
 fn curve(svg: &mut String, (x, y): (f64, f64), bend: f64, (to_x, to_y): (f64, f64)) {
     let middle = (bend + to_y) / 2.0;
     let path = format!("M{x} {y}V{bend}C{x} {middle} {to_x} {middle} {to_x} {to_y}");
@@ -267,7 +286,7 @@ fn label(svg: &mut String, contents: &Contents<'_>, x: f64, y: f64) {
     }
 }
 
-/// What the colours mean, in words.
+/// Draws the legend of colors.
 fn legend(svg: &mut String, y: f64) {
     let mut x = MARGIN;
     let _ = writeln!(svg, "<path class=\"arrow\" d=\"M{x} {y}h24\"/>");

@@ -1,16 +1,16 @@
 //! The operations of one stage as lines of a tree, source first.
 //!
-//! A straight chain stays in one column. An operation with several parents closes a block: each
-//! branch begins at a corner or a tee, has a rail at its left, and the rail ends at the operation. A
-//! first branch that holds blocks itself has no rail, so that a loop that adds one branch a round
-//! does not move to the right.
+//! A straight chain stays in one column. An operation with several parents closes a block: each branch begins
+//! with a corner or a tee and has a rail on its left, which ends at the operation. A first branch that
+//! contains blocks has no rail of its own, so that a loop that adds one branch per iteration does not
+//! move to the right.
 
 use super::stages::Node;
 use crate::display::with_separators;
 use std::collections::HashMap;
 use std::fmt;
 
-/// Blocks inside blocks that are drawn; deeper ones share the last rail.
+/// Maximum nesting that is drawn; deeper blocks share the last rail.
 const MAX_RAILS: usize = 12;
 
 /// One line.
@@ -18,38 +18,38 @@ const MAX_RAILS: usize = 12;
 pub(super) struct Row<'a> {
     pub rails: Vec<Rail>,
     pub node: &'a Node,
-    pub what: What,
+    pub content: Content,
 }
 
-/// What a line says of its node.
+/// The content of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
-    /// The operation; a number if later lines refer to it.
+pub(super) enum Content {
+    /// The operation, with a number if later lines refer to it.
     Operation(Option<usize>),
-    /// That the operation is the one of that number.
-    Rewind(usize),
-    /// Why the operation can never run.
+    /// A reference to the operation with that number.
+    Reference(usize),
+    /// The error of a source.
     Problem,
-    /// That so many lines are left out here.
-    LeftOut(usize),
+    /// The number of lines left out here.
+    Omitted(usize),
 }
 
-/// What a line has in one column of rails.
+/// One column of rails in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rail {
     /// The first branch of a block begins.
     First,
     /// Another branch begins.
     Next,
-    /// A branch goes on.
+    /// A branch continues.
     Through,
-    /// The operation that the branches meet in.
+    /// The operation that joins the branches.
     Last,
-    /// More about that operation: nothing to draw.
+    /// A further line of that operation: nothing to draw.
     Ended,
 }
 
-/// What is left to do, on a stack.
+/// A pending step of the walk, on a stack.
 enum Todo {
     Visit(usize),
     Line(usize),
@@ -58,26 +58,28 @@ enum Todo {
     End,
 }
 
-/// The lines of a stage.
+/// Returns the lines of a stage.
 pub(super) fn rows(nodes: &[Node]) -> Vec<Row<'_>> {
-    let (labels, holds_blocks) = (labels(nodes), holds_blocks(nodes));
-    let (mut rows, mut rails) = (Vec::new(), Vec::new());
+    let labels = labels(nodes);
+    let has_blocks = has_blocks(nodes);
+    let mut rows = Vec::new();
+    let mut rails = Vec::new();
     let mut printed = vec![false; nodes.len()];
     let mut stack: Vec<Todo> = nodes.len().checked_sub(1).map(Todo::Visit).into_iter().collect();
     while let Some(todo) = stack.pop() {
         match todo {
             Todo::Visit(at) if printed[at] => {
-                add(&mut rows, &mut rails, &nodes[at], What::Rewind(labels[&at]));
+                add(&mut rows, &mut rails, &nodes[at], Content::Reference(labels[&at]));
             }
             Todo::Visit(at) => {
                 printed[at] = true;
-                stack.extend(block(at, &nodes[at].parents, &holds_blocks).into_iter().rev());
+                stack.extend(block(at, &nodes[at].parents, &has_blocks).into_iter().rev());
             }
             Todo::Line(at) => {
-                let what = What::Operation(labels.get(&at).copied());
-                add(&mut rows, &mut rails, &nodes[at], what);
+                let content = Content::Operation(labels.get(&at).copied());
+                add(&mut rows, &mut rails, &nodes[at], content);
                 if nodes[at].problem.is_some() {
-                    add(&mut rows, &mut rails, &nodes[at], What::Problem);
+                    add(&mut rows, &mut rails, &nodes[at], Content::Problem);
                 }
             }
             Todo::Begin(rail) => rails.push(rail),
@@ -91,26 +93,27 @@ pub(super) fn rows(nodes: &[Node]) -> Vec<Row<'_>> {
     rows
 }
 
-/// The first and last lines of a stage, `most` in all, if it has more.
-pub(super) fn abbreviated(nodes: &[Node], most: usize) -> Vec<Row<'_>> {
+/// Returns the lines of a stage, at most `max_rows`: the first and last ones if it has more.
+pub(super) fn abbreviated(nodes: &[Node], max_rows: usize) -> Vec<Row<'_>> {
     let mut rows = rows(nodes);
-    if rows.len() > most {
-        let (head, tail) = (most / 2 - 1, rows.len() - most / 2);
-        let left_out = What::LeftOut(tail - head);
-        rows[head] = Row { rails: Vec::new(), what: left_out, ..rows[head] };
+    if rows.len() > max_rows {
+        let head = max_rows / 2 - 1;
+        let tail = rows.len() - max_rows / 2;
+        let omitted = Content::Omitted(tail - head);
+        rows[head] = Row { rails: Vec::new(), content: omitted, ..rows[head] };
         rows.drain(head + 1..tail);
     }
     rows
 }
 
-/// How to draw a node below its parents.
-fn block(at: usize, parents: &[usize], holds_blocks: &[bool]) -> Vec<Todo> {
+/// Returns the steps that draw a node after its parents.
+fn block(at: usize, parents: &[usize], has_blocks: &[bool]) -> Vec<Todo> {
     let (first, others) = match parents {
         [] => return vec![Todo::Line(at)],
         [parent] => return vec![Todo::Visit(*parent), Todo::Line(at)],
         [first, others @ ..] => (*first, others),
     };
-    let mut todo = match holds_blocks[first] {
+    let mut todo = match has_blocks[first] {
         true => vec![Todo::Visit(first), Todo::Begin(Rail::Through)],
         false => vec![Todo::Begin(Rail::First), Todo::Visit(first)],
     };
@@ -119,20 +122,20 @@ fn block(at: usize, parents: &[usize], holds_blocks: &[bool]) -> Vec<Todo> {
     todo
 }
 
-/// Adds a line, below which the branches that it began go on.
-fn add<'a>(rows: &mut Vec<Row<'a>>, rails: &mut [Rail], node: &'a Node, what: What) {
+/// Adds a line; the branches that it begins continue in the next lines.
+fn add<'a>(rows: &mut Vec<Row<'a>>, rails: &mut [Rail], node: &'a Node, content: Content) {
     let mut shown = rails[..rails.len().min(MAX_RAILS)].to_vec();
     if let (Some(deepest), Some(rail)) = (shown.last_mut(), rails.last()) {
         *deepest = *rail;
     }
-    rows.push(Row { rails: shown, node, what });
-    // A rail is new only where all behind it are.
+    rows.push(Row { rails: shown, node, content });
+    // A rail is new only if all deeper ones are.
     for rail in rails.iter_mut().rev().take_while(|rail| **rail != Rail::Through) {
         *rail = if *rail == Rail::Last { Rail::Ended } else { Rail::Through };
     }
 }
 
-/// Numbers for the nodes that more than one line reaches.
+/// Returns numbers for the nodes that are reached more than once.
 fn labels(nodes: &[Node]) -> HashMap<usize, usize> {
     let mut uses = vec![0; nodes.len()];
     nodes.iter().flat_map(|node| &node.parents).for_each(|parent| uses[*parent] += 1);
@@ -140,34 +143,34 @@ fn labels(nodes: &[Node]) -> HashMap<usize, usize> {
     shared.enumerate().map(|(label, at)| (at, label + 1)).collect()
 }
 
-/// For each node whether it or a node behind it has several parents.
-fn holds_blocks(nodes: &[Node]) -> Vec<bool> {
-    let mut holds = vec![false; nodes.len()];
+/// Returns for each node whether it or one of its ancestors has several parents.
+fn has_blocks(nodes: &[Node]) -> Vec<bool> {
+    let mut has = vec![false; nodes.len()];
     for (at, node) in nodes.iter().enumerate() {
-        holds[at] = node.parents.len() > 1 || node.parents.iter().any(|parent| holds[*parent]);
+        has[at] = node.parents.len() > 1 || node.parents.iter().any(|parent| has[*parent]);
     }
-    holds
+    has
 }
 
 impl Row<'_> {
-    /// What is written large: the operation, and behind it where it was called.
+    /// Returns the operation and its call site.
     pub fn head(&self) -> (&str, String) {
-        let Node { operation, place, problem, .. } = self.node;
-        match self.what {
-            What::Operation(None) => (operation, place.clone()),
-            What::Operation(Some(label)) => (operation, format!("{place} [{label}]")),
-            What::Rewind(label) => (operation, format!("{place}, see [{label}]")),
-            What::Problem => ("problem:", problem.clone().unwrap_or_default()),
-            What::LeftOut(count) => {
-                ("...", format!("{} more steps ...", with_separators(count as u64)))
+        let Node { operation, location, problem, .. } = self.node;
+        match self.content {
+            Content::Operation(None) => (operation, location.clone()),
+            Content::Operation(Some(label)) => (operation, format!("{location} [{label}]")),
+            Content::Reference(label) => (operation, format!("{location}, see [{label}]")),
+            Content::Problem => ("problem:", problem.clone().unwrap_or_default()),
+            Content::Omitted(count) => {
+                ("...", format!("{} more operations ...", with_separators(count as u64)))
             }
         }
     }
 
-    /// What is written small.
+    /// Returns the small print.
     pub fn details(&self) -> String {
-        match self.what {
-            What::Operation(_) => self.node.details.join(", "),
+        match self.content {
+            Content::Operation(_) => self.node.details.join(", "),
             _ => String::new(),
         }
     }
@@ -184,9 +187,9 @@ impl fmt::Display for Row<'_> {
                 Rail::Ended => "   ",
             })?;
         }
-        let (operation, place) = self.head();
-        let indent = if self.what == What::Problem { "    " } else { "" };
-        write!(f, "{indent}{operation} {place}")?;
+        let (operation, location) = self.head();
+        let indent = if self.content == Content::Problem { "    " } else { "" };
+        write!(f, "{indent}{operation} {location}")?;
         match self.details() {
             details if details.is_empty() => Ok(()),
             details => write!(f, ", {details}"),

@@ -1,17 +1,19 @@
-//! Ctrl-C cancels what runs, in contexts that asked for it, and so does a request to end (SIGTERM, SIGHUP),
-//! which the crate that hears them does not tell apart. The handler of a signal belongs to the
-//! process, so this is the one thing here that is process-wide: it is made when the first context asks.
+//! Cancels jobs on Ctrl-C, in contexts that asked for it. SIGTERM and SIGHUP do the same, since the crate
+//! `ctrlc` does not distinguish them.
+//!
+//! The signal handler belongs to the process, so it is the only process-wide state here. The first context
+//! that asks installs it.
 
 use emberline_core::engine::Engine;
 use emberline_core::error::{Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// A second one within this time ends the process.
-const IMPATIENCE: Duration = Duration::from_secs(2);
-const REASON: &str = "Ctrl-C was pressed, or the process was asked to end";
-/// What a shell says of a program that ended by Ctrl-C.
-const STATUS: i32 = 130;
+/// A second signal within this time ends the process.
+const EXIT_WINDOW: Duration = Duration::from_secs(2);
+const REASON: &str = "interrupted by a signal (Ctrl-C, SIGTERM or SIGHUP)";
+/// The conventional exit status after Ctrl-C.
+const EXIT_STATUS: i32 = 130;
 
 struct Listening {
     contexts: Vec<Weak<Engine>>,
@@ -22,13 +24,13 @@ struct Listening {
 static LISTENING: Mutex<Listening> =
     Mutex::new(Listening { contexts: Vec::new(), has_handler: false, last: None });
 
-/// Lets Ctrl-C cancel what runs in a context.
+/// Registers a context whose jobs Ctrl-C cancels.
 pub(crate) fn listen(engine: &Arc<Engine>) -> Result<()> {
     let mut listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
     if !listening.has_handler {
-        ctrlc::set_handler(pressed).map_err(|error| {
-            let problem = "cancel_on_ctrl_c: the program has a handler of its own for Ctrl-C; call \
-                           cancel_all from there";
+        ctrlc::set_handler(on_signal).map_err(|error| {
+            let problem = "cancel_on_ctrl_c: the program has its own Ctrl-C handler; call cancel_all \
+                           there";
             Error::new(ErrorKind::InvalidConfig { problems: vec![problem.into()] }).caused_by(error)
         })?;
         listening.has_handler = true;
@@ -38,15 +40,15 @@ pub(crate) fn listen(engine: &Arc<Engine>) -> Result<()> {
     Ok(())
 }
 
-/// Runs on a thread of its own.
-fn pressed() {
+/// Handles a signal, on the thread of the crate `ctrlc`.
+fn on_signal() {
     let mut listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
     let contexts: Vec<Arc<Engine>> = listening.contexts.iter().filter_map(Weak::upgrade).collect();
     let now = Instant::now();
-    let is_impatient = listening.last.replace(now).is_some_and(|last| now - last < IMPATIENCE);
+    let is_second = listening.last.replace(now).is_some_and(|last| now - last < EXIT_WINDOW);
     let has_nothing_to_cancel = !contexts.iter().any(|context| context.is_busy());
-    if has_nothing_to_cancel || is_impatient {
-        std::process::exit(STATUS);
+    if has_nothing_to_cancel || is_second {
+        std::process::exit(EXIT_STATUS);
     }
     drop(listening);
     contexts.iter().for_each(|context| context.cancel(None, Error::cancelled(REASON)));

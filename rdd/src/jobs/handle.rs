@@ -1,4 +1,4 @@
-//! The handle to what was spawned, and the promise behind it.
+//! The handle of a spawned closure, and the promise that holds its result.
 
 use emberline_core::engine::{CancelScope, Engine, Spawned};
 use emberline_core::error::{Error, Result};
@@ -13,10 +13,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// What [`Context::spawn`](crate::Context::spawn) returns: the way to the result of a closure that runs
-/// elsewhere. It is a [`Future`] for any executor, and can be waited for without one.
+/// The handle of a closure on another thread, made by [`Context::spawn`](crate::Context::spawn).
 ///
-/// Dropping it does not cancel: the closure runs to its end and nobody hears of it.
+/// It is a [`Future`] for any executor, and can be waited for without one. Dropping it does not cancel the
+/// closure.
 ///
 /// ```
 /// # use emberline_rdd as emberline;
@@ -28,9 +28,9 @@ use std::time::{Duration, Instant};
 /// let handle = ctx.spawn(move || endless.count());
 /// assert!(handle.wait_timeout(Duration::from_millis(10)).is_none());
 /// println!("{} of {} tasks", handle.progress().tasks_done, handle.progress().tasks);
-/// handle.cancel("nobody needs it");
+/// handle.cancel("not needed");
 /// assert!(handle.is_finished());
-/// assert!(handle.wait().unwrap_err().to_string().contains("nobody needs it"));
+/// assert!(handle.wait().unwrap_err().to_string().contains("not needed"));
 /// # Ok::<(), emberline_rdd::Error>(())
 /// ```
 pub struct JobHandle<T> {
@@ -64,8 +64,8 @@ impl<T> JobHandle<T> {
         self.promise.wait(None).unwrap_or_else(|| Err(taken()))
     }
 
-    /// Waits for the result, but no longer than `limit`; nothing if it is not there by then. The result
-    /// is given once: later calls get an error.
+    /// Waits for the result for at most `limit`; `None` if it takes longer. The result is returned once: later
+    /// calls return an error.
     #[track_caller]
     pub fn wait_timeout(&self, limit: Duration) -> Option<Result<T>> {
         if let Err(error) = refuse_nested(Operation::new("wait_timeout")) {
@@ -75,21 +75,19 @@ impl<T> JobHandle<T> {
         self.promise.wait(until)
     }
 
-    /// Cancels the closure. The handle has its error, [`Cancelled`](crate::ErrorKind::Cancelled) with
-    /// this reason, before this returns; the tasks stop within a few thousand rows, and each further
-    /// action of the closure fails. Does nothing if it is finished.
+    /// Cancels the closure, which then fails with [`Cancelled`](crate::ErrorKind::Cancelled) and this reason.
     ///
-    /// It comes too late for an output of [`save_as_text_file`](crate::Rdd::save_as_text_file) or
-    /// [`checkpoint`](crate::Rdd::checkpoint) that is just getting its name or has it: until the closure
-    /// asks for another job, what it returns is the result.
+    /// The handle has its error before this returns; tasks stop within a few thousand rows, and further actions
+    /// of the closure fail. Does nothing if the closure has finished. It comes too late for an output of
+    /// [`save_as_text_file`](crate::Rdd::save_as_text_file) or [`checkpoint`](crate::Rdd::checkpoint) that is
+    /// being renamed or is complete: until the closure starts another job, its own result counts.
     pub fn cancel(&self, reason: impl Into<String>) {
         if !self.is_finished() {
             self.scope.cancel(&Error::cancelled(reason));
         }
     }
 
-    /// Cancels the closure with [`TimedOut`](crate::ErrorKind::TimedOut) if it is not finished once
-    /// `limit` has passed, counted from this call.
+    /// Cancels the closure with [`TimedOut`](crate::ErrorKind::TimedOut) if it runs longer than `limit` from now.
     ///
     /// ```
     /// # use emberline_rdd as emberline;
@@ -109,12 +107,12 @@ impl<T> JobHandle<T> {
         self
     }
 
-    /// Whether there is a result, or an error.
+    /// Returns true if the closure has finished or was cancelled.
     pub fn is_finished(&self) -> bool {
         self.promise.lock().is_finished
     }
 
-    /// How far the jobs have come that the closure has asked for so far.
+    /// Returns the progress of the jobs that the closure has started so far.
     pub fn progress(&self) -> Progress {
         self.scope.progress()
     }
@@ -143,7 +141,7 @@ impl<T> fmt::Debug for JobHandle<T> {
     }
 }
 
-/// Where the result is put once, and taken once.
+/// The result of a closure: set once, and taken once.
 pub(super) struct Promise<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
@@ -161,7 +159,7 @@ impl<T> Promise<T> {
         Arc::new(Promise { state: Mutex::new(state), changed: Condvar::new() })
     }
 
-    /// Puts the result, unless there is one: the first stays.
+    /// Sets the result, unless one is set.
     pub fn complete(&self, result: Result<T>) {
         let mut state = self.lock();
         if state.is_finished {
@@ -169,20 +167,21 @@ impl<T> Promise<T> {
             drop_quietly(result);
             return;
         }
-        (state.result, state.is_finished) = (Some(result), true);
+        state.result = Some(result);
+        state.is_finished = true;
         let waker = state.waker.take();
         drop(state);
         self.changed.notify_all();
-        // An executor's code, on whichever thread this is.
-        drop_quietly(waker.map(Woken));
+        // This runs the executor's code, which may panic.
+        drop_quietly(waker.map(WakeOnDrop));
     }
 
-    /// What completes the promise in any case, also if the closure is dropped before it ran.
-    pub fn keeper(self: Arc<Self>, operation: Operation) -> Keeper<T> {
-        Keeper { promise: self, operation }
+    /// Returns a guard that completes the promise in any case, also if the closure is dropped before it runs.
+    pub fn completer(self: Arc<Self>, operation: Operation) -> Completer<T> {
+        Completer { promise: self, operation }
     }
 
-    /// The result, if it is there in time.
+    /// Waits for the result until a time; `None` if it takes longer.
     fn wait(&self, until: Option<Instant>) -> Option<Result<T>> {
         let mut state = self.lock();
         while !state.is_finished {
@@ -212,27 +211,28 @@ impl<T> Promise<T> {
     }
 }
 
-/// Wakes when it drops, so that [`drop_quietly`] catches what an executor may do.
-struct Woken(Waker);
+/// A waker that wakes on drop, so that [`drop_quietly`] catches panics of the executor.
+struct WakeOnDrop(Waker);
 
-impl Drop for Woken {
+impl Drop for WakeOnDrop {
     fn drop(&mut self) {
         self.0.wake_by_ref();
     }
 }
 
-pub(super) struct Keeper<T> {
+/// Completes a promise with the result of the closure, or on drop with an error.
+pub(super) struct Completer<T> {
     promise: Arc<Promise<T>>,
     operation: Operation,
 }
 
-impl<T> Keeper<T> {
-    pub fn keep(self, result: Result<T>) {
+impl<T> Completer<T> {
+    pub fn complete(self, result: Result<T>) {
         self.promise.complete(result.map_err(|error| error.in_action(self.operation)));
     }
 }
 
-impl<T> Drop for Keeper<T> {
+impl<T> Drop for Completer<T> {
     fn drop(&mut self) {
         self.promise
             .complete(Err(Error::cancelled("the context was dropped").in_action(self.operation)));
@@ -240,5 +240,5 @@ impl<T> Drop for Keeper<T> {
 }
 
 fn taken() -> Error {
-    Error::invalid_argument("the result of this handle was taken before; it is given once")
+    Error::invalid_argument("result already taken; a handle returns it once")
 }

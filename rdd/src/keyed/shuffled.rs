@@ -94,7 +94,7 @@ where
         task.count_written(output.rows(), output.bytes());
         task.commit(|| {
             self.put(partition, output, &task.config)?;
-            self.parts.keep(partition, parts);
+            self.parts.store(partition, parts);
             Ok(())
         })
     }

@@ -106,7 +106,7 @@ impl Blocks {
         // `block` keeps the rows of one that comes second, so that they drop outside the locks.
         let second = Arc::clone(&block);
         let put = || engine.blocks().put(self.rdd, partition, second, held);
-        let (stored, is_new) = self.parts.keep_with(partition, self.taken_parts(), put);
+        let (stored, is_new) = self.parts.store_if_first(partition, self.taken_parts(), put);
         if is_new {
             let rdd = self.rdd;
             engine.emit(Event::BlockStored { rdd, partition, memory_bytes, file_bytes });
@@ -125,7 +125,7 @@ impl Blocks {
     /// What the task on this thread has added while it computed a partition. A local checkpoint is
     /// an action: what its tasks add lies with their results.
     fn taken_parts(&self) -> TaskDeltas {
-        if self.can_recompute { TaskDeltas::take_counted() } else { TaskDeltas::default() }
+        if self.can_recompute { TaskDeltas::take() } else { TaskDeltas::default() }
     }
 
     /// Harms the file of a block, as a fault plan wants; what is not in a file is lost.

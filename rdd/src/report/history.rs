@@ -1,4 +1,4 @@
-//! The listener that sums events up into reports.
+//! The listener that builds job reports from events.
 
 use super::{JobReport, StageReport};
 use emberline_core::event::{Event, EventRecord, Listener, TaskMetrics};
@@ -6,10 +6,10 @@ use emberline_core::ids::{JobId, StageId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How many reports are kept.
+/// Number of reports that are retained.
 const MAX_JOBS: usize = 100;
 
-/// The last jobs of one context. Its clones are handles to the same ones.
+/// The reports of the last jobs of one context. Clones refer to the same reports.
 #[derive(Clone, Default)]
 pub(crate) struct History(Arc<Mutex<VecDeque<JobReport>>>);
 
@@ -22,12 +22,12 @@ impl History {
         self.lock().iter().cloned().collect()
     }
 
-    /// What fills it.
+    /// Returns the listener that adds reports.
     pub(crate) fn listener(&self) -> impl Listener + 'static {
-        Summing { running: BTreeMap::new(), ended: self.clone() }
+        ReportBuilder { running: BTreeMap::new(), history: self.clone() }
     }
 
-    fn keep(&self, report: JobReport) {
+    fn add(&self, report: JobReport) {
         let mut jobs = self.lock();
         if jobs.len() == MAX_JOBS {
             jobs.pop_front();
@@ -40,13 +40,13 @@ impl History {
     }
 }
 
-/// Jobs that have begun and not ended, and where those go that end.
-struct Summing {
+/// Builds the reports of running jobs, and adds them to the history when they end.
+struct ReportBuilder {
     running: BTreeMap<JobId, Running>,
-    ended: History,
+    history: History,
 }
 
-/// A report on its way. Each stage has the times of its tasks, of which the report keeps two.
+/// The report of a running job, with the task times of each stage, from which median and maximum are taken.
 struct Running {
     began_us: u64,
     report: JobReport,
@@ -54,7 +54,7 @@ struct Running {
 }
 
 impl Running {
-    /// Changes what is known of a stage, if it is one of this job.
+    /// Updates the report of a stage, if it belongs to this job.
     fn change(&mut self, stage: StageId, change: impl FnOnce(&mut StageReport, &mut Vec<u64>)) {
         let mut stages = self.report.stages.iter_mut().zip(&mut self.times);
         if let Some((report, times)) = stages.find(|(report, _)| report.stage == stage) {
@@ -74,8 +74,8 @@ impl Running {
     }
 }
 
-impl Summing {
-    /// A stage belongs to every running job that has it: jobs may share one.
+impl ReportBuilder {
+    /// Updates a stage in every running job that has it: jobs may share a stage.
     fn change(&mut self, stage: StageId, change: impl Fn(&mut StageReport, &mut Vec<u64>)) {
         self.running.values_mut().for_each(|running| running.change(stage, &change));
     }
@@ -89,7 +89,7 @@ impl Summing {
     }
 }
 
-impl Listener for Summing {
+impl Listener for ReportBuilder {
     fn on_event(&mut self, record: &EventRecord) {
         match &record.event {
             Event::JobStarted { job, action, call_site, stages } => {
@@ -111,7 +111,7 @@ impl Listener for Summing {
             }
             Event::TaskStarted { stage, .. } => {
                 self.change(*stage, |report, _| {
-                    // What was skipped is run after all if it got lost.
+                    // A skipped stage runs after all if its output is lost.
                     report.skipped = false;
                     report.attempts += 1;
                 });
@@ -119,7 +119,7 @@ impl Listener for Summing {
             Event::TaskFinished { stage, metrics, .. } => self.finished(*stage, metrics),
             Event::JobFinished { job, error } => {
                 if let Some(running) = self.running.remove(job) {
-                    self.ended.keep(running.end(record.at_us, error.clone()));
+                    self.history.add(running.end(record.at_us, error.clone()));
                 }
             }
             _ => {}

@@ -1,5 +1,7 @@
-//! What jobs cost: `Context::jobs` and `Context::last_job`. A listener of the context's own sums up
-//! events on the thread of the listeners; nothing else is read.
+//! Reports of jobs: [`Context::jobs`] and [`Context::last_job`]. They are built from events, on the listener thread.
+//!
+//! - `history`: the listener that builds them, and the last hundred.
+//! - `text`: a report as a table.
 
 mod history;
 mod text;
@@ -11,8 +13,9 @@ use emberline_core::event::{StageInfo, TaskMetrics};
 use emberline_core::ids::{JobId, StageId};
 use serde::{Deserialize, Serialize};
 
+/// # Job reports
 impl Context {
-    /// What the last [`jobs`](Context::jobs) say of: the job that ended last, if there was one.
+    /// Returns the report of the job that ended last.
     ///
     /// ```
     /// # use emberline_rdd as emberline;
@@ -30,17 +33,16 @@ impl Context {
     /// assert_eq!(job.totals().files_spilled, 0);
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
+    #[doc(alias = "StatusTracker")]
     pub fn last_job(&self) -> Option<JobReport> {
         self.engine.flush_listeners();
         self.history.last()
     }
 
-    /// What the last hundred jobs that ended did and cost, the one that ended first in front. An
-    /// action runs a job or several; what an earlier job has computed is a skipped stage, and costs
-    /// nothing again.
+    /// Returns the reports of the last hundred jobs, in the order in which they ended.
     ///
-    /// It waits until the listeners have heard of everything so far, as
-    /// [`flush_listeners`](Context::flush_listeners) does.
+    /// An action runs one or several jobs. A stage whose output exists from an earlier job is skipped and
+    /// costs nothing. Waits for the listeners, as [`flush_listeners`](Context::flush_listeners) does.
     ///
     /// ```
     /// # use emberline_rdd as emberline;
@@ -55,13 +57,14 @@ impl Context {
     /// assert!(jobs[1].stages()[0].is_skipped());
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
+    #[doc(alias = "StatusTracker")]
     pub fn jobs(&self) -> Vec<JobReport> {
         self.engine.flush_listeners();
         self.history.all()
     }
 }
 
-/// What one job did and cost. Its text is a table of its stages.
+/// The report of one job. It displays as a table of its stages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobReport {
     job: JobId,
@@ -73,57 +76,55 @@ pub struct JobReport {
 }
 
 impl JobReport {
-    /// The job.
+    /// Returns the id of the job.
     pub fn job(&self) -> JobId {
         self.job
     }
 
-    /// The action that ran it, such as `collect`.
+    /// Returns the action that ran the job, such as `collect`.
     pub fn action(&self) -> &str {
         &self.action
     }
 
-    /// Where that was called, as `file:line`.
+    /// Returns its call site, as `file:line`.
     pub fn call_site(&self) -> &str {
         &self.call_site
     }
 
-    /// The text of the error it ended with, if it did.
+    /// Returns the text of the error, if the job failed.
     pub fn error(&self) -> Option<&str> {
         self.error.as_deref()
     }
 
-    /// From the call to its end, in microseconds. The tasks of a job run at the same time, so the sum
-    /// of their times may be more.
+    /// Returns the wall-clock time in microseconds. Tasks run at the same time, so the sum of their times may be larger.
     pub fn wall_us(&self) -> u64 {
         self.wall_us
     }
 
-    /// Its stages, parents first.
+    /// Returns the stages, parents first.
     pub fn stages(&self) -> &[StageReport] {
         &self.stages
     }
 
-    /// What the tasks of all stages counted together; of peaks the largest.
+    /// Returns the sum of the metrics of all stages, and the largest of peaks.
     pub fn totals(&self) -> TaskMetrics {
         let mut totals = TaskMetrics::default();
         self.stages.iter().for_each(|stage| totals.add(&stage.totals));
         totals
     }
 
-    /// Tasks that ended well, of all stages.
+    /// Returns the number of successful tasks in all stages.
     pub fn tasks(&self) -> usize {
         self.stages.iter().map(|stage| stage.tasks).sum()
     }
 
-    /// Tasks that began, of all stages.
+    /// Returns the number of started attempts in all stages.
     pub fn attempts(&self) -> usize {
         self.stages.iter().map(|stage| stage.attempts).sum()
     }
 }
 
-/// What the tasks of one stage did and cost while one job ran. Of a stage that two jobs share, each
-/// has in it what it saw.
+/// The report of one stage in one job. If two jobs share a stage, each reports the tasks that ran during the job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StageReport {
     stage: StageId,
@@ -152,53 +153,53 @@ impl StageReport {
         }
     }
 
-    /// The stage.
+    /// Returns the id of the stage.
     pub fn stage(&self) -> StageId {
         self.stage
     }
 
-    /// The operation at its end.
+    /// Returns the operation at the end of the stage.
     pub fn operation(&self) -> &str {
         &self.operation
     }
 
-    /// Where that was called, as `file:line`.
+    /// Returns its call site, as `file:line`.
     pub fn call_site(&self) -> &str {
         &self.call_site
     }
 
-    /// Whether its outputs were there from an earlier job.
+    /// Returns true if the outputs existed from an earlier job.
     pub fn is_skipped(&self) -> bool {
         self.skipped
     }
 
-    /// Tasks that ended well.
+    /// Returns the number of successful tasks.
     pub fn tasks(&self) -> usize {
         self.tasks
     }
 
-    /// Tasks that began: more than [`tasks`](Self::tasks) if some failed or were cancelled.
+    /// Returns the number of started attempts: more than [`tasks`](Self::tasks) if some failed or were cancelled.
     pub fn attempts(&self) -> usize {
         self.attempts
     }
 
-    /// What the tasks that ended well counted together; of peaks the largest.
+    /// Returns the sum of the metrics of successful tasks, and the largest of peaks.
     pub fn totals(&self) -> TaskMetrics {
         self.totals
     }
 
-    /// The time of the slowest task that ended well, in microseconds.
+    /// Returns the time of the slowest successful task, in microseconds.
     pub fn slowest_us(&self) -> u64 {
         self.slowest_us
     }
 
-    /// The time that half of these tasks did not need, in microseconds.
+    /// Returns the median time of successful tasks, in microseconds.
     pub fn median_us(&self) -> u64 {
         self.median_us
     }
 
-    /// How many times as long as the median task the slowest one took: 1 where all are alike. Far
-    /// above that, few partitions have most of the rows.
+    /// Returns the time of the slowest task divided by the median: 1 if all are alike. A large value means that a few
+    /// partitions have most of the rows.
     pub fn skew(&self) -> f64 {
         self.slowest_us.max(1) as f64 / self.median_us.max(1) as f64
     }

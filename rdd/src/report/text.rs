@@ -1,41 +1,42 @@
-//! A report as an aligned table. What depends on the machine, its times, comes last.
+//! A report as an aligned table. Times, which depend on the machine, are the last columns.
 
 use super::{JobReport, StageReport};
 use crate::display::{bytes, columns, counted, printable, with_separators};
 use emberline_core::event::TaskMetrics;
 use std::fmt;
 
-/// The titles; the first column is aligned to the left, all others to the right.
-const TITLES: [&str; 13] = [
+/// The headers; the first column is aligned to the left, all others to the right.
+const HEADERS: [&str; 13] = [
     "stage",
     "tasks",
     "attempts",
-    "read",
-    "written",
-    "bytes",
+    "rows in",
+    "rows out",
+    "bytes out",
     "spilled",
     "files",
-    "peak",
-    "time",
-    "of it i/o",
+    "peak memory",
+    "task time",
+    "i/o time",
     "slowest",
     "skew",
 ];
 
-type Line = [String; TITLES.len()];
+type Line = [String; HEADERS.len()];
 
 impl fmt::Display for JobReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (action, call_site) = (printable(&self.action), printable(&self.call_site));
+        let action = printable(&self.action);
+        let call_site = printable(&self.call_site);
         let stages = counted(self.stages.len() as u64, "stage");
         write!(f, "{}: {action} at {call_site}, {stages}, in {}", self.job, time(self.wall_us))?;
         if let Some(error) = &self.error {
             write!(f, "\nfailed: {}", printable(error))?;
         }
-        let mut lines = vec![TITLES.map(str::to_string)];
+        let mut lines = vec![HEADERS.map(str::to_string)];
         lines.extend(self.stages.iter().map(line));
         if self.stages.len() > 1 {
-            let name = "all".to_string();
+            let name = "total".to_string();
             let times = [String::new(), String::new()];
             lines.push(cells(name, self.tasks(), self.attempts(), &self.totals(), times));
         }
@@ -79,7 +80,7 @@ fn cells(
     ]
 }
 
-/// `830 us`, `12.5 ms`, `3.2 s`.
+/// Returns a time with its unit: `830 us`, `12.5 ms`, `3.2 s`.
 fn time(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} us"),
@@ -90,7 +91,7 @@ fn time(us: u64) -> String {
 
 fn write_table(f: &mut fmt::Formatter<'_>, lines: &[Line]) -> fmt::Result {
     let widest = |at: usize| lines.iter().map(|line| columns(&line[at])).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..TITLES.len()).map(widest).collect();
+    let widths: Vec<usize> = (0..HEADERS.len()).map(widest).collect();
     for line in lines {
         let [name, numbers @ ..] = line;
         let mut text = format!("{name}{}", " ".repeat(widths[0] - columns(name)));

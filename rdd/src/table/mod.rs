@@ -1,4 +1,6 @@
 //! Collected rows as a table: text for a terminal, HTML for a notebook.
+//!
+//! - `value`: reads a row through serde as a tree of texts.
 
 mod value;
 
@@ -8,16 +10,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use value::{Group, Shape, Value, read};
 
-/// What a table shows at most; the rest is counted.
+/// Rows that a table shows; the rest is counted.
 const MAX_ROWS: usize = 50;
+/// Columns that a table shows.
 const MAX_COLUMNS: usize = 40;
-/// The width of a cell, in columns of text.
+/// Maximum width of a cell, in columns of text.
 const MAX_CELL: usize = 60;
-/// Longer tuples, and longer arrays, are one cell.
-const MAX_PLACES: usize = 12;
+/// Longer tuples and arrays are one cell.
+const MAX_TUPLE_COLUMNS: usize = 12;
 
-/// Rows that can be looked at: anything `collect` and its like give, if serde can write it. The maps of
-/// `collect_as_map` and of the counts have a row for each key, in the order of the keys.
+/// Collected rows that can be shown as a table: slices of anything that serde can write, and maps, which have a
+/// row per key in the order of the keys.
 ///
 /// ```
 /// # use emberline_rdd as emberline;
@@ -35,13 +38,14 @@ const MAX_PLACES: usize = 12;
 /// # Ok::<(), emberline_rdd::Error>(())
 /// ```
 pub trait AsTable {
-    /// The first 50 rows as a table. Fields of structs and keys of maps are columns under their
-    /// names, places of tuples under their numbers; structs and tuples inside a row have columns such as
-    /// `1.name`. Everything else is one cell.
+    /// Returns the first 50 rows as a table.
+    ///
+    /// Fields of structs and keys of maps are columns with their names, elements of tuples with their indices.
+    /// Structs and tuples inside a row have columns such as `1.name`. Everything else is one cell.
+    #[doc(alias = "show")]
     fn table(&self) -> Table;
 
-    /// Shows the table in a notebook: a Jupyter notebook with the kernel evcxr calls this for the
-    /// value of a cell.
+    /// Prints the table for the evcxr Jupyter kernel, which calls it for the value of a cell.
     fn evcxr_display(&self) {
         self.table().evcxr_display();
     }
@@ -74,21 +78,21 @@ impl<K: Serialize, V: Serialize> AsTable for BTreeMap<K, V> {
     }
 }
 
-/// Where a cell stands: the names of the parts that lead to it, none for a row that is one cell. Kept
-/// whole, since names that look alike when they are joined or shortened are columns of their own.
+/// The column of a cell: the names of the parts that lead to it, empty for a row that is one cell. Names are not
+/// shortened here, since different names may look alike when they are.
 type Path = Vec<String>;
 
-/// Rows and columns of text; made by [`AsTable::table`]. It displays as text.
+/// A table of text, made by [`AsTable::table`]. It displays as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     columns: Vec<Path>,
-    /// Cells by column, none where a row lacks one; the last columns of a row may be missing.
+    /// Cells by column; `None` where a row has no such column. Trailing cells may be missing.
     rows: Vec<Vec<Option<String>>>,
     more_rows: usize,
     more_columns: bool,
 }
 
-/// Adds the cells of a row with their columns: `levels` of groups are taken apart.
+/// Adds the cells of a row with their columns. Groups are split into columns up to the depth `levels`.
 fn flatten(value: &Value, path: &[String], levels: usize, cells: &mut Vec<(Path, String)>) {
     match value {
         Value::Group(group) if levels > 0 && has_columns(group, path) => {
@@ -104,7 +108,7 @@ fn has_columns(group: &Group, path: &[String]) -> bool {
     let count = group.parts.len();
     let fits = match group.shape {
         Shape::List => false,
-        Shape::Tuple => count <= MAX_PLACES,
+        Shape::Tuple => count <= MAX_TUPLE_COLUMNS,
         Shape::Fields => true,
         Shape::Map => path.is_empty(),
     };
@@ -112,8 +116,7 @@ fn has_columns(group: &Group, path: &[String]) -> bool {
 }
 
 impl Table {
-    /// Adds a row; columns it is the first to have come last. A path that comes twice in a row has
-    /// two columns.
+    /// Adds a row, with its new columns at the end. A path that occurs twice in a row has two columns.
     fn add(&mut self, cells: Vec<(Path, String)>) {
         let mut row = vec![None; self.columns.len()];
         for (path, cell) in cells {
@@ -130,7 +133,7 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// The name above a column.
+    /// Returns the header of a column.
     fn header(&self, column: usize) -> String {
         match &self.columns[column][..] {
             [] => "value".into(),
@@ -138,18 +141,18 @@ impl Table {
         }
     }
 
-    /// The cell of a row, which is empty if the row has no such column.
+    /// Returns the cell of a row, or an empty text if the row has no such column.
     fn cell<'a>(&'a self, row: &'a [Option<String>], column: usize) -> &'a str {
         row.get(column).and_then(Option::as_deref).unwrap_or("")
     }
 
-    /// Whether a column stands at the right: it holds numbers.
+    /// Returns true if a column contains only numbers, which are aligned to the right.
     fn is_numeric(&self, column: usize) -> bool {
         let mut cells = self.rows.iter().map(|row| self.cell(row, column));
         cells.all(|cell| cell.is_empty() || cell.parse::<f64>().is_ok())
     }
 
-    /// What is not shown, in a sentence.
+    /// Returns a sentence about rows and columns that are not shown.
     fn remark(&self) -> Option<String> {
         if self.rows.is_empty() {
             return Some("no rows".into());
@@ -166,7 +169,7 @@ impl Table {
         (!parts.is_empty()).then(|| format!("... {}", parts.join(", ")))
     }
 
-    /// The table as HTML; nothing in a row can be more than text.
+    /// Returns the table as HTML. Text of rows is escaped.
     pub fn html(&self) -> String {
         let mut html = String::from("<table>\n<thead><tr>");
         let headers = (0..self.columns.len()).map(|column| self.header(column));
@@ -188,7 +191,7 @@ impl Table {
         html
     }
 
-    /// Shows the table in a notebook, where the kernel evcxr calls this for the value of a cell.
+    /// Prints the table as text and HTML for the evcxr Jupyter kernel.
     pub fn evcxr_display(&self) {
         show_in_notebook(&[("text/plain", self.to_string()), ("text/html", self.html())]);
     }
@@ -216,7 +219,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// Writes cells two spaces apart, each as wide as its column.
+/// Writes a line of cells, padded to the width of their columns and two spaces apart.
 fn write_line<'a>(
     f: &mut fmt::Formatter<'_>,
     looks: &[(usize, bool)],
@@ -224,7 +227,8 @@ fn write_line<'a>(
 ) -> fmt::Result {
     let mut line = String::new();
     for (column, (widest, is_numeric)) in looks.iter().enumerate() {
-        let (text, gap) = (cell(column), if column > 0 { "  " } else { "" });
+        let text = cell(column);
+        let gap = if column > 0 { "  " } else { "" };
         let space = " ".repeat(widest.saturating_sub(width(text)));
         let parts = if *is_numeric { [gap, &space, text] } else { [gap, text, &space] };
         line.extend(parts);
@@ -232,7 +236,7 @@ fn write_line<'a>(
     writeln!(f, "{}", line.trim_end())
 }
 
-/// The columns that a text takes on a terminal.
+/// Returns the columns that a text takes on a terminal.
 fn width(text: &str) -> usize {
     let of = |c: char| match c {
         '\u{300}'..='\u{36f}' | '\u{fe00}'..='\u{fe0f}' => 0,

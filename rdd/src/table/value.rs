@@ -1,5 +1,4 @@
-//! Any row that serde can walk, as a small tree of texts: what a cell shows, and the fields of which
-//! columns are made.
+//! Reads a row through serde as a tree of texts, from which cells and columns are made.
 
 use crate::display::{printable, shortened};
 use serde::ser::{self, Serialize, Serializer};
@@ -7,30 +6,32 @@ use std::cell::Cell;
 use std::error::Error;
 use std::fmt::{self, Display};
 
-/// What is read of one row: so many values, so many inside each other, strings of so many columns.
+/// Values that are read of one row.
 const MAX_VALUES: usize = 4096;
-const DEEPEST: usize = 24;
+/// Nesting that is read.
+const MAX_DEPTH: usize = 24;
+/// Columns of text that are read of a string.
 const MAX_TEXT: usize = 200;
 
-/// A value as far as it is shown.
+/// A value, truncated to what is shown.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
-    /// A number and whatever else has no parts.
+    /// A number or another value without parts.
     Plain(String),
-    /// A string: in quotes where it is a part of something.
+    /// A string, in quotes where it is a part of another value.
     Text(String),
     Group(Group),
 }
 
-/// Something with parts.
+/// A value with parts.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
     pub shape: Shape,
-    /// The variant of an enum, else empty.
+    /// The variant of an enum, or empty.
     pub variant: &'static str,
-    /// The parts by name: of a field, a place, a key. A key is whole, as it was read.
+    /// The parts, named by field, index or key. Keys are not shortened.
     pub parts: Vec<(String, Value)>,
-    is_cut: bool,
+    is_truncated: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +42,13 @@ pub(super) enum Shape {
     Map,
 }
 
-/// Reads a value. One that refuses to be written gives the text of its error.
+/// Reads a value. If its `Serialize` fails, the text of the error is the value.
 pub(super) fn read<T: Serialize + ?Sized>(value: &T) -> Value {
-    Reader { left: &Cell::new(MAX_VALUES), depth: 0, is_key: false }.read(value)
+    Reader { remaining: &Cell::new(MAX_VALUES), depth: 0, is_key: false }.read(value)
 }
 
 impl Value {
-    /// The value as the whole of a cell.
+    /// Returns the value as the text of a whole cell.
     pub fn cell(&self) -> String {
         match self {
             Value::Text(text) => text.clone(),
@@ -82,17 +83,17 @@ impl Display for Group {
                 false => part.fmt(f)?,
             }
         }
-        write!(f, "{}{close}", if self.is_cut { ", …" } else { "" })
+        write!(f, "{}{close}", if self.is_truncated { ", …" } else { "" })
     }
 }
 
-/// The serializer: each value answers with what is shown of it.
+/// The serializer, whose output is a [`Value`].
 #[derive(Clone, Copy)]
 struct Reader<'a> {
-    /// How many values may still be read.
-    left: &'a Cell<usize>,
+    /// Number of values that may still be read.
+    remaining: &'a Cell<usize>,
     depth: usize,
-    /// Strings are kept whole in a key, so that no two keys become one.
+    /// Strings in a key are not shortened, so that different keys stay different.
     is_key: bool,
 }
 
@@ -118,25 +119,25 @@ type Read = Result<Value, Refused>;
 
 impl<'a> Reader<'a> {
     fn read<T: Serialize + ?Sized>(self, value: &T) -> Value {
-        if self.left.get() == 0 || self.depth > DEEPEST {
+        if self.remaining.get() == 0 || self.depth > MAX_DEPTH {
             return Value::Plain("…".into());
         }
-        self.left.set(self.left.get() - 1);
+        self.remaining.set(self.remaining.get() - 1);
         value.serialize(self).unwrap_or_else(|Refused(text)| plain(format!("error: {text}")))
     }
 
-    /// The reader of what the value holds.
+    /// Returns the reader of a nested value.
     fn inside(self) -> Self {
         Reader { depth: self.depth + 1, ..self }
     }
 
     fn group(self, shape: Shape, variant: &'static str) -> Result<Parts<'a>, Refused> {
-        let group = Group { shape, variant, parts: Vec::new(), is_cut: false };
+        let group = Group { shape, variant, parts: Vec::new(), is_truncated: false };
         Ok(Parts { group, key: String::new(), reader: self.inside() })
     }
 }
 
-/// So much of a text as is shown.
+/// Returns a text, shortened and printable.
 fn shown(text: &str) -> String {
     printable(&shortened(text, MAX_TEXT))
 }
@@ -145,7 +146,7 @@ fn plain(text: impl Display) -> Value {
     Value::Plain(shown(&text.to_string()))
 }
 
-/// Shows values that have no parts by their `Display`.
+/// Defines the methods of values without parts, which are shown by their `Display`.
 macro_rules! plain_values {
     ($($method:ident: $type:ty,)*) => {
         $(fn $method(self, value: $type) -> Read {
@@ -154,7 +155,7 @@ macro_rules! plain_values {
     };
 }
 
-/// Starts groups: the arguments of the method, its shape, and the variant if it has one.
+/// Defines the methods that start a group, from the arguments of the method, the shape and the variant.
 macro_rules! groups {
     ($($group:ident, $method:ident($($name:ident: $type:ty),*), $shape:expr, $variant:expr;)*) => {
         $(type $group = Parts<'a>;
@@ -180,7 +181,7 @@ impl<'a> Serializer for Reader<'a> {
         Ok(plain(format!("{value:?}")))
     }
 
-    // `Debug` writes 1e300 as that and not with 300 zeros.
+    // `Debug` writes 1e300, and `Display` would write 300 zeros.
     fn serialize_f64(self, value: f64) -> Read {
         Ok(plain(format!("{value:?}")))
     }
@@ -251,7 +252,7 @@ impl<'a> Serializer for Reader<'a> {
     }
 }
 
-/// A group that is being read.
+/// A group while it is read.
 struct Parts<'a> {
     reader: Reader<'a>,
     group: Group,
@@ -259,10 +260,10 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// Adds a part; without a name it is called by its place.
+    /// Adds a part; without a name its index is the name.
     fn add<T: Serialize + ?Sized>(&mut self, name: Option<&str>, value: &T) {
-        if self.reader.left.get() == 0 {
-            self.group.is_cut = true;
+        if self.reader.remaining.get() == 0 {
+            self.group.is_truncated = true;
             return;
         }
         let name = name.map_or_else(|| self.group.parts.len().to_string(), str::to_string);
@@ -271,7 +272,7 @@ impl Parts<'_> {
     }
 }
 
-/// The traits of groups differ in the names of their methods.
+/// Implements the traits of groups, which differ in the names of their methods.
 macro_rules! parts {
     ($($group:ident, $method:ident($($name:ident)?);)*) => {
         $(impl ser::$group for Parts<'_> {

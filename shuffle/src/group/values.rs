@@ -297,10 +297,10 @@ impl<V: Clone + Hash> Hash for Group<V> {
 /// what to do with one instead: at each estimate of its size all its values would be read, and they
 /// would all be in memory where it is read back.
 #[diagnostic::on_unimplemented(
-    message = "a `Group` cannot be shuffled, cached or serialised, since it may be larger than memory",
-    label = "needs rows that it can keep, and a `Group` can only be iterated",
-    note = "keep what you make of it, by `map_values` before this step; where lists fit in a task's \
-            share, `group_by_key` (or `cogroup`) gives a `Vec` in place of the `Group`"
+    message = "a `Group` cannot be shuffled, cached or serialized, since it may be larger than memory",
+    label = "rows here must be serializable; a `Group` can only be iterated",
+    note = "reduce it with `map_values` before this operation, or use `group_by_key` (or `cogroup`), whose \
+            groups are `Vec`s that fit in the task memory limit"
 )]
 pub trait KeepsGroups {
     #[doc(hidden)]
