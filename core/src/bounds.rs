@@ -19,8 +19,8 @@ impl<T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static> Stored for
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a key of a shuffle",
     label = "a key must also be `Hash + Eq`",
-    note = "add `#[derive(PartialEq, Eq, Hash)]` to types of your own; floats are neither, so key by an \
-            integer (cents, or `to_bits`) or a string"
+    note = "add `#[derive(Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]` to types of your own; \
+            floats are not `Eq`, so key by an integer (cents, or `to_bits`) or a string"
 )]
 pub trait Key: Stored + Hash + Eq {}
 
