@@ -23,45 +23,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Writes all rows into the new folder `path` and gives an RDD of what was written, whose lineage
-    /// begins there: what was behind it can go. A later run reads it with
-    /// [`read_checkpoint`](Context::read_checkpoint).
+    /// Writes all rows into the new directory `path`, and returns an RDD that reads them.
     ///
-    /// There is a file for each partition and a manifest, which says how many there are and is
-    /// written last. They are written into a folder beside `path`, synced and renamed as a whole: a
-    /// crash leaves the whole checkpoint or none. An existing `path` is an error and is not touched.
-    /// Missing parent folders are made, and what a process that was killed left in the making under
-    /// the same name is removed. The folder is yours to remove, once no RDD reads it.
-    ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<T>`, without parents
-    /// - **Partitions**: all are computed, one file each; kept
-    /// - **Partitioner**: kept, but not by `read_checkpoint`
-    /// - **Shuffle**: none
-    /// - **Memory**: a fraction of the task's share for each task
-    /// - **Order**: kept
+    /// The lineage of the result begins at the files: one for each partition, and a manifest. They
+    /// are written into a hidden staging directory, synced and renamed, so a crash leaves a whole
+    /// checkpoint or none. A later run reads it with [`read_checkpoint`](Context::read_checkpoint).
+    /// The directory is never deleted by emberline. Keeps the partitioner.
     ///
     /// # Errors
     ///
-    /// `OutputExists` if there is something at `path`; the first error of a task; what the disk says.
-    /// Nothing is left behind then, but for parent folders that were made. If the name of a whole
-    /// checkpoint cannot be made to last, nor be taken back, the error says so.
+    /// `OutputExists` if `path` exists, and I/O errors. Nothing of a failed checkpoint remains,
+    /// except for created parent directories.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let path = folder.path().join("squares");
-    /// let ctx = Context::local()?;
     /// let squares = ctx.range_with(2, 0..4_u64).map(|n| n * n).checkpoint(&path)?;
     /// assert_eq!(squares.collect()?, [0, 1, 4, 9]);
     /// assert!(!squares.explain().to_string().contains("map at"));
     ///
     /// let later = Context::local()?;
     /// assert_eq!(later.read_checkpoint::<u64>(&path).collect()?, [0, 1, 4, 9]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<Rdd<T>> {
@@ -100,28 +87,24 @@ fn write<T: Stored>(
 }
 
 impl Context {
-    /// Reads what [`checkpoint`](Rdd::checkpoint) wrote into the folder `path`, in this run or in
-    /// another one. Rows must be of the type that was written: the files do not say of which.
+    /// Reads a directory that [`checkpoint`](Rdd::checkpoint) wrote, in this run or in another one.
     ///
-    /// A folder that is no checkpoint or not all of one, is damaged, or was written by a version of
-    /// emberline with another format, is the error of the first action.
+    /// `T` must be the type that was written, which the files do not record. Partitions are those
+    /// that were written; the partitioner is not, since hashes may differ between builds. A task
+    /// holds one frame.
     ///
-    /// - **Shape**: a folder to `Rdd<T>`
-    /// - **Partitions**: as they were written
-    /// - **Partitioner**: none: hashes may differ between runs
-    /// - **Shuffle**: none
-    /// - **Memory**: one frame
-    /// - **Order**: as it was written
+    /// # Errors
+    ///
+    /// The first action fails with `InvalidCheckpoint` if the directory is missing, incomplete,
+    /// damaged, or of another format version.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let path = folder.path().join("words");
-    /// let ctx = Context::local()?;
     /// let words = ctx.parallelize_with(2, vec!["tea".to_string(), "rye".to_string()]);
     /// words.checkpoint(&path)?;
     /// let read = ctx.read_checkpoint::<String>(&path);
@@ -129,8 +112,9 @@ impl Context {
     ///
     /// let error = ctx.read_checkpoint::<String>("no/such/folder").count().unwrap_err();
     /// assert!(matches!(error.kind(), ErrorKind::InvalidCheckpoint { .. }));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "checkpointFile")]
     #[track_caller]
     pub fn read_checkpoint<T: Stored>(&self, path: impl AsRef<Path>) -> Rdd<T> {
         let (operation, path) = (Operation::new("read_checkpoint"), path.as_ref().to_path_buf());

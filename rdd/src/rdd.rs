@@ -111,49 +111,33 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         Rdd::partitioned(&self.context, lineage, pipeline, partitioner)
     }
 
-    /// The name of the RDD in events and in a [`FaultPlan`](crate::fault::FaultPlan): RDDs are numbered
-    /// from 0 in the order in which a context makes them.
+    /// Returns the id of the RDD in events and in a [`FaultPlan`](crate::fault::FaultPlan).
     ///
-    /// - **Shape**: `Rdd<T>` to [`RddId`]
-    /// - **Partitions**: kept
-    /// - **Partitioner**: kept
-    /// - **Shuffle**: none
-    /// - **Memory**: nothing
-    /// - **Order**: kept
+    /// A context numbers its RDDs from 0 in the order of their creation.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::{id::RddId, prelude::*};
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::{id::RddId, prelude::*};
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.range(0..4_u64);
     /// assert_eq!((numbers.id(), numbers.cache().id()), (RddId(0), RddId(1)));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     pub fn id(&self) -> RddId {
         self.lineage.id()
     }
 
-    /// Forgets the shape of the chain, so that loop variables, struct fields and the two sides of an
-    /// `if` can hold it. Costs one virtual call for each chunk of up to a thousand rows.
+    /// Erases the type of the pipeline, so that variables, fields and branches can hold the RDD.
     ///
-    /// - **Shape**: `Rdd<T, P>` to `Rdd<T>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: kept
-    /// - **Shuffle**: none
-    /// - **Memory**: one chunk of at most 1,024 rows and 64 KiB (without what rows point to); less
-    ///   in long chains of boxed steps
-    /// - **Order**: kept
+    /// Costs one virtual call for each chunk of rows, and the memory of a chunk: up to 1,024 rows
+    /// and 64 KiB. Keeps the partitioner.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.range(0..4_u64);
     /// let even = true;
     /// let chosen: Rdd<u64> = if even {
@@ -162,7 +146,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///     numbers.boxed()
     /// };
     /// assert_eq!(chosen.collect()?, [0, 2]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     pub fn boxed(&self) -> Rdd<T> {
         Rdd {
@@ -174,73 +158,48 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         }
     }
 
-    /// The number of partitions. Known without a job.
-    ///
-    /// - **Shape**: `Rdd<T>` to `usize`
-    /// - **Partitions**: not read
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: not used
+    /// Returns the number of partitions, without running a job.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize_with(3, vec![1, 2, 3, 4]).num_partitions(), 3);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "getNumPartitions")]
     pub fn num_partitions(&self) -> usize {
         self.lineage.partitions()
     }
 
-    /// The name given with [`set_name`](Rdd::set_name).
-    ///
-    /// - **Shape**: `Rdd<T>` to `Option<String>`
-    /// - **Partitions**: not read
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: not used
+    /// Returns the name given with [`set_name`](Rdd::set_name).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let links = ctx.range(0..3_u32).set_name("links");
     /// assert_eq!(links.name().as_deref(), Some("links"));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     pub fn name(&self) -> Option<String> {
         self.lineage.name()
     }
 
-    /// Names the RDD in `explain`. All handles to it see the name.
-    ///
-    /// - **Shape**: `Rdd<T>` to the same
-    /// - **Partitions**: kept
-    /// - **Partitioner**: kept
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: kept
+    /// Sets the name of the RDD in `explain`, for all of its handles.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let ids = ctx.range(0..3_u32).set_name("ids");
     /// assert!(ids.explain().to_string().contains("ids"));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "setName")]
     pub fn set_name(&self, name: impl Into<String>) -> Rdd<T, P> {
         self.lineage.set_name(name.into());
         self.clone()

@@ -9,31 +9,20 @@ use emberline_core::unwind::blame;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Folds the rows of each partition from a clone of `zero` with `f`, then the results of the
-    /// partitions, in order, from `zero` once more: so `zero` should be neutral.
+    /// Folds all rows with `f`, starting from `zero`.
     ///
-    /// - **Shape**: `Rdd<T>` to `T`
-    /// - **Partitions**: all, one task each
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: one row for each partition
-    /// - **Order**: merged in order, so `f` need not commute
-    ///
-    /// # Errors
-    ///
-    /// The first error of a task.
+    /// `zero` is used once for each partition and once for the result, so it must be neutral.
+    /// Results of partitions are merged in order, so `f` need not commute.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let rows = ctx.parallelize_with(2, vec![1, 2, 3, 4]);
     /// assert_eq!(rows.fold(0, |a, b| a + b)?, 10);
     /// assert_eq!(rows.fold(10, |a, b| a + b)?, 40, "10 twice in tasks and once for the result");
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn fold<F>(&self, zero: T, f: F) -> Result<T>
@@ -51,35 +40,26 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         )
     }
 
-    /// Folds the rows of each partition from a clone of `zero` with `merge_row`, then the
-    /// accumulators of the partitions, in order, from `zero` once more with `merge_accumulators`.
+    /// Folds the rows of each partition with `merge_row`, then the partial results with
+    /// `merge_accumulators`.
     ///
-    /// - **Shape**: `Rdd<T>` to `A`
-    /// - **Partitions**: all, one task each
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: one accumulator for each partition
-    /// - **Order**: merged in order, so the closures need not commute
-    ///
-    /// # Errors
-    ///
-    /// The first error of a task.
+    /// `zero` is used once for each partition and once for the result, so it must be neutral.
+    /// Results of partitions are merged in order, so the closures need not commute.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let (sum, n) = ctx.range(1..5_u32).aggregate(
     ///     (0, 0),
     ///     |(sum, n), row| (sum + row, n + 1),
     ///     |(sum, n), (more, m)| (sum + more, n + m),
     /// )?;
     /// assert_eq!((sum, n), (10, 4));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "treeAggregate")]
     #[track_caller]
     pub fn aggregate<A, F, G>(&self, zero: A, merge_row: F, merge_accumulators: G) -> Result<A>
     where

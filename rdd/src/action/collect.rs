@@ -6,30 +6,23 @@ use emberline_core::error::Result;
 use emberline_core::operation::Operation;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Gives all rows in one `Vec`.
+    /// Returns all rows, in the order of partitions and rows.
     ///
-    /// - **Shape**: `Rdd<T>` to `Vec<T>`
-    /// - **Partitions**: all, one task each
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: all rows, outside the budget, up to
-    ///   [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); [`take`](Rdd::take) looks
-    ///   at a few
-    /// - **Order**: of the partitions, then of the rows
+    /// The rows are not counted against the memory limit; see [`take`](Rdd::take) for a few of
+    /// them.
     ///
     /// # Errors
     ///
-    /// `ResultTooLarge` past that limit; else the first error of a task, with the operation, its line, the partition and the cause.
+    /// `ResultTooLarge` if the returned rows exceed
+    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.range(0..3_u8).map(|n| n * 2).collect()?, [0, 2, 4]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn collect(&self) -> Result<Vec<T>> {

@@ -9,32 +9,26 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Gives all pairs in one map. Of the values of one key the last stays, in the order of
-    /// [`collect`](Rdd::collect); [`group_by_key`](Rdd::group_by_key) keeps all.
+    /// Returns all pairs as a map.
     ///
-    /// - **Shape**: `Rdd<(K, V)>` to `HashMap<K, V>`
-    /// - **Partitions**: all, one task each
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: all pairs, outside the budget
-    /// - **Order**: none; later values replace earlier ones
+    /// Of several values of one key the last one is kept; see [`group_by_key`](Rdd::group_by_key)
+    /// for all of them.
     ///
     /// # Errors
     ///
-    /// `ResultTooLarge` past [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); the
-    /// first error of a task.
+    /// `ResultTooLarge` if the returned rows exceed
+    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let prices = ctx.parallelize(vec![("tea", 3), ("rye", 5), ("tea", 4)]).collect_as_map()?;
     /// assert_eq!((prices.len(), prices["tea"], prices["rye"]), (2, 4, 5));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "collectAsMap")]
     #[track_caller]
     pub fn collect_as_map(&self) -> Result<HashMap<K, V>>
     where

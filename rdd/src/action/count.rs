@@ -6,29 +6,17 @@ use emberline_core::error::Result;
 use emberline_core::operation::Operation;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Counts the rows. The steps before it run, as for any action; rows that are stored or lie in a
-    /// collection are not looked at.
+    /// Returns the number of rows.
     ///
-    /// - **Shape**: `Rdd<T>` to `u64`
-    /// - **Partitions**: all, one task each
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: not used
-    ///
-    /// # Errors
-    ///
-    /// The first error of a task.
+    /// Stored partitions and collections are counted without reading their rows.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.range(0..1000_u32).filter(|n| n % 3 == 0).count()?, 334);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn count(&self) -> Result<u64> {

@@ -9,32 +9,26 @@ use emberline_core::operation::Operation;
 use std::collections::HashMap;
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Counts the pairs of each key. For many distinct keys,
-    /// `map_values(|_| 1).reduce_by_key(..)` keeps the counts in an RDD.
+    /// Returns the number of pairs of each key.
     ///
-    /// - **Shape**: `Rdd<(K, V)>` to `HashMap<K, u64>`
-    /// - **Partitions**: all, one task each, twice; once if no shuffle is needed
-    /// - **Partitioner**: used
-    /// - **Shuffle**: one, with map-side combine; none if a partitioner is known
-    /// - **Memory**: all distinct keys
-    /// - **Order**: none
+    /// Shuffles with map-side combine, unless the RDD is already partitioned by key. For many keys
+    /// use `map_values(|_| 1).reduce_by_key(..)`, whose result is an RDD.
     ///
     /// # Errors
     ///
-    /// `ResultTooLarge` past [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); the
-    /// first error of a task.
+    /// `ResultTooLarge` if the returned rows exceed
+    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let counts = ctx.parallelize(vec![('a', 5), ('b', 6), ('a', 7)]).count_by_key()?;
     /// assert_eq!((counts[&'a'], counts[&'b']), (2, 1));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "countByKey")]
     #[track_caller]
     pub fn count_by_key(&self) -> Result<HashMap<K, u64>>
     where

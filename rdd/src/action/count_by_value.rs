@@ -8,32 +8,26 @@ use emberline_core::operation::Operation;
 use std::collections::HashMap;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Counts equal rows. For many distinct rows, `map(|row| (row, 1)).reduce_by_key(..)` keeps the
-    /// counts in an RDD.
+    /// Returns the number of occurrences of each distinct row.
     ///
-    /// - **Shape**: `Rdd<T>` to `HashMap<T, u64>`
-    /// - **Partitions**: all, one task each, twice
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: one, with map-side combine
-    /// - **Memory**: all distinct rows
-    /// - **Order**: none
+    /// Shuffles with map-side combine. For many distinct rows use `map(|row| (row,
+    /// 1)).reduce_by_key(..)`, whose result is an RDD.
     ///
     /// # Errors
     ///
-    /// `ResultTooLarge` past [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); the
-    /// first error of a task.
+    /// `ResultTooLarge` if the returned rows exceed
+    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let counts = ctx.parallelize(vec!['a', 'b', 'a']).count_by_value()?;
     /// assert_eq!((counts[&'a'], counts[&'b']), (2, 1));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "countByValue")]
     #[track_caller]
     pub fn count_by_value(&self) -> Result<HashMap<T, u64>>
     where

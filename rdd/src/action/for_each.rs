@@ -7,34 +7,23 @@ use emberline_core::operation::Operation;
 use emberline_core::unwind::blame;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Calls `f` with each row, inside the tasks and on their threads. A task that is tried again
-    /// calls `f` again.
+    /// Calls `f` with each row, on the threads of the tasks.
     ///
-    /// - **Shape**: `Rdd<T>` to nothing
-    /// - **Partitions**: all, one task each
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: of the rows within a partition; partitions run at the same time
-    ///
-    /// # Errors
-    ///
-    /// The first error of a task.
+    /// Partitions run at the same time. A retried task calls `f` again for its rows.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
-    ///
-    /// let ctx = Context::local()?;
     /// let sum = Arc::new(AtomicU64::new(0));
     /// let adder = Arc::clone(&sum);
     /// ctx.range(0..10_u64).for_each(move |n| { adder.fetch_add(n, Ordering::Relaxed); })?;
     /// assert_eq!(sum.load(Ordering::Relaxed), 45);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "foreach")]
     #[track_caller]
     pub fn for_each<F>(&self, f: F) -> Result<()>
     where
@@ -45,29 +34,17 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         Ok(())
     }
 
-    /// Calls `f` once for each partition, also for an empty one, with its rows: for what is opened
-    /// once and used for many rows, such as a connection. `f` need not take all rows; those it leaves
-    /// are not computed. A task that is tried again calls `f` again.
+    /// Calls `f` once for each partition with an iterator of its rows, also if it is empty.
     ///
-    /// - **Shape**: `Rdd<T>` to nothing
-    /// - **Partitions**: all, one task each
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: what `f` holds
-    /// - **Order**: of the rows within a partition; partitions run at the same time
-    ///
-    /// # Errors
-    ///
-    /// The first error of a task.
+    /// Use it for what is opened once and used for many rows, such as a connection. Rows that `f`
+    /// does not take are not computed. A retried task calls `f` again.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// use std::sync::{Arc, Mutex};
-    ///
-    /// let ctx = Context::local()?;
     /// let batches = Arc::new(Mutex::new(Vec::new()));
     /// let log = Arc::clone(&batches);
     /// let rows = ctx.range_with(2, 0..10_u64);
@@ -75,8 +52,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// let mut sums = batches.lock().unwrap().clone();
     /// sums.sort();
     /// assert_eq!(sums, [10, 35]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "foreachPartition")]
     #[track_caller]
     pub fn for_each_partition<F>(&self, f: F) -> Result<()>
     where

@@ -13,34 +13,26 @@ use std::hash::Hash;
 use std::ops::Range;
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Gives the values of one key, none if the key does not occur. If a partitioner is known, only
-    /// the partition that it names is computed; else all are.
+    /// Returns the values of one key, in the order of partitions and rows.
     ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Vec<V>`
-    /// - **Partitions**: one if a partitioner is known, else all
-    /// - **Partitioner**: used
-    /// - **Shuffle**: none
-    /// - **Memory**: the values of the key
-    /// - **Order**: of the partitions, then of the rows
+    /// Computes only the partition of the key if the partitioner is known, else all partitions.
     ///
     /// # Errors
     ///
-    /// `PartitionOutOfRange` if the partitioner names a partition that does not exist;
-    /// `ResultTooLarge` past [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); the
-    /// first error of a task.
+    /// `PartitionOutOfRange` if the partitioner returns a partition that does not exist.
+    /// `ResultTooLarge` if the returned rows exceed
+    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let pairs = ctx.range(0..1000_u32).map(|n| (n % 100, n)).partition_by(8);
     /// let found = pairs.lookup(&42)?;
     /// assert_eq!((found.len(), found[0], found[9]), (10, 42, 942));
     /// assert!(pairs.lookup(&100)?.is_empty());
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn lookup(&self, key: &K) -> Result<Vec<V>>

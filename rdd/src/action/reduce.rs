@@ -9,31 +9,20 @@ use emberline_core::unwind::blame;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Merges all rows with `f`, which must be associative: from the left within each partition,
-    /// then over the partitions in their order. `None` if there is no row.
+    /// Merges all rows with `f`, which must be associative, or returns `None` without rows.
     ///
-    /// - **Shape**: `Rdd<T>` to `Option<T>`
-    /// - **Partitions**: all, one task each; empty ones are skipped
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: one row for each partition
-    /// - **Order**: merged in order, so `f` need not commute
-    ///
-    /// # Errors
-    ///
-    /// The first error of a task.
+    /// Results of partitions are merged in order, so `f` need not commute.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.range(1..6_u32).reduce(|a, b| a * b)?, Some(120));
     /// assert_eq!(ctx.range(0..0_u32).reduce(|a, b| a * b)?, None);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "treeReduce")]
     #[track_caller]
     pub fn reduce<F>(&self, f: F) -> Result<Option<T>>
     where

@@ -15,42 +15,32 @@ use std::path::Path;
 const BLOCK_BYTES: usize = 1 << 20;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Writes each row as a line of text into the new folder `path`: one file for each partition
-    /// (`part-00000` and up, also for empty ones), then an empty `_SUCCESS`.
+    /// Writes each row as a line of text into the new directory `path`.
     ///
-    /// The files are written into a folder beside `path`, synced and renamed as a whole, so a reader
-    /// sees all of the output or none, also after a crash. An existing `path` is an error and is not
-    /// touched. Missing parent folders are made. What a process that was killed left in the making under
-    /// the same name is removed.
-    ///
-    /// - **Shape**: `Rdd<T>` to a folder of files
-    /// - **Partitions**: all, one task and one file each
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: one block of 1 MiB for each task
-    /// - **Order**: of the rows within a file; files are numbered in partition order
+    /// There is one file for each partition (`part-00000` and up), and an empty `_SUCCESS`. The
+    /// output is written into a hidden staging directory, synced and renamed, so readers see all of
+    /// it or none, also after a crash. Missing parent directories are created. Staging directories
+    /// of killed processes are removed. A task holds a block of 1 MiB.
     ///
     /// # Errors
     ///
-    /// `OutputExists` if there is something at `path`; the first error of a task; what the disk says.
-    /// Nothing of the output is left behind; parent folders that were made stay. If the name of a whole
-    /// output cannot be made to last, nor be taken back, the error says so.
+    /// `OutputExists` if `path` exists, and I/O errors. Nothing of a failed output remains, except
+    /// for created parent directories.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// # let folder = std::env::temp_dir().join(format!("emberline-doc-save-{}", std::process::id()));
-    /// let ctx = Context::local()?;
     /// ctx.range_with(2, 0..4_u32).save_as_text_file(&folder)?;
     /// assert_eq!(std::fs::read_to_string(folder.join("part-00001")).unwrap(), "2\n3\n");
     /// assert_eq!(ctx.text_file(&folder).count()?, 4);
     /// assert!(ctx.range(0..1_u32).save_as_text_file(&folder).is_err());
     /// # std::fs::remove_dir_all(&folder).unwrap();
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "saveAsTextFile")]
     #[track_caller]
     pub fn save_as_text_file(&self, path: impl AsRef<Path>) -> Result<()>
     where

@@ -80,44 +80,24 @@ impl fmt::Display for Stats {
 }
 
 impl<P: Pipeline<Item = f64>> Rdd<f64, P> {
-    /// Counts the numbers and gives their sum, mean, variance, standard deviation and ends.
+    /// Returns the count, sum, mean, variances, minimum and maximum of the rows.
     ///
-    /// The answer has the same bits however the rows are cut and ordered. The sums of the numbers
-    /// and of their squares are kept exactly, in the long accumulators of Kulisch ("Computer
-    /// Arithmetic and Validity", 2nd edition, 2013, chapter 8); the sum, the mean and the variances
-    /// are then rounded once, to the nearest float. So nothing cancels and nothing on the way
-    /// overflows; a result too large for a float is infinite.
-    ///
-    /// Without rows the sum and the mean are 0, the variances NaN, the least infinite and the
-    /// largest minus infinite. If one number is NaN, all but the count is. With an infinite number
-    /// the sum and the mean are that infinity, or NaN if there are both, and the variances are NaN.
-    /// -0 is less than 0, and a sum that is exactly zero is 0.
-    ///
-    /// - **Shape**: `Rdd<f64>` to `Stats`
-    /// - **Partitions**: all, one task each
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: about 1 KiB for each partition
-    /// - **Order**: not used
-    ///
-    /// # Errors
-    ///
-    /// The first error of a task.
+    /// The result has the same bits for any partitioning and order of the rows: sums of numbers and
+    /// squares are exact (Kulisch's long accumulator), and each result is rounded once. See
+    /// [`Stats`] for empty inputs, NaN and infinities. A task holds about 1 KiB.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let stats = ctx.parallelize(vec![1.0, 2.0, 4.0, 5.0]).stats()?;
     /// assert_eq!((stats.count(), stats.sum(), stats.mean()), (4, 12.0, 3.0));
     /// assert_eq!((stats.variance(), stats.sample_variance()), (2.5, 10.0 / 3.0));
     /// assert_eq!((stats.min(), stats.max()), (1.0, 5.0));
     /// let one = ctx.parallelize_with(3, vec![1e100, 1.0, -1e100]).stats()?;
     /// assert_eq!(one.sum(), 1.0, "no digit is lost");
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn stats(&self) -> Result<Stats> {

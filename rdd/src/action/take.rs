@@ -7,92 +7,62 @@ use emberline_core::error::Result;
 use emberline_core::operation::Operation;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Gives the first `n` rows, or all if there are fewer. It looks at one partition, then at four
-    /// times as many as before (fewer if what was found says so, or if their rows would pass the limit
-    /// of results) until it has enough, a job each.
+    /// Returns the first `n` rows, or all rows if there are fewer.
     ///
-    /// - **Shape**: `Rdd<T>` to `Vec<T>`
-    /// - **Partitions**: as many as needed
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: at most `n` rows for each partition that is looked at
-    /// - **Order**: of the partitions, then of the rows
+    /// Runs one job on the first partition, and further jobs on up to four times as many partitions
+    /// each until there are enough rows.
     ///
     /// # Errors
     ///
-    /// `ResultTooLarge` if the rows it gives pass
-    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); the first error of a task.
+    /// `ResultTooLarge` if the returned rows exceed
+    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.range(5..1_000_000_u64).take(3)?, [5, 6, 7]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn take(&self, n: usize) -> Result<Vec<T>> {
         self.taken(Operation::new("take"), n)
     }
 
-    /// Gives the first row, if there is one.
+    /// Returns the first row, or `None` without rows.
     ///
-    /// - **Shape**: `Rdd<T>` to `Option<T>`
-    /// - **Partitions**: as many as needed
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: one row for each partition that is looked at
-    /// - **Order**: of the partitions, then of the rows
-    ///
-    /// # Errors
-    ///
-    /// The first error of a task.
+    /// Computes as few partitions as [`take(1)`](Rdd::take).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.range(0..9_u32).filter(|n| *n > 6).first()?, Some(7));
     /// assert_eq!(ctx.range(0..9_u32).filter(|n| *n > 60).first()?, None);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn first(&self) -> Result<Option<T>> {
         Ok(self.taken(Operation::new("first"), 1)?.pop())
     }
 
-    /// Whether there is no row. It looks for the first one as [`first`](Rdd::first) does and stops
-    /// there: only an RDD that is empty, or nearly so, has all of its partitions computed.
+    /// Returns true if there are no rows.
     ///
-    /// - **Shape**: `Rdd<T>` to `bool`
-    /// - **Partitions**: as many as needed
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: one row for each partition that is looked at
-    /// - **Order**: not used
-    ///
-    /// # Errors
-    ///
-    /// The first error of a task.
+    /// Computes as few partitions as [`take(1)`](Rdd::take).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.range(0..9_u32);
     /// assert!(!numbers.is_empty()?);
     /// assert!(numbers.filter(|n| *n > 60).is_empty()?);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "isEmpty")]
     #[track_caller]
     pub fn is_empty(&self) -> Result<bool> {
         Ok(self.taken(Operation::new("is_empty"), 1)?.is_empty())

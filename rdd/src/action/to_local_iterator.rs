@@ -9,37 +9,29 @@ use emberline_core::task::TaskContext;
 use std::vec;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Gives all rows through an iterator on the caller's thread. It runs one job for each
-    /// partition, when the first row of that partition is asked for; partitions that are never
-    /// reached are never computed. [`cache`](Rdd::cache) the RDD if a job should not start over.
+    /// Returns an iterator over all rows, which runs one job for each partition when it reaches it.
     ///
-    /// - **Shape**: `Rdd<T>` to an iterator of `Result<T>`
-    /// - **Partitions**: one task each, on demand, one after the other
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: the rows of one partition, outside the budget
-    /// - **Order**: of the partitions, then of the rows
+    /// Holds the rows of one partition, not counted against the memory limit. [Cache](Rdd::cache)
+    /// the RDD first if its shuffles or sources should not be repeated.
     ///
     /// # Errors
     ///
-    /// The call itself runs nothing. The iterator gives the first error of a task, or
-    /// `ResultTooLarge` for one partition past
-    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes), and then ends.
+    /// The iterator yields the first error of a task and then ends; `ResultTooLarge` if one
+    /// partition exceeds [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let mut sum = 0;
     /// for row in ctx.range(0..1000_u64).map(|n| n * 2).to_local_iterator() {
     ///     sum += row?;
     /// }
     /// assert_eq!(sum, 999_000);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "toLocalIterator")]
     #[track_caller]
     pub fn to_local_iterator(&self) -> impl Iterator<Item = Result<T>> + use<T, P> {
         let rows = Vec::new().into_iter();

@@ -10,30 +10,23 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Gives the `n` largest rows, largest first; of equal rows the first come first.
+    /// Returns the `n` largest rows in descending order, the first of equal ones first.
     ///
-    /// - **Shape**: `Rdd<T>` to `Vec<T>`
-    /// - **Partitions**: all, one task each, in one job; in several where `n` rows of each are together
-    ///   more than the limit of results
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: about `2 * n` rows for each partition
-    /// - **Order**: descending; stable
+    /// A task holds at most `2 * n` rows (64 or more). Runs several jobs if `n` rows of every
+    /// partition would exceed the result limit.
     ///
     /// # Errors
     ///
-    /// `ResultTooLarge` if the rows it gives pass
-    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); the first error of a task.
+    /// `ResultTooLarge` if the returned rows exceed
+    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize(vec![10, 4, 2, 12, 3]).top(2)?, [12, 10]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn top(&self, n: usize) -> Result<Vec<T>>
@@ -43,32 +36,26 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.top_n((Operation::new("top"), size_of::<T>()), n, |a, b| b.cmp(a))
     }
 
-    /// Gives the `n` rows with the largest keys, largest first; of equal keys the first come first.
+    /// Returns the `n` rows with the largest keys in descending order, the first of equal ones
+    /// first.
     ///
-    /// - **Shape**: `Rdd<T>` to `Vec<T>`
-    /// - **Partitions**: all, one task each, in one job; in several where `n` rows of each are together
-    ///   more than the limit of results
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: about `2 * n` rows and keys for each partition
-    /// - **Order**: descending by key; stable
+    /// Resources are those of [`top`](Rdd::top).
     ///
     /// # Errors
     ///
-    /// `ResultTooLarge` if the rows it gives pass
-    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); the first error of a task.
+    /// `ResultTooLarge` if the returned rows exceed
+    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let words = ctx.parallelize(vec!["a", "ccc", "bb"]);
     /// assert_eq!(words.top_by_key(2, |word| word.len())?, ["ccc", "bb"]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "top")]
     #[track_caller]
     pub fn top_by_key<K, F>(&self, n: usize, key_of: F) -> Result<Vec<T>>
     where
@@ -85,31 +72,24 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         Ok(pairs.into_iter().map(|(_, row)| row).collect())
     }
 
-    /// Gives the `n` smallest rows, smallest first; of equal rows the first come first.
+    /// Returns the `n` smallest rows in ascending order, the first of equal ones first.
     ///
-    /// - **Shape**: `Rdd<T>` to `Vec<T>`
-    /// - **Partitions**: all, one task each, in one job; in several where `n` rows of each are together
-    ///   more than the limit of results
-    /// - **Partitioner**: not used
-    /// - **Shuffle**: none
-    /// - **Memory**: about `2 * n` rows for each partition
-    /// - **Order**: ascending; stable
+    /// Resources are those of [`top`](Rdd::top).
     ///
     /// # Errors
     ///
-    /// `ResultTooLarge` if the rows it gives pass
-    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes); the first error of a task.
+    /// `ResultTooLarge` if the returned rows exceed
+    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize(vec![10, 1, 2, 9, 3]).take_ordered(3)?, [1, 2, 3]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "takeOrdered")]
     #[track_caller]
     pub fn take_ordered(&self, n: usize) -> Result<Vec<T>>
     where

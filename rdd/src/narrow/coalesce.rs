@@ -12,30 +12,22 @@ use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Joins neighbouring partitions end to end until at most `partitions` are left. No row moves:
-    /// one task computes all the partitions it joins, so everything back to the last shuffle or the
-    /// source runs in as few tasks. [`repartition`](Rdd::repartition) spreads rows evenly, and can
-    /// make more partitions. Zero partitions are the error of the first action.
+    /// Merges neighboring partitions until at most `partitions` are left, without a shuffle.
     ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: given, but never more than there were
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: kept
+    /// One task computes all partitions that it merges, back to the last shuffle or the source. See
+    /// [`repartition`](Rdd::repartition) to distribute rows evenly or over more partitions. Zero
+    /// partitions are the error of the first action.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.parallelize_with(4, 0..8);
     /// assert_eq!(numbers.coalesce(2).glom().collect()?, [[0, 1, 2, 3], [4, 5, 6, 7]]);
     /// assert_eq!(numbers.coalesce(9).num_partitions(), 4);
     /// assert!(numbers.coalesce(0).count().is_err());
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn coalesce(&self, partitions: usize) -> Rdd<T, impl Fused<Item = T> + use<T, P>> {

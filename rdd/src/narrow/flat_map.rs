@@ -9,26 +9,20 @@ use emberline_core::unwind::blame;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Turns each row into the rows of `f(row)`, which are taken as they are needed.
+    /// Turns each row into the rows of `f(row)`.
     ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<U>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: none
-    /// - **Memory**: what `f` returns for one row
-    /// - **Order**: kept: the rows of the first row, then those of the second
+    /// The iterator that `f` returns is consumed lazily.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let countdowns = ctx.parallelize(vec![2, 0, 3]).flat_map(|n| (0..n).rev());
     /// assert_eq!(countdowns.collect()?, [1, 0, 2, 1, 0]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "flatMap")]
     #[track_caller]
     pub fn flat_map<U, I, F>(&self, f: F) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, I, F>>
     where

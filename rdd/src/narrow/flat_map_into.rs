@@ -30,27 +30,17 @@ impl<U> Extend<U> for Out<'_, U> {
 }
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Turns each row into the rows that `f` pushes, so that `f` may borrow from its row while it
-    /// cuts it up: no list of pieces is made.
+    /// Turns each row into the rows that `f` pushes.
     ///
-    /// A full scan hands each pushed row straight to the next step: `push` is inlined into the loop
-    /// where `f` is. `take` and a boxed chain pull rows one at a time and keep those of one input
-    /// row in a buffer.
-    ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<U>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: none
-    /// - **Memory**: constant in a full scan; the rows of one row when pulled
-    /// - **Order**: kept, as pushed
+    /// `f` may borrow from its row while it splits it up, so no list of parts is allocated. In a
+    /// full scan each pushed row goes straight into the rest of the fused loop. Pulling single
+    /// rows, as `take` and boxed pipelines do, buffers the rows pushed for one input row.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let lengths = ctx
     ///     .parallelize(vec!["to be or".to_string(), "not".to_string()])
     ///     .flat_map_into(|line: String, out| {
@@ -59,8 +49,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///         }
     ///     });
     /// assert_eq!(lengths.collect()?, [2, 2, 2, 3]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "flatMap")]
     #[track_caller]
     pub fn flat_map_into<U, F>(&self, f: F) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, F>>
     where

@@ -6,28 +6,21 @@ use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::operation::Operation;
 
 impl<K: Element + Clone, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Turns each pair into one pair of its key with each value of `f(value)`, so what is partitioned
-    /// by key stays so. A pair whose `f(value)` is empty goes.
+    /// Turns each value into the values of `f(value)`, with a clone of its key.
     ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, U)>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: kept
-    /// - **Shuffle**: none
-    /// - **Memory**: what `f` returns for one value
-    /// - **Order**: kept: the values of the first pair, then those of the second
+    /// Keeps the partitioner.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let counts = ctx.parallelize(vec![("a", 2), ("b", 0), ("c", 1)]);
     /// let numbered = counts.flat_map_values(|count| 0..count);
     /// assert_eq!(numbered.collect()?, [("a", 0), ("a", 1), ("c", 0)]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "flatMapValues")]
     #[track_caller]
     pub fn flat_map_values<U, I, F>(
         &self,

@@ -7,25 +7,18 @@ use emberline_core::operation::Operation;
 use std::iter::once_with;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Puts the rows of each partition into one list; an empty partition gives an empty list.
+    /// Collects the rows of each partition into one list.
     ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<Vec<T>>`
-    /// - **Partitions**: kept, each with one row
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: none
-    /// - **Memory**: the rows of a partition
-    /// - **Order**: kept, in each list
+    /// A task holds the rows of its partition. An empty partition becomes an empty list.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let pieces = ctx.parallelize_with(2, vec![1, 2, 3, 4]).glom();
     /// assert_eq!(pieces.collect()?, [[1, 2], [3, 4]]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn glom(&self) -> Rdd<Vec<T>, impl Fused<Item = Vec<T>> + use<T, P>> {

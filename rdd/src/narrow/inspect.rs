@@ -5,26 +5,19 @@ use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::operation::Operation;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Calls `f` with each row as it passes. Rows that are computed again are seen again, and rows
-    /// that no action needs are not seen.
+    /// Calls `f` with a reference to each row and passes the row on.
     ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: kept
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: kept
+    /// Keeps the partitioner. `f` runs again for rows that are recomputed, and does not run for
+    /// rows that no action needs.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let rows = ctx.range(0..3_u32).inspect(|n| eprintln!("saw {n}"));
     /// assert_eq!(rows.count()?, 3);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn inspect<F>(&self, f: F) -> Rdd<T, impl Fused<Item = T> + use<T, P, F>>

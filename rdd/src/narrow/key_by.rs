@@ -5,26 +5,18 @@ use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::operation::Operation;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Turns each row into the pair of its key and itself.
-    ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<(K, T)>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: kept
+    /// Turns each row into a pair of `key_of(&row)` and the row.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let by_length = ctx.parallelize(vec!["a", "bcd"]).key_by(|word| word.len());
     /// assert_eq!(by_length.collect()?, [(1, "a"), (3, "bcd")]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "keyBy")]
     #[track_caller]
     pub fn key_by<K, F>(
         &self,

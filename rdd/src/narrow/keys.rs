@@ -5,50 +5,32 @@ use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::operation::Operation;
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// The key of each pair; duplicates stay.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<K>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: kept
+    /// Returns the key of each pair, with duplicates.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let prices = ctx.parallelize(vec![("tea", 3), ("rye", 5), ("tea", 4)]);
     /// assert_eq!(prices.keys().collect()?, ["tea", "rye", "tea"]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn keys(&self) -> Rdd<K, impl Fused<Item = K> + use<K, V, P>> {
         self.mapped(Operation::new("keys"), 0, KeyEffect::Changed, |(key, _)| key)
     }
 
-    /// The value of each pair.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<V>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: kept
+    /// Returns the value of each pair.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let prices = ctx.parallelize(vec![("tea", 3), ("rye", 5), ("tea", 4)]);
     /// assert_eq!(prices.values().collect()?, [3, 5, 4]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn values(&self) -> Rdd<V, impl Fused<Item = V> + use<K, V, P>> {

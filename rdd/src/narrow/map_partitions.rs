@@ -9,28 +9,21 @@ use emberline_core::unwind::{blame, clear_blame};
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Turns each partition into the rows of `f(rows)`. `f` runs once for each partition, also for
-    /// an empty one, and gets a real iterator: what it returns may be lazy, so a partition can be
-    /// larger than memory.
+    /// Turns each partition into the rows of `f(rows)`.
     ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<U>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: none
-    /// - **Memory**: what `f` holds
-    /// - **Order**: as `f` gives it
+    /// `f` runs once for each partition, also for an empty one. It gets an iterator and may return
+    /// a lazy one, so a partition can be larger than memory.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let sums = ctx.parallelize_with(2, vec![1, 2, 3, 4]).map_partitions(|rows| [rows.sum::<i32>()]);
     /// assert_eq!(sums.collect()?, [3, 7]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "mapPartitions")]
     #[track_caller]
     pub fn map_partitions<U, I, F>(&self, f: F) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, I, F>>
     where

@@ -8,29 +8,22 @@ use emberline_core::operation::Operation;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Turns each partition into the rows of `f(partition, rows)`, where `partition` is its number
-    /// in this RDD, from 0 up. Else as [`map_partitions`](Rdd::map_partitions): `f` runs once for
-    /// each partition, also for an empty one, and what it returns may be lazy.
+    /// Turns each partition into the rows of `f(partition, rows)`, where partitions are numbered
+    /// from 0.
     ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<U>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: none
-    /// - **Memory**: what `f` holds
-    /// - **Order**: as `f` gives it
+    /// Otherwise like [`map_partitions`](Rdd::map_partitions).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.parallelize_with(2, vec![1, 2, 3, 4]);
     /// let sums = numbers.map_partitions_with_index(|partition, rows| [(partition, rows.sum::<i32>())]);
     /// assert_eq!(sums.collect()?, [(0, 3), (1, 7)]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "mapPartitionsWithIndex")]
     #[track_caller]
     pub fn map_partitions_with_index<U, I, F>(
         &self,

@@ -5,26 +5,20 @@ use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::operation::Operation;
 
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Turns each value into `f(value)` and keeps its key, so what is partitioned by key stays so.
+    /// Turns each value into `f(value)` under the same key.
     ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, U)>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: kept
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: kept
+    /// Keeps the partitioner, and the order by key hash if there is one.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let prices = ctx.parallelize(vec![("tea", 3), ("rye", 5)]).map_values(|price| price * 2);
     /// assert_eq!(prices.collect()?, [("tea", 6), ("rye", 10)]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "mapValues")]
     #[track_caller]
     pub fn map_values<U, F>(
         &self,

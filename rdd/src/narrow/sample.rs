@@ -17,32 +17,23 @@ pub(super) struct Sampling {
 }
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Keeps each row with probability `fraction`, from 0 to 1; any other fraction is the error of
-    /// the first action. About `fraction` of the rows stay, not exactly.
+    /// Keeps each row with probability `fraction`, from 0 to 1.
     ///
-    /// Whether a row stays depends on `seed`, its partition and its place in it only: the same rows
-    /// stay each time the sample is computed, and on any number of threads.
-    ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: kept, also when they become empty
-    /// - **Partitioner**: kept
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: kept
+    /// About `fraction` of the rows remain, not exactly. The choice depends only on `seed` and on
+    /// the position of a row, so it is the same in every run and on any number of threads. Keeps
+    /// the partitioner. Another fraction is the error of the first action.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.range(0..10_000_u32);
     /// let tenth = numbers.sample(0.1, 42);
     /// assert!((900..1100).contains(&tenth.count()?));
     /// assert_eq!(tenth.collect()?, numbers.sample(0.1, 42).collect()?);
     /// assert!(numbers.sample(1.5, 42).count().is_err());
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn sample(&self, fraction: f64, seed: u64) -> Rdd<T, impl Fused<Item = T> + use<T, P>> {

@@ -11,32 +11,24 @@ use std::iter::{RepeatN, repeat_n};
 use std::sync::Arc;
 
 impl<T: Element + Clone, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Draws each row `rate` times on average: 0, 1 or more times, as a Poisson distribution has it.
-    /// A rate that is negative or not finite is the error of the first action.
+    /// Draws each row a random number of times, `rate` times on average (Poisson).
     ///
-    /// How often a row is drawn depends on `seed`, its partition and its place in it only: the same
-    /// rows are drawn each time the sample is computed, and on any number of threads.
-    ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: kept, also when they become empty
-    /// - **Partitioner**: kept
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: kept; the copies of a row follow it
+    /// The draw depends only on `seed` and on the position of a row, so it is the same in every
+    /// run. Copies of a row are adjacent. Keeps the partitioner. A negative or infinite rate is the
+    /// error of the first action.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.range(0..10_000_u32);
     /// let thrice = numbers.sample_with_replacement(3.0, 42);
     /// assert!((29_000..31_000).contains(&thrice.count()?));
     /// assert!(numbers.sample_with_replacement(-1.0, 42).count().is_err());
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "sample")]
     #[track_caller]
     pub fn sample_with_replacement(
         &self,

@@ -7,30 +7,22 @@ use emberline_core::error::BoxError;
 use emberline_core::operation::Operation;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Keeps the rows for which `predicate` is true; the first error fails the action, with the
-    /// row's partition and this call's line. Inside `predicate`, `?` works on any error.
+    /// Keeps the rows for which a fallible `predicate` returns true.
     ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: kept, also when they become empty
-    /// - **Partitioner**: kept
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: kept
+    /// The first `Err` fails the action and is not retried. Keeps the partitioner.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let large = |texts: Vec<&'static str>| {
     ///     ctx.parallelize(texts).try_filter(|text| Ok(text.parse::<i32>()? > 9)).collect()
     /// };
     /// assert_eq!(large(vec!["7", "70"])?, ["70"]);
     /// let error = large(vec!["7", "seventy"]).unwrap_err();
     /// assert!(error.to_string().contains("invalid digit"));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn try_filter<F>(&self, predicate: F) -> Rdd<T, impl Fused<Item = T> + use<T, P, F>>

@@ -7,30 +7,22 @@ use emberline_core::error::BoxError;
 use emberline_core::operation::Operation;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Turns each row into the rows of `f(row)`; the first error fails the action, with the row's
-    /// partition and this call's line. Inside `f`, `?` works on any error.
+    /// Turns each row into the rows of a fallible `f(row)`.
     ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<U>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: none
-    /// - **Memory**: what `f` returns for one row
-    /// - **Order**: kept: the rows of the first row, then those of the second
+    /// The first `Err` fails the action.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let count_up = |texts: Vec<&'static str>| {
     ///     ctx.parallelize(texts).try_flat_map(|text| Ok(0..text.parse::<i32>()?)).collect()
     /// };
     /// assert_eq!(count_up(vec!["1", "2"])?, [0, 0, 1]);
     /// let error = count_up(vec!["1", "two"]).unwrap_err();
     /// assert!(error.to_string().contains("invalid digit"));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn try_flat_map<U, I, F>(&self, f: F) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, I, F>>

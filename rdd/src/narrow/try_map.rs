@@ -7,30 +7,23 @@ use emberline_core::operation::Operation;
 use emberline_core::unwind::raise;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Turns each row into the value of `f(row)`; the first error fails the action, with the row's
-    /// partition and this call's line. Inside `f`, `?` works on any error.
+    /// Turns each row into the value of a fallible `f(row)`.
     ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<U>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: kept
+    /// The first `Err` fails the action with its cause, the partition and the line of this call.
+    /// `?` in `f` accepts any error.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let parse = |texts: Vec<&'static str>| {
     ///     ctx.parallelize(texts).try_map(|text| Ok(text.parse::<i32>()?)).collect()
     /// };
     /// assert_eq!(parse(vec!["1", "2"])?, [1, 2]);
     /// let error = parse(vec!["1", "two"]).unwrap_err();
     /// assert!(error.to_string().contains("invalid digit"));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn try_map<U, F>(&self, f: F) -> Rdd<U, impl Fused<Item = U> + use<T, P, U, F>>

@@ -12,30 +12,19 @@ use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Puts the rows of `other` behind the rows of this RDD; duplicates stay.
+    /// Appends the rows of `other`, with duplicates.
     ///
-    /// When both were partitioned by one shuffle or by equal partitioners, partitions of one number
-    /// are joined end to end and the partitioner is kept; else the partitions of `other` follow. An
-    /// RDD without partitions changes nothing of the other one.
-    ///
-    /// - **Shape**: `Rdd<T>` and `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: the sum; kept when both have one partitioner
-    /// - **Partitioner**: kept when both have the same, else dropped
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: this RDD's rows first: over all, or in each partition when both have one
-    ///   partitioner
+    /// The partitions of `other` follow those of this RDD. If both have the same partitioner,
+    /// partitions with the same index are joined instead and the partitioner is kept.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let both = ctx.parallelize(vec![1, 2]).union(&ctx.parallelize(vec![2, 3]));
     /// assert_eq!(both.collect()?, [1, 2, 2, 3]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn union<Q>(&self, other: &Rdd<T, Q>) -> Rdd<T, impl Fused<Item = T> + use<T, P, Q>>
@@ -133,32 +122,20 @@ impl<L: Iterator, R: Iterator<Item = L::Item>> Iterator for UnionRows<L, R> {
 }
 
 impl Context {
-    /// Puts the rows of any number of RDDs one behind the other, in the order they are given;
-    /// duplicates stay. RDDs of different shapes go in as [`boxed`](Rdd::boxed) ones. No RDDs at all
-    /// give one without partitions, whose actions have the results of no rows.
+    /// Concatenates RDDs in the given order, with duplicates.
     ///
-    /// When all were partitioned by one shuffle or by equal partitioners, partitions of one number
-    /// are joined end to end and the partitioner is kept; else the partitions of the second follow
-    /// those of the first, and so on. RDDs without partitions change nothing of the others.
-    ///
-    /// - **Shape**: `IntoIterator<Item = Rdd<T>>` to `Rdd<T>`
-    /// - **Partitions**: the sum; kept when all have one partitioner
-    /// - **Partitioner**: kept when all have the same, else dropped
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: as given: over all, or in each partition when all have one partitioner
+    /// Partitions and partitioner are those of [`Rdd::union`]. RDDs of different pipeline types
+    /// must be [boxed](Rdd::boxed) first. An empty list makes an RDD without partitions.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let days = (1..4).map(|day| ctx.parallelize(vec![day, day * 10]));
     /// assert_eq!(ctx.union(days).collect()?, [1, 10, 2, 20, 3, 30]);
     /// assert_eq!(ctx.union(Vec::<Rdd<u8>>::new()).count()?, 0);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn union<T, P, I>(&self, rdds: I) -> Rdd<T, impl Fused<Item = T> + use<T, P, I>>

@@ -11,29 +11,21 @@ use emberline_core::unwind::raise;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Pairs each row with the row of `other` in the same place. Both must have the same number of
-    /// partitions, which is checked by the first action, and the same number of rows in each, which
-    /// is checked as the rows go by: a row without a partner is an error, never left out.
+    /// Pairs each row with the row of `other` at the same position.
     ///
-    /// - **Shape**: `Rdd<T>` and `Rdd<U>` to `Rdd<(T, U)>`
-    /// - **Partitions**: kept; `other` must have as many
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: kept
+    /// The action fails if the two RDDs differ in the number of partitions, or in the number of
+    /// rows of a partition.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.parallelize(vec![1, 2, 3]);
     /// let zipped = numbers.zip(&numbers.map(|n| n * n));
     /// assert_eq!(zipped.collect()?, [(1, 1), (2, 4), (3, 9)]);
     /// assert!(numbers.zip(&numbers.filter(|n| *n > 1)).collect().is_err());
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn zip<U, Q>(

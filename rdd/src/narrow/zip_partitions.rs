@@ -8,31 +8,23 @@ use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Turns each partition and the one of the same number in `other` into the rows of
-    /// `f(rows, other_rows)`. Both must have the same number of partitions, which is checked by the
-    /// first action; the numbers of rows may differ. `f` runs once for each pair of partitions, also
-    /// for empty ones, and what it returns may be lazy.
+    /// Turns each pair of partitions with the same index into the rows of `f(rows, other_rows)`.
     ///
-    /// - **Shape**: `Rdd<T>` and `Rdd<U>` to `Rdd<V>`
-    /// - **Partitions**: kept; `other` must have as many
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: none
-    /// - **Memory**: what `f` holds
-    /// - **Order**: as `f` gives it
+    /// The numbers of partitions must be equal; the numbers of rows may differ. `f` runs once for
+    /// each pair, also for empty ones, and may return a lazy iterator.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.parallelize_with(2, vec![1, 2, 3, 4]);
     /// let words = ctx.parallelize_with(2, vec!["one", "two", "three"]);
     /// let sizes = numbers.zip_partitions(&words, |left, right| [(left.count(), right.count())]);
     /// assert_eq!(sizes.collect()?, [(2, 1), (2, 2)]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "zipPartitions")]
     #[track_caller]
     pub fn zip_partitions<U, V, Q, I, F>(
         &self,

@@ -18,42 +18,31 @@ use emberline_core::unwind::raise;
 use std::sync::Arc;
 
 impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Computes all partitions, keeps them in memory or, what does not fit, in scratch files, and
-    /// gives an RDD of them whose lineage begins here: what was behind it can go. Use it to cut a
-    /// long lineage, as that of an iteration, where the speed of [`persist`](Rdd::persist) matters
-    /// more than surviving a fault.
+    /// Computes and stores all partitions, and returns an RDD whose lineage begins there.
     ///
-    /// The partitions live for this run, and go with [`unpersist`](Rdd::unpersist) or the last handle.
-    /// They are never dropped to make room, only moved to disk. Should the disk lose one, nothing can
-    /// compute it again: [`checkpoint`](Rdd::checkpoint) writes files that last.
-    ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<T>`, without parents
-    /// - **Partitions**: all are computed; kept
-    /// - **Partitioner**: kept
-    /// - **Shuffle**: none
-    /// - **Memory**: all partitions, inside the budget; the rest is on disk
-    /// - **Order**: kept
+    /// Use it to truncate a long lineage, as of an iteration. Partitions that do not fit into the
+    /// memory limit are stored in scratch files. They live as long as the handle, are never dropped
+    /// to make room, and cannot be recomputed; see [`checkpoint`](Rdd::checkpoint) for files that
+    /// last. Keeps the partitioner.
     ///
     /// # Errors
     ///
-    /// The first error of a task. Later, an action that needs a partition which is gone ends in
-    /// `BlockLost`.
+    /// Later actions fail with `BlockLost` if the disk loses a partition.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let mut ranks = ctx.range_with(2, 0..4_u64).boxed();
     /// for _ in 0..3 {
     ///     ranks = ranks.map(|rank| rank * 2).local_checkpoint()?;
     /// }
     /// assert_eq!(ranks.collect()?, [0, 8, 16, 24]);
     /// assert!(!ranks.explain().to_string().contains("map at"));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "localCheckpoint")]
     #[track_caller]
     pub fn local_checkpoint(&self) -> Result<Rdd<T>> {
         let operation = Operation::new("local_checkpoint");

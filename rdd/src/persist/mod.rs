@@ -23,28 +23,18 @@ use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Gives an RDD whose partitions stay in memory once an action has computed them: the same as
-    /// [`persist`](Rdd::persist) with [`StorageLevel::Memory`]. A partition that does not fit the
-    /// memory budget is not kept and is computed again when needed.
+    /// Persists the RDD in memory; same as [`persist`](Rdd::persist) with [`StorageLevel::Memory`].
     ///
-    /// The blocks go with [`unpersist`](Rdd::unpersist) or when the last handle is dropped.
-    ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: kept
-    /// - **Shuffle**: none
-    /// - **Memory**: all partitions that were computed, inside the budget
-    /// - **Order**: kept
+    /// A partition that does not fit into the memory limit is computed again when it is needed.
+    /// Keeps the partitioner.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// use std::sync::atomic::{AtomicUsize, Ordering};
-    ///
     /// static COMPUTED: AtomicUsize = AtomicUsize::new(0);
-    /// let ctx = Context::local()?;
     /// let squares = ctx.range(0..100_u64).map(|n| {
     ///     COMPUTED.fetch_add(1, Ordering::Relaxed);
     ///     n * n
@@ -52,31 +42,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// let kept = squares.cache();
     /// assert_eq!(kept.count()?, kept.count()?);
     /// assert_eq!(COMPUTED.load(Ordering::Relaxed), 100);
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    ///
-    /// Rows that are kept can also be written, so they need serde. This does not compile:
-    ///
-    /// ```compile_fail,E0277
-    /// # use emberline_rdd as emberline;
-    /// # use emberline::prelude::*;
-    /// # let ctx = Context::local()?;
-    /// #[derive(Clone)]
-    /// struct FailPoint(f64, f64);
-    /// ctx.range(0..9_u32).map(|n| FailPoint(n.into(), 0.0)).cache().count()?;
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    ///
-    /// and this does:
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// # use emberline::prelude::*;
-    /// # let ctx = Context::local()?;
-    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
-    /// struct FailPoint(f64, f64);
-    /// assert_eq!(ctx.range(0..9_u32).map(|n| FailPoint(n.into(), 0.0)).cache().count()?, 9);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn cache(&self) -> Rdd<T>
@@ -86,37 +52,25 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.persisted(Operation::new("cache"), StorageLevel::Memory)
     }
 
-    /// Gives an RDD whose partitions are kept, once an action has computed them, where `level` says.
+    /// Returns an RDD that stores each partition at `level` when an action first computes it.
     ///
-    /// A block that needs memory takes it from the least recently used blocks of other RDDs, never
-    /// from those of its own RDD, and never from one that is being read. What leaves the memory goes
-    /// to disk if its level has one, else it is computed again. Running work may take memory from
-    /// blocks while they hold more than half of the budget. A block whose file is lost or damaged is
-    /// computed again.
-    ///
-    /// The blocks go with [`unpersist`](Rdd::unpersist) or when the last handle is dropped.
-    ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: kept
-    /// - **Shuffle**: none
-    /// - **Memory**: what the level keeps there, inside the budget; a partition on its way to disk, a
-    ///   fraction of the task's share
-    /// - **Order**: kept
+    /// Storing a block may evict the least recently used blocks of other RDDs, but none that is
+    /// being read. Evicted blocks move to disk if their level allows it, and are computed again
+    /// otherwise, as are lost or damaged files. Running tasks may evict blocks while blocks hold
+    /// more than half of the memory limit. Blocks are freed by [`unpersist`](Rdd::unpersist) and
+    /// with the last handle. Keeps the partitioner.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::{StorageLevel, prelude::*};
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::{StorageLevel, prelude::*};
+    /// # let ctx = Context::local()?;
     /// let squares = ctx.range_with(2, 0..100_u64).map(|n| n * n).persist(StorageLevel::Disk);
     /// assert_eq!(squares.reduce(|a, b| a + b)?, Some(328_350));
     /// let plan = squares.explain().to_string();
     /// assert!(plan.contains("disk: 2 of 2 partitions stored, 100 rows, "), "{plan}");
     /// assert!(plan.contains(" in files"), "{plan}");
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn persist(&self, level: StorageLevel) -> Rdd<T>
@@ -140,29 +94,21 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         Rdd::partitioned(&self.context, lineage, pipeline, self.partitioner.clone())
     }
 
-    /// Drops the blocks of a persisted RDD, in memory and on disk, before it returns, and keeps none
-    /// from now on. It is computed again when needed; a local checkpoint cannot be, and is gone. A
-    /// task that is reading a block has it until it is done. Does nothing to any other RDD.
+    /// Frees all blocks of a persisted RDD, in memory and on disk, and stores no more.
     ///
-    /// - **Shape**: `Rdd<T>` to nothing
-    /// - **Partitions**: kept
-    /// - **Partitioner**: kept
-    /// - **Shuffle**: none
-    /// - **Memory**: frees the blocks and their files
-    /// - **Order**: kept
+    /// The RDD is computed again when it is needed, except for a local checkpoint, which is lost.
+    /// Tasks that are reading a block finish. Does nothing on other RDDs.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let kept = ctx.range(0..10_u64).cache();
     /// assert_eq!(kept.count()?, 10);
     /// kept.unpersist();
     /// assert_eq!(kept.count()?, 10);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     pub fn unpersist(&self) {
         if let Some(blocks) = &self.lineage.blocks {

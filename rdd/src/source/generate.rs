@@ -9,26 +9,19 @@ use emberline_core::unwind::blame;
 use std::sync::Arc;
 
 impl Context {
-    /// Makes an RDD of rows that `f` makes for each partition, lazily and inside the task. `f` must
-    /// give the same rows each time it is asked for a partition: a lost one is made again.
+    /// Creates an RDD from a closure that makes the rows of a partition.
     ///
-    /// - **Shape**: `Fn(usize) -> IntoIterator<Item = T>` to `Rdd<T>`
-    /// - **Partitions**: given; zero are the error of the first action
-    /// - **Partitioner**: none
-    /// - **Shuffle**: none
-    /// - **Memory**: what `f` holds
-    /// - **Order**: as made
+    /// `f` runs in the task, lazily. It must return the same rows for a partition each time, since
+    /// a lost partition is computed again. Zero partitions are the error of the first action.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let rows = ctx.generate(3, |partition| std::iter::repeat_n(partition, partition));
     /// assert_eq!(rows.collect()?, [1, 2, 2]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn generate<T, I, F>(

@@ -10,45 +10,21 @@ use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
 impl Context {
-    /// Makes an RDD of the rows of a collection, cut into even pieces in order.
+    /// Distributes a collection over `default_partitions` partitions, or fewer if it has fewer
+    /// rows.
     ///
-    /// - **Shape**: `IntoIterator<Item = T>` to `Rdd<T>`
-    /// - **Partitions**: `default_partitions`, but not more than rows
-    /// - **Partitioner**: none
-    /// - **Shuffle**: none
-    /// - **Memory**: the whole collection, shared by all readers and outside the budget
-    /// - **Order**: kept
+    /// The collection stays in memory, shared by all readers and not counted against the memory
+    /// limit.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize(vec![3, 1, 2]).collect()?, [3, 1, 2]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
-    ///
-    /// Rows own what they hold. A row that cannot move to another thread does not compile:
-    ///
-    /// ```compile_fail,E0277
-    /// # use emberline_rdd as emberline;
-    /// # use emberline::prelude::*;
-    /// # let ctx = Context::local()?;
-    /// ctx.parallelize(vec![std::rc::Rc::new(1)]).count()?;
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    ///
-    /// with `Arc` it does:
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// # use emberline::prelude::*;
-    /// # let ctx = Context::local()?;
-    /// assert_eq!(ctx.parallelize(vec![std::sync::Arc::new(1)]).count()?, 1);
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
+    #[doc(alias = "makeRDD")]
     #[track_caller]
     pub fn parallelize<T, I>(&self, rows: I) -> Rdd<T, impl Fused<Item = T> + use<T, I>>
     where
@@ -60,29 +36,23 @@ impl Context {
         self.parallelized(Operation::new("parallelize"), partitions, rows)
     }
 
-    /// Makes an RDD of a collection in a given number of partitions, some empty if there are fewer
-    /// rows. Zero partitions are the error of the first action.
+    /// Distributes a collection over a given number of partitions.
     ///
-    /// - **Shape**: `IntoIterator<Item = T>` to `Rdd<T>`
-    /// - **Partitions**: given
-    /// - **Partitioner**: none
-    /// - **Shuffle**: none
-    /// - **Memory**: the whole collection, shared by all readers and outside the budget
-    /// - **Order**: kept
+    /// Like [`parallelize`](Context::parallelize). Zero partitions are the error of the first
+    /// action.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let rows = ctx.parallelize_with(3, 0..100);
     /// let sizes = rows.map_partitions(|rows| [rows.count()]).collect()?;
     /// assert_eq!(sizes, [33, 33, 34]);
     /// assert!(ctx.parallelize_with(0, vec![1]).count().is_err());
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "makeRDD")]
     #[track_caller]
     pub fn parallelize_with<T, I>(
         &self,

@@ -40,25 +40,17 @@ macro_rules! range_item {
 range_item!(u8, u16, u32, u64, usize, i8, i16, i32, i64, isize);
 
 impl Context {
-    /// Makes an RDD of the integers of a half-open range, without holding them.
-    ///
-    /// - **Shape**: `Range<N>` to `Rdd<N>`
-    /// - **Partitions**: `default_partitions`, but not more than rows
-    /// - **Partitioner**: none
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: ascending
+    /// Creates an RDD of the integers of a half-open range, in `default_partitions` partitions or
+    /// one for each row.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.range(2..5_u64).collect()?, [2, 3, 4]);
     /// assert_eq!(ctx.range(5..2_i32).count()?, 0);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn range<N: RangeItem>(&self, range: Range<N>) -> Rdd<N, impl Fused<Item = N> + use<N>> {
@@ -67,26 +59,18 @@ impl Context {
         self.ranged(Operation::new("range"), partitions, range)
     }
 
-    /// Makes an RDD of a half-open range in a given number of partitions. Zero partitions are the
-    /// error of the first action.
+    /// Creates an RDD of a half-open range in a given number of partitions.
     ///
-    /// - **Shape**: `Range<N>` to `Rdd<N>`
-    /// - **Partitions**: given
-    /// - **Partitioner**: none
-    /// - **Shuffle**: none
-    /// - **Memory**: constant
-    /// - **Order**: ascending
+    /// Zero partitions are the error of the first action.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let squares = ctx.range_with(2, 0..4_u64).map(|n| n * n);
     /// assert_eq!((squares.num_partitions(), squares.collect()?), (2, vec![0, 1, 4, 9]));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn range_with<N: RangeItem>(
