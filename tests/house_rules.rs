@@ -206,7 +206,7 @@ fn every_operation_that_was_promised_exists() {
     }
     let others = "parallelize range generate text_file map filter flat_map flat_map_into filter_map \
         map_partitions with_partitions map_values key_by union inspect try_map with partition_by repartition \
-        collect count reduce fold aggregate take first top top_by_key take_ordered for_each \
+        collect count reduce fold aggregate take first top top_by_key bottom_by_key take_ordered for_each \
         count_by_value save_as_text_file cache unpersist explain evcxr_display name num_partitions boxed \
         keys values flat_map_values glom map_partitions_with_index zip zip_partitions sample \
         sample_with_replacement coalesce union try_filter try_flat_map fold_by_key \

@@ -1,4 +1,9 @@
 //! `checkpoint` and `read_checkpoint`: an RDD in files that outlive the program.
+//!
+//! `checkpoint` is an action. Spark marks an RDD, writes it in a second job after the next action, and changes its
+//! lineage in place. Here transformations never run a job and handles are values, so `checkpoint` runs one job and
+//! returns an RDD that begins at the files. A checkpoint that is read in a later run has no partitioner, since a later
+//! build may hash keys otherwise.
 
 use crate::action::output::{AttemptFile, Output, part_name};
 use crate::context::Context;
@@ -54,16 +59,16 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<Rdd<T>> {
         let operation = Operation::new("checkpoint");
         let path = path.as_ref();
-        let placed = |error: Error| error.in_operation(operation).in_action(operation);
-        let output = Output::begin(path, self.context.engine.config()).map_err(placed)?;
-        let folder = output.folder().to_path_buf();
+        let locate = |error: Error| error.in_operation(operation).in_action(operation);
+        let output = Output::begin(path, self.context.engine.config()).map_err(locate)?;
+        let staging = output.staging().to_path_buf();
         let work = move |rows: P::Rows, task: &TaskContext| {
-            blame(&operation, || write(rows, &folder, task))
+            blame(&operation, || write(rows, &staging, task))
         };
         let manifest = run_action(operation, || {
             let parts = self.run(operation, 0..self.num_partitions(), work)?;
             let manifest = Manifest { parts };
-            output.commit(MANIFEST_NAME, &manifest.encode()).map_err(placed)?;
+            output.commit(MANIFEST_NAME, &manifest.encode()).map_err(locate)?;
             Ok(manifest)
         })?;
         let lineage = self.context.lineage(operation, self.num_partitions(), Vec::new());
@@ -73,16 +78,17 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
+/// Writes one partition to a file of this attempt, and commits the file.
 fn write<T: Stored>(
     rows: impl Iterator<Item = T>,
-    folder: &Path,
+    staging: &Path,
     task: &TaskContext,
 ) -> Result<Part> {
-    let (file, trial) = AttemptFile::create(folder, task)?;
+    let (file, attempt_file) = AttemptFile::create(staging, task)?;
     let batches = Batches::new(rows, task).inspect(|_| task.check_cancelled());
-    let place = (trial.path(), file);
+    let place = (attempt_file.path(), file);
     let part = write_part(batches, task.place.partition, place, &task.config)?;
-    trial.commit(task)?;
+    attempt_file.commit(task)?;
     Ok(part)
 }
 
@@ -118,7 +124,7 @@ impl Context {
     #[track_caller]
     pub fn read_checkpoint<T: Stored>(&self, path: impl AsRef<Path>) -> Rdd<T> {
         let (operation, path) = (Operation::new("read_checkpoint"), path.as_ref().to_path_buf());
-        match find(&path, &*self.engine.config().disk) {
+        match read_manifest(&path, &*self.engine.config().disk) {
             Ok(manifest) => {
                 let lineage = self.lineage(operation, manifest.parts.len(), Vec::new());
                 Rdd::new(self, lineage, Boxed::new(Saved::new(path, manifest)))
@@ -132,17 +138,17 @@ impl Context {
     }
 }
 
-/// The manifest of a checkpoint whose files are all there.
-fn find(path: &Path, disk: &dyn Disk) -> Result<Manifest> {
+/// Reads the manifest of a checkpoint, and checks that none of its files is missing.
+fn read_manifest(path: &Path, disk: &dyn Disk) -> Result<Manifest> {
     let listed = disk.list(path).map_err(|cause| match cause.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-            invalid(path, "there is no such folder")
+            invalid(path, "no such directory")
         }
         _ => reading(path, cause),
     })?;
     let names: Vec<String> = listed.iter().filter_map(|path| file_name(path)).collect();
     if !names.iter().any(|name| name == MANIFEST_NAME) {
-        let what = "it has no manifest: it is no checkpoint, or one that was never finished";
+        let what = "missing manifest: it is not a checkpoint, or an incomplete one";
         return Err(invalid(path, what));
     }
     let file = disk.open(&path.join(MANIFEST_NAME)).map_err(|cause| reading(path, cause))?;
@@ -152,9 +158,10 @@ fn find(path: &Path, disk: &dyn Disk) -> Result<Manifest> {
     let wanted = manifest.parts.len();
     let missing = (0..wanted).map(part_name).find(|part| !names.contains(part));
     match missing {
-        Some(part) => Err(invalid(path, format!("its file `{part}` is missing"))),
+        Some(part) => Err(invalid(path, format!("file `{part}` is missing"))),
         None if found > wanted => {
-            let what = format!("{wanted} partitions were written, but {found} files are there");
+            let what =
+                format!("the manifest lists {wanted} partitions, but there are {found} files");
             Err(invalid(path, what))
         }
         None => Ok(manifest),
@@ -170,7 +177,7 @@ fn invalid(path: &Path, what: impl Into<String>) -> Error {
 }
 
 fn reading(path: &Path, cause: io::Error) -> Error {
-    Error::io(format!("reading the checkpoint `{}` failed", path.display()), cause)
+    Error::io(format!("reading the checkpoint `{}`", path.display()), cause)
 }
 
 /// A checkpoint as a pipeline.
@@ -182,8 +189,11 @@ struct Saved<T> {
 
 impl<T> Clone for Saved<T> {
     fn clone(&self) -> Self {
-        let (folder, manifest) = (Arc::clone(&self.folder), Arc::clone(&self.manifest));
-        Saved { folder, manifest, row: PhantomData }
+        Saved {
+            folder: Arc::clone(&self.folder),
+            manifest: Arc::clone(&self.manifest),
+            row: PhantomData,
+        }
     }
 }
 
@@ -197,18 +207,18 @@ impl<T: Stored> Saved<T> {
         let file: Box<dyn DiskReader> =
             disk.open(&self.folder.join(&name)).map_err(|cause| match cause.kind() {
                 io::ErrorKind::NotFound => {
-                    invalid(&self.folder, format!("its file `{name}` is missing"))
+                    invalid(&self.folder, format!("file `{name}` is missing"))
                 }
                 _ => reading(&self.folder, cause),
             })?;
         PartReader::new(self.manifest.parts[partition], OpenFile::new(file, name))
     }
 
-    /// What an error of a file is to the reader: damage does not heal, so it is not tried again.
+    /// Turns damage of a file into `InvalidCheckpoint`, which is not retried.
     fn explain(&self, error: Error) -> Error {
         let ErrorKind::Corrupt { what } = error.kind() else { return error };
         let rows = type_name::<T>();
-        let what = format!("{what} (it is damaged, or its rows are not `{rows}`)");
+        let what = format!("{what} (the file is damaged, or its rows are not `{rows}`)");
         invalid(&self.folder, what)
     }
 }

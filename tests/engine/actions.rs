@@ -62,7 +62,7 @@ fn take_and_first_give_a_prefix() {
 }
 
 #[test]
-fn top_and_take_ordered_are_the_ends_of_a_stable_sort() {
+fn top_and_bottom_rows_are_the_ends_of_a_stable_sort() {
     for n in [0, 1, 5, 1000] {
         over_inputs(
             move |mut rows| {
@@ -82,6 +82,13 @@ fn top_and_take_ordered_are_the_ends_of_a_stable_sort() {
                 numbered.into_iter().take(n).map(|row: (i64, i64)| row.0).collect::<Vec<_>>()
             },
             move |rdd| rdd.top_by_key(n, |row| row % 7),
+        );
+        over_inputs(
+            move |mut rows| {
+                rows.sort_by_key(|row| row % 7);
+                rows.into_iter().take(n).collect::<Vec<_>>()
+            },
+            move |rdd| rdd.bottom_by_key(n, |row| row % 7),
         );
     }
 }
@@ -228,7 +235,7 @@ fn b055_top_of_a_few() {
 }
 
 #[test]
-fn b057_take_ordered_of_a_few() {
+fn b057_take_ordered_and_bottom_by_key_of_a_few() {
     check(vec![1, 2, 3, 4, 5], |ctx, _| ctx.parallelize_with(2, 1..=10).take_ordered(5));
     check(vec![10, 9, 8, 7, 6], |ctx, _| {
         let backward = ctx.parallelize_with(2, 1..=10).map(Reverse).take_ordered(5)?;
@@ -237,4 +244,8 @@ fn b057_take_ordered_of_a_few() {
     check(vec![], |ctx, p| ctx.parallelize_with(p, 1..=10).take_ordered(0));
     check(vec![], |ctx, p| ctx.parallelize_with(p, Vec::<i32>::new()).take_ordered(5));
     check(vec![], |ctx, p| ctx.parallelize_with(p, 1..=10).filter(|n| *n > 10).take_ordered(5));
+    check(vec![10, 12, 2], |ctx, p| {
+        ctx.parallelize_with(p, vec![10, 4, 2, 12, 3]).bottom_by_key(3, |n: &i32| n.to_string())
+    });
+    check(vec![], |ctx, p| ctx.parallelize_with(p, Vec::<i32>::new()).bottom_by_key(5, |n| *n));
 }

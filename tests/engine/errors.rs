@@ -254,6 +254,7 @@ fn a_panic_in_an_actions_closure_names_the_action() {
     breaks_in_2("fold", |ctx| numbers(ctx).fold(0, |a, b| a + not_25(b)));
     breaks_in_2("aggregate", |ctx| numbers(ctx).aggregate(0, |a, b| a + not_25(b), |a, b| a + b));
     breaks_in_2("top_by_key", |ctx| numbers(ctx).top_by_key(3, |n| not_25(*n)));
+    breaks_in_2("bottom_by_key", |ctx| numbers(ctx).bottom_by_key(3, |n| not_25(*n)));
 }
 
 #[test]

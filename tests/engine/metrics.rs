@@ -164,6 +164,8 @@ fn f075_every_action_that_hands_over_rows_has_the_limit() {
         assert!(
             is_refused(numbers.take_ordered(1_001)) && !is_refused(numbers.take_ordered(1_000))
         );
+        assert!(is_refused(numbers.bottom_by_key(1_001, |n| *n)));
+        assert_eq!(numbers.bottom_by_key(1_000, |n| *n)?.last(), Some(&999));
         assert!(is_refused(pairs.collect_as_map()));
         assert!(is_refused(pairs.count_by_key()) && is_refused(numbers.count_by_value()));
         assert!(is_refused(numbers.map(|n| (1, n)).lookup(&1)));

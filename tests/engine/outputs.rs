@@ -232,7 +232,7 @@ fn the_next_output_of_a_name_removes_what_a_dead_process_left_of_it_and_nothing_
             }
         };
         const LOCK: &str = "emberline-output.lock";
-        make(".out.writing-0123456789abcdef", &[LOCK, "out/part-00000", "trials/part-00001"]);
+        make(".out.writing-0123456789abcdef", &[LOCK, "out/part-00000", "attempts/part-00001"]);
         make(".out.writing-0123456789abcdee", &["no lock"]);
         make(".out.writing-mine", &[LOCK]);
         make(".out.writing-0.writing-1f", &[LOCK]);

@@ -1,4 +1,4 @@
-//! `aggregate` and `fold`: all rows into an accumulator.
+//! `aggregate` and `fold`: all rows folded into one value.
 
 use crate::driver::{run_action, run_on_driver};
 use crate::pipeline::{Element, Pipeline};
@@ -8,6 +8,7 @@ use emberline_core::operation::Operation;
 use emberline_core::unwind::blame;
 use std::sync::Arc;
 
+/// # Actions
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Folds all rows with `f`, starting from `zero`.
     ///

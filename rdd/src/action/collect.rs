@@ -5,6 +5,7 @@ use crate::rdd::Rdd;
 use emberline_core::error::Result;
 use emberline_core::operation::Operation;
 
+/// # Actions
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns all rows, in the order of partitions and rows.
     ///

@@ -8,6 +8,7 @@ use emberline_core::operation::Operation;
 use std::collections::HashMap;
 use std::hash::Hash;
 
+/// # Actions
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Returns all pairs as a map.
     ///
@@ -37,7 +38,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let action = Operation::new("collect_as_map");
         run_action(action, || {
             let parts = self.all_rows(action)?;
-            // The hash and the equality of the key are the user's, and may panic.
+            // The user's `Hash` and `Eq` may panic.
             run_on_driver(action, || parts.into_iter().flatten().collect())
         })
     }

@@ -1,10 +1,11 @@
-//! `count`: how many rows.
+//! `count`: the number of rows.
 
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
 use emberline_core::operation::Operation;
 
+/// # Actions
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the number of rows.
     ///

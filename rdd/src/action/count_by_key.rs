@@ -1,4 +1,4 @@
-//! `count_by_key`: how often each key occurs.
+//! `count_by_key`: the number of pairs of each key.
 
 use crate::driver::{run_action, run_on_driver};
 use crate::pipeline::{Element, Pipeline};
@@ -8,6 +8,7 @@ use emberline_core::error::Result;
 use emberline_core::operation::Operation;
 use std::collections::HashMap;
 
+/// # Actions
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Returns the number of pairs of each key.
     ///

@@ -1,4 +1,4 @@
-//! `count_by_value`: how often each row occurs.
+//! `count_by_value`: the number of occurrences of each row.
 
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};
@@ -7,6 +7,7 @@ use emberline_core::error::Result;
 use emberline_core::operation::Operation;
 use std::collections::HashMap;
 
+/// # Actions
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the number of occurrences of each distinct row.
     ///

@@ -6,6 +6,7 @@ use emberline_core::error::Result;
 use emberline_core::operation::Operation;
 use emberline_core::unwind::blame;
 
+/// # Actions
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Calls `f` with each row, on the threads of the tasks.
     ///

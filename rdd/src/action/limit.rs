@@ -1,4 +1,4 @@
-//! How many rows an action may hand to the program.
+//! The limit on the rows that an action returns to the program.
 
 use emberline_core::config::Config;
 use emberline_core::error::{Error, ErrorKind, Result};
@@ -7,25 +7,29 @@ use emberline_core::unwind::raise;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What the results of one action take together, and what they may. Its clones count together.
+/// Maximum number of rows for which memory is reserved from a size hint.
+const MAX_HINTED_ROWS: usize = 1 << 20;
+
+/// Size of the results of one action, compared with its limit. Clones count together.
 #[derive(Clone)]
 pub(crate) struct ResultLimit {
     limit_bytes: u64,
     counted: Arc<Mutex<Counted>>,
 }
 
-/// The bytes that count. A straggler has a copy, and an attempt that failed late has left its rows for
-/// the next one to replace; but one attempt at each partition is handed over. So of those that hold
-/// rows at the same time the largest counts.
+/// Bytes that count against the limit.
+///
+/// A partition can have several attempts that hold rows: a straggler and its speculative attempt, or an attempt that
+/// failed late and the next one. Only one of them is returned, so the largest counts.
 #[derive(Default)]
 struct Counted {
     bytes: u64,
-    /// What each attempt holds, by partition.
+    /// Bytes held by each attempt, by partition.
     attempts: HashMap<usize, Vec<u64>>,
 }
 
 impl Counted {
-    /// An attempt holds `now` bytes, no longer `before`; gives what counts.
+    /// Records that an attempt now holds `now` instead of `before` bytes, and returns the bytes that count.
     fn change(&mut self, partition: usize, before: u64, now: u64) -> u64 {
         let largest = |held: &[u64]| held.iter().copied().max().unwrap_or(0);
         let held = self.attempts.entry(partition).or_default();
@@ -44,56 +48,56 @@ impl ResultLimit {
         ResultLimit { limit_bytes: config.result_limit(), counted: Arc::default() }
     }
 
-    /// An attempt at a partition without rows yet.
+    /// Returns an attempt at a partition that holds no rows yet.
     fn part(&self, partition: usize, row_bytes: u64) -> ResultPart {
         ResultPart { limit: self.clone(), partition, row_bytes, rows: 0 }
     }
 
-    /// A partition of which the result may take some rows, beside `rows` that it has. It counts alone:
-    /// which of its rows are handed over is known once all are there.
+    /// Returns a part that is compared with the limit on its own, after `rows` rows that the action already has.
+    ///
+    /// For actions that return only some of the rows that their tasks hold, such as `take`.
     pub(crate) fn reserve(&self, row_bytes: usize, rows: usize) -> ResultPart {
         let bytes = (rows * row_bytes) as u64;
         let counted = Arc::new(Mutex::new(Counted { bytes, ..Counted::default() }));
         ResultLimit { limit_bytes: self.limit_bytes, counted }.part(0, row_bytes as u64)
     }
 
-    /// How many partitions with up to `rows` reserve each are together within the limit; at least
-    /// one, and so never much more than the limit lies in memory.
+    /// Returns the number of partitions, at least one, that can hold `rows` rows each within the limit.
     pub(crate) fn partitions_per_job(&self, row_bytes: usize, rows: usize) -> usize {
         let bytes = (row_bytes as u64).saturating_mul(rows as u64);
-        let parts = self.limit_bytes.checked_div(bytes).unwrap_or(u64::MAX);
-        usize::try_from(parts).unwrap_or(usize::MAX).max(1)
+        let partitions = self.limit_bytes.checked_div(bytes).unwrap_or(u64::MAX);
+        usize::try_from(partitions).unwrap_or(usize::MAX).max(1)
     }
 
-    /// Refuses a result of so many rows past the limit.
+    /// Fails if `rows` rows exceed the limit.
     pub(crate) fn check(&self, row_bytes: usize, rows: usize) -> Result<()> {
-        let (rows, limit_bytes) = (rows as u64, self.limit_bytes);
+        let rows = rows as u64;
+        let limit_bytes = self.limit_bytes;
         if rows.saturating_mul(row_bytes as u64) <= limit_bytes {
             return Ok(());
         }
         Err(Error::new(ErrorKind::ResultTooLarge { rows, limit_bytes }))
     }
 
-    /// All rows of a partition, as a part of the result.
+    /// Collects all rows of a partition as a part of the result.
     pub(crate) fn gather<T>(&self, partition: usize, rows: impl Iterator<Item = T>) -> Gathered<T> {
         self.part(partition, size_of::<T>() as u64).gather(rows)
     }
 }
 
-/// The rows of one partition, which count as long as they are not handed over.
+/// Rows of one partition, which count against the limit until they are returned.
 pub(crate) struct Gathered<T> {
     rows: Vec<T>,
     _part: ResultPart,
 }
 
 impl<T> Gathered<T> {
-    /// Hands them over.
     pub(crate) fn into_rows(self) -> Vec<T> {
         self.rows
     }
 }
 
-/// What one attempt adds to the result. It counts no longer once this drops.
+/// Rows that one attempt contributes to the result. They stop counting when this drops.
 pub(crate) struct ResultPart {
     limit: ResultLimit,
     partition: usize,
@@ -102,51 +106,52 @@ pub(crate) struct ResultPart {
 }
 
 impl ResultPart {
-    /// All rows of an iterator.
+    /// Collects all rows of an iterator.
     pub(crate) fn gather<T>(mut self, rows: impl Iterator<Item = T>) -> Gathered<T> {
-        // Room for more rows than may come would be taken in vain.
-        let least = rows.size_hint().0.min(1 << 20).min(self.most_rows());
-        let rows = rows.fold(Vec::with_capacity(least), |mut gathered, row| {
+        // Do not reserve beyond the limit.
+        let hinted = rows.size_hint().0.min(MAX_HINTED_ROWS).min(self.max_rows());
+        let rows = rows.fold(Vec::with_capacity(hinted), |mut gathered, row| {
             gathered.push(row);
             self.charge(gathered.len());
             gathered
         });
-        self.grow(rows.len());
+        self.set_rows(rows.len());
         Gathered { rows, _part: self }
     }
 
-    /// Says that there are so many rows by now; looks at the limit every few thousand of them, and
-    /// unwinds with the error past it.
+    /// Charges for `rows` rows in all, and unwinds with an error past the limit. Checks only every few thousand rows.
     #[inline]
     pub(crate) fn charge(&mut self, rows: usize) {
         if rows >= self.rows + ROWS_PER_CHECK {
-            self.grow(rows);
+            self.set_rows(rows);
         }
     }
 
-    /// Says that there are so many rows and that no more will come.
-    pub(crate) fn end(mut self, rows: usize) {
-        self.grow(rows);
+    /// Charges for the final number of rows.
+    pub(crate) fn finish(mut self, rows: usize) {
+        self.set_rows(rows);
     }
 
     #[cold]
-    fn grow(&mut self, rows: usize) {
-        let (bytes, limit_bytes) = (self.hold(rows), self.limit.limit_bytes);
+    fn set_rows(&mut self, rows: usize) {
+        let bytes = self.hold(rows);
+        let limit_bytes = self.limit.limit_bytes;
         if bytes > limit_bytes {
-            // Whatever other tasks hold by now: all rows are of one type.
+            // All rows of the action have one type, so the bytes of other tasks can be counted in rows too.
             let rows = bytes / self.row_bytes.max(1);
             raise(Error::new(ErrorKind::ResultTooLarge { rows, limit_bytes }));
         }
     }
 
-    /// Holds so many rows; gives what counts together.
+    /// Records the number of rows held, and returns the bytes that count for all partitions.
     fn hold(&mut self, rows: usize) -> u64 {
         let before = std::mem::replace(&mut self.rows, rows) as u64 * self.row_bytes;
         let mut counted = self.limit.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.change(self.partition, before, rows as u64 * self.row_bytes)
     }
 
-    fn most_rows(&self) -> usize {
+    /// Returns the number of rows that fit the limit.
+    fn max_rows(&self) -> usize {
         let rows = self.limit.limit_bytes.checked_div(self.row_bytes).unwrap_or(u64::MAX);
         usize::try_from(rows).unwrap_or(usize::MAX)
     }
@@ -168,7 +173,7 @@ mod tests {
         ResultLimit::new(&Config { max_result_bytes: Some(bytes), ..Config::default() })
     }
 
-    /// So many rows of eight bytes of a partition, if they fit beside what is there.
+    /// Collects `rows` rows of eight bytes, or returns `None` past the limit.
     fn gather(limit: &ResultLimit, partition: usize, rows: u64) -> Option<Gathered<u64>> {
         let gathered = catch_unwind(AssertUnwindSafe(|| limit.gather(partition, 0..rows)));
         let _ = take_failure();
@@ -176,14 +181,15 @@ mod tests {
     }
 
     #[test]
-    fn the_rows_of_all_tasks_count_together_to_the_last_byte() {
+    fn rows_of_all_tasks_count_together_to_the_last_byte() {
         let limit = limit(80_000);
-        let held = (gather(&limit, 0, 9_000), gather(&limit, 1, 1_000));
-        assert!(held.0.is_some() && held.1.is_some() && gather(&limit, 2, 1).is_none());
+        let first = gather(&limit, 0, 9_000);
+        let second = gather(&limit, 1, 1_000);
+        assert!(first.is_some() && second.is_some() && gather(&limit, 2, 1).is_none());
     }
 
     #[test]
-    fn an_attempt_that_fails_takes_its_rows_back() {
+    fn rows_of_a_failed_attempt_stop_counting() {
         let limit = limit(80_000);
         assert!(gather(&limit, 0, 10_001).is_none());
         let held = gather(&limit, 0, 10_000);
@@ -193,9 +199,10 @@ mod tests {
     }
 
     #[test]
-    fn of_several_attempts_at_one_partition_the_largest_counts() {
+    fn the_largest_of_several_attempts_at_a_partition_counts() {
         let limit = limit(80_000);
-        let (first, copy) = (gather(&limit, 3, 6_000), gather(&limit, 3, 6_000));
+        let first = gather(&limit, 3, 6_000);
+        let copy = gather(&limit, 3, 6_000);
         let third = gather(&limit, 3, 7_000);
         assert!(first.is_some() && copy.is_some() && third.is_some());
         assert!(gather(&limit, 4, 3_001).is_none() && gather(&limit, 4, 3_000).is_some());
@@ -206,8 +213,9 @@ mod tests {
     }
 
     #[test]
-    fn a_task_stops_soon_after_the_limit() {
-        let (limit, mut seen) = (limit(80_000), 0_usize);
+    fn a_task_stops_within_one_check_interval_past_the_limit() {
+        let limit = limit(80_000);
+        let mut seen = 0_usize;
         let rows = (0..u64::MAX).inspect(|_| seen += 1);
         assert!(catch_unwind(AssertUnwindSafe(|| limit.gather(0, rows))).is_err());
         let _ = take_failure();
@@ -215,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_without_a_size_are_never_too_many() {
+    fn zero_sized_rows_never_exceed_the_limit() {
         let gathered = limit(1).gather(0, (0..100_000).map(|_| ()));
         assert_eq!(gathered.into_rows().len(), 100_000);
     }

@@ -12,6 +12,7 @@ use std::any::Any;
 use std::hash::Hash;
 use std::ops::Range;
 
+/// # Actions
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Returns the values of one key, in the order of partitions and rows.
     ///
@@ -40,7 +41,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Hash + Eq + Clone + Sync,
     {
         let action = Operation::new("lookup");
-        let (partitions, wanted) = (self.partitions_of(action, key)?, key.clone());
+        let partitions = self.partitions_of(action, key)?;
+        let wanted = key.clone();
         let limit = self.result_limit();
         let parts = self.run(action, partitions, move |rows, task| {
             let is_wanted = |row: &(K, V)| blame(&action, || row.0 == wanted);
@@ -50,17 +52,17 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         Ok(parts.into_iter().flat_map(Gathered::into_rows).collect())
     }
 
-    /// The partitions that may hold a key.
+    /// Returns the partitions that may contain a key.
     fn partitions_of(&self, action: Operation, key: &K) -> Result<Range<usize>>
     where
         K: Hash,
     {
         let all = 0..self.num_partitions();
-        // A partitioner of another number of partitions than there are says nothing of these rows.
+        // A partitioner for another number of partitions does not describe these rows.
         let known = self.partitioning().filter(|by| by.partitions() == all.end && all.end > 0);
         let Some(by) = known else { return Ok(all) };
-        if waits_for_sample(&by) {
-            // A job without tasks takes the sample; until then the ranges put every key first.
+        if needs_sample(&by) {
+            // A job without tasks takes the sample. Without it the ranges put every key into the first partition.
             self.run(action, 0..0, |_, _| Ok(()))?;
         }
         let partition = run_on_driver(action, || by.partition_of(key, hash_of(key)))?;
@@ -68,8 +70,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     }
 }
 
-/// Whether these are the ranges of a sort that did not run yet.
-fn waits_for_sample<K: 'static>(by: &Partitioning<K>) -> bool {
+/// Returns true if these are the ranges of a sort that has not run yet.
+fn needs_sample<K: 'static>(by: &Partitioning<K>) -> bool {
     let Partitioning::By(partitioner) = by else { return false };
     let ranges = (&**partitioner as &dyn Any).downcast_ref::<RangePartitioner<K>>();
     ranges.is_some_and(|ranges| !ranges.has_bounds())

@@ -1,10 +1,11 @@
-//! `min`, `max` and their siblings by a key: the ends of an order.
+//! `min`, `max`, `min_by_key` and `max_by_key`.
 
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::error::Result;
 use emberline_core::operation::Operation;
 
+/// # Actions
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the smallest row, the first of equal ones, or `None` without rows.
     ///

@@ -1,4 +1,25 @@
-//! Actions: they run a job and give its result. Only here is a job run.
+//! Actions: operations that run jobs and return a result. All jobs of the crate are run here. See the README of this
+//! folder for the result limit and staging directories.
+//!
+//! - `aggregate`: `aggregate` and `fold`.
+//! - `collect`: all rows.
+//! - `collect_as_map`: all pairs as a map.
+//! - `count`: the number of rows.
+//! - `count_by_key`, `count_by_value`: the number of rows of each key, or of each distinct row.
+//! - `exact`: exact sums of floats, for `stats`.
+//! - `for_each`: side effects for each row or partition.
+//! - `limit`: the limit on the rows that an action returns.
+//! - `lookup`: the values of one key.
+//! - `min_max`: the smallest and largest row, also by a key.
+//! - `output`: an output directory that appears as a whole or not at all.
+//! - `reduce`: all rows merged into one.
+//! - `save_as_text_file`: rows as lines of text files.
+//! - `staging`: the staging directory of an output.
+//! - `stats`: statistics of numbers.
+//! - `sum`: the sum of the rows.
+//! - `take`: `take`, `first` and `is_empty`.
+//! - `to_local_iterator`: all rows, one partition at a time.
+//! - `top`: the first rows of an order.
 
 mod aggregate;
 mod collect;
@@ -36,7 +57,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Runs `work` on some partitions and gives its results in partition order.
+    /// Runs a job of `work` on some partitions, and returns the results in partition order.
     pub(crate) fn run<R, F>(
         &self,
         action: Operation,
@@ -48,14 +69,16 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(P::Rows, &TaskContext) -> Result<R> + Send + Sync + 'static,
     {
         let slots: Arc<[Slot<R>]> = partitions.clone().map(|_| Mutex::new(None)).collect();
-        let (results, pipeline, first) =
-            (Arc::clone(&slots), self.pipeline.clone(), partitions.start);
+        let results = Arc::clone(&slots);
+        let pipeline = self.pipeline.clone();
+        let first = partitions.start;
         let task = move |task: &TaskContext| {
             let partition = task.place.partition;
-            let (result, parts) = with_accumulators(|| work(pipeline.open(partition, task), task));
-            let (result, rows_read) = (result?, task.metrics().rows_read);
+            let (result, deltas) = with_accumulators(|| work(pipeline.open(partition, task), task));
+            let result = result?;
+            let rows_read = task.metrics().rows_read;
             task.commit(|| {
-                *lock(&results[partition - first]) = Some(Done { result, parts, rows_read });
+                *lock(&results[partition - first]) = Some(TaskResult { result, deltas, rows_read });
                 Ok(())
             })
         };
@@ -67,18 +90,19 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         };
         run_action(action, || {
             let ran = self.context.engine.run_job(request)?;
-            let taken: Option<Vec<Done<R>>> = slots.iter().map(|slot| lock(slot).take()).collect();
+            let taken: Option<Vec<TaskResult<R>>> =
+                slots.iter().map(|slot| lock(slot).take()).collect();
             let done = taken.ok_or_else(|| lost_result(action))?;
             let rows_read = done.iter().map(|done| done.rows_read).sum();
             self.lineage.note_job(action, &partitions, rows_read);
             let (results, result_deltas) =
-                done.into_iter().map(|done| (done.result, done.parts)).unzip();
+                done.into_iter().map(|done| (done.result, done.deltas)).unzip();
             defer(Pending { ran, result_deltas });
             Ok(results)
         })
     }
 
-    /// [`run`](Rdd::run) on all partitions, for work that cannot fail but by unwinding.
+    /// Runs a job of `work` on all partitions; `work` can fail only by unwinding.
     pub(crate) fn run_all<R, F>(&self, action: Operation, work: F) -> Result<Vec<R>>
     where
         R: Send + 'static,
@@ -87,12 +111,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.run(action, 0..self.num_partitions(), move |rows, _| Ok(work(rows)))
     }
 
-    /// What the rows that an action of this RDD hands to the program may take.
+    /// Returns the limit on the rows that an action returns to the program.
     fn result_limit(&self) -> ResultLimit {
         ResultLimit::new(self.context.engine.config())
     }
 
-    /// All rows of each partition, for the program to hold.
+    /// Returns all rows, by partition.
     fn all_rows(&self, action: Operation) -> Result<Vec<Vec<T>>> {
         let limit = self.result_limit();
         let gather =
@@ -102,20 +126,21 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// What one task leaves: its result, what it added to accumulators, and how much it read.
-struct Done<R> {
+/// The committed result of one task.
+struct TaskResult<R> {
     result: R,
-    parts: TaskDeltas,
+    /// Its updates of accumulators.
+    deltas: TaskDeltas,
     rows_read: u64,
 }
 
-type Slot<R> = Mutex<Option<Done<R>>>;
+type Slot<R> = Mutex<Option<TaskResult<R>>>;
 
-fn lock<R>(slot: &Slot<R>) -> MutexGuard<'_, Option<Done<R>>> {
+fn lock<R>(slot: &Slot<R>) -> MutexGuard<'_, Option<TaskResult<R>>> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn lost_result(action: Operation) -> Error {
-    let what = "a job ended well without the result of each task".into();
+    let what = "a job succeeded but a task result is missing".into();
     Error::new(ErrorKind::Internal { what }).in_action(action)
 }

@@ -1,6 +1,6 @@
-//! A folder of output files, all of it or nothing.
+//! A directory of output files that appears as a whole or not at all.
 
-use super::staging::{StagingDir, out_in, remove_stale, trials_in};
+use super::staging::{StagingDir, attempts_dir, output_dir, remove_stale};
 use emberline_core::config::Config;
 use emberline_core::disk::{Access, Disk, DiskWriter};
 use emberline_core::engine::commit_point;
@@ -10,15 +10,17 @@ use emberline_core::task::TaskContext;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The name of the file of a partition.
+/// Returns the name of the file of a partition.
 pub(crate) fn part_name(partition: usize) -> String {
     format!("part-{partition:05}")
 }
 
-/// The file of one attempt at one partition, under a name of its own. It goes when the attempt fails,
-/// also by unwinding.
+/// The file of one attempt at one partition, under a name of its own. It is deleted when the attempt fails, also by
+/// unwinding.
 pub(crate) struct AttemptFile {
+    /// Path while the file is written.
     path: PathBuf,
+    /// Path in the output.
     part: PathBuf,
     disk: Arc<dyn Disk>,
     faults: Option<Faults>,
@@ -26,32 +28,36 @@ pub(crate) struct AttemptFile {
 }
 
 impl AttemptFile {
-    /// Makes the file in the [`folder`](Output::folder) of an output. An attempt that comes after the
-    /// output has its name finds no such folder.
+    /// Creates the file in the [staging directory](Output::staging) of an output. Fails if the output has been
+    /// committed, since its staging directory has been deleted.
     pub(crate) fn create(
-        folder: &Path,
+        staging: &Path,
         task: &TaskContext,
     ) -> Result<(Box<dyn DiskWriter>, AttemptFile)> {
-        let (name, attempt) = (part_name(task.place.partition), task.place.attempt);
-        let part = out_in(folder).join(&name);
-        let path = trials_in(folder).join(format!("{name}-attempt-{attempt}"));
-        let (disk, faults) = (Arc::clone(&task.config.disk), task.config.faults.clone());
-        let trial = AttemptFile { path, part, disk, faults, renamed: false };
-        let file = trial.disk.create(&trial.path, Access::Shared);
-        Ok((file.map_err(|cause| trial.error(cause))?, trial))
+        let name = part_name(task.place.partition);
+        let attempt = task.place.attempt;
+        let attempt_file = AttemptFile {
+            path: attempts_dir(staging).join(format!("{name}-attempt-{attempt}")),
+            part: output_dir(staging).join(name),
+            disk: Arc::clone(&task.config.disk),
+            faults: task.config.faults.clone(),
+            renamed: false,
+        };
+        let file = attempt_file.disk.create(&attempt_file.path, Access::Shared);
+        Ok((file.map_err(|cause| attempt_file.error(cause))?, attempt_file))
     }
 
-    /// What it is called while it is written.
+    /// Returns the path of the file while it is written.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What it will be called.
+    /// Returns the path of the file in the output.
     pub(crate) fn part(&self) -> &Path {
         &self.part
     }
 
-    /// Gives the file, which must be synced, its name, unless another attempt was first.
+    /// Moves the file, which must be synced, into the output, unless another attempt has committed.
     pub(crate) fn commit(mut self, task: &TaskContext) -> Result<()> {
         task.commit(|| {
             hit(self.faults.as_ref(), FailPoint::BeforePartRename);
@@ -69,52 +75,53 @@ impl AttemptFile {
 impl Drop for AttemptFile {
     fn drop(&mut self) {
         if !self.renamed {
-            // It may never have been made, and what stays behind goes with its folder.
+            // The file may not exist. If it cannot be removed, it is deleted with the staging directory.
             let _ = self.disk.remove_file(&self.path);
         }
     }
 }
 
-/// An output folder in the making, beside where it is to be. Dropped before it is committed, it leaves
-/// nothing.
+/// An output directory that is being written. Nothing of it remains if it drops before it is committed.
 pub(crate) struct Output {
     path: PathBuf,
     parent: PathBuf,
-    aside: StagingDir,
+    staging: StagingDir,
     config: Arc<Config>,
 }
 
 impl Output {
-    /// Makes the folder, and the parents of `path` if they are missing. `path` must not exist. What a
-    /// process that died left of the same output goes.
+    /// Creates the staging directory of the output `path`, which must not exist, and missing parents of `path`.
+    /// Removes stale staging directories of the same output.
     pub(crate) fn begin(path: &Path, config: &Arc<Config>) -> Result<Output> {
         let name = path.file_name().ok_or_else(|| {
-            Error::invalid_argument(format!("`{}` is not the name of a new folder", path.display()))
+            Error::invalid_argument(format!(
+                "`{}` does not end in the name of a new directory",
+                path.display()
+            ))
         })?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new(".")).to_path_buf();
         remove_stale(&parent, name, &*config.disk);
         refuse_existing(path)?;
-        std::fs::create_dir_all(&parent).map_err(|cause| making(&parent, cause))?;
-        let aside = StagingDir::make(&parent, name, &config.disk);
-        let aside = aside.map_err(|cause| making(path, cause))?;
-        let (path, config) = (path.to_path_buf(), Arc::clone(config));
-        Ok(Output { path, parent, aside, config })
+        std::fs::create_dir_all(&parent).map_err(|cause| cannot_create(&parent, cause))?;
+        let staging = StagingDir::create(&parent, name, &config.disk);
+        let staging = staging.map_err(|cause| cannot_create(path, cause))?;
+        Ok(Output { path: path.to_path_buf(), parent, staging, config: Arc::clone(config) })
     }
 
-    /// Where its files are written: for [`AttemptFile::create`].
-    pub(crate) fn folder(&self) -> &Path {
-        self.aside.path()
+    /// Returns the staging directory, for [`AttemptFile::create`].
+    pub(crate) fn staging(&self) -> &Path {
+        self.staging.path()
     }
 
-    /// Writes a last file, and gives the folder its name, unless this was cancelled: from now on it
-    /// survives a power cut, and cancelling comes too late.
+    /// Writes the last file and renames the output to its path, unless the job was cancelled. After that the output
+    /// survives a power failure, and cancelling has no effect.
     pub(crate) fn commit(self, last: &str, bytes: &[u8]) -> Result<()> {
-        let last = self.aside.out().join(last);
+        let last = self.staging.output().join(last);
         self.hit(FailPoint::BeforeLastFile);
-        self.write_last(&last, bytes).map_err(|cause| making(&last, cause))?;
+        self.write_last(&last, bytes).map_err(|cause| cannot_create(&last, cause))?;
         refuse_existing(&self.path)?;
-        commit_point(|| self.give_name())
+        commit_point(|| self.rename())
     }
 
     fn write_last(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
@@ -123,27 +130,28 @@ impl Output {
             file.append(bytes)?;
         }
         file.sync()?;
-        self.config.disk.sync_dir(&self.aside.out())
+        self.config.disk.sync_dir(&self.staging.output())
     }
 
-    fn give_name(&self) -> Result<()> {
+    fn rename(&self) -> Result<()> {
         let disk = &self.config.disk;
         self.hit(FailPoint::BeforeOutputRename);
-        disk.rename(&self.aside.out(), &self.path).map_err(|cause| making(&self.path, cause))?;
+        disk.rename(&self.staging.output(), &self.path)
+            .map_err(|cause| cannot_create(&self.path, cause))?;
         self.hit(FailPoint::AfterOutputRename);
         disk.sync_dir(&self.parent).map_err(|cause| self.roll_back(cause))
     }
 
-    /// Undoes the name, which a power cut might do as well: then there is no output. Readers see all
-    /// of it or none, so nothing is removed under the name.
+    /// Renames the output back, since a power failure could undo the rename at any time. It is not deleted in place:
+    /// readers see all of it or none.
     fn roll_back(&self, cause: std::io::Error) -> Error {
-        match self.config.disk.rename(&self.path, &self.aside.out()) {
-            Ok(()) => making(&self.path, cause),
+        match self.config.disk.rename(&self.path, &self.staging.output()) {
+            Ok(()) => cannot_create(&self.path, cause),
             Err(_) => {
                 let path = self.path.display();
                 let what = format!(
-                    "`{path}` is whole, but its name may not survive a power cut, and could not be \
-                     taken back: syncing the folder around it"
+                    "`{path}` is complete, but may not survive a power failure and could not be renamed \
+                     back: syncing its parent directory"
                 );
                 Error::io(what, cause)
             }
@@ -156,13 +164,13 @@ impl Output {
 }
 
 fn refuse_existing(path: &Path) -> Result<()> {
-    // `symlink_metadata` also sees a link that leads nowhere.
+    // `symlink_metadata` also finds a dangling symbolic link.
     if path.symlink_metadata().is_ok() {
         return Err(Error::new(ErrorKind::OutputExists { path: path.to_path_buf() }));
     }
     Ok(())
 }
 
-fn making(path: &Path, cause: std::io::Error) -> Error {
-    Error::io(format!("making `{}`", path.display()), cause)
+fn cannot_create(path: &Path, cause: std::io::Error) -> Error {
+    Error::io(format!("creating `{}`", path.display()), cause)
 }

@@ -1,4 +1,4 @@
-//! `reduce`: all rows into one.
+//! `reduce`: all rows merged into one.
 
 use crate::driver::{run_action, run_on_driver};
 use crate::pipeline::{Element, Pipeline};
@@ -8,6 +8,7 @@ use emberline_core::operation::Operation;
 use emberline_core::unwind::blame;
 use std::sync::Arc;
 
+/// # Actions
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Merges all rows with `f`, which must be associative, or returns `None` without rows.
     ///
@@ -31,7 +32,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.merged(Operation::new("reduce"), f)
     }
 
-    /// All rows merged in order by `f`, on behalf of `action`.
+    /// Merges all rows in order with `f`, for `action`.
     pub(super) fn merged<F>(&self, action: Operation, f: F) -> Result<Option<T>>
     where
         F: Fn(T, T) -> T + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! `save_as_text_file`: a folder of text files, all of it or nothing.
+//! `save_as_text_file`: a directory of text files that appears as a whole or not at all.
 
 use super::output::{AttemptFile, Output};
 use crate::driver::run_action;
@@ -11,9 +11,10 @@ use emberline_core::unwind::{blame, or_raise, raise};
 use std::fmt::{Display, Write};
 use std::path::Path;
 
-/// What is handed to the disk at once.
+/// Size of the blocks that are passed to the disk.
 const BLOCK_BYTES: usize = 1 << 20;
 
+/// # Actions
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Writes each row as a line of text into the new directory `path`.
     ///
@@ -49,8 +50,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let action = Operation::new("save_as_text_file");
         let saved = Output::begin(path.as_ref(), self.context.engine.config());
         let output = saved.map_err(|error| error.in_operation(action).in_action(action))?;
-        let folder = output.folder().to_path_buf();
-        let work = move |rows: P::Rows, task: &TaskContext| write_part(action, rows, &folder, task);
+        let staging = output.staging().to_path_buf();
+        let work =
+            move |rows: P::Rows, task: &TaskContext| write_part(action, rows, &staging, task);
         run_action(action, || {
             self.run(action, 0..self.num_partitions(), work)?;
             output
@@ -60,21 +62,21 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// Writes one partition under a name of this attempt's own, then gives it its final name.
+/// Writes one partition to a file of this attempt, and commits the file.
 fn write_part<T: Display>(
     action: Operation,
     rows: impl Iterator<Item = T>,
-    folder: &Path,
+    staging: &Path,
     task: &TaskContext,
 ) -> Result<()> {
-    let (mut file, trial) = AttemptFile::create(folder, task)?;
-    let writing = |cause| Error::io(format!("writing `{}`", trial.part().display()), cause);
+    let (mut file, attempt_file) = AttemptFile::create(staging, task)?;
+    let writing = |cause| Error::io(format!("writing `{}`", attempt_file.part().display()), cause);
     let mut block = String::with_capacity(BLOCK_BYTES);
     rows.for_each(|row| {
-        // Writing to a String fails only if the row's own Display does.
+        // Writing to a String fails only if the Display implementation of the row does.
         let displayed = blame(&action, || writeln!(block, "{row}"));
         if displayed.is_err() {
-            let message = "a row's Display returned an error".into();
+            let message = "the Display implementation of a row returned an error".into();
             raise(Error::new(ErrorKind::Panicked { message }).in_operation(action));
         }
         if block.len() >= BLOCK_BYTES {
@@ -83,5 +85,5 @@ fn write_part<T: Display>(
         }
     });
     file.append(block.as_bytes()).and_then(|()| file.sync()).map_err(writing)?;
-    trial.commit(task)
+    attempt_file.commit(task)
 }

@@ -1,8 +1,6 @@
-//! The hidden folder in which an output is made, beside where it is to be.
+//! The staging directory of an output: the hidden directory in which it is written before it is renamed.
 //!
-//! It holds the output itself, the files of attempts that have not ended well, and a lock that says
-//! that its owner lives. Only the output moves to its final name. So an attempt that is still on its way
-//! then has no file in it, and never makes one there.
+//! It holds the output, the files of attempts that have not committed, and a lock file. See the README of this folder.
 
 use emberline_core::disk::{Access, Disk, DiskLock};
 use std::ffi::OsStr;
@@ -11,46 +9,45 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The output in the making.
-const OUT: &str = "out";
-/// The files of attempts.
-const ATTEMPTS: &str = "trials";
-/// While its owner lives, whoever finds this file finds it held.
+/// Directory of the output, which is renamed to its final path.
+const OUTPUT: &str = "out";
+/// Directory of the files of attempts.
+const ATTEMPTS: &str = "attempts";
+/// Lock file, held by the process that writes the output.
 const LOCK: &str = "emberline-output.lock";
-/// How often the removal of a folder is tried while tasks may still write into it.
-const REMOVALS: usize = 16;
+/// Number of attempts to remove a directory into which tasks may still write.
+const MAX_REMOVALS: usize = 16;
 
-/// The folder of one output in the making. It goes when this drops, with all that is still in it.
+/// The staging directory of one output. It is deleted with all its contents on drop.
 pub(super) struct StagingDir {
     path: PathBuf,
     disk: Arc<dyn Disk>,
-    /// Held until the folder is gone. Where files cannot be locked the folder has no lock file, and
-    /// is never taken for one that a dead process left.
+    /// Held until the directory is deleted. On filesystems without locks there is no lock file, and the directory is
+    /// never taken for a stale one.
     _lock: Option<Box<dyn DiskLock>>,
 }
 
 impl StagingDir {
-    /// Makes one for the output `name` in `parent`.
-    pub fn make(parent: &Path, name: &OsStr, disk: &Arc<dyn Disk>) -> io::Result<StagingDir> {
-        // Unlike any other: two runs may write beside each other.
+    /// Creates the staging directory of the output `name` in `parent`.
+    pub fn create(parent: &Path, name: &OsStr, disk: &Arc<dyn Disk>) -> io::Result<StagingDir> {
+        // A random suffix, since two runs may write the same output at the same time.
         let unique = std::hash::RandomState::new().hash_one(std::process::id());
         let path = parent.join(format!("{}{unique:x}", prefix(name)));
         disk.create_dir(&path, Access::Shared)?;
         let lock = disk.create_lock(&path.join(LOCK)).ok();
-        let aside = StagingDir { path, disk: Arc::clone(disk), _lock: lock };
-        disk.create_dir(&out_in(&aside.path), Access::Shared)?;
-        disk.create_dir(&trials_in(&aside.path), Access::Shared)?;
-        Ok(aside)
+        let staging = StagingDir { path, disk: Arc::clone(disk), _lock: lock };
+        disk.create_dir(&output_dir(&staging.path), Access::Shared)?;
+        disk.create_dir(&attempts_dir(&staging.path), Access::Shared)?;
+        Ok(staging)
     }
 
-    /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The output in it.
-    pub fn out(&self) -> PathBuf {
-        out_in(&self.path)
+    /// Returns the directory of the output.
+    pub fn output(&self) -> PathBuf {
+        output_dir(&self.path)
     }
 }
 
@@ -60,25 +57,25 @@ impl Drop for StagingDir {
     }
 }
 
-/// The output in such a folder.
-pub(super) fn out_in(folder: &Path) -> PathBuf {
-    folder.join(OUT)
+/// Returns the directory of the output in a staging directory.
+pub(super) fn output_dir(staging: &Path) -> PathBuf {
+    staging.join(OUTPUT)
 }
 
-/// Where attempts write in such a folder.
-pub(super) fn trials_in(folder: &Path) -> PathBuf {
-    folder.join(ATTEMPTS)
+/// Returns the directory of the files of attempts in a staging directory.
+pub(super) fn attempts_dir(staging: &Path) -> PathBuf {
+    staging.join(ATTEMPTS)
 }
 
-/// Removes what processes that died left of the output `name` in `parent`: folders of our name and of
-/// this user whose lock nobody holds. What cannot be removed is in nobody's way.
+/// Removes stale staging directories of the output `name` in `parent`: those of this user whose lock is free, so that
+/// their process has died. Ignores what cannot be removed, since the new directory has another name.
 pub(super) fn remove_stale(parent: &Path, name: &OsStr, disk: &dyn Disk) {
-    let beside = disk.list(parent).unwrap_or_default();
-    for folder in beside.iter().filter(|path| is_of(path, name)) {
-        if disk.is_own_folder(folder).unwrap_or(false)
-            && let Ok(Some(_held)) = disk.try_lock(&folder.join(LOCK))
+    let entries = disk.list(parent).unwrap_or_default();
+    for staging in entries.iter().filter(|path| is_staging_dir_of(path, name)) {
+        if disk.is_own_folder(staging).unwrap_or(false)
+            && let Ok(Some(_lock)) = disk.try_lock(&staging.join(LOCK))
         {
-            remove(folder, disk);
+            remove(staging, disk);
         }
     }
 }
@@ -87,24 +84,24 @@ fn prefix(name: &OsStr) -> String {
     format!(".{}.writing-", name.to_string_lossy())
 }
 
-/// Whether a path has the name of a folder for the output `name`, and not of one for an output whose
-/// own name looks like that.
-fn is_of(path: &Path, name: &OsStr) -> bool {
+/// Returns true if a path is named like a staging directory of the output `name`, and not of an output whose name only
+/// begins with it.
+fn is_staging_dir_of(path: &Path, name: &OsStr) -> bool {
     let found = path.file_name().map(|found| found.to_string_lossy()).unwrap_or_default();
     let unique = found.strip_prefix(&prefix(name));
     unique.is_some_and(|unique| unique.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Removes such a folder. The lock file goes last: whoever dies in the middle leaves a folder that the
-/// next one finds.
-fn remove(folder: &Path, disk: &dyn Disk) {
-    // Tasks of a job that has ended may still be on their way and make a file between a look into the
-    // folder and its end. If all of this fails, the folder's name says what it is.
-    let gone = |path: &Path| {
-        (0..REMOVALS).any(|_| match disk.remove_dir_all(path) {
+/// Removes a staging directory. The lock file is removed last, so that a directory whose removal was interrupted is
+/// still recognized as stale.
+fn remove(staging: &Path, disk: &dyn Disk) {
+    // Tasks of a job that has ended may still create files, so removing the contents and then the directory can fail.
+    // If all attempts fail, the name of the directory says what it is.
+    let removed = |path: &Path| {
+        (0..MAX_REMOVALS).any(|_| match disk.remove_dir_all(path) {
             Ok(()) => true,
             Err(cause) => cause.kind() == io::ErrorKind::NotFound,
         })
     };
-    let _ = gone(&out_in(folder)) && gone(&trials_in(folder)) && gone(folder);
+    let _ = removed(&output_dir(staging)) && removed(&attempts_dir(staging)) && removed(staging);
 }

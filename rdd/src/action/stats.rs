@@ -1,4 +1,4 @@
-//! `stats`: count, sum, mean, variance and ends of numbers, the same however the rows are cut.
+//! `stats`: count, sum, mean, variance, minimum and maximum of numbers, with the same bits for any partitioning.
 
 use super::exact::{Moments, SQUARES_UNIT, SUM_UNIT, quotient};
 use crate::accumulator::Accumulate;
@@ -10,8 +10,11 @@ use emberline_core::operation::Operation;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What [`stats`](Rdd::stats) finds out about numbers. Formats without NaN and infinity, such as
-/// JSON, can carry it only if no part is one of them.
+/// Statistics of numbers, returned by [`stats`](Rdd::stats).
+///
+/// If one number is NaN, all fields but the count are NaN. With an infinite number the sum and the mean are that infinity
+/// (NaN if there are both), and the variances are NaN. -0 is less than 0. Formats without NaN and infinity, such as JSON,
+/// can store it only if no field is one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
     count: u64,
@@ -24,48 +27,47 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// How many numbers there are.
+    /// Returns the number of numbers.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// Their sum; 0 without numbers.
+    /// Returns the sum; 0 without numbers.
     pub fn sum(&self) -> f64 {
         self.sum
     }
 
-    /// Their mean; 0 without numbers. It is right also where the sum is too large for a float.
+    /// Returns the mean; 0 without numbers. It is correct even if the sum overflows.
     pub fn mean(&self) -> f64 {
         self.mean
     }
 
-    /// The mean squared distance from the mean; NaN without numbers.
+    /// Returns the population variance; NaN without numbers.
     pub fn variance(&self) -> f64 {
         self.variance
     }
 
-    /// The squared distances from the mean over `count - 1`, for a sample of a population; NaN for
-    /// fewer than two numbers.
+    /// Returns the sample variance, which divides by `count - 1`; NaN for fewer than two numbers.
     pub fn sample_variance(&self) -> f64 {
         self.sample_variance
     }
 
-    /// The square root of [`variance`](Stats::variance).
+    /// Returns the square root of [`variance`](Stats::variance).
     pub fn stdev(&self) -> f64 {
         self.variance.sqrt()
     }
 
-    /// The square root of [`sample_variance`](Stats::sample_variance).
+    /// Returns the square root of [`sample_variance`](Stats::sample_variance).
     pub fn sample_stdev(&self) -> f64 {
         self.sample_variance.sqrt()
     }
 
-    /// The smallest number; infinity without numbers.
+    /// Returns the smallest number; infinity without numbers.
     pub fn min(&self) -> f64 {
         self.min
     }
 
-    /// The largest number; minus infinity without numbers.
+    /// Returns the largest number; minus infinity without numbers.
     pub fn max(&self) -> f64 {
         self.max
     }
@@ -79,6 +81,7 @@ impl fmt::Display for Stats {
     }
 }
 
+/// # Actions
 impl<P: Pipeline<Item = f64>> Rdd<f64, P> {
     /// Returns the count, sum, mean, variances, minimum and maximum of the rows.
     ///
@@ -104,12 +107,12 @@ impl<P: Pipeline<Item = f64>> Rdd<f64, P> {
         let action = Operation::new("stats");
         run_action(action, || {
             let parts = self.run_all(action, |rows| {
-                let mut seen = Box::<Seen>::default();
-                rows.for_each(|row| seen.add(row));
-                seen
+                let mut stats = Box::<ExactStats>::default();
+                rows.for_each(|row| stats.add(row));
+                stats
             })?;
             run_on_driver(action, || {
-                let mut all = Seen::default();
+                let mut all = ExactStats::default();
                 parts.iter().for_each(|part| all.merge(part));
                 all.stats()
             })
@@ -117,7 +120,7 @@ impl<P: Pipeline<Item = f64>> Rdd<f64, P> {
     }
 }
 
-/// [`Stats`] in the making: an accumulator of numbers that, as [`stats`](Rdd::stats), rounds once.
+/// An accumulator that computes [`Stats`], exact like [`Rdd::stats`].
 ///
 /// ```
 /// # use emberline_rdd as emberline;
@@ -132,10 +135,10 @@ impl<P: Pipeline<Item = f64>> Rdd<f64, P> {
 /// # Ok::<(), emberline_rdd::Error>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct RunningStats(Box<Seen>);
+pub struct RunningStats(Box<ExactStats>);
 
 impl RunningStats {
-    /// What is known so far.
+    /// Returns the statistics of the numbers added so far.
     pub fn stats(&self) -> Stats {
         self.0.stats()
     }
@@ -164,44 +167,49 @@ impl fmt::Debug for RunningStats {
     }
 }
 
-/// What is known of some numbers. Nothing here rounds, so the order of merging does not show.
+/// Exact sums of numbers. Nothing is rounded before [`ExactStats::stats`], so the order of merging does not matter.
 #[derive(Clone)]
-struct Seen {
+struct ExactStats {
     count: u64,
     finite: Moments,
-    /// Of what is not finite: infinite or NaN, else 0.
-    wild: f64,
+    /// Sum of the numbers that are infinite or NaN; 0 without any.
+    non_finite: f64,
     min: f64,
     max: f64,
 }
 
-impl Default for Seen {
+impl Default for ExactStats {
     fn default() -> Self {
-        let finite = Moments::default();
-        Seen { count: 0, finite, wild: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY }
+        ExactStats {
+            count: 0,
+            finite: Moments::default(),
+            non_finite: 0.0,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+        }
     }
 }
 
-impl Seen {
+impl ExactStats {
     #[inline]
     fn add(&mut self, number: f64) {
         self.count += 1;
         if number.is_finite() {
             self.finite.add(number);
         } else {
-            self.wild += number;
+            self.non_finite += number;
         }
         self.widen(number, number);
     }
 
-    fn merge(&mut self, other: &Seen) {
+    fn merge(&mut self, other: &ExactStats) {
         self.count += other.count;
         self.finite.merge(&other.finite);
-        self.wild += other.wild;
+        self.non_finite += other.non_finite;
         self.widen(other.min, other.max);
     }
 
-    /// By the total order, which tells -0 from 0; what is NaN is left to `wild`.
+    /// Extends the range by the total order, in which -0 is less than 0 and NaN is beyond the infinities.
     #[inline]
     fn widen(&mut self, min: f64, max: f64) {
         if min.total_cmp(&self.min).is_lt() {
@@ -215,42 +223,55 @@ impl Seen {
     fn stats(&self) -> Stats {
         if self.has_nan() {
             Stats { min: f64::NAN, max: f64::NAN, ..self.without_moments(f64::NAN) }
-        } else if self.wild.is_nan() {
-            // Both infinities. The processor chooses the bits of a NaN it makes; this is one of ours.
+        } else if self.non_finite.is_nan() {
+            // Both infinities were added. The bits of a computed NaN depend on the processor, so use a constant.
             self.without_moments(f64::NAN)
-        } else if self.wild != 0.0 {
-            self.without_moments(self.wild)
+        } else if self.non_finite != 0.0 {
+            self.without_moments(self.non_finite)
         } else {
             self.rounded()
         }
     }
 
-    /// The one place that rounds.
+    /// Rounds each result once.
     fn rounded(&self) -> Stats {
-        let (count, min, max) = (self.count, self.min, self.max);
-        let ((size, below), spread) = (self.finite.sum(), self.finite.spread(count));
-        let over = |n| {
-            let size = quotient(&size, SUM_UNIT, n, 1);
-            if below { -size } else { size }
+        let count = self.count;
+        let (sum, is_negative) = self.finite.sum();
+        let spread = self.finite.spread(count);
+        let sum_over = |n| {
+            let absolute = quotient(&sum, SUM_UNIT, n, 1);
+            if is_negative { -absolute } else { absolute }
         };
         let variance_over = |n| match n {
             0 => f64::NAN,
             n => quotient(&spread, SQUARES_UNIT, count, n),
         };
-        let (sum, mean) = (over(1), over(count.max(1)));
-        let variance = variance_over(count);
-        let sample_variance = variance_over(count.saturating_sub(1));
-        Stats { count, sum, mean, variance, sample_variance, min, max }
+        Stats {
+            count,
+            sum: sum_over(1),
+            mean: sum_over(count.max(1)),
+            variance: variance_over(count),
+            sample_variance: variance_over(count.saturating_sub(1)),
+            min: self.min,
+            max: self.max,
+        }
     }
 
-    /// Whether a number was NaN: its place in the total order is past an infinity.
+    /// Returns true if a number was NaN: it is beyond the infinities in the total order.
     fn has_nan(&self) -> bool {
         self.min.is_nan() || self.max.is_nan()
     }
 
-    /// The sum and the mean of numbers that are not all finite.
+    /// Returns the statistics of numbers that are not all finite.
     fn without_moments(&self, sum: f64) -> Stats {
-        let (count, min, max, none) = (self.count, self.min, self.max, f64::NAN);
-        Stats { count, sum, mean: sum, variance: none, sample_variance: none, min, max }
+        Stats {
+            count: self.count,
+            sum,
+            mean: sum,
+            variance: f64::NAN,
+            sample_variance: f64::NAN,
+            min: self.min,
+            max: self.max,
+        }
     }
 }

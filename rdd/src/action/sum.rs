@@ -8,6 +8,7 @@ use emberline_core::operation::Operation;
 use emberline_core::unwind::blame;
 use std::iter::Sum;
 
+/// # Actions
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the sum of the rows, for all types that [`Iterator::sum`] supports.
     ///

@@ -1,4 +1,4 @@
-//! `take`, `first` and `is_empty`: the first rows, from as few partitions as can be.
+//! `take`, `first` and `is_empty`: the first rows, from as few partitions as possible.
 
 use crate::driver::run_action;
 use crate::pipeline::{Element, Pipeline};
@@ -6,6 +6,7 @@ use crate::rdd::Rdd;
 use emberline_core::error::Result;
 use emberline_core::operation::Operation;
 
+/// # Actions
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the first `n` rows, or all rows if there are fewer.
     ///
@@ -73,20 +74,23 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 
     fn taken_in_jobs(&self, action: Operation, n: usize) -> Result<Vec<T>> {
-        let (mut rows, mut scanned) = (Vec::new(), 0);
-        let (limit, row_bytes) = (self.result_limit(), size_of::<T>());
+        let mut rows = Vec::new();
+        let mut scanned = 0;
+        let limit = self.result_limit();
+        let row_bytes = size_of::<T>();
         if self.num_partitions() == 0 {
-            // Only the job knows whether that is no rows or a mistake.
+            // Only a job reports an error of the lineage, such as zero partitions.
             self.run(action, 0..0, |_, _| Ok(()))?;
         }
         while rows.len() < n && scanned < self.num_partitions() {
-            let (found, left) = (rows.len(), n - rows.len());
-            let batch =
-                next_batch(scanned, found, n).min(limit.partitions_per_job(row_bytes, left));
+            let found = rows.len();
+            let left = n - found;
+            let max_partitions = limit.partitions_per_job(row_bytes, left);
+            let batch = next_batch(scanned, found, n).min(max_partitions);
             let next = scanned.saturating_add(batch).min(self.num_partitions());
-            let of_task = limit.clone();
+            let task_limit = limit.clone();
             let work = move |rows: P::Rows, _: &_| {
-                Ok(of_task.reserve(row_bytes, found).gather(rows.take(left)).into_rows())
+                Ok(task_limit.reserve(row_bytes, found).gather(rows.take(left)).into_rows())
             };
             for part in self.run(action, scanned..next, work)? {
                 rows.extend(part);
@@ -100,27 +104,34 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// How many partitions to look at next: one at first, four times as many as before while nothing is
-/// found, else what the rows found so far suggest and half more, at most four times.
+/// Growth of the number of partitions from job to job.
+const MAX_GROWTH: usize = 4;
+/// Excess of the partitions scanned over the number that the rows found so far suggest.
+const SAFETY_FACTOR: f64 = 1.5;
+
+/// Returns the number of partitions of the next job: one at first, [`MAX_GROWTH`] times as many as were scanned while no
+/// row was found, and otherwise the number that the rows found so far suggest, with some excess.
 fn next_batch(scanned: usize, found: usize, wanted: usize) -> usize {
     if scanned == 0 {
         return 1;
     }
-    let most = scanned.saturating_mul(4);
+    let max = scanned.saturating_mul(MAX_GROWTH);
     if found == 0 {
-        return most;
+        return max;
     }
-    let suggested = 1.5 * (wanted - found) as f64 * scanned as f64 / found as f64;
-    (suggested.ceil() as usize).clamp(1, most)
+    let suggested = SAFETY_FACTOR * (wanted - found) as f64 * scanned as f64 / found as f64;
+    (suggested.ceil() as usize).clamp(1, max)
 }
 
 #[cfg(test)]
 mod tests {
     use super::next_batch;
 
+    // Case B051.
     #[test]
-    fn b051_fifty_of_one_row_partitions_take_four_jobs() {
-        let (mut scanned, mut batches) = (0, Vec::new());
+    fn fifty_rows_of_one_row_partitions_take_four_jobs() {
+        let mut scanned = 0;
+        let mut batches = Vec::new();
         while scanned < 50 {
             let batch = next_batch(scanned, scanned, 50);
             batches.push(batch);

@@ -8,6 +8,7 @@ use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use std::vec;
 
+/// # Actions
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns an iterator over all rows, which runs one job for each partition when it reaches it.
     ///
@@ -39,7 +40,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// The rows of one partition, and which comes next.
+/// The rows of one partition, and the index of the next partition.
 struct LocalRows<T: 'static, P> {
     rdd: Rdd<T, P>,
     action: Operation,
@@ -50,7 +51,7 @@ struct LocalRows<T: 'static, P> {
 impl<T: Element, P: Pipeline<Item = T>> LocalRows<T, P> {
     /// Runs the job of the next partition.
     fn fetch(&mut self) -> Result<()> {
-        // What is left of the partition before goes first.
+        // Free the rows of the previous partition before the next one is computed.
         self.rows = Vec::new().into_iter();
         let end = (self.next + 1).min(self.rdd.num_partitions());
         let limit = self.rdd.result_limit();
@@ -68,7 +69,7 @@ impl<T: Element, P: Pipeline<Item = T>> Iterator for LocalRows<T, P> {
     type Item = Result<T>;
 
     fn next(&mut self) -> Option<Result<T>> {
-        // Without partitions one job runs all the same: only it knows whether that is a mistake.
+        // Without partitions one job runs all the same: only a job reports an error of the lineage.
         let jobs = self.rdd.num_partitions().max(1);
         loop {
             if let Some(row) = self.rows.next() {

@@ -1,14 +1,15 @@
-//! `top`, `top_by_key` and `take_ordered`: the ends of an order, without sorting everything.
+//! `top`, `top_by_key`, `take_ordered` and `bottom_by_key`: the first rows of an order, without sorting all of them.
 
 use crate::driver::{run_action, run_on_driver};
 use crate::pipeline::{Element, Pipeline};
-use crate::rdd::Rdd;
+use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::error::Result;
 use emberline_core::operation::Operation;
 use emberline_core::unwind::blame;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+/// # Actions
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the `n` largest rows in descending order, the first of equal ones first.
     ///
@@ -33,7 +34,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Ord,
     {
-        self.top_n((Operation::new("top"), size_of::<T>()), n, |a, b| b.cmp(a))
+        self.top_n(Operation::new("top"), size_of::<T>(), n, |a, b| b.cmp(a))
     }
 
     /// Returns the `n` rows with the largest keys in descending order, the first of equal ones
@@ -62,14 +63,35 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         K: Ord + Send + 'static,
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
-        let action = Operation::new("top_by_key");
-        let keyed =
-            self.mapped(action, size_of::<F>(), crate::rdd::KeyEffect::Changed, move |row| {
-                (key_of(&row), row)
-            });
-        let by_key = |a: &(K, T), b: &(K, T)| b.0.cmp(&a.0);
-        let pairs = keyed.top_n((action, size_of::<T>()), n, by_key)?;
-        Ok(pairs.into_iter().map(|(_, row)| row).collect())
+        self.top_n_by_key(Operation::new("top_by_key"), n, key_of, |a, b| b.cmp(a))
+    }
+
+    /// Returns the `n` rows with the smallest keys in ascending order, the first of equal ones first.
+    ///
+    /// Resources are those of [`top`](Rdd::top).
+    ///
+    /// # Errors
+    ///
+    /// `ResultTooLarge` if the returned rows exceed
+    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
+    /// let words = ctx.parallelize(vec!["ccc", "a", "bb"]);
+    /// assert_eq!(words.bottom_by_key(2, |word| word.len())?, ["a", "bb"]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias = "takeOrdered")]
+    #[track_caller]
+    pub fn bottom_by_key<K, F>(&self, n: usize, key_of: F) -> Result<Vec<T>>
+    where
+        K: Ord + Send + 'static,
+        F: Fn(&T) -> K + Send + Sync + 'static,
+    {
+        self.top_n_by_key(Operation::new("bottom_by_key"), n, key_of, K::cmp)
     }
 
     /// Returns the `n` smallest rows in ascending order, the first of equal ones first.
@@ -95,29 +117,45 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Ord,
     {
-        self.top_n((Operation::new("take_ordered"), size_of::<T>()), n, |a, b| a.cmp(b))
+        self.top_n(Operation::new("take_ordered"), size_of::<T>(), n, |a, b| a.cmp(b))
     }
 
-    /// The first `n` rows of an order. Of a row the action gives `row_bytes`.
-    fn top_n<C>(
+    fn top_n_by_key<K, F, C>(
         &self,
-        (action, row_bytes): (Operation, usize),
+        action: Operation,
         n: usize,
+        key_of: F,
         compare: C,
     ) -> Result<Vec<T>>
+    where
+        K: Send + 'static,
+        F: Fn(&T) -> K + Send + Sync + 'static,
+        C: Fn(&K, &K) -> Ordering + Send + Sync + 'static,
+    {
+        let add_key = move |row| (key_of(&row), row);
+        let keyed = self.mapped(action, size_of::<F>(), KeyEffect::Changed, add_key);
+        let pairs = keyed.top_n(action, size_of::<T>(), n, move |a, b| compare(&a.0, &b.0))?;
+        Ok(pairs.into_iter().map(|(_, row)| row).collect())
+    }
+
+    /// Returns the first `n` rows in the order of `compare`, of each of which the action returns `row_bytes`.
+    fn top_n<C>(&self, action: Operation, row_bytes: usize, n: usize, compare: C) -> Result<Vec<T>>
     where
         C: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
     {
         let compare = Arc::new(move |a: &T, b: &T| blame(&action, || compare(a, b)));
-        let (limit, all) = (self.result_limit(), self.num_partitions());
+        let limit = self.result_limit();
+        let all = self.num_partitions();
         run_action(action, || {
-            let (mut top_n, mut next) = (Vec::new(), 0_usize);
+            let mut top_n = Vec::new();
+            let mut next = 0_usize;
             loop {
-                let (of_task, in_task) = (limit.clone(), Arc::clone(&compare));
+                let task_limit = limit.clone();
+                let task_compare = Arc::clone(&compare);
                 let work = move |rows: P::Rows, _: &_| {
-                    let mut part = of_task.reserve(row_bytes, 0);
-                    let rows = top_n_of(rows, n, &*in_task, |rows| part.charge(rows));
-                    part.end(rows.len());
+                    let mut part = task_limit.reserve(row_bytes, 0);
+                    let rows = top_n_of(rows, n, &*task_compare, |rows| part.charge(rows));
+                    part.finish(rows.len());
                     Ok(rows)
                 };
                 let end = next.saturating_add(limit.partitions_per_job(row_bytes, n)).min(all);
@@ -136,23 +174,28 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// The first `n` rows of an order, by sorting each time that twice as many are held: no row costs
-/// more than the logarithm of `n` comparisons. `reach` hears how many will stay at least.
+/// Minimum number of rows that are held before they are sorted.
+const MIN_HELD_ROWS: usize = 64;
+
+/// Returns the first `n` rows in the order of `compare`; equal rows keep their order.
+///
+/// Sorts and truncates the rows each time that `2 * n` of them are held, so a row costs no more than the logarithm of
+/// `n` comparisons. `charge` is called with the number of rows held that will be returned.
 fn top_n_of<T>(
     rows: impl Iterator<Item = T>,
     n: usize,
     compare: impl Fn(&T, &T) -> Ordering,
-    mut reach: impl FnMut(usize),
+    mut charge: impl FnMut(usize),
 ) -> Vec<T> {
     let shorten = |held: &mut Vec<T>| {
         held.sort_by(&compare);
         held.truncate(n);
     };
-    let full = n.saturating_mul(2).max(64);
+    let full = n.saturating_mul(2).max(MIN_HELD_ROWS);
     let mut top_n = rows.fold(Vec::new(), |mut held, row| {
         if n > 0 {
             held.push(row);
-            reach(held.len().min(n));
+            charge(held.len().min(n));
         }
         if held.len() >= full {
             shorten(&mut held);
@@ -170,7 +213,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_leading_rows_are_those_of_a_stable_sort(
+        fn the_first_rows_are_those_of_a_stable_sort(
             rows in proptest::collection::vec((0_u8..9, any::<u8>()), 0..300),
             n in 0_usize..90,
         ) {

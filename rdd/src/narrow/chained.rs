@@ -28,14 +28,14 @@ pub(super) fn chained<P: Pipeline>(
     Opening { parents, left, task: task.clone() }.flatten()
 }
 
-/// As [`Pipeline::held`]: the rows of a list of partitions lie in one place if it is a list of one.
-pub(super) fn held_alone<P: Pipeline>(
+/// As [`Pipeline::materialized`]: the rows of a list of partitions lie in one place if it is a list of one.
+pub(super) fn materialized_single<P: Pipeline>(
     parents: &[P],
     partitions: &[(usize, usize)],
     task: &TaskContext,
 ) -> Option<MaterializedRows<P::Item>> {
     let [(parent, partition)] = *partitions else { return None };
-    parents[parent].held(partition, task)
+    parents[parent].materialized(partition, task)
 }
 
 impl<P: Pipeline> Iterator for Opening<P> {

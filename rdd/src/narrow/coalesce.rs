@@ -1,6 +1,6 @@
 //! `coalesce`: fewer partitions without a shuffle.
 
-use super::chained::{ChainedRows, chained, held_alone};
+use super::chained::{ChainedRows, chained, materialized_single};
 use crate::context::no_partitions;
 use crate::pipeline::materialized::MaterializedRows;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
@@ -11,6 +11,7 @@ use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
+/// # Narrow transformations
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Merges neighboring partitions until at most `partitions` are left, without a shuffle.
     ///
@@ -73,8 +74,12 @@ impl<P: Pipeline> Pipeline for Coalesced<P> {
         chained(&self.parent, self.parts(partition), task)
     }
 
-    fn held(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<P::Item>> {
-        held_alone(&self.parent, &self.parts(partition), task)
+    fn materialized(
+        &self,
+        partition: usize,
+        task: &TaskContext,
+    ) -> Option<MaterializedRows<P::Item>> {
+        materialized_single(&self.parent, &self.parts(partition), task)
     }
 
     fn depth(&self) -> usize {

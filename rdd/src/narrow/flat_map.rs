@@ -8,6 +8,7 @@ use emberline_core::task::CancelCheck;
 use emberline_core::unwind::blame;
 use std::sync::Arc;
 
+/// # Narrow transformations
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into the rows of `f(row)`.
     ///

@@ -29,6 +29,7 @@ impl<U> Extend<U> for Out<'_, U> {
     }
 }
 
+/// # Narrow transformations
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into the rows that `f` pushes.
     ///

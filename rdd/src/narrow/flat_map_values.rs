@@ -5,6 +5,7 @@ use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::operation::Operation;
 
+/// # Narrow transformations
 impl<K: Element + Clone, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Turns each value into the values of `f(value)`, with a clone of its key.
     ///

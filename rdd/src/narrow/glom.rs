@@ -6,6 +6,7 @@ use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::operation::Operation;
 use std::iter::once_with;
 
+/// # Narrow transformations
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Collects the rows of each partition into one list.
     ///

@@ -4,6 +4,7 @@ use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::operation::Operation;
 
+/// # Narrow transformations
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Calls `f` with a reference to each row and passes the row on.
     ///

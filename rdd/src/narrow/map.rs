@@ -7,6 +7,7 @@ use emberline_core::operation::Operation;
 use emberline_core::unwind::blame;
 use std::sync::Arc;
 
+/// # Narrow transformations
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into `f(row)`.
     ///

@@ -8,6 +8,7 @@ use emberline_core::task::{CancelCheck, ROWS_PER_CHECK, TaskContext};
 use emberline_core::unwind::{blame, clear_blame};
 use std::sync::Arc;
 
+/// # Narrow transformations
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each partition into the rows of `f(rows)`.
     ///

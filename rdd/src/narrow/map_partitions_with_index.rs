@@ -7,6 +7,7 @@ use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::operation::Operation;
 use std::sync::Arc;
 
+/// # Narrow transformations
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each partition into the rows of `f(partition, rows)`, where partitions are numbered
     /// from 0.

@@ -4,6 +4,7 @@ use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::operation::Operation;
 
+/// # Narrow transformations
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Turns each value into `f(value)` under the same key.
     ///

@@ -1,5 +1,33 @@
-//! Transformations that compute a partition from known partitions of their parents, mostly from the
-//! one of the same number: no row moves. Each file has the method, the node and its iterator.
+//! Narrow transformations: a partition is computed from known partitions of its parents, in the same task.
+//!
+//! Each file has the method, its pipeline and its iterator.
+//!
+//! - `adapted`: the pipeline of all operations that are a closure over the rows of one parent.
+//! - `chained`: the rows of several partitions in sequence, for `coalesce` and `union`.
+//! - `coalesce`: fewer partitions without a shuffle.
+//! - `filter`: the rows that match a predicate.
+//! - `filter_map`: filter and map in one pass.
+//! - `flat_map`: any number of rows for each row.
+//! - `flat_map_into`: any number of rows, pushed while the closure borrows from its row.
+//! - `flat_map_values`: any number of values for each value of a pair.
+//! - `glom`: each partition as one row.
+//! - `inspect`: a side effect for each row.
+//! - `key_by`: rows to pairs.
+//! - `keys`: `keys` and `values` of pairs.
+//! - `lending`: pipelines whose closure reads rows by reference.
+//! - `map`: one row for each row.
+//! - `map_partitions`: a closure over the iterator of a partition.
+//! - `map_partitions_with_index`: the same with the index of the partition.
+//! - `map_values`: one value for each value of a pair.
+//! - `sample`: a random subset (Bernoulli).
+//! - `sample_with_replacement`: random multiplicities (Poisson).
+//! - `try_filter`: a predicate that may fail.
+//! - `try_flat_map`: `flat_map` with a closure that may fail.
+//! - `try_map`: `map` with a closure that may fail.
+//! - `union`: the rows of two or more RDDs in sequence.
+//! - `views`: `with` and `refs`, views whose closures get a shared value or references to rows.
+//! - `zip`: the rows of two RDDs in pairs.
+//! - `zip_partitions`: a closure over the iterators of two partitions.
 
 pub(crate) mod adapted;
 mod chained;
@@ -13,23 +41,20 @@ mod glom;
 mod inspect;
 mod key_by;
 mod keys;
+mod lending;
 mod map;
 mod map_partitions;
 mod map_partitions_with_index;
 mod map_values;
-mod refs;
-mod refs_with;
 mod sample;
 mod sample_with_replacement;
 mod try_filter;
 mod try_flat_map;
 mod try_map;
 mod union;
-mod with;
+mod views;
 mod zip;
 mod zip_partitions;
 
 pub use flat_map_into::Out;
-pub use refs::Refs;
-pub use refs_with::RefsWith;
-pub use with::With;
+pub use views::{Refs, RefsWith, With};

@@ -16,6 +16,7 @@ pub(super) struct Sampling {
     pub(super) seed: u64,
 }
 
+/// # Narrow transformations
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Keeps each row with probability `fraction`, from 0 to 1.
     ///

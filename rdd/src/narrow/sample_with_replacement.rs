@@ -10,6 +10,7 @@ use emberline_core::operation::Operation;
 use std::iter::{RepeatN, repeat_n};
 use std::sync::Arc;
 
+/// # Narrow transformations
 impl<T: Element + Clone, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Draws each row a random number of times, `rate` times on average (Poisson).
     ///

@@ -6,6 +6,7 @@ use crate::rdd::Rdd;
 use emberline_core::error::BoxError;
 use emberline_core::operation::Operation;
 
+/// # Narrow transformations
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Keeps the rows for which a fallible `predicate` returns true.
     ///

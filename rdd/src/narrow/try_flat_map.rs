@@ -6,6 +6,7 @@ use crate::rdd::Rdd;
 use emberline_core::error::BoxError;
 use emberline_core::operation::Operation;
 
+/// # Narrow transformations
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into the rows of a fallible `f(row)`.
     ///

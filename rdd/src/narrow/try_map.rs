@@ -6,6 +6,7 @@ use emberline_core::error::{BoxError, Error, ErrorKind};
 use emberline_core::operation::Operation;
 use emberline_core::unwind::raise;
 
+/// # Narrow transformations
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into the value of a fallible `f(row)`.
     ///

@@ -1,6 +1,6 @@
 //! `union` and `union`: the rows of two or more RDDs.
 
-use super::chained::{ChainedRows, chained, held_alone};
+use super::chained::{ChainedRows, chained, materialized_single};
 use crate::context::{Context, two_contexts};
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::materialized::MaterializedRows;
@@ -11,6 +11,7 @@ use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
+/// # Narrow transformations
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Appends the rows of `other`, with duplicates.
     ///
@@ -82,10 +83,14 @@ impl<P: Pipeline, Q: Pipeline<Item = P::Item>> Pipeline for Union<P, Q> {
         }
     }
 
-    fn held(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<P::Item>> {
+    fn materialized(
+        &self,
+        partition: usize,
+        task: &TaskContext,
+    ) -> Option<MaterializedRows<P::Item>> {
         match self.parts(partition) {
-            (Some(left), None) => self.left.held(left, task),
-            (None, Some(right)) => self.right.held(right, task),
+            (Some(left), None) => self.left.materialized(left, task),
+            (None, Some(right)) => self.right.materialized(right, task),
             _ => None,
         }
     }
@@ -121,6 +126,7 @@ impl<L: Iterator, R: Iterator<Item = L::Item>> Iterator for UnionRows<L, R> {
     }
 }
 
+/// # Sources
 impl Context {
     /// Concatenates RDDs in the given order, with duplicates.
     ///
@@ -218,8 +224,12 @@ impl<P: Pipeline> Pipeline for UnionAll<P> {
         chained(&self.parents, self.parts(partition), task)
     }
 
-    fn held(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<P::Item>> {
-        held_alone(&self.parents, &self.parts(partition), task)
+    fn materialized(
+        &self,
+        partition: usize,
+        task: &TaskContext,
+    ) -> Option<MaterializedRows<P::Item>> {
+        materialized_single(&self.parents, &self.parts(partition), task)
     }
 
     fn depth(&self) -> usize {

@@ -10,6 +10,7 @@ use emberline_core::task::TaskContext;
 use emberline_core::unwind::raise;
 use std::sync::Arc;
 
+/// # Narrow transformations
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Pairs each row with the row of `other` at the same position.
     ///

@@ -7,6 +7,7 @@ use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
+/// # Narrow transformations
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each pair of partitions with the same index into the rows of `f(rows, other_rows)`.
     ///

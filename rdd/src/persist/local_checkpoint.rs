@@ -17,6 +17,7 @@ use emberline_core::task::TaskContext;
 use emberline_core::unwind::raise;
 use std::sync::Arc;
 
+/// # Persistence
 impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Computes and stores all partitions, and returns an RDD whose lineage begins there.
     ///
@@ -79,7 +80,7 @@ impl<T: Stored> Node<T> for Checkpointed {
         Box::new(RowChunks::new(self.read(partition, task), heap_bytes))
     }
 
-    fn held(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<T>> {
+    fn materialized(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<T>> {
         Some(self.read(partition, task))
     }
 }

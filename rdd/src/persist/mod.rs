@@ -22,6 +22,7 @@ use emberline_core::size::heap_bytes;
 use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
+/// # Persistence
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Persists the RDD in memory; same as [`persist`](Rdd::persist) with [`StorageLevel::Memory`].
     ///
@@ -125,14 +126,14 @@ struct Persisted<P> {
 
 impl<T: Stored, P: Pipeline<Item = T>> Node<T> for Persisted<P> {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>> {
-        match self.held(partition, task) {
+        match self.materialized(partition, task) {
             Some(rows) => Box::new(RowChunks::new(rows, heap_bytes)),
             None => Box::new(RowChunks::new(self.parent.open(partition, task), heap_bytes)),
         }
     }
 
     /// The block, computed and stored if it is not there; nothing after an `unpersist`.
-    fn held(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<T>> {
+    fn materialized(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<T>> {
         let Persisted { parent, blocks, operation } = self;
         if let Some(rows) = blocks.find(partition, task) {
             return Some(rows);

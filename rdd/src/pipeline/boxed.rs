@@ -19,8 +19,8 @@ pub struct Boxed<T: 'static> {
 pub(crate) trait Node<T>: Send + Sync {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>>;
 
-    /// As [`Pipeline::held`].
-    fn held(&self, _partition: usize, _task: &TaskContext) -> Option<MaterializedRows<T>> {
+    /// As [`Pipeline::materialized`].
+    fn materialized(&self, _partition: usize, _task: &TaskContext) -> Option<MaterializedRows<T>> {
         None
     }
 }
@@ -100,9 +100,9 @@ impl<T: Element> Pipeline for Boxed<T> {
         BoxedRows { source, chunk, next_limit: 1, limit, task: task.clone() }
     }
 
-    fn held(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<T>> {
+    fn materialized(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<T>> {
         let node = self.node.as_ref()?;
-        on_enough_stack(|| node.held(partition, task))
+        on_enough_stack(|| node.materialized(partition, task))
     }
 
     fn depth(&self) -> usize {
@@ -123,8 +123,8 @@ impl<T: Element, P: Pipeline<Item = T>> Node<T> for Erased<P> {
         Box::new(RowChunks::new(self.0.open(partition, task), |_: &T| 0))
     }
 
-    fn held(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<T>> {
-        self.0.held(partition, task)
+    fn materialized(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<T>> {
+        self.0.materialized(partition, task)
     }
 }
 

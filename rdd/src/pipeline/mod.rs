@@ -36,7 +36,11 @@ pub trait Pipeline: sealed::Sealed + Clone + Send + Sync + 'static {
     /// a collection and of a cached RDD, and of a union of such. What [`refs`](crate::Rdd::refs)
     /// reads in place.
     #[doc(hidden)]
-    fn held(&self, _partition: usize, _task: &TaskContext) -> Option<MaterializedRows<Self::Item>> {
+    fn materialized(
+        &self,
+        _partition: usize,
+        _task: &TaskContext,
+    ) -> Option<MaterializedRows<Self::Item>> {
         None
     }
 

@@ -8,6 +8,7 @@ use emberline_core::task::{ROWS_PER_CHECK, TaskContext};
 use emberline_core::unwind::blame;
 use std::sync::Arc;
 
+/// # Sources
 impl Context {
     /// Creates an RDD from a closure that makes the rows of a partition.
     ///

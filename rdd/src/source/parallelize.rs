@@ -9,6 +9,7 @@ use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use std::sync::Arc;
 
+/// # Sources
 impl Context {
     /// Distributes a collection over `default_partitions` partitions, or fewer if it has fewer
     /// rows.
@@ -101,7 +102,7 @@ impl<T: Element + Clone + Sync> Pipeline for Parallelized<T> {
         MaterializedRows::new(Arc::clone(&self.rows), low as usize..high as usize, task)
     }
 
-    fn held(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<T>> {
+    fn materialized(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<T>> {
         Some(self.open(partition, task))
     }
 

@@ -124,12 +124,12 @@ fn f069_a_folder_with_missing_or_surplus_parts_is_an_error_that_names_them() {
         fs::rename(path.join("part-00007"), path.join("part-00001")).unwrap();
         fs::copy(path.join("part-00001"), path.join("part-00003")).unwrap();
         let text = refused(&path);
-        assert!(text.contains("3 partitions were written, but 4 files are there"), "{text}");
+        assert!(text.contains("3 partitions") && text.contains("4 files"), "{text}");
         for part in ["part-00003", "part-00002"] {
             fs::remove_file(path.join(part)).unwrap();
         }
         let text = refused(&path);
-        assert!(text.contains("3 partitions were written, but 2 files are there"), "{text}");
+        assert!(text.contains("3 partitions") && text.contains("2 files"), "{text}");
     });
 }
 
@@ -137,15 +137,15 @@ fn f069_a_folder_with_missing_or_surplus_parts_is_an_error_that_names_them() {
 fn f069_what_is_no_checkpoint_or_half_of_one_is_said_to_be_that() {
     within(DEADLINE, || {
         let (folder, path) = written();
-        assert!(refused(&folder.path().join("nowhere")).contains("there is no such folder"));
+        assert!(refused(&folder.path().join("nowhere")).contains("no such directory"));
         let text = refused(&path.join("part-00001"));
-        assert!(text.contains("there is no such folder"), "{text}");
-        assert!(refused(folder.path()).contains("no manifest"));
+        assert!(text.contains("no such directory"), "{text}");
+        assert!(refused(folder.path()).contains("missing manifest"));
         fs::write(path.join("_manifest"), "a file of someone else, long enough for a header")
             .unwrap();
         assert!(refused(&path).contains("does not begin as one does"));
         fs::remove_file(path.join("_manifest")).unwrap();
-        assert!(refused(&path).contains("never finished"));
+        assert!(refused(&path).contains("incomplete"));
     });
 }
 
