@@ -132,7 +132,7 @@ fn rows_that_are_at_hand(ctx: &Context) -> Vec<(&'static str, Rdd<u64>)> {
         ("full_outer_join", hot.full_outer_join(&hot).map(|(key, _)| key).boxed()),
         ("group_by_key", pairs.group_by_key().keys().boxed()),
         ("reduce_by_key", pairs.reduce_by_key(|a, _| a).keys().boxed()),
-        ("sort_by_key", pairs.sort_pairs().keys().boxed()),
+        ("sort_pairs", pairs.sort_pairs().keys().boxed()),
         ("map_partitions", listed.boxed()),
         ("flat_map", many.flat_map(|n| vec![n; 1_000]).boxed()),
     ]

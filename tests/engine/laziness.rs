@@ -165,7 +165,7 @@ fn explain_runs_nothing_and_names_each_line() {
     runs_nothing(|ctx| {
         let sums = ctx.range(0..9_u64).map(never_pair).reduce_by_key(|a, _| a);
         let text = sums.sort_pairs().explain().to_string();
-        for operation in ["range", "map", "reduce_by_key", "sort_by_key"] {
+        for operation in ["range", "map", "reduce_by_key", "sort_pairs"] {
             let site = format!("{operation} at tests/engine/laziness.rs");
             assert!(text.contains(&site), "{text}");
         }

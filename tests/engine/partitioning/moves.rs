@@ -65,9 +65,9 @@ fn wide() -> Vec<Wide> {
         always_moves("intersection", 2, |a, b| a.intersection(b)),
         always_moves("group_by", 1, |a, _| keys(a.group_by(|row| row.0))),
         always_moves("repartition", 1, |a, _| a.repartition(4)),
-        always_moves("sort_by", 1, |a, _| a.sort_by_key(|row| row.1)),
-        always_moves("sort_by_cmp", 1, |a, _| a.sort_by(|a, b| Reverse(a).cmp(&Reverse(b)))),
-        always_moves("sort_by_key", 1, |a, _| a.sort_pairs()),
+        always_moves("sort_by_key", 1, |a, _| a.sort_by_key(|row| row.1)),
+        always_moves("sort_by", 1, |a, _| a.sort_by(|a, b| Reverse(a).cmp(&Reverse(b)))),
+        always_moves("sort_pairs", 1, |a, _| a.sort_pairs()),
     ]
 }
 

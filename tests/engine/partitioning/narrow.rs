@@ -97,8 +97,8 @@ fn steps_that_may_change_keys_or_places_drop_the_partitioner() {
 fn wide_steps_whose_rows_lie_nowhere_in_particular_leave_no_partitioner() {
     let steps: Vec<Narrow> = vec![
         ("repartition", |rdd| rdd.repartition(3)),
-        ("sort_by", |rdd| rdd.sort_by_key(|row| row.0)),
-        ("sort_by_cmp", |rdd| rdd.sort_by(Ord::cmp)),
+        ("sort_by_key", |rdd| rdd.sort_by_key(|row| row.0)),
+        ("sort_by", |rdd| rdd.sort_by(Ord::cmp)),
         ("subtract", |rdd| rdd.subtract(&rdd.filter(|row| row.0 > 50))),
         ("subtract_with", |rdd| rdd.with_partitions(3).subtract(&rdd.filter(|row| row.0 > 50))),
         ("intersection", |rdd| rdd.intersection(rdd)),
