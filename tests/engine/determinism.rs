@@ -100,7 +100,7 @@ fn e20_rows_that_move_to_another_partition_are_found_out_where_nothing_hashes() 
         // A sort reads its input once for a sample, which says where its partitions end.
         let rows = changing(&ctx, |call| (0..40).map(|n| (n + 10 * call, n)).collect());
         let sorted = rows.with_partitions(4).sort_pairs();
-        is_found_out(sorted.count(), (40, 40), "sort_by_key");
+        is_found_out(sorted.count(), (40, 40), "sort_pairs");
     });
 }
 

@@ -15,7 +15,8 @@ mod determinism;
 mod errors;
 mod events;
 mod explain;
-mod injury;
+mod fault_injection;
+
 mod joins;
 mod keyed;
 mod layout;

@@ -74,17 +74,17 @@ fn operations() -> Vec<(&'static str, Program)> {
         }),
         ("partition_by", |ctx| few(ctx).partition_by(2).map(|(key, n)| lists(key, [n])).collect()),
         ("repartition", |ctx| few(ctx).repartition(2).map(|(key, n)| lists(key, [n])).collect()),
-        ("sort_by_key", |ctx| {
+        ("sort_pairs", |ctx| {
             few(ctx).with_partitions(2).sort_pairs().map(|(key, n)| lists(key, [n])).collect()
         }),
-        ("sort_by", |ctx| {
+        ("sort_by_key", |ctx| {
             few(ctx)
                 .with_partitions(2)
                 .sort_by_key(|(key, _)| key % 7)
                 .map(|(key, n)| lists(key, [n]))
                 .collect()
         }),
-        ("sort_by_cmp", |ctx| {
+        ("sort_by", |ctx| {
             let rows = few(ctx).with_partitions(2).sort_by(|a, b| (b.0 % 7).cmp(&(a.0 % 7)));
             rows.map(|(key, n)| lists(key, [n])).collect()
         }),

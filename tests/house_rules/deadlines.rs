@@ -99,7 +99,7 @@ fn reaching<'a>(
                 let reaches = |name: &&str| {
                     let home = if own[file.as_str()].contains(name) { file } else { shared };
                     // A module also uses what the one above it has.
-                    let above = file.rsplit_once('/').map(|(folder, _)| format!("{folder}.rs"));
+                    let above = file.rsplit_once('/').map(|(folder, _)| format!("{folder}/mod.rs"));
                     let above = above.filter(|_| home == shared);
                     reached.contains(&(home, *name))
                         || above.is_some_and(|above| reached.contains(&(above.as_str(), *name)))

@@ -68,8 +68,8 @@ fn a_grouping_shuffle_into_zero_partitions_is_the_error_of_its_first_action() {
 fn a_move_of_rows_into_zero_partitions_is_the_error_of_its_first_action() {
     refused("partition_by", |ctx| pairs(ctx).partition_by(0));
     refused("repartition", |ctx| pairs(ctx).repartition(0));
-    refused("sort_by", |ctx| pairs(ctx).with_partitions(0).sort_by_key(|pair| pair.1));
-    refused("sort_by_key", |ctx| pairs(ctx).with_partitions(0).sort_pairs());
+    refused("sort_by_key", |ctx| pairs(ctx).with_partitions(0).sort_by_key(|pair| pair.1));
+    refused("sort_pairs", |ctx| pairs(ctx).with_partitions(0).sort_pairs());
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn programs<const K: usize>() -> Vec<(&'static [&'static str], Program<K>)> {
             let joined = pairs.with_partitions(2).join(&pairs.filter(|pair| pair.0.0 == 3));
             Ok(plain(joined.map(|(row, _)| row).collect()?))
         }),
-        (&["sort_by_key", "collect"], |rows| {
+        (&["sort_pairs", "collect"], |rows| {
             let sorted = rows.map(|row| (row, 1_u8)).with_partitions(2).sort_pairs();
             Ok(plain(sorted.map(|(row, _)| row).collect()?))
         }),

@@ -75,7 +75,12 @@ fn a_thousand_rounds_of_shuffles_open_no_more_files_and_hold_no_more_memory_than
     within(DEADLINE, || {
         for way in ["cut", "cut, in files", "uncut, in files"] {
             let run = Command::new(std::env::current_exe().unwrap())
-                .args(["injury::loops::this_is_the_loop", "--exact", "--ignored", "--nocapture"])
+                .args([
+                    "fault_injection::loops::this_is_the_loop",
+                    "--exact",
+                    "--ignored",
+                    "--nocapture",
+                ])
                 .env(CHILD, way)
                 .output()
                 .unwrap();

@@ -157,7 +157,12 @@ struct Dying(Child);
 impl Dying {
     fn start(folder: &Path, how: Option<(&str, String)>) -> Dying {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["injury::crash::this_is_the_child", "--exact", "--ignored", "--nocapture"]);
+        command.args([
+            "fault_injection::crash::this_is_the_child",
+            "--exact",
+            "--ignored",
+            "--nocapture",
+        ]);
         command.env(CHILD_FOLDER, folder).stdout(Stdio::piped()).stderr(Stdio::null());
         command.envs(how);
         let mut child = command.spawn().unwrap();
@@ -281,8 +286,7 @@ fn few_open_files_are_enough_and_too_few_are_an_error_that_says_so() {
     within(DEADLINE, || {
         let run = |files: usize| {
             let folder = tempfile::tempdir().unwrap();
-            let name =
-                "injury::crash::few_open_files_are_enough_and_too_few_are_an_error_that_says_so";
+            let name = "fault_injection::crash::few_open_files_are_enough_and_too_few_are_an_error_that_says_so";
             let limited = format!("ulimit -n {files}; exec \"$0\" {name} --exact --nocapture");
             let mut shell = Command::new("sh");
             shell.args(["-c", &limited]).arg(std::env::current_exe().unwrap());

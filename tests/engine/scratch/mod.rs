@@ -84,7 +84,7 @@ fn the_quota_is_the_error_of_the_action_and_says_what_to_do() {
         let error = assert_kind(rows.count(), passed);
         let text = error.to_string();
         assert!(text.contains("scratch_quota_bytes is 10000"), "{text}");
-        assert!(text.contains("larger quota") && text.contains("scratch.rs"), "{text}");
+        assert!(text.contains("larger quota") && text.contains("scratch/mod.rs"), "{text}");
         assert_eq!(error.attempts(), 1, "trying again would not help: {text}");
     });
 }

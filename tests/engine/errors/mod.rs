@@ -184,13 +184,15 @@ fn a_panic_while_keys_are_combined_names_the_operation_on_both_sides() {
 
 #[test]
 fn a_panic_while_rows_are_sorted_names_the_sort() {
-    breaks("sort_by", |ctx| numbers(ctx).sort_by_key(|n| not_25(*n)).count());
-    breaks("sort_by", |ctx| numbers(ctx).with_partitions(1).sort_by_key(|n| not_25(*n)).count());
-    breaks("sort_by_cmp", |ctx| {
+    breaks("sort_by_key", |ctx| numbers(ctx).sort_by_key(|n| not_25(*n)).count());
+    breaks("sort_by_key", |ctx| {
+        numbers(ctx).with_partitions(1).sort_by_key(|n| not_25(*n)).count()
+    });
+    breaks("sort_by", |ctx| {
         ctx.range_with(1, 0..40).sort_by(|a, b| not_25(*a).cmp(&not_25(*b))).count()
     });
     // With more partitions the first comparisons are those of the sample.
-    breaks_on_the_driver("sort_by_cmp", |ctx| {
+    breaks_on_the_driver("sort_by", |ctx| {
         numbers(ctx).sort_by(|a, b| not_25(*a).cmp(&not_25(*b))).count()
     });
 }

@@ -1,8 +1,6 @@
 //! The rules of the house, read from the sources: style that is not a test decays.
 
-#[path = "house_rules/deadlines.rs"]
 mod deadlines;
-#[path = "house_rules/promises.rs"]
 mod promises;
 
 use std::fs;

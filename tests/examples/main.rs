@@ -3,32 +3,30 @@
 
 #![allow(dead_code, reason = "the examples' main functions are not called here")]
 
-#[path = "examples/deadline.rs"]
 mod deadline;
-#[path = "examples/last_lines.rs"]
 mod last_lines;
 
-#[path = "../examples/flights.rs"]
+#[path = "../../examples/flights.rs"]
 mod flights;
-#[path = "../examples/inverted_index.rs"]
+#[path = "../../examples/inverted_index.rs"]
 mod inverted_index;
-#[path = "../examples/k_means.rs"]
+#[path = "../../examples/k_means.rs"]
 mod k_means;
-#[path = "../examples/log_mining.rs"]
+#[path = "../../examples/log_mining.rs"]
 mod log_mining;
-#[path = "../examples/logistic_regression.rs"]
+#[path = "../../examples/logistic_regression.rs"]
 mod logistic_regression;
-#[path = "../examples/lost_partition.rs"]
+#[path = "../../examples/lost_partition.rs"]
 mod lost_partition;
-#[path = "../examples/monte_carlo_pi.rs"]
+#[path = "../../examples/monte_carlo_pi.rs"]
 mod monte_carlo_pi;
-#[path = "../examples/page_rank.rs"]
+#[path = "../../examples/page_rank.rs"]
 mod page_rank;
-#[path = "../examples/secondary_sort.rs"]
+#[path = "../../examples/secondary_sort.rs"]
 mod secondary_sort;
-#[path = "../examples/transitive_closure.rs"]
+#[path = "../../examples/transitive_closure.rs"]
 mod transitive_closure;
-#[path = "../examples/word_count.rs"]
+#[path = "../../examples/word_count.rs"]
 mod word_count;
 
 use deadline::deadline;

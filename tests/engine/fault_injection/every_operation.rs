@@ -42,7 +42,7 @@ fn names_its_cause(error: &Error, what: &str) {
     let kind = error.kind();
     let typed = matches!(kind, ErrorKind::Io { .. } | ErrorKind::FetchFailed { .. });
     let text = error.to_string();
-    let placed = text.contains("injury.rs:") && error.operation().is_some();
+    let placed = text.contains("fault_injection/mod.rs:") && error.operation().is_some();
     assert!(typed && placed && text.contains("injected fault"), "{what}: {text}");
 }
 
