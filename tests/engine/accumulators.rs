@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, thread};
 
+// Case B213 of tests/spark_cases.md.
 #[test]
-fn b213_an_accumulator_adds_on_the_driver_and_merges() {
+fn accumulator_adds_on_the_driver_and_merges() {
     test(|| {
         let ctx = context();
         let number = ctx.accumulator(9_i64);
@@ -60,7 +61,7 @@ fn an_action_adds_each_row_once() {
 }
 
 #[test]
-fn steps_on_both_sides_of_a_shuffle_add_each_row_once() {
+fn operations_on_both_sides_of_a_shuffle_count_each_row_once() {
     check((120, 12, 12), |ctx, p| {
         let counts: [Accumulator<u64>; 3] = std::array::from_fn(|_| ctx.accumulator(0));
         let [before, between, after] = counts.clone();
@@ -90,7 +91,7 @@ fn float_sums_have_the_same_bits_on_any_number_of_threads() {
 }
 
 #[test]
-fn an_attempt_that_failed_adds_nothing() {
+fn a_failed_attempt_adds_nothing() {
     test(|| {
         let ctx = Context::builder().threads(2).max_attempts(3).build()?;
         let (count, calls) = (ctx.accumulator(0_u64), Arc::new(AtomicUsize::new(0)));
@@ -106,7 +107,7 @@ fn an_attempt_that_failed_adds_nothing() {
 }
 
 #[test]
-fn an_action_that_failed_adds_nothing_and_a_later_one_adds_all() {
+fn a_failed_action_adds_nothing_and_the_next_one_adds_everything() {
     test(|| {
         let ctx = context();
         let counts = [ctx.accumulator(0_u64), ctx.accumulator(0_u64)];
@@ -132,7 +133,7 @@ fn an_action_that_failed_adds_nothing_and_a_later_one_adds_all() {
 }
 
 #[test]
-fn a_map_output_that_is_lost_and_computed_again_counts_once() {
+fn a_recomputed_map_output_counts_once() {
     test(|| {
         let folder = tempfile::tempdir().unwrap();
         let builder = Context::builder().threads(2).force_spill(true);
@@ -155,7 +156,7 @@ fn a_map_output_that_is_lost_and_computed_again_counts_once() {
 }
 
 #[test]
-fn a_cached_step_counts_once_for_all_actions() {
+fn a_cached_operation_counts_once_over_all_actions() {
     test(|| {
         let ctx = context();
         let count = ctx.accumulator(0_u64);
@@ -198,8 +199,9 @@ fn kept_and_failing(
     counted.inspect(fails).boxed()
 }
 
+// Case F016 of tests/PROMISES.md.
 #[test]
-fn f016_a_kept_step_counts_once_though_the_task_that_computed_it_is_tried_again() {
+fn a_cached_operation_counts_once_when_its_task_is_retried() {
     test(|| {
         for level in LEVELS {
             let ctx = Context::builder().threads(2).max_attempts(3).build()?;
@@ -219,7 +221,7 @@ fn f016_a_kept_step_counts_once_though_the_task_that_computed_it_is_tried_again(
 }
 
 #[test]
-fn a_cached_step_counts_with_the_first_action_that_ends_well() {
+fn a_cached_operation_counts_with_the_first_successful_action() {
     test(|| {
         let ctx = context();
         let count = ctx.accumulator(0);
@@ -232,7 +234,7 @@ fn a_cached_step_counts_with_the_first_action_that_ends_well() {
 }
 
 #[test]
-fn a_cached_step_that_two_tasks_or_two_actions_compute_at_once_counts_once() {
+fn a_cached_operation_computed_twice_concurrently_counts_once() {
     test(|| {
         for _ in 0..20 {
             let ctx = Context::builder().threads(4).build()?;
@@ -253,7 +255,7 @@ fn a_cached_step_that_two_tasks_or_two_actions_compute_at_once_counts_once() {
 }
 
 #[test]
-fn a_partition_that_there_was_no_room_to_cache_counts_as_often_as_it_is_computed() {
+fn a_partition_that_did_not_fit_the_cache_counts_each_time_it_is_computed() {
     test(|| {
         let ctx = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET).build()?;
         let count = ctx.accumulator(0_u64);
@@ -278,7 +280,7 @@ fn failing_at(ctx: &Context, row: u64) -> (Rdd<u64>, Accumulator<u64>) {
 }
 
 #[test]
-fn an_action_of_several_jobs_that_fails_in_a_later_one_adds_nothing() {
+fn an_action_whose_second_job_fails_adds_nothing() {
     test(|| {
         let (rows, count) = failing_at(&context(), 45);
         assert!(rows.take(60).is_err());
@@ -293,7 +295,7 @@ fn an_action_of_several_jobs_that_fails_in_a_later_one_adds_nothing() {
 }
 
 #[test]
-fn an_action_that_fails_when_it_merges_on_the_driver_adds_nothing() {
+fn an_action_whose_merge_fails_on_the_driver_adds_nothing() {
     test(|| {
         let (rows, count) = failing_at(&context(), 99);
         let reduced = rows.reduce(|a, b| if a % 10 == 9 { panic!("merging") } else { a.max(b) });
@@ -341,7 +343,7 @@ fn an_accumulator_may_add_to_another() {
 }
 
 #[test]
-fn rayon_work_of_a_closure_that_adds_is_refused_on_a_thread_without_a_task() {
+fn adding_from_rayon_work_outside_a_task_is_refused() {
     test(|| {
         let ctx = Context::builder().threads(4).build()?;
         let count = ctx.accumulator(0_u64);
@@ -363,7 +365,7 @@ fn rayon_work_of_a_closure_that_adds_is_refused_on_a_thread_without_a_task() {
 }
 
 #[test]
-fn take_adds_the_rows_it_read_and_no_more() {
+fn take_counts_only_the_rows_it_read() {
     test(|| {
         let ctx = context();
         let count = ctx.accumulator(0_u64);
@@ -376,7 +378,7 @@ fn take_adds_the_rows_it_read_and_no_more() {
 }
 
 #[test]
-fn many_accumulators_of_one_type_and_of_several_are_told_apart() {
+fn accumulators_of_one_type_and_of_several_are_distinct() {
     test(|| {
         let ctx = context();
         let by_digit: Vec<Accumulator<u64>> = (0..10).map(|_| ctx.accumulator(0)).collect();
@@ -430,7 +432,7 @@ impl Accumulate for Refuses {
 }
 
 #[test]
-fn a_sum_past_its_type_and_a_merge_that_panics_are_errors_of_the_action() {
+fn a_sum_overflow_and_a_panicking_merge_are_errors_of_the_action() {
     test(|| {
         let ctx = context();
         let (small, refuses) = (ctx.accumulator(250_u8), ctx.accumulator(Refuses));

@@ -27,7 +27,7 @@ where
 }
 
 #[test]
-fn collect_and_count_give_all_rows_in_order() {
+fn collect_and_count_return_all_rows_in_order() {
     over_inputs(|rows| (rows.len() as u64, rows), |rdd| Ok((rdd.count()?, rdd.collect()?)));
 }
 
@@ -49,7 +49,7 @@ fn fold_and_aggregate_from_a_neutral_zero_equal_a_fold_in_order() {
 }
 
 #[test]
-fn take_and_first_give_a_prefix() {
+fn take_and_first_return_a_prefix() {
     for n in [0, 1, 2, 99, 100, 1000] {
         over_inputs(
             move |rows| (rows.first().copied(), rows.into_iter().take(n).collect::<Vec<_>>()),
@@ -129,7 +129,7 @@ fn for_each_sees_each_row_once_and_those_of_a_partition_in_order() {
 }
 
 #[test]
-fn save_as_text_file_writes_a_file_for_each_partition_and_a_mark() {
+fn save_as_text_file_writes_one_file_per_partition_and_a_marker() {
     over_inputs(
         |rows| rows.iter().map(|n| format!("{n}\n")).collect::<String>(),
         |rdd| {
@@ -149,7 +149,7 @@ fn save_as_text_file_writes_a_file_for_each_partition_and_a_mark() {
 }
 
 #[test]
-fn an_action_gives_the_same_answer_a_second_time() {
+fn an_action_returns_the_same_answer_twice() {
     over_inputs(
         |rows| {
             sorted(rows).into_iter().map(|n| n % 5).fold([0_u64; 5], |mut counts, n| {
@@ -168,29 +168,33 @@ fn an_action_gives_the_same_answer_a_second_time() {
     );
 }
 
+// Case B031 of tests/spark_cases.md.
 #[test]
-fn b031_fold_uses_zero_once_for_each_partition_and_once_for_the_result() {
+fn fold_uses_zero_once_per_partition_and_once_for_the_result() {
     check(40, |ctx, _| ctx.parallelize_with(2, 1..=4).fold(10, |a, b| a + b));
 }
 
+// Case B033 of tests/spark_cases.md.
 #[test]
-fn b033_aggregate_counts_and_sums() {
+fn aggregate_counts_and_sums() {
     let add = |(sum, n): (i32, i32), row: i32| (sum + row, n + 1);
     let join = |a: (i32, i32), b: (i32, i32)| (a.0 + b.0, a.1 + b.1);
     check((10, 4), move |ctx, p| ctx.parallelize_with(p, 1..=4).aggregate((0, 0), add, join));
     check((0, 0), move |ctx, p| ctx.parallelize_with(p, 0..0).aggregate((0, 0), add, join));
 }
 
+// Case B039 of tests/spark_cases.md.
 /// Spark fails on an empty RDD; `None` says it here.
 #[test]
-fn b039_reduce_sums_and_is_none_of_no_rows() {
+fn reduce_sums_and_is_none_without_rows() {
     check(Some(15), |ctx, p| ctx.parallelize_with(p, 1..=5).reduce(|a, b| a + b));
     check(Some(10), |ctx, _| ctx.parallelize_with(10, [2; 10]).map(|_| 1).reduce(|a, b| a + b));
     check(None, |ctx, p| ctx.parallelize_with(p, Vec::<i32>::new()).reduce(|a, b| a + b));
 }
 
+// Case B049 of tests/spark_cases.md.
 #[test]
-fn b049_take_gives_the_prefix_from_any_number_of_partitions() {
+fn take_returns_the_prefix_of_any_number_of_partitions() {
     test(|| {
         let ctx = context();
         for partitions in [1, 2, 100, 1000] {
@@ -203,8 +207,9 @@ fn b049_take_gives_the_prefix_from_any_number_of_partitions() {
     });
 }
 
+// Case B051 of tests/spark_cases.md.
 #[test]
-fn b051_take_looks_at_1_4_20_and_38_partitions() {
+fn take_scans_1_4_20_and_38_partitions() {
     test(|| {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2));
@@ -218,15 +223,17 @@ fn b051_take_looks_at_1_4_20_and_38_partitions() {
     });
 }
 
+// Case B053 of tests/spark_cases.md.
 /// Spark fails on an empty RDD; `None` says it here.
 #[test]
-fn b053_first_is_the_first_row_or_none() {
+fn first_is_the_first_row_or_none() {
     check(Some(2), |ctx, p| ctx.parallelize_with(p, vec![2, 3, 4]).first());
     check(None, |ctx, p| ctx.parallelize_with(p, Vec::<i32>::new()).first());
 }
 
+// Case B055 of tests/spark_cases.md.
 #[test]
-fn b055_top_of_a_few() {
+fn top_of_five_numbers() {
     check(vec![12], |ctx, p| ctx.parallelize_with(p, vec![10, 4, 2, 12, 3]).top(1));
     check(vec![6, 5], |ctx, p| ctx.parallelize_with(p, 2..=6).top(2));
     check(vec![4, 3, 2], |ctx, p| {
@@ -234,8 +241,9 @@ fn b055_top_of_a_few() {
     });
 }
 
+// Case B057 of tests/spark_cases.md.
 #[test]
-fn b057_take_ordered_and_bottom_by_key_of_a_few() {
+fn take_ordered_and_bottom_by_key_of_ten_numbers() {
     check(vec![1, 2, 3, 4, 5], |ctx, _| ctx.parallelize_with(2, 1..=10).take_ordered(5));
     check(vec![10, 9, 8, 7, 6], |ctx, _| {
         let backward = ctx.parallelize_with(2, 1..=10).map(Reverse).take_ordered(5)?;

@@ -69,7 +69,7 @@ fn rows_stay_in_their_partitions() {
 }
 
 #[test]
-fn strings_and_keys_of_one_hash_are_looked_up() {
+fn strings_and_keys_with_equal_hashes_are_matched() {
     check(vec![("b".to_string(), (2, "y".to_string()))], |ctx, p| {
         let text = |(key, n): (&'static str, i32)| (key.to_string(), n);
         let big = ctx.parallelize_with(p, vec![("a", 1), ("b", 2)]).map(text);
@@ -84,7 +84,7 @@ fn strings_and_keys_of_one_hash_are_looked_up() {
 }
 
 #[test]
-fn rows_that_are_pulled_and_then_folded_are_all_there() {
+fn rows_pulled_and_then_folded_are_complete() {
     let (big, small) = two_sides().swap_remove(0);
     let oracle = left_joined(&big, &small);
     check(oracle, move |ctx, p| {
@@ -103,7 +103,7 @@ fn rows_that_are_pulled_and_then_folded_are_all_there() {
 }
 
 #[test]
-fn a_broadcast_join_goes_on_with_any_step_and_begins_with_any() {
+fn a_broadcast_join_composes_with_every_operation() {
     let oracle: Vec<(i64, i64)> = (0..40).map(|n| (n % 10, n * 2 + n % 10)).collect();
     check(oracle.clone(), move |ctx, p| {
         let big = ctx.range_with(p, 0..40_i64).map(|n| (n % 10, n)).boxed();
@@ -127,7 +127,7 @@ fn a_broadcast_join_goes_on_with_any_step_and_begins_with_any() {
 }
 
 #[test]
-fn the_small_side_alone_is_moved_and_once_for_all_jobs() {
+fn only_the_build_side_is_shuffled_and_once_for_all_jobs() {
     test(|| {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2));
@@ -150,7 +150,7 @@ fn the_small_side_alone_is_moved_and_once_for_all_jobs() {
 }
 
 #[test]
-fn rows_that_were_combined_stay_in_order_for_the_next_join() {
+fn combined_rows_stay_in_order_for_the_next_join() {
     test(|| {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2));
@@ -168,7 +168,7 @@ fn rows_that_were_combined_stay_in_order_for_the_next_join() {
 }
 
 #[test]
-fn jobs_that_build_the_table_at_once_give_the_same_rows() {
+fn jobs_that_build_the_table_concurrently_return_the_same_rows() {
     test(|| {
         let ctx = Context::builder().threads(4).build()?;
         for _ in 0..20 {
@@ -197,7 +197,7 @@ fn rows_read(ctx: &Context, recorder: &Recorder, rows: &Rdd<(u64, (u64, u64))>) 
 }
 
 #[test]
-fn the_table_is_built_once_and_given_back_with_the_rdd() {
+fn the_table_is_built_once_and_freed_with_the_rdd() {
     test(|| {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(1));
         let big = ctx.range_with(8, 0..800_u64).map(|n| (n, n));
@@ -213,7 +213,7 @@ fn the_table_is_built_once_and_given_back_with_the_rdd() {
 }
 
 #[test]
-fn where_the_budget_is_full_each_task_builds_a_table_of_its_own() {
+fn each_task_builds_its_own_table_when_the_memory_limit_is_reached() {
     test(|| {
         let builder = Context::builder().threads(1).memory_limit_bytes(MIN_BUDGET);
         let (ctx, recorder) = Recorder::on(builder);
@@ -254,7 +254,7 @@ fn counted_rows() -> Vec<(u64, (u64, u64))> {
 }
 
 #[test]
-fn an_output_of_the_small_side_that_is_lost_is_computed_again_and_no_other() {
+fn only_the_lost_output_of_the_build_side_is_recomputed() {
     within(DEADLINE, || {
         for harm in [Damage::Lost, Damage::Truncated, Damage::Flipped] {
             for to_files in [true, false] {
@@ -274,7 +274,7 @@ fn an_output_of_the_small_side_that_is_lost_is_computed_again_and_no_other() {
 }
 
 #[test]
-fn a_table_that_is_there_outlives_the_files_it_was_made_of() {
+fn a_built_table_outlives_the_files_it_was_read_from() {
     within(DEADLINE, || {
         let (folder, calls) = (tempfile::tempdir().unwrap(), Arc::default());
         let builder = Context::builder().threads(2).force_spill(true);
@@ -298,7 +298,7 @@ fn sized(builder: ContextBuilder, rows: u64) -> Result<u64> {
 }
 
 #[test]
-fn a_small_side_that_is_not_small_is_an_error_that_says_what_to_do() {
+fn an_oversized_build_side_is_an_error_with_advice() {
     test(|| {
         let share = 54 * 3 * 1000;
         let tiny = || Context::builder().task_memory_bytes(share).max_attempts(3);
@@ -324,7 +324,7 @@ fn a_small_side_that_is_not_small_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
-fn what_keys_and_values_point_to_counts_for_the_table() {
+fn heap_memory_of_keys_and_values_counts_for_the_table() {
     test(|| {
         let ctx = Context::builder().threads(2).task_memory_bytes(96 << 10).build()?;
         let texts = |rows| ctx.range_with(2, 0..rows).map(|n: u64| (n, "x".repeat(1000)));
@@ -340,7 +340,7 @@ fn what_keys_and_values_point_to_counts_for_the_table() {
 }
 
 #[test]
-fn a_cancelled_broadcast_join_ends_and_its_table_serves_the_next_job() {
+fn a_cancelled_broadcast_join_ends_and_its_table_is_reused() {
     test(|| {
         let ctx = context();
         let small = ctx.range_with(2, 0..300_u64).map(|n| (n % 2, n));
@@ -357,7 +357,7 @@ fn a_cancelled_broadcast_join_ends_and_its_table_serves_the_next_job() {
 }
 
 #[test]
-fn two_contexts_are_refused() {
+fn broadcast_joins_of_two_contexts_are_refused() {
     test(|| {
         let (one, two) = (context(), context());
         let big = one.parallelize(vec![(1, 1)]);
@@ -371,7 +371,7 @@ fn two_contexts_are_refused() {
 }
 
 #[test]
-fn explain_shows_a_stage_for_the_small_side_and_the_rest_in_one() {
+fn explain_shows_one_stage_for_the_build_side_and_one_for_the_rest() {
     test(|| {
         let ctx = context();
         let small = ctx.range_with(2, 0..3_u64).map(|n| (n, n));

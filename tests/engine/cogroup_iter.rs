@@ -21,7 +21,7 @@ fn in_lists((key, (values, others)): Groups) -> Lists {
 }
 
 #[test]
-fn cogrouped_gives_the_rows_of_cogroup_in_its_order() {
+fn cogroup_iter_yields_the_rows_of_cogroup_in_order() {
     for (left, right) in [(pairs(0), pairs(10)), (pairs(0), vec![]), (vec![], vec![])] {
         same_bytes(move |ctx, p| {
             let (left, right) = (spread(ctx, p, &left), spread(ctx, 3, &right));
@@ -35,7 +35,7 @@ fn cogrouped_gives_the_rows_of_cogroup_in_its_order() {
 }
 
 #[test]
-fn cogrouped_shuffles_no_side_that_lies_as_it_should() {
+fn cogroup_iter_does_not_shuffle_a_co_partitioned_side() {
     test(|| {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2));
@@ -58,7 +58,7 @@ fn cogrouped_shuffles_no_side_that_lies_as_it_should() {
 }
 
 #[test]
-fn a_list_past_the_share_of_a_task_names_the_sibling_that_streams() {
+fn a_cogroup_list_beyond_the_task_memory_limit_names_the_streaming_method() {
     test(|| {
         let ctx = Context::builder().threads(2).task_memory_bytes(4096).build()?;
         let rows = |n| ctx.range_with(3, 0..n).map(|n| (0_u8, n));

@@ -38,7 +38,7 @@ fn several_contexts_with_their_own_settings_work_at_once() {
 }
 
 #[test]
-fn a_builder_refuses_every_setting_that_cannot_work_and_names_all_at_once() {
+fn a_builder_reports_all_invalid_settings_at_once() {
     within(DEADLINE, || {
         let builder =
             Context::builder().app_name(" ").threads(0).memory_limit_bytes(1).task_memory_bytes(0);
@@ -58,7 +58,7 @@ fn a_builder_refuses_every_setting_that_cannot_work_and_names_all_at_once() {
 }
 
 #[test]
-fn a_builder_refuses_each_setting_alone_and_says_what_would_work() {
+fn a_builder_refuses_each_invalid_setting_with_a_valid_range() {
     within(DEADLINE, || {
         let file = tempfile::NamedTempFile::new().unwrap();
         let new = Context::builder;
@@ -85,7 +85,7 @@ fn a_builder_refuses_each_setting_alone_and_says_what_would_work() {
 
 /// Small frames, so that there are many; a build without zstd refuses it and says so.
 #[test]
-fn compression_changes_the_size_of_files_and_no_row() {
+fn compression_changes_file_sizes_and_no_row() {
     within(DEADLINE, || {
         let run = |compression| -> Result<(Vec<_>, u64)> {
             let builder = Context::builder().threads(2).force_spill(true);
@@ -116,7 +116,7 @@ fn compression_changes_the_size_of_files_and_no_row() {
 }
 
 #[test]
-fn rdds_work_on_after_their_context_handle_is_dropped() {
+fn rdds_work_after_their_context_handle_is_dropped() {
     within(DEADLINE, || {
         for files in [false, true] {
             let ctx = Context::builder().threads(2).force_spill(files).build().unwrap();
@@ -167,7 +167,7 @@ fn threads_of_this_process() -> Option<usize> {
 }
 
 #[test]
-fn contexts_that_come_and_go_leave_no_thread() {
+fn dropped_contexts_leave_no_thread() {
     within(DEADLINE, || {
         let Some(before) = threads_of_this_process() else {
             println!("skipped: this system has no /proc/self/task");
@@ -199,7 +199,7 @@ fn chain(ctx: &Context, steps: usize) -> Rdd<u64> {
 }
 
 #[test]
-fn ten_thousand_boxed_steps_drop_on_a_small_stack() {
+fn ten_thousand_boxed_operations_drop_on_a_small_stack() {
     on_a_small_stack(|| {
         let ctx = Context::builder().threads(2).build().unwrap();
         let rows = chain(&ctx, 10_000);
@@ -212,7 +212,7 @@ fn ten_thousand_boxed_steps_drop_on_a_small_stack() {
 }
 
 #[test]
-fn a_loop_of_two_hundred_shuffles_keeps_few_files() {
+fn a_loop_of_two_hundred_shuffles_holds_few_files() {
     within(DEADLINE, || {
         let scratch = tempfile::tempdir().unwrap();
         let builder = Context::builder().threads(2).force_spill(true);
@@ -251,7 +251,7 @@ fn a_lineage_of_two_hundred_shuffles_runs_once_and_leaves_no_file() {
 }
 
 #[test]
-fn rdds_of_two_contexts_do_not_mix_and_the_error_says_so() {
+fn mixing_rdds_of_two_contexts_is_an_error_that_says_so() {
     within(DEADLINE, || {
         let (one, two) = (Context::local().unwrap(), Context::local().unwrap());
         let pairs = |ctx: &Context| ctx.range(0..9_u64).map(|n| (n % 3, n)).boxed();

@@ -45,8 +45,9 @@ fn is_found_out(answer: Result<u64>, rows: (u64, u64), operation: &str) -> Error
     error
 }
 
+// Case E20 of tests/PROMISES.md.
 #[test]
-fn e20_a_source_that_gives_more_rows_the_second_time_is_found_out() {
+fn a_source_that_yields_more_rows_on_recomputation_is_detected() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         let ctx = losing(folder.path());
@@ -59,8 +60,9 @@ fn e20_a_source_that_gives_more_rows_the_second_time_is_found_out() {
     });
 }
 
+// Case E20 of tests/PROMISES.md.
 #[test]
-fn e20_an_output_that_was_lost_from_memory_is_compared_as_well() {
+fn an_output_lost_from_memory_is_compared_with_its_recomputation() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         let ctx = losing_from(folder.path(), false);
@@ -72,8 +74,9 @@ fn e20_an_output_that_was_lost_from_memory_is_compared_as_well() {
     });
 }
 
+// Case E20 of tests/PROMISES.md.
 #[test]
-fn e20_other_keys_of_the_same_number_are_found_out_in_every_operation_that_hashes() {
+fn changed_keys_are_detected_in_every_hashing_operation() {
     within(DEADLINE, || {
         type Shuffled = fn(&Rdd<(u64, u64)>) -> Result<u64>;
         let operations: [(&str, Shuffled); 4] = [
@@ -92,8 +95,9 @@ fn e20_other_keys_of_the_same_number_are_found_out_in_every_operation_that_hashe
     });
 }
 
+// Case E20 of tests/PROMISES.md.
 #[test]
-fn e20_rows_that_move_to_another_partition_are_found_out_where_nothing_hashes() {
+fn rows_that_change_partition_are_detected_in_a_sort() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         let ctx = losing(folder.path());
@@ -105,7 +109,7 @@ fn e20_rows_that_move_to_another_partition_are_found_out_where_nothing_hashes() 
 }
 
 #[test]
-fn what_comes_out_the_same_is_no_error_and_neither_are_other_values() {
+fn equal_keys_with_changed_values_are_no_error() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         let ctx = losing(folder.path());
@@ -116,7 +120,7 @@ fn what_comes_out_the_same_is_no_error_and_neither_are_other_values() {
 }
 
 #[test]
-fn an_output_that_nobody_read_may_come_out_different() {
+fn an_unread_output_may_change_on_recomputation() {
     within(DEADLINE, || {
         // The first job is over before any reader has begun, since its map side fails.
         let ctx = Context::builder().threads(1).build().unwrap();

@@ -78,7 +78,7 @@ fn of_stage(event: &Event, wanted: &str, stage: StageId) -> bool {
 }
 
 #[test]
-fn a_job_of_two_stages_tells_its_story_in_order() {
+fn a_job_of_two_stages_emits_its_events_in_order() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
         two_stages(&ctx).count().unwrap();
@@ -127,8 +127,9 @@ fn a_task_ends_after_it_began_and_counts_its_rows() {
     });
 }
 
+// Case F048 of tests/PROMISES.md.
 #[test]
-fn f048_a_finished_shuffle_is_skipped_by_the_next_job_and_no_map_task_runs_again() {
+fn a_finished_shuffle_is_skipped_by_the_next_job() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
         let sums = two_stages(&ctx);
@@ -145,7 +146,7 @@ fn f048_a_finished_shuffle_is_skipped_by_the_next_job_and_no_map_task_runs_again
 }
 
 #[test]
-fn every_record_has_the_version_and_times_never_go_back() {
+fn every_record_has_the_version_and_times_are_monotonic() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(4));
         let jobs = (0..4).map(|_| {
@@ -180,8 +181,9 @@ fn every_record_survives_json() {
     });
 }
 
+// Case F104 of tests/PROMISES.md.
 #[test]
-fn f104_a_listener_that_panics_is_left_out_and_the_others_go_on() {
+fn a_panicking_listener_is_removed_and_the_others_continue() {
     within(DEADLINE, || {
         let heard_by_bad = Arc::new(Mutex::new(0));
         let count = Arc::clone(&heard_by_bad);
@@ -198,8 +200,9 @@ fn f104_a_listener_that_panics_is_left_out_and_the_others_go_on() {
     });
 }
 
+// Case F104 of tests/PROMISES.md.
 #[test]
-fn f104_every_task_of_a_cancelled_or_failed_job_that_began_has_one_end() {
+fn every_started_task_of_a_cancelled_or_failed_job_has_one_end() {
     within(DEADLINE, || {
         let told = |recorder: &Recorder, wanted: &str| {
             recorder.0.lock().unwrap().iter().filter(|it| kind(&it.event) == wanted).count()
@@ -238,7 +241,7 @@ fn f104_every_task_of_a_cancelled_or_failed_job_that_began_has_one_end() {
 }
 
 #[test]
-fn a_failed_job_tells_which_task_failed_and_why() {
+fn a_failed_job_reports_which_task_failed_and_why() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(1));
         let error = ctx
@@ -262,7 +265,7 @@ fn a_failed_job_tells_which_task_failed_and_why() {
 }
 
 #[test]
-fn blocks_are_told_when_stored_and_when_dropped() {
+fn storing_and_dropping_blocks_emits_events() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
         let kept = ctx.range_with(3, 0..30_u64).cache();
@@ -310,7 +313,7 @@ fn flush_listeners_waits_for_a_slow_listener() {
 }
 
 #[test]
-fn a_listener_may_hold_its_context_and_flush_it() {
+fn a_listener_may_hold_and_flush_its_own_context() {
     within(DEADLINE, || {
         let held: Arc<Mutex<Option<Context>>> = Arc::default();
         let own = Arc::clone(&held);
@@ -327,8 +330,9 @@ fn a_listener_may_hold_its_context_and_flush_it() {
     });
 }
 
+// Case F053 of tests/PROMISES.md.
 #[test]
-fn f053_a_job_without_rows_starts_and_ends() {
+fn a_job_without_rows_starts_and_ends() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
         assert_eq!(ctx.parallelize(Vec::<u64>::new()).count().unwrap(), 0);

@@ -47,7 +47,7 @@ fn join_equals_a_nested_loop() {
 }
 
 #[test]
-fn join_into_given_partitions_equals_a_nested_loop() {
+fn join_with_given_partitions_equals_a_nested_loop() {
     for (left, right) in two_sides() {
         check_rows(joined(&left, &right), move |ctx, p| {
             let both = spread(ctx, 3, &left).with_partitions(p).join(&spread(ctx, 7, &right));
@@ -72,7 +72,7 @@ fn cogroup_equals_two_maps_of_lists_in_order() {
 }
 
 #[test]
-fn a_join_gives_the_rows_of_a_key_left_by_left_each_with_the_right_ones() {
+fn a_join_yields_each_left_row_with_its_right_rows_in_order() {
     let (left, right) = two_sides().swap_remove(0);
     let oracle = joined(&left, &right);
     let of_key = |rows: &[(i64, (i64, i64))], key| {
@@ -93,7 +93,7 @@ fn a_join_gives_the_rows_of_a_key_left_by_left_each_with_the_right_ones() {
 }
 
 #[test]
-fn a_join_comes_in_the_order_of_keys_that_a_reduction_has() {
+fn a_join_has_the_key_order_of_a_reduction() {
     same_bytes(|ctx, p| {
         let pairs = ctx.range_with(p, 0..200_u64).map(|n| (n % 90, n));
         let joined = pairs.with_partitions(4).join(&pairs.map_values(|n| n.to_string()));
@@ -127,7 +127,7 @@ fn strings_tuples_and_colliding_keys_join() {
 }
 
 #[test]
-fn an_rdd_joins_with_itself_and_with_a_join() {
+fn an_rdd_can_be_joined_with_itself_and_with_a_join() {
     check_rows((0..50).map(|n| (n, ((n, n), n * 2))).collect(), |ctx, p| {
         let rows = ctx.range_with(p, 0..50).map(|n| (n, n));
         rows.join(&rows).join(&rows.map_values(|n| n * 2)).collect()
@@ -135,7 +135,7 @@ fn an_rdd_joins_with_itself_and_with_a_join() {
 }
 
 #[test]
-fn a_skewed_join_larger_than_the_budget_still_works() {
+fn a_skewed_join_larger_than_the_memory_limit_completes() {
     let left = || (0..40_000_u64).map(|n| (if n % 2 == 0 { 0 } else { n }, n));
     let oracle = left().filter(|row| row.0 < 1000).map(|(key, n)| (key, (n, key + 1))).collect();
     check_short_of_memory(oracle, move |ctx, p| {
@@ -152,15 +152,17 @@ fn r2(ctx: &Context, partitions: usize) -> Rdd<(i32, char)> {
     ctx.parallelize_with(partitions, vec![(1, 'x'), (2, 'y'), (2, 'z'), (4, 'w')]).boxed()
 }
 
+// Case B149 of tests/spark_cases.md.
 #[test]
-fn b149_join_pairs_each_value_with_each() {
+fn join_pairs_every_left_with_every_right_value() {
     let oracle = vec![(1, (1, 'x')), (1, (2, 'x')), (2, (1, 'y')), (2, (1, 'z'))];
     check_rows(oracle.clone(), |ctx, p| r1(ctx, p).join(&r2(ctx, p)).collect());
     check_rows(oracle, |ctx, p| r1(ctx, p).with_partitions(10).join(&r2(ctx, 2)).collect());
 }
 
+// Case B153 of tests/spark_cases.md.
 #[test]
-fn b153_all_to_all_and_disjoint_keys() {
+fn joins_of_one_shared_key_and_of_disjoint_keys() {
     check(6, |ctx, p| {
         let left = ctx.parallelize_with(p, vec![(1, 1), (1, 2), (1, 3)]);
         left.join(&ctx.parallelize_with(2, vec![(1, 'x'), (1, 'y')])).count()
@@ -168,8 +170,9 @@ fn b153_all_to_all_and_disjoint_keys() {
     check(0, |ctx, p| r1(ctx, p).join(&ctx.parallelize_with(p, vec![(7, 'x'), (8, 'y')])).count());
 }
 
+// Case B155 of tests/spark_cases.md.
 #[test]
-fn b155_cogroup_gives_both_lists_of_each_key() {
+fn cogroup_returns_both_lists_of_each_key() {
     let oracle = vec![
         (1, (vec![1, 2], vec!['x'])),
         (2, (vec![1], vec!['y', 'z'])),
@@ -179,9 +182,10 @@ fn b155_cogroup_gives_both_lists_of_each_key() {
     check_rows(oracle, |ctx, p| r1(ctx, p).cogroup(&r2(ctx, p)).collect());
 }
 
+// Case B157 of tests/spark_cases.md.
 /// An RDD always has a partition here, so the nearest to Spark's empty one has no rows.
 #[test]
-fn b157_cogroup_with_an_rdd_of_no_rows_still_gives_rows() {
+fn cogroup_with_an_empty_rdd_still_returns_rows() {
     check(vec![4, 4, 4], |ctx, p| {
         let four = ctx.range_with(p, 0..4_i32).map(|n| (n, n));
         let nothing = ctx.parallelize_with(p, Vec::<(i32, i32)>::new());
@@ -191,10 +195,11 @@ fn b157_cogroup_with_an_rdd_of_no_rows_still_gives_rows() {
     });
 }
 
+// Case B159 of tests/spark_cases.md.
 /// There is no setting for the parallelism of a shuffle here, so two inputs without a partitioner
 /// give the most of their partitions; a partitioner wins unless it has a tenth of that or less.
 #[test]
-fn b159_the_default_partitioning_is_the_largest_partitioner_else_the_most_partitions() {
+fn default_partitioning_prefers_the_largest_existing_partitioner() {
     test(|| {
         let ctx = context();
         let plain = |partitions| ctx.range_with(partitions, 0..2000_u32).map(|n| (n, n)).boxed();
@@ -216,8 +221,9 @@ fn b159_the_default_partitioning_is_the_largest_partitioner_else_the_most_partit
     });
 }
 
+// Case B161 of tests/spark_cases.md.
 #[test]
-fn b161_join_of_strings_keeps_the_order_of_the_other_side() {
+fn join_of_strings_keeps_the_order_of_the_right_side() {
     check(vec![("a".to_string(), (1, 2)), ("a".to_string(), (1, 3))], |ctx, p| {
         let text = |(key, n): (&'static str, i32)| (key.to_string(), n);
         let left = ctx.parallelize_with(p, vec![("a", 1), ("b", 4)]).map(text);
@@ -225,8 +231,9 @@ fn b161_join_of_strings_keeps_the_order_of_the_other_side() {
     });
 }
 
+// Case B165 of tests/spark_cases.md.
 #[test]
-fn b165_what_is_partitioned_alike_joins_in_fewer_stages() {
+fn co_partitioned_rdds_join_in_fewer_stages() {
     test(|| {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2));

@@ -47,7 +47,7 @@ fn reduce_by_key_equals_a_hash_map_for_any_partitioning() {
 }
 
 #[test]
-fn reduce_by_key_merges_in_the_order_of_partitions_and_rows() {
+fn reduce_by_key_merges_in_partition_and_row_order() {
     let joined = |rows: &Pairs| {
         let text = |values: Vec<i64>| values.iter().map(|v| format!("{v} ")).collect::<String>();
         groups(rows).into_iter().map(|(key, values)| (key, text(values))).collect::<Vec<_>>()
@@ -95,7 +95,7 @@ fn combine_by_key_equals_a_list_of_each_group() {
 }
 
 #[test]
-fn groups_hold_their_values_in_the_order_of_partitions_and_rows() {
+fn groups_hold_their_values_in_partition_and_row_order() {
     let lists = |rows: &Pairs| groups(rows).into_iter().collect::<Vec<_>>();
     over_shapes(lists, |rdd| rdd.group_by_key().collect());
     over_shapes(lists, |rdd| rdd.with_partitions(4).group_by_key().collect());
@@ -108,7 +108,7 @@ fn groups_hold_their_values_in_the_order_of_partitions_and_rows() {
 }
 
 #[test]
-fn a_group_knows_its_length_and_can_be_iterated_again() {
+fn a_group_knows_its_length_and_can_be_iterated_twice() {
     over_shapes(
         |rows| {
             groups(rows)
@@ -202,7 +202,7 @@ where
 }
 
 #[test]
-fn keys_of_every_kind_meet_their_equals() {
+fn keys_of_every_type_are_grouped_by_equality() {
     every_operation_on(|n| -(n as i64));
     every_operation_on(|n| u128::from(n) << 90);
     every_operation_on(|n| char::from(b'a' + n as u8));
@@ -211,13 +211,15 @@ fn keys_of_every_kind_meet_their_equals() {
     every_operation_on(|n| (format!("{n}"), n as u16, [n as i8; 3]));
 }
 
+// Case F079 of tests/PROMISES.md.
 #[test]
-fn f079_keys_that_share_a_hash_are_told_apart_by_equality() {
+fn keys_with_equal_hashes_are_separated_by_equality() {
     every_operation_on(|n| OneHash(n as i64));
 }
 
+// Case F080 of tests/PROMISES.md.
 #[test]
-fn f080_a_thousand_keys_with_one_hash_are_counted_ten_times_each() {
+fn a_thousand_keys_with_one_hash_are_counted_ten_times_each() {
     let oracle = (0..1000).map(|n| (OneHash(n), 10)).collect();
     check_rows(oracle, |ctx, p| {
         let ones = ctx.range_with(p, 0..10_000).map(|n| (OneHash(n % 1000), 1));
@@ -226,7 +228,7 @@ fn f080_a_thousand_keys_with_one_hash_are_counted_ten_times_each() {
 }
 
 #[test]
-fn rows_whose_hashes_are_equal_come_in_the_order_of_their_first_occurrence() {
+fn keys_with_equal_hashes_keep_the_order_of_first_occurrence() {
     check((0..30).map(OneHash).collect(), |ctx, p| {
         ctx.range_with(p, 0..90)
             .map(|n| (OneHash(n % 30), n))
@@ -265,7 +267,7 @@ fn the_order_after_a_shuffle_depends_on_keys_and_output_partitions_alone() {
 }
 
 #[test]
-fn results_larger_than_the_budget_go_through_files_and_come_back_the_same() {
+fn results_larger_than_the_memory_limit_spill_and_stay_equal() {
     let rows = || (0..120_000_u64).map(|n| (noise(n) % 50_000, n));
     let mut sums = HashMap::<u64, u64>::new();
     rows().for_each(|(key, n)| *sums.entry(key).or_default() += n);
@@ -280,7 +282,7 @@ fn results_larger_than_the_budget_go_through_files_and_come_back_the_same() {
 }
 
 #[test]
-fn a_group_past_the_share_of_a_task_names_the_sibling_that_streams() {
+fn a_group_beyond_the_task_memory_limit_names_the_streaming_method() {
     test(|| {
         let ctx = Context::builder().threads(2).task_memory_bytes(4096).build()?;
         let pairs = |rows| ctx.range_with(3, 0..rows).map(|n| (0_u8, n));
@@ -312,7 +314,7 @@ fn a_group_past_the_share_of_a_task_names_the_sibling_that_streams() {
 }
 
 #[test]
-fn what_values_point_to_counts_for_the_limit_of_a_list() {
+fn heap_memory_of_values_counts_for_the_limit_of_a_list() {
     test(|| {
         let ctx = Context::builder().threads(2).task_memory_bytes(64 << 10).build()?;
         let pairs =
@@ -331,7 +333,7 @@ fn what_values_point_to_counts_for_the_limit_of_a_list() {
 }
 
 #[test]
-fn a_small_budget_bounds_a_list_as_it_bounds_the_share() {
+fn a_small_memory_limit_bounds_a_list_like_the_task_memory_limit() {
     test(|| {
         let ctx = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET).build()?;
         let (share, rows) = (MIN_BUDGET / 8, MIN_BUDGET / 64);
@@ -349,8 +351,9 @@ fn a_small_budget_bounds_a_list_as_it_bounds_the_share() {
     });
 }
 
+// Case B025 of tests/spark_cases.md.
 #[test]
-fn b025_distinct_keeps_one_of_equal_rows() {
+fn distinct_keeps_one_of_equal_rows() {
     let rows = || vec![1, 1, 2, 2, 3, 3, 4, 4];
     check_rows(vec![1, 2, 3, 4], move |ctx, p| {
         ctx.parallelize_with(p, rows()).distinct().collect()
@@ -361,8 +364,9 @@ fn b025_distinct_keeps_one_of_equal_rows() {
     check(4, move |ctx, p| ctx.parallelize_with(p, rows()).with_partitions(10).distinct().count());
 }
 
+// Case B133 of tests/spark_cases.md.
 #[test]
-fn b133_aggregate_by_key_collects_sets() {
+fn aggregate_by_key_collects_sets() {
     let rows = || vec![(1, 1), (1, 1), (3, 2), (5, 1), (5, 3)];
     let oracle = vec![(1, vec![1]), (3, vec![2]), (5, vec![1, 3])];
     check_rows(oracle, move |ctx, p| {
@@ -375,8 +379,9 @@ fn b133_aggregate_by_key_collects_sets() {
     });
 }
 
+// Case B135 of tests/spark_cases.md.
 #[test]
-fn b135_reduce_by_key_sums_with_any_number_of_output_partitions() {
+fn reduce_by_key_sums_with_any_number_of_output_partitions() {
     let rows = || vec![(1, 1), (1, 2), (1, 3), (1, 1), (2, 1)];
     check_rows(vec![(1, 7), (2, 1)], move |ctx, p| {
         ctx.parallelize_with(p, rows()).reduce_by_key(|a, b| a + b).collect()
@@ -386,8 +391,9 @@ fn b135_reduce_by_key_sums_with_any_number_of_output_partitions() {
     });
 }
 
+// Case B137 of tests/spark_cases.md.
 #[test]
-fn b137_reducing_cached_buffers_in_place_leaves_them_as_they_were() {
+fn reducing_cached_buffers_in_place_does_not_change_the_cache() {
     let rows = || vec![(1, 1), (1, 2), (1, 3), (1, 1), (2, 1)];
     check_rows(vec![(1, vec![1, 2, 3, 1]), (2, vec![1])], move |ctx, p| {
         let buffers = ctx.parallelize_with(p, rows()).map_values(|n| vec![n]).cache();
@@ -403,8 +409,9 @@ fn b137_reducing_cached_buffers_in_place_leaves_them_as_they_were() {
     });
 }
 
+// Case B139 of tests/spark_cases.md.
 #[test]
-fn b139_combine_by_key_makes_lists() {
+fn combine_by_key_makes_lists() {
     check_rows(vec![("a".to_string(), vec![1, 2]), ("b".to_string(), vec![1])], |ctx, p| {
         let rows = ctx.parallelize_with(p, vec![("a", 1), ("b", 1), ("a", 2)]);
         let rows = rows.map(|(key, n)| (key.to_string(), n));
@@ -413,8 +420,9 @@ fn b139_combine_by_key_makes_lists() {
     });
 }
 
+// Case B143 of tests/spark_cases.md.
 #[test]
-fn b143_partition_by_gives_disjoint_keys() {
+fn partition_by_makes_disjoint_key_sets() {
     check_rows(vec![1, 2, 3, 4, 2, 4, 1], |ctx, p| {
         let rows = ctx.parallelize_with(p, vec![1, 2, 3, 4, 2, 4, 1]).map(|n| (n, n));
         let parts = glom(&rows.partition_by(2))?;
@@ -424,8 +432,9 @@ fn b143_partition_by_gives_disjoint_keys() {
     });
 }
 
+// Case B147 of tests/spark_cases.md.
 #[test]
-fn b147_three_groups_of_two_million_rows_with_a_budget_of_one_mebibyte() {
+fn three_groups_of_two_million_rows_fit_a_memory_limit_of_one_mebibyte() {
     test(|| {
         let ctx = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET).build()?;
         let groups = ctx.range_with(4, 0..2_000_001_u32).map(|n| (n % 3, n)).group_by_key_iter();
@@ -438,18 +447,20 @@ fn b147_three_groups_of_two_million_rows_with_a_budget_of_one_mebibyte() {
     });
 }
 
+// Case B173 of tests/spark_cases.md.
 /// Spark refuses arrays as keys, since theirs are equal only to themselves. Those of Rust are equal
 /// by value, so they are keys like others.
 #[test]
-fn b173_arrays_and_lists_are_keys_by_value() {
+fn arrays_and_lists_are_keys_by_value() {
     check_rows(vec![([1, 2], 2), ([2, 1], 1)], |ctx, p| {
         let rows = ctx.parallelize_with(p, vec![([1, 2], 1), ([2, 1], 1), ([1, 2], 1)]);
         rows.reduce_by_key(|a, b| a + b).collect()
     });
 }
 
+// Case B177 of tests/spark_cases.md.
 #[test]
-fn b177_distinct_of_thirty_rows_in_ten_partitions() {
+fn distinct_of_thirty_rows_in_ten_partitions() {
     test(|| {
         let rows = context().parallelize_with(10, [1, 2, 3].repeat(10));
         assert_eq!(rows.distinct().count()?, 3);

@@ -27,7 +27,7 @@ fn runs_nothing(make: impl FnOnce(&Context) + Send + 'static) {
 }
 
 #[test]
-fn sources_and_narrow_steps_run_nothing_at_the_call() {
+fn sources_and_narrow_operations_run_nothing_when_called() {
     runs_nothing(|ctx| {
         let _ = ctx.generate(3, |p| vec![never(p)]);
         let _ = ctx.text_file("Cargo.toml").map(never);
@@ -41,7 +41,7 @@ fn sources_and_narrow_steps_run_nothing_at_the_call() {
 }
 
 #[test]
-fn wide_steps_and_cache_run_nothing_at_the_call() {
+fn wide_operations_and_cache_run_nothing_when_called() {
     runs_nothing(|ctx| {
         let pairs = ctx.range(0..9_u64).map(never_pair).boxed();
         let merge = |a, _| never(a);
@@ -97,7 +97,7 @@ fn total(rows: &Rdd<u64>) -> Result<Option<u64>> {
 }
 
 #[test]
-fn a_function_of_plain_handles_takes_fused_ones_and_each_use_computes() {
+fn a_function_of_boxed_handles_accepts_fused_ones_and_each_use_computes() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let calls = Arc::new(AtomicUsize::new(0));
@@ -133,7 +133,7 @@ fn computed(boxed: bool, action: fn(&Rdd<u64>)) -> usize {
 }
 
 #[test]
-fn one_row_of_a_boxed_chain_costs_one_row() {
+fn the_first_row_of_a_boxed_chain_computes_one_row() {
     for boxed in [false, true] {
         assert_eq!(computed(boxed, |rows| assert_eq!(rows.take(1).unwrap().len(), 1)), 1);
         assert_eq!(computed(boxed, |rows| assert!(rows.first().unwrap().is_some())), 1);
@@ -142,7 +142,7 @@ fn one_row_of_a_boxed_chain_costs_one_row() {
 }
 
 #[test]
-fn a_few_rows_of_a_boxed_chain_cost_not_many_more() {
+fn a_few_rows_of_a_boxed_chain_compute_few_more() {
     let rows = computed(true, |rows| assert_eq!(rows.take(20).unwrap().len(), 20));
     assert!((20..=100).contains(&rows), "{rows} rows");
 }

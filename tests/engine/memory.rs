@@ -14,7 +14,7 @@ const ALLOWED_MIB: u64 = 20 + 64;
 /// Runs one job in a process of its own; gives its peak memory beyond that of a process without one.
 fn peak_mib(job: &str) -> u64 {
     let child = Command::new(std::env::current_exe().unwrap())
-        .args(["memory::this_is_the_process_of_one_job", "--exact", "--ignored", "--nocapture"])
+        .args(["memory::child_process_that_runs_one_job", "--exact", "--ignored", "--nocapture"])
         .env(JOB, job)
         .output()
         .unwrap();
@@ -39,7 +39,7 @@ fn stays_within_the_promise(job: &'static str) {
 
 #[test]
 #[ignore = "the other tests here start it"]
-fn this_is_the_process_of_one_job() {
+fn child_process_that_runs_one_job() {
     let Ok(job) = std::env::var(JOB) else { return };
     within(DEADLINE * 2, move || run_one_job(&job));
 }
@@ -76,7 +76,7 @@ fn giants_behind_small_rows(ctx: &Context) -> Result<()> {
 }
 
 #[test]
-fn giants_behind_many_small_rows_stay_within_the_promise() {
+fn oversized_rows_after_many_small_ones_stay_within_the_memory_limit() {
     stays_within_the_promise("giants");
 }
 
@@ -87,7 +87,7 @@ fn many_partitions(ctx: &Context) -> Result<()> {
 }
 
 #[test]
-fn thousands_of_partitions_stay_within_the_promise() {
+fn thousands_of_partitions_stay_within_the_memory_limit() {
     stays_within_the_promise("partitions");
 }
 
@@ -101,7 +101,7 @@ fn rows_that_are_small_as_bytes(ctx: &Context) -> Result<()> {
 }
 
 #[test]
-fn rows_that_are_small_as_bytes_and_large_in_memory_stay_within_the_promise() {
+fn rows_small_when_encoded_and_large_in_memory_stay_within_the_memory_limit() {
     stays_within_the_promise("hollow");
 }
 
@@ -124,7 +124,7 @@ fn combiners_that_grow(ctx: &Context) -> Result<()> {
 }
 
 #[test]
-fn combiners_that_grow_with_each_merge_stay_within_the_promise() {
+fn growing_combiners_stay_within_the_memory_limit() {
     stays_within_the_promise("growing");
 }
 
@@ -136,6 +136,6 @@ fn groups_of_sorted_rows(ctx: &Context) -> Result<()> {
 }
 
 #[test]
-fn groups_of_rows_that_come_sorted_stay_within_the_promise() {
+fn groups_of_sorted_rows_stay_within_the_memory_limit() {
     stays_within_the_promise("clustered");
 }

@@ -33,7 +33,7 @@ fn shuffled(builder: ContextBuilder) -> Result<Vec<TaskMetrics>> {
 }
 
 #[test]
-fn metrics_say_exactly_what_a_small_job_did() {
+fn metrics_of_a_small_job_are_exact() {
     test(|| {
         let stages = shuffled(Context::builder())?;
         let [map, result] = stages[..] else { panic!("{stages:?}") };
@@ -58,7 +58,7 @@ fn a_job_that_fits_in_memory_counts_no_file() {
 }
 
 #[test]
-fn a_tiny_share_makes_files_whose_sizes_are_beside_their_estimate() {
+fn a_tiny_task_memory_limit_spills_and_reports_actual_and_estimated_bytes() {
     test(|| {
         let builder = Context::builder().task_memory_bytes(64 << 10).force_spill(true);
         let stages = shuffled(builder)?;
@@ -77,7 +77,7 @@ fn a_tiny_share_makes_files_whose_sizes_are_beside_their_estimate() {
 }
 
 #[test]
-fn a_sort_past_its_share_counts_the_files_of_its_runs() {
+fn a_sort_beyond_its_memory_counts_the_files_of_its_runs() {
     test(|| {
         let builder = Context::builder().task_memory_bytes(64 << 10).force_spill(true);
         let (ctx, recorder) = Recorder::on(builder.threads(2));
@@ -91,7 +91,7 @@ fn a_sort_past_its_share_counts_the_files_of_its_runs() {
 }
 
 #[test]
-fn the_peak_of_a_task_stays_near_its_share_and_follows_its_rows() {
+fn the_peak_memory_of_a_task_stays_near_its_limit_and_follows_its_rows() {
     test(|| {
         let in_memory = shuffled(Context::builder())?;
         let share = 64 << 10;
@@ -105,7 +105,7 @@ fn the_peak_of_a_task_stays_near_its_share_and_follows_its_rows() {
 }
 
 #[test]
-fn metrics_of_an_older_writer_are_read_with_nothing_in_what_it_did_not_know() {
+fn metrics_of_an_older_version_are_read_with_defaults() {
     let old = r#"{"rows_read":7,"rows_written":5,"bytes_spilled":3,"run_us":2}"#;
     let read: TaskMetrics = serde_json::from_str(old).unwrap();
     let wanted = TaskMetrics {
@@ -129,8 +129,9 @@ fn is_refused<A: std::fmt::Debug>(answer: Result<A>) -> bool {
     }
 }
 
+// Case F075 of tests/PROMISES.md.
 #[test]
-fn f075_one_large_result_and_many_small_ones_are_refused_past_the_limit() {
+fn one_large_result_and_many_small_ones_are_refused_beyond_the_limit() {
     test(|| {
         let ctx = Context::builder().threads(2).max_result_bytes(80_000).build()?;
         for partitions in [1, 10] {
@@ -151,8 +152,9 @@ fn f075_one_large_result_and_many_small_ones_are_refused_past_the_limit() {
     });
 }
 
+// Case F075 of tests/PROMISES.md.
 #[test]
-fn f075_every_action_that_hands_over_rows_has_the_limit() {
+fn every_action_that_returns_rows_has_the_result_limit() {
     test(|| {
         let ctx = Context::builder().threads(2).max_result_bytes(8_000).build()?;
         let numbers = ctx.range_with(4, 0..4_000_u64);
@@ -174,8 +176,9 @@ fn f075_every_action_that_hands_over_rows_has_the_limit() {
     });
 }
 
+// Case F075 of tests/PROMISES.md.
 #[test]
-fn f075_take_and_top_count_the_rows_they_give_and_hold_no_more_beside_them() {
+fn take_and_top_count_and_hold_only_the_rows_they_return() {
     test(|| {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2).max_result_bytes(8_000));
@@ -202,8 +205,9 @@ fn f075_take_and_top_count_the_rows_they_give_and_hold_no_more_beside_them() {
     });
 }
 
+// Case F075 of tests/PROMISES.md.
 #[test]
-fn f075_a_local_iterator_counts_one_partition_at_a_time() {
+fn a_local_iterator_counts_one_partition_at_a_time() {
     test(|| {
         let ctx = Context::builder().threads(2).max_result_bytes(8_000).build()?;
         let rows = ctx.range_with(4, 0..4_000_u64).to_local_iterator();
@@ -214,8 +218,9 @@ fn f075_a_local_iterator_counts_one_partition_at_a_time() {
     });
 }
 
+// Case F075 of tests/PROMISES.md.
 #[test]
-fn f075_what_lies_between_stages_does_not_count() {
+fn shuffled_rows_do_not_count_for_the_result_limit() {
     test(|| {
         let ctx = Context::builder().threads(2).max_result_bytes(8_000).build()?;
         let pairs = ctx.range_with(4, 0..50_000_u64).map(|n| (n, n));
@@ -227,8 +232,9 @@ fn f075_what_lies_between_stages_does_not_count() {
     });
 }
 
+// Case F075 of tests/PROMISES.md.
 #[test]
-fn f075_a_task_past_the_limit_stops_early_and_is_not_tried_again() {
+fn a_task_beyond_the_result_limit_stops_early_and_is_not_retried() {
     test(|| {
         let builder = Context::builder().threads(1).max_result_bytes(80_000).max_attempts(5);
         let (ctx, recorder) = Recorder::on(builder);
@@ -244,8 +250,9 @@ fn f075_a_task_past_the_limit_stops_early_and_is_not_tried_again() {
     });
 }
 
+// Case F075 of tests/PROMISES.md.
 #[test]
-fn f075_the_limit_is_the_budget_unless_it_is_set() {
+fn the_result_limit_defaults_to_the_memory_limit() {
     test(|| {
         let ctx = Context::builder().threads(1).memory_limit_bytes(1 << 20).build()?;
         assert!(is_refused(ctx.range(0..131_073_u64).collect()));
@@ -256,8 +263,9 @@ fn f075_the_limit_is_the_budget_unless_it_is_set() {
     });
 }
 
+// Case F075 of tests/PROMISES.md.
 #[test]
-fn f075_an_attempt_that_failed_does_not_count() {
+fn a_failed_attempt_does_not_count_for_the_result_limit() {
     test(|| {
         let builder = Context::builder().threads(1).max_result_bytes(80_000).max_attempts(2);
         let ctx = builder.build()?;
@@ -272,8 +280,9 @@ fn f075_an_attempt_that_failed_does_not_count() {
     });
 }
 
+// Case F075 of tests/PROMISES.md.
 #[test]
-fn f075_an_attempt_that_fails_after_its_last_row_does_not_count() {
+fn an_attempt_that_fails_after_its_last_row_does_not_count_for_the_result_limit() {
     test(|| {
         let plan = FaultPlan::new().fail_task(StageId(0), 0, 0);
         let builder = Context::builder().threads(1).max_result_bytes(80_000).faults(plan);
@@ -283,8 +292,9 @@ fn f075_an_attempt_that_fails_after_its_last_row_does_not_count() {
     });
 }
 
+// Case F075 of tests/PROMISES.md.
 #[test]
-fn f075_a_straggler_and_its_copy_count_once() {
+fn a_straggler_and_its_speculative_attempt_count_once() {
     test(|| {
         let ctx = speculation::builder().max_result_bytes(80_000).build()?;
         let race = Race::default();

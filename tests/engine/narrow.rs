@@ -121,7 +121,7 @@ fn try_map_fails_the_action_with_the_cause_and_the_line() {
 }
 
 #[test]
-fn with_gives_one_value_to_each_of_its_four_steps() {
+fn with_passes_its_value_to_each_of_its_four_operations() {
     let names: HashMap<i64, String> = (0..50).map(|n| (n, format!("n{n}"))).collect();
     let known = names.clone();
     same_as_iterator(
@@ -157,7 +157,7 @@ fn inspect_sees_each_row_once_and_changes_nothing() {
 }
 
 #[test]
-fn a_chain_of_every_step_is_one_iterator_chain_fused_and_boxed() {
+fn a_chain_of_every_narrow_operation_equals_one_iterator_chain() {
     let oracle = |rows: Vec<i64>| {
         let rows = rows.into_iter().map(|n| n * 3).filter(|n| n % 2 == 0).flat_map(|n| [n, n + 1]);
         rows.filter_map(|n| (n % 5 != 0).then_some(n - 1)).collect()
@@ -190,7 +190,7 @@ fn union_equals_chain_and_adds_the_partitions() {
 }
 
 #[test]
-fn map_partitions_runs_once_for_each_partition_also_for_empty_ones() {
+fn map_partitions_runs_once_per_partition_even_if_empty() {
     test(|| {
         let rows = context().parallelize_with(5, vec![1, 2]);
         let counts = rows.map_partitions(|rows| [rows.count()]).collect()?;
@@ -202,14 +202,14 @@ fn map_partitions_runs_once_for_each_partition_also_for_empty_ones() {
 }
 
 #[test]
-fn generate_makes_each_partition_from_its_number() {
+fn generate_makes_each_partition_from_its_index() {
     check((0..5).flat_map(|n| vec![n; n]).collect::<Vec<usize>>(), |ctx, _| {
         ctx.generate(5, |n| std::iter::repeat_n(n, n)).collect()
     });
 }
 
 #[test]
-fn cache_gives_the_same_rows_and_computes_each_once() {
+fn cache_returns_the_same_rows_and_computes_each_once() {
     same_as_iterator(
         |rows| rows.into_iter().map(|n| n + 1).collect(),
         |rdd| {
@@ -243,16 +243,18 @@ fn an_action_that_stops_early_does_not_cache_half_a_partition() {
     });
 }
 
+// Case B001 of tests/spark_cases.md.
 #[test]
-fn b001_three_rows_in_three_partitions_are_one_each() {
+fn three_rows_in_three_partitions_are_one_each() {
     test(|| {
         assert_eq!(glom(&context().parallelize_with(3, vec![1, 2, 3]))?, [[1], [2], [3]]);
         Ok(())
     });
 }
 
+// Case B003 of tests/spark_cases.md.
 #[test]
-fn b003_a_hundred_rows_in_three_are_cut_as_spark_cuts_them_in_both_sources() {
+fn a_hundred_rows_in_three_partitions_are_split_like_spark() {
     test(|| {
         let ctx = context();
         let ends = |rows: Vec<Vec<i32>>| -> Vec<Range<i32>> {
@@ -266,8 +268,9 @@ fn b003_a_hundred_rows_in_three_are_cut_as_spark_cuts_them_in_both_sources() {
     });
 }
 
+// Case B005 of tests/spark_cases.md.
 #[test]
-fn b005_zero_partitions_are_the_error_of_the_first_action() {
+fn zero_partitions_fail_the_first_action() {
     test(|| {
         let ctx = context();
         let invalid = |kind: &ErrorKind| matches!(kind, ErrorKind::InvalidArgument { .. });
@@ -290,8 +293,9 @@ fn b005_zero_partitions_are_the_error_of_the_first_action() {
     });
 }
 
+// Case B007 of tests/spark_cases.md.
 #[test]
-fn b007_ranges_near_the_integer_limits_are_cut_without_overflow_and_never_held() {
+fn ranges_near_the_integer_limits_are_split_without_overflow() {
     test(|| {
         let ctx = context();
         let ends =
@@ -306,8 +310,9 @@ fn b007_ranges_near_the_integer_limits_are_cut_without_overflow_and_never_held()
     });
 }
 
+// Case B009 of tests/spark_cases.md.
 #[test]
-fn b009_empty_partitions_appear_between_rows() {
+fn empty_partitions_appear_between_rows() {
     test(|| {
         let rows = context().parallelize_with(5, (0..6).step_by(2));
         assert_eq!(glom(&rows)?, [vec![], vec![0], vec![], vec![2], vec![4]]);
@@ -315,9 +320,10 @@ fn b009_empty_partitions_appear_between_rows() {
     });
 }
 
+// Case B011 of tests/spark_cases.md.
 /// Ranges have a step of one; the other cases go through `parallelize`, which takes any iterator.
 #[test]
-fn b011_ranges_are_half_open_and_empty_when_backward() {
+fn ranges_are_half_open_and_empty_if_reversed() {
     check(vec![2, 3], |ctx, p| ctx.range_with(p, 2..4).collect());
     check(vec![0, 1, 2, 3, 4], |ctx, p| ctx.range_with(p, 0..5).collect());
     check(vec![], |ctx, p| ctx.range_with(p, Range { start: 5, end: 0 }).collect());
@@ -325,8 +331,9 @@ fn b011_ranges_are_half_open_and_empty_when_backward() {
     check(vec![5, 4, 3, 2, 1], |ctx, p| ctx.parallelize_with(p, (1..6).rev()).collect());
 }
 
+// Case B013 of tests/spark_cases.md.
 #[test]
-fn b013_ten_rows_in_a_thousand_partitions_go_to_two_thousand_and_one() {
+fn ten_rows_in_a_thousand_partitions_are_repartitioned_to_two_thousand_and_one() {
     test(|| {
         let spread = context().parallelize_with(1000, 0..10).repartition(2001);
         assert_eq!((spread.num_partitions(), spread.count()?), (2001, 10));
@@ -338,43 +345,49 @@ fn one_to_four(ctx: &Context) -> Rdd<i32> {
     ctx.parallelize_with(2, vec![1, 2, 3, 4]).boxed()
 }
 
+// Case B015 of tests/spark_cases.md.
 #[test]
-fn b015_collect_keeps_the_order() {
+fn collect_keeps_the_order() {
     check(vec![1, 2, 3, 4], |ctx, _| one_to_four(ctx).collect());
 }
 
+// Case B017 of tests/spark_cases.md.
 #[test]
-fn b017_flat_map_keeps_source_order() {
+fn flat_map_keeps_source_order() {
     check(vec![1, 1, 2, 1, 2, 3, 1, 2, 3, 4], |ctx, _| {
         one_to_four(ctx).flat_map(|n| 1..=n).collect()
     });
 }
 
+// Case B021 of tests/spark_cases.md.
 #[test]
-fn b021_key_by_puts_the_key_before_the_row() {
+fn key_by_puts_the_key_before_the_row() {
     let oracle = (1..5).map(|n| (n.to_string(), n)).collect::<Vec<_>>();
     check(oracle, |ctx, _| one_to_four(ctx).key_by(|n| n.to_string()).collect());
 }
 
+// Cases B019 and B023 of tests/spark_cases.md.
 #[test]
-fn b019_b023_map_partitions_sees_whole_partitions() {
+fn map_partitions_receives_whole_partitions() {
     check(vec![vec![1, 2], vec![3, 4]], |ctx, _| glom(&one_to_four(ctx)));
     check(vec![3, 7], |ctx, _| {
         one_to_four(ctx).map_partitions(|rows| [rows.sum::<i32>()]).collect()
     });
 }
 
+// Case B085 of tests/spark_cases.md.
 #[test]
-fn b085_union_concatenates_in_argument_order() {
+fn union_concatenates_in_argument_order() {
     check(vec![1, 2, 3, 4, 1, 2, 3, 4, 9], |ctx, p| {
         let (nums, nine) = (one_to_four(ctx), ctx.parallelize_with(p, vec![9]));
         nums.union(&nums).union(&nine).collect()
     });
 }
 
+// Case B089 of tests/spark_cases.md.
 /// Without `zip`, which comes later, the pairs are mapped.
 #[test]
-fn b089_union_of_an_rdd_with_itself_has_each_row_twice() {
+fn union_of_an_rdd_with_itself_has_each_row_twice() {
     check(vec![(1, 1), (2, 2), (1, 1), (2, 2)], |ctx, p| {
         let pairs = ctx.parallelize_with(p, vec![1, 2]).map(|n| (n, n));
         pairs.union(&pairs).collect()

@@ -67,8 +67,9 @@ fn rows(ctx: &Context) -> Rdd<u64> {
     ctx.range_with(2, 0..20_u64).boxed()
 }
 
+// Case F101 of tests/PROMISES.md.
 #[test]
-fn f101_a_loser_that_is_still_stuck_when_the_action_returns_leaves_nothing_in_its_output() {
+fn a_losing_attempt_still_stuck_after_the_action_leaves_nothing_in_its_output() {
     within(DEADLINE, || {
         for action in Action::ALL {
             let (ctx, recorder) = Recorder::on(speculation::builder());
@@ -88,7 +89,7 @@ fn f101_a_loser_that_is_still_stuck_when_the_action_returns_leaves_nothing_in_it
 }
 
 #[test]
-fn an_output_whose_last_sync_fails_is_taken_back_as_a_whole() {
+fn an_output_whose_last_sync_fails_is_rolled_back() {
     within(DEADLINE, || {
         for action in Action::ALL {
             let mut stayed = 0;
@@ -160,8 +161,9 @@ fn cancelled_when(action: Action, ctx: &Context, folder: &Path, when: impl FnOnc
     outcome.is_ok()
 }
 
+// Case E42 of tests/PROMISES.md.
 #[test]
-fn e42_a_cancellation_that_meets_any_operation_of_an_output_gives_one_outcome() {
+fn a_cancellation_at_any_disk_operation_of_an_output_has_one_outcome() {
     within(DEADLINE, || {
         for action in Action::ALL {
             let mut there = Vec::new();
@@ -181,8 +183,9 @@ fn e42_a_cancellation_that_meets_any_operation_of_an_output_gives_one_outcome() 
     });
 }
 
+// Case E42 of tests/PROMISES.md.
 #[test]
-fn e42_a_cancellation_that_meets_an_output_at_any_moment_gives_one_outcome() {
+fn a_cancellation_at_any_time_of_an_output_has_one_outcome() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         for round in 0..200_u64 {
@@ -195,8 +198,9 @@ fn e42_a_cancellation_that_meets_an_output_at_any_moment_gives_one_outcome() {
     });
 }
 
+// Case E42 of tests/PROMISES.md.
 #[test]
-fn e42_a_closure_that_has_written_an_output_can_be_cancelled_at_its_next_action() {
+fn cancel_after_commit_takes_effect_at_the_next_action() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         let (ctx, out) =
@@ -216,7 +220,7 @@ fn e42_a_closure_that_has_written_an_output_can_be_cancelled_at_its_next_action(
 }
 
 #[test]
-fn the_next_output_of_a_name_removes_what_a_dead_process_left_of_it_and_nothing_else() {
+fn the_next_output_deletes_only_the_staging_directories_of_dead_processes() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         // One that a living context is at work in.

@@ -70,7 +70,7 @@ fn flat_map_over_references_equals_an_iterators_flat_map() {
 }
 
 #[test]
-fn a_shared_value_and_references_go_together() {
+fn with_and_refs_can_be_combined() {
     let oracle: Vec<usize> = words()
         .iter()
         .map(|word| word.len() + 1)
@@ -137,7 +137,7 @@ fn rows_in_memory_are_read_without_a_clone() {
 }
 
 #[test]
-fn references_to_rows_that_are_no_longer_kept_compute_them_again() {
+fn references_to_uncached_rows_recompute_them() {
     test(|| {
         let computed = context().accumulator(0_u32);
         let counter = computed.clone();
@@ -169,7 +169,7 @@ fn a_filter_over_references_keeps_the_partitioner_and_a_map_does_not() {
 }
 
 #[test]
-fn a_panic_over_references_names_its_step() {
+fn a_panic_over_references_names_its_operation() {
     test(|| {
         let rows = context().parallelize(vec![1, 0]).cache();
         let failed = rows.refs().map(|n| 10 / n).collect();
@@ -181,7 +181,7 @@ fn a_panic_over_references_names_its_step() {
 }
 
 #[test]
-fn ten_thousand_boxed_steps_over_references_need_no_more_stack() {
+fn ten_thousand_boxed_operations_over_references_need_no_more_stack() {
     within(DEADLINE, || {
         let work = || {
             let mut rows = context().range_with(1, 0..3_u64).cache();

@@ -56,7 +56,7 @@ total                                            6         6    1,040        40 
 }
 
 #[test]
-fn a_report_adds_up_what_the_events_of_its_tasks_said() {
+fn a_report_sums_the_metrics_of_its_task_events() {
     test(|| {
         let builder = Context::builder().threads(2).task_memory_bytes(16 << 10);
         let (ctx, recorder) = Recorder::on(builder.force_spill(true));
@@ -85,7 +85,7 @@ fn a_report_adds_up_what_the_events_of_its_tasks_said() {
 }
 
 #[test]
-fn a_stage_whose_outputs_are_there_is_skipped_and_costs_nothing() {
+fn a_stage_with_existing_outputs_is_skipped_and_costs_nothing() {
     test(|| {
         let ctx = context();
         let sums = two_stages(&ctx);
@@ -101,7 +101,7 @@ fn a_stage_whose_outputs_are_there_is_skipped_and_costs_nothing() {
 }
 
 #[test]
-fn a_job_that_failed_says_why_and_counts_the_attempts() {
+fn the_report_of_a_failed_job_has_the_cause_and_the_attempts() {
     test(|| {
         let ctx = Context::builder().threads(1).max_attempts(3).build()?;
         let rows = ctx.range_with(1, 0..10_u32).map(|n| {
@@ -119,7 +119,7 @@ fn a_job_that_failed_says_why_and_counts_the_attempts() {
 }
 
 #[test]
-fn only_the_last_hundred_jobs_are_kept() {
+fn only_the_last_hundred_reports_are_retained() {
     test(|| {
         let ctx = context();
         assert!(ctx.last_job().is_none() && ctx.jobs().is_empty());
@@ -136,7 +136,7 @@ fn only_the_last_hundred_jobs_are_kept() {
 }
 
 #[test]
-fn jobs_that_run_at_the_same_time_have_reports_of_their_own() {
+fn concurrent_jobs_have_separate_reports() {
     test(|| {
         let ctx = context();
         std::thread::scope(|scope| {
@@ -154,7 +154,7 @@ fn jobs_that_run_at_the_same_time_have_reports_of_their_own() {
 }
 
 #[test]
-fn a_report_survives_its_serialisation() {
+fn a_report_survives_serialization() {
     test(|| {
         let ctx = context();
         two_stages(&ctx).collect()?;

@@ -88,7 +88,7 @@ fn outer_joins_equal_nested_loops() {
 }
 
 #[test]
-fn outer_joins_into_given_partitions_equal_nested_loops() {
+fn outer_joins_with_given_partitions_equal_nested_loops() {
     let (left, right) = two_sides().swap_remove(0);
     let counts = full_join(&left, &right);
     let of_left = counts.iter().filter(|row| row.1.0.is_some()).count();
@@ -105,7 +105,7 @@ fn outer_joins_into_given_partitions_equal_nested_loops() {
 }
 
 #[test]
-fn an_outer_join_gives_the_rows_of_a_key_left_by_left_each_with_the_right_ones() {
+fn an_outer_join_yields_each_left_row_with_its_right_rows_in_order() {
     let (left, right) = two_sides().swap_remove(0);
     let oracle = full_join(&left, &right);
     check(oracle, move |ctx, p| {
@@ -146,7 +146,7 @@ fn subtract_by_key_keeps_the_pairs_whose_key_the_other_lacks() {
 
 /// The other side's values need neither be cloned nor written.
 #[test]
-fn subtract_by_key_takes_values_that_cannot_be_shuffled() {
+fn subtract_by_key_accepts_values_without_serde() {
     struct Plain;
     check(vec![(1, 'a')], |ctx, p| {
         let left = ctx.parallelize_with(p, vec![(1, 'a'), (2, 'b')]);
@@ -155,7 +155,7 @@ fn subtract_by_key_takes_values_that_cannot_be_shuffled() {
 }
 
 #[test]
-fn set_operations_go_into_given_partitions() {
+fn set_operations_use_the_given_partitions() {
     check((vec![1, 1, 2], vec![3], vec![(1, 1), (1, 1), (2, 2)]), |ctx, p| {
         let left = ctx.parallelize_with(3, vec![1, 3, 2, 3, 1_i64]);
         let right = ctx.parallelize_with(7, vec![4, 3, 3_i64]);
@@ -172,7 +172,7 @@ fn set_operations_go_into_given_partitions() {
 }
 
 #[test]
-fn unequal_keys_of_one_hash_stay_apart() {
+fn unequal_keys_with_equal_hashes_stay_separate() {
     check(((0..10).collect(), (10..20).collect(), 30), |ctx, p| {
         let left = ctx.range_with(p, 0..20_i64).map(OneHash);
         let right = ctx.range_with(2, 10..30_i64).map(OneHash);
@@ -265,7 +265,7 @@ fn cogroup3_equals_three_maps_of_lists() {
 }
 
 #[test]
-fn repartition_and_sort_gives_each_partition_a_stable_sort() {
+fn repartition_and_sort_sorts_each_partition_stably() {
     for rows in shapes() {
         let part = |p: usize| {
             let here = |row: &&(i64, i64)| row.0.rem_euclid(p as i64) as usize;
@@ -285,7 +285,7 @@ fn repartition_and_sort_gives_each_partition_a_stable_sort() {
 }
 
 #[test]
-fn what_lies_right_is_not_shuffled_again() {
+fn co_partitioned_rows_are_not_shuffled_again() {
     test(|| {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2));
@@ -322,7 +322,7 @@ fn what_lies_right_is_not_shuffled_again() {
 }
 
 #[test]
-fn two_contexts_are_refused() {
+fn set_operations_on_two_contexts_are_refused() {
     within(DEADLINE, two_contexts);
 }
 
@@ -345,7 +345,7 @@ fn two_contexts() {
 }
 
 #[test]
-fn a_skewed_outer_join_larger_than_the_budget_still_works() {
+fn a_skewed_outer_join_larger_than_the_memory_limit_completes() {
     let left = || (0..40_000_u64).map(|n| (if n % 2 == 0 { 0 } else { n }, n));
     let other = |key: u64| (key < 1000).then_some(key + 1);
     let oracle = left().map(|(key, n)| (key, (n, other(key)))).collect();
@@ -355,16 +355,18 @@ fn a_skewed_outer_join_larger_than_the_budget_still_works() {
     });
 }
 
+// Case B091 of tests/spark_cases.md.
 #[test]
-fn b091_intersection_of_numbers() {
+fn intersection_of_numbers() {
     check_rows(vec![1, 2, 3], |ctx, p| {
         let left = ctx.parallelize_with(p, vec![1, 10, 2, 3, 4, 5]);
         left.intersection(&ctx.parallelize_with(p, vec![1, 6, 2, 3, 7, 8])).collect()
     });
 }
 
+// Case B093 of tests/spark_cases.md.
 #[test]
-fn b093_subtract_compares_whole_pairs_and_drops_the_partitioner() {
+fn subtract_compares_whole_pairs_and_drops_the_partitioner() {
     test(|| {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2));
@@ -379,8 +381,9 @@ fn b093_subtract_compares_whole_pairs_and_drops_the_partitioner() {
     });
 }
 
+// Case B137 of tests/spark_cases.md.
 #[test]
-fn b137_fold_by_key_sums_and_leaves_cached_buffers_alone() {
+fn fold_by_key_sums_and_does_not_change_cached_buffers() {
     let rows = || vec![(1, 1), (1, 2), (1, 3), (1, 1), (2, 1)];
     check_rows(vec![(1, 7), (2, 1)], move |ctx, p| {
         ctx.parallelize_with(p, rows()).fold_by_key(0, |a, b| a + b).collect()
@@ -397,8 +400,9 @@ fn b137_fold_by_key_sums_and_leaves_cached_buffers_alone() {
     });
 }
 
+// Cases B149 and B151 of tests/spark_cases.md.
 #[test]
-fn b149_b151_the_outer_joins_add_the_rows_of_one_side() {
+fn outer_joins_add_the_unmatched_rows_of_one_side() {
     let both = [(1, (1, 'x')), (1, (2, 'x')), (2, (1, 'y')), (2, (1, 'z'))];
     let left = |ctx: &Context, p| ctx.parallelize_with(p, vec![(1, 1), (1, 2), (2, 1), (3, 1)]);
     let right =
@@ -414,8 +418,9 @@ fn b149_b151_the_outer_joins_add_the_rows_of_one_side() {
     check(6, move |ctx, p| left(ctx, p).full_outer_join(&right(ctx, p)).count());
 }
 
+// Case B161 of tests/spark_cases.md.
 #[test]
-fn b161_left_outer_join_adds_the_key_without_a_partner() {
+fn left_outer_join_adds_the_unmatched_key() {
     let text = |(key, n): (&'static str, i32)| (key.to_string(), n);
     let row = |key: &str, n, other| (key.to_string(), (n, other));
     let oracle = vec![row("a", 1, Some(2)), row("a", 1, Some(3)), row("b", 4, None)];
@@ -425,8 +430,9 @@ fn b161_left_outer_join_adds_the_key_without_a_partner() {
     });
 }
 
+// Case B163 of tests/spark_cases.md.
 #[test]
-fn b163_subtract_by_key_keeps_both_pairs_of_a_key() {
+fn subtract_by_key_keeps_both_pairs_of_a_key() {
     check(vec![('b', 4), ('b', 5)], |ctx, p| {
         let left = ctx.parallelize_with(p, vec![('a', 1), ('b', 4), ('b', 5), ('a', 2)]);
         let right = ctx.parallelize_with(p, vec![('a', Some(3)), ('c', None)]);
@@ -434,8 +440,9 @@ fn b163_subtract_by_key_keeps_both_pairs_of_a_key() {
     });
 }
 
+// Cases B187 and B189 of tests/spark_cases.md.
 #[test]
-fn b187_b189_repartition_and_sort_by_parity_and_without_a_second_shuffle() {
+fn repartition_and_sort_by_parity_needs_no_second_shuffle() {
     let rows = || vec![(0, 5), (3, 8), (2, 6), (0, 8), (3, 8), (1, 3_i64)];
     check(vec![vec![(0, 5), (0, 8), (2, 6)], vec![(1, 3), (3, 8), (3, 8)]], move |ctx, p| {
         let placed = ctx.parallelize_with(p, rows());

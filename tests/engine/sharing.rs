@@ -47,8 +47,9 @@ fn contexts() -> [Context; 3] {
     [build(1, false), build(4, false), build(2, true)]
 }
 
+// Case F050 of tests/PROMISES.md.
 #[test]
-fn f050_a_parent_that_two_branches_share_runs_once() {
+fn a_parent_shared_by_two_branches_runs_once() {
     within(DEADLINE, || {
         for ctx in contexts() {
             let calls = Calls::default();
@@ -70,8 +71,9 @@ fn f050_a_parent_that_two_branches_share_runs_once() {
     });
 }
 
+// Case F048 of tests/PROMISES.md.
 #[test]
-fn f048_a_finished_shuffle_is_used_by_later_jobs_and_later_handles() {
+fn a_finished_shuffle_is_reused_by_later_jobs_and_handles() {
     within(DEADLINE, || {
         for ctx in contexts() {
             let calls = Calls::default();
@@ -86,7 +88,7 @@ fn f048_a_finished_shuffle_is_used_by_later_jobs_and_later_handles() {
 }
 
 #[test]
-fn two_actions_from_two_threads_over_one_shuffle_run_its_map_side_once() {
+fn two_concurrent_actions_on_one_shuffle_run_its_map_side_once() {
     within(DEADLINE, || {
         for ctx in contexts() {
             let calls = Calls::default();
@@ -139,8 +141,9 @@ fn independent_stages_run_at_the_same_time() {
     });
 }
 
+// Case F098 of tests/PROMISES.md.
 #[test]
-fn f098_jobs_of_two_threads_run_at_the_same_time() {
+fn jobs_of_two_threads_run_at_the_same_time() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let place = Rendezvous::default();
@@ -170,8 +173,9 @@ fn a_cached_rdd_is_computed_once() {
     });
 }
 
+// Case F049 of tests/PROMISES.md.
 #[test]
-fn f049_nothing_behind_a_whole_cache_runs() {
+fn nothing_upstream_of_a_complete_cache_runs() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
         let calls = Calls::default();
@@ -187,7 +191,7 @@ fn f049_nothing_behind_a_whole_cache_runs() {
 }
 
 #[test]
-fn a_cache_under_concurrent_actions_is_right_and_computed_at_most_once_by_each() {
+fn a_cache_under_concurrent_actions_is_computed_at_most_once_by_each() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(4).build().unwrap();
         let calls = Calls::default();
@@ -207,7 +211,7 @@ fn a_cache_under_concurrent_actions_is_right_and_computed_at_most_once_by_each()
 }
 
 #[test]
-fn results_come_in_partition_order_though_tasks_end_out_of_order() {
+fn results_are_in_partition_order_when_tasks_end_out_of_order() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(4).build().unwrap();
         let rows = ctx.generate(8, |partition| {
@@ -223,8 +227,9 @@ fn results_come_in_partition_order_though_tasks_end_out_of_order() {
     });
 }
 
+// Case F098 of tests/PROMISES.md.
 #[test]
-fn f098_many_threads_with_many_jobs_on_one_context_are_all_right() {
+fn many_threads_run_many_jobs_on_one_context() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(4).build().unwrap();
         let shared =
@@ -246,8 +251,9 @@ fn f098_many_threads_with_many_jobs_on_one_context_are_all_right() {
     });
 }
 
+// Case F054 of tests/PROMISES.md.
 #[test]
-fn f054_two_jobs_that_share_a_failing_stage_both_fail_and_neither_hangs() {
+fn two_jobs_that_share_a_failing_stage_both_fail() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let broken = ctx.range_with(4, 0..40_u64).map(|n| {
@@ -268,7 +274,7 @@ fn f054_two_jobs_that_share_a_failing_stage_both_fail_and_neither_hangs() {
 }
 
 #[test]
-fn an_action_that_finds_a_block_finds_what_its_step_added() {
+fn an_action_that_reads_a_block_sees_the_accumulators_of_its_computation() {
     within(DEADLINE, || {
         let (stored, told) = std::sync::mpsc::channel();
         let listener = move |record: &EventRecord| {

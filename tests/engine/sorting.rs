@@ -14,7 +14,7 @@ fn stable_by<K: Ord>(rows: &Pairs, key_of: impl Fn(&(i64, i64)) -> K) -> Pairs {
 }
 
 #[test]
-fn every_sort_equals_a_stable_sort_of_the_slice() {
+fn every_sort_equals_a_stable_sort_of_a_vec() {
     for rows in shapes() {
         check(stable_by(&rows, |row| row.0), {
             let rows = rows.clone();
@@ -31,7 +31,7 @@ fn every_sort_equals_a_stable_sort_of_the_slice() {
 }
 
 #[test]
-fn reverse_sorts_downwards_and_stays_stable() {
+fn reverse_sorts_descending_and_stays_stable() {
     for rows in shapes() {
         check(stable_by(&rows, |row| Reverse(row.0 % 3)), move |ctx, p| {
             spread(ctx, 3, &rows).with_partitions(p).sort_by_key(|row| Reverse(row.0 % 3)).collect()
@@ -52,14 +52,14 @@ fn floats_sort_by_total_cmp_with_nans_and_both_zeros() {
 }
 
 #[test]
-fn equal_rows_that_fill_everything_stay_in_their_order() {
+fn equal_rows_beyond_the_memory_limit_keep_their_order() {
     check((0..3000).map(|n| (7, n)).collect::<Vec<(u8, u32)>>(), |ctx, p| {
         ctx.range_with(p, 0..3000_u32).map(|n| (7_u8, n)).sort_pairs().collect()
     });
 }
 
 #[test]
-fn a_sort_larger_than_the_budget_goes_through_files() {
+fn a_sort_larger_than_the_memory_limit_spills() {
     let rows = || (0..100_000_u64).map(noise);
     check_short_of_memory(rows().collect(), move |ctx, p| {
         let sorted =
@@ -86,7 +86,7 @@ fn a_sort_of_a_sort_and_of_a_shuffle_samples_each_in_turn() {
 }
 
 #[test]
-fn take_and_first_of_a_sort_give_its_head() {
+fn take_and_first_of_a_sort_return_its_first_rows() {
     check((vec![0, 1, 2], Some(0)), |ctx, p| {
         let sorted = ctx.range_with(p, 0..1000_u32).map(|n| 999 - n).sort_by_key(|n| *n);
         Ok((sorted.take(3)?, sorted.first()?))
@@ -94,7 +94,7 @@ fn take_and_first_of_a_sort_give_its_head() {
 }
 
 #[test]
-fn what_a_sort_has_ranged_is_reduced_grouped_and_joined_in_place() {
+fn sorted_pairs_are_reduced_grouped_and_joined_without_a_shuffle() {
     let rows: Vec<(u64, u64)> = (0..600).map(|n| (noise(n) % 200, n)).collect();
     let (keys, matches) = {
         let mut counts = std::collections::BTreeMap::<u64, u64>::new();
@@ -137,8 +137,9 @@ fn random_pairs() -> Pairs {
     (0..1000).map(|n| (noise(n) as i64, noise(n + 5000) as i64)).collect()
 }
 
+// Case B179 of tests/spark_cases.md.
 #[test]
-fn b179_a_thousand_random_pairs_sort_into_2_1_and_20_partitions() {
+fn a_thousand_random_pairs_sort_into_1_2_and_20_partitions() {
     let rows = random_pairs();
     for partitions in [2, 1, 20] {
         let up = rows.clone();
@@ -157,8 +158,9 @@ fn b179_a_thousand_random_pairs_sort_into_2_1_and_20_partitions() {
     }
 }
 
+// Case B181 of tests/spark_cases.md.
 #[test]
-fn b181_ranges_do_not_overlap_and_are_even() {
+fn sort_ranges_do_not_overlap_and_are_even() {
     let even = |parts: &[Vec<u64>]| parts.iter().all(|part| (100..=400).contains(&part.len()));
     let numbers = || sorted((1..=1000_u64).map(|n| (noise(n), n)).collect());
     same_bytes(move |ctx, _| {
@@ -172,8 +174,9 @@ fn b181_ranges_do_not_overlap_and_are_even() {
     });
 }
 
+// Case B183 of tests/spark_cases.md.
 #[test]
-fn b183_sort_by_a_column_of_text() {
+fn sort_by_a_column_of_text() {
     let rows = ["5|50|A", "4|60|C", "6|40|B"];
     let column = |row: &String, n: usize| row.split('|').nth(n).unwrap().to_string();
     let by_column =
@@ -191,8 +194,9 @@ fn b183_sort_by_a_column_of_text() {
     }
 }
 
+// Case B185 of tests/spark_cases.md.
 #[test]
-fn b185_text_keys_sort_as_text_and_by_a_function_of_them() {
+fn text_keys_sort_as_text_and_by_a_function() {
     let pairs =
         || [("a", 1), ("b", 2), ("1", 3), ("d", 4), ("2", 5)].map(|(k, n)| (k.to_string(), n));
     check(["1", "2", "a", "b", "d"].map(String::from).to_vec(), move |ctx, p| {
@@ -207,7 +211,7 @@ fn b185_text_keys_sort_as_text_and_by_a_function_of_them() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_ranges_and_nothing_runs_before_the_action() {
+fn equal_seeds_make_equal_ranges_and_nothing_runs_before_the_action() {
     test(|| {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2).seed(9));
@@ -251,7 +255,7 @@ impl Drop for Counted {
 }
 
 #[test]
-fn the_sample_of_a_sort_of_large_rows_stays_within_the_share_of_a_task() {
+fn the_sample_of_a_sort_of_large_rows_stays_within_the_task_memory_limit() {
     test(|| {
         let ctx = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET).build()?;
         let share = MIN_BUDGET as usize / 8;

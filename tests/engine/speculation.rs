@@ -89,8 +89,9 @@ pub fn racing(ctx: &Context, race: &Race) -> Rdd<u64, impl Pipeline<Item = u64> 
     })
 }
 
+// Case F099 of tests/PROMISES.md.
 #[test]
-fn f099_the_copy_of_a_straggler_gives_the_result_and_the_loser_is_no_failure() {
+fn speculative_attempt_wins_and_the_straggler_is_cancelled() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(builder());
         let race = Race::default();
@@ -108,7 +109,7 @@ fn f099_the_copy_of_a_straggler_gives_the_result_and_the_loser_is_no_failure() {
 }
 
 #[test]
-fn without_the_setting_nobody_gets_a_copy() {
+fn without_the_setting_there_is_no_speculative_attempt() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(6));
         let race = Race::default();
@@ -121,8 +122,9 @@ fn without_the_setting_nobody_gets_a_copy() {
     });
 }
 
+// Case F099 of tests/PROMISES.md.
 #[test]
-fn f099_the_map_output_of_the_loser_does_not_replace_the_winners() {
+fn the_map_output_of_a_losing_attempt_does_not_replace_the_winning_one() {
     within(DEADLINE, || {
         for to_files in [false, true] {
             let ctx = builder().force_spill(to_files).build().unwrap();
@@ -148,8 +150,9 @@ fn f099_the_map_output_of_the_loser_does_not_replace_the_winners() {
     });
 }
 
+// Case F099 of tests/PROMISES.md.
 #[test]
-fn f099_the_result_of_the_loser_does_not_replace_the_winners_and_accumulators_count_once() {
+fn the_result_of_a_losing_attempt_is_dropped_and_accumulators_count_once() {
     within(DEADLINE, || {
         let ctx = builder().build().unwrap();
         let (race, ended) = (Race::default(), Arc::new(AtomicUsize::new(0)));
@@ -183,8 +186,9 @@ fn f099_the_result_of_the_loser_does_not_replace_the_winners_and_accumulators_co
     });
 }
 
+// Case F101 of tests/PROMISES.md.
 #[test]
-fn f101_the_file_of_the_loser_does_not_replace_the_winners_and_none_of_it_stays() {
+fn the_file_of_a_losing_attempt_is_deleted() {
     within(DEADLINE, || {
         let (ctx, folder, race) =
             (builder().build().unwrap(), tempfile::tempdir().unwrap(), Race::default());
@@ -224,7 +228,7 @@ fn f101_the_file_of_the_loser_does_not_replace_the_winners_and_none_of_it_stays(
 }
 
 #[test]
-fn a_straggler_that_never_comes_back_costs_its_thread_and_not_the_job() {
+fn a_straggler_that_never_returns_costs_its_thread_and_not_the_job() {
     within(DEADLINE, || {
         let (ctx, race) = (builder().build().unwrap(), Race::default());
         let rows = racing(&ctx, &race);
@@ -238,7 +242,7 @@ fn a_straggler_that_never_comes_back_costs_its_thread_and_not_the_job() {
 }
 
 #[test]
-fn copies_change_no_answer_of_a_longer_program() {
+fn speculative_attempts_change_no_answer_of_a_longer_program() {
     within(DEADLINE, || {
         let slow = Arc::new(AtomicUsize::new(0));
         let (ctx, recorder) = Recorder::on(builder());

@@ -96,7 +96,7 @@ fn operations() -> Vec<(&'static str, Program)> {
 }
 
 #[test]
-fn every_wide_operation_goes_to_disk_in_a_small_share_and_gives_the_same_rows_in_the_same_order() {
+fn every_wide_operation_spills_and_returns_the_same_rows_in_the_same_order() {
     within(2 * DEADLINE, || {
         let roomy = Context::builder().threads(2).build().unwrap();
         for (name, program) in operations() {
@@ -117,7 +117,7 @@ fn every_wide_operation_goes_to_disk_in_a_small_share_and_gives_the_same_rows_in
 }
 
 #[test]
-fn one_configuration_gives_the_same_bytes_whatever_the_threads_and_the_pressure() {
+fn one_configuration_writes_the_same_bytes_under_any_threads_and_memory_pressure() {
     within(2 * DEADLINE, || {
         for (name, program) in operations() {
             let mut answers = BTreeMap::new();
@@ -149,7 +149,7 @@ fn float_sums(ctx: &Context) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn float_sums_do_not_depend_on_where_the_rows_of_a_shuffle_lay() {
+fn float_sums_do_not_depend_on_where_shuffled_rows_are_stored() {
     within(DEADLINE, || {
         for share in [16 << 10, 64 << 10, 256 << 10] {
             let sums = |threads, files| {
@@ -165,7 +165,7 @@ fn float_sums_do_not_depend_on_where_the_rows_of_a_shuffle_lay() {
 }
 
 #[test]
-fn a_skewed_join_of_groups_that_pass_the_share_pairs_each_with_each() {
+fn a_skewed_join_of_groups_beyond_the_task_memory_limit_is_complete() {
     within(DEADLINE, || {
         let rows =
             |ctx: &Context, n: i64| ctx.range_with(3, 0..n).map(|n| (n % 50 / 49, n)).boxed();

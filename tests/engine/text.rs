@@ -72,7 +72,7 @@ fn every_line_is_read_once_in_any_number_of_partitions() {
 }
 
 #[test]
-fn each_odd_file_alone_is_read_right_in_any_number_of_partitions() {
+fn each_irregular_file_is_read_correctly_in_any_number_of_partitions() {
     within(DEADLINE, || {
         let ((folder, _), ctx) = (odd_folder(), context());
         for (name, bytes) in odd_files() {
@@ -86,7 +86,7 @@ fn each_odd_file_alone_is_read_right_in_any_number_of_partitions() {
 }
 
 #[test]
-fn a_file_a_folder_a_pattern_and_a_list_are_read_in_their_order() {
+fn a_file_a_directory_a_pattern_and_a_list_are_read_in_order() {
     within(DEADLINE, || {
         let files: [(&str, &[u8]); 5] = [
             ("b.txt", b"b\n"),
@@ -109,7 +109,7 @@ fn a_file_a_folder_a_pattern_and_a_list_are_read_in_their_order() {
 }
 
 #[test]
-fn the_default_cuts_of_a_large_file_read_each_line_once() {
+fn the_default_splits_of_a_large_file_read_each_line_once() {
     within(DEADLINE, || {
         let text: String = (0..400_000).map(|n| format!("line {n}\n")).collect();
         let (folder, ctx) = (folder(&[("big.txt", text.as_bytes())]), context());
@@ -122,7 +122,7 @@ fn the_default_cuts_of_a_large_file_read_each_line_once() {
 }
 
 #[test]
-fn bytes_that_are_not_utf8_are_replaced_or_refused_with_their_place() {
+fn invalid_utf8_is_replaced_or_refused_with_its_offset() {
     within(DEADLINE, || {
         let bytes = b"good\nstill good\nb\xffd\n";
         let (folder, ctx) = (folder(&[("f.txt", bytes)]), context());
@@ -137,7 +137,7 @@ fn bytes_that_are_not_utf8_are_replaced_or_refused_with_their_place() {
 }
 
 #[test]
-fn a_file_that_changes_or_goes_after_it_was_listed_is_an_error() {
+fn a_file_changed_or_deleted_after_listing_is_an_error() {
     within(DEADLINE, || {
         let ctx = context();
         let changed = |kind: &ErrorKind| matches!(kind, ErrorKind::InputChanged { .. });
@@ -160,7 +160,7 @@ fn a_file_that_changes_or_goes_after_it_was_listed_is_an_error() {
 }
 
 #[test]
-fn a_file_that_is_cut_while_it_is_read_is_an_error_and_not_the_end_of_the_data() {
+fn a_file_truncated_while_it_is_read_is_an_error() {
     within(DEADLINE, || {
         let rows = b"a line of some length\n".repeat(200_000);
         let folder = folder(&[("f.txt", &rows)]);
@@ -180,7 +180,7 @@ fn a_file_that_is_cut_while_it_is_read_is_an_error_and_not_the_end_of_the_data()
 }
 
 #[test]
-fn a_missing_input_is_the_error_of_the_first_action_and_not_of_the_call() {
+fn a_missing_input_fails_the_first_action_and_not_the_call() {
     within(DEADLINE, || {
         let (folder, ctx) = (folder(&[]), context());
         for name in ["none.txt", "*.txt"] {
@@ -213,7 +213,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_save_writes_a_file_for_each_partition_also_for_empty_ones_and_a_marker() {
+fn a_save_writes_one_file_per_partition_even_if_empty_and_a_marker() {
     within(DEADLINE, || {
         let (folder, ctx) = (folder(&[]), context());
         let path = folder.path().join("out");
@@ -231,7 +231,7 @@ fn a_save_writes_a_file_for_each_partition_also_for_empty_ones_and_a_marker() {
 }
 
 #[test]
-fn what_was_saved_is_read_back_row_for_row() {
+fn saved_text_is_read_back_row_by_row() {
     within(DEADLINE, || {
         let ((source, lines), ctx) = (odd_folder(), context());
         let path = source.path().join("out");
@@ -246,7 +246,7 @@ fn what_was_saved_is_read_back_row_for_row() {
 }
 
 #[test]
-fn an_output_that_is_there_is_refused_and_stays_untouched() {
+fn an_existing_output_is_refused_and_stays_untouched() {
     within(DEADLINE, || {
         let (folder, ctx) = (folder(&[("file", b"mine"), ("kept.txt", b"x")]), context());
         let taken = folder.path().join("taken");
@@ -275,7 +275,7 @@ fn a_refused_output_runs_no_task() {
 }
 
 #[test]
-fn a_save_that_fails_leaves_nothing() {
+fn a_failed_save_leaves_nothing() {
     within(DEADLINE, || {
         for attempts in [1, 3] {
             let folder = folder(&[]);
@@ -293,7 +293,7 @@ fn a_save_that_fails_leaves_nothing() {
 }
 
 #[test]
-fn a_task_of_a_save_that_is_tried_again_writes_its_rows_once() {
+fn a_retried_task_of_a_save_writes_its_rows_once() {
     within(DEADLINE, || {
         let folder = folder(&[]);
         let ctx = Context::builder().threads(2).max_attempts(2).build().unwrap();
@@ -312,7 +312,7 @@ fn a_task_of_a_save_that_is_tried_again_writes_its_rows_once() {
 }
 
 #[test]
-fn missing_parents_of_an_output_are_made() {
+fn missing_parent_directories_of_an_output_are_created() {
     within(DEADLINE, || {
         let folder = folder(&[]);
         let path = folder.path().join("a").join("b").join("out");

@@ -95,7 +95,7 @@ fn page_rank_equals_a_loop_over_the_edges() -> Result<(), BoxError> {
 }
 
 #[test]
-fn page_rank_shuffles_the_links_once_and_the_shares_once_a_round() -> Result<(), BoxError> {
+fn page_rank_shuffles_the_links_once_and_the_contributions_once_a_round() -> Result<(), BoxError> {
     let _deadline = deadline();
     let ranks = page_rank::page_rank(&Context::local()?, page_rank::GRAPH, page_rank::ROUNDS);
     let plan = ranks.explain().to_string();
@@ -332,7 +332,7 @@ fn log_mining_equals_a_loop_over_the_lines() -> Result<(), BoxError> {
 }
 
 #[test]
-fn log_mining_reads_the_log_for_its_first_answer_alone() -> Result<(), BoxError> {
+fn log_mining_reads_the_log_only_for_its_first_answer() -> Result<(), BoxError> {
     let _deadline = deadline();
     let rows_read = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&rows_read);
@@ -386,7 +386,7 @@ fn logistic_regression_equals_a_loop_over_the_points() -> Result<(), BoxError> {
 }
 
 #[test]
-fn lost_partition_computes_the_lost_partition_again_and_no_other() -> Result<(), BoxError> {
+fn lost_partition_recomputes_only_the_lost_partition() -> Result<(), BoxError> {
     let _deadline = deadline();
     let lose = FaultPlan::new().damage_map_output(ShuffleId(0), 2, Damage::Lost);
     for (plan, rerun) in [(FaultPlan::new(), 0), (lose, 1)] {

@@ -36,7 +36,7 @@ fn min_and_max_are_those_of_an_iterator() {
 }
 
 #[test]
-fn of_equal_keys_min_gives_the_first_row_and_max_the_last() {
+fn min_returns_the_first_and_max_the_last_of_equal_rows() {
     over_shapes(
         |rows| {
             let least = rows.iter().copied().enumerate().min_by_key(|row| row.1.1 % 5);
@@ -76,8 +76,9 @@ impl Ord for ByTens {
     }
 }
 
+// Case B061 of tests/spark_cases.md.
 #[test]
-fn b061_min_and_max_of_a_few() {
+fn min_and_max_of_four_numbers() {
     check((Some(43), Some(2)), |ctx, p| {
         let max = ctx.parallelize_with(p, vec![1, 5, 43, 10]).max()?;
         Ok((max, ctx.parallelize_with(p, vec![2, 5, 43, 10]).min()?))
@@ -102,7 +103,7 @@ fn sum_adds_all_rows() {
 }
 
 #[test]
-fn a_sum_that_panics_is_an_error_of_the_sum() {
+fn a_panicking_sum_is_an_error_of_sum() {
     test(|| {
         let rows = context().range_with(2, 0..4_i64).map(|n| Touchy(n == 3));
         let error = assert_kind(
@@ -138,7 +139,7 @@ fn count_by_key_and_collect_as_map_equal_those_of_a_hash_map() {
 }
 
 #[test]
-fn count_by_key_of_what_is_partitioned_shuffles_nothing() {
+fn count_by_key_of_partitioned_rows_does_not_shuffle() {
     test(|| {
         let (counter, ctx) = counted(2);
         let pairs = ctx.range_with(3, 0..30_i64).map(|n| (n % 5, n)).partition_by(4);
@@ -150,8 +151,9 @@ fn count_by_key_of_what_is_partitioned_shuffles_nothing() {
     });
 }
 
+// Case B145 of tests/spark_cases.md.
 #[test]
-fn b145_collect_as_map_keeps_the_later_value() {
+fn collect_as_map_keeps_the_later_value_of_a_key() {
     check(HashMap::from([(1, 2), (3, 4)]), |ctx, p| {
         ctx.parallelize_with(p, vec![(1, 2), (3, 4)]).collect_as_map()
     });
@@ -161,7 +163,7 @@ fn b145_collect_as_map_keeps_the_later_value() {
 }
 
 #[test]
-fn lookup_gives_all_values_of_a_key_in_order() {
+fn lookup_returns_all_values_of_a_key_in_order() {
     for key in [42, 0, 7, 1_000_003, -1] {
         over_shapes(
             move |rows| {
@@ -181,15 +183,16 @@ fn lookup_gives_all_values_of_a_key_in_order() {
 }
 
 #[test]
-fn lookup_tells_keys_of_one_hash_apart() {
+fn lookup_separates_keys_with_equal_hashes() {
     check(vec![3, 13], |ctx, p| {
         let pairs = ctx.range_with(p, 0..20_i64).map(|n| (OneHash(n % 10), n));
         pairs.partition_by(2).lookup(&OneHash(3))
     });
 }
 
+// Case B059 of tests/spark_cases.md.
 #[test]
-fn b059_lookup_with_a_partitioner_runs_one_partition() {
+fn lookup_with_a_partitioner_runs_one_partition() {
     test(|| {
         let (counter, ctx) = counted(2);
         let pairs = ctx.range_with(5, 0..100_i64).map(|n| (n % 10, n));
@@ -209,8 +212,9 @@ fn b059_lookup_with_a_partitioner_runs_one_partition() {
     });
 }
 
+// Case B059 of tests/spark_cases.md.
 #[test]
-fn b059_a_partitioner_that_answers_out_of_range_is_an_error_of_the_lookup() {
+fn an_out_of_range_partitioner_is_an_error_of_lookup() {
     test(|| {
         let placed = context().range(0..3_i64).map(|n| (n, n)).partition_by(Arc::new(Literal(3)));
         assert_eq!(placed.lookup(&2)?, [2]);
@@ -239,8 +243,9 @@ impl Partitioner<i64> for Literal {
     }
 }
 
+// Case B029 of tests/spark_cases.md.
 #[test]
-fn b029_is_empty() {
+fn is_empty_of_empty_and_filtered_rows() {
     check([true, true, false, true, false], |ctx, p| {
         let three = ctx.parallelize_with(3, vec![1, 2, 3]);
         Ok([
@@ -254,7 +259,7 @@ fn b029_is_empty() {
 }
 
 #[test]
-fn is_empty_looks_at_as_few_partitions_as_can_be() {
+fn is_empty_stops_at_the_first_row() {
     test(|| {
         let (counter, ctx) = counted(2);
         let rows = ctx.range_with(20, 0..100_u32);
@@ -267,7 +272,7 @@ fn is_empty_looks_at_as_few_partitions_as_can_be() {
 }
 
 #[test]
-fn for_each_partition_is_called_once_for_each_also_for_empty_ones() {
+fn for_each_partition_is_called_once_per_partition_even_if_empty() {
     over_shapes(sorted, |rdd| {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&seen);
@@ -280,7 +285,7 @@ fn for_each_partition_is_called_once_for_each_also_for_empty_ones() {
 }
 
 #[test]
-fn a_panic_in_for_each_partition_is_its_error() {
+fn a_panic_in_for_each_partition_is_an_error_of_it() {
     test(|| {
         let rows = context().range_with(2, 0..4_i64);
         let answer = rows.for_each_partition(|rows| assert!(rows.count() > 9, "too few"));
@@ -290,14 +295,15 @@ fn a_panic_in_for_each_partition_is_its_error() {
     });
 }
 
+// Case B015 of tests/spark_cases.md.
 #[test]
-fn b015_to_local_iterator_gives_what_collect_gives() {
+fn to_local_iterator_equals_collect() {
     over_shapes(|rows| rows, |rdd| rdd.to_local_iterator().collect());
     check(vec![1, 2, 3, 4], |ctx, p| ctx.parallelize_with(p, 1..=4).to_local_iterator().collect());
 }
 
 #[test]
-fn to_local_iterator_runs_a_partition_when_its_first_row_is_asked_for() {
+fn to_local_iterator_computes_a_partition_when_its_first_row_is_requested() {
     test(|| {
         let (counter, ctx) = counted(2);
         let rows = ctx.range_with(5, 0..10_u32);
@@ -316,7 +322,7 @@ fn to_local_iterator_runs_a_partition_when_its_first_row_is_asked_for() {
 }
 
 #[test]
-fn to_local_iterator_gives_an_error_and_ends() {
+fn to_local_iterator_yields_an_error_and_ends() {
     test(|| {
         let rows = context().range_with(3, 0..6_u32).map(|n| {
             assert!(n != 3, "no");
@@ -334,7 +340,7 @@ fn to_local_iterator_gives_an_error_and_ends() {
 
 /// No partitions are a mistake of the source: every action says so.
 #[test]
-fn no_partitions_are_an_error_also_here() {
+fn zero_partitions_are_an_error_of_the_single_value_actions() {
     test(|| {
         let none = context().parallelize_with(0, vec![(1_i64, 1_i64)]);
         let wrong = |kind: &ErrorKind| matches!(kind, ErrorKind::InvalidArgument { .. });

@@ -46,7 +46,7 @@ fn stats_have_the_same_bits_in_every_cell_of_the_grid() {
 
 /// The exact answers for whole numbers, by 128-bit arithmetic and one division.
 #[test]
-fn stats_of_whole_numbers_are_exact() {
+fn stats_of_integers_are_exact() {
     for (count, most) in [(1, 9), (2, 1 << 20), (700, 1 << 20), (1000, 1 << 26)] {
         let rows: Vec<i64> = (0..count).map(|n| noise(n) as i64 % most).collect();
         let exact = |power| rows.iter().map(|n| i128::from(*n).pow(power)).sum::<i128>();
@@ -79,7 +79,7 @@ fn nearest(top: i128, bottom: i128) -> f64 {
 
 /// Moments of numbers near 1e9 lose all digits when the squares are summed as floats.
 #[test]
-fn stats_are_stable() {
+fn stats_are_numerically_stable() {
     let stats = stats_of(&[1e9 + 4.0, 1e9 + 7.0, 1e9 + 13.0, 1e9 + 16.0]).unwrap();
     assert_eq!((stats.mean(), stats.variance(), stats.sample_variance()), (1e9 + 10.0, 22.5, 30.0));
     let huge = stats_of(&[f64::MAX, f64::MAX]).unwrap();
@@ -88,8 +88,9 @@ fn stats_are_stable() {
     assert_eq!((tiny.sum(), tiny.mean(), tiny.variance()), (2e-323, 1e-323, 0.0));
 }
 
+// Case B063 of tests/spark_cases.md.
 #[test]
-fn b063_stats_of_1_2_3() {
+fn stats_of_one_two_three() {
     check((2.0, 0.667, 0.816, 1.0, 1.0), |ctx, p| {
         let stats = ctx.parallelize_with(p, vec![1.0, 2.0, 3.0]).stats()?;
         let short = |number: f64| (number * 1000.0).round() / 1000.0;
@@ -99,8 +100,9 @@ fn b063_stats_of_1_2_3() {
     });
 }
 
+// Case B065 of tests/spark_cases.md.
 #[test]
-fn b065_stats_of_no_rows() {
+fn stats_of_no_rows() {
     check((0, 0.0, 0.0, true, f64::NEG_INFINITY, f64::INFINITY), |ctx, p| {
         let stats = ctx.parallelize_with(p, Vec::<f64>::new()).stats()?;
         let nan = [stats.variance(), stats.stdev(), stats.sample_variance(), stats.sample_stdev()];
@@ -110,7 +112,7 @@ fn b065_stats_of_no_rows() {
 }
 
 #[test]
-fn stats_of_what_is_not_finite() {
+fn stats_of_infinities_and_nan() {
     let (inf, nan) = (f64::INFINITY, f64::NAN);
     // Rows, then the sum, the least and the largest.
     let cases = [
@@ -132,7 +134,7 @@ fn stats_of_what_is_not_finite() {
 }
 
 #[test]
-fn stats_can_be_shown_and_sent() {
+fn stats_can_be_printed_and_serialized() {
     let stats = stats_of(&[1.0, 3.0]).unwrap();
     assert_eq!(stats.to_string(), "count 2, sum 4, mean 2, stdev 1, min 1, max 3");
     let sent = serde_json::to_string(&stats).unwrap();
@@ -149,7 +151,7 @@ proptest! {
     #![proptest_config(Config::with_cases(64))]
 
     #[test]
-    fn stats_of_any_cut_have_the_same_bits(
+    fn stats_have_the_same_bits_for_any_partitioning(
         rows in proptest::collection::vec(finite(), 0..60),
         pieces in 1_usize..20,
         turn in 0_usize..60,

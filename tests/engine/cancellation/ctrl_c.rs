@@ -18,7 +18,7 @@ const BUSY: &str = "busy";
 /// Run by the test below in a process of its own.
 #[test]
 #[ignore = "it waits for Ctrl-C"]
-fn this_is_the_process_that_hears_ctrl_c() {
+fn child_process_that_receives_ctrl_c() {
     if std::env::var_os(CHILD).is_none() {
         return;
     }
@@ -52,7 +52,7 @@ fn this_is_the_process_that_hears_ctrl_c() {
 /// apart, and gives what it said and its status.
 fn signalled(signal: &str, value: &str, at_the_end: usize) -> (String, Option<i32>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["cancellation::ctrl_c::this_is_the_process_that_hears_ctrl_c", "--exact"])
+        .args(["cancellation::ctrl_c::child_process_that_receives_ctrl_c", "--exact"])
         .args(["--ignored", "--nocapture"])
         .env(CHILD, value)
         .stdout(Stdio::piped())
@@ -89,8 +89,9 @@ fn is_cancelled_and_goes_on(said: &str) {
     assert!(said.contains("third: true") && said.contains("next: 10"), "{said}");
 }
 
+// Case E50 of tests/PROMISES.md.
 #[test]
-fn e50_ctrl_c_cancels_what_runs_where_that_was_asked_for_and_twice_ends_the_process() {
+fn ctrl_c_cancels_running_jobs_if_enabled_and_twice_ends_the_process() {
     within(DEADLINE, || {
         let (said, status) = signalled("-INT", BUSY, 2);
         is_cancelled_and_goes_on(&said);
@@ -98,8 +99,9 @@ fn e50_ctrl_c_cancels_what_runs_where_that_was_asked_for_and_twice_ends_the_proc
     });
 }
 
+// Case E50 of tests/PROMISES.md.
 #[test]
-fn e50_a_request_to_end_cancels_what_runs_and_ends_the_process_when_nothing_does() {
+fn sigterm_cancels_running_jobs_and_ends_an_idle_process() {
     within(DEADLINE, || {
         let (said, status) = signalled("-TERM", "idle", 1);
         is_cancelled_and_goes_on(&said);

@@ -48,8 +48,9 @@ impl Gate {
     }
 }
 
+// Case E40 of tests/PROMISES.md.
 #[test]
-fn e40_a_handle_is_a_future_for_any_executor_and_wakes_it_once() {
+fn a_handle_is_a_future_that_wakes_any_executor_once() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let (rows, gate) = (ctx.range(0..1_000_u64), Gate::default());
@@ -69,8 +70,9 @@ fn e40_a_handle_is_a_future_for_any_executor_and_wakes_it_once() {
     });
 }
 
+// Case F106 of tests/PROMISES.md.
 #[test]
-fn f106_thousands_of_pending_handles_need_no_thread_each() {
+fn thousands_of_pending_handles_need_no_thread_each() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let (gate, began) = (Gate::default(), Arc::new(AtomicUsize::new(0)));
@@ -100,7 +102,7 @@ fn f106_thousands_of_pending_handles_need_no_thread_each() {
 }
 
 #[test]
-fn closures_that_wait_for_closures_never_wait_for_a_thread() {
+fn closures_that_wait_for_closures_never_wait_for_a_free_thread() {
     within(DEADLINE, || {
         /// Each waits for the next, so that all are there at the same time.
         fn chain(ctx: &Context, left: u64) -> JobHandle<u64> {
@@ -116,7 +118,7 @@ fn closures_that_wait_for_closures_never_wait_for_a_thread() {
 }
 
 #[test]
-fn a_panic_and_an_error_of_the_closure_are_those_of_the_handle() {
+fn a_handle_returns_the_panic_or_error_of_its_closure() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(1).build().unwrap();
         let handle = ctx.spawn(|| -> Result<()> { panic!("boom") });
@@ -134,7 +136,7 @@ fn a_panic_and_an_error_of_the_closure_are_those_of_the_handle() {
 }
 
 #[test]
-fn a_timeout_cancels_the_tasks_and_says_so_and_leaves_what_ends_in_time_alone() {
+fn a_timeout_cancels_late_tasks_with_its_own_error() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let (rows, held) = endless(&ctx);
@@ -156,7 +158,7 @@ fn a_timeout_cancels_the_tasks_and_says_so_and_leaves_what_ends_in_time_alone() 
 }
 
 #[test]
-fn dropping_a_handle_cancels_nothing_and_dropping_the_context_does() {
+fn dropping_the_context_cancels_jobs_and_dropping_a_handle_does_not() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let (rows, gate, done) = (ctx.range(0..10_u64), Gate::default(), Gate::default());
@@ -185,7 +187,7 @@ fn dropping_a_handle_cancels_nothing_and_dropping_the_context_does() {
 }
 
 #[test]
-fn a_result_is_given_once_and_waiting_has_a_limit() {
+fn a_result_can_be_taken_once_and_waiting_can_time_out() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(1).build().unwrap();
         let (rows, gate) = (ctx.range(0..10_u64), Gate::default());
@@ -251,7 +253,7 @@ fn spawning_and_waiting_inside_a_task_are_refused() {
 }
 
 #[test]
-fn what_a_spawned_closure_adds_to_accumulators_counts_unless_it_was_cancelled() {
+fn accumulators_count_a_spawned_closure_unless_it_is_cancelled() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let seen = ctx.accumulator(0_u64);

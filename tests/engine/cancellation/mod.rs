@@ -45,8 +45,9 @@ fn is_cancelled<A: std::fmt::Debug>(answer: Result<A>, wanted: &str) {
     assert_kind(answer, |kind| matches!(kind, ErrorKind::Cancelled { reason } if reason == wanted));
 }
 
+// Case F095 of tests/PROMISES.md.
 #[test]
-fn f095_a_cancelled_action_ends_and_the_next_job_runs() {
+fn a_cancelled_action_ends_and_the_next_job_runs() {
     within(DEADLINE, || {
         for threads in [1, 4] {
             let ctx = Context::builder().threads(threads).build().unwrap();
@@ -92,8 +93,9 @@ fn endless_steps(ctx: &Context, held: &Arc<()>) -> Vec<(&'static str, Rdd<u64>)>
     ]
 }
 
+// Case E29 of tests/PROMISES.md.
 #[test]
-fn e29_tasks_notice_inside_one_iterator_that_never_ends_in_a_scan_and_when_pulled() {
+fn tasks_notice_a_cancellation_inside_an_endless_iterator() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let held = Arc::new(());
@@ -138,8 +140,9 @@ fn rows_that_are_at_hand(ctx: &Context) -> Vec<(&'static str, Rdd<u64>)> {
     ]
 }
 
+// Case E29 of tests/PROMISES.md.
 #[test]
-fn e29_tasks_notice_within_a_few_thousand_rows_whatever_is_at_hand() {
+fn tasks_notice_a_cancellation_within_a_few_thousand_rows() {
     const AT: usize = 50_000;
     const MOST: usize = 10_000;
     within(DEADLINE, || {
@@ -171,8 +174,9 @@ fn e29_tasks_notice_within_a_few_thousand_rows_whatever_is_at_hand() {
     });
 }
 
+// Case E29 of tests/PROMISES.md.
 #[test]
-fn e29_counting_the_rows_of_a_hot_key_is_cancelled_too() {
+fn counting_the_rows_of_a_skewed_key_can_be_cancelled() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(1).build().unwrap();
         // A thousand billion rows.
@@ -185,8 +189,9 @@ fn e29_counting_the_rows_of_a_hot_key_is_cancelled_too() {
     });
 }
 
+// Case F096 of tests/PROMISES.md.
 #[test]
-fn f096_the_reason_of_a_cancelled_group_is_in_the_error_and_other_groups_go_on() {
+fn cancelling_a_group_reports_the_reason_and_spares_other_groups() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(9).build().unwrap();
         let ((slow, _), (other, _)) = (endless(&ctx), endless(&ctx));
@@ -218,8 +223,9 @@ fn f096_the_reason_of_a_cancelled_group_is_in_the_error_and_other_groups_go_on()
     });
 }
 
+// Case F097 of tests/PROMISES.md.
 #[test]
-fn f097_spawned_closures_and_inner_groups_belong_to_the_group_around_them() {
+fn spawned_closures_and_inner_groups_belong_to_the_enclosing_group() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let inside = ctx.clone();
@@ -241,7 +247,7 @@ fn f097_spawned_closures_and_inner_groups_belong_to_the_group_around_them() {
 }
 
 #[test]
-fn groups_of_two_contexts_with_one_name_do_not_know_each_other() {
+fn groups_of_the_same_name_in_two_contexts_are_independent() {
     within(DEADLINE, || {
         let (one, two) = (Context::local().unwrap(), Context::local().unwrap());
         let rows = endless(&one).0;
@@ -255,7 +261,7 @@ fn groups_of_two_contexts_with_one_name_do_not_know_each_other() {
 }
 
 #[test]
-fn cancel_all_ends_plain_actions_groups_and_spawned_closures_and_later_ones_run() {
+fn cancel_all_ends_actions_groups_and_spawned_closures_but_no_later_ones() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let ((plain, held), (spawned, others)) = (endless(&ctx), endless(&ctx));
@@ -282,7 +288,7 @@ fn cancel_all_ends_plain_actions_groups_and_spawned_closures_and_later_ones_run(
 }
 
 #[test]
-fn a_cancelled_save_leaves_nothing_and_a_cancelled_shuffle_no_file() {
+fn a_cancelled_save_or_shuffle_leaves_no_file() {
     within(DEADLINE, || {
         let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let builder = Context::builder().threads(8).scratch_dir(scratch.path());
@@ -310,8 +316,9 @@ fn a_cancelled_save_leaves_nothing_and_a_cancelled_shuffle_no_file() {
     });
 }
 
+// Case E42 of tests/PROMISES.md.
 #[test]
-fn e42_a_cancellation_that_meets_the_end_gives_one_outcome_and_the_right_one() {
+fn a_cancellation_racing_with_the_end_of_a_job_has_one_correct_outcome() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let sums = ctx.range_with(4, 0..400_u64).map(|n| (n % 7, n)).reduce_by_key(|a, b| a + b);

@@ -31,8 +31,9 @@ fn stuck(ctx: &Context) -> Stuck {
     Stuck { rows: rows.boxed(), stuck, free }
 }
 
+// Case E24 of tests/PROMISES.md.
 #[test]
-fn e24_a_closure_that_never_returns_hangs_neither_the_caller_nor_the_context_and_is_listed() {
+fn a_closure_that_never_returns_is_listed_and_blocks_nothing() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(1));
         let Stuck { rows, stuck, free } = stuck(&ctx);
@@ -55,8 +56,9 @@ fn e24_a_closure_that_never_returns_hangs_neither_the_caller_nor_the_context_and
     });
 }
 
+// Case E24 of tests/PROMISES.md.
 #[test]
-fn e24_a_context_drops_at_once_while_a_closure_never_returns() {
+fn a_context_drops_at_once_while_a_closure_never_returns() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let Stuck { rows, stuck, free } = stuck(&ctx);
@@ -70,7 +72,7 @@ fn e24_a_context_drops_at_once_while_a_closure_never_returns() {
 }
 
 #[test]
-fn a_spawned_closure_that_never_returns_is_given_up_and_keeps_no_other_from_running() {
+fn a_spawned_closure_that_never_returns_is_abandoned_and_others_run() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(1).build().unwrap();
         let free = Arc::new(AtomicBool::new(false));
@@ -98,7 +100,7 @@ fn a_spawned_closure_that_never_returns_is_given_up_and_keeps_no_other_from_runn
 }
 
 #[test]
-fn a_listener_that_never_returns_holds_up_neither_a_flush_nor_the_end_of_the_context() {
+fn a_listener_that_never_returns_delays_neither_flush_nor_shutdown() {
     within(DEADLINE, || {
         let (free, stuck) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (freed, counter) = (Arc::clone(&free), Arc::clone(&stuck));
@@ -119,7 +121,7 @@ fn a_listener_that_never_returns_holds_up_neither_a_flush_nor_the_end_of_the_con
 }
 
 #[test]
-fn a_slow_listener_hears_every_event_before_the_context_ends() {
+fn a_slow_listener_receives_every_event_before_the_context_ends() {
     within(DEADLINE, || {
         let heard = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&heard);

@@ -70,14 +70,15 @@ fn change(path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
     fs::write(path, bytes).unwrap();
 }
 
+// Case F037 of tests/PROMISES.md.
 #[test]
-fn f037_a_deleted_shuffle_file_is_computed_again_and_nothing_else() {
+fn only_a_deleted_shuffle_file_is_recomputed() {
     let again = recovers("deleted", |files| fs::remove_file(&files[0]).unwrap());
     assert_eq!(again, 1);
 }
 
 #[test]
-fn all_shuffle_files_deleted_are_all_computed_again() {
+fn deleting_all_shuffle_files_recomputes_all() {
     let again = recovers("all deleted", |files| {
         files.iter().for_each(|file| fs::remove_file(file).unwrap());
     });
@@ -89,7 +90,7 @@ fn all_shuffle_files_deleted_are_all_computed_again() {
 }
 
 #[test]
-fn all_outputs_that_are_gone_are_computed_again_in_one_attempt_of_their_stage() {
+fn all_missing_outputs_are_recomputed_in_one_stage_attempt() {
     within(DEADLINE, || {
         let (folder, builder) = scratch();
         // They are lost once while their job runs, and once more before the next job.
@@ -112,7 +113,7 @@ fn all_outputs_that_are_gone_are_computed_again_in_one_attempt_of_their_stage() 
 }
 
 #[test]
-fn a_group_of_an_earlier_action_whose_output_is_gone_is_an_error_that_says_to_run_it_again() {
+fn a_group_whose_shuffle_was_lost_is_an_error_with_advice() {
     within(DEADLINE, || {
         let (folder, builder) = scratch();
         let ctx = builder.task_memory_bytes(TINY_SHARE).build().unwrap();
@@ -154,7 +155,7 @@ fn attempts(events: &[Event], partitions: usize) -> Vec<(usize, usize)> {
 }
 
 #[test]
-fn a_truncated_shuffle_file_is_detected_and_computed_again() {
+fn a_truncated_shuffle_file_is_detected_and_recomputed() {
     for keep in [0.0, 0.5, 0.99] {
         let again = recovers("truncated", move |files| {
             change(&files[1], |bytes| bytes.truncate((bytes.len() as f64 * keep) as usize));
@@ -163,8 +164,9 @@ fn a_truncated_shuffle_file_is_detected_and_computed_again() {
     }
 }
 
+// Case F038 of tests/PROMISES.md.
 #[test]
-fn f038_a_flipped_bit_anywhere_in_a_shuffle_file_is_detected_and_computed_again() {
+fn a_flipped_bit_anywhere_in_a_shuffle_file_is_detected_and_recomputed() {
     for place in [0.0, 0.2, 0.4, 0.6, 0.8, 0.999] {
         let again = recovers("flipped", move |files| {
             change(&files[2], |bytes| {
@@ -196,7 +198,7 @@ fn on_faulty_disk(plan: FaultPlan) -> (Result<Sums>, u64, u64, usize) {
 }
 
 #[test]
-fn any_single_operation_of_the_disk_may_fail_and_the_answer_is_right() {
+fn any_single_disk_operation_may_fail_without_changing_the_answer() {
     let (outcome, _, operations, _) = on_faulty_disk(FaultPlan::new());
     assert_eq!(outcome.unwrap(), wanted());
     assert!(operations >= 12, "{operations} operations");
@@ -211,7 +213,7 @@ fn any_single_operation_of_the_disk_may_fail_and_the_answer_is_right() {
 }
 
 #[test]
-fn a_disk_that_fails_for_ever_is_a_typed_error_with_what_was_done() {
+fn a_permanently_failing_disk_is_a_typed_error_that_names_the_operation() {
     for from in [0, 3, 9] {
         let plan = FaultPlan::new().fail_from(from);
         let (outcome, fired, ..) = on_faulty_disk(plan);
@@ -225,7 +227,7 @@ fn a_disk_that_fails_for_ever_is_a_typed_error_with_what_was_done() {
 }
 
 #[test]
-fn a_full_disk_is_an_error_that_says_what_to_do() {
+fn a_full_disk_is_an_error_with_advice() {
     let plan = FaultPlan::new().full_after(100);
     let (outcome, fired, ..) = on_faulty_disk(plan);
     let error = outcome.unwrap_err();
@@ -234,7 +236,7 @@ fn a_full_disk_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
-fn a_write_that_silently_loses_or_changes_bytes_is_detected_by_its_reader() {
+fn a_write_that_silently_loses_or_changes_bytes_is_detected_by_the_reader() {
     for number in 0..4 {
         let (outcome, fired, ..) = on_faulty_disk(FaultPlan::new().truncate_file(number, 5));
         assert_eq!((outcome.unwrap(), fired), (wanted(), 1), "create {number} truncated");
@@ -244,7 +246,7 @@ fn a_write_that_silently_loses_or_changes_bytes_is_detected_by_its_reader() {
 }
 
 #[test]
-fn an_output_that_cannot_be_written_is_an_error_and_leaves_nothing() {
+fn an_unwritable_output_is_an_error_and_leaves_nothing() {
     within(DEADLINE, || {
         for operation in 0..9 {
             let folder = tempfile::tempdir().unwrap();

@@ -66,7 +66,7 @@ fn shuffle_files_live_as_long_as_a_handle() {
 }
 
 #[test]
-fn the_scratch_folder_goes_with_the_last_handle() {
+fn the_scratch_directory_is_deleted_with_the_last_handle() {
     within(DEADLINE, || {
         let (folder, builder) = scratch();
         let ctx = builder.build().unwrap();
@@ -80,7 +80,7 @@ fn the_scratch_folder_goes_with_the_last_handle() {
 }
 
 #[test]
-fn a_run_in_memory_touches_no_disk() {
+fn a_job_in_memory_does_not_touch_the_disk() {
     within(DEADLINE, || {
         let (folder, builder) = scratch();
         let ctx = builder.force_spill(false).build().unwrap();
@@ -92,7 +92,7 @@ fn a_run_in_memory_touches_no_disk() {
 
 #[cfg(unix)]
 #[test]
-fn scratch_folders_and_files_are_private() {
+fn scratch_directories_and_files_are_private() {
     use std::os::unix::fs::PermissionsExt;
     within(DEADLINE, || {
         let (folder, builder) = scratch();
@@ -110,8 +110,9 @@ fn scratch_folders_and_files_are_private() {
     });
 }
 
+// Case F087 of tests/PROMISES.md.
 #[test]
-fn f087_a_job_that_fails_leaves_no_file() {
+fn a_failed_job_leaves_no_file() {
     within(DEADLINE, || {
         let (folder, builder) = scratch();
         let ctx = builder.max_attempts(2).build().unwrap();
@@ -175,8 +176,9 @@ mod alive {
     }
 }
 
+// Case F073 of tests/PROMISES.md.
 #[test]
-fn f073_rows_in_shuffles_blocks_and_sources_are_freed_with_their_handles() {
+fn rows_of_shuffles_blocks_and_sources_are_freed_with_their_handles() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let source = ctx.parallelize_with(2, (0..50).map(alive::Row::from).collect::<Vec<_>>());
@@ -207,7 +209,7 @@ fn f073_rows_in_shuffles_blocks_and_sources_are_freed_with_their_handles() {
 }
 
 #[test]
-fn what_closures_captured_is_freed_with_the_last_handle() {
+fn captured_values_are_freed_with_the_last_handle() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let captured = Arc::new(());
@@ -237,8 +239,9 @@ fn what_closures_captured_is_freed_with_the_last_handle() {
     });
 }
 
+// Case F066 of tests/PROMISES.md.
 #[test]
-fn f066_an_unpersisted_rdd_is_computed_again() {
+fn an_unpersisted_rdd_is_recomputed() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
         let calls = Arc::new(AtomicUsize::new(0));
@@ -259,8 +262,9 @@ fn f066_an_unpersisted_rdd_is_computed_again() {
     });
 }
 
+// Case F060 of tests/PROMISES.md.
 #[test]
-fn f060_partitions_that_do_not_fit_the_budget_are_computed_again_and_right() {
+fn partitions_beyond_the_memory_limit_are_recomputed_correctly() {
     within(DEADLINE, || {
         let builder = Context::builder().threads(2).memory_limit_bytes(1 << 20);
         let (ctx, recorder) = Recorder::on(builder);
@@ -274,7 +278,7 @@ fn f060_partitions_that_do_not_fit_the_budget_are_computed_again_and_right() {
 }
 
 #[test]
-fn a_shuffle_may_hold_its_own_handle_and_still_goes() {
+fn a_shuffle_that_holds_its_own_handle_is_still_freed() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let own: Arc<OnceLock<Rdd<(u64, u64)>>> = Arc::default();

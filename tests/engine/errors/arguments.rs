@@ -37,7 +37,7 @@ fn pairs(ctx: &Context) -> Rdd<(u64, u64)> {
 }
 
 #[test]
-fn a_source_of_zero_partitions_is_the_error_of_its_first_action() {
+fn a_source_with_zero_partitions_fails_its_first_action() {
     refused("generate", |ctx| ctx.generate(0, |_| [1_u8]).boxed());
     refused("range", |ctx| ctx.range_with(0, 0..3_u8).boxed());
     refused("parallelize", |ctx| ctx.parallelize_with(0, vec![1_u8]).boxed());
@@ -45,7 +45,7 @@ fn a_source_of_zero_partitions_is_the_error_of_its_first_action() {
 }
 
 #[test]
-fn a_combining_shuffle_into_zero_partitions_is_the_error_of_its_first_action() {
+fn a_combining_shuffle_into_zero_partitions_fails_its_first_action() {
     refused("reduce_by_key", |ctx| pairs(ctx).with_partitions(0).reduce_by_key(|a, b| a + b));
     refused("aggregate_by_key", |ctx| {
         pairs(ctx).with_partitions(0).aggregate_by_key(0, |a, b| a + b, |a, b| a + b)
@@ -57,7 +57,7 @@ fn a_combining_shuffle_into_zero_partitions_is_the_error_of_its_first_action() {
 }
 
 #[test]
-fn a_grouping_shuffle_into_zero_partitions_is_the_error_of_its_first_action() {
+fn a_grouping_shuffle_into_zero_partitions_fails_its_first_action() {
     refused("group_by_key", |ctx| pairs(ctx).with_partitions(0).group_by_key());
     refused("group_by_key_iter", |ctx| pairs(ctx).with_partitions(0).group_by_key_iter());
     refused("cogroup", |ctx| pairs(ctx).with_partitions(0).cogroup(&pairs(ctx)));
@@ -65,7 +65,7 @@ fn a_grouping_shuffle_into_zero_partitions_is_the_error_of_its_first_action() {
 }
 
 #[test]
-fn a_move_of_rows_into_zero_partitions_is_the_error_of_its_first_action() {
+fn a_repartition_or_sort_into_zero_partitions_fails_its_first_action() {
     refused("partition_by", |ctx| pairs(ctx).partition_by(0));
     refused("repartition", |ctx| pairs(ctx).repartition(0));
     refused("sort_by_key", |ctx| pairs(ctx).with_partitions(0).sort_by_key(|pair| pair.1));
@@ -73,7 +73,7 @@ fn a_move_of_rows_into_zero_partitions_is_the_error_of_its_first_action() {
 }
 
 #[test]
-fn every_operation_takes_an_empty_input() {
+fn every_operation_accepts_an_empty_input() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let empty = ctx.parallelize(Vec::<u64>::new());
@@ -94,7 +94,7 @@ fn every_operation_takes_an_empty_input() {
 }
 
 #[test]
-fn every_action_takes_an_empty_input() {
+fn every_action_accepts_an_empty_input() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         let ctx = Context::builder().threads(2).build().unwrap();
@@ -119,7 +119,7 @@ fn every_action_takes_an_empty_input() {
 }
 
 #[test]
-fn a_problem_of_a_source_shows_in_explain_and_in_the_first_action() {
+fn an_invalid_source_shows_in_explain_and_fails_the_first_action() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let line = line!() + 1;

@@ -103,7 +103,7 @@ where
 }
 
 #[test]
-fn a_panic_in_a_step_for_each_row_names_step_line_and_task() {
+fn a_panic_in_a_row_closure_names_operation_line_and_task() {
     breaks_in_2("map", |ctx| numbers(ctx).map(not_25).count());
     breaks_in_2("filter", |ctx| numbers(ctx).filter(|n| not_25(*n) > 0).count());
     breaks_in_2("filter_map", |ctx| numbers(ctx).filter_map(|n| Some(not_25(n))).count());
@@ -115,7 +115,7 @@ fn a_panic_in_a_step_for_each_row_names_step_line_and_task() {
 }
 
 #[test]
-fn a_panic_in_a_step_of_many_rows_names_step_line_and_task() {
+fn a_panic_in_a_partition_closure_names_operation_line_and_task() {
     breaks_in_2("flat_map", |ctx| numbers(ctx).flat_map(|n| Some(not_25(n))).count());
     breaks_in_2("flat_map", |ctx| numbers(ctx).flat_map(|n| (n..=n).map(not_25)).count());
     breaks_in_2("flat_map_into", |ctx| {
@@ -134,7 +134,7 @@ fn a_panic_in_a_step_of_many_rows_names_step_line_and_task() {
 }
 
 #[test]
-fn the_innermost_step_is_blamed_whatever_lies_behind_it() {
+fn the_operation_that_panicked_is_blamed_whatever_follows_it() {
     breaks_in_2("map", |ctx| numbers(ctx).map(not_25).flat_map(|n| [n, n]).count());
     breaks_in_2("flat_map", |ctx| {
         numbers(ctx)
@@ -215,7 +215,7 @@ fn picky() -> Partitioning<u64> {
 }
 
 #[test]
-fn a_panic_in_a_partitioner_names_the_operation_it_was_given_to() {
+fn a_panic_in_a_partitioner_names_the_operation_that_uses_it() {
     let keyed = |ctx: &Context| numbers(ctx).map(|n| (n, n)).boxed();
     breaks_in_2("partition_by", move |ctx| keyed(ctx).partition_by(picky()).count());
     breaks_in_2("reduce_by_key", move |ctx| {
@@ -232,7 +232,7 @@ fn a_panic_in_a_partitioner_names_the_operation_it_was_given_to() {
 }
 
 #[test]
-fn a_partitioner_that_names_a_partition_too_many_is_an_error() {
+fn a_partitioner_that_returns_an_invalid_partition_is_an_error() {
     struct TooFar;
     impl Partitioner<u64> for TooFar {
         fn partitions(&self) -> usize {
@@ -250,7 +250,7 @@ fn a_partitioner_that_names_a_partition_too_many_is_an_error() {
 }
 
 #[test]
-fn a_panic_in_an_actions_closure_names_the_action() {
+fn a_panic_in_the_closure_of_an_action_names_the_action() {
     breaks_in_2("for_each", |ctx| numbers(ctx).for_each(|n| _ = not_25(n)));
     breaks_in_2("reduce", |ctx| numbers(ctx).reduce(|a, b| a + not_25(b)));
     breaks_in_2("fold", |ctx| numbers(ctx).fold(0, |a, b| a + not_25(b)));
@@ -260,7 +260,7 @@ fn a_panic_in_an_actions_closure_names_the_action() {
 }
 
 #[test]
-fn a_panic_in_a_merge_on_the_callers_thread_is_an_error_too() {
+fn a_panic_in_a_merge_on_the_driver_is_an_error() {
     breaks_on_the_driver("reduce", |ctx| ctx.range_with(4, 0..4_u64).reduce(|_, _| panic!("boom")));
     breaks_on_the_driver("aggregate", |ctx| {
         numbers(ctx).aggregate(0, |a, b| a + b, |_, _| panic!("boom"))
@@ -280,7 +280,7 @@ impl fmt::Display for Unspeakable {
 }
 
 #[test]
-fn a_display_that_panics_or_refuses_fails_the_save_and_leaves_nothing() {
+fn a_display_that_panics_or_fails_fails_the_save_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     for refuses in [false, true] {
         let path = folder.path().join("out");
@@ -303,7 +303,7 @@ fn a_panic_with_any_payload_is_an_error() {
 }
 
 #[test]
-fn the_cause_of_a_failed_closure_can_be_reached() {
+fn the_cause_of_a_failed_closure_is_the_error_source() {
     let error = error_of(|ctx| {
         let words = ctx.parallelize_with(2, vec!["1", "2", "three"]);
         words.try_map(|word| Ok(word.parse::<u32>()?)).collect()
@@ -323,7 +323,7 @@ fn an_error_of_try_map_names_line_partition_and_attempt() {
 }
 
 #[test]
-fn a_closure_that_catches_a_raised_error_and_goes_on_still_fails_the_action() {
+fn a_closure_that_catches_a_raised_error_still_fails_the_action() {
     let error = error_of(|ctx| {
         let parsed = ctx.range_with(1, 0..10_u64).try_map(|n| match n {
             5 => Err("boom".into()),
@@ -341,7 +341,7 @@ fn a_closure_that_catches_a_raised_error_and_goes_on_still_fails_the_action() {
 }
 
 #[test]
-fn a_panic_that_a_closure_caught_itself_does_not_get_the_blame_for_a_later_one() {
+fn a_caught_panic_is_not_blamed_for_a_later_one() {
     breaks("filter", |ctx| {
         let caught = numbers(ctx).map(not_25).map_partitions(|rows| {
             let mut seen = Vec::new();
@@ -353,7 +353,7 @@ fn a_panic_that_a_closure_caught_itself_does_not_get_the_blame_for_a_later_one()
 }
 
 #[test]
-fn other_jobs_go_on_while_one_fails() {
+fn other_jobs_continue_while_one_fails() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let jobs = (0..16_u64).map(|job| {
@@ -370,8 +370,9 @@ fn other_jobs_go_on_while_one_fails() {
     });
 }
 
+// Case F058 of tests/PROMISES.md.
 #[test]
-fn f058_the_text_also_names_the_action_and_its_line() {
+fn an_error_also_names_the_action_and_its_line() {
     let line = line!() + 1;
     let error = error_of(|ctx| numbers(ctx).map(not_25).count());
     let action = format!("[count at {}:{line}]", file!());

@@ -40,8 +40,9 @@ fn inner_and_outer(ctx: &Context) -> (Rdd<u64>, Rdd<u64>) {
     (ctx.range(0..5_u64).boxed(), ctx.range_with(4, 0..8_u64).boxed())
 }
 
+// Case F021 of tests/PROMISES.md.
 #[test]
-fn f021_an_action_in_a_map_is_refused_on_one_thread_and_on_four() {
+fn an_action_in_a_map_is_refused_on_one_thread_and_on_four() {
     for threads in [1, 4] {
         on_threads(threads, |ctx, answers| {
             let ((inner, outer), answers) = (inner_and_outer(ctx), Arc::clone(answers));
@@ -65,7 +66,7 @@ fn an_action_in_a_filter_is_refused_on_one_thread_and_on_four() {
 }
 
 #[test]
-fn an_action_in_an_actions_closure_is_refused_on_one_thread_and_on_four() {
+fn an_action_in_the_closure_of_an_action_is_refused_on_one_thread_and_on_four() {
     for threads in [1, 4] {
         on_threads(threads, |ctx, answers| {
             let ((inner, outer), answers) = (inner_and_outer(ctx), Arc::clone(answers));
@@ -105,7 +106,7 @@ fn an_action_inside_rayon_join_in_a_closure_is_refused_on_one_thread_and_on_four
 }
 
 #[test]
-fn an_action_of_another_context_in_a_closure_is_refused_too() {
+fn an_action_of_another_context_in_a_closure_is_refused() {
     within(DEADLINE, || {
         let (one, two) = (Context::local().unwrap(), Context::local().unwrap());
         let inner = two.range(0..5_u64).boxed();
@@ -129,7 +130,7 @@ fn both_call_sites_are_named() {
 }
 
 #[test]
-fn a_listener_may_ask_for_an_action_and_neither_hangs() {
+fn a_listener_that_calls_an_action_does_not_hang() {
     within(DEADLINE, || {
         let other = Context::builder().threads(1).build().unwrap();
         let counts = Arc::new(Mutex::new(Vec::new()));

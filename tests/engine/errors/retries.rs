@@ -26,7 +26,7 @@ fn flaky(
 }
 
 #[test]
-fn a_closure_that_fails_is_not_tried_again_by_default() {
+fn a_failed_closure_is_not_retried_by_default() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let (calls, square) = flaky(1);
@@ -36,8 +36,9 @@ fn a_closure_that_fails_is_not_tried_again_by_default() {
     });
 }
 
+// Case F001 of tests/PROMISES.md.
 #[test]
-fn f001_a_task_that_fails_once_runs_again_and_the_others_do_not() {
+fn only_the_task_that_failed_is_retried() {
     within(DEADLINE, || {
         let ran = Arc::new(AtomicUsize::new(0));
         let (counter, (_, square)) = (Arc::clone(&ran), flaky(1));
@@ -50,8 +51,9 @@ fn f001_a_task_that_fails_once_runs_again_and_the_others_do_not() {
     });
 }
 
+// Case F002 of tests/PROMISES.md.
 #[test]
-fn f002_a_reading_task_that_fails_once_runs_again_alone() {
+fn only_the_reduce_task_that_failed_is_retried() {
     within(DEADLINE, || {
         let (mapped, (calls, square)) = (Arc::new(AtomicUsize::new(0)), flaky(1));
         let counter = Arc::clone(&mapped);
@@ -67,8 +69,9 @@ fn f002_a_reading_task_that_fails_once_runs_again_alone() {
     });
 }
 
+// Case F003 of tests/PROMISES.md.
 #[test]
-fn f003_a_map_stage_that_always_fails_fails_again() {
+fn a_map_stage_that_always_fails_fails_every_action() {
     within(DEADLINE, || {
         let sums = context(1)
             .range_with(3, 0..9_u64)
@@ -81,8 +84,9 @@ fn f003_a_map_stage_that_always_fails_fails_again() {
     });
 }
 
+// Case F004 of tests/PROMISES.md.
 #[test]
-fn f004_the_error_is_that_of_the_last_attempt() {
+fn the_error_is_that_of_the_last_attempt() {
     within(DEADLINE, || {
         let (calls, square) = flaky(3);
         let error = context(3).range_with(3, 0..3_u64).map(square).count().unwrap_err();
@@ -94,7 +98,7 @@ fn f004_the_error_is_that_of_the_last_attempt() {
 }
 
 #[test]
-fn an_error_of_try_map_is_tried_as_often_as_a_panic() {
+fn an_error_of_try_map_is_retried_as_often_as_a_panic() {
     within(DEADLINE, || {
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&calls);
@@ -110,7 +114,7 @@ fn an_error_of_try_map_is_tried_as_often_as_a_panic() {
 }
 
 #[test]
-fn a_flaky_map_side_gives_the_right_sums() {
+fn a_flaky_map_side_yields_correct_sums() {
     within(DEADLINE, || {
         for files in [false, true] {
             let builder = Context::builder().threads(4).max_attempts(4).force_spill(files);

@@ -100,7 +100,7 @@ stage 0: 4 partitions, returns the result
 }
 
 #[test]
-fn what_is_reached_twice_is_written_once_and_referred_to() {
+fn a_node_reached_twice_is_printed_once_and_referred_to() {
     test(|| {
         let rows = context().range_with(2, 0..9_u64).map(|n| n + 1).boxed();
         let wanted = "\
@@ -143,7 +143,7 @@ stage 2: 2 partitions, reads stage 0, reads stage 1, returns the result
 }
 
 #[test]
-fn a_problem_stands_below_its_operation_inside_its_branch() {
+fn a_problem_is_printed_below_its_operation_inside_its_branch() {
     test(|| {
         let ctx = context();
         let lines = ctx.text_file("no\u{1b}[2J/file").map(|_| 0_u64);
@@ -175,7 +175,7 @@ fn numbers<T: Send + 'static>(rdd: &Rdd<T>) -> Vec<String> {
 }
 
 #[test]
-fn numbers_appear_with_the_first_run_and_stay_when_outputs_are_reused() {
+fn metrics_appear_after_the_first_run_and_stay_when_outputs_are_reused() {
     test(|| {
         let sums = sums(&context());
         assert_eq!(numbers(&sums), [""; 0]);
@@ -193,7 +193,7 @@ fn numbers_appear_with_the_first_run_and_stay_when_outputs_are_reused() {
 }
 
 #[test]
-fn outputs_in_files_are_counted_as_they_lie_there() {
+fn outputs_in_files_are_counted_in_encoded_bytes() {
     test(|| {
         let (folder, builder) = scratch();
         let sums = sums(&builder.build()?);
@@ -250,7 +250,7 @@ fn cached_rows_and_bytes_show_until_unpersist() {
 }
 
 #[test]
-fn rows_that_are_computed_to_be_kept_count_once_and_kept_ones_when_they_are_read() {
+fn cached_rows_count_once_when_computed_and_again_when_read() {
     test(|| {
         let ctx = context();
         let rows = ctx.range_with(4, 0..100_u64).cache();
@@ -274,7 +274,7 @@ fn rows_that_are_computed_to_be_kept_count_once_and_kept_ones_when_they_are_read
 }
 
 #[test]
-fn a_partial_action_shows_the_rows_it_really_read() {
+fn a_partial_action_shows_the_rows_it_read() {
     test(|| {
         let rows = context().range_with(8, 0..8_u64);
         assert_eq!(rows.take(6)?.len(), 6);
@@ -301,7 +301,7 @@ fn an_rdd_of_two_contexts_can_be_explained() {
 }
 
 #[test]
-fn ten_thousand_steps_are_explained_and_drawn_on_a_small_stack() {
+fn ten_thousand_operations_are_explained_and_drawn_on_a_small_stack() {
     on_a_small_stack(|| {
         let ctx = context();
         let mut rows = ctx.range_with(1, 0..9_u64).boxed();

@@ -118,7 +118,7 @@ fn check(rdd: &Rdd<(u64, u64)>, stages: usize) -> Xml {
 }
 
 #[test]
-fn boxes_lie_apart_and_an_arrow_goes_to_each_reader() {
+fn boxes_do_not_overlap_and_each_reader_has_an_arrow() {
     test(|| {
         let rows = program(&context());
         let xml = check(&rows, 7);
@@ -140,7 +140,7 @@ fn boxes_lie_apart_and_an_arrow_goes_to_each_reader() {
 }
 
 #[test]
-fn equal_programs_give_equal_pictures() {
+fn equal_programs_have_equal_pictures() {
     test(|| {
         let [one, two] = [context(), context()].map(|ctx| program(&ctx));
         assert_eq!(one.explain().svg(), two.explain().svg());
@@ -152,7 +152,7 @@ fn equal_programs_give_equal_pictures() {
 }
 
 #[test]
-fn no_name_can_break_the_picture() {
+fn names_are_escaped_in_the_picture() {
     test(|| {
         let ctx = context();
         let names = [
@@ -175,7 +175,7 @@ fn no_name_can_break_the_picture() {
 }
 
 #[test]
-fn a_long_name_is_shortened_in_the_middle_and_whole_for_the_reader_who_points_at_it() {
+fn a_long_name_is_shortened_and_complete_in_its_tooltip() {
     test(|| {
         let name = format!("start {} end", "x".repeat(300));
         let rows = context().range_with(1, 0..9_u64).map(|n| (n, n)).set_name(name.clone()).boxed();

@@ -19,7 +19,7 @@ fn planes() -> Vec<Plane> {
 }
 
 #[test]
-fn fields_are_columns_and_numbers_stand_at_the_right() {
+fn fields_are_columns_and_numbers_are_right_aligned() {
     let wanted = "\
 maker   seats  speed
 ──────  ─────  ─────
@@ -42,7 +42,7 @@ fn pairs_with_a_struct_have_columns_for_its_fields() {
 }
 
 #[test]
-fn what_collect_gives_can_be_looked_at_with_the_prelude_alone() {
+fn collected_rows_can_be_displayed_with_the_prelude_alone() {
     test(|| {
         let rows = context().range_with(2, 0..3_u64).map(|n| (n.to_string(), n)).collect()?;
         assert_eq!((rows).table().to_string(), "0  1\n─  ─\n0  0\n1  1\n2  2\n");
@@ -52,7 +52,7 @@ fn what_collect_gives_can_be_looked_at_with_the_prelude_alone() {
 
 /// The test starts itself again as the program that a notebook reads.
 #[test]
-fn a_notebook_finds_pictures_and_tables_on_standard_output() {
+fn a_notebook_receives_pictures_and_tables_on_standard_output() {
     within(DEADLINE, a_notebook);
 }
 
@@ -143,7 +143,7 @@ fn cells_and_headers(table: &emberline::table::Table) -> (Vec<String>, usize) {
 }
 
 #[test]
-fn keys_that_look_alike_when_they_are_cut_are_columns_of_their_own() {
+fn keys_with_equal_truncations_are_separate_columns() {
     let key = |middle: &str| format!("{}{middle}{}", "a".repeat(300), "z".repeat(300));
     let rows = [
         BTreeMap::from([(key("x"), 1), (key("y"), 2)]),
@@ -181,7 +181,7 @@ impl Serialize for Twice {
 }
 
 #[test]
-fn no_value_is_lost_to_another_of_the_same_name() {
+fn values_with_equal_names_are_all_shown() {
     let dotted = [Dotted { flat: 1, a: Inner { b: 2 } }].table().to_string();
     assert_eq!(dotted, "a.b  a.b\n───  ───\n  1    2\n");
     let twice = [Twice, Twice].table().to_string();
@@ -190,7 +190,7 @@ fn no_value_is_lost_to_another_of_the_same_name() {
 }
 
 #[test]
-fn maps_that_actions_give_are_shown_in_the_order_of_their_keys() {
+fn maps_returned_by_actions_are_shown_in_key_order() {
     test(|| {
         let rows = context().range_with(2, 0..7_u64).map(|n| (n % 3, n));
         let counts: HashMap<u64, u64> = rows.count_by_key()?;
@@ -204,7 +204,7 @@ fn maps_that_actions_give_are_shown_in_the_order_of_their_keys() {
 }
 
 #[test]
-fn fifty_rows_are_shown_and_the_others_counted() {
+fn fifty_rows_are_shown_and_the_rest_counted() {
     let rows: Vec<u64> = (0..1_234).collect();
     let text = rows.table().to_string();
     assert_eq!(text.lines().count(), 2 + 50 + 1);
@@ -215,7 +215,7 @@ fn fifty_rows_are_shown_and_the_others_counted() {
 }
 
 #[test]
-fn no_rows_are_said_to_be_none() {
+fn an_empty_table_says_that_it_has_no_rows() {
     let none: Vec<Plane> = Vec::new();
     assert_eq!(none.table().to_string(), "no rows\n");
     assert!(none.table().html().contains("no rows"));
@@ -230,7 +230,7 @@ impl Serialize for Broken {
 }
 
 #[test]
-fn a_value_that_cannot_be_written_shows_its_error_in_its_own_cell() {
+fn a_value_that_fails_to_serialize_shows_its_error_in_its_cell() {
     let rows = [(1, Broken, 2)];
     assert_eq!(rows.table().to_string().lines().last(), Some("1  error: <no> idea  2"));
     assert!([Broken].table().html().contains("error: &lt;no&gt; idea"));
@@ -240,7 +240,7 @@ fn a_value_that_cannot_be_written_shows_its_error_in_its_own_cell() {
 struct Chain(Option<Box<Chain>>);
 
 #[test]
-fn long_and_deep_values_are_cut() {
+fn long_and_deep_values_are_truncated() {
     let long = vec![vec![7_u8; 100_000]; 3];
     let text = [long].table().to_string();
     assert!(text.len() < 1_000 && text.contains('…'), "{text}");
@@ -251,7 +251,7 @@ fn long_and_deep_values_are_cut() {
 }
 
 #[test]
-fn html_has_no_tag_from_a_row_and_escapes_names() {
+fn html_escapes_rows_and_names() {
     let rows = [BTreeMap::from([("<k>&", "<script>'\"&\u{1}")])];
     let html = rows.table().html();
     assert!(html.contains("<th>&lt;k&gt;&amp;</th>"), "{html}");

@@ -23,7 +23,7 @@ const CHILD_READY: &str = "the child begins";
 /// Run by the other tests in a process of its own: one round after the other, until it dies.
 #[test]
 #[ignore = "the other tests here start it"]
-fn this_is_the_child() {
+fn child_process_of_the_crash_tests() {
     let Some(folder) = std::env::var_os(CHILD_FOLDER) else { return };
     let place = Place::at(folder.into());
     let mut plan = FaultPlan::new();
@@ -158,7 +158,7 @@ impl Dying {
     fn start(folder: &Path, how: Option<(&str, String)>) -> Dying {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args([
-            "fault_injection::crash::this_is_the_child",
+            "fault_injection::crash::child_process_of_the_crash_tests",
             "--exact",
             "--ignored",
             "--nocapture",
@@ -213,7 +213,7 @@ fn passes() -> Vec<(usize, FailPoint, u64)> {
 }
 
 #[test]
-fn a_process_that_is_killed_at_any_named_point_leaves_whole_outputs_and_orphans_only() {
+fn a_process_killed_at_any_fail_point_leaves_only_complete_outputs_and_orphans() {
     within(DEADLINE, || {
         for (number, point, passes) in passes() {
             assert!(passes > 0, "the job never comes to {point:?}");
@@ -237,7 +237,7 @@ fn a_process_that_is_killed_at_any_named_point_leaves_whole_outputs_and_orphans_
 }
 
 #[test]
-fn a_process_that_is_killed_at_any_moment_leaves_whole_outputs_and_orphans_only() {
+fn a_process_killed_at_any_time_leaves_only_complete_outputs_and_orphans() {
     within(DEADLINE, || {
         let folder: TempDir = tempfile::tempdir().unwrap();
         let place = Place::at(folder.path().to_path_buf());
@@ -258,8 +258,9 @@ fn a_process_that_is_killed_at_any_moment_leaves_whole_outputs_and_orphans_only(
     });
 }
 
+// Case F006 of tests/PROMISES.md.
 #[test]
-fn f006_a_closure_that_ends_the_process_leaves_orphans_for_the_next_start() {
+fn orphans_of_a_closure_that_exits_the_process_are_deleted_by_the_next_start() {
     within(DEADLINE, || {
         for code in [0, 42] {
             let folder = tempfile::tempdir().unwrap();
@@ -275,7 +276,7 @@ fn f006_a_closure_that_ends_the_process_leaves_orphans_for_the_next_start() {
 /// The same process with so few files that it may have open.
 #[cfg(target_os = "linux")]
 #[test]
-fn few_open_files_are_enough_and_too_few_are_an_error_that_says_so() {
+fn few_open_files_suffice_and_too_few_are_a_clear_error() {
     const FOLDER: &str = "EMBERLINE_TEST_FEW_FILES";
     if let Some(folder) = std::env::var_os(FOLDER) {
         let place = Place::at(folder.into());
@@ -286,7 +287,8 @@ fn few_open_files_are_enough_and_too_few_are_an_error_that_says_so() {
     within(DEADLINE, || {
         let run = |files: usize| {
             let folder = tempfile::tempdir().unwrap();
-            let name = "fault_injection::crash::few_open_files_are_enough_and_too_few_are_an_error_that_says_so";
+            let name =
+                "fault_injection::crash::few_open_files_suffice_and_too_few_are_a_clear_error";
             let limited = format!("ulimit -n {files}; exec \"$0\" {name} --exact --nocapture");
             let mut shell = Command::new("sh");
             shell.args(["-c", &limited]).arg(std::env::current_exe().unwrap());

@@ -47,7 +47,7 @@ fn names_its_cause(error: &Error, what: &str) {
 }
 
 #[test]
-fn the_nth_operation_fails_once_for_every_n_and_nothing_leaks() {
+fn any_disk_operation_may_fail_once_without_a_leak() {
     within(2 * DEADLINE, || {
         let (mut survived, mut operation) = (0, 0);
         loop {
@@ -70,7 +70,7 @@ fn the_nth_operation_fails_once_for_every_n_and_nothing_leaks() {
 }
 
 #[test]
-fn every_operation_from_the_nth_on_fails_for_every_n_and_the_error_names_its_cause() {
+fn a_disk_that_fails_from_any_operation_on_is_an_error_with_its_cause() {
     within(2 * DEADLINE, || {
         let (mut failed, mut operation) = (0, 0);
         loop {
@@ -88,7 +88,7 @@ fn every_operation_from_the_nth_on_fails_for_every_n_and_the_error_names_its_cau
 }
 
 #[test]
-fn a_disk_that_is_full_after_any_number_of_bytes_is_an_error_that_says_so() {
+fn a_disk_that_is_full_after_any_number_of_bytes_is_a_clear_error() {
     within(2 * DEADLINE, || {
         let (mut failed, mut bytes) = (0, 0);
         loop {

@@ -4,8 +4,9 @@ use crate::support::{DEADLINE, context, on_a_small_stack, within};
 use emberline::prelude::*;
 use std::process::Command;
 
+// Case F059 of tests/PROMISES.md.
 #[test]
-fn f059_ten_thousand_boxed_steps_run_on_a_thread_of_two_mebibytes() {
+fn ten_thousand_boxed_operations_run_on_a_stack_of_two_mebibytes() {
     on_a_small_stack(|| {
         let ctx = context();
         let mut rows = ctx.range_with(2, 0..40_u64).boxed();
@@ -42,7 +43,7 @@ const ROUNDS: usize = 1_000;
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "the next test starts it in a process of its own"]
-fn this_is_the_loop() {
+fn child_process_that_runs_the_loop() {
     let Ok(way) = std::env::var(CHILD) else { return };
     within(DEADLINE, move || run_the_loop(&way));
 }
@@ -71,12 +72,12 @@ fn run_the_loop(way: &str) {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_thousand_rounds_of_shuffles_open_no_more_files_and_hold_no_more_memory_than_a_hundred() {
+fn a_thousand_shuffles_use_no_more_files_or_memory_than_a_hundred() {
     within(DEADLINE, || {
         for way in ["cut", "cut, in files", "uncut, in files"] {
             let run = Command::new(std::env::current_exe().unwrap())
                 .args([
-                    "fault_injection::loops::this_is_the_loop",
+                    "fault_injection::loops::child_process_that_runs_the_loop",
                     "--exact",
                     "--ignored",
                     "--nocapture",

@@ -50,7 +50,7 @@ fn answer() -> Vec<(u64, u64)> {
 }
 
 #[test]
-fn an_attempt_that_fails_after_its_work_runs_again_and_alone() {
+fn only_an_attempt_that_fails_after_its_work_is_retried() {
     within(DEADLINE, || {
         let plan = FaultPlan::new().fail_task(StageId(0), 2, 0).fail_task(StageId(1), 1, 0);
         let ran = run(plan, false, 1);
@@ -61,7 +61,7 @@ fn an_attempt_that_fails_after_its_work_runs_again_and_alone() {
 }
 
 #[test]
-fn an_attempt_that_fails_every_time_is_the_jobs_error_with_its_place() {
+fn a_task_that_always_fails_is_the_error_of_the_job_with_its_task_id() {
     within(DEADLINE, || {
         let plan = (0..4).fold(FaultPlan::new(), |plan, n| plan.fail_task(StageId(1), 1, n));
         let error = run(plan, false, 1).outcome.unwrap_err();
@@ -71,7 +71,7 @@ fn an_attempt_that_fails_every_time_is_the_jobs_error_with_its_place() {
 }
 
 #[test]
-fn a_stage_whose_tasks_panic_at_first_is_right_if_it_may_try_again() {
+fn a_stage_whose_first_attempts_panic_succeeds_if_retries_are_allowed() {
     within(DEADLINE, || {
         for stage in [0, 1] {
             let plan = || FaultPlan::new().panic_in_stage(StageId(stage));
@@ -85,7 +85,7 @@ fn a_stage_whose_tasks_panic_at_first_is_right_if_it_may_try_again() {
 }
 
 #[test]
-fn a_map_output_that_is_harmed_in_any_way_is_computed_again_and_no_other() {
+fn only_a_damaged_map_output_is_recomputed() {
     within(DEADLINE, || {
         for harm in HARMS {
             for to_files in [true, false] {
@@ -101,7 +101,7 @@ fn a_map_output_that_is_harmed_in_any_way_is_computed_again_and_no_other() {
 }
 
 #[test]
-fn a_map_output_that_is_lost_each_time_it_is_made_is_the_error_of_the_fourth_attempt() {
+fn a_map_output_that_is_lost_every_time_fails_the_fourth_stage_attempt() {
     within(DEADLINE, || {
         let lose = |plan: FaultPlan, _| plan.damage_map_output(ShuffleId(0), 1, Damage::Lost);
         let ran = run((0..3).fold(FaultPlan::new(), lose), true, 1);
@@ -112,8 +112,9 @@ fn a_map_output_that_is_lost_each_time_it_is_made_is_the_error_of_the_fourth_att
     });
 }
 
+// Case E04 of tests/PROMISES.md.
 #[test]
-fn e04_a_map_output_on_a_bad_sector_is_computed_again_and_no_other() {
+fn only_a_map_output_on_a_bad_sector_is_recomputed() {
     within(DEADLINE, || {
         let ran = run(FaultPlan::new().fail_reads_of_map_output(ShuffleId(0), 2), true, 1);
         assert_eq!(ran.outcome.unwrap(), answer());
@@ -132,7 +133,7 @@ fn e04_a_map_output_on_a_bad_sector_is_computed_again_and_no_other() {
 }
 
 #[test]
-fn all_faults_at_once_leave_the_answer_as_it_is() {
+fn all_faults_together_do_not_change_the_answer() {
     within(DEADLINE, || {
         let plan = FaultPlan::new()
             .panic_in_stage(StageId(0))
@@ -152,8 +153,9 @@ fn all_faults_at_once_leave_the_answer_as_it_is() {
 const LEVELS: [StorageLevel; 3] =
     [StorageLevel::Memory, StorageLevel::Disk, StorageLevel::SerializedMemoryAndDisk];
 
+// Case F063 of tests/PROMISES.md.
 #[test]
-fn f063_a_kept_partition_that_is_harmed_in_any_way_is_computed_again_and_no_other() {
+fn only_a_damaged_block_is_recomputed() {
     within(DEADLINE, || {
         for (level, harm) in LEVELS.into_iter().flat_map(|level| HARMS.map(|harm| (level, harm))) {
             let scratch = tempfile::tempdir().unwrap();
@@ -181,7 +183,7 @@ fn f063_a_kept_partition_that_is_harmed_in_any_way_is_computed_again_and_no_othe
 }
 
 #[test]
-fn a_block_that_is_harmed_each_time_it_is_stored_is_no_longer_kept_and_the_rows_are_right() {
+fn a_block_that_is_damaged_every_time_is_no_longer_stored() {
     within(DEADLINE, || {
         let scratch = tempfile::tempdir().unwrap();
         let harm = |plan: FaultPlan, n: usize| plan.damage_block(RddId(1), 0, HARMS[n % 3]);
@@ -194,8 +196,9 @@ fn a_block_that_is_harmed_each_time_it_is_stored_is_no_longer_kept_and_the_rows_
     });
 }
 
+// Case F035 of tests/PROMISES.md.
 #[test]
-fn f035_losses_two_shuffles_deep_are_made_good_in_order() {
+fn losses_two_shuffles_deep_are_recomputed_in_order() {
     within(DEADLINE, || {
         let deep = |faults: FaultPlan| {
             let scratch = tempfile::tempdir().unwrap();
@@ -223,8 +226,9 @@ fn f035_losses_two_shuffles_deep_are_made_good_in_order() {
     });
 }
 
+// Case F070 of tests/PROMISES.md.
 #[test]
-fn f070_a_checkpoint_whose_job_meets_a_loss_is_whole() {
+fn a_checkpoint_is_complete_after_a_lost_output() {
     within(DEADLINE, || {
         for harm in HARMS {
             let folder = tempfile::tempdir().unwrap();
@@ -238,7 +242,7 @@ fn f070_a_checkpoint_whose_job_meets_a_loss_is_whole() {
 }
 
 #[test]
-fn a_disk_that_stalls_holds_up_who_waits_for_it_and_nobody_else() {
+fn a_stalled_disk_delays_only_the_jobs_that_wait_for_it() {
     within(DEADLINE, || {
         let scratch = tempfile::tempdir().unwrap();
         let faults = FaultPlan::new().stall_disk_operation(4, Duration::from_millis(1500)).arm();
@@ -255,8 +259,9 @@ fn a_disk_that_stalls_holds_up_who_waits_for_it_and_nobody_else() {
     });
 }
 
+// Case E12 of tests/PROMISES.md.
 #[test]
-fn e12_a_job_whose_disk_stalls_is_cancelled_or_timed_out_at_once_and_listed_while_it_lasts() {
+fn a_job_on_a_stalled_disk_can_be_cancelled_and_timed_out() {
     within(DEADLINE, || {
         for times_out in [false, true] {
             let scratch = tempfile::tempdir().unwrap();

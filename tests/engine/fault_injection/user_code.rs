@@ -16,8 +16,9 @@ fn in_small_runs() -> Context {
     builder.task_memory_bytes(crate::support::TINY_SHARE).build().unwrap()
 }
 
+// Case F086 of tests/PROMISES.md.
 #[test]
-fn f086_an_order_that_contradicts_itself_loses_no_row_and_never_hangs() {
+fn an_inconsistent_order_loses_no_row_and_never_hangs() {
     /// As likely less as greater, whatever was asked before.
     fn random(_: &u64, _: &u64) -> Order {
         static ASKED: AtomicU64 = AtomicU64::new(0);
@@ -52,7 +53,7 @@ impl Hash for Restless {
 }
 
 #[test]
-fn a_hash_that_changes_loses_no_row_of_a_reduction_and_never_hangs() {
+fn an_unstable_hash_loses_no_row_of_a_reduction_and_never_hangs() {
     within(DEADLINE, || {
         for ctx in [context(), in_small_runs()] {
             let pairs = ctx.range_with(3, 0..2000_u64).map(|n| (Restless(n % 50), n));
@@ -77,7 +78,7 @@ impl Drop for Explosive {
 }
 
 #[test]
-fn a_row_that_panics_when_it_drops_is_an_error_whichever_it_is() {
+fn a_panic_in_the_destructor_of_any_row_is_an_error() {
     within(DEADLINE, || {
         let ctx = context();
         for fatal in 0..20 {
@@ -94,7 +95,7 @@ fn a_row_that_panics_when_it_drops_is_an_error_whichever_it_is() {
 }
 
 #[test]
-fn rows_without_an_end_are_fine_for_who_takes_a_few() {
+fn take_of_an_endless_source_ends() {
     test(|| {
         let ctx = context();
         let endless = ctx.generate(2, |partition| std::iter::repeat(partition as u64));
@@ -107,8 +108,9 @@ fn rows_without_an_end_are_fine_for_who_takes_a_few() {
     });
 }
 
+// Case F081 of tests/PROMISES.md.
 #[test]
-fn f081_absent_keys_and_absent_values_survive_runs_and_merges() {
+fn none_keys_and_none_values_survive_runs_and_merges() {
     let rows: Vec<(Option<i64>, Option<i64>)> =
         (0..900).map(|n| ((n % 3 > 0).then_some(n % 200), (n % 2 > 0).then_some(n))).collect();
     let mut groups = std::collections::BTreeMap::<_, Vec<_>>::new();
@@ -120,8 +122,9 @@ fn f081_absent_keys_and_absent_values_survive_runs_and_merges() {
     });
 }
 
+// Case F092 of tests/PROMISES.md.
 #[test]
-fn f092_two_hundred_and_one_partitions_after_a_shuffle_of_four_rows() {
+fn four_rows_are_shuffled_into_two_hundred_and_one_partitions() {
     within(DEADLINE, || {
         for ctx in [context(), in_small_runs()] {
             let rows = ctx
@@ -138,7 +141,7 @@ fn f092_two_hundred_and_one_partitions_after_a_shuffle_of_four_rows() {
 }
 
 #[test]
-fn ten_thousand_rdds_beside_each_other_are_planned_and_run() {
+fn a_union_of_ten_thousand_rdds_is_planned_and_run() {
     within(DEADLINE, || {
         let ctx = context();
         let many: Vec<Rdd<u64>> =

@@ -69,7 +69,7 @@ fn flat_map_values_repeats_the_key_for_each_value() {
 }
 
 #[test]
-fn a_panic_behind_flat_map_values_is_blamed_on_it() {
+fn a_panic_inside_flat_map_values_is_blamed_on_it() {
     test(|| {
         let pairs = context().parallelize(vec![(1, 1_u8), (2, 0)]);
         let lazily =
@@ -81,7 +81,7 @@ fn a_panic_behind_flat_map_values_is_blamed_on_it() {
 }
 
 #[test]
-fn glom_gives_each_partition_as_one_list() {
+fn glom_returns_each_partition_as_one_list() {
     for rows in shapes() {
         within(DEADLINE, move || {
             grid(
@@ -101,8 +101,9 @@ fn glom_gives_each_partition_as_one_list() {
     }
 }
 
+// Cases B019 and B107 of tests/spark_cases.md.
 #[test]
-fn b019_b107_glom_of_four_numbers_in_two_partitions() {
+fn glom_of_four_numbers_in_two_partitions() {
     test(|| {
         assert_eq!(one_to_four(&context()).glom().collect()?, [[1, 2], [3, 4]]);
         Ok(())
@@ -110,7 +111,7 @@ fn b019_b107_glom_of_four_numbers_in_two_partitions() {
 }
 
 #[test]
-fn glom_gives_an_empty_list_for_an_empty_partition() {
+fn glom_returns_an_empty_list_for_an_empty_partition() {
     test(|| {
         let none = context().parallelize_with(3, Vec::<u8>::new()).glom();
         assert_eq!(none.collect()?, [[0_u8; 0]; 3]);
@@ -119,7 +120,7 @@ fn glom_gives_an_empty_list_for_an_empty_partition() {
 }
 
 #[test]
-fn map_partitions_with_index_knows_each_partition_and_runs_on_empty_ones() {
+fn map_partitions_with_index_passes_each_index_even_of_empty_partitions() {
     for rows in shapes() {
         within(DEADLINE, move || {
             grid(
@@ -140,8 +141,9 @@ fn map_partitions_with_index_knows_each_partition_and_runs_on_empty_ones() {
     }
 }
 
+// Case B023 of tests/spark_cases.md.
 #[test]
-fn b023_sums_of_partitions_with_their_numbers() {
+fn sums_of_partitions_with_their_indexes() {
     test(|| {
         let numbers = one_to_four(&context());
         let sums = numbers.map_partitions_with_index(|at, rows| [(at, rows.sum::<i64>())]);
@@ -150,8 +152,9 @@ fn b023_sums_of_partitions_with_their_numbers() {
     });
 }
 
+// Case B027 of tests/spark_cases.md.
 #[test]
-fn b027_the_numbers_of_four_partitions_sum_up_to_six() {
+fn the_indexes_of_four_partitions_sum_to_six() {
     test(|| {
         let numbers = context().parallelize_with(4, vec![1, 2, 3, 4]);
         let indices = numbers.map_partitions_with_index(|at, _| [at]);
@@ -161,7 +164,7 @@ fn b027_the_numbers_of_four_partitions_sum_up_to_six() {
 }
 
 #[test]
-fn a_partitions_number_is_that_of_its_own_rdd_not_of_the_task() {
+fn a_partition_index_is_that_of_its_own_rdd_and_not_of_the_task() {
     test(|| {
         let ctx = context();
         let indexed = ctx.range_with(3, 0..3_u8).map_partitions_with_index(|at, _| [at]);
@@ -174,7 +177,7 @@ fn a_partitions_number_is_that_of_its_own_rdd_not_of_the_task() {
 }
 
 #[test]
-fn coalesce_keeps_all_rows_in_order_whatever_the_number() {
+fn coalesce_keeps_all_rows_in_order_for_any_number_of_partitions() {
     for rows in shapes() {
         for target in [1, 2, 5, 100] {
             let rows = rows.clone();
@@ -215,10 +218,11 @@ fn coalesce_opens_a_partition_only_when_its_rows_are_needed() {
     });
 }
 
+// Case B113 of tests/spark_cases.md.
 /// Spark's cases B117 and B119 ask that `coalesce` puts partitions of one machine together. They do
 /// not apply: all partitions are on this machine, and neighbours are joined, so that the order stays.
 #[test]
-fn b113_coalesce_never_makes_more_partitions() {
+fn coalesce_never_increases_the_number_of_partitions() {
     test(|| {
         let ten = context().parallelize_with(10, 1..11_i64);
         for target in [10, 20] {
@@ -229,8 +233,9 @@ fn b113_coalesce_never_makes_more_partitions() {
     });
 }
 
+// Case B111 of tests/spark_cases.md.
 #[test]
-fn b111_partitions_after_repartition_are_filled_evenly() {
+fn repartition_fills_partitions_evenly() {
     test(|| {
         let ctx = context();
         for (rows, from, to) in [(100, 10, 20), (20_000, 20, 100), (1000, 250, 128)] {
@@ -242,8 +247,9 @@ fn b111_partitions_after_repartition_are_filled_evenly() {
     });
 }
 
+// Case B115 of tests/spark_cases.md.
 #[test]
-fn b115_seven_numbers_in_four_partitions_and_what_becomes_of_them() {
+fn seven_numbers_in_four_partitions_are_repartitioned() {
     test(|| {
         let seven = context().parallelize_with(4, 1..8_i64);
         assert_eq!(seven.glom().collect()?, [vec![1], vec![2, 3], vec![4, 5], vec![6, 7]]);
@@ -255,7 +261,7 @@ fn b115_seven_numbers_in_four_partitions_and_what_becomes_of_them() {
 }
 
 #[test]
-fn coalesce_to_no_partitions_is_the_error_of_the_first_action() {
+fn coalesce_to_zero_partitions_fails_the_first_action() {
     test(|| {
         refused(&one_to_four(&context()).coalesce(0), &["coalesce at", "at least 1"]);
         Ok(())
@@ -312,7 +318,7 @@ fn try_filter_keeps_the_partitioner() {
 }
 
 #[test]
-fn every_layout_step_takes_an_empty_input() {
+fn every_layout_operation_accepts_an_empty_input() {
     test(|| {
         let ctx = context();
         for empty in

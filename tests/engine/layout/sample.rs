@@ -4,7 +4,7 @@ use super::refused;
 use crate::support::*;
 
 #[test]
-fn a_sample_is_the_same_in_every_place_and_has_about_the_asked_number_of_rows() {
+fn a_sample_is_reproducible_and_has_about_the_expected_size() {
     same_bytes(|ctx, p| {
         let numbers = ctx.range_with(p, 0..2000_u64);
         let (once, often) = (numbers.sample(0.3, 7), numbers.sample_with_replacement(2.5, 7));
@@ -30,7 +30,7 @@ fn a_sample_is_the_same_whether_rows_are_pushed_or_pulled() {
 }
 
 #[test]
-fn all_rows_at_one_and_none_at_zero() {
+fn a_fraction_of_one_keeps_all_rows_and_zero_keeps_none() {
     let rows: Vec<i64> = (0..100).collect();
     check((rows.clone(), vec![], vec![]), move |ctx, p| {
         let rdd = spread(ctx, p, &rows);
@@ -39,8 +39,9 @@ fn all_rows_at_one_and_none_at_zero() {
     });
 }
 
+// Case B123 of tests/spark_cases.md.
 #[test]
-fn b123_a_tenth_of_a_hundred_numbers_is_six_to_fourteen() {
+fn a_tenth_of_a_hundred_numbers_is_six_to_fourteen() {
     test(|| {
         let count = context().parallelize_with(4, 0..100).sample(0.1, 81).count()?;
         assert!((6..=14).contains(&count), "{count} rows");
@@ -48,8 +49,9 @@ fn b123_a_tenth_of_a_hundred_numbers_is_six_to_fourteen() {
     });
 }
 
+// Case B125 of tests/spark_cases.md.
 #[test]
-fn b125_partitions_are_sampled_differently() {
+fn partitions_are_sampled_with_different_seeds() {
     test(|| {
         // Both partitions hold the same rows.
         let twice = context().generate(2, |_| 0..1000_u32);
@@ -61,8 +63,9 @@ fn b125_partitions_are_sampled_differently() {
     });
 }
 
+// Case B125 of tests/spark_cases.md.
 #[test]
-fn b125_a_sample_zipped_with_itself_agrees() {
+fn a_sample_zipped_with_itself_agrees() {
     test(|| {
         let numbers = context().range_with(2, 0..1000_u32);
         let (once, often) = (numbers.sample(0.5, 1), numbers.sample_with_replacement(0.5, 1));
@@ -77,7 +80,7 @@ fn b125_a_sample_zipped_with_itself_agrees() {
 }
 
 #[test]
-fn seeds_give_samples_that_have_nothing_to_do_with_each_other() {
+fn samples_of_different_seeds_are_independent() {
     test(|| {
         let numbers = context().range_with(4, 0..10_000_u32);
         // Of the half that one seed keeps, another keeps about a half.
@@ -106,7 +109,7 @@ fn a_sample_keeps_the_partitioner() {
 }
 
 #[test]
-fn fractions_and_rates_that_cannot_work_are_the_error_of_the_first_action() {
+fn invalid_fractions_and_rates_fail_the_first_action() {
     test(|| {
         let numbers = context().range_with(2, 0..9_u64);
         for fraction in [-0.1, 1.1, f64::NAN, f64::INFINITY] {

@@ -5,7 +5,7 @@ use crate::support::*;
 use emberline::prelude::*;
 
 #[test]
-fn union_all_is_the_concatenation_in_the_order_of_its_arguments() {
+fn context_union_concatenates_in_argument_order() {
     for count in [0, 1, 2, 5] {
         let rows: Vec<i64> = (0..40).map(|n| noise(n) as i64).collect();
         check(rows.repeat(count), move |ctx, p| {
@@ -20,7 +20,7 @@ fn union_all_is_the_concatenation_in_the_order_of_its_arguments() {
 }
 
 #[test]
-fn union_all_takes_rdds_of_different_shapes_when_they_are_boxed() {
+fn context_union_accepts_boxed_rdds_of_different_pipelines() {
     test(|| {
         let ctx = context();
         let numbers = one_to_four(&ctx);
@@ -31,8 +31,9 @@ fn union_all_takes_rdds_of_different_shapes_when_they_are_boxed() {
     });
 }
 
+// Case B085 of tests/spark_cases.md.
 #[test]
-fn b085_numbers_with_none_one_and_two_others() {
+fn union_of_numbers_with_zero_one_and_two_others() {
     test(|| {
         let ctx = context();
         let numbers = one_to_four(&ctx);
@@ -44,8 +45,9 @@ fn b085_numbers_with_none_one_and_two_others() {
     });
 }
 
+// Case B087 of tests/spark_cases.md.
 #[test]
-fn b087_a_partitioner_is_kept_only_when_all_have_it() {
+fn union_keeps_a_partitioner_only_if_all_inputs_have_it() {
     test(|| {
         let ctx = context();
         let pairs = ctx.range_with(3, 0..12_i64).map(|n| (n % 4, n)).boxed();
@@ -68,7 +70,7 @@ fn b087_a_partitioner_is_kept_only_when_all_have_it() {
 }
 
 #[test]
-fn rdds_without_partitions_say_nothing_about_the_partitioner() {
+fn rdds_without_partitions_do_not_affect_the_partitioner() {
     test(|| {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2));
@@ -93,8 +95,9 @@ fn rdds_without_partitions_say_nothing_about_the_partitioner() {
     });
 }
 
+// Case B089 of tests/spark_cases.md.
 #[test]
-fn b089_pairs_of_a_zip_come_twice() {
+fn union_of_two_zips_repeats_their_pairs() {
     test(|| {
         let ctx = context();
         let numbers = ctx.parallelize(vec![1, 2]);
@@ -106,7 +109,7 @@ fn b089_pairs_of_a_zip_come_twice() {
 }
 
 #[test]
-fn no_rdds_at_all_give_no_rows_to_every_action() {
+fn a_union_of_no_rdds_is_empty_for_every_action() {
     test(|| {
         let ctx = context();
         let none = ctx.union(Vec::<Rdd<i64>>::new());
@@ -124,7 +127,7 @@ fn no_rdds_at_all_give_no_rows_to_every_action() {
 }
 
 #[test]
-fn union_all_refuses_an_rdd_of_another_context() {
+fn context_union_refuses_an_rdd_of_another_context() {
     test(|| {
         let (ctx, other) = (context(), context());
         let mixed = ctx.union([one_to_four(&ctx), one_to_four(&other)]);

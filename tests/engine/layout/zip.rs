@@ -5,7 +5,7 @@ use crate::support::*;
 use emberline::prelude::*;
 
 #[test]
-fn zip_pairs_rows_of_one_place() {
+fn zip_pairs_rows_at_equal_positions() {
     for rows in shapes() {
         let oracle: Vec<_> = rows.iter().map(|pair| (*pair, pair.0.wrapping_add(pair.1))).collect();
         check(oracle, move |ctx, p| {
@@ -25,8 +25,9 @@ fn zip_is_the_same_whether_rows_are_pushed_or_pulled() {
     });
 }
 
+// Case B099 of tests/spark_cases.md.
 #[test]
-fn b099_zip_of_different_numbers_of_partitions_is_the_error_of_the_first_action() {
+fn zip_of_different_partition_counts_fails_the_first_action() {
     test(|| {
         let ctx = context();
         let (two, one) = (one_to_four(&ctx), ctx.parallelize_with(1, 1..5_i64).boxed());
@@ -55,8 +56,9 @@ fn torn(left: &Rdd<i64>, right: &Rdd<i64>, longer: &str) {
     }
 }
 
+// Case B099 of tests/spark_cases.md.
 #[test]
-fn b099_zip_of_different_numbers_of_rows_is_an_error_that_names_the_partition() {
+fn zip_of_different_row_counts_is_an_error_that_names_the_partition() {
     test(|| {
         let ctx = context();
         let (four, five) = (one_to_four(&ctx), ctx.parallelize_with(2, 1..6_i64).boxed());
@@ -70,7 +72,7 @@ fn b099_zip_of_different_numbers_of_rows_is_an_error_that_names_the_partition() 
 }
 
 #[test]
-fn a_closure_that_catches_a_torn_zip_does_not_hide_it() {
+fn a_closure_that_catches_an_uneven_zip_still_fails_the_action() {
     test(|| {
         let ctx = context();
         let zipped = one_to_four(&ctx).zip(&ctx.parallelize_with(2, 1..6_i64));
@@ -84,7 +86,7 @@ fn a_closure_that_catches_a_torn_zip_does_not_hide_it() {
 }
 
 #[test]
-fn panics_on_either_side_of_a_zip_are_blamed_on_their_own_step() {
+fn panics_on_either_side_of_a_zip_are_blamed_on_their_own_operation() {
     test(|| {
         let numbers = one_to_four(&context());
         let bad = numbers.map(|n| 6 / (n - 3));
@@ -102,7 +104,7 @@ fn panics_on_either_side_of_a_zip_are_blamed_on_their_own_step() {
 }
 
 #[test]
-fn zip_partitions_sees_both_partitions_also_when_one_is_empty() {
+fn zip_partitions_passes_both_partitions_even_if_one_is_empty() {
     for rows in shapes() {
         let even = |pair: &(i64, i64)| pair.1 % 2 == 0;
         let odd: Vec<_> = rows.iter().copied().filter(|pair| !even(pair)).collect();
@@ -114,8 +116,9 @@ fn zip_partitions_sees_both_partitions_also_when_one_is_empty() {
     }
 }
 
+// Case B101 of tests/spark_cases.md.
 #[test]
-fn b101_the_sizes_of_three_rdds_beside_each_other() {
+fn zip_partitions_of_three_rdds_returns_their_sizes() {
     test(|| {
         let ctx = context();
         let words = ctx.parallelize_with(2, vec!["1", "2", "3", "4", "5", "6"]);
@@ -139,7 +142,7 @@ fn two_contexts_cannot_be_zipped() {
 }
 
 #[test]
-fn what_is_zipped_may_come_from_a_shuffle_and_from_a_cache() {
+fn zip_of_a_shuffle_and_a_cache() {
     let oracle = (0..100_i64).map(|n| (n, -n)).collect();
     check_rows(oracle, |ctx, p| {
         let shuffled = ctx.range_with(p, 0..100_i64).repartition(3).cache();

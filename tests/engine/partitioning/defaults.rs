@@ -31,10 +31,11 @@ fn default_of_two(a: &Numbers, b: &Numbers) -> usize {
     partitions
 }
 
+// Case B175 of tests/spark_cases.md.
 /// Spark's case sets a default parallelism of 4, which would answer where no partitioner does; here
 /// the most partitions of any input answer.
 #[test]
-fn b175_the_default_partitioner_of_inputs_with_and_without_one() {
+fn default_partitioner_of_inputs_with_and_without_one() {
     test(|| {
         let ctx = context();
         let (a, b, c) = (plain(&ctx, 150), placed(&ctx, 10), placed(&ctx, 100));
@@ -54,7 +55,7 @@ fn b175_the_default_partitioner_of_inputs_with_and_without_one() {
 
 /// `subtract_by_key` asks its left side alone, `subtract` the rows, which have no partitioner.
 #[test]
-fn subtractions_take_the_partitions_of_their_left_side() {
+fn subtractions_have_the_partitions_of_their_left_side() {
     test(|| {
         let ctx = context();
         let (plain, placed) = (plain(&ctx, 5), placed(&ctx, 3));
@@ -67,11 +68,12 @@ fn subtractions_take_the_partitions_of_their_left_side() {
     });
 }
 
+// Case B167 of tests/spark_cases.md.
 /// Spark compares the bounds of two sorts. Here they are drawn by the first action, so they cannot be
 /// compared when a join is written down: the ranges of a sort are the same as themselves alone, and
 /// descending keys are keys of another type.
 #[test]
-fn b167_the_ranges_of_a_sort_are_the_same_as_themselves_alone() {
+fn a_range_partitioner_equals_only_itself() {
     test(|| {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2));
@@ -91,8 +93,9 @@ fn b167_the_ranges_of_a_sort_are_the_same_as_themselves_alone() {
     });
 }
 
+// Case B171 of tests/spark_cases.md.
 #[test]
-fn b171_ranges_of_skewed_input_stay_even() {
+fn ranges_of_skewed_input_stay_even() {
     test(|| {
         let ctx = context();
         let skewed = ctx.generate(20, |partition| {

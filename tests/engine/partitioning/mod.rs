@@ -38,7 +38,7 @@ fn assert_moves<T: Send + 'static>(
 }
 
 #[test]
-fn each_keyed_operation_moves_its_rows_once() {
+fn each_keyed_operation_shuffles_its_rows_once() {
     assert_moves(2, 100, |ctx| numbers(ctx).reduce_by_key(|a, b| a + b));
     assert_moves(2, 100, |ctx| numbers(ctx).group_by_key());
     assert_moves(2, 100, |ctx| numbers(ctx).partition_by(3));
@@ -48,13 +48,13 @@ fn each_keyed_operation_moves_its_rows_once() {
 }
 
 #[test]
-fn reduce_by_key_moves_one_row_for_each_key_and_partition() {
+fn reduce_by_key_shuffles_one_row_per_key_and_partition() {
     assert_moves(2, 12, |ctx| numbers(ctx).map(|(n, _)| (n % 3, 1)).reduce_by_key(|a, b| a + b));
     assert_moves(2, 12, |ctx| numbers(ctx).map(|(n, _)| n % 3).distinct());
 }
 
 #[test]
-fn what_is_reduced_is_reduced_grouped_and_sorted_by_key_again_in_place() {
+fn reduced_rows_are_reduced_grouped_and_sorted_again_without_a_shuffle() {
     assert_moves(2, 100, |ctx| {
         let reduced = numbers(ctx).reduce_by_key(|a, b| a + b);
         reduced
@@ -71,7 +71,7 @@ fn what_is_reduced_is_reduced_grouped_and_sorted_by_key_again_in_place() {
 }
 
 #[test]
-fn two_sides_that_lie_alike_join_without_a_move() {
+fn co_partitioned_sides_join_without_a_shuffle() {
     assert_moves(3, 200, |ctx| {
         let (left, right) = (numbers(ctx).reduce_by_key(|a, b| a + b), numbers(ctx).group_by_key());
         left.join(&right).cogroup(&left)
@@ -79,7 +79,7 @@ fn two_sides_that_lie_alike_join_without_a_move() {
 }
 
 #[test]
-fn only_the_side_that_lies_elsewhere_moves() {
+fn only_the_side_partitioned_differently_is_shuffled() {
     assert_moves(3, 150, |ctx| {
         let placed = numbers(ctx).partition_by(3);
         placed.join(&ctx.range_with(7, 0..50_u32).map(|n| (n, 'x')))
@@ -91,7 +91,7 @@ fn only_the_side_that_lies_elsewhere_moves() {
 }
 
 #[test]
-fn narrow_steps_that_keep_keys_keep_the_partitioner() {
+fn narrow_operations_that_keep_keys_keep_the_partitioner() {
     assert_moves(2, 100, |ctx| {
         let placed = numbers(ctx).partition_by(3);
         let kept = placed.map_values(|n| n + 1).filter(|(key, _)| key % 2 == 0).inspect(|_| ());
@@ -104,7 +104,7 @@ fn narrow_steps_that_keep_keys_keep_the_partitioner() {
 }
 
 #[test]
-fn a_step_that_may_change_keys_drops_the_partitioner() {
+fn an_operation_that_may_change_keys_drops_the_partitioner() {
     assert_moves(3, 200, |ctx| numbers(ctx).partition_by(3).map(|pair| pair).group_by_key());
     assert_moves(3, 200, |ctx| numbers(ctx).partition_by(3).filter_map(Some).group_by_key());
     assert_moves(3, 200, |ctx| numbers(ctx).partition_by(3).flat_map(|pair| [pair]).group_by_key());
@@ -152,7 +152,7 @@ fn by_tens(tens: usize, says: bool) -> Arc<ByTens> {
 }
 
 #[test]
-fn a_partitioner_of_the_user_is_the_same_as_itself() {
+fn a_custom_partitioner_equals_itself() {
     assert_moves(2, 100, |ctx| {
         let by = by_tens(5, false);
         let placed = numbers(ctx).partition_by(Arc::clone(&by));
@@ -166,7 +166,7 @@ fn a_partitioner_of_the_user_is_the_same_as_itself() {
 }
 
 #[test]
-fn two_partitioners_of_the_user_are_the_same_only_if_they_say_so() {
+fn two_custom_partitioners_are_equal_only_if_they_say_so() {
     let joined = |ctx: &Context, says, tens| {
         let left = numbers(ctx).partition_by(by_tens(5, says));
         left.partition_by(by_tens(tens, says))
@@ -177,7 +177,7 @@ fn two_partitioners_of_the_user_are_the_same_only_if_they_say_so() {
 }
 
 #[test]
-fn equal_rows_of_a_partitioned_rdd_are_found_in_place() {
+fn distinct_of_a_partitioned_rdd_does_not_shuffle() {
     assert_moves(2, 200, |ctx| {
         let twice = numbers(ctx).union(&numbers(ctx)).partition_by(3);
         twice.distinct().reduce_by_key(|a, b| a + b)
@@ -195,8 +195,9 @@ fn equal_rows_of_a_partitioned_rdd_are_found_in_place() {
     );
 }
 
+// Case B087 of tests/spark_cases.md.
 #[test]
-fn b087_union_of_what_lies_alike_keeps_its_partitions() {
+fn union_of_co_partitioned_rdds_keeps_their_partitions() {
     test(|| {
         let ctx = context();
         let (plain, placed) = (numbers(&ctx), numbers(&ctx).partition_by(3));
@@ -216,7 +217,7 @@ fn b087_union_of_what_lies_alike_keeps_its_partitions() {
 }
 
 #[test]
-fn union_of_what_lies_apart_forgets_the_partitioner() {
+fn union_of_differently_partitioned_rdds_drops_the_partitioner() {
     check_rows((0..100).map(|n| (n, 3)).collect(), |ctx, p| {
         let ones = ctx.range_with(p, 0..100).map(|n| (n, 1));
         let apart = ones.partition_by(2).union(&ones.partition_by(3)).union(&ones);
@@ -225,7 +226,7 @@ fn union_of_what_lies_apart_forgets_the_partitioner() {
 }
 
 #[test]
-fn a_sort_by_key_leaves_its_ranges_for_the_next_operation() {
+fn sort_pairs_leaves_its_range_partitioner_to_the_next_operation() {
     // The sample reads the rows in a stage of its own and moves none.
     assert_moves(3, 100, |ctx| numbers(ctx).sort_pairs().reduce_by_key(|a, b| a + b));
     assert_moves(4, 200, |ctx| numbers(ctx).sort_by_key(|pair| pair.0).reduce_by_key(|a, b| a + b));
@@ -236,7 +237,7 @@ fn a_sort_by_key_leaves_its_ranges_for_the_next_operation() {
 }
 
 #[test]
-fn a_shuffle_that_is_done_is_not_done_again() {
+fn a_finished_shuffle_is_not_repeated() {
     test(|| {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2));
@@ -262,7 +263,7 @@ impl Partitioner<i64> for Literal {
 }
 
 #[test]
-fn a_partitioner_of_the_user_decides_where_keys_go() {
+fn a_custom_partitioner_decides_the_partition_of_a_key() {
     check(vec![vec![(0, 9)], vec![(1, 12)], vec![(2, 15)]], |ctx, p| {
         let pairs = ctx.range_with(p, 0..9_i64).map(|n| (n % 3, n));
         let by = Arc::new(Literal(3));
@@ -280,7 +281,7 @@ fn a_partitioner_of_the_user_decides_where_keys_go() {
 }
 
 #[test]
-fn a_partitioner_that_answers_out_of_range_is_an_error_of_the_operation() {
+fn an_out_of_range_partitioner_is_an_error_of_the_operation() {
     test(|| {
         let ctx = context();
         let pairs = ctx.range_with(2, 0..4_i64).map(|n| (n, n));
@@ -307,8 +308,9 @@ fn a_partitioner_that_answers_out_of_range_is_an_error_of_the_operation() {
     });
 }
 
+// Case B109 of tests/spark_cases.md.
 #[test]
-fn b109_repartition_grows_and_shrinks_to_the_exact_number() {
+fn repartition_grows_and_shrinks_to_the_exact_number() {
     for partitions in [2, 20] {
         check((1..=1000).collect::<Vec<u32>>(), move |ctx, _| {
             let spread = ctx.parallelize_with(10, 1..=1000_u32).repartition(partitions);
@@ -319,8 +321,9 @@ fn b109_repartition_grows_and_shrinks_to_the_exact_number() {
     }
 }
 
+// Case B111 of tests/spark_cases.md.
 #[test]
-fn b111_repartition_is_even_to_one_row_for_each_partition_before() {
+fn repartition_is_even_to_one_row_per_input_partition() {
     test(|| {
         let ctx = context();
         for (rows, before, after) in [(100, 10, 20), (20_000, 20, 100), (1000, 250, 128)] {
@@ -332,8 +335,9 @@ fn b111_repartition_is_even_to_one_row_for_each_partition_before() {
     });
 }
 
+// Case B115 of tests/spark_cases.md.
 #[test]
-fn b115_repartition_of_seven_rows() {
+fn repartition_of_seven_rows() {
     test(|| {
         let rows = context().parallelize_with(4, 1..=7);
         assert_eq!(glom(&rows)?, [vec![1], vec![2, 3], vec![4, 5], vec![6, 7]]);
@@ -344,8 +348,9 @@ fn b115_repartition_of_seven_rows() {
     });
 }
 
+// Case B121 of tests/spark_cases.md.
 #[test]
-fn b121_repartition_from_two_leaves_none_of_twenty_empty() {
+fn repartition_from_two_to_twenty_leaves_none_empty() {
     same_bytes(|ctx, _| {
         let spread = ctx.range_with(2, 0..1000_u32).repartition(20);
         assert!(sizes(&spread)?.iter().all(|size| (48..=52).contains(size)));
@@ -367,7 +372,7 @@ impl Partitioner<u64> for Fickle {
 }
 
 #[test]
-fn a_partitioner_that_changes_its_mind_loses_no_rows() {
+fn an_inconsistent_partitioner_loses_no_rows() {
     test(|| {
         let ctx = context();
         let placed = ctx.range(0..1_001_u64).map(|n| (n, n));

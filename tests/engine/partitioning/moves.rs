@@ -125,7 +125,7 @@ fn assert_lies_right(name: &str, counter: &Counter, result: &Numbers, partitions
 }
 
 #[test]
-fn combining_moves_a_row_for_each_key_and_partition_and_the_rest_moves_all_once() {
+fn combining_shuffles_one_row_per_key_and_partition_and_others_shuffle_all_rows() {
     test(|| {
         let (counter, ctx) = counted();
         for Wide { name, inputs, combines, run, .. } in wide() {
@@ -140,7 +140,7 @@ fn combining_moves_a_row_for_each_key_and_partition_and_the_rest_moves_all_once(
 }
 
 #[test]
-fn given_partitioners_move_as_many_rows_as_the_default_one() {
+fn given_partitioners_shuffle_as_many_rows_as_the_default_one() {
     test(|| {
         let (counter, ctx) = counted();
         for (name, inputs, run) in wide_with() {
@@ -158,7 +158,7 @@ fn given_partitioners_move_as_many_rows_as_the_default_one() {
 }
 
 #[test]
-fn what_lies_right_moves_nothing_by_hash_by_a_users_partitioner_and_by_ranges() {
+fn co_partitioned_rows_are_not_shuffled_by_hash_custom_or_range_partitioner() {
     test(|| {
         let (counter, ctx) = counted();
         let by_user = by_tens(5, true);
@@ -182,7 +182,7 @@ fn what_lies_right_moves_nothing_by_hash_by_a_users_partitioner_and_by_ranges() 
 }
 
 #[test]
-fn what_lies_as_a_given_partitioner_says_moves_nothing() {
+fn rows_already_partitioned_by_the_given_partitioner_are_not_shuffled() {
     test(|| {
         let (counter, ctx) = counted();
         for by in [Partitioning::from(3), by_tens(5, false).into()] {
@@ -201,7 +201,7 @@ fn what_lies_as_a_given_partitioner_says_moves_nothing() {
 }
 
 #[test]
-fn of_several_inputs_only_those_that_lie_elsewhere_move() {
+fn of_several_inputs_only_those_partitioned_differently_are_shuffled() {
     test(|| {
         let (counter, ctx) = counted();
         // As many partitions as the plain one: the left side's own number is the placed one's too.
@@ -222,7 +222,7 @@ fn of_several_inputs_only_those_that_lie_elsewhere_move() {
 }
 
 #[test]
-fn what_always_moves_its_rows_does_so_also_when_they_lie_right() {
+fn operations_that_always_shuffle_do_so_for_co_partitioned_rows() {
     test(|| {
         let (counter, ctx) = counted();
         let placed = plain(&ctx).partition_by(4);
@@ -235,7 +235,7 @@ fn what_always_moves_its_rows_does_so_also_when_they_lie_right() {
 }
 
 #[test]
-fn counts_by_key_and_value_move_one_row_for_each_and_partition() {
+fn counts_by_key_and_value_shuffle_one_row_per_distinct_one_and_partition() {
     test(|| {
         let (counter, ctx) = counted();
         let (rows, placed) = (plain(&ctx), plain(&ctx).partition_by(4));

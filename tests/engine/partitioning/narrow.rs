@@ -32,7 +32,7 @@ fn assert_moved_behind(steps: Vec<Narrow>, moves: impl Fn(u64) -> u64 + Send + '
 }
 
 #[test]
-fn steps_that_leave_keys_alone_keep_the_partitioner() {
+fn operations_that_preserve_keys_keep_the_partitioner() {
     let steps: Vec<Narrow> = vec![
         ("filter", |rdd| rdd.filter(|row| row.0 % 2 == 0).boxed()),
         ("try_filter", |rdd| rdd.try_filter(|row| Ok(row.0 % 2 == 0)).boxed()),
@@ -60,7 +60,7 @@ fn steps_that_leave_keys_alone_keep_the_partitioner() {
 }
 
 #[test]
-fn steps_that_may_change_keys_or_places_drop_the_partitioner() {
+fn operations_that_may_change_keys_or_partitions_drop_the_partitioner() {
     let steps: Vec<Narrow> = vec![
         ("map", |rdd| rdd.map(|row| row).boxed()),
         ("filter_map", |rdd| rdd.filter_map(Some).boxed()),
@@ -94,7 +94,7 @@ fn steps_that_may_change_keys_or_places_drop_the_partitioner() {
 }
 
 #[test]
-fn wide_steps_whose_rows_lie_nowhere_in_particular_leave_no_partitioner() {
+fn wide_operations_without_key_partitioning_have_no_partitioner() {
     let steps: Vec<Narrow> = vec![
         ("repartition", |rdd| rdd.repartition(3)),
         ("sort_by_key", |rdd| rdd.sort_by_key(|row| row.0)),

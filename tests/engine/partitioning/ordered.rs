@@ -38,7 +38,7 @@ fn lists(rows: Vec<(u32, u32)>) -> BTreeMap<u32, Vec<u32>> {
 }
 
 #[test]
-fn what_follows_rows_in_order_is_what_plain_rust_gives() {
+fn operations_on_ordered_rows_equal_plain_rust() {
     within(DEADLINE, || {
         for (place, ctx) in places() {
             for partitions in [1, 3] {

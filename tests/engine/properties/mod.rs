@@ -229,7 +229,7 @@ fn check_places(
 }
 
 #[test]
-fn random_programs_equal_their_model_on_any_threads_in_memory_and_through_files() {
+fn random_programs_equal_their_model_on_any_threads_in_memory_and_spilled() {
     within(2 * DEADLINE, || {
         let config = Config::with_source_file(file!());
         // Lists of one key get no longer than this in these programs.
@@ -270,7 +270,7 @@ fn check_counts(places: &[(String, Context)], program: Program) -> Result<(), Te
 }
 
 #[test]
-fn accumulators_in_front_of_random_programs_count_each_row_once() {
+fn accumulators_before_random_programs_count_each_row_once() {
     within(2 * DEADLINE, || {
         let config = Config { cases: 64, ..Config::with_source_file(file!()) };
         let places = places_that(|builder| builder.max_attempts(6).task_memory_bytes(32 << 10));
@@ -300,7 +300,7 @@ fn names(steps: &[Operation]) -> BTreeSet<String> {
 }
 
 #[test]
-fn random_programs_do_every_operation_and_mostly_know_where_their_rows_are() {
+fn random_programs_cover_every_operation_and_mostly_have_partitioners() {
     let mut runner = TestRunner::deterministic();
     let (mut wanted, mut done) = (BTreeSet::new(), BTreeSet::new());
     let (mut ordered, mut placed) = (0, 0);

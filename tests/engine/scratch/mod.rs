@@ -39,7 +39,7 @@ fn files_in(parent: &Path) -> usize {
 }
 
 #[test]
-fn files_are_spread_over_all_scratch_folders_and_go_from_all() {
+fn files_are_spread_over_all_scratch_directories_and_deleted_from_all() {
     within(DEADLINE, || {
         let folders = folders::<3>();
         let ctx = to_files(&folders).build().unwrap();
@@ -55,7 +55,7 @@ fn files_are_spread_over_all_scratch_folders_and_go_from_all() {
 }
 
 #[test]
-fn a_disk_that_is_full_or_refuses_is_left_out_and_the_answer_is_right() {
+fn a_full_or_failing_disk_is_skipped_and_the_answer_is_right() {
     within(DEADLINE, || {
         let plans = [
             FaultPlan::new().fail_from(0),
@@ -75,7 +75,7 @@ fn a_disk_that_is_full_or_refuses_is_left_out_and_the_answer_is_right() {
 }
 
 #[test]
-fn the_quota_is_the_error_of_the_action_and_says_what_to_do() {
+fn exceeding_the_quota_is_an_error_with_advice() {
     within(DEADLINE, || {
         let folders = folders::<2>();
         let ctx = to_files(&folders).scratch_quota_bytes(10_000).build().unwrap();
@@ -90,7 +90,7 @@ fn the_quota_is_the_error_of_the_action_and_says_what_to_do() {
 }
 
 #[test]
-fn the_quota_counts_what_is_alive_and_not_what_was() {
+fn the_quota_counts_live_files_only() {
     within(DEADLINE, || {
         let folders = folders::<1>();
         let once = {

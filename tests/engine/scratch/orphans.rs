@@ -26,7 +26,7 @@ impl OtherProcess {
     fn start(parent: &Path) -> OtherProcess {
         let before = entries(parent);
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["scratch::orphans::this_is_the_other_process", "--exact"])
+            .args(["scratch::orphans::child_process_with_a_scratch_directory", "--exact"])
             .args(["--ignored", "--nocapture"])
             .env(CHILD_FOLDER, parent)
             .stdin(Stdio::piped())
@@ -61,7 +61,7 @@ impl Drop for OtherProcess {
 /// closes its input.
 #[test]
 #[ignore = "the other tests here start it"]
-fn this_is_the_other_process() {
+fn child_process_with_a_scratch_directory() {
     let Some(folder) = std::env::var_os(CHILD_FOLDER) else { return };
     within(DEADLINE, move || wait_in(&folder));
 }
@@ -91,7 +91,7 @@ fn orphans_said(events: &[Event]) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_a_killed_process_left_is_removed_by_the_next_start() {
+fn orphans_of_a_killed_process_are_deleted_by_the_next_start() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         let orphan = OtherProcess::start(folder.path()).kill();
@@ -103,7 +103,7 @@ fn what_a_killed_process_left_is_removed_by_the_next_start() {
 }
 
 #[test]
-fn what_living_processes_use_is_left_by_the_next_start() {
+fn scratch_directories_of_live_processes_are_not_deleted() {
     within(DEADLINE, || {
         let folders = [tempfile::tempdir().unwrap()];
         let folder = folders[0].path();
@@ -151,7 +151,7 @@ fn everything(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn nothing_but_orphans_is_removed_by_a_start() {
+fn only_orphans_are_deleted_at_start() {
     within(DEADLINE, || {
         let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         lookalikes(folder.path());
@@ -172,7 +172,7 @@ fn nothing_but_orphans_is_removed_by_a_start() {
 /// Not for root, who may look everywhere.
 #[cfg(unix)]
 #[test]
-fn a_folder_without_permission_stops_no_start() {
+fn an_unreadable_directory_does_not_prevent_a_start() {
     use std::os::unix::fs::PermissionsExt;
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
@@ -194,7 +194,7 @@ fn a_folder_without_permission_stops_no_start() {
 }
 
 #[test]
-fn a_disk_that_fails_while_cleaning_fails_no_run() {
+fn a_disk_error_while_cleaning_fails_no_job() {
     use emberline::fault::FaultPlan;
     within(DEADLINE, || {
         let folders = [tempfile::tempdir().unwrap()];

@@ -34,8 +34,9 @@ fn refused(path: &Path) -> String {
     error.to_string()
 }
 
+// Case F067 of tests/PROMISES.md.
 #[test]
-fn f067_a_checkpoint_gives_the_same_rows_cuts_the_lineage_and_lets_the_parents_go() {
+fn a_checkpoint_returns_the_same_rows_and_frees_its_parents() {
     within(DEADLINE, || {
         for ctx in places().into_iter().map(|place| place.1) {
             let folder = tempfile::tempdir().unwrap();
@@ -58,7 +59,7 @@ fn f067_a_checkpoint_gives_the_same_rows_cuts_the_lineage_and_lets_the_parents_g
 }
 
 #[test]
-fn a_later_context_reads_the_checkpoint_of_an_earlier_one_whatever_the_settings() {
+fn a_later_context_with_other_settings_reads_a_checkpoint() {
     within(DEADLINE, || {
         let words = |n: u64| (format!("word {}", n % 7), vec![n; (n % 5) as usize]);
         let want: Vec<_> = (0..5_000).map(words).collect();
@@ -79,8 +80,9 @@ fn a_later_context_reads_the_checkpoint_of_an_earlier_one_whatever_the_settings(
     });
 }
 
+// Case F068 of tests/PROMISES.md.
 #[test]
-fn f068_a_checkpoint_keeps_the_partitioner_in_its_run_and_a_later_run_does_not_trust_it() {
+fn a_checkpoint_keeps_its_partitioner_only_in_the_run_that_wrote_it() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         let ctx = context();
@@ -95,8 +97,9 @@ fn f068_a_checkpoint_keeps_the_partitioner_in_its_run_and_a_later_run_does_not_t
     });
 }
 
+// Case F069 of tests/PROMISES.md.
 #[test]
-fn f069_a_checkpoint_without_partitions_or_without_rows_can_be_read() {
+fn a_checkpoint_without_partitions_or_rows_can_be_read() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         let ctx = context();
@@ -114,8 +117,9 @@ fn f069_a_checkpoint_without_partitions_or_without_rows_can_be_read() {
     });
 }
 
+// Case F069 of tests/PROMISES.md.
 #[test]
-fn f069_a_folder_with_missing_or_surplus_parts_is_an_error_that_names_them() {
+fn a_checkpoint_with_missing_or_extra_files_is_an_error_that_names_them() {
     within(DEADLINE, || {
         let (_folder, path) = written();
         fs::rename(path.join("part-00001"), path.join("part-00007")).unwrap();
@@ -133,8 +137,9 @@ fn f069_a_folder_with_missing_or_surplus_parts_is_an_error_that_names_them() {
     });
 }
 
+// Case F069 of tests/PROMISES.md.
 #[test]
-fn f069_what_is_no_checkpoint_or_half_of_one_is_said_to_be_that() {
+fn a_missing_or_incomplete_checkpoint_is_a_clear_error() {
     within(DEADLINE, || {
         let (folder, path) = written();
         assert!(refused(&folder.path().join("nowhere")).contains("no such directory"));
@@ -150,7 +155,7 @@ fn f069_what_is_no_checkpoint_or_half_of_one_is_said_to_be_that() {
 }
 
 #[test]
-fn rows_of_another_type_and_parts_of_another_checkpoint_are_errors() {
+fn rows_of_another_type_and_files_of_another_checkpoint_are_errors() {
     within(DEADLINE, || {
         let ((_one, path), (_two, other)) = (
             written(),
@@ -185,7 +190,7 @@ fn a_file_of_an_earlier_checkpoint_that_differs_in_a_late_row_is_an_error() {
 }
 
 #[test]
-fn two_runs_of_one_program_write_the_same_bytes_wherever_and_on_any_number_of_threads() {
+fn two_runs_of_one_program_write_the_same_checkpoint_bytes() {
     within(DEADLINE, || {
         let run = |threads| {
             let folder = tempfile::tempdir().unwrap();
@@ -235,7 +240,7 @@ fn every_truncation_and_every_flipped_bit_of_every_file_is_an_error() {
 }
 
 #[test]
-fn an_existing_path_is_left_untouched() {
+fn a_checkpoint_leaves_an_existing_path_untouched() {
     within(DEADLINE, || {
         let (_folder, path) = written();
         let answer = context().range(0..9_u64).checkpoint(&path).map(drop);
@@ -245,7 +250,7 @@ fn an_existing_path_is_left_untouched() {
 }
 
 #[test]
-fn a_disk_that_fails_anywhere_leaves_a_whole_checkpoint_or_none() {
+fn a_disk_error_leaves_a_complete_checkpoint_or_none() {
     within(DEADLINE, || {
         let run = |plan: fn(u64) -> FaultPlan, operation: u64| {
             let folder = tempfile::tempdir().unwrap();
@@ -279,7 +284,7 @@ fn a_disk_that_fails_anywhere_leaves_a_whole_checkpoint_or_none() {
 }
 
 #[test]
-fn a_job_that_fails_leaves_no_checkpoint() {
+fn a_failed_job_leaves_no_checkpoint() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         let rows = context().range_with(4, 0..400_u64).map(|n| {

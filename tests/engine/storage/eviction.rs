@@ -12,8 +12,9 @@ fn small() -> (Context, Recorder) {
     Recorder::on(Context::builder().threads(1).memory_limit_bytes(MIN_BUDGET))
 }
 
+// Case F064 of tests/PROMISES.md.
 #[test]
-fn f064_a_new_rdd_pushes_out_the_least_recently_used_one() {
+fn a_new_rdd_evicts_the_least_recently_used_one() {
     within(DEADLINE, || {
         let (ctx, recorder) = small();
         let calls = Calls::default();
@@ -34,7 +35,7 @@ fn f064_a_new_rdd_pushes_out_the_least_recently_used_one() {
 }
 
 #[test]
-fn what_is_evicted_from_a_level_with_a_disk_moves_there_and_is_not_computed_again() {
+fn blocks_evicted_to_disk_are_not_recomputed() {
     within(DEADLINE, || {
         for level in [StorageLevel::MemoryAndDisk, StorageLevel::SerializedMemoryAndDisk] {
             let (ctx, recorder) = small();
@@ -65,7 +66,7 @@ fn what_is_evicted_from_a_level_with_a_disk_moves_there_and_is_not_computed_agai
 }
 
 #[test]
-fn running_work_takes_memory_from_the_cache_down_to_half_of_the_budget() {
+fn running_tasks_evict_the_cache_down_to_half_of_the_memory_limit() {
     within(DEADLINE, || {
         let (ctx, recorder) = small();
         let kept = ctx.range_with(20, 0..120_000_u64).persist(StorageLevel::MemoryAndDisk);
@@ -81,7 +82,7 @@ fn running_work_takes_memory_from_the_cache_down_to_half_of_the_budget() {
 }
 
 #[test]
-fn a_block_that_cannot_be_written_on_its_way_out_is_computed_again() {
+fn a_block_that_cannot_be_written_during_eviction_is_recomputed() {
     within(DEADLINE, || {
         /// A row that refuses to be written.
         #[derive(Clone, serde::Deserialize)]
@@ -111,7 +112,7 @@ fn a_block_that_cannot_be_written_on_its_way_out_is_computed_again() {
 }
 
 #[test]
-fn many_threads_that_persist_evict_and_read_at_once_are_right() {
+fn many_threads_persist_evict_and_read_concurrently() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(4).memory_limit_bytes(MIN_BUDGET).build().unwrap();
         let kept: Vec<Rdd<u64>> =

@@ -27,8 +27,9 @@ fn cut(path: &Path, bytes: u64) {
     file.set_len(len.saturating_sub(bytes)).unwrap();
 }
 
+// Case F063 of tests/PROMISES.md.
 #[test]
-fn f063_a_block_whose_file_is_lost_or_damaged_is_forgotten_and_computed_again() {
+fn a_block_whose_file_is_lost_or_damaged_is_dropped_and_recomputed() {
     within(DEADLINE, || {
         for (name, harm) in HARMS {
             let folder = tempfile::tempdir().unwrap();
@@ -50,8 +51,9 @@ fn f063_a_block_whose_file_is_lost_or_damaged_is_forgotten_and_computed_again() 
     });
 }
 
+// Case F063 of tests/PROMISES.md.
 #[test]
-fn f063_a_lost_block_behind_a_shuffle_brings_the_shuffle_back() {
+fn a_lost_block_downstream_of_a_shuffle_reruns_the_shuffle() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         let ctx = Context::builder().threads(2).scratch_dir(folder.path()).build().unwrap();
@@ -64,7 +66,7 @@ fn f063_a_lost_block_behind_a_shuffle_brings_the_shuffle_back() {
 }
 
 #[test]
-fn a_disk_that_fails_at_any_operation_never_fails_a_job_that_can_do_without() {
+fn a_disk_error_while_storing_blocks_never_fails_a_job() {
     within(DEADLINE, || {
         for level in [StorageLevel::Disk, StorageLevel::MemoryAndDisk] {
             let run = |plan: FaultPlan| {
@@ -100,7 +102,7 @@ fn a_disk_that_fails_at_any_operation_never_fails_a_job_that_can_do_without() {
 }
 
 #[test]
-fn a_scratch_quota_that_is_too_small_for_blocks_does_not_fail_the_job() {
+fn a_scratch_quota_too_small_for_blocks_does_not_fail_the_job() {
     within(DEADLINE, || {
         for level in [StorageLevel::Disk, StorageLevel::SerializedMemoryAndDisk] {
             let builder = Context::builder()
@@ -117,7 +119,7 @@ fn a_scratch_quota_that_is_too_small_for_blocks_does_not_fail_the_job() {
 }
 
 #[test]
-fn a_row_that_cannot_be_written_is_an_error_where_the_level_writes_rows() {
+fn a_row_that_fails_to_serialize_is_an_error_at_serialized_levels() {
     #[derive(Clone, Debug, serde::Deserialize)]
     struct Never;
     impl serde::Serialize for Never {
@@ -140,8 +142,9 @@ fn a_row_that_cannot_be_written_is_an_error_where_the_level_writes_rows() {
     });
 }
 
+// Case F065 of tests/PROMISES.md.
 #[test]
-fn f065_a_partition_that_fails_half_way_is_not_kept() {
+fn a_partition_that_fails_midway_is_not_stored() {
     within(DEADLINE, || {
         for level in LEVELS {
             let builder = Context::builder().threads(1).task_memory_bytes(4096);
@@ -163,8 +166,9 @@ fn f065_a_partition_that_fails_half_way_is_not_kept() {
     });
 }
 
+// Case F065 of tests/PROMISES.md.
 #[test]
-fn f065_a_partition_whose_job_is_cancelled_half_way_is_not_kept() {
+fn a_partition_whose_job_is_cancelled_midway_is_not_stored() {
     within(DEADLINE, || {
         for level in LEVELS {
             let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
@@ -197,8 +201,9 @@ fn f065_a_partition_whose_job_is_cancelled_half_way_is_not_kept() {
     });
 }
 
+// Case F074 of tests/PROMISES.md.
 #[test]
-fn f074_a_task_that_leaves_blocks_half_read_locks_none() {
+fn a_task_that_stops_reading_a_block_does_not_lock_it() {
     within(DEADLINE, || {
         for level in LEVELS {
             let ctx = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET).build().unwrap();

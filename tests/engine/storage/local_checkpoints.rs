@@ -2,8 +2,9 @@
 
 use super::*;
 
+// Case F072 of tests/PROMISES.md.
 #[test]
-fn f072_a_local_checkpoint_stores_every_partition_and_cuts_the_lineage() {
+fn a_local_checkpoint_stores_every_partition_and_truncates_the_lineage() {
     within(DEADLINE, || {
         for budget in [MIN_BUDGET, 1 << 30] {
             let builder =
@@ -27,8 +28,9 @@ fn f072_a_local_checkpoint_stores_every_partition_and_cuts_the_lineage() {
     });
 }
 
+// Case F072 of tests/PROMISES.md.
 #[test]
-fn f072_a_lost_block_is_an_error_that_names_it_and_advises_checkpoint() {
+fn a_lost_block_of_a_local_checkpoint_is_an_error_with_advice() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         let builder = Context::builder().threads(1).memory_limit_bytes(MIN_BUDGET);
@@ -48,8 +50,9 @@ fn f072_a_lost_block_is_an_error_that_names_it_and_advises_checkpoint() {
     });
 }
 
+// Case F072 of tests/PROMISES.md.
 #[test]
-fn f072_an_unpersisted_local_checkpoint_is_lost() {
+fn an_unpersisted_local_checkpoint_is_lost() {
     within(DEADLINE, || {
         let ctx = context();
         let kept = ctx.range_with(2, 0..9_u64).local_checkpoint().unwrap();
@@ -61,7 +64,7 @@ fn f072_an_unpersisted_local_checkpoint_is_lost() {
 }
 
 #[test]
-fn a_local_checkpoint_keeps_the_partitioner_and_lets_its_parents_go() {
+fn a_local_checkpoint_keeps_the_partitioner_and_frees_its_parents() {
     within(DEADLINE, || {
         let ctx = context();
         let captured = Arc::new(());
@@ -78,7 +81,7 @@ fn a_local_checkpoint_keeps_the_partitioner_and_lets_its_parents_go() {
 }
 
 #[test]
-fn a_local_checkpoint_that_fails_leaves_nothing() {
+fn a_failed_local_checkpoint_leaves_nothing() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         let builder = Context::builder().threads(1).memory_limit_bytes(MIN_BUDGET);

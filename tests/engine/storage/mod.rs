@@ -56,7 +56,7 @@ fn numbers(end: u64) -> Vec<u64> {
 }
 
 #[test]
-fn every_level_gives_the_oracles_rows_with_much_and_little_memory_on_any_threads() {
+fn every_storage_level_returns_the_rows_of_the_oracle() {
     within(DEADLINE, || {
         for threads in [1, 4] {
             for budget in [MIN_BUDGET, 1 << 30] {
@@ -105,8 +105,9 @@ fn rows_that_own_memory_and_empty_partitions_survive_every_level() {
     });
 }
 
+// Case F062 of tests/PROMISES.md.
 #[test]
-fn f062_each_level_keeps_every_partition_where_it_promises_and_computes_it_once() {
+fn each_storage_level_stores_every_partition_where_it_promises() {
     within(DEADLINE, || {
         for level in LEVELS {
             let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
@@ -131,7 +132,7 @@ fn f062_each_level_keeps_every_partition_where_it_promises_and_computes_it_once(
 }
 
 #[test]
-fn serialised_blocks_take_less_memory_than_rows() {
+fn serialized_blocks_take_less_memory_than_rows() {
     within(DEADLINE, || {
         let took = [StorageLevel::Memory, StorageLevel::SerializedMemory].map(|level| {
             let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
@@ -143,8 +144,9 @@ fn serialised_blocks_take_less_memory_than_rows() {
     });
 }
 
+// Case F060 of tests/PROMISES.md.
 #[test]
-fn f060_what_does_not_fit_is_computed_again_or_goes_to_disk() {
+fn partitions_that_do_not_fit_are_recomputed_or_written_to_disk() {
     within(DEADLINE, || {
         for level in LEVELS {
             let builder = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET);
@@ -171,8 +173,9 @@ fn f060_what_does_not_fit_is_computed_again_or_goes_to_disk() {
     });
 }
 
+// Case F060 of tests/PROMISES.md.
 #[test]
-fn f060_a_partition_that_is_larger_than_the_whole_budget_is_right_and_not_in_memory() {
+fn a_partition_larger_than_the_memory_limit_is_correct_and_not_in_memory() {
     within(DEADLINE, || {
         for level in LEVELS {
             let builder = Context::builder()
@@ -193,7 +196,7 @@ fn f060_a_partition_that_is_larger_than_the_whole_budget_is_right_and_not_in_mem
 }
 
 #[test]
-fn a_partition_beyond_a_tasks_share_stays_in_memory_if_the_budget_has_room() {
+fn a_partition_beyond_the_task_memory_limit_is_stored_if_the_pool_has_room() {
     within(DEADLINE, || {
         for level in [StorageLevel::Memory, StorageLevel::SerializedMemory] {
             let builder = Context::builder()
@@ -210,8 +213,9 @@ fn a_partition_beyond_a_tasks_share_stays_in_memory_if_the_budget_has_room() {
     });
 }
 
+// Case F066 of tests/PROMISES.md.
 #[test]
-fn f066_unpersist_removes_blocks_and_files_before_it_returns() {
+fn unpersist_deletes_blocks_and_files_before_it_returns() {
     within(DEADLINE, || {
         for level in LEVELS {
             let folder = tempfile::tempdir().unwrap();
@@ -236,8 +240,9 @@ fn f066_unpersist_removes_blocks_and_files_before_it_returns() {
     });
 }
 
+// Case F073 of tests/PROMISES.md.
 #[test]
-fn f073_the_last_handle_takes_blocks_and_files_with_it() {
+fn the_last_handle_frees_blocks_and_files() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         let ctx = Context::builder().threads(2).scratch_dir(folder.path()).build().unwrap();
