@@ -1,4 +1,4 @@
-//! The node behind every narrow step that is a closure over the rows of one parent.
+//! The pipeline of every narrow operation that is a closure over the rows of one parent.
 
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::{KeyEffect, Rdd};
@@ -7,23 +7,22 @@ use emberline_core::task::TaskContext;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// What a step does to the iterator of its parent, as a type without a value: `map` is one, `filter`
-/// another.
+/// A way to apply a closure to the rows of a parent, such as `map` or `filter`. Implementors are types without values.
 pub(crate) trait Adaptor<R, F>: 'static {
     type Item: Element;
     type Rows: Iterator<Item = Self::Item> + 'static;
 
-    /// Wraps the rows of a partition in the step `f`.
+    /// Applies `f` to the rows of a partition.
     fn adapt(rows: R, f: Arc<F>, operation: Operation, at: At<'_>) -> Self::Rows;
 }
 
-/// Which partition is computed, in which task.
+/// The partition that is computed, and its task.
 pub(crate) struct At<'a> {
     pub(crate) partition: usize,
     pub(crate) task: &'a TaskContext,
 }
 
-/// A parent, the closure of a step on it, and how the one is applied to the other.
+/// A parent, a closure on its rows, and the adaptor that applies it.
 pub(crate) struct Adapted<P, F, A> {
     parent: P,
     f: Arc<F>,
@@ -32,7 +31,8 @@ pub(crate) struct Adapted<P, F, A> {
 }
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// A step on this RDD. `closure_bytes` is the size of the user's closure, which `f` may wrap.
+    /// Returns the RDD of a narrow operation on this one. `closure_bytes` is the size of the user's closure, which `f` may
+    /// wrap.
     pub(crate) fn adapted<F, A>(
         &self,
         operation: Operation,
@@ -57,8 +57,12 @@ impl<P, F, A> Adapted<P, F, A> {
 
 impl<P: Clone, F, A> Clone for Adapted<P, F, A> {
     fn clone(&self) -> Self {
-        let (parent, f) = (self.parent.clone(), Arc::clone(&self.f));
-        Adapted { parent, f, operation: self.operation, adaptor: PhantomData }
+        Adapted {
+            parent: self.parent.clone(),
+            f: Arc::clone(&self.f),
+            operation: self.operation,
+            adaptor: PhantomData,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Partitions of one or several parents, one behind the other: what `coalesce` and `union` open.
+//! Consecutive partitions of one or several parents, for `coalesce` and `union`.
 
 use crate::pipeline::Pipeline;
 use crate::pipeline::materialized::MaterializedRows;
@@ -7,34 +7,42 @@ use std::iter::Flatten;
 use std::sync::Arc;
 use std::vec;
 
-/// The rows of a list of partitions. A partition is opened when the one before it has ended, so only
-/// one is open at a time.
+/// The rows of a list of partitions, of which only one is open at a time.
 pub(super) type ChainedRows<P> = Flatten<Opening<P>>;
 
-/// Partitions that are opened one by one, each as the number of its parent and its own.
+/// A partition of one of several parents.
+#[derive(Clone, Copy)]
+pub(super) struct ParentPartition {
+    /// Index of the parent.
+    pub(super) parent: usize,
+    pub(super) partition: usize,
+}
+
+/// An iterator that opens one partition after the other.
 pub(super) struct Opening<P> {
     parents: Arc<[P]>,
-    left: vec::IntoIter<(usize, usize)>,
+    left: vec::IntoIter<ParentPartition>,
     task: TaskContext,
 }
 
-/// Chains partitions of `parents`, each given as the number of its parent and its own.
+/// Chains the rows of partitions of `parents`.
 pub(super) fn chained<P: Pipeline>(
     parents: &Arc<[P]>,
-    partitions: Vec<(usize, usize)>,
+    partitions: Vec<ParentPartition>,
     task: &TaskContext,
 ) -> ChainedRows<P> {
-    let (parents, left) = (Arc::clone(parents), partitions.into_iter());
-    Opening { parents, left, task: task.clone() }.flatten()
+    let opening =
+        Opening { parents: Arc::clone(parents), left: partitions.into_iter(), task: task.clone() };
+    opening.flatten()
 }
 
-/// As [`Pipeline::materialized`]: the rows of a list of partitions lie in one place if it is a list of one.
+/// Returns the materialized rows of a list of one partition, as [`Pipeline::materialized`] does; `None` for longer lists.
 pub(super) fn materialized_single<P: Pipeline>(
     parents: &[P],
-    partitions: &[(usize, usize)],
+    partitions: &[ParentPartition],
     task: &TaskContext,
 ) -> Option<MaterializedRows<P::Item>> {
-    let [(parent, partition)] = *partitions else { return None };
+    let [ParentPartition { parent, partition }] = *partitions else { return None };
     parents[parent].materialized(partition, task)
 }
 
@@ -42,7 +50,7 @@ impl<P: Pipeline> Iterator for Opening<P> {
     type Item = P::Rows;
 
     fn next(&mut self) -> Option<P::Rows> {
-        let (parent, partition) = self.left.next()?;
+        let ParentPartition { parent, partition } = self.left.next()?;
         Some(self.parents[parent].open(partition, &self.task))
     }
 }

@@ -1,6 +1,6 @@
 //! `coalesce`: fewer partitions without a shuffle.
 
-use super::chained::{ChainedRows, chained, materialized_single};
+use super::chained::{ChainedRows, ParentPartition, chained, materialized_single};
 use crate::context::no_partitions;
 use crate::pipeline::materialized::MaterializedRows;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
@@ -32,7 +32,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     #[track_caller]
     pub fn coalesce(&self, partitions: usize) -> Rdd<T, impl Fused<Item = T> + use<T, P>> {
-        let (operation, inputs) = (Operation::new("coalesce"), self.num_partitions());
+        let operation = Operation::new("coalesce");
+        let inputs = self.num_partitions();
         let fewer = partitions.min(inputs);
         let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
         let mut lineage = self.context.lineage(operation, fewer, parent);
@@ -42,10 +43,13 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// A list of one parent, and into how many partitions its own are cut.
+/// Runs of neighboring partitions of one parent.
 struct Coalesced<P> {
+    /// A list of one parent, as `chained` takes it.
     parent: Arc<[P]>,
+    /// Number of partitions of the parent.
     inputs: usize,
+    /// Number of partitions of the result.
     partitions: usize,
 }
 
@@ -59,10 +63,12 @@ impl<P> Sealed for Coalesced<P> {}
 impl<P: Pipeline> Fused for Coalesced<P> {}
 
 impl<P> Coalesced<P> {
-    /// The partitions of the parent that a partition consists of, as `chained` wants them.
-    fn parts(&self, partition: usize) -> Vec<(usize, usize)> {
+    /// Returns the partitions of the parent that a partition consists of.
+    fn parts(&self, partition: usize) -> Vec<ParentPartition> {
         let (low, high) = split_range(self.inputs as u64, self.partitions, partition);
-        (low as usize..high as usize).map(|input| (0, input)).collect()
+        (low as usize..high as usize)
+            .map(|input| ParentPartition { parent: 0, partition: input })
+            .collect()
     }
 }
 

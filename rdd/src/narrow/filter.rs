@@ -1,4 +1,4 @@
-//! `filter`: the rows that a predicate keeps.
+//! `filter`: the rows that match a predicate.
 
 use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};

@@ -1,4 +1,4 @@
-//! `filter_map`: choose and turn in one step.
+//! `filter_map`: filter and map in one pass.
 
 use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};

@@ -65,15 +65,15 @@ where
     }
 }
 
-/// Up to so many rows of one row are counted at once, before they are handed out.
-const FEW_ROWS: usize = 1024;
+/// Maximum number of rows of one list that are counted for cancellation together.
+const MAX_ROWS_COUNTED_TOGETHER: usize = 1024;
 
 pub(super) struct FlatMappedRows<R, J, F> {
     rows: R,
     inner: Option<J>,
     f: Arc<F>,
     operation: Operation,
-    /// The rows of one row may have no end.
+    /// The rows of one row may be endless.
     pace: CancelCheck,
 }
 
@@ -99,13 +99,13 @@ where
         }
     }
 
-    // Steps further down run inside this fold; what they blamed first stays blamed.
+    // Downstream operations run inside this fold. `blame` keeps the operation that was blamed first.
     #[inline]
     fn fold<B, G: FnMut(B, I::Item) -> B>(self, init: B, mut g: G) -> B {
         let (f, operation, mut pace) = (&*self.f, &self.operation, self.pace);
         let mut each = |inner: I::IntoIter, accumulated| {
             let hint = inner.size_hint();
-            let counts = CancelCheck::is_needed(hint, FEW_ROWS);
+            let counts = CancelCheck::is_needed(hint, MAX_ROWS_COUNTED_TOGETHER);
             if !counts {
                 pace.pass(hint.1.unwrap_or(0));
             }

@@ -23,7 +23,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     #[track_caller]
     pub fn glom(&self) -> Rdd<Vec<T>, impl Fused<Item = Vec<T>> + use<T, P>> {
-        // Gathered when the list is asked for, not when the partition is opened.
+        // Collected when the list is pulled, not when the partition is opened.
         let list = |rows: P::Rows| once_with(move || gather(rows));
         self.adapted::<_, MapPartitions>(Operation::new("glom"), 0, KeyEffect::Changed, list)
     }

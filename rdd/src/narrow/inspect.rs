@@ -1,4 +1,4 @@
-//! `inspect`: look at rows on their way.
+//! `inspect`: a side effect for each row.
 
 use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};

@@ -1,4 +1,4 @@
-//! `map`: one row for each row. `inspect`, `key_by`, `map_values` and `try_map` rest on its node.
+//! `map`: one row for each row. `inspect`, `key_by`, `map_values` and `try_map` are built on it.
 
 use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
@@ -29,8 +29,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.mapped(Operation::new("map"), size_of::<F>(), KeyEffect::Changed, f)
     }
 
-    /// The step behind `map` and what rests on it. `closure_bytes` is the size of the user's
-    /// closure, which `f` may wrap.
+    /// Maps rows for an operation that is built on `map`. `closure_bytes` is the size of the user's closure, which `f` may
+    /// wrap.
     pub(crate) fn mapped<U, F>(
         &self,
         operation: Operation,

@@ -1,4 +1,4 @@
-//! `map_partitions`: work on a partition as an iterator.
+//! `map_partitions`: a closure over the iterator of a partition.
 
 use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
@@ -52,8 +52,7 @@ where
     }
 }
 
-/// An iterator of the user's, whose panics are blamed on the step that made it. It may have no end,
-/// whatever it reads.
+/// An iterator of the user's, whose panics are blamed on the operation that returned it. It may be endless.
 pub(super) struct BlamedRows<R> {
     rows: R,
     operation: Operation,
@@ -61,7 +60,7 @@ pub(super) struct BlamedRows<R> {
 }
 
 impl<R> BlamedRows<R> {
-    /// The rows of what `call` returns; it may have caught what unwound in its input.
+    /// Returns the rows of what `call` returns. Clears the blame, since `call` may have caught a panic of its input.
     pub(super) fn of<I>(operation: Operation, task: &TaskContext, call: impl FnOnce() -> I) -> Self
     where
         I: IntoIterator<IntoIter = R, Item = R::Item>,
@@ -83,7 +82,7 @@ impl<R: Iterator> Iterator for BlamedRows<R> {
         Some(row)
     }
 
-    // Steps further down run inside this fold; what they blamed first stays blamed.
+    // Downstream operations run inside this fold. `blame` keeps the operation that was blamed first.
     #[inline]
     fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, mut g: G) -> B {
         let BlamedRows { rows, operation, mut pace } = self;

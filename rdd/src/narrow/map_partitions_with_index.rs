@@ -1,4 +1,4 @@
-//! `map_partitions_with_index`: `map_partitions` that knows which partition it is.
+//! `map_partitions_with_index`: `map_partitions` with the index of the partition.
 
 use super::adapted::{Adaptor, At};
 use super::map_partitions::BlamedRows;

@@ -1,4 +1,4 @@
-//! `map_values`: turn the values of pairs and keep their keys.
+//! `map_values`: one value for each value of a pair.
 
 use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};

@@ -1,4 +1,4 @@
-//! `sample`: each row once or not at all, by chance.
+//! `sample`: a random subset (Bernoulli).
 
 use super::adapted::{Adapted, Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
@@ -9,9 +9,9 @@ use emberline_core::lineage::Dependency;
 use emberline_core::operation::Operation;
 use std::sync::Arc;
 
-/// How likely a row is, and what decides it.
+/// The parameters of a sample.
 pub(super) struct Sampling {
-    /// The rows wanted for each row there is.
+    /// Mean number of times that a row is drawn.
     pub(super) rate: f64,
     pub(super) seed: u64,
 }
@@ -39,13 +39,13 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     #[track_caller]
     pub fn sample(&self, fraction: f64, seed: u64) -> Rdd<T, impl Fused<Item = T> + use<T, P>> {
         let operation = Operation::new("sample");
-        let what = || format!("the fraction is {fraction}; give one from 0 to 1");
+        let what = || format!("the fraction is {fraction}, but must be from 0 to 1");
         let wrong = !(0.0..=1.0).contains(&fraction);
         let problem = wrong.then(|| Error::invalid_argument(what()).in_operation(operation));
         self.sampled::<Bernoulli>(operation, Sampling { rate: fraction, seed }, problem)
     }
 
-    /// A sample, or the problem with what was asked for.
+    /// Returns a sample that keeps the partitioner, or whose first action fails with `problem`.
     pub(super) fn sampled<A>(
         &self,
         operation: Operation,
@@ -80,7 +80,7 @@ impl<R: Iterator<Item: Element> + 'static> Adaptor<R, Sampling> for Bernoulli {
     }
 }
 
-/// Rows that are drawn for one number each, so that a row's fate depends on its place alone.
+/// Sampled rows. One random number is drawn for each row, so the choice depends on the position of the row only.
 struct SampledRows<R> {
     rows: R,
     random: Random,

@@ -1,4 +1,4 @@
-//! `sample_with_replacement`: each row any number of times, by chance.
+//! `sample_with_replacement`: each row a random number of times (Poisson).
 
 use super::adapted::{Adaptor, At};
 use super::sample::Sampling;
@@ -37,7 +37,7 @@ impl<T: Element + Clone, P: Pipeline<Item = T>> Rdd<T, P> {
         seed: u64,
     ) -> Rdd<T, impl Fused<Item = T> + use<T, P>> {
         let operation = Operation::new("sample_with_replacement");
-        let what = || format!("the rate is {rate}; give a finite one that is at least 0");
+        let what = || format!("the rate is {rate}, but must be finite and at least 0");
         let wrong = !(rate.is_finite() && rate >= 0.0);
         let problem = wrong.then(|| Error::invalid_argument(what()).in_operation(operation));
         self.sampled::<Poisson>(operation, Sampling { rate, seed }, problem)
@@ -92,16 +92,18 @@ impl<R: Iterator<Item: Clone>> Iterator for DrawnRows<R> {
     }
 }
 
-/// The largest rate whose `exp(-rate)` is still far from the smallest float.
-const RATE_AT_ONCE: f64 = 500.0;
+/// Maximum rate of one draw, for which `exp(-rate)` is far from the smallest float.
+const MAX_RATE_PER_DRAW: f64 = 500.0;
 
-/// A number of Poisson's distribution with the mean `rate`, by Knuth's method: as long as the
-/// product of random numbers stays above `exp(-rate)`, count one more. A sum of such numbers is one
-/// of the sum of their rates, so a large rate is taken in parts.
+/// Draws a number of the Poisson distribution with mean `rate`, by Knuth's method.
+///
+/// It counts how many random numbers can be multiplied until the product falls below `exp(-rate)`. A large rate is split,
+/// since sums of Poisson numbers are Poisson numbers of the sum of their rates.
 fn poisson(rate: f64, random: &mut Random) -> usize {
-    let (mut left, mut count) = (rate, 0);
+    let mut left = rate;
+    let mut count = 0;
     while left > 0.0 {
-        let part = left.min(RATE_AT_ONCE);
+        let part = left.min(MAX_RATE_PER_DRAW);
         let floor = (-part).exp();
         let mut product = random.unit();
         while product > floor {
@@ -118,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn poissons_mean_and_variance_are_the_rate_also_when_it_is_large() {
+    fn poisson_mean_and_variance_equal_the_rate_also_for_large_rates() {
         for rate in [0.1, 1.0, 20.0, 1200.0] {
             let mut random = Random::new(7);
             let counts: Vec<f64> = (0..20_000).map(|_| poisson(rate, &mut random) as f64).collect();
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_drawn_at_the_rate_zero() {
+    fn rate_zero_draws_nothing() {
         assert!((0..100).all(|seed| poisson(0.0, &mut Random::new(seed)) == 0));
     }
 }

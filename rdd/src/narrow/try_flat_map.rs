@@ -1,4 +1,4 @@
-//! `try_flat_map`: any number of rows for each row, or a failure.
+//! `try_flat_map`: `flat_map` with a closure that may fail.
 
 use super::try_map::fail;
 use crate::pipeline::{Element, Fused, Pipeline};

@@ -1,4 +1,4 @@
-//! `try_map`: a step that may fail.
+//! `try_map`: `map` with a closure that may fail.
 
 use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};
@@ -41,7 +41,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// Leaves the task with the error of a fallible closure.
+/// Fails the task with the error of a fallible closure.
 #[cold]
 pub(super) fn fail(operation: Operation, cause: BoxError) -> ! {
     raise(Error::new(ErrorKind::ClosureFailed).caused_by(cause).in_operation(operation))

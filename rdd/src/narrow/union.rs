@@ -1,6 +1,6 @@
-//! `union` and `union`: the rows of two or more RDDs.
+//! `Rdd::union` and `Context::union`: the rows of two or more RDDs.
 
-use super::chained::{ChainedRows, chained, materialized_single};
+use super::chained::{ChainedRows, ParentPartition, chained, materialized_single};
 use crate::context::{Context, two_contexts};
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::materialized::MaterializedRows;
@@ -35,38 +35,56 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let operation = Operation::new("union");
         let narrow = |lineage: &Arc<_>| Dependency::Narrow(Arc::clone(lineage));
         let parents = vec![narrow(&self.lineage), narrow(&other.lineage)];
-        let (own, theirs) = (self.num_partitions(), other.num_partitions());
-        let placed = [(own, self.partitioner.as_ref()), (theirs, other.partitioner.as_ref())];
-        let shared = shared_partitioner(placed.into_iter());
-        let end_to_end = shared.is_some() && own > 0 && theirs > 0;
-        let split = if end_to_end { None } else { Some(own) };
-        let partitions = if end_to_end { own } else { own + theirs };
+        let left_partitions = self.num_partitions();
+        let right_partitions = other.num_partitions();
+        let inputs = [
+            (left_partitions, self.partitioner.as_ref()),
+            (right_partitions, other.partitioner.as_ref()),
+        ];
+        let shared = shared_partitioner(inputs.into_iter());
+        let by_index = shared.is_some() && left_partitions > 0 && right_partitions > 0;
+        let layout =
+            if by_index { Layout::ByIndex } else { Layout::Consecutive { left_partitions } };
+        let partitions =
+            if by_index { left_partitions } else { left_partitions + right_partitions };
         let mut lineage = self.context.lineage(operation, partitions, parents);
         lineage.problem = two_contexts(operation, &self.context, &other.context);
-        let (left, right) = (self.pipeline.clone(), other.pipeline.clone());
-        Rdd::partitioned(&self.context, lineage, Union { left, right, split }, shared)
+        let left = self.pipeline.clone();
+        let right = other.pipeline.clone();
+        Rdd::partitioned(&self.context, lineage, Union { left, right, layout }, shared)
     }
 }
 
-/// Two parents. With a split, partitions from there on are the right parent's; without one,
-/// partitions of one number are joined end to end.
+/// The rows of two parents.
 #[derive(Clone)]
 struct Union<P, Q> {
     left: P,
     right: Q,
-    split: Option<usize>,
+    layout: Layout,
+}
+
+/// The partitions of the union of two parents.
+#[derive(Clone, Copy)]
+enum Layout {
+    /// Each partition has the rows of the partitions with its index, since both parents have one partitioner.
+    ByIndex,
+    /// The partitions of the right parent follow those of the left one.
+    Consecutive { left_partitions: usize },
 }
 
 impl<P, Q> Sealed for Union<P, Q> {}
 impl<P: Pipeline, Q: Pipeline<Item = P::Item>> Fused for Union<P, Q> {}
 
 impl<P, Q> Union<P, Q> {
-    /// The partitions of the left and of the right parent that a partition consists of.
+    /// Returns the partition of the left and the partition of the right parent that a partition consists of.
     fn parts(&self, partition: usize) -> (Option<usize>, Option<usize>) {
-        match self.split {
-            None => (Some(partition), Some(partition)),
-            Some(split) if partition < split => (Some(partition), None),
-            Some(split) => (None, Some(partition - split)),
+        match self.layout {
+            Layout::ByIndex => (Some(partition), Some(partition)),
+            Layout::Consecutive { left_partitions } => match partition.checked_sub(left_partitions)
+            {
+                None => (Some(partition), None),
+                Some(right) => (None, Some(right)),
+            },
         }
     }
 }
@@ -150,36 +168,36 @@ impl Context {
         P: Pipeline<Item = T>,
         I: IntoIterator<Item = Rdd<T, P>>,
     {
-        let (operation, rdds) = (Operation::new("union"), rdds.into_iter().collect::<Vec<_>>());
-        let placed = rdds.iter().map(|rdd| (rdd.num_partitions(), rdd.partitioner.as_ref()));
-        let shared = shared_partitioner(placed);
-        let filled = || rdds.iter().filter(|rdd| rdd.num_partitions() > 0);
-        let ends = running_sums(filled().map(Rdd::num_partitions));
-        // Equal partitioners have equal numbers of partitions: the first end is that of each.
+        let operation = Operation::new("union");
+        let rdds: Vec<_> = rdds.into_iter().collect();
+        let inputs = rdds.iter().map(|rdd| (rdd.num_partitions(), rdd.partitioner.as_ref()));
+        let shared = shared_partitioner(inputs);
+        let non_empty = || rdds.iter().filter(|rdd| rdd.num_partitions() > 0);
+        let ends = running_sums(non_empty().map(Rdd::num_partitions));
+        // Equal partitioners have equal numbers of partitions, so the first end is that of each parent.
         let last = if shared.is_some() { ends.first() } else { ends.last() };
         let partitions = last.copied().unwrap_or(0);
         let ends = shared.is_none().then_some(ends);
         let narrow = |rdd: &Rdd<T, P>| Dependency::Narrow(Arc::clone(&rdd.lineage));
         let mut lineage = self.lineage(operation, partitions, rdds.iter().map(narrow).collect());
         lineage.problem = rdds.iter().find_map(|rdd| two_contexts(operation, self, &rdd.context));
-        let parents = filled().map(|rdd| rdd.pipeline.clone()).collect();
+        let parents = non_empty().map(|rdd| rdd.pipeline.clone()).collect();
         Rdd::partitioned(self, lineage, UnionAll { parents, ends }, shared)
     }
 }
 
-/// The partitioner that all RDDs have, if there is one. Each comes with its number of partitions: one
-/// that has none holds no row that could lie wrong.
+/// Returns the partitioner that all RDDs have, if there is one. RDDs without partitions are ignored.
 fn shared_partitioner<'a>(
     rdds: impl Iterator<Item = (usize, Option<&'a KnownPartitioner>)>,
 ) -> Option<KnownPartitioner> {
     let mut known = rdds.filter(|(partitions, _)| *partitions > 0).map(|(_, known)| known);
     let first = known.next()??;
     let all_have_it = known.all(|known| known.is_some_and(|own| own.same_as(first)));
-    // The rows of one follow those of another.
+    // Within a partition the rows of one RDD follow those of another.
     all_have_it.then(|| first.clone().in_hash_order(false))
 }
 
-/// The sum up to and with each number.
+/// Returns the sum up to and including each number.
 fn running_sums(numbers: impl Iterator<Item = usize>) -> Arc<[usize]> {
     let sums = numbers.scan(0, |sum, number| {
         *sum += number;
@@ -188,10 +206,11 @@ fn running_sums(numbers: impl Iterator<Item = usize>) -> Arc<[usize]> {
     sums.collect()
 }
 
-/// Many parents. With ends, each parent has the partitions from the end of the one before it up to
-/// its own; without, partitions of one number are joined end to end.
+/// The rows of any number of parents.
 struct UnionAll<P> {
     parents: Arc<[P]>,
+    /// The end of the partitions of each parent, if they are consecutive. Without it each partition has the rows of the
+    /// partitions with its index.
     ends: Option<Arc<[usize]>>,
 }
 
@@ -205,14 +224,15 @@ impl<P> Sealed for UnionAll<P> {}
 impl<P: Pipeline> Fused for UnionAll<P> {}
 
 impl<P> UnionAll<P> {
-    /// The parents and their partitions that a partition consists of.
-    fn parts(&self, partition: usize) -> Vec<(usize, usize)> {
+    /// Returns the partitions of the parents that a partition consists of.
+    fn parts(&self, partition: usize) -> Vec<ParentPartition> {
         let Some(ends) = &self.ends else {
-            return (0..self.parents.len()).map(|parent| (parent, partition)).collect();
+            let parents = 0..self.parents.len();
+            return parents.map(|parent| ParentPartition { parent, partition }).collect();
         };
         let parent = ends.partition_point(|end| *end <= partition);
-        let before = if parent == 0 { 0 } else { ends[parent - 1] };
-        vec![(parent, partition - before)]
+        let first = if parent == 0 { 0 } else { ends[parent - 1] };
+        vec![ParentPartition { parent, partition: partition - first }]
     }
 }
 

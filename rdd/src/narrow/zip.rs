@@ -38,33 +38,39 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         Q: Pipeline<Item = U>,
     {
         let operation = Operation::new("zip");
-        let lineage = self.beside(operation, other);
-        let (left, right) = (self.pipeline.clone(), other.pipeline.clone());
+        let lineage = self.zipped_lineage(operation, other);
+        let left = self.pipeline.clone();
+        let right = other.pipeline.clone();
         Rdd::new(&self.context, lineage, Zip { left, right, operation })
     }
 
-    /// The node of a step that reads partitions of one number of two parents at the same time.
-    pub(super) fn beside<U, Q>(&self, operation: Operation, other: &Rdd<U, Q>) -> LineageNode
+    /// Returns the lineage node of an operation that reads partitions with the same index of two parents together.
+    pub(super) fn zipped_lineage<U, Q>(
+        &self,
+        operation: Operation,
+        other: &Rdd<U, Q>,
+    ) -> LineageNode
     where
         U: Element,
         Q: Pipeline<Item = U>,
     {
         let narrow = |lineage: &Arc<_>| Dependency::Narrow(Arc::clone(lineage));
         let parents = vec![narrow(&self.lineage), narrow(&other.lineage)];
-        let (own, theirs) = (self.num_partitions(), other.num_partitions());
-        let mut lineage = self.context.lineage(operation, own, parents);
+        let left = self.num_partitions();
+        let right = other.num_partitions();
+        let mut lineage = self.context.lineage(operation, left, parents);
         lineage.problem = two_contexts(operation, &self.context, &other.context)
-            .or_else(|| unequal_partitions(operation, own, theirs));
+            .or_else(|| unequal_partitions(operation, left, right));
         lineage
     }
 }
 
-/// The error of a step that needs as many partitions on both sides.
+/// Returns an error if the numbers of partitions differ.
 fn unequal_partitions(operation: Operation, left: usize, right: usize) -> Option<Error> {
     let what = || {
         format!(
-            "the left RDD has {left} partitions and the right one {right}; both need the same \
-             number: give it to their sources, or use `repartition` or `coalesce`"
+            "the left RDD has {left} partitions and the right one {right}, but both need the same number: set it \
+             at their sources, or use `repartition` or `coalesce`"
         )
     };
     (left != right).then(|| Error::invalid_argument(what()).in_operation(operation))
@@ -85,8 +91,12 @@ impl<P: Pipeline, Q: Pipeline> Pipeline for Zip<P, Q> {
     type Rows = ZippedRows<P::Rows, Q::Rows>;
 
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
-        let (left, right) = (self.left.open(partition, task), self.right.open(partition, task));
-        ZippedRows { left, right, operation: self.operation, partition }
+        ZippedRows {
+            left: self.left.open(partition, task),
+            right: self.right.open(partition, task),
+            operation: self.operation,
+            partition,
+        }
     }
 
     fn depth(&self) -> usize {
@@ -113,7 +123,7 @@ impl<L: Iterator, R: Iterator> Iterator for ZippedRows<L, R> {
         }
     }
 
-    // Only one side can push its rows; the other is pulled along.
+    // Only one side can be folded; rows of the other are pulled.
     #[inline]
     fn fold<B, G: FnMut(B, Self::Item) -> B>(self, init: B, mut g: G) -> B {
         let ZippedRows { left, mut right, operation, partition } = self;
@@ -128,20 +138,19 @@ impl<L: Iterator, R: Iterator> Iterator for ZippedRows<L, R> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let ((left, left_most), (right, right_most)) =
-            (self.left.size_hint(), self.right.size_hint());
-        let most = left_most.into_iter().chain(right_most).min();
-        (left.min(right), most)
+        let (left_min, left_max) = self.left.size_hint();
+        let (right_min, right_max) = self.right.size_hint();
+        (left_min.min(right_min), left_max.into_iter().chain(right_max).min())
     }
 }
 
-/// Leaves the task, because one side of a partition has a row without a partner.
+/// Fails the task, because the two sides of a partition have different numbers of rows.
 #[cold]
 fn unequal_rows(operation: Operation, partition: usize, left_has_more: bool) -> ! {
     let (longer, shorter) = if left_has_more { ("left", "right") } else { ("right", "left") };
     let what = format!(
-        "the {longer} RDD has more rows in partition {partition} than the {shorter} one; `zip` \
-         needs the same number on both sides"
+        "the {longer} RDD has more rows in partition {partition} than the {shorter} one, but `zip` needs the same \
+         number of rows on both sides"
     );
     raise(Error::invalid_argument(what).in_operation(operation))
 }

@@ -1,4 +1,8 @@
-//! `zip_partitions`: work on partitions of two RDDs as two iterators.
+//! `zip_partitions`: a closure over the iterators of two partitions.
+//!
+//! It drops the partitioner, as `map_partitions` does. In Spark the caller can promise that keys stay where they are
+//! (`preservesPartitioning`). Nothing checks that promise, and a wrong one silently loses rows: a join then looks for a
+//! key in the wrong partition. `map_values`, `flat_map_values` and `filter` cannot change a key and keep the partitioner.
 
 use super::map_partitions::BlamedRows;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
@@ -40,10 +44,15 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(P::Rows, Q::Rows) -> I + Send + Sync + 'static,
     {
         let operation = Operation::new("zip_partitions");
-        let mut lineage = self.beside(operation, other);
+        let mut lineage = self.zipped_lineage(operation, other);
         lineage.closure_bytes = size_of::<F>();
-        let (left, right) = (self.pipeline.clone(), other.pipeline.clone());
-        Rdd::new(&self.context, lineage, ZipPartitions { left, right, f: Arc::new(f), operation })
+        let pipeline = ZipPartitions {
+            left: self.pipeline.clone(),
+            right: other.pipeline.clone(),
+            f: Arc::new(f),
+            operation,
+        };
+        Rdd::new(&self.context, lineage, pipeline)
     }
 }
 
@@ -56,8 +65,12 @@ struct ZipPartitions<P, Q, F> {
 
 impl<P: Clone, Q: Clone, F> Clone for ZipPartitions<P, Q, F> {
     fn clone(&self) -> Self {
-        let (left, right) = (self.left.clone(), self.right.clone());
-        ZipPartitions { left, right, f: Arc::clone(&self.f), operation: self.operation }
+        ZipPartitions {
+            left: self.left.clone(),
+            right: self.right.clone(),
+            f: Arc::clone(&self.f),
+            operation: self.operation,
+        }
     }
 }
 
@@ -83,7 +96,8 @@ where
     type Rows = BlamedRows<I::IntoIter>;
 
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
-        let (left, right) = (self.left.open(partition, task), self.right.open(partition, task));
+        let left = self.left.open(partition, task);
+        let right = self.right.open(partition, task);
         BlamedRows::of(self.operation, task, || (self.f)(left, right))
     }
 

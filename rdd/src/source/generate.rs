@@ -1,4 +1,4 @@
-//! `generate`: rows that a closure makes, a partition at a time.
+//! `generate`: rows that a closure makes for each partition.
 
 use crate::context::Context;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
@@ -76,7 +76,7 @@ where
         let rows = blame(&self.operation, || (self.f)(partition).into_iter());
         GeneratedRows {
             rows,
-            seen: Seen { rows: 0, task: task.clone() },
+            counter: RowCounter { rows: 0, task: task.clone() },
             operation: self.operation,
         }
     }
@@ -88,19 +88,19 @@ where
 
 struct GeneratedRows<R> {
     rows: R,
-    seen: Seen,
+    counter: RowCounter,
     operation: Operation,
 }
 
-/// Counts rows as they go by, and at the end those of the last block.
-struct Seen {
+/// Counts rows read, in blocks and at the end.
+struct RowCounter {
     rows: usize,
     task: TaskContext,
 }
 
-impl Seen {
+impl RowCounter {
     #[inline]
-    fn one_more(&mut self) {
+    fn tick(&mut self) {
         self.rows += 1;
         if self.rows.is_multiple_of(ROWS_PER_CHECK) {
             self.task.check_cancelled();
@@ -109,7 +109,7 @@ impl Seen {
     }
 }
 
-impl Drop for Seen {
+impl Drop for RowCounter {
     fn drop(&mut self) {
         self.task.count_read(self.rows % ROWS_PER_CHECK);
     }
@@ -121,17 +121,18 @@ impl<R: Iterator> Iterator for GeneratedRows<R> {
     #[inline]
     fn next(&mut self) -> Option<R::Item> {
         let row = blame(&self.operation, || self.rows.next())?;
-        self.seen.one_more();
+        self.counter.tick();
         Some(row)
     }
 
     fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, mut g: G) -> B {
-        let (rows, mut seen) = (self.rows, self.seen);
+        let rows = self.rows;
+        let mut counter = self.counter;
         let counted = |accumulated, row| {
-            seen.one_more();
+            counter.tick();
             g(accumulated, row)
         };
-        // Steps further down run inside this fold; what they blamed first stays blamed.
+        // Downstream operations run inside this fold. `blame` keeps the operation that was blamed first.
         blame(&self.operation, || rows.fold(init, counted))
     }
 

@@ -1,58 +1,68 @@
-//! The lines of a piece of an input.
+//! The lines of a byte range of an input.
 
 use emberline_core::task::TaskContext;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 
-/// What is read at once.
+/// Size of one read.
 const BLOCK_BYTES: usize = 256 << 10;
 
-/// The lines whose first byte lies in a piece of an input.
+/// The lines whose first byte is in a byte range of an input.
 pub(super) struct LineReader<R> {
     input: R,
-    /// Bytes read and not yet handed out are `buffer[at..filled]`.
+    /// Bytes that were read and not yet returned are `buffer[at..filled]`.
     buffer: Vec<u8>,
     at: usize,
     filled: usize,
-    /// The place of `buffer[at]` in the input.
+    /// Offset of `buffer[at]` in the input.
     offset: u64,
+    /// End of the byte range.
     end: u64,
+    /// Length of the input.
     length: u64,
     at_end: bool,
-    /// Lines handed out that the task has not counted yet.
+    /// Lines that were returned and not yet counted as read.
     lines: usize,
     task: TaskContext,
 }
 
 impl<R: Read + Seek> LineReader<R> {
-    /// The lines of `piece` of an input that is `length` bytes long.
+    /// Returns the lines of the byte range `bytes` of an input of `length` bytes.
     pub(super) fn new(
         mut input: R,
-        piece: Range<u64>,
+        bytes: Range<u64>,
         length: u64,
         task: &TaskContext,
     ) -> io::Result<Self> {
-        // From the byte before: if that ends a line, the first line here is a whole one.
-        let offset = piece.start.saturating_sub(1);
+        // Begin one byte before the range: if that byte is a newline, the range begins with a whole line.
+        let offset = bytes.start.saturating_sub(1);
         input.seek(SeekFrom::Start(offset))?;
-        let (buffer, task, end) = (vec![0; BLOCK_BYTES], task.clone(), piece.end);
-        let (at, filled, at_end, lines) = (0, 0, false, 0);
-        let mut reader =
-            LineReader { input, buffer, at, filled, offset, end, length, at_end, lines, task };
-        if piece.start > 0 {
+        let mut reader = LineReader {
+            input,
+            buffer: vec![0; BLOCK_BYTES],
+            at: 0,
+            filled: 0,
+            offset,
+            end: bytes.end,
+            length,
+            at_end: false,
+            lines: 0,
+            task: task.clone(),
+        };
+        if bytes.start > 0 {
             reader.skip_line()?;
         }
         Ok(reader)
     }
 
-    /// Passes over the rest of a line, keeping none of it, but not over the end of the piece.
+    /// Skips the rest of a line without buffering it, but reads no further than the end of the range.
     fn skip_line(&mut self) -> io::Result<()> {
         loop {
             if let Some(newline) = memchr::memchr(b'\n', &self.buffer[self.at..self.filled]) {
-                self.pass(newline + 1);
+                self.advance(newline + 1);
                 return Ok(());
             }
-            self.pass(self.filled - self.at);
+            self.advance(self.filled - self.at);
             if self.at_end || self.offset >= self.end {
                 return Ok(());
             }
@@ -60,17 +70,17 @@ impl<R: Read + Seek> LineReader<R> {
         }
     }
 
-    fn pass(&mut self, bytes: usize) {
+    fn advance(&mut self, bytes: usize) {
         self.at += bytes;
         self.offset += bytes as u64;
     }
 
-    /// The next line without its end, and the place of its first byte.
+    /// Returns the next line without its line ending, and the offset of its first byte.
     #[inline]
     pub(super) fn next_line(&mut self) -> io::Result<Option<(&[u8], u64)>> {
         let start = self.offset;
         if start >= self.end {
-            self.count();
+            self.count_lines();
             return Ok(None);
         }
         let mut seen = 0;
@@ -84,13 +94,14 @@ impl<R: Read + Seek> LineReader<R> {
                 }
             }
         };
-        let (first, length) = (self.at, found.unwrap_or(self.filled - self.at));
+        let first = self.at;
+        let length = found.unwrap_or(self.filled - first);
         let taken = length + usize::from(found.is_some());
         if taken == 0 {
-            self.count();
+            self.count_lines();
             return Ok(None);
         }
-        self.pass(taken);
+        self.advance(taken);
         self.lines += 1;
         let line = &self.buffer[first..first + length];
         let line = match line.strip_suffix(b"\r") {
@@ -100,14 +111,15 @@ impl<R: Read + Seek> LineReader<R> {
         Ok(Some((line, start)))
     }
 
-    /// Reads more behind what is left, growing the buffer for a line that is longer than it. An
-    /// input that ends before its length was cut while it was read.
+    /// Reads more bytes after those that are left, and grows the buffer for a line that is longer. Fails if the input ends
+    /// before its length, since it was truncated while it was read.
     #[cold]
     fn read_block(&mut self) -> io::Result<()> {
         self.task.check_cancelled();
-        self.count();
+        self.count_lines();
         self.buffer.copy_within(self.at..self.filled, 0);
-        (self.at, self.filled) = (0, self.filled - self.at);
+        self.filled -= self.at;
+        self.at = 0;
         if self.filled == self.buffer.len() {
             self.buffer.resize(self.filled * 2, 0);
         }
@@ -123,7 +135,7 @@ impl<R: Read + Seek> LineReader<R> {
         Ok(())
     }
 
-    fn count(&mut self) {
+    fn count_lines(&mut self) {
         self.task.count_read(std::mem::take(&mut self.lines));
     }
 }
@@ -137,9 +149,9 @@ mod tests {
     use std::io::Cursor;
 
     fn lines_of(bytes: &[u8], partitions: usize) -> Vec<Vec<u8>> {
-        let piece = |partition| split_range(bytes.len() as u64, partitions, partition);
+        let range_of = |partition| split_range(bytes.len() as u64, partitions, partition);
         let mut lines = Vec::new();
-        for (start, end) in (0..partitions).map(piece).filter(|(start, end)| start < end) {
+        for (start, end) in (0..partitions).map(range_of).filter(|(start, end)| start < end) {
             let task = TaskContext::alone(Config::default());
             let length = bytes.len() as u64;
             let mut reader =
@@ -152,8 +164,8 @@ mod tests {
         lines
     }
 
-    /// What std's own reader says, in one piece.
-    fn plain(bytes: &[u8]) -> Vec<Vec<u8>> {
+    /// Splits the whole input into lines with std.
+    fn expected_lines(bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut lines: Vec<_> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
         let last = lines.pop().unwrap();
         for line in &mut lines {
@@ -167,11 +179,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_line_is_read_exactly_once_whatever_the_cut(
+        fn every_line_is_read_exactly_once_for_any_partitioning(
             bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b'a'), any::<u8>()], 0..60),
             partitions in 1_usize..70,
         ) {
-            prop_assert_eq!(lines_of(&bytes, partitions), plain(&bytes));
+            prop_assert_eq!(lines_of(&bytes, partitions), expected_lines(&bytes));
         }
     }
 
@@ -184,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_that_ends_before_its_length_is_not_the_end_of_the_data() {
+    fn an_input_that_ends_before_its_length_is_an_error() {
         let task = TaskContext::alone(Config::default());
         let mut reader = LineReader::new(Cursor::new(b"one\ntw"), 0..9, 9, &task).unwrap();
         assert_eq!(reader.next_line().unwrap().unwrap().0, b"one");
@@ -193,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_inside_a_line_looks_at_no_more_than_its_own_bytes() {
+    fn a_range_inside_a_line_reads_no_more_than_its_own_bytes() {
         struct Counted(Cursor<Vec<u8>>, usize);
         impl Read for &mut Counted {
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -210,8 +222,8 @@ mod tests {
         let task = TaskContext::alone(Config::default());
         let length = 20 * BLOCK_BYTES as u64;
         let mut input = Counted(Cursor::new(vec![b'x'; length as usize]), 0);
-        let piece = length / 2..length / 2 + 100;
-        let mut reader = LineReader::new(&mut input, piece, length, &task).unwrap();
+        let range = length / 2..length / 2 + 100;
+        let mut reader = LineReader::new(&mut input, range, length, &task).unwrap();
         assert!(reader.next_line().unwrap().is_none());
         assert!(input.1 <= 2 * BLOCK_BYTES, "read {} bytes", input.1);
     }

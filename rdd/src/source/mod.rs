@@ -1,5 +1,12 @@
-//! Where rows come from. A source lists its input once, when it is called, and keeps the outcome;
-//! what is wrong with it is the error of the first action.
+//! Sources: RDDs without parents. A source lists its input once, when it is called; a problem with the input is the error
+//! of the first action.
+//!
+//! - `generate`: rows that a closure makes for each partition.
+//! - `line_reader`: the lines of a byte range of an input.
+//! - `parallelize`: a collection of the program.
+//! - `range`: integers.
+//! - `text_file`: the lines of text files, and their options.
+//! - `text_paths`: the paths that `text_file` accepts, and the files that they list.
 
 mod generate;
 mod line_reader;
@@ -12,10 +19,9 @@ pub use range::RangeItem;
 pub use text_file::Text;
 pub use text_paths::TextPaths;
 
-/// The half-open range of partition `partition` when `len` rows are cut into `partitions` even
-/// pieces.
+/// Returns the half-open range of `partition` when `len` rows or bytes are split into `partitions` even parts.
 pub(crate) fn split_range(len: u64, partitions: usize, partition: usize) -> (u64, u64) {
-    let at = |cut: usize| (u128::from(len) * cut as u128 / partitions.max(1) as u128) as u64;
+    let at = |index: usize| (u128::from(len) * index as u128 / partitions.max(1) as u128) as u64;
     (at(partition), at(partition + 1))
 }
 
@@ -23,15 +29,17 @@ pub(crate) fn split_range(len: u64, partitions: usize, partition: usize) -> (u64
 mod tests {
     use super::split_range;
 
+    // Case B003.
     #[test]
-    fn b003_a_hundred_rows_in_three_pieces_are_cut_as_spark_cuts_them() {
-        let pieces = |len| (0..3).map(|p| split_range(len, 3, p)).collect::<Vec<_>>();
-        assert_eq!(pieces(100), [(0, 33), (33, 66), (66, 100)]);
-        assert_eq!(pieces(101), [(0, 33), (33, 67), (67, 101)]);
+    fn rows_are_split_into_partitions_as_spark_splits_them() {
+        let parts = |len| (0..3).map(|p| split_range(len, 3, p)).collect::<Vec<_>>();
+        assert_eq!(parts(100), [(0, 33), (33, 66), (66, 100)]);
+        assert_eq!(parts(101), [(0, 33), (33, 67), (67, 101)]);
     }
 
+    // Case B007.
     #[test]
-    fn b007_ranges_near_the_integer_limit_are_cut_without_overflow() {
+    fn ranges_near_the_integer_limit_are_split_without_overflow() {
         let (low, high) = split_range(u64::MAX, 7, 6);
         assert!(low < high && high == u64::MAX);
     }

@@ -1,4 +1,4 @@
-//! `range`: integers that are made where they are needed.
+//! `range`: integers, which are computed in the tasks.
 
 use super::split_range;
 use crate::context::Context;
@@ -8,7 +8,7 @@ use emberline_core::operation::Operation;
 use emberline_core::task::{ROWS_PER_CHECK, TaskContext};
 use std::ops::Range;
 
-/// An integer that [`Context::range`] can count in.
+/// An integer type of [`Context::range`].
 pub trait RangeItem: Element + Copy + Sync + Sealed {
     #[doc(hidden)]
     fn rows(range: Range<Self>) -> u64;
@@ -120,12 +120,12 @@ impl<N: RangeItem> Pipeline for Ranged<N> {
 struct RangeRows<N> {
     start: N,
     left: Range<u64>,
-    /// The rows before this one have been counted.
+    /// Index of the first row that has not been counted as read.
     counted: u64,
     task: TaskContext,
 }
 
-/// Rows that were asked for one at a time are counted at the end, for all of them.
+/// Rows that were pulled are counted once, at the end.
 impl<N> Drop for RangeRows<N> {
     fn drop(&mut self) {
         self.task.count_read((self.left.start - self.counted) as usize);
@@ -144,11 +144,13 @@ impl<N: RangeItem> Iterator for RangeRows<N> {
         Some(self.start.at(row))
     }
 
-    // The inner loop counts in `N` itself, as a loop by hand would: the compiler then unrolls and
-    // vectorises the whole chain. Adding the start to a row number costs a third more instructions.
+    // The inner loop counts in `N` itself, as a loop by hand would, so the compiler unrolls and vectorizes the whole
+    // chain. Adding the start to a row index costs a third more instructions.
     fn fold<B, G: FnMut(B, N) -> B>(self, init: B, mut g: G) -> B {
-        let (start, end) = (self.start, self.left.end);
-        let (mut accumulated, mut low) = (init, self.left.start);
+        let start = self.start;
+        let end = self.left.end;
+        let mut accumulated = init;
+        let mut low = self.left.start;
         while low < end {
             self.task.check_cancelled();
             let high = end.min(low.saturating_add(ROWS_PER_CHECK as u64));

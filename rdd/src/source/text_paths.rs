@@ -1,4 +1,4 @@
-//! What `text_file` may be given, and the files behind it.
+//! The paths that `text_file` accepts, and the files that they list.
 
 use emberline_core::error::{Error, ErrorKind, Result};
 use std::fs;
@@ -85,11 +85,13 @@ impl InputFile {
     }
 }
 
-/// The files behind the paths: in the order given, those of a folder or pattern by name.
+/// Lists the files of the given paths: in the given order, and those of a folder or pattern by name.
 pub(crate) fn list_files(paths: &[PathBuf]) -> Result<Vec<InputFile>> {
     if paths.is_empty() {
-        let (path, what) = ("[]".into(), "the list of paths is empty".into());
-        return Err(Error::new(ErrorKind::InputNotFound { path, what }));
+        return Err(Error::new(ErrorKind::InputNotFound {
+            path: "[]".into(),
+            what: "the list of paths is empty".into(),
+        }));
     }
     let mut files = Vec::new();
     for path in paths {
@@ -116,7 +118,7 @@ fn list_path(path: &Path, files: &mut Vec<InputFile>) -> Result<()> {
     for entry in inside.into_iter().filter(|entry| !is_hidden(entry)) {
         if entry.is_dir() {
             let pattern = path.join("**").join("*");
-            let what = format!("it is a folder in a folder; `{}` reads all", pattern.display());
+            let what = format!("nested directory; use `{}` to read recursively", pattern.display());
             return Err(Error::new(ErrorKind::InvalidInput { path: entry, what }));
         }
         files.push(InputFile::list(entry)?);
@@ -129,13 +131,13 @@ fn list_pattern(path: &Path, files: &mut Vec<InputFile>) -> Result<()> {
         let path = path.display().to_string();
         Error::new(ErrorKind::InputNotFound { path, what: what.into() })
     };
-    let pattern = path.to_str().ok_or_else(|| not_found("the name is not UTF-8"))?;
+    let pattern = path.to_str().ok_or_else(|| not_found("the pattern is not UTF-8"))?;
     if !pattern.contains(['*', '?', '[']) {
-        return Err(not_found("no such file or folder"));
+        return Err(not_found("no such file or directory"));
     }
     let matches =
-        glob::glob(pattern).map_err(|cause| not_found("not a pattern").caused_by(cause))?;
-    let before = files.len();
+        glob::glob(pattern).map_err(|cause| not_found("invalid pattern").caused_by(cause))?;
+    let files_before = files.len();
     let literal = |part: &std::path::Component<'_>| {
         !part.as_os_str().to_string_lossy().contains(['*', '?', '['])
     };
@@ -143,43 +145,45 @@ fn list_pattern(path: &Path, files: &mut Vec<InputFile>) -> Result<()> {
     // glob gives matches sorted by name. Folders among them are skipped: `**/*` names both a folder
     // and what is in it.
     for found in matches {
-        let found = found.map_err(|cause| not_found("a folder cannot be read").caused_by(cause))?;
+        let found =
+            found.map_err(|cause| not_found("a directory cannot be read").caused_by(cause))?;
         let matched = found.components().skip(named);
         let hidden = matched.into_iter().any(|part| is_hidden(Path::new(part.as_os_str())));
         if !found.is_dir() && !hidden {
             files.push(InputFile::list(found)?);
         }
     }
-    if files.len() == before {
-        return Err(not_found("the pattern matches no file"));
+    if files.len() == files_before {
+        return Err(not_found("the pattern matches no files"));
     }
     Ok(())
 }
 
-/// Marker files such as `_SUCCESS`, and dot files, are not data.
+/// Returns true for marker files such as `_SUCCESS` and for dot files, which are not data.
 fn is_hidden(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     name.is_some_and(|name| name.starts_with(['_', '.']))
 }
 
-/// Pipes, devices and files that the kernel makes up have no length to cut into partitions.
+/// Refuses pipes, devices and kernel files: they have no length that could be split into partitions.
 fn refuse_unmeasured(path: &Path, about: &fs::Metadata) -> Result<()> {
     let readable = || fs::File::open(path).and_then(|mut file| file.read(&mut [0]));
     let unmeasured = !about.is_file() || (about.len() == 0 && readable().is_ok_and(|n| n > 0));
     if !unmeasured {
         return Ok(());
     }
-    let what = "it is not a file with a length (a pipe, a device?); copy it to a file first".into();
+    let what =
+        "not a regular file with a length (a pipe or a device?); copy it to a file first".into();
     Err(Error::new(ErrorKind::InvalidInput { path: path.to_path_buf(), what }))
 }
 
-/// Compressed bytes read as text would be nonsense.
+/// Refuses compressed files, whose bytes are not text.
 fn refuse_compressed(path: &Path) -> Result<()> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
     if !["gz", "bz2", "xz", "zst", "lz4", "zip"].contains(&extension) {
         return Ok(());
     }
-    let what = format!("compressed text (.{extension}) is not read yet; decompress it first");
+    let what = format!("compressed text (.{extension}) is not supported yet; decompress it first");
     Err(Error::new(ErrorKind::InvalidInput { path: path.to_path_buf(), what }))
 }
 
@@ -206,18 +210,18 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_its_files_by_name_without_markers_and_dot_files() {
+    fn a_folder_lists_its_files_by_name_without_markers_and_dot_files() {
         let folder = folder_with(&["b.txt", "a.txt", "_SUCCESS", ".hidden"]);
         assert_eq!(names(list_files(&[folder.path().to_path_buf()])), ["a.txt", "b.txt"]);
     }
 
     #[test]
-    fn a_pattern_reaches_sub_folders_and_a_folder_alone_refuses_them() {
+    fn a_pattern_descends_into_nested_folders_and_a_folder_refuses_them() {
         let folder = folder_with(&["a.txt", "sub/b.txt", "sub/c.md"]);
         let pattern = folder.path().join("**").join("*.txt");
         assert_eq!(names(list_files(&[pattern])), ["a.txt", "b.txt"]);
         let error = list_files(&[folder.path().to_path_buf()]).unwrap_err().to_string();
-        assert!(error.contains("reads all"), "{error}");
+        assert!(error.contains("to read recursively"), "{error}");
     }
 
     #[test]
@@ -228,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_compressed_is_named() {
+    fn errors_name_missing_and_compressed_files() {
         let folder = folder_with(&["a.gz"]);
         for name in ["none.txt", "*.csv", "a.gz"] {
             let error = list_files(&[folder.path().join(name)]).unwrap_err().to_string();
@@ -237,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_does_not_lead_into_hidden_folders() {
+    fn a_pattern_does_not_descend_into_hidden_folders() {
         let folder = folder_with(&["a/x", ".out.writing-1/part-00000", "_temporary/y", "b/.z"]);
         assert_eq!(names(list_files(&[folder.path().join("**").join("*")])), ["x"]);
         let named = folder.path().join("_temporary").join("*");
@@ -245,15 +249,15 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_and_what_has_no_length_are_refused() {
+    fn an_empty_list_and_a_file_without_a_length_are_refused() {
         assert!(list_files(&[]).unwrap_err().to_string().contains("empty"));
-        let made_up = Path::new("/proc/cpuinfo");
-        if !made_up.exists() {
+        let kernel_file = Path::new("/proc/cpuinfo");
+        if !kernel_file.exists() {
             println!("skipped: there is no /proc here");
             return;
         }
-        let error = list_files(&[made_up.to_path_buf()]).unwrap_err().to_string();
-        assert!(error.contains("not a file with a length"), "{error}");
+        let error = list_files(&[kernel_file.to_path_buf()]).unwrap_err().to_string();
+        assert!(error.contains("not a regular file with a length"), "{error}");
     }
 
     #[test]
