@@ -1,21 +1,21 @@
-//! Which rows an RDD is known to keep together.
+//! The partitioner of an RDD, without the type of its keys.
 
 use emberline_shuffle::Partitioning;
 use std::any::Any;
 use std::sync::Arc;
 
-/// The partitioner of an RDD of pairs, kept beside rows of any type: `filter` does not know whether
-/// its rows are pairs, but keeps the partitioner if they are.
+/// The partitioner of an RDD of pairs, stored without the type of the keys: `filter` does not know whether its rows are pairs,
+/// but keeps the partitioner if they are.
 ///
-/// The key's type is forgotten here and found again in [`KnownPartitioner::of_keys`]; it is always
-/// the same one, because an operation that changes a row's key drops the partitioner.
+/// [`KnownPartitioner::of_keys`] restores the type by a downcast. It is always the same type, because an operation that
+/// changes keys drops the partitioner.
 #[derive(Clone)]
 pub(crate) struct KnownPartitioner {
     by: Arc<dyn AnyPartitioning>,
     in_hash_order: bool,
 }
 
-/// A [`Partitioning`] of keys of a type that is not named.
+/// A [`Partitioning`] without the type of its keys.
 trait AnyPartitioning: Any + Send + Sync {
     fn same_as(&self, other: &dyn Any) -> bool;
     fn describe(&self) -> String;
@@ -36,14 +36,13 @@ impl KnownPartitioner {
         KnownPartitioner { by: Arc::new(partitioning.clone()), in_hash_order: false }
     }
 
-    /// The same, of rows that come in the order of their keys' hash in each partition, or of rows of
-    /// which that is not known.
+    /// Sets whether the rows of each partition are in the order of the hash of their keys.
     pub(crate) fn in_hash_order(self, in_hash_order: bool) -> Self {
         KnownPartitioner { in_hash_order, ..self }
     }
 
-    /// Whether the rows of each partition come in the order of their keys' hash. Then rows of one
-    /// key are neighbours, and a join need not gather the partition first.
+    /// Returns true if the rows of each partition are in the order of the hash of their keys. Then rows of one key are
+    /// adjacent, and a join can merge its inputs.
     pub(crate) fn is_hash_ordered(&self) -> bool {
         self.in_hash_order
     }

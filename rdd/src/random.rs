@@ -1,6 +1,6 @@
-//! Numbers for samples: the same in every run and on every machine.
+//! Random numbers for samples, which are the same in every run and on every machine.
 
-/// splitmix64 (Steele, Lea and Flood 2014): enough for a sample, and the same everywhere.
+/// The splitmix64 generator (Steele, Lea and Flood 2014).
 #[derive(Clone)]
 pub(crate) struct Random(u64);
 
@@ -9,8 +9,8 @@ impl Random {
         Random(seed)
     }
 
-    /// The numbers of one partition. Seeds and partitions that lie side by side are mixed first:
-    /// unmixed, one partition's numbers could be another's, shifted by a row.
+    /// Returns the generator of one partition. Seed and partition are mixed first: otherwise the numbers of one partition
+    /// could be those of the next one, shifted by a row.
     pub(crate) fn of_partition(seed: u64, partition: usize) -> Self {
         let mixed = Random(seed).next();
         Random(Random(mixed.wrapping_add(partition as u64)).next())
@@ -24,12 +24,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A whole number less than `limit`.
+    /// Returns an integer less than `limit`.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(limit)) >> 64) as u64
     }
 
-    /// A number at least 0 and less than 1, by the 53 bits that a float has room for.
+    /// Returns a number in `0.0..1.0` with 53 random bits.
     pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
@@ -40,7 +40,7 @@ mod tests {
     use super::Random;
 
     #[test]
-    fn units_fill_the_interval_from_zero_to_one_evenly() {
+    fn units_are_uniform_from_zero_to_one() {
         let mut random = Random::new(1);
         let units: Vec<f64> = (0..10_000).map(|_| random.unit()).collect();
         assert!(units.iter().all(|unit| (0.0..1.0).contains(unit)));
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn partitions_and_seeds_have_numbers_of_their_own() {
+    fn partitions_and_seeds_have_different_numbers() {
         let first = |seed, partition| Random::of_partition(seed, partition).next();
         let mut all: Vec<u64> = (0..400).map(|n| first(n / 20, n as usize % 20)).collect();
         all.sort_unstable();

@@ -1,4 +1,4 @@
-//! The handle that users hold.
+//! The `Rdd` handle.
 
 use crate::context::Context;
 use crate::partitioner::KnownPartitioner;
@@ -12,55 +12,42 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-/// A typed, partitioned collection that remembers how it was made.
+/// A lazy, typed, partitioned collection of rows, which can be recomputed from its lineage.
 ///
-/// An `Rdd` is a handle: cloning it copies a few pointers, dropping the last one frees what was
-/// kept for it. Transformations are lazy, take `&self`, never fail and never run a job; actions
-/// (which return [`Result`](crate::Result)) run one.
+/// An `Rdd` is a handle: cloning it copies a few pointers, and dropping the last one frees what is stored for it.
+/// Transformations are lazy, take `&self`, never fail and never run a job. Actions run jobs and return
+/// [`Result`](crate::Result).
 ///
-/// The second parameter carries the chain of narrow steps as a type, so that they compile to one
-/// loop. Write `Rdd<T>` wherever a type must be named and call [`boxed`](Rdd::boxed) to get one;
-/// `&Rdd<T>` takes a handle of any shape:
+/// # Defaults
+///
+/// Unless its documentation says otherwise, a transformation
+///
+/// - is **narrow**: it computes each partition from the same partition of its parent, in the same task;
+/// - leaves the number of **partitions** unchanged;
+/// - drops the **partitioner** of keys;
+/// - takes a constant amount of **memory**;
+/// - leaves the **order** of rows unchanged.
+///
+/// An action computes all partitions, one task each, and returns the first error of a task. A wrong argument of a
+/// transformation is the error of the first action. The table `emberline::guide::operations` lists all operations with
+/// all of these properties.
+///
+/// # Type of the pipeline
+///
+/// The second type parameter carries the narrow operations since the last shuffle, so that they compile to one loop. Write
+/// `Rdd<T>` where a type must be named, and call [`boxed`](Rdd::boxed) to get one, as for a loop variable. A `&Rdd<T>`
+/// argument accepts an RDD with any pipeline:
 ///
 /// ```
-/// # use emberline_rdd as emberline;
-/// use emberline::prelude::*;
-///
+/// # use emberline_rdd::prelude::*;
 /// fn long_lines(lines: &Rdd<String>) -> Rdd<String> {
 ///     lines.filter(|line| line.len() > 3).boxed()
 /// }
 ///
 /// let ctx = Context::local()?;
-/// let shouted = ctx.parallelize(vec!["ember", "is", "warm"]).map(|word| word.to_uppercase());
-/// assert_eq!(long_lines(&shouted).collect()?, ["EMBER", "WARM"]);
-/// # Ok::<(), emberline_rdd::Error>(())
-/// ```
-///
-/// A loop variable keeps one type only when it is boxed. This compiles:
-///
-/// ```
-/// # use emberline_rdd as emberline;
-/// # use emberline::prelude::*;
-/// # let ctx = Context::local()?;
-/// let mut numbers: Rdd<u64> = ctx.range(0..10_u64).boxed();
-/// for _ in 0..3 {
-///     numbers = numbers.map(|n| n + 1).boxed();
-/// }
-/// # assert_eq!(numbers.first()?, Some(3));
-/// # Ok::<(), emberline_rdd::Error>(())
-/// ```
-///
-/// and without `boxed` it does not:
-///
-/// ```compile_fail,E0308
-/// # use emberline_rdd as emberline;
-/// # use emberline::prelude::*;
-/// # let ctx = Context::local()?;
-/// let mut numbers: Rdd<u64> = ctx.range(0..10_u64).boxed();
-/// for _ in 0..3 {
-///     numbers = numbers.map(|n| n + 1);
-/// }
-/// # Ok::<(), emberline_rdd::Error>(())
+/// let upper = ctx.parallelize(vec!["ember", "is", "warm"]).map(|word| word.to_uppercase());
+/// assert_eq!(long_lines(&upper).collect()?, ["EMBER", "WARM"]);
+/// # Ok::<(), Error>(())
 /// ```
 #[must_use = "an RDD is lazy and does nothing until an action such as `collect` asks for its rows"]
 pub struct Rdd<T: 'static, P = Boxed<T>> {
@@ -71,12 +58,12 @@ pub struct Rdd<T: 'static, P = Boxed<T>> {
     boxed: OnceLock<Box<Rdd<T>>>,
 }
 
-/// What a narrow step does to the partitioner of its parent.
+/// The effect of a narrow operation on keys, and so on the partitioner.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyEffect {
-    /// Every row that is left keeps its key.
+    /// All remaining rows have their old keys, so the partitioner is kept.
     Preserved,
-    /// Keys may be others, or no keys at all.
+    /// Keys may have changed, so the partitioner is dropped.
     Changed,
 }
 
@@ -92,11 +79,16 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         partitioner: Option<KnownPartitioner>,
     ) -> Self {
         lineage.partitioner = partitioner.as_ref().map(KnownPartitioner::describe);
-        let (context, lineage) = (context.without_owner(), Arc::new(lineage));
-        Rdd { context, lineage, pipeline, partitioner, boxed: OnceLock::new() }
+        Rdd {
+            context: context.without_owner(),
+            lineage: Arc::new(lineage),
+            pipeline,
+            partitioner,
+            boxed: OnceLock::new(),
+        }
     }
 
-    /// The node of a narrow step on this one, with the pipeline that computes it.
+    /// Returns the RDD of a narrow operation on this one, computed by `pipeline`.
     pub(crate) fn narrow<U: Element, Q: Pipeline<Item = U>>(
         &self,
         operation: Operation,
@@ -110,7 +102,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let partitioner = self.partitioner.clone().filter(|_| key_effect == KeyEffect::Preserved);
         Rdd::partitioned(&self.context, lineage, pipeline, partitioner)
     }
+}
 
+/// # Inspection
+impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the id of the RDD in events and in a [`FaultPlan`](crate::fault::FaultPlan).
     ///
     /// A context numbers its RDDs from 0 in the order of their creation.
@@ -205,7 +200,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.clone()
     }
 
-    /// The context that the RDD belongs to.
+    /// Returns the context of the RDD.
+    #[doc(alias = "sparkContext")]
     pub fn context(&self) -> &Context {
         &self.context
     }
@@ -215,7 +211,7 @@ impl<K: 'static, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P>
 where
     (K, V): Element,
 {
-    /// The partitioner of the keys, if one is known.
+    /// Returns the partitioner of the keys, if one is known.
     pub(crate) fn partitioning(&self) -> Option<Partitioning<K>> {
         self.partitioner.as_ref().and_then(KnownPartitioner::of_keys)
     }
@@ -233,7 +229,7 @@ impl<T: 'static, P: Clone> Clone for Rdd<T, P> {
     }
 }
 
-/// A fused handle is also a plain `&Rdd<T>`: functions take `&Rdd<T>` and are given any shape.
+/// Dereferences to a boxed `Rdd<T>`, so that a `&Rdd<T>` argument accepts an RDD with any pipeline.
 impl<T: Element, P: Fused<Item = T>> Deref for Rdd<T, P> {
     type Target = Rdd<T>;
 

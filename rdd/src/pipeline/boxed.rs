@@ -1,5 +1,8 @@
-//! Forgetting the type of a pipeline, so that a loop variable, a struct field or two branches can
-//! hold it. A boxed step hands rows over in chunks: one virtual call for up to a thousand rows.
+//! Boxed pipelines: without their type, so that a loop variable, a struct field or two branches can hold them.
+//!
+//! Rows pass in chunks, with one virtual call for up to 1,024 rows. A chunk is bounded in rows, in the bytes of rows, and
+//! after a shuffle also in the heap memory that rows own. A narrow operation does not require serde of its rows, so their
+//! heap memory cannot be measured; there a chunk of rows that may own memory has at most 64.
 
 use crate::pipeline::materialized::MaterializedRows;
 use crate::pipeline::{Element, Pipeline, sealed::Sealed};
@@ -9,51 +12,51 @@ use emberline_core::task::TaskContext;
 use std::sync::Arc;
 use std::vec;
 
-/// A pipeline of any shape whose rows are `T`: what a plain `Rdd<T>` holds.
+/// A pipeline of any type whose rows are `T`: the pipeline of a plain `Rdd<T>`.
 pub struct Boxed<T: 'static> {
     node: Option<Arc<dyn Node<T>>>,
     depth: usize,
 }
 
-/// A node that gives its partitions in chunks.
+/// A pipeline that opens partitions as chunks.
 pub(crate) trait Node<T>: Send + Sync {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>>;
 
-    /// As [`Pipeline::materialized`].
+    /// Returns materialized rows, as [`Pipeline::materialized`] does.
     fn materialized(&self, _partition: usize, _task: &TaskContext) -> Option<MaterializedRows<T>> {
         None
     }
 }
 
-/// The rows of a partition behind one virtual call a chunk.
+/// The rows of a partition in chunks.
 pub(crate) trait Chunks<T> {
-    /// Adds up to `limit` rows to the empty `chunk`; none means the end.
+    /// Adds up to `limit` rows to the empty `chunk`; adds none at the end.
     fn next_chunk(&mut self, chunk: &mut Vec<T>, limit: usize);
-    /// Says how many rows there are, computing no more than that needs.
+    /// Returns the number of rows, and computes no more than that needs.
     fn count(self: Box<Self>) -> usize;
-    /// Hands over all rows; `each` must take every row out of the chunk it is given.
+    /// Passes all rows to `each` in chunks; `each` must empty the chunk.
     fn drain(self: Box<Self>, limit: usize, each: &mut dyn FnMut(&mut Vec<T>));
 }
 
-/// The most rows in a chunk.
-const CHUNK_ROWS: usize = 1024;
-/// The most rows in a chunk if they may own something: nobody may know how much.
-const CHUNK_ROWS_WITH_HEAP: usize = 64;
-/// The fewest rows a long chain shrinks its chunks to.
-const CHUNK_ROWS_DEEP: usize = 16;
-/// The most bytes of rows in a chunk, and the most that they own if that is known.
-const CHUNK_BYTES: usize = 64 << 10;
-/// A row that owns so little is light: a whole chunk of such rows is not too much.
-const LIGHT_BYTES: u64 = (CHUNK_BYTES / CHUNK_ROWS_WITH_HEAP) as u64;
-/// A light row stands for at most one less than so many others.
-const MAX_TRUST: usize = 4;
-/// Stack that must be free before a boxed step runs, and what is added when it is not.
-const STACK_LEFT: usize = 128 << 10;
-const STACK_MORE: usize = 2 << 20;
+/// Maximum number of rows in a chunk.
+const MAX_CHUNK_ROWS: usize = 1024;
+/// Maximum number of rows in a chunk if they may own heap memory, which may be impossible to measure.
+const MAX_CHUNK_ROWS_WITH_HEAP: usize = 64;
+/// Number of rows below which chunks do not shrink in a long chain.
+const MIN_CHUNK_ROWS: usize = 16;
+/// Maximum size of the rows of a chunk, and of the heap memory that they own if that is measured.
+const MAX_CHUNK_BYTES: usize = 64 << 10;
+/// Maximum heap size of a small row: a chunk of small rows does not exceed its limit.
+const SMALL_ROW_BYTES: u64 = (MAX_CHUNK_BYTES / MAX_CHUNK_ROWS_WITH_HEAP) as u64;
+/// Sampling interval for small rows: after several small rows only one row in this many is measured.
+const MAX_SAMPLE_INTERVAL: usize = 4;
+/// Free stack below which a new segment is allocated, and the size of the segment.
+const MIN_STACK_BYTES: usize = 128 << 10;
+const STACK_SEGMENT_BYTES: usize = 2 << 20;
 
-/// Runs one boxed step, on more stack if little is left: chains may be of any length.
-fn on_enough_stack<R>(operation: impl FnOnce() -> R) -> R {
-    stacker::maybe_grow(STACK_LEFT, STACK_MORE, operation)
+/// Runs a call into a boxed pipeline, on a new stack segment if little stack is left, since chains may have any length.
+fn on_enough_stack<R>(call: impl FnOnce() -> R) -> R {
+    stacker::maybe_grow(MIN_STACK_BYTES, STACK_SEGMENT_BYTES, call)
 }
 
 impl<T: Element> Boxed<T> {
@@ -62,7 +65,7 @@ impl<T: Element> Boxed<T> {
         Boxed { node: Some(Arc::new(Erased(pipeline))), depth }
     }
 
-    /// A step that never had a type to forget, such as a shuffle's reading end.
+    /// Returns a boxed pipeline of a node that has no typed pipeline, such as the reduce side of a shuffle.
     pub(crate) fn from_node(node: impl Node<T> + 'static, depth: usize) -> Self {
         Boxed { node: Some(Arc::new(node)), depth: depth + 1 }
     }
@@ -92,9 +95,9 @@ impl<T: Element> Pipeline for Boxed<T> {
 
     fn open(&self, partition: usize, task: &TaskContext) -> BoxedRows<T> {
         let node = self.node.clone().expect("a boxed pipeline has its node until it is dropped");
-        let most = if owns_heap::<T>() { CHUNK_ROWS_WITH_HEAP } else { CHUNK_ROWS };
-        let limit = (most / self.depth).max(CHUNK_ROWS_DEEP);
-        let limit = limit.min(CHUNK_BYTES / size_of::<T>().max(1)).max(1);
+        let max = if owns_heap::<T>() { MAX_CHUNK_ROWS_WITH_HEAP } else { MAX_CHUNK_ROWS };
+        let limit = (max / self.depth).max(MIN_CHUNK_ROWS);
+        let limit = limit.min(MAX_CHUNK_BYTES / size_of::<T>().max(1)).max(1);
         let source = Source::Closed { node, partition };
         let chunk = Vec::new().into_iter();
         BoxedRows { source, chunk, next_limit: 1, limit, task: task.clone() }
@@ -114,12 +117,12 @@ impl<T: Element> Pipeline for Boxed<T> {
     }
 }
 
-/// A fused pipeline behind the chunked interface.
+/// A typed pipeline as a node.
 struct Erased<P>(P);
 
 impl<T: Element, P: Pipeline<Item = T>> Node<T> for Erased<P> {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>> {
-        // A narrow step does not ask that its rows can be weighed.
+        // A narrow operation does not require serde of its rows, so their heap size cannot be measured.
         Box::new(RowChunks::new(self.0.open(partition, task), |_: &T| 0))
     }
 
@@ -128,33 +131,39 @@ impl<T: Element, P: Pipeline<Item = T>> Node<T> for Erased<P> {
     }
 }
 
-/// Any iterator behind the chunked interface.
+/// The rows of an iterator in chunks.
 pub(crate) struct RowChunks<R, W> {
     rows: R,
-    owned: Owned<W>,
+    heap: ChunkHeap<W>,
 }
 
 impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> RowChunks<R, W> {
-    /// The rows, and what one of them owns on the heap.
+    /// Returns chunks of `rows`, of each of which `measure` returns the heap size.
     pub(crate) fn new(rows: R, measure: W) -> Self {
-        RowChunks { rows, owned: Owned { measure, bytes: 0, last: 0, trust: 0, alike: 0 } }
+        RowChunks {
+            rows,
+            heap: ChunkHeap { measure, bytes: 0, last: 0, interval: 0, until_sample: 0 },
+        }
     }
 }
 
-/// What the rows of a chunk own on the heap. To measure a list is to walk it, so where several rows in
-/// succession owned little, the last of them stands for a few that come behind it.
-struct Owned<W> {
+/// Estimated heap size of the rows of a chunk.
+///
+/// Measuring a list walks it, which was a third of the time of a join of cached lists. So after several consecutive small
+/// rows only one row in [`MAX_SAMPLE_INTERVAL`] is measured, and stands for those between.
+struct ChunkHeap<W> {
     measure: W,
     bytes: u64,
-    /// What the row owned that was weighed last, and for how many others it still stands.
+    /// Heap size of the row that was measured last.
     last: u64,
-    alike: usize,
-    /// For how many the next light row will stand: the more, the more light ones came before it.
-    trust: usize,
+    /// Number of rows for which the last measurement is still used.
+    until_sample: usize,
+    /// Sampling interval, which grows with each consecutive small row.
+    interval: usize,
 }
 
-impl<W> Owned<W> {
-    /// Adds a row; says whether the chunk is full.
+impl<W> ChunkHeap<W> {
+    /// Adds a row, and returns true if the chunk is full.
     #[inline]
     fn add<T>(&mut self, row: &T) -> bool
     where
@@ -163,17 +172,18 @@ impl<W> Owned<W> {
         if !owns_heap::<T>() {
             return false;
         }
-        match self.alike.checked_sub(1) {
-            Some(alike) => self.alike = alike,
+        match self.until_sample.checked_sub(1) {
+            Some(left) => self.until_sample = left,
             None => {
                 self.last = (self.measure)(row);
-                let is_light = self.last <= LIGHT_BYTES;
-                self.trust = if is_light { (self.trust + 1).min(MAX_TRUST) } else { 0 };
-                self.alike = self.trust.saturating_sub(1);
+                let is_small = self.last <= SMALL_ROW_BYTES;
+                self.interval =
+                    if is_small { (self.interval + 1).min(MAX_SAMPLE_INTERVAL) } else { 0 };
+                self.until_sample = self.interval.saturating_sub(1);
             }
         }
         self.bytes = self.bytes.saturating_add(self.last);
-        self.bytes >= CHUNK_BYTES as u64
+        self.bytes >= MAX_CHUNK_BYTES as u64
     }
 }
 
@@ -182,9 +192,9 @@ impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> Chunks<T> for RowChunks<R, W> {
         if !owns_heap::<T>() {
             return chunk.extend(self.rows.by_ref().take(limit));
         }
-        self.owned.bytes = 0;
+        self.heap.bytes = 0;
         for row in self.rows.by_ref().take(limit) {
-            let is_full = self.owned.add(&row);
+            let is_full = self.heap.add(&row);
             chunk.push(row);
             if is_full {
                 break;
@@ -197,14 +207,14 @@ impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> Chunks<T> for RowChunks<R, W> {
     }
 
     fn drain(self: Box<Self>, limit: usize, each: &mut dyn FnMut(&mut Vec<T>)) {
-        let Self { rows, mut owned } = *self;
-        owned.bytes = 0;
+        let Self { rows, mut heap } = *self;
+        heap.bytes = 0;
         let mut rest = rows.fold(Vec::with_capacity(limit), |mut chunk, row| {
-            let is_full = owned.add(&row);
+            let is_full = heap.add(&row);
             chunk.push(row);
             if chunk.len() == limit || is_full {
                 each(&mut chunk);
-                owned.bytes = 0;
+                heap.bytes = 0;
             }
             chunk
         });
@@ -214,8 +224,8 @@ impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> Chunks<T> for RowChunks<R, W> {
     }
 }
 
-/// The rows of a boxed step. The first chunk has one row and later ones more, so that `take(1)`
-/// computes one row.
+/// The rows of a partition of a boxed pipeline. The first chunk has one row and chunks grow, so that `take(1)` computes
+/// one row.
 pub struct BoxedRows<T: 'static> {
     source: Source<T>,
     chunk: vec::IntoIter<T>,
@@ -244,7 +254,7 @@ impl<T> Source<T> {
 }
 
 impl<T: 'static> BoxedRows<T> {
-    /// Fetches the next chunk and gives its first row.
+    /// Fetches the next chunk, and returns its first row.
     #[cold]
     fn refill(&mut self) -> Option<T> {
         self.task.check_cancelled();
@@ -280,19 +290,20 @@ impl<T: 'static> Iterator for BoxedRows<T> {
         let accumulated = std::mem::take(&mut self.chunk).fold(init, &mut g);
         let source = std::mem::replace(&mut self.source, Source::Ended);
         let Some(chunks) = source.open(&self.task) else { return accumulated };
-        let (mut slot, task) = (Some(accumulated), &self.task);
+        let task = &self.task;
+        let mut slot = Some(accumulated);
         let mut each = |chunk: &mut Vec<T>| {
-            // A join of hot keys or a sorted partition has many rows and no other look.
+            // A join of skewed keys or a sorted partition has many rows and no other cancellation check.
             task.check_cancelled();
-            // A full chunk fills that of the step behind, which is then full too: the way back up a long
-            // chain is as deep as the way down.
+            // A full chunk fills the chunk of the next boxed pipeline, which then is full too, so the calls up a
+            // long chain nest as deeply as the calls down.
             if let Some(accumulated) = slot.take() {
                 let fold = || chunk.drain(..).fold(accumulated, &mut g);
                 slot = Some(on_enough_stack(fold));
             }
         };
         on_enough_stack(|| chunks.drain(self.limit, &mut each));
-        slot.expect("every chunk gives the accumulated value back")
+        slot.expect("each chunk returns the accumulated value")
     }
 }
 
@@ -315,7 +326,7 @@ mod tests {
 
     const DEADLINE: Duration = Duration::from_secs(60);
 
-    /// Runs `work` on a thread of so large a stack, which must end it by the deadline.
+    /// Runs `work` on a thread with a stack of the given size, and fails after the deadline.
     fn within(stack_bytes: usize, work: impl FnOnce() + Send + 'static) {
         let (ended, wait) = channel();
         let run = move || {
@@ -323,40 +334,40 @@ mod tests {
             let _ = ended.send(());
         };
         thread::Builder::new().stack_size(stack_bytes).spawn(run).unwrap();
-        wait.recv_timeout(DEADLINE).expect("it ends in time and without a panic");
+        wait.recv_timeout(DEADLINE).expect("ends in time and without a panic");
     }
 
     #[test]
-    fn a_chunk_ends_with_the_heavy_row_or_with_a_few_behind_light_ones() {
+    fn a_chunk_ends_at_an_oversized_row_or_a_few_rows_after_small_ones() {
         let of = |bytes: usize| vec![0_u8; bytes];
-        let heavy = CHUNK_BYTES;
-        let rows = (0..20).map(|n| of(if n < 10 { 8 } else { heavy }));
+        let oversized = MAX_CHUNK_BYTES;
+        let rows = (0..20).map(|n| of(if n < 10 { 8 } else { oversized }));
         let mut chunks = RowChunks::new(rows, |row: &Vec<u8>| row.len() as u64);
         let mut counts = Vec::new();
         loop {
             let mut chunk = Vec::new();
-            chunks.next_chunk(&mut chunk, CHUNK_ROWS_WITH_HEAP);
+            chunks.next_chunk(&mut chunk, MAX_CHUNK_ROWS_WITH_HEAP);
             match chunk.len() {
                 0 => break,
                 rows => counts.push(rows),
             }
         }
-        // Rows 0, 1, 3, 6 and 10 are weighed.
+        // Rows 0, 1, 3, 6 and 10 are measured.
         assert_eq!(counts, [11, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
-        // The same where all rows are handed over; and light rows in between are not trusted for long.
-        let rows = (0..400).map(|n| of(if n % 4 == 0 { 8 } else { heavy }));
+        // The same for `drain`; and small rows in between do not extend the sampling interval for long.
+        let rows = (0..400).map(|n| of(if n % 4 == 0 { 8 } else { oversized }));
         let chunks = RowChunks::new(rows, |row: &Vec<u8>| row.len() as u64);
         let mut most = 0;
-        Box::new(chunks).drain(CHUNK_ROWS_WITH_HEAP, &mut |chunk| {
-            let heavy = chunk.drain(..).filter(|row| row.len() == heavy).count();
-            most = most.max(heavy);
+        Box::new(chunks).drain(MAX_CHUNK_ROWS_WITH_HEAP, &mut |chunk| {
+            let large = chunk.drain(..).filter(|row| row.len() == oversized).count();
+            most = most.max(large);
         });
         assert_eq!(most, 1);
     }
 
-    /// A task of an engine has 8 MiB; a thread that a program starts itself has 2.
+    // Threads of the engine have 8 MiB of stack, those of a program 2 MiB.
     #[test]
-    fn ten_thousand_boxed_steps_need_no_more_than_a_stack_of_2_mib() {
+    fn ten_thousand_boxed_pipelines_run_on_a_stack_of_2_mib() {
         within(2 << 20, || {
             let ctx = Context::local().unwrap();
             let mut rows = ctx.range_with(1, 0..3_000_u64).boxed();

@@ -1,6 +1,6 @@
-//! The rows of one partition where they lie: in a collection of the program, in a stored block, or in
-//! the frames of one. Rows that several readers share are read in place, or as clones; rows that were
-//! read from frames are this reader's own.
+//! Materialized rows: the rows of one partition in a collection of the program, in a block, or in the frames of a block.
+//!
+//! Rows that readers share are read in place or cloned. Rows that were decoded from frames are owned by their reader.
 
 use emberline_core::task::{ROWS_PER_CHECK, TaskContext};
 use std::any::Any;
@@ -8,40 +8,45 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::vec;
 
-/// The rows of one partition: some that are shared, and then batches of this reader's own.
+/// The rows of one partition: shared rows, then batches that this reader owns.
 pub struct MaterializedRows<T> {
     rows: Arc<Vec<T>>,
     left: Range<usize>,
     more: Option<Batched<T>>,
     task: TaskContext,
-    /// What must stay while the rows are read, such as a block that must not be evicted.
+    /// Kept alive while the rows are read, such as a block that must not be evicted.
     _pin: Option<Box<dyn Any>>,
 }
 
 impl<T> MaterializedRows<T> {
-    /// Counts no row as read: whoever finds rows that were there before does, not who just computed
-    /// them.
+    /// Returns the shared rows `left`. Counts no row as read, since the caller may have just computed them.
     pub(crate) fn new(rows: Arc<Vec<T>>, left: Range<usize>, task: &TaskContext) -> Self {
         MaterializedRows { rows, left, more: None, task: task.clone(), _pin: None }
     }
 
-    /// Rows that come in batches and belong to nobody else.
+    /// Returns rows of batches that this reader owns.
     pub(crate) fn batched(
         batches: impl Iterator<Item = Vec<T>> + 'static,
         task: &TaskContext,
     ) -> Self {
-        let batches = Box::new(batches);
-        let (rows, lent) = (Vec::new().into_iter(), None);
-        let more = Some(Batched { batches, rows, lent, task: task.clone() });
-        MaterializedRows { more, ..MaterializedRows::new(Arc::default(), 0..0, task) }
+        let batches = Batched {
+            batches: Box::new(batches),
+            rows: Vec::new().into_iter(),
+            lent: None,
+            task: task.clone(),
+        };
+        MaterializedRows {
+            more: Some(batches),
+            ..MaterializedRows::new(Arc::default(), 0..0, task)
+        }
     }
 
-    /// The same, with something that stays until they are read.
+    /// Keeps `pin` alive until the rows are read.
     pub(crate) fn with_pin(self, pin: impl Any) -> Self {
         MaterializedRows { _pin: Some(Box::new(pin)), ..self }
     }
 
-    /// How many rows are left, as a size hint.
+    /// Returns the size hint of the remaining rows.
     pub(crate) fn left(&self) -> (usize, Option<usize>) {
         match self.more {
             Some(_) => (self.left.len(), None),
@@ -49,9 +54,9 @@ impl<T> MaterializedRows<T> {
         }
     }
 
-    /// The place of the next row that is shared.
+    /// Returns the index of the next shared row.
     #[inline]
-    fn next_place(&mut self) -> Option<usize> {
+    fn next_index(&mut self) -> Option<usize> {
         let at = self.left.next()?;
         if at % ROWS_PER_CHECK == 0 {
             self.task.check_cancelled();
@@ -59,16 +64,16 @@ impl<T> MaterializedRows<T> {
         Some(at)
     }
 
-    /// The next row, in place.
+    /// Returns a reference to the next row.
     #[inline]
     pub(crate) fn next_ref(&mut self) -> Option<&T> {
-        match self.next_place() {
+        match self.next_index() {
             Some(at) => Some(&self.rows[at]),
             None => self.more.as_mut()?.lend(),
         }
     }
 
-    /// Folds the rows, in place.
+    /// Folds over references to the rows.
     #[inline]
     pub(crate) fn fold_refs<B, G: FnMut(B, &T) -> B>(self, init: B, mut g: G) -> B {
         let mut accumulated = init;
@@ -88,7 +93,7 @@ impl<T: Clone> Iterator for MaterializedRows<T> {
 
     #[inline]
     fn next(&mut self) -> Option<T> {
-        match self.next_place() {
+        match self.next_index() {
             Some(at) => Some(self.rows[at].clone()),
             None => self.more.as_mut()?.next(),
         }
@@ -96,7 +101,7 @@ impl<T: Clone> Iterator for MaterializedRows<T> {
 
     fn fold<B, G: FnMut(B, T) -> B>(mut self, init: B, mut g: G) -> B {
         let more = self.more.take();
-        // What is pinned may be needed by the batches: it stays here until the end.
+        // The batches may need the pinned value, so it is dropped at the end.
         let _pin = self._pin.take();
         let shared = |accumulated, row: &T| g(accumulated, row.clone());
         let accumulated = self.fold_refs(init, shared);
@@ -115,11 +120,11 @@ impl<T: Clone> Iterator for MaterializedRows<T> {
     }
 }
 
-/// Rows in batches, of which one is in memory.
+/// Rows in batches, one of which is in memory.
 struct Batched<T> {
     batches: Box<dyn Iterator<Item = Vec<T>>>,
     rows: vec::IntoIter<T>,
-    /// The row that was lent last.
+    /// The row to which a reference was returned last.
     lent: Option<T>,
     task: TaskContext,
 }
@@ -132,7 +137,7 @@ impl<T> Batched<T> {
 
     fn next_batch(&mut self) -> Option<Vec<T>> {
         self.task.check_cancelled();
-        // The memory of the last one is free before the next one is read.
+        // Free the memory of the last batch before the next one is read.
         self.rows = Vec::new().into_iter();
         self.batches.next()
     }

@@ -1,9 +1,11 @@
-//! How a chain of narrow steps becomes one loop.
+//! Pipelines: the narrow operations between two shuffles, compiled to one loop.
 //!
-//! A [`Pipeline`] is the typed half of a node: it opens a partition as an iterator. Narrow steps
-//! wrap the iterator of their parent as std's adaptors do, so the whole chain is one type and the
-//! compiler sees one loop. Full scans end in `fold`, which every adaptor forwards to its parent;
-//! `take` and `zip` pull with `next`.
+//! A [`Pipeline`] opens a partition as an iterator. Narrow operations wrap the iterator of their parent as the adaptors of
+//! std do, so the whole pipeline is one type and the compiler sees one loop. Full scans end in `fold`, which every adaptor
+//! forwards to its parent; `take` and `zip` pull with `next`.
+//!
+//! - `boxed`: a pipeline without its type, which passes rows in chunks through a virtual call.
+//! - `materialized`: rows of a partition that are in memory or in the frames of a block.
 
 pub(crate) mod boxed;
 pub(crate) mod materialized;
@@ -16,25 +18,23 @@ pub(crate) use crate::bounds::Element;
 use emberline_core::task::TaskContext;
 
 pub(crate) mod sealed {
-    /// Keeps the pipeline traits inside this crate, so that they can change.
+    /// Prevents implementations of the pipeline traits outside of this crate.
     pub trait Sealed {}
 }
 
-/// A way to compute the rows of a partition. Sealed: users compose pipelines, they do not write
-/// them.
+/// A way to compute the rows of a partition. Sealed: users compose pipelines and do not implement them.
 pub trait Pipeline: sealed::Sealed + Clone + Send + Sync + 'static {
-    /// A row.
+    /// The type of a row.
     type Item: Element;
-    /// The rows of one partition, computed as they are asked for.
+    /// An iterator over the rows of one partition, which computes them lazily.
     type Rows: Iterator<Item = Self::Item> + 'static;
 
-    /// Starts to compute a partition.
+    /// Opens a partition.
     #[doc(hidden)]
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows;
 
-    /// The rows of one partition as they lie in memory, if they do or can be brought there: those of
-    /// a collection and of a cached RDD, and of a union of such. What [`refs`](crate::Rdd::refs)
-    /// reads in place.
+    /// Returns the rows of a partition that are stored or can be stored: of a collection, of a persisted RDD, or of a union of
+    /// such. [`refs`](crate::Rdd::refs) reads them in place.
     #[doc(hidden)]
     fn materialized(
         &self,
@@ -44,25 +44,28 @@ pub trait Pipeline: sealed::Sealed + Clone + Send + Sync + 'static {
         None
     }
 
-    /// How many boxed steps lie one behind the other. Chunks shrink with it, so that a long chain
-    /// holds no more rows than a short one.
+    /// Returns the number of consecutive boxed pipelines. Chunks shrink with it, so that a long chain holds no more rows than
+    /// a short one.
     #[doc(hidden)]
     fn depth(&self) -> usize;
 
-    /// The same pipeline without its type.
+    /// Returns the pipeline without its type.
     #[doc(hidden)]
     fn to_boxed(&self) -> Boxed<Self::Item> {
         Boxed::new(self.clone())
     }
 }
 
-/// A pipeline whose steps are part of its type: everything but [`Boxed`].
+/// A pipeline whose operations are part of its type: any but [`Boxed`].
 pub trait Fused: Pipeline {}
 
-/// All rows of an iterator, by its `fold`: `Vec::extend` would pull them one at a time.
+/// Maximum number of rows for which memory is reserved from a size hint.
+const MAX_HINTED_ROWS: usize = 1 << 20;
+
+/// Collects the rows of an iterator with `fold`; `Vec::extend` would pull them.
 pub(crate) fn gather<T>(rows: impl Iterator<Item = T>) -> Vec<T> {
-    let least = rows.size_hint().0.min(1 << 20);
-    rows.fold(Vec::with_capacity(least), |mut gathered, row| {
+    let hinted = rows.size_hint().0.min(MAX_HINTED_ROWS);
+    rows.fold(Vec::with_capacity(hinted), |mut gathered, row| {
         gathered.push(row);
         gathered
     })
