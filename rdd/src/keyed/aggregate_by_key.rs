@@ -1,4 +1,4 @@
-//! `aggregate_by_key`: one accumulator for each key, of a type of its own.
+//! `aggregate_by_key`: folds the values of each key into an accumulator of another type.
 
 use super::combine_by_key::Combine;
 use crate::pipeline::{Element, Pipeline};
@@ -8,27 +8,21 @@ use emberline_core::operation::Operation;
 use emberline_shuffle::Partitioning;
 use std::sync::Arc;
 
+/// # Aggregation by key
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Folds the values of each key into an accumulator: `merge_value` from a clone of `zero` within
-    /// a partition, `merge_accumulators` over partitions in their order. `zero` is used at
-    /// least once for each key of each partition before the shuffle, and up to once a row where hardly a
-    /// key comes again, so it should be neutral.
+    /// Folds the values of each key into an accumulator of another type.
     ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, A)>`, one row for each key
-    /// - **Partitions**: of the partitioner it already has, else kept
-    /// - **Partitioner**: the one it already has, else by hash
-    /// - **Shuffle**: one, with map-side combine; none if already partitioned so
-    /// - **Memory**: a table of distinct keys in a task's share; what passes it goes in runs
-    /// - **Order**: by the hash of the key
+    /// `merge_value` adds a value to an accumulator, which starts as a clone of `zero`;
+    /// `merge_accumulators` merges those of two partitions. `zero` is used at least once for each
+    /// key and partition and at most once for each row, so it should be neutral. Partitions,
+    /// shuffle, order and memory are those of [`reduce_by_key`](Rdd::reduce_by_key).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
+    /// # use emberline_rdd::prelude::*;
     /// use std::collections::BTreeSet;
-    ///
-    /// let ctx = Context::local()?;
+    /// # let ctx = Context::local()?;
     /// let pairs = ctx.parallelize(vec![(1, 1), (1, 1), (3, 2), (5, 1), (5, 3)]);
     /// let sets = pairs.aggregate_by_key(
     ///     BTreeSet::new(),
@@ -38,8 +32,9 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// let mut rows = sets.collect()?;
     /// rows.sort();
     /// assert_eq!(rows, [(1, [1].into()), (3, [2].into()), (5, [1, 3].into())]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "aggregateByKey")]
     #[track_caller]
     pub fn aggregate_by_key<A, G, H>(
         &self,
@@ -63,11 +58,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         )
     }
 
-    /// The step behind `aggregate_by_key` and `fold_by_key`.
+    /// Folds the values of each key into an accumulator, for `aggregate_by_key` and `fold_by_key`.
     pub(super) fn aggregated<A, G, H>(
         &self,
         operation: Operation,
-        by: Partitioning<K>,
+        partitioning: Partitioning<K>,
         zero: A,
         merge_value: G,
         merge_combiners: H,
@@ -79,12 +74,12 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         H: Fn(A, A) -> A + Send + Sync + 'static,
     {
         let merge_value = Arc::new(merge_value);
-        let first = Arc::clone(&merge_value);
+        let merge_first = Arc::clone(&merge_value);
         let combine = Combine {
-            create: move |value| first(zero.clone(), value),
+            create: move |value| merge_first(zero.clone(), value),
             merge_value: move |accumulator, value| merge_value(accumulator, value),
             merge_combiners,
         };
-        self.combined(operation, by, combine)
+        self.combined(operation, partitioning, combine)
     }
 }

@@ -1,5 +1,13 @@
-//! `broadcast_join` and `broadcast_left_outer_join`: joins with a side that is small enough for a
-//! table in memory, so that the other one stays where it is.
+//! `broadcast_join` and `broadcast_left_outer_join`: hash joins whose probe side is not shuffled.
+//!
+//! The build side is shuffled into one partition, so that a lost output is recovered as any other.
+//! The probe side stays narrow: each row is looked up inside the fused loop.
+//!
+//! No task waits for another task, so the first tasks each build the table; the one that finishes
+//! first stores its table next to the shuffle outputs, under a reservation, for as long as the RDD
+//! exists. If the memory limit has no room, nothing is stored and each task builds a table within
+//! its own memory. Memory pressure therefore costs time, but only the rows and the task memory limit
+//! decide whether a table is too large.
 
 use super::shuffled::{Outputs, shuffle};
 use crate::context::two_contexts;
@@ -18,47 +26,43 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A row with a value of either side.
+/// A row of an inner join.
 type Both<K, V, W> = (K, (V, W));
-/// The same, where the small side may have none.
+/// A row of a left outer join.
 type LeftBoth<K, V, W> = (K, (V, Option<W>));
 
+/// # Joins
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Pairs each value with each value of the same key in `small`; keys that only one side has are
-    /// left out: a [`join`](Rdd::join) with a side that fits into memory. Every task looks its rows up in
-    /// a table of `small`, one after the other, so this side is not moved at all.
+    /// Pairs each value with each value of the same key in `build_side`, which must fit into
+    /// memory.
     ///
-    /// The first tasks build the table, and it is kept as long as the RDD if the budget has room; else
-    /// it is built for each partition, of what the one shuffle left. A `small` that is not small is the
-    /// error [`BroadcastTooLarge`](crate::ErrorKind::BroadcastTooLarge), and never half a table.
+    /// An inner join as [`join`](Rdd::join), but each row of this RDD is looked up in a hash table
+    /// of `build_side`. This RDD is not shuffled, and its partitioner and order are unchanged;
+    /// `build_side` is shuffled into one partition. The first tasks each build the table; it is
+    /// stored as long as the RDD if the memory limit has room for it, otherwise each task builds
+    /// its own.
     ///
-    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (V, W))>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: kept
-    /// - **Shuffle**: one, of `small` into one partition; none of this side
-    /// - **Memory**: `small` as its shuffle leaves it, and a table of it (one for each running task until
-    ///   one is kept), which may take a third of a task's share, a quarter behind one
-    ///   operation of the same stage that holds rows, and less behind more; what passes it is the error
-    ///   `BroadcastTooLarge`, and [`join`](Rdd::join) is the way
-    /// - **Order**: kept; the values of a key in `small` in the order of partitions and rows
+    /// # Errors
+    ///
+    /// The action fails with [`BroadcastTooLarge`](crate::ErrorKind::BroadcastTooLarge) if the
+    /// table exceeds a third of the task memory limit, a quarter after one operation of the stage
+    /// that holds rows, and less after more of them. Use [`join`](Rdd::join) then.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let sales = ctx.parallelize(vec![(2, 40), (1, 30), (9, 7), (2, 41)]);
     /// let names = ctx.parallelize(vec![(1, 'a'), (2, 'b')]);
     /// let named = sales.broadcast_join(&names);
     /// assert_eq!(named.collect()?, [(2, (40, 'b')), (1, (30, 'a')), (2, (41, 'b'))]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn broadcast_join<W, Q>(
         &self,
-        small: &Rdd<(K, W), Q>,
+        build_side: &Rdd<(K, W), Q>,
     ) -> Rdd<Both<K, V, W>, impl Fused<Item = Both<K, V, W>> + use<K, V, P, W, Q>>
     where
         K: Key,
@@ -66,38 +70,35 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.looked_up::<Matched, _, _, _>(Operation::new("broadcast_join"), small)
+        self.hash_joined::<Inner, _, _, _>(Operation::new("broadcast_join"), build_side)
     }
 
-    /// Pairs each value with each value of the same key in `small`, or with `None` if `small` does not
-    /// have the key; keys that only `small` has are left out: [`broadcast_join`](Rdd::broadcast_join)
-    /// that keeps every row of this side.
+    /// Pairs each value with each value of the same key in `build_side`, or with `None` if there is
+    /// none.
     ///
-    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (V, Option<W>))>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: kept
-    /// - **Shuffle**: one, of `small` into one partition; none of this side
-    /// - **Memory**: a table of `small`; `BroadcastTooLarge` as `broadcast_join`, and then
-    ///   [`left_outer_join`](Rdd::left_outer_join) is the way
-    /// - **Order**: kept; the values of a key in `small` in the order of partitions and rows
+    /// Differs from [`broadcast_join`](Rdd::broadcast_join) only in that every row of this RDD
+    /// remains.
+    ///
+    /// # Errors
+    ///
+    /// The action fails with [`BroadcastTooLarge`](crate::ErrorKind::BroadcastTooLarge) as
+    /// `broadcast_join` does. Use [`left_outer_join`](Rdd::left_outer_join) then.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let sales = ctx.parallelize(vec![(2, 40), (9, 7)]);
     /// let names = ctx.parallelize(vec![(1, 'a'), (2, 'b')]);
     /// let named = sales.broadcast_left_outer_join(&names);
     /// assert_eq!(named.collect()?, [(2, (40, Some('b'))), (9, (7, None))]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn broadcast_left_outer_join<W, Q>(
         &self,
-        small: &Rdd<(K, W), Q>,
+        build_side: &Rdd<(K, W), Q>,
     ) -> Rdd<LeftBoth<K, V, W>, impl Fused<Item = LeftBoth<K, V, W>> + use<K, V, P, W, Q>>
     where
         K: Key,
@@ -105,13 +106,14 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.looked_up::<OrNone, _, _, _>(Operation::new("broadcast_left_outer_join"), small)
+        let operation = Operation::new("broadcast_left_outer_join");
+        self.hash_joined::<LeftOuter, _, _, _>(operation, build_side)
     }
 
-    fn looked_up<M, O, W, Q>(
+    fn hash_joined<M, O, W, Q>(
         &self,
         operation: Operation,
-        small: &Rdd<(K, W), Q>,
+        build_side: &Rdd<(K, W), Q>,
     ) -> Rdd<Both<K, V, O>, impl Fused<Item = Both<K, V, O>> + use<K, V, P, M, O, W, Q>>
     where
         K: Key,
@@ -127,112 +129,122 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
                 to.push_keyed(0, hash, Hashed { hash, key, value });
             });
         };
-        let (outputs, edge) = shuffle(small, operation, (1, 1), write);
+        let (outputs, edge) = shuffle(build_side, operation, (1, 1), write);
         let edges = vec![Dependency::Narrow(Arc::clone(&self.lineage)), edge];
         let mut lineage = self.context.lineage(operation, self.num_partitions(), edges);
-        lineage.problem = two_contexts(operation, &self.context, &small.context);
+        lineage.problem = two_contexts(operation, &self.context, &build_side.context);
         lineage.holds_rows();
         let operators = lineage.operators();
-        let small = Small { outputs, operators, kept: Mutex::new(None) };
-        let pipeline = Adapted::<_, _, HashProbe<M>>::new(self.pipeline.clone(), small, operation);
+        let build_side = BuildSide { outputs, operators, stored: Mutex::new(None) };
+        let pipeline =
+            Adapted::<_, _, HashProbe<M>>::new(self.pipeline.clone(), build_side, operation);
         Rdd::partitioned(&self.context, lineage, pipeline, self.partitioner.clone())
     }
 }
 
-/// What a row becomes with the values of its key.
+/// The join type: inner or left outer.
 trait JoinKind<W>: 'static {
+    /// The right value of an output row.
     type Out: Element;
-    /// So many rows at least.
-    const LEAST: usize;
+    /// The smallest number of output rows for a row of the probe side.
+    const MIN_ROWS: usize;
 
-    /// The other half of a pair: one value of the key, or nothing if it has none.
-    fn half(value: Option<&W>) -> Option<Self::Out>;
+    /// Returns the right value of an output row, or nothing if the row is left out.
+    fn right_value(value: Option<&W>) -> Option<Self::Out>;
 }
 
-enum Matched {}
+enum Inner {}
 
-impl<W: Stored> JoinKind<W> for Matched {
+impl<W: Stored> JoinKind<W> for Inner {
     type Out = W;
-    const LEAST: usize = 0;
+    const MIN_ROWS: usize = 0;
 
     #[inline]
-    fn half(value: Option<&W>) -> Option<W> {
+    fn right_value(value: Option<&W>) -> Option<W> {
         value.cloned()
     }
 }
 
-enum OrNone {}
+enum LeftOuter {}
 
-impl<W: Stored> JoinKind<W> for OrNone {
+impl<W: Stored> JoinKind<W> for LeftOuter {
     type Out = Option<W>;
-    const LEAST: usize = 1;
+    const MIN_ROWS: usize = 1;
 
     #[inline]
-    fn half(value: Option<&W>) -> Option<Option<W>> {
+    fn right_value(value: Option<&W>) -> Option<Option<W>> {
         Some(value.cloned())
     }
 }
 
-/// The small side: the output of its shuffle, and its table once a task has built it.
-struct Small<K: Key, W: Stored> {
+/// The build side: its shuffle outputs, and its table once a task has built and stored it.
+struct BuildSide<K: Key, W: Stored> {
     outputs: Arc<Outputs<Hashed<K, W>>>,
     operators: usize,
-    kept: Mutex<Option<Arc<Table<K, W>>>>,
+    stored: Mutex<Option<Arc<Table<K, W>>>>,
 }
 
-/// A table, and what it takes of the budget if it is kept between tasks.
+/// A hash table, with its reservation if it is stored between tasks.
 struct Table<K, W> {
     rows: BroadcastTable<K, W>,
-    _reserved: Option<Reservation>,
+    _reservation: Option<Reservation>,
 }
 
-/// A table as a task holds it. One that is the task's own counts to what the task holds.
-type OwnTable<K, W> = (Arc<Table<K, W>>, Option<OperatorMemory>);
+/// The table that a task probes. One that is not stored counts toward the memory of the task.
+struct TaskTable<K, W> {
+    table: Arc<Table<K, W>>,
+    memory: Option<OperatorMemory>,
+}
 
-impl<K: Key, W: Stored> Small<K, W> {
-    /// The table that is kept, or a new one. No task waits for another that builds it, and one that
-    /// fails leaves nothing: so tasks that begin at the same time each build one, and the first stays.
+impl<K: Key, W: Stored> BuildSide<K, W> {
+    /// Returns the stored table, or builds one and tries to store it.
     ///
-    /// It stays also if an output that it was made of is lost later. Whatever comes in its place has
-    /// the same keys and as many rows, or is refused: the old one was read.
-    fn table(&self, task: &TaskContext) -> Result<OwnTable<K, W>> {
-        if let Some(kept) = self.kept() {
-            return Ok((kept, None));
+    /// A stored table stays valid if an output that it was built from is lost later: the recomputed
+    /// output has the same keys and the same number of rows, or the job fails with
+    /// `NotDeterministic`.
+    fn table(&self, task: &TaskContext) -> Result<TaskTable<K, W>> {
+        if let Some(table) = self.stored() {
+            return Ok(TaskTable { table, memory: None });
         }
         let reader = self.outputs.read(0, task);
         let rows = BroadcastTable::read(reader, task.operator_memory_limit(), task)?;
-        if let Some(kept) = self.kept() {
-            // Another task was first: no cache is to give way for a table that goes.
-            return Ok((kept, None));
+        if let Some(table) = self.stored() {
+            // Another task stored its table first. A reservation for a table that is about to be
+            // dropped could evict stored blocks.
+            return Ok(TaskTable { table, memory: None });
         }
         let bytes = rows.bytes();
         match task.memory.try_reserve(bytes) {
-            Some(reserved) => Ok((self.keep(Table { rows, _reserved: Some(reserved) }), None)),
+            Some(reservation) => {
+                let table = self.store(Table { rows, _reservation: Some(reservation) });
+                Ok(TaskTable { table, memory: None })
+            }
             None => {
-                let mut held = OperatorMemory::new(task);
-                held.set(bytes);
-                Ok((Arc::new(Table { rows, _reserved: None }), Some(held)))
+                let mut memory = OperatorMemory::new(task);
+                memory.set(bytes);
+                let table = Arc::new(Table { rows, _reservation: None });
+                Ok(TaskTable { table, memory: Some(memory) })
             }
         }
     }
 
-    fn kept(&self) -> Option<Arc<Table<K, W>>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn stored(&self) -> Option<Arc<Table<K, W>>> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Keeps a table, unless another task was first; gives the one that is kept. What comes second is
-    /// dropped without the lock: that runs the user's code.
-    fn keep(&self, table: Table<K, W>) -> Arc<Table<K, W>> {
+    /// Stores a table unless another task did so first, and returns the stored one. The other is
+    /// dropped outside the lock, since dropping rows runs the user's code.
+    fn store(&self, table: Table<K, W>) -> Arc<Table<K, W>> {
         let table = Arc::new(table);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(kept.get_or_insert_with(|| Arc::clone(&table)))
+        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(stored.get_or_insert_with(|| Arc::clone(&table)))
     }
 }
 
-/// The step in the loop: each row of the large side is looked up.
+/// The adaptor that looks each row of the probe side up in the table.
 struct HashProbe<M>(PhantomData<fn() -> M>);
 
-impl<R, K, V, W, M> Adaptor<R, Small<K, W>> for HashProbe<M>
+impl<R, K, V, W, M> Adaptor<R, BuildSide<K, W>> for HashProbe<M>
 where
     R: Iterator<Item = (K, V)> + 'static,
     K: Key,
@@ -243,70 +255,84 @@ where
     type Item = Both<K, V, M::Out>;
     type Rows = ProbedRows<R, K, V, W, M>;
 
-    fn adapt(rows: R, small: Arc<Small<K, W>>, operation: Operation, at: At<'_>) -> Self::Rows {
-        let table = blame(&operation, || small.table(&at.task.with_operators(small.operators)));
-        let (table, held) = table.unwrap_or_else(|error| raise(error.in_operation(operation)));
-        let (at_hand, pairing, pace) =
-            (PendingMatches::default(), PhantomData, CancelCheck::new(at.task));
-        ProbedRows { rows, at_hand, table, operation, pace, pairing, _held: held }
+    fn adapt(
+        rows: R,
+        build_side: Arc<BuildSide<K, W>>,
+        operation: Operation,
+        at: At<'_>,
+    ) -> Self::Rows {
+        let task = at.task.with_operators(build_side.operators);
+        let table = blame(&operation, || build_side.table(&task));
+        let TaskTable { table, memory } =
+            table.unwrap_or_else(|error| raise(error.in_operation(operation)));
+        ProbedRows {
+            rows,
+            pending: PendingMatches::default(),
+            table,
+            operation,
+            cancel_check: CancelCheck::new(at.task),
+            kind: PhantomData,
+            _memory: memory,
+        }
     }
 }
 
 struct ProbedRows<R, K: Key, V, W: Stored, M> {
     rows: R,
-    at_hand: PendingMatches<K, V>,
+    pending: PendingMatches<K, V>,
     table: Arc<Table<K, W>>,
     operation: Operation,
-    /// A row may have as many rows as the small side.
-    pace: CancelCheck,
-    pairing: PhantomData<fn() -> M>,
-    _held: Option<OperatorMemory>,
+    /// Checked per output row, since one input row may match the whole build side.
+    cancel_check: CancelCheck,
+    kind: PhantomData<fn() -> M>,
+    _memory: Option<OperatorMemory>,
 }
 
-/// A row that was looked up, and what is still to be made of it.
+/// A row of the probe side and those of its output rows that are still to be returned.
 struct PendingMatches<K, V> {
     row: Option<(K, V)>,
-    /// The values that are left.
-    places: Range<usize>,
-    /// The rows that are left.
-    left: usize,
+    /// Indexes of the remaining values.
+    matches: Range<usize>,
+    remaining_rows: usize,
 }
 
 impl<K, V> Default for PendingMatches<K, V> {
     fn default() -> Self {
-        PendingMatches { row: None, places: 0..0, left: 0 }
+        PendingMatches { row: None, matches: 0..0, remaining_rows: 0 }
     }
 }
 
 impl<K: Key, V: Clone> PendingMatches<K, V> {
     #[inline]
-    fn new<W: Stored, M: JoinKind<W>>(row: (K, V), places: Range<usize>) -> Self {
-        PendingMatches { row: Some(row), left: places.len().max(M::LEAST), places }
+    fn new<W: Stored, M: JoinKind<W>>(row: (K, V), matches: Range<usize>) -> Self {
+        let remaining_rows = matches.len().max(M::MIN_ROWS);
+        PendingMatches { row: Some(row), matches, remaining_rows }
     }
 
-    /// The next row: key and value are clones, but for the last.
+    /// Returns the next row. Clones the key and the value for all rows except the last.
     #[inline]
     fn next<W: Stored, M: JoinKind<W>>(&mut self, values: &[W]) -> Option<Both<K, V, M::Out>> {
-        self.left = self.left.checked_sub(1)?;
-        let row = if self.left == 0 { self.row.take() } else { self.row.clone() };
-        let half = M::half(self.places.next().and_then(|at| values.get(at)))?;
-        row.map(|(key, value)| (key, (value, half)))
+        self.remaining_rows = self.remaining_rows.checked_sub(1)?;
+        let row = if self.remaining_rows == 0 { self.row.take() } else { self.row.clone() };
+        let right = M::right_value(self.matches.next().and_then(|index| values.get(index)))?;
+        row.map(|(key, value)| (key, (value, right)))
     }
 
-    /// All rows. Neither inlined nor expected: most keys have one value, and the loop over their rows, which
-    /// has the steps behind this one in it, is to have no state for a row.
+    /// Folds all rows. Cold and out of line, because most keys have one value, and the loop over those
+    /// contains the downstream operations and must not carry the state of a pending row.
     #[cold]
     #[inline(never)]
     fn fold_all<W: Stored, M: JoinKind<W>, B>(
         mut self,
         values: &[W],
         init: B,
-        (operation, pace): (&Operation, &mut CancelCheck),
+        operation: &Operation,
+        cancel_check: &mut CancelCheck,
         g: &mut impl FnMut(B, Both<K, V, M::Out>) -> B,
     ) -> B {
         let mut accumulated = init;
         while let Some(row) = blame(operation, || self.next::<W, M>(values)) {
-            pace.tick();
+            cancel_check.tick();
             accumulated = g(accumulated, row);
         }
         accumulated
@@ -327,32 +353,39 @@ where
     fn next(&mut self) -> Option<Self::Item> {
         let table = &self.table.rows;
         loop {
-            let next = blame(&self.operation, || self.at_hand.next::<W, M>(table.values()));
+            let next = blame(&self.operation, || self.pending.next::<W, M>(table.values()));
             if next.is_some() {
-                self.pace.tick();
+                self.cancel_check.tick();
                 return next;
             }
             let row = self.rows.next()?;
-            let places = blame(&self.operation, || table.places_of(hash_of(&row.0), &row.0));
-            self.at_hand = PendingMatches::new::<W, M>(row, places);
+            let matches = blame(&self.operation, || table.places_of(hash_of(&row.0), &row.0));
+            self.pending = PendingMatches::new::<W, M>(row, matches);
         }
     }
 
     #[inline]
     fn fold<B, G: FnMut(B, Self::Item) -> B>(self, init: B, mut g: G) -> B {
-        let ProbedRows { rows, at_hand, table, operation, mut pace, .. } = self;
-        let (table, values) = (&table.rows, table.rows.values());
+        let ProbedRows { rows, pending, table, operation, mut cancel_check, .. } = self;
+        let table = &table.rows;
+        let values = table.values();
         let accumulated =
-            at_hand.fold_all::<W, M, B>(values, init, (&operation, &mut pace), &mut g);
+            pending.fold_all::<W, M, B>(values, init, &operation, &mut cancel_check, &mut g);
         rows.fold(accumulated, |accumulated, row| {
-            let places = blame(&operation, || table.places_of(hash_of(&row.0), &row.0));
-            if places.len() > 1 {
-                let at_hand = PendingMatches::new::<W, M>(row, places);
-                let task = (&operation, &mut pace);
-                return at_hand.fold_all::<W, M, B>(values, accumulated, task, &mut g);
+            let matches = blame(&operation, || table.places_of(hash_of(&row.0), &row.0));
+            if matches.len() > 1 {
+                let pending = PendingMatches::new::<W, M>(row, matches);
+                let cancel_check = &mut cancel_check;
+                return pending.fold_all::<W, M, B>(
+                    values,
+                    accumulated,
+                    &operation,
+                    cancel_check,
+                    &mut g,
+                );
             }
-            match blame(&operation, || M::half(values[places].first())) {
-                Some(half) => g(accumulated, (row.0, (row.1, half))),
+            match blame(&operation, || M::right_value(values[matches].first())) {
+                Some(right) => g(accumulated, (row.0, (row.1, right))),
                 None => accumulated,
             }
         })

@@ -19,36 +19,32 @@ use emberline_shuffle::{
 };
 use std::sync::Arc;
 
+/// # Aggregation by key
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Merges the values of each key into one combiner: `create` makes it from the first value of a
-    /// key in a partition, `merge_value` adds a value, `merge_combiners` joins the combiners of two
-    /// partitions.
+    /// Merges the values of each key into a combiner, whose type may differ from that of the
+    /// values.
     ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, C)>`, one row for each key
-    /// - **Partitions**: of the partitioner it already has, else kept
-    /// - **Partitioner**: the one it already has, else by hash
-    /// - **Shuffle**: one, with map-side combine; none if already partitioned so
-    /// - **Memory**: a table of distinct keys in a task's share; what passes it goes in runs
-    /// - **Order**: by the hash of the key; combiners merge in partition order
+    /// `create` makes a combiner from a value, `merge_value` adds a value to a combiner, and
+    /// `merge_combiners` merges the combiners of two partitions. Partitions, shuffle, order and
+    /// memory are those of [`reduce_by_key`](Rdd::reduce_by_key).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let sales = ctx.parallelize(vec![("tea", 3.0), ("rye", 5.0), ("tea", 4.0)]);
-    /// let sums = sales.map(|(item, price)| (item.to_string(), price)).combine_by_key(
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
+    /// let sales = ctx.parallelize(vec![('t', 3.0), ('r', 5.0), ('t', 4.0)]);
+    /// let sums = sales.combine_by_key(
     ///     |price| (price, 1),
     ///     |(sum, n), price| (sum + price, n + 1),
     ///     |(sum, n), (more, m)| (sum + more, n + m),
     /// );
     /// let mut means = sums.map_values(|(sum, n)| sum / n as f64).collect()?;
     /// means.sort_by(|a, b| a.0.cmp(&b.0));
-    /// assert_eq!(means, [("rye".to_string(), 5.0), ("tea".to_string(), 3.5)]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// assert_eq!(means, [('r', 5.0), ('t', 3.5)]);
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "combineByKey")]
     #[track_caller]
     pub fn combine_by_key<C, F, G, H>(
         &self,
@@ -71,7 +67,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         )
     }
 
-    /// The partitioning a keyed operation on this RDD alone uses when the user does not say.
+    /// Returns the partitioning of a keyed operation on this RDD alone, unless the user sets one.
     pub(crate) fn default_partitioning_of_keys(&self) -> Partitioning<K> {
         default_partitioning(&[(self.num_partitions(), self.partitioning())])
     }

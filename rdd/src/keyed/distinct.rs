@@ -1,4 +1,4 @@
-//! `distinct`: each row once.
+//! `distinct`: removes duplicate rows.
 
 use super::shuffled::wide;
 use crate::pipeline::{Element, Pipeline};
@@ -11,28 +11,24 @@ use emberline_core::unwind::blame;
 use emberline_shuffle::{Partitioning, SpillingCombiner, hash_of};
 use std::sync::Arc;
 
+/// # Sets of rows
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Keeps one of equal rows, the first.
+    /// Removes duplicate rows, keeping the first of equal rows.
     ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: kept if there is one, else none
-    /// - **Shuffle**: one, with map-side combine; none if the RDD has a partitioner, since equal
-    ///   rows have equal keys
-    /// - **Memory**: a table of distinct rows in a task's share; what passes it goes in runs
-    /// - **Order**: by the hash of the row
+    /// An RDD that has a partitioner keeps it and is not shuffled, since equal rows have equal
+    /// keys; any other is shuffled by the hash of its rows, after removing the duplicates within
+    /// each partition. Rows are ordered by their hash. Memory holds one entry per distinct row and
+    /// spills beyond the task memory limit.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let mut rows = ctx.parallelize(vec![3, 1, 3, 2, 1]).distinct().collect()?;
     /// rows.sort();
     /// assert_eq!(rows, [1, 2, 3]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn distinct(&self) -> Rdd<T>
@@ -48,25 +44,25 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let lineage = self.context.lineage(operation, partitions, narrow);
         let (parent, depth) = (self.pipeline.clone(), self.pipeline.depth());
         let compute = move |partition, task: &TaskContext| {
-            first_of_equals(operation, parent.open(partition, task), task)
+            distinct_rows(operation, parent.open(partition, task), task)
         };
-        // They come in the order of the hash of rows, not of keys.
+        // Rows are ordered by the hash of the row, not of the key.
         let partitioner = self.partitioner.clone().map(|known| known.in_hash_order(false));
         wide(&self.context, lineage, partitioner, depth, compute)
     }
 
-    pub(super) fn deduplicated(&self, operation: Operation, by: Partitioning<T>) -> Rdd<T>
+    pub(super) fn deduplicated(&self, operation: Operation, partitioning: Partitioning<T>) -> Rdd<T>
     where
         T: Key,
     {
-        let marked = self.mapped(operation, 0, KeyEffect::Changed, |row| (row, ()));
-        let distinct = marked.reduced(operation, by, |first, _| first);
+        let keyed = self.mapped(operation, 0, KeyEffect::Changed, |row| (row, ()));
+        let distinct = keyed.reduced(operation, partitioning, |first, _| first);
         distinct.mapped(operation, 0, KeyEffect::Changed, |(row, ())| row).boxed()
     }
 }
 
-/// The distinct rows of one partition, in the order of their hash.
-fn first_of_equals<T: Key, R: Iterator<Item = T>>(
+/// Returns the distinct rows of one partition, ordered by their hash.
+fn distinct_rows<T: Key, R: Iterator<Item = T>>(
     operation: Operation,
     rows: R,
     task: &TaskContext,

@@ -1,4 +1,4 @@
-//! `fold_by_key`: one value for each key, from a zero.
+//! `fold_by_key`: folds the values of each key, starting from a zero value.
 
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -7,32 +7,26 @@ use emberline_core::operation::Operation;
 use emberline_shuffle::Partitioning;
 use std::sync::Arc;
 
+/// # Aggregation by key
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Folds the values of each key into one with `f`, from a clone of `zero`. `zero` is used at
-    /// least once for each key of each partition before the shuffle, and up to once a row where hardly a
-    /// key comes again, so it should be neutral; `f` should be associative, as it also merges what the
-    /// partitions came to.
+    /// Folds the values of each key with `f`, starting from a clone of `zero`.
     ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, V)>`, one row for each key
-    /// - **Partitions**: of the partitioner it already has, else kept
-    /// - **Partitioner**: the one it already has, else by hash
-    /// - **Shuffle**: one, with map-side combine; none if already partitioned so
-    /// - **Memory**: a table of distinct keys in a task's share; what passes it goes in runs
-    /// - **Order**: by the hash of the key; values merge in the order of partitions and rows
+    /// `zero` is used at least once for each key and partition and at most once for each row, so it
+    /// should be neutral; `f` also merges the results of the partitions and must be associative.
+    /// Partitions, shuffle, order and memory are those of [`reduce_by_key`](Rdd::reduce_by_key).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let pairs = ctx.parallelize(vec![('a', 1), ('b', 1), ('a', 2)]);
     /// let mut sums = pairs.fold_by_key(0, |sum, n| sum + n).collect()?;
     /// sums.sort();
     /// assert_eq!(sums, [('a', 3), ('b', 1)]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "foldByKey")]
     #[track_caller]
     pub fn fold_by_key<F>(&self, zero: V, f: F) -> Rdd<(K, V)>
     where
@@ -46,7 +40,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     pub(super) fn folded<F>(
         &self,
         operation: Operation,
-        by: Partitioning<K>,
+        partitioning: Partitioning<K>,
         zero: V,
         f: F,
     ) -> Rdd<(K, V)>
@@ -56,13 +50,13 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         F: Fn(V, V) -> V + Send + Sync + 'static,
     {
         let f = Arc::new(f);
-        let again = Arc::clone(&f);
+        let merge = Arc::clone(&f);
         self.aggregated(
             operation,
-            by,
+            partitioning,
             zero,
             move |sum, value| f(sum, value),
-            move |a, b| again(a, b),
+            move |a, b| merge(a, b),
         )
     }
 }

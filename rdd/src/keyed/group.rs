@@ -1,4 +1,4 @@
-//! What limits the lists of one key that operations hand out whole.
+//! The size limit of the values of one key that are collected into a `Vec`.
 
 use emberline_core::bounds::Stored;
 use emberline_core::error::{Error, ErrorKind};
@@ -7,9 +7,9 @@ use emberline_core::size::{heap_bytes, owns_heap};
 use emberline_core::unwind::raise;
 use emberline_shuffle::Group;
 
-/// The values of a key as a list, unless they pass a task's share: then the error names the operation
-/// that streams them.
-pub(super) fn into_list<V: Stored>(
+/// Collects the values of a key. Raises `GroupTooLarge`, which names the `streaming` operation to use
+/// instead, if they exceed the task memory limit.
+pub(super) fn collect_group<V: Stored>(
     operation: Operation,
     task_memory_limit: u64,
     group: Group<V>,
@@ -29,13 +29,13 @@ pub(super) fn into_list<V: Stored>(
     if !owns_heap::<V>() {
         return group.into_iter().collect();
     }
-    let mut list = Vec::with_capacity(rows);
+    let mut values = Vec::with_capacity(rows);
     for value in group {
         bytes = bytes.saturating_add(heap_bytes(&value));
         if bytes > task_memory_limit {
             too_large();
         }
-        list.push(value);
+        values.push(value);
     }
-    list
+    values
 }

@@ -1,38 +1,36 @@
-//! `group_by`: all rows of a key together.
+//! `group_by`: collects the rows of each key.
 
-use super::group_by_key::limited;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::operation::Operation;
-use emberline_core::size::heap_bytes;
 use emberline_shuffle::Partitioning;
 
+/// # Grouping
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Brings the rows with one `key_of(row)` together in a `Vec`: [`key_by`](Rdd::key_by), then
-    /// [`group_by_key`](Rdd::group_by_key). To sum, count or pick rows, use
-    /// [`reduce_by_key`](Rdd::reduce_by_key) after `key_by`: it moves one row for each key and
-    /// partition, this moves all.
+    /// Collects the rows with equal `key_of(row)` into a `Vec`.
     ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<(K, Vec<T>)>`, one row for each key
-    /// - **Partitions**: kept
-    /// - **Partitioner**: by hash
-    /// - **Shuffle**: one, without map-side combine
-    /// - **Memory**: a task's share; `GroupTooLarge` as `group_by_key`
-    /// - **Order**: by the hash of the key; rows of a group in the order of partitions and rows
+    /// The same as [`key_by`](Rdd::key_by) and then [`group_by_key`](Rdd::group_by_key): it
+    /// shuffles every row. To sum, count or pick rows, use `key_by` and
+    /// [`reduce_by_key`](Rdd::reduce_by_key). The result is hash-partitioned, ordered by the hash
+    /// of the key, and spills beyond the task memory limit.
+    ///
+    /// # Errors
+    ///
+    /// The action fails with [`GroupTooLarge`](crate::ErrorKind::GroupTooLarge) if the rows of a
+    /// key exceed the task memory limit.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let mut groups = ctx.parallelize(vec![1, 1, 2, 3, 5, 8]).group_by(|n| n % 2).collect()?;
     /// groups.sort();
     /// assert_eq!(groups, [(0, vec![2, 8]), (1, vec![1, 1, 3, 5])]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "groupBy")]
     #[track_caller]
     pub fn group_by<K, F>(&self, key_of: F) -> Rdd<(K, Vec<T>)>
     where
@@ -50,7 +48,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     pub(super) fn grouped_by<K, F>(
         &self,
         operation: Operation,
-        by: Partitioning<K>,
+        partitioning: Partitioning<K>,
         key_of: F,
     ) -> Rdd<(K, Vec<T>)>
     where
@@ -60,6 +58,6 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     {
         let pair = move |row| (key_of(&row), row);
         let pairs = self.mapped(operation, size_of::<F>(), KeyEffect::Changed, pair);
-        pairs.gathered(operation, by, (limited::<T>, heap_bytes))
+        pairs.grouped_lists(operation, partitioning)
     }
 }

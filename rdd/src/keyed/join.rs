@@ -1,4 +1,4 @@
-//! `join`: pairs of values that share a key.
+//! `join`: pairs the values of each key in two RDDs.
 
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -8,55 +8,26 @@ use emberline_shuffle::{
     CrossProduct, GroupRewind, GroupValues, HashJoin, MergeJoin, SubPartitionGroups, into_co_groups,
 };
 
+/// # Joins
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Pairs each value with each value of the same key in `other`; keys that only one side has are
-    /// left out. Rests on the same grouping as [`cogroup`](Rdd::cogroup), without its lists.
+    /// Pairs each value with each value of the same key in `other`: an inner join.
     ///
-    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (V, W))>`
-    /// - **Partitions**: of the larger partitioner either has (unless that has at most a tenth of
-    ///   the other side's partitions), else the most of the two
-    /// - **Partitioner**: that one, else by hash
-    /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
-    ///   are read where they lie
-    /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
-    ///   order of partitions and rows
+    /// If one of the two has a partitioner, the result has it (of two, the one with more
+    /// partitions), unless the other RDD has ten times as many partitions or more; otherwise the
+    /// result is hash-partitioned into the larger number of partitions. An RDD that has this
+    /// partitioner already is not shuffled. Rows are ordered by the hash of the key, then by this
+    /// RDD's values and those of `other`. Rows beyond the task memory limit spill, and a skewed key
+    /// is never held in memory.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let ages = ctx.parallelize(vec![(1, 30), (2, 40), (2, 41)]);
     /// let names = ctx.parallelize(vec![(2, 'b'), (3, 'c')]);
     /// assert_eq!(ages.join(&names).collect()?, [(2, (40, 'b')), (2, (41, 'b'))]);
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    ///
-    /// Both sides need the same key type. This does not compile:
-    ///
-    /// ```compile_fail,E0271
-    /// # use emberline_rdd as emberline;
-    /// # use emberline::prelude::*;
-    /// # let ctx = Context::local()?;
-    /// let by_id = ctx.parallelize(vec![(1_u32, 'a')]);
-    /// let by_name = ctx.parallelize(vec![("one".to_string(), 'b')]);
-    /// by_id.join(&by_name).count()?;
-    /// # Ok::<(), emberline_rdd::Error>(())
-    /// ```
-    ///
-    /// and this does:
-    ///
-    /// ```
-    /// # use emberline_rdd as emberline;
-    /// # use emberline::prelude::*;
-    /// # let ctx = Context::local()?;
-    /// let by_id = ctx.parallelize(vec![(1_u32, 'a')]);
-    /// let also_by_id = ctx.parallelize(vec![(1_u32, 'b')]);
-    /// assert_eq!(by_id.join(&also_by_id).count()?, 1);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn join<W, Q>(&self, other: &Rdd<(K, W), Q>) -> Rdd<(K, (V, W))>
@@ -66,12 +37,17 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        self.cogrouped_by(Operation::new("join"), self.partitioning_with(other), other, inner_rows)
+        self.cogrouped_by(
+            Operation::new("join"),
+            self.default_partitioning_with(other),
+            other,
+            inner_rows,
+        )
     }
 }
 
-/// The pairs of each key that both sides have. Where both sides are in memory, or lie in order, nothing
-/// is allocated for a key.
+/// Returns the pairs of each key that both sides have. Allocates nothing per key if both sides are in
+/// memory or both are ordered by hash.
 pub(super) fn inner_rows<K: Key, V: Stored, W: Stored>(
     left: SubPartitionGroups<K, V>,
     right: SubPartitionGroups<K, W>,

@@ -1,5 +1,8 @@
-//! One input of an operation that needs all rows of a key together: shuffled there, or there
-//! already.
+//! One input of a grouping or join: shuffled, or read as it is if it has the right partitioner already.
+//!
+//! Rows that an aggregation, a grouping or a join returned are ordered by the hash of their keys, and
+//! `filter`, `map_values` and storage keep that order (`KnownPartitioner::in_hash_order`). An input that
+//! has the partitioner and this order is merged while it is read: nothing is collected or sorted.
 
 use super::shuffled::{Outputs, shuffle};
 use crate::pipeline::Pipeline;
@@ -19,22 +22,22 @@ use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// One input, cut into the slices that the operation works on one after the other.
+/// One input, divided into the sub-partitions that the operation processes one at a time.
 pub(crate) struct JoinInput<K: Key, V: Stored> {
-    slices: Arc<SubPartitions<K>>,
+    sub_partitions: Arc<SubPartitions<K>>,
     rows: Rows<K, V>,
 }
 
 enum Rows<K: Key, V: Stored> {
     Shuffled(Arc<Outputs<Hashed<K, V>>>),
     Narrow(Boxed<(K, V)>),
-    /// Narrow, and in the order of the hash.
+    /// Narrow, and ordered by the hash of the key.
     Ordered(Boxed<(K, V)>),
 }
 
 impl<K: Key, V: Stored> JoinInput<K, V> {
-    /// The side of `rdd` under `partitioning`, and the edge to it. Rows that are already partitioned
-    /// that way are not shuffled again.
+    /// Returns the input that reads `rdd` with `partitioning`, and the dependency on it. Shuffles `rdd`
+    /// unless it has that partitioning already.
     pub(crate) fn of<P>(
         rdd: &Rdd<(K, V), P>,
         operation: Operation,
@@ -43,30 +46,30 @@ impl<K: Key, V: Stored> JoinInput<K, V> {
     where
         P: Pipeline<Item = (K, V)>,
     {
-        let slices = Arc::new(SubPartitions::new(partitioning.clone()));
+        let sub_partitions = Arc::new(SubPartitions::new(partitioning.clone()));
         if rdd.partitioning().is_some_and(|own| own.same_as(partitioning)) {
             let narrow = Dependency::Narrow(Arc::clone(&rdd.lineage));
             let is_ordered = rdd.partitioner.as_ref().is_some_and(|own| own.is_hash_ordered());
             let boxed = rdd.pipeline.to_boxed();
             let rows = if is_ordered { Rows::Ordered(boxed) } else { Rows::Narrow(boxed) };
-            return (JoinInput { slices, rows }, narrow);
+            return (JoinInput { sub_partitions, rows }, narrow);
         }
-        let cut = Arc::clone(&slices);
+        let by_key = Arc::clone(&sub_partitions);
         let write = move |rows: P::Rows, _, to: &mut MapWriter<Hashed<K, V>>| {
             rows.for_each(|(key, value)| {
-                let (hash, slice) = blame(&operation, || {
+                let (hash, sub_partition) = blame(&operation, || {
                     let hash = hash_of(&key);
-                    (hash, cut.index_of(&key, hash))
+                    (hash, by_key.index_of(&key, hash))
                 });
-                to.push_keyed(slice, hash, Hashed { hash, key, value });
+                to.push_keyed(sub_partition, hash, Hashed { hash, key, value });
             });
         };
-        let cut = (partitioning.partitions(), slices.each());
-        let (outputs, edge) = shuffle(rdd, operation, cut, write);
-        (JoinInput { slices, rows: Rows::Shuffled(outputs) }, edge)
+        let segments = (partitioning.partitions(), sub_partitions.each());
+        let (outputs, edge) = shuffle(rdd, operation, segments, write);
+        (JoinInput { sub_partitions, rows: Rows::Shuffled(outputs) }, edge)
     }
 
-    /// Starts to read a partition.
+    /// Opens a partition.
     pub(crate) fn open(
         &self,
         operation: Operation,
@@ -75,8 +78,8 @@ impl<K: Key, V: Stored> JoinInput<K, V> {
     ) -> OpenJoinInput<K, V> {
         match &self.rows {
             Rows::Shuffled(outputs) => {
-                let slices = self.slices.of_partition(partition);
-                OpenJoinInput::Shuffled { outputs: Arc::clone(outputs), slices }
+                let segments = self.sub_partitions.of_partition(partition);
+                OpenJoinInput::Shuffled { outputs: Arc::clone(outputs), segments }
             }
             Rows::Ordered(parent) => {
                 let hashed = move |(key, value)| {
@@ -88,30 +91,31 @@ impl<K: Key, V: Stored> JoinInput<K, V> {
                 OpenJoinInput::Ordered(RefCell::new(Some(SortedGroups::new(rows, task))))
             }
             Rows::Narrow(parent) => {
-                // The rows are here already, so only their hash says where they go: a partitioner
-                // that changes its mind loses nothing.
-                let mut writer = MapWriter::new(self.slices.each(), task);
+                // The rows are in the right partition already, so the sub-partition is chosen by hash
+                // alone: a partitioner that answers differently the second time loses no rows.
+                let mut writer = MapWriter::new(self.sub_partitions.each(), task);
                 parent.open(partition, task).for_each(|(key, value)| {
                     let hash = blame(&operation, || hash_of(&key));
-                    writer.push(self.slices.within(partition, hash), Hashed { hash, key, value });
+                    let sub_partition = self.sub_partitions.within(partition, hash);
+                    writer.push(sub_partition, Hashed { hash, key, value });
                 });
                 let own = MapOutputs::own(or_raise(writer.finish()));
-                OpenJoinInput::Narrow { own, slices: self.slices.each() }
+                OpenJoinInput::Narrow { own, segments: self.sub_partitions.each() }
             }
         }
     }
 
-    /// How many slices each partition has.
-    pub(crate) fn slices(&self) -> usize {
-        self.slices.each()
+    /// Returns the number of sub-partitions of each partition.
+    pub(crate) fn sub_partitions(&self) -> usize {
+        self.sub_partitions.each()
     }
 
-    /// Whether a partition is read as a whole: its rows lie in order, and nothing is gathered.
+    /// Returns true if partitions are ordered by hash, and so are read whole and without collecting rows.
     pub(crate) fn is_ordered(&self) -> bool {
         matches!(self.rows, Rows::Ordered(_))
     }
 
-    /// How deep the boxed steps behind this side are, within its stage.
+    /// Returns the number of boxed nodes upstream of this input in its stage.
     pub(crate) fn depth(&self) -> usize {
         match &self.rows {
             Rows::Shuffled(_) => 0,
@@ -120,40 +124,41 @@ impl<K: Key, V: Stored> JoinInput<K, V> {
     }
 }
 
-/// One partition of a side, read a slice at a time or as a whole.
+/// One partition of an input, read by sub-partition or as a whole.
 pub(crate) enum OpenJoinInput<K: Key, V: Stored> {
-    Shuffled { outputs: Arc<Outputs<Hashed<K, V>>>, slices: Range<usize> },
-    Narrow { own: MapOutputs<Hashed<K, V>>, slices: usize },
+    Shuffled { outputs: Arc<Outputs<Hashed<K, V>>>, segments: Range<usize> },
+    Narrow { own: MapOutputs<Hashed<K, V>>, segments: usize },
     Ordered(RefCell<Option<RowsInOrder<K, V>>>),
 }
 
 impl<K: Key, V: Stored> OpenJoinInput<K, V> {
-    /// The pairs of a slice, group_by_key_iter. Rows in order have no slices.
-    pub(crate) fn groups(&self, slice: usize, task: &TaskContext) -> SubPartitionGroups<K, V> {
+    /// Returns the groups of a sub-partition. A partition that is ordered by hash has none.
+    pub(crate) fn groups(&self, index: usize, task: &TaskContext) -> SubPartitionGroups<K, V> {
         match self {
-            OpenJoinInput::Shuffled { outputs, slices } => {
-                SubPartitionGroups::read(outputs.slice(slices.start + slice), task)
+            OpenJoinInput::Shuffled { outputs, segments } => {
+                SubPartitionGroups::read(outputs.slice(segments.start + index), task)
             }
             OpenJoinInput::Narrow { own, .. } => {
-                SubPartitionGroups::read(own_slice(own, slice), task)
+                SubPartitionGroups::read(own_segment(own, index), task)
             }
             OpenJoinInput::Ordered(_) => self.whole(task),
         }
     }
 
-    /// The pairs of the whole partition, group_by_key_iter one behind the other; to be called once.
+    /// Returns the groups of the whole partition, one sub-partition after another. Must be called once.
     pub(crate) fn whole(&self, task: &TaskContext) -> SubPartitionGroups<K, V> {
         let task = task.clone();
-        let read = move |slice| SubPartitionGroups::read(slice, &task).into_groups();
+        let read = move |source| SubPartitionGroups::read(source, &task).into_groups();
         match self {
-            OpenJoinInput::Shuffled { outputs, slices } => {
+            OpenJoinInput::Shuffled { outputs, segments } => {
                 let outputs = Arc::clone(outputs);
-                let groups = slices.clone().flat_map(move |slice| read(outputs.slice(slice)));
+                let groups = segments.clone().flat_map(move |segment| read(outputs.slice(segment)));
                 SubPartitionGroups::Whole(Box::new(groups))
             }
-            OpenJoinInput::Narrow { own, slices } => {
+            OpenJoinInput::Narrow { own, segments } => {
                 let own = own.clone();
-                let groups = (0..*slices).flat_map(move |slice| read(own_slice(&own, slice)));
+                let groups =
+                    (0..*segments).flat_map(move |segment| read(own_segment(&own, segment)));
                 SubPartitionGroups::Whole(Box::new(groups))
             }
             OpenJoinInput::Ordered(groups) => match groups.take() {
@@ -164,6 +169,9 @@ impl<K: Key, V: Stored> OpenJoinInput<K, V> {
     }
 }
 
-fn own_slice<K, V>(own: &MapOutputs<Hashed<K, V>>, segment: usize) -> SegmentSource<Hashed<K, V>> {
+fn own_segment<K, V>(
+    own: &MapOutputs<Hashed<K, V>>,
+    segment: usize,
+) -> SegmentSource<Hashed<K, V>> {
     SegmentSource { outputs: own.clone(), shuffle: None, segment }
 }

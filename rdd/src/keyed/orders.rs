@@ -1,4 +1,4 @@
-//! The orders that sorts put rows in, and the sort of one partition.
+//! The row orders of sorts, and the sort of one partition.
 
 use emberline_core::bounds::Stored;
 use emberline_core::operation::Operation;
@@ -7,26 +7,25 @@ use emberline_core::unwind::blame;
 use emberline_shuffle::{ExternalSort, RowOrder, SortedRows};
 use std::cmp::Ordering;
 
-/// Rows in an order, those that are equal in it as they came. Rows that do not fit a task's share are
-/// sorted in runs.
-pub(super) fn in_order<T: Stored, O: RowOrder<T> + 'static>(
+/// Sorts rows, stable. Rows beyond the task memory limit are sorted in runs and merged.
+pub(super) fn sort_rows<T: Stored, O: RowOrder<T> + 'static>(
     operation: Operation,
     rows: impl Iterator<Item = T>,
     order: O,
     task: &TaskContext,
-) -> OrderedRows<T, O> {
+) -> SortedPartition<T, O> {
     let mut sort = ExternalSort::new(order, task);
     rows.for_each(|row| blame(&operation, || sort.push(row)));
-    OrderedRows { rows: blame(&operation, || sort.finish()), operation }
+    SortedPartition { rows: blame(&operation, || sort.finish()), operation }
 }
 
-/// Rows in order. Where they come from a merge, comparing them runs the user's code.
-pub(super) struct OrderedRows<T, O: RowOrder<T>> {
+/// Sorted rows. A merge of runs compares rows while it is read, which runs the user's code.
+pub(super) struct SortedPartition<T, O: RowOrder<T>> {
     rows: SortedRows<T, O>,
     operation: Operation,
 }
 
-impl<T: Stored, O: RowOrder<T>> Iterator for OrderedRows<T, O> {
+impl<T: Stored, O: RowOrder<T>> Iterator for SortedPartition<T, O> {
     type Item = T;
 
     #[inline]
@@ -52,7 +51,7 @@ impl<T: Stored, O: RowOrder<T>> Iterator for OrderedRows<T, O> {
     }
 }
 
-/// By what a closure finds in a row; it is asked once for each row and pass.
+/// Orders rows by the key that a closure computes, once for each row and pass.
 pub(super) struct ByKeyOf<F>(pub(super) F);
 
 impl<T, K: Ord, F: Fn(&T) -> K> RowOrder<T> for ByKeyOf<F> {
@@ -75,7 +74,7 @@ impl<T, K: Ord, F: Fn(&T) -> K> RowOrder<T> for ByKeyOf<F> {
     }
 }
 
-/// By a closure that compares.
+/// Orders rows by a comparator.
 pub(super) struct ByCompare<F>(pub(super) F);
 
 impl<T, F: Fn(&T, &T) -> Ordering> RowOrder<T> for ByCompare<F> {
@@ -98,7 +97,7 @@ impl<T, F: Fn(&T, &T) -> Ordering> RowOrder<T> for ByCompare<F> {
     }
 }
 
-/// By the keys of pairs.
+/// Orders pairs by key.
 #[derive(Clone, Copy)]
 pub(super) struct ByPairKey;
 

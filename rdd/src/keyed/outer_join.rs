@@ -1,5 +1,5 @@
-//! `left_outer_join`, `right_outer_join` and `full_outer_join`: joins that keep the keys only one
-//! side has.
+//! `left_outer_join`, `right_outer_join` and `full_outer_join`: joins that include keys of one side
+//! only.
 
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -9,37 +9,29 @@ use emberline_shuffle::{
     CrossProduct, GroupRewind, GroupValues, OrNone, SubPartitionGroups, into_co_groups,
 };
 
-/// A value of either side, or of both.
+/// The values of a full outer join, of which at least one is present.
 type Either<V, W> = (Option<V>, Option<W>);
 
+/// # Joins
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Pairs each value with each value of the same key in `other`, or with `None` if `other` does
-    /// not have the key; keys that only `other` has are left out.
+    /// Pairs each value with each value of the same key in `other`, or with `None` if there is
+    /// none.
     ///
-    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (V, Option<W>))>`
-    /// - **Partitions**: of the larger partitioner either has (unless that has at most a tenth of
-    ///   the other side's partitions), else the most of the two
-    /// - **Partitioner**: that one, else by hash
-    /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
-    ///   are read where they lie
-    /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
-    ///   order of partitions and rows
+    /// Partitions, shuffle, order and memory are those of [`join`](Rdd::join).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let ages = ctx.parallelize(vec![(1, 30), (2, 40), (2, 41)]);
     /// let names = ctx.parallelize(vec![(2, 'b'), (3, 'c')]);
     /// let mut rows = ages.left_outer_join(&names).collect()?;
     /// rows.sort();
     /// assert_eq!(rows, [(1, (30, None)), (2, (40, Some('b'))), (2, (41, Some('b')))]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "leftOuterJoin")]
     #[track_caller]
     pub fn left_outer_join<W, Q>(&self, other: &Rdd<(K, W), Q>) -> Rdd<(K, (V, Option<W>))>
     where
@@ -50,39 +42,30 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     {
         self.cogrouped_by(
             Operation::new("left_outer_join"),
-            self.partitioning_with(other),
+            self.default_partitioning_with(other),
             other,
             left_rows,
         )
     }
 
-    /// Pairs each value of this side, or `None` if it does not have the key, with each value of the
-    /// key in `other`; keys that only this side has are left out.
+    /// Pairs each value of `other` with each value of the same key in this RDD, or with `None` if
+    /// there is none.
     ///
-    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Option<V>, W))>`
-    /// - **Partitions**: of the larger partitioner either has (unless that has at most a tenth of
-    ///   the other side's partitions), else the most of the two
-    /// - **Partitioner**: that one, else by hash
-    /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
-    ///   are read where they lie
-    /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
-    ///   order of partitions and rows
+    /// Partitions, shuffle, order and memory are those of [`join`](Rdd::join).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let ages = ctx.parallelize(vec![(1, 30), (2, 40), (2, 41)]);
     /// let names = ctx.parallelize(vec![(2, 'b'), (3, 'c')]);
     /// let mut rows = ages.right_outer_join(&names).collect()?;
     /// rows.sort();
     /// assert_eq!(rows, [(2, (Some(40), 'b')), (2, (Some(41), 'b')), (3, (None, 'c'))]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "rightOuterJoin")]
     #[track_caller]
     pub fn right_outer_join<W, Q>(&self, other: &Rdd<(K, W), Q>) -> Rdd<(K, (Option<V>, W))>
     where
@@ -93,40 +76,31 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     {
         self.cogrouped_by(
             Operation::new("right_outer_join"),
-            self.partitioning_with(other),
+            self.default_partitioning_with(other),
             other,
             right_rows,
         )
     }
 
-    /// Pairs each value with each value of the same key in `other`; the values of a key that only
-    /// one side has are paired with `None`.
+    /// Pairs each value with each value of the same key in `other`, and those of a key in one RDD
+    /// only with `None`.
     ///
-    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, (Option<V>, Option<W>))>`
-    /// - **Partitions**: of the larger partitioner either has (unless that has at most a tenth of
-    ///   the other side's partitions), else the most of the two
-    /// - **Partitioner**: that one, else by hash
-    /// - **Shuffle**: one for each side that is not already partitioned so
-    /// - **Memory**: a task's share; what passes it is sorted in runs, and a hot key's rows
-    ///   are read where they lie
-    /// - **Order**: by the hash of the key; then this side's values, each with the other's, in the
-    ///   order of partitions and rows
+    /// Partitions, shuffle, order and memory are those of [`join`](Rdd::join).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let ages = ctx.parallelize(vec![(1, 30), (2, 40)]);
     /// let names = ctx.parallelize(vec![(2, 'b'), (3, 'c')]);
     /// let mut rows = ages.full_outer_join(&names).collect()?;
     /// rows.sort();
     /// let both = (2, (Some(40), Some('b')));
     /// assert_eq!(rows, [(1, (Some(30), None)), both, (3, (None, Some('c')))]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "fullOuterJoin")]
     #[track_caller]
     pub fn full_outer_join<W, Q>(&self, other: &Rdd<(K, W), Q>) -> Rdd<(K, Either<V, W>)>
     where
@@ -137,14 +111,14 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     {
         self.cogrouped_by(
             Operation::new("full_outer_join"),
-            self.partitioning_with(other),
+            self.default_partitioning_with(other),
             other,
             full_rows,
         )
     }
 }
 
-/// Left values that meet a right one or `None`.
+/// Pairs each left value with the right values of its key, or with `None`.
 pub(super) fn left_rows<K: Key, V: Stored, W: Stored>(
     left: SubPartitionGroups<K, V>,
     right: SubPartitionGroups<K, W>,
@@ -154,7 +128,7 @@ pub(super) fn left_rows<K: Key, V: Stored, W: Stored>(
     })
 }
 
-/// Right values that meet a left one or `None`.
+/// Pairs each right value with the left values of its key, or with `None`.
 pub(super) fn right_rows<K: Key, V: Stored, W: Stored>(
     left: SubPartitionGroups<K, V>,
     right: SubPartitionGroups<K, W>,

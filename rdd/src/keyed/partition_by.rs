@@ -1,4 +1,4 @@
-//! `partition_by`: pairs go where their keys belong.
+//! `partition_by`: partitions pairs by key, by hash or by a partitioner.
 
 use super::shuffled::{ConcatRows, shuffle, wide};
 use crate::partitioner::KnownPartitioner;
@@ -10,47 +10,43 @@ use emberline_core::task::TaskContext;
 use emberline_core::unwind::blame;
 use emberline_shuffle::{MapWriter, Partitioning, hash_of};
 
+/// # Sorting and partitioning
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Moves each pair to the partition of its key: into a number of partitions by hash, or by a
-    /// partitioner. What is keyed the same way later, such as a `join`, then moves nothing.
+    /// Moves each pair to the partition of its key: by hash for a count, or by a partitioner.
     ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, V)>`
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one; none if already partitioned so
-    /// - **Memory**: constant while reading
-    /// - **Order**: of the partitions and rows before
+    /// Operations that need the same partitioner, such as a [`join`](Rdd::join), then shuffle
+    /// nothing. Shuffles unless the RDD has this partitioner already.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::{Partitioner, prelude::*};
+    /// # use emberline_rdd::prelude::*;
+    /// use emberline_rdd::Partitioner;
     /// use std::sync::Arc;
-    ///
+    /// # let ctx = Context::local()?;
     /// struct ByTens;
     /// impl Partitioner<u32> for ByTens {
     ///     fn partitions(&self) -> usize { 3 }
     ///     fn partition_of(&self, key: &u32) -> usize { (*key as usize / 10).min(2) }
     /// }
     ///
-    /// let ctx = Context::local()?;
     /// let pairs = ctx.parallelize(vec![(25, 'x'), (3, 'y'), (11, 'z')]);
-    /// let placed = pairs.partition_by(Arc::new(ByTens));
-    /// assert_eq!(placed.collect()?, [(3, 'y'), (11, 'z'), (25, 'x')]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// let by_tens = pairs.partition_by(Arc::new(ByTens));
+    /// assert_eq!(by_tens.collect()?, [(3, 'y'), (11, 'z'), (25, 'x')]);
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "partitionBy")]
     #[track_caller]
     pub fn partition_by(&self, partitioning: impl Into<Partitioning<K>>) -> Rdd<(K, V)>
     where
         K: Key,
         V: Stored,
     {
-        self.placed(Operation::new("partition_by"), partitioning.into())
+        self.partitioned_by(Operation::new("partition_by"), partitioning.into())
     }
 
-    /// The step behind `partition_by` and what sorts the partitions it makes.
-    pub(super) fn placed(&self, operation: Operation, by: Partitioning<K>) -> Rdd<(K, V)>
+    /// Moves each pair to the partition of its key, for `partition_by` and operations that sort afterwards.
+    pub(super) fn partitioned_by(&self, operation: Operation, by: Partitioning<K>) -> Rdd<(K, V)>
     where
         K: Key,
         V: Stored,

@@ -1,4 +1,4 @@
-//! `repartition`: spread rows evenly over a number of partitions.
+//! `repartition`: distributes rows evenly over a number of partitions.
 
 use super::shuffled::{ConcatRows, shuffle, wide};
 use crate::pipeline::{Element, Pipeline};
@@ -8,30 +8,22 @@ use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{MapWriter, hash_of};
 
+/// # Sorting and partitioning
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Deals the rows of each partition out over `partitions` new ones, in turn, so that they differ
-    /// by at most one row for each partition before.
+    /// Distributes the rows evenly over `partitions` partitions, in turn.
     ///
-    /// The first partition dealt to is chosen by the number of the old partition, and the order of
-    /// rows never depends on timing, so a lost partition comes back as it was.
-    ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: given
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: one
-    /// - **Memory**: constant while reading
-    /// - **Order**: of the partitions and rows before, within each new partition
+    /// Shuffles every row; [`coalesce`](Rdd::coalesce) merges partitions without a shuffle. Each
+    /// input partition contributes equally to all new ones, up to one row, and starts with one that
+    /// depends on its index alone. So the result is the same in every run, also after recovery.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let spread = ctx.range_with(1, 0..100_u32).repartition(4);
     /// assert_eq!(spread.map_partitions(|rows| [rows.count()]).collect()?, [25, 25, 25, 25]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn repartition(&self, partitions: usize) -> Rdd<T>

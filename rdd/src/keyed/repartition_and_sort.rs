@@ -1,7 +1,6 @@
-//! `repartition_and_sort_within_partitions`: pairs go where their keys belong, and stand in order
-//! there.
+//! `repartition_and_sort_within_partitions`: partitions pairs by key and sorts each partition.
 
-use super::orders::{ByPairKey, in_order};
+use super::orders::{ByPairKey, sort_rows};
 use super::shuffled::wide;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -12,34 +11,27 @@ use emberline_core::task::TaskContext;
 use emberline_shuffle::Partitioning;
 use std::sync::Arc;
 
+/// # Sorting and partitioning
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Moves each pair to the partition of its key, into a number of partitions by hash or by a
-    /// partitioner, and sorts each partition by key, ascending; pairs of equal keys keep their
-    /// order. With a partitioner that looks at a part of the key, the other part orders the rows of
-    /// that part: a secondary sort that no list of a key's values has to fit in memory for.
+    /// Moves each pair to the partition of its key and sorts each partition by key, ascending.
     ///
-    /// Partition after partition the keys are not in order: [`sort_by_key`](Rdd::sort_by_key) is
-    /// for that.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, V)>`
-    /// - **Partitions**: given
-    /// - **Partitioner**: given
-    /// - **Shuffle**: one; none if already partitioned so
-    /// - **Memory**: a task's share; what passes it is sorted in runs
-    /// - **Order**: ascending by key within each partition; stable
+    /// The sort is stable. Keys are not ordered over the partitions;
+    /// [`sort_pairs`](Rdd::sort_pairs) does that. A partitioner of one part of the key makes a
+    /// secondary sort, which is not limited by memory: the rows of that part are adjacent, in the
+    /// order of the other part. Shuffles unless the RDD has this partitioner already. Rows beyond
+    /// the task memory limit spill.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let pairs = ctx.parallelize(vec![(3, 'x'), (1, 'y'), (2, 'z'), (1, 'a')]);
     /// let sorted = pairs.repartition_and_sort_within_partitions(1);
     /// assert_eq!(sorted.collect()?, [(1, 'y'), (1, 'a'), (2, 'z'), (3, 'x')]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "repartitionAndSortWithinPartitions")]
     #[track_caller]
     pub fn repartition_and_sort_within_partitions(
         &self,
@@ -50,14 +42,14 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         V: Stored,
     {
         let operation = Operation::new("repartition_and_sort_within_partitions");
-        let placed = self.placed(operation, partitioning.into());
-        let edge = Dependency::Narrow(Arc::clone(&placed.lineage));
-        let lineage = self.context.lineage(operation, placed.num_partitions(), vec![edge]);
-        let (parent, depth) = (placed.pipeline.clone(), placed.pipeline.depth());
+        let partitioned = self.partitioned_by(operation, partitioning.into());
+        let edge = Dependency::Narrow(Arc::clone(&partitioned.lineage));
+        let lineage = self.context.lineage(operation, partitioned.num_partitions(), vec![edge]);
+        let (parent, depth) = (partitioned.pipeline.clone(), partitioned.pipeline.depth());
         let compute = move |partition, task: &TaskContext| {
-            in_order(operation, parent.open(partition, task), ByPairKey, task)
+            sort_rows(operation, parent.open(partition, task), ByPairKey, task)
         };
-        let partitioner = placed.partitioner.clone().map(|known| known.in_hash_order(false));
+        let partitioner = partitioned.partitioner.clone().map(|known| known.in_hash_order(false));
         wide(&self.context, lineage, partitioner, depth, compute)
     }
 }

@@ -1,5 +1,6 @@
-//! `subtract`, `subtract_by_key` and `intersection`: what of this RDD the other lacks or has. The
-//! other side only says which keys it has, so its values stay behind.
+//! `subtract`, `subtract_by_key` and `intersection`: rows that another RDD lacks or has.
+//!
+//! Only the keys of the other RDD are shuffled, without its values.
 
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};
@@ -8,29 +9,24 @@ use emberline_core::operation::Operation;
 use emberline_shuffle::{Partitioning, SubPartitionGroups, into_co_groups};
 use std::iter::repeat_n;
 
+/// # Sets of rows
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Keeps the rows that are not in `other`. Equal rows of this side are all kept; of pairs, key
-    /// and value must be equal: [`subtract_by_key`](Rdd::subtract_by_key) looks at the keys alone.
+    /// Returns the rows that are not in `other`, with their duplicates.
     ///
-    /// - **Shape**: `Rdd<T>` and `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: kept
-    /// - **Partitioner**: none
-    /// - **Shuffle**: one for each side
-    /// - **Memory**: a task's share; what passes it is sorted in runs
-    /// - **Order**: by the hash of the row; equal rows side by side
+    /// Compares whole rows; [`subtract_by_key`](Rdd::subtract_by_key) compares the keys of pairs.
+    /// Shuffles both RDDs into the partitions of this one. The result has no partitioner and is
+    /// ordered by the hash of the row. Rows beyond the task memory limit spill.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let rows = ctx.parallelize(vec![1, 2, 2, 3]);
     /// let mut rest = rows.subtract(&ctx.parallelize(vec![3, 4])).collect()?;
     /// rest.sort();
     /// assert_eq!(rest, [1, 2, 2]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn subtract<Q>(&self, other: &Rdd<T, Q>) -> Rdd<T>
@@ -46,27 +42,21 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         )
     }
 
-    /// Keeps the rows that are in `other` too, each once.
+    /// Returns the rows that are also in `other`, without duplicates.
     ///
-    /// - **Shape**: `Rdd<T>` and `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: the most of the two
-    /// - **Partitioner**: none
-    /// - **Shuffle**: one for each side
-    /// - **Memory**: a task's share; what passes it is sorted in runs
-    /// - **Order**: by the hash of the row
+    /// Shuffles both RDDs into the larger number of partitions. The result has no partitioner and
+    /// is ordered by the hash of the row. Rows beyond the task memory limit spill.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let rows = ctx.parallelize(vec![1, 2, 2, 3]);
     /// let mut common = rows.intersection(&ctx.parallelize(vec![3, 2, 3, 4])).collect()?;
     /// common.sort();
     /// assert_eq!(common, [2, 3]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
     pub fn intersection<Q>(&self, other: &Rdd<T, Q>) -> Rdd<T>
@@ -83,11 +73,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         )
     }
 
-    /// Groups the rows of both sides and gives the groups of a partition to `merge`.
+    /// Groups the equal rows of both sides and passes the groups of a partition to `merge`.
     pub(super) fn cogrouped_rows<Q, I>(
         &self,
         operation: Operation,
-        by: Partitioning<T>,
+        partitioning: Partitioning<T>,
         other: &Rdd<T, Q>,
         merge: fn(SubPartitionGroups<T, ()>, SubPartitionGroups<T, ()>) -> I,
     ) -> Rdd<T>
@@ -98,35 +88,31 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     {
         let left = self.mapped(operation, 0, KeyEffect::Changed, |row| (row, ()));
         let right = other.mapped(operation, 0, KeyEffect::Changed, |row| (row, ()));
-        let rows = left.cogrouped_by(operation, by, &right, merge);
+        let rows = left.cogrouped_by(operation, partitioning, &right, merge);
         rows.mapped(operation, 0, KeyEffect::Changed, |(row, ())| row).boxed()
     }
 }
 
+/// # Joins
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Keeps the pairs whose key `other` does not have, whatever its values are. Pairs of one key
-    /// are all kept.
+    /// Returns the pairs whose key is not in `other`, with their duplicates.
     ///
-    /// - **Shape**: `Rdd<(K, V)>` and `Rdd<(K, W)>` to `Rdd<(K, V)>`
-    /// - **Partitions**: of the partitioner it already has, else kept
-    /// - **Partitioner**: the one it already has, else by hash
-    /// - **Shuffle**: one for each side that is not already partitioned so; of `other` only the
-    ///   keys
-    /// - **Memory**: a task's share; what passes it is sorted in runs
-    /// - **Order**: by the hash of the key; values in the order of partitions and rows
+    /// An RDD that has a partitioner keeps it and is not shuffled; otherwise the result is
+    /// hash-partitioned into the same number of partitions. Of `other` only the keys are shuffled.
+    /// Rows are ordered by the hash of the key, values by partition and row. Rows beyond the task
+    /// memory limit spill.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let stock = ctx.parallelize(vec![('a', 3), ('b', 5), ('a', 4)]);
     /// let sold_out = ctx.parallelize(vec![('b', "today")]);
     /// assert_eq!(stock.subtract_by_key(&sold_out).collect()?, [('a', 3), ('a', 4)]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "subtractByKey")]
     #[track_caller]
     pub fn subtract_by_key<W, Q>(&self, other: &Rdd<(K, W), Q>) -> Rdd<(K, V)>
     where
@@ -145,7 +131,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     pub(super) fn without_keys<W, Q>(
         &self,
         operation: Operation,
-        by: Partitioning<K>,
+        partitioning: Partitioning<K>,
         other: &Rdd<(K, W), Q>,
     ) -> Rdd<(K, V)>
     where
@@ -155,11 +141,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         Q: Pipeline<Item = (K, W)>,
     {
         let keys = other.mapped(operation, 0, KeyEffect::Preserved, |(key, _)| (key, ()));
-        self.cogrouped_by(operation, by, &keys, left_only)
+        self.cogrouped_by(operation, partitioning, &keys, left_only)
     }
 }
 
-/// The pairs of the left side whose key the right side lacks.
+/// Returns the pairs of the left side whose key the right side lacks.
 pub(super) fn left_only<K: Key, V: Stored>(
     left: SubPartitionGroups<K, V>,
     right: SubPartitionGroups<K, ()>,
@@ -169,7 +155,7 @@ pub(super) fn left_only<K: Key, V: Stored>(
     groups.flat_map(|(key, values, _)| repeat_n(key, values.len()).zip(values))
 }
 
-/// Each key of both sides, once.
+/// Returns each key that both sides have, once.
 pub(super) fn in_both<K: Key>(
     left: SubPartitionGroups<K, ()>,
     right: SubPartitionGroups<K, ()>,

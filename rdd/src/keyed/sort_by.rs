@@ -1,10 +1,12 @@
-//! `sort_by` and `sort_by_key`: a total order over all partitions.
+//! `sort_by`, `sort_by_key` and `sort_pairs`: a total order over all partitions.
 //!
-//! The first action samples the keys (`sort_sample.rs`), which gives the bounds of a range partitioner;
-//! the shuffle brings each range into one partition, in the order of the input; a stable sort finishes
-//! it.
+//! The first action samples the keys (`sort_sample.rs`), which yields the bounds of a range
+//! partitioner. The shuffle moves each range to one partition, in the order of the input, and a stable
+//! sort of each sub-partition completes it. Sub-partitions come from the same sample: a sub-partition
+//! is sorted within the cache and rarely spills. A sort into one partition takes no sample and has
+//! one sub-partition.
 
-use super::orders::{ByCompare, ByKeyOf, ByPairKey, in_order};
+use super::orders::{ByCompare, ByKeyOf, ByPairKey, sort_rows};
 use super::shuffled::{ConcatRows, shuffle, wide};
 use super::sort_sample::SampleKeys;
 use crate::partitioner::KnownPartitioner;
@@ -20,33 +22,28 @@ use emberline_shuffle::{
 use std::cmp::Ordering;
 use std::sync::{Arc, Mutex};
 
+/// # Sorting and partitioning
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Sorts all rows by `key_of(row)`, ascending; rows of equal keys keep their order. Use
-    /// `std::cmp::Reverse` for descending, and
-    /// [`sort_by`](Rdd::sort_by) for floats.
+    /// Sorts the rows by `key_of(row)`, ascending; [`sort_pairs`](Rdd::sort_pairs) sorts pairs by
+    /// their key.
     ///
-    /// The first action runs a job that samples the keys; nothing runs at this call.
-    ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: kept; with few distinct keys some stay empty
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: one
-    /// - **Memory**: a task's share; what passes it is sorted in runs
-    /// - **Order**: ascending over all partitions; stable
+    /// The sort is stable. [`Reverse`](std::cmp::Reverse) sorts descending, and
+    /// [`sort_by`](Rdd::sort_by) sorts floats. Shuffles once into ranges of keys, which the first
+    /// action finds by a job that samples the keys; with few distinct keys some partitions are
+    /// empty. Rows beyond the task memory limit spill.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
+    /// # use emberline_rdd::prelude::*;
     /// use std::cmp::Reverse;
-    ///
-    /// let ctx = Context::local()?;
+    /// # let ctx = Context::local()?;
     /// let words = ctx.parallelize(vec!["ccc", "a", "bb"]).map(str::to_string);
     /// assert_eq!(words.sort_by_key(|word| word.len()).collect()?, ["a", "bb", "ccc"]);
-    /// assert_eq!(words.sort_by_key(|word| Reverse(word.len())).first()?.as_deref(), Some("ccc"));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// assert_eq!(words.sort_by_key(|word| Reverse(word.len())).collect()?, ["ccc", "bb", "a"]);
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "sortBy")]
     #[track_caller]
     pub fn sort_by_key<K, F>(&self, key_of: F) -> Rdd<T>
     where
@@ -57,27 +54,23 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.sorted_by_key(Operation::new("sort_by_key"), self.num_partitions().max(1), key_of)
     }
 
-    /// Sorts all rows by a comparison of their own, which must be a total order: the way to sort
-    /// floats, by `f64::total_cmp`.
+    /// Sorts the rows with a comparator, which must be a total order.
     ///
-    /// - **Shape**: `Rdd<T>` to `Rdd<T>`
-    /// - **Partitions**: kept; with few distinct rows some stay empty
-    /// - **Partitioner**: dropped
-    /// - **Shuffle**: one
-    /// - **Memory**: a task's share; what passes it is sorted in runs
-    /// - **Order**: ascending over all partitions; stable
+    /// The sort is stable. To sort descending, compare `b` with `a`, or use
+    /// [`sort_by_key`](Rdd::sort_by_key) with [`Reverse`](std::cmp::Reverse). Shuffles once into
+    /// ranges of rows, as [`sort_by_key`](Rdd::sort_by_key) does. Rows beyond the task memory limit
+    /// spill.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let sorted = ctx.parallelize(vec![2.5, -1.0, f64::INFINITY]).sort_by(f64::total_cmp);
     /// assert_eq!(sorted.collect()?, [-1.0, 2.5, f64::INFINITY]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "sortBy")]
     #[track_caller]
     pub fn sort_by<F>(&self, compare: F) -> Rdd<T>
     where
@@ -93,12 +86,13 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
     {
         let order = Arc::new(ByCompare(compare));
-        let (of_sample, of_place) = (Arc::clone(&order), Arc::clone(&order));
+        let sample_order = Arc::clone(&order);
+        let shuffle_order = Arc::clone(&order);
         let ranges = Ranges {
             key_of: T::clone,
-            compare: move |a: &T, b: &T| (of_sample.0)(a, b),
-            place: move |bounds: &[T], row: &T| {
-                bounds.partition_point(|bound| (of_place.0)(bound, row) == Ordering::Less)
+            compare: move |a: &T, b: &T| (sample_order.0)(a, b),
+            range_of: move |bounds: &[T], row: &T| {
+                bounds.partition_point(|bound| (shuffle_order.0)(bound, row) == Ordering::Less)
             },
         };
         let range = Arc::new(RangePartitioner::new(partitions));
@@ -117,12 +111,13 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
         let order = Arc::new(ByKeyOf(key_of));
-        let (of_sample, of_place) = (Arc::clone(&order), Arc::clone(&order));
+        let sample_order = Arc::clone(&order);
+        let shuffle_order = Arc::clone(&order);
         let ranges = Ranges {
-            key_of: move |row: &T| (of_sample.0)(row),
+            key_of: move |row: &T| (sample_order.0)(row),
             compare: K::cmp,
-            place: move |bounds: &[K], row: &T| {
-                let key = (of_place.0)(row);
+            range_of: move |bounds: &[K], row: &T| {
+                let key = (shuffle_order.0)(row);
                 bounds.partition_point(|bound| *bound < key)
             },
         };
@@ -130,7 +125,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.sorted(operation, range, None, ranges, order)
     }
 
-    /// Range partitioning, then a sort of each partition.
+    /// Partitions rows by range and sorts each partition.
     fn sorted<K, F, C, G, O>(
         &self,
         operation: Operation,
@@ -148,55 +143,59 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         O: RowOrder<T> + Send + Sync + 'static,
     {
         let partitions = range.count();
-        let slices = Arc::new(RangeSubPartitions::new(partitions));
-        let (cut, each) = (Arc::clone(&slices), slices.each());
-        let Ranges { key_of, compare, place } = ranges;
+        let sub_partitions = Arc::new(RangeSubPartitions::new(partitions));
+        let by_range = Arc::clone(&sub_partitions);
+        let each = sub_partitions.each();
+        let Ranges { key_of, compare, range_of } = ranges;
         let write = move |rows: P::Rows, _, to: &mut MapWriter<T>| {
             rows.for_each(|row| {
-                let slice = blame(&operation, || cut.index_of(|bounds| place(bounds, &row)));
-                to.push(slice, row);
+                let sub_partition =
+                    blame(&operation, || by_range.index_of(|bounds| range_of(bounds, &row)));
+                to.push(sub_partition, row);
             });
         };
         let (outputs, edge) = shuffle(self, operation, (partitions, each), write);
         let mut lineage = self.context.lineage(operation, partitions, vec![edge]);
-        let (rdd, key_of, running) = (self.clone(), Arc::new(key_of), Mutex::new(()));
-        let sample = SampleKeys { rdd, range, slices, key_of, compare, operation, running };
-        lineage.preparation = Some(Arc::new(sample));
+        lineage.preparation = Some(Arc::new(SampleKeys {
+            rdd: self.clone(),
+            range,
+            sub_partitions,
+            key_of: Arc::new(key_of),
+            compare,
+            operation,
+            running: Mutex::new(()),
+        }));
         let compute = move |partition, task: &TaskContext| {
-            let (outputs, order, task) = (outputs.clone(), Arc::clone(&order), task.clone());
-            (partition * each..(partition + 1) * each).flat_map(move |slice| {
-                let rows = ConcatRows::new(outputs.read(slice, &task));
-                in_order(operation, rows, Arc::clone(&order), &task)
+            let outputs = Arc::clone(&outputs);
+            let order = Arc::clone(&order);
+            let task = task.clone();
+            (partition * each..(partition + 1) * each).flat_map(move |segment| {
+                let rows = ConcatRows::new(outputs.read(segment, &task));
+                sort_rows(operation, rows, Arc::clone(&order), &task)
             })
         };
         wide(&self.context, lineage, partitioner, 0, compute)
     }
 }
 
+/// # Sorting and partitioning
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Sorts pairs by key, ascending; pairs of equal keys keep their order.
+    /// Sorts the pairs by key, ascending.
     ///
-    /// The first action runs a job that samples the keys; nothing runs at this call.
-    ///
-    /// - **Shape**: `Rdd<(K, V)>` to `Rdd<(K, V)>`
-    /// - **Partitions**: kept; with few distinct keys some stay empty
-    /// - **Partitioner**: the ranges of the sort
-    /// - **Shuffle**: one
-    /// - **Memory**: a task's share; what passes it is sorted in runs
-    /// - **Order**: ascending by key over all partitions; stable
+    /// The sort is stable. Keys in [`Reverse`](std::cmp::Reverse) sort descending. Shuffles once
+    /// into ranges of keys, as [`sort_by_key`](Rdd::sort_by_key) does, and the result has these
+    /// ranges as its partitioner. Rows beyond the task memory limit spill.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
-    /// let ctx = Context::local()?;
-    /// let pairs = ctx.parallelize(vec![("b", 1), ("a", 2), ("b", 0)]);
-    /// let sorted = pairs.map(|(key, n)| (key.to_string(), n)).sort_pairs().collect()?;
-    /// assert_eq!(sorted, [("a".into(), 2), ("b".into(), 1), ("b".into(), 0)]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
+    /// let pairs = ctx.parallelize(vec![('b', 1), ('a', 2), ('b', 0)]);
+    /// assert_eq!(pairs.sort_pairs().collect()?, [('a', 2), ('b', 1), ('b', 0)]);
+    /// # Ok::<(), Error>(())
     /// ```
+    #[doc(alias = "sortByKey")]
     #[track_caller]
     pub fn sort_pairs(&self) -> Rdd<(K, V)>
     where
@@ -216,17 +215,19 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let ranges = Ranges {
             key_of: |pair: &(K, V)| pair.0.clone(),
             compare: K::cmp,
-            place: |bounds: &[K], pair: &(K, V)| bounds.partition_point(|bound| *bound < pair.0),
+            range_of: |bounds: &[K], pair: &(K, V)| bounds.partition_point(|bound| *bound < pair.0),
         };
         let partitioner = Some(KnownPartitioner::new(&partitioning));
         self.sorted(operation, range, partitioner, ranges, Arc::new(ByPairKey))
     }
 }
 
-/// Which range a row goes to: the key of a sampled row, the order of keys, and how many of some bounds
-/// lie below a row.
+/// The functions that assign rows to ranges.
 struct Ranges<F, C, G> {
+    /// Returns the key of a sampled row.
     key_of: F,
+    /// Compares two keys.
     compare: C,
-    place: G,
+    /// Returns the range of a row: the number of bounds that are less than its key.
+    range_of: G,
 }

@@ -1,4 +1,8 @@
-//! The job before a sort: a sample of the keys gives the bounds of the ranges.
+//! The job before a sort: a sample of the keys yields the bounds of the ranges.
+//!
+//! The driver holds the sample, so all of it is limited to the task memory limit. A partition that
+//! reaches its part of the limit drops half of its sample at random, which keeps the sample uniform.
+//! Keys need not be serializable, so a key that owns memory is assumed to be as large as its row.
 
 use crate::driver::run_on_driver;
 use crate::pipeline::Pipeline;
@@ -16,18 +20,22 @@ use std::mem::needs_drop;
 use std::slice::from_ref;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Keys sampled for each partition after the sort, and at most in all.
+/// Keys sampled for each partition of the sorted RDD.
 const SAMPLE_PER_PARTITION: usize = 100;
-const SAMPLE_AT_MOST: usize = 1_000_000;
+/// Keys sampled in all.
+const MAX_SAMPLE: usize = 1_000_000;
+/// Keys that an input partition may contribute, relative to an even distribution of the rows.
+const OVERSAMPLING: usize = 3;
 
-/// What must be known of a sort before its first stage.
+/// The sampling job, which runs before the first stage of a sort.
 pub(super) struct SampleKeys<T: 'static, P, K, F, C> {
     pub rdd: Rdd<T, P>,
     pub range: Arc<RangePartitioner<K>>,
-    pub slices: Arc<RangeSubPartitions<K>>,
+    pub sub_partitions: Arc<RangeSubPartitions<K>>,
     pub key_of: Arc<F>,
     pub compare: C,
     pub operation: Operation,
+    /// Held while the job runs, so that of two concurrent actions the second waits for the sample.
     pub running: Mutex<()>,
 }
 
@@ -40,12 +48,12 @@ where
     C: Fn(&K, &K) -> Ordering + Send + Sync,
 {
     fn prepare(&self) -> Result<()> {
-        // Two actions at once: the second waits for the first one's sample.
         let _running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if self.range.has_bounds() {
             return Ok(());
         }
-        let (partitions, inputs) = (self.range.count(), self.rdd.num_partitions());
+        let partitions = self.range.count();
+        let inputs = self.rdd.num_partitions();
         if partitions <= 1 || inputs == 0 {
             self.range.set_bounds(Vec::new());
             return Ok(());
@@ -54,7 +62,7 @@ where
         run_on_driver(self.operation, || {
             sample.sort_by(|a, b| (self.compare)(&a.0, &b.0));
             let bounds = range_bounds(&sample, partitions, &self.compare);
-            self.slices.set(&bounds, &sample, partitions, &self.compare);
+            self.sub_partitions.set(&bounds, &sample, partitions, &self.compare);
             self.range.set_bounds(bounds);
         })
     }
@@ -67,19 +75,19 @@ where
     K: Clone + Send + Sync + 'static,
     F: Fn(&T) -> K + Send + Sync + 'static,
 {
-    /// Keys of all partitions, each with the number of rows it stands for. All of them together are
-    /// bounded by the share of one task, since the program's thread holds them.
+    /// Returns sampled keys of all partitions, each with the number of rows that it represents.
     fn sample(&self, partitions: usize, inputs: usize) -> Result<Vec<(K, f64)>> {
-        let wanted = (SAMPLE_PER_PARTITION * partitions).min(SAMPLE_AT_MOST);
-        let most_keys = (3 * wanted).div_ceil(inputs);
+        let wanted = (SAMPLE_PER_PARTITION * partitions).min(MAX_SAMPLE);
+        let max_keys = (OVERSAMPLING * wanted).div_ceil(inputs);
         let config = self.rdd.context.engine.config();
-        let most_bytes = (config.task_memory_limit() / inputs as u64).max(1);
+        let max_bytes = (config.task_memory_limit() / inputs as u64).max(1);
         let seed = config.seed ^ self.rdd.lineage.fingerprint();
-        let (operation, key_of) = (self.operation, Arc::clone(&self.key_of));
+        let operation = self.operation;
+        let key_of = Arc::clone(&self.key_of);
         let samples = self.rdd.run(operation, 0..inputs, move |rows, task| {
             let random = Random::new(seed ^ ((task.place.partition as u64) << 32));
             let key_of = |row: &T| blame(&operation, || sized_key(row, &*key_of));
-            let mut reservoir = Reservoir::new(most_keys, most_bytes, random);
+            let mut reservoir = Reservoir::new(max_keys, max_bytes, random);
             rows.for_each(|row| reservoir.offer(|| key_of(&row)));
             Ok(reservoir.finish())
         })?;
@@ -90,69 +98,69 @@ where
     }
 }
 
-/// A key and the bytes it takes. What it owns on the heap is judged by its row, since keys need not be
-/// serialisable.
+/// Returns the key of a row with its size, estimated from the row if the key owns memory.
 fn sized_key<T: Stored, K>(row: &T, key_of: impl Fn(&T) -> K) -> (K, u64) {
     let row_bytes = if needs_drop::<K>() { estimate_rows(from_ref(row)) } else { 0 };
     (key_of(row), row_bytes.max(size_of::<K>() as u64))
 }
 
-/// Some of the keys that it was offered, each row being as likely as any other. Where they are too
-/// large together, half of them go.
+/// A uniform random sample of keys, limited in number and in bytes.
 struct Reservoir<K> {
-    most_keys: usize,
-    most_bytes: u64,
+    max_keys: usize,
+    max_bytes: u64,
     random: Random,
-    seen: u64,
+    rows: u64,
     keys: Vec<(K, u64)>,
     bytes: u64,
 }
 
 impl<K> Reservoir<K> {
-    fn new(most_keys: usize, most_bytes: u64, random: Random) -> Self {
-        Reservoir { most_keys, most_bytes, random, seen: 0, keys: Vec::new(), bytes: 0 }
+    fn new(max_keys: usize, max_bytes: u64, random: Random) -> Self {
+        Reservoir { max_keys, max_bytes, random, rows: 0, keys: Vec::new(), bytes: 0 }
     }
 
     #[inline]
     fn offer(&mut self, key: impl FnOnce() -> (K, u64)) {
-        self.seen += 1;
-        if self.keys.len() < self.most_keys {
-            self.keep(None, key());
+        self.rows += 1;
+        if self.keys.len() < self.max_keys {
+            self.insert(None, key());
             return;
         }
-        let place = self.random.below(self.seen);
-        if place < self.most_keys as u64 {
-            self.keep(Some(place as usize), key());
+        let index = self.random.below(self.rows);
+        if index < self.max_keys as u64 {
+            self.insert(Some(index as usize), key());
         }
     }
 
-    fn keep(&mut self, place: Option<usize>, key: (K, u64)) {
+    /// Appends a key or replaces the one at `index`, and then halves the sample while it is too large.
+    fn insert(&mut self, index: Option<usize>, key: (K, u64)) {
         self.bytes = self.bytes.saturating_add(key.1);
-        match place {
+        match index {
             None => self.keys.push(key),
-            Some(place) => self.bytes -= std::mem::replace(&mut self.keys[place], key).1,
+            Some(index) => self.bytes -= std::mem::replace(&mut self.keys[index], key).1,
         }
-        while self.bytes > self.most_bytes && self.keys.len() > 1 {
+        while self.bytes > self.max_bytes && self.keys.len() > 1 {
             self.halve();
         }
     }
 
     fn halve(&mut self) {
-        self.most_keys = self.keys.len() / 2;
-        while self.keys.len() > self.most_keys {
-            let goes = self.random.below(self.keys.len() as u64);
-            self.bytes -= self.keys.swap_remove(goes as usize).1;
+        self.max_keys = self.keys.len() / 2;
+        while self.keys.len() > self.max_keys {
+            let index = self.random.below(self.keys.len() as u64);
+            self.bytes -= self.keys.swap_remove(index as usize).1;
         }
     }
 
-    /// The keys, and how many rows each stands for. A single key that is too large for its
-    /// partition's part of the sample stands for several such partitions, most of which keep none.
+    /// Returns the keys and the number of rows that each represents. A single key larger than the limit
+    /// is returned with the probability `limit / size`, and then represents the rows of the partitions
+    /// that return none.
     fn finish(mut self) -> (Vec<(K, u64)>, f64) {
-        let mut weight = self.seen as f64 / self.keys.len().max(1) as f64;
-        if self.bytes > self.most_bytes {
-            let likely = self.most_bytes as f64 / self.bytes as f64;
-            weight /= likely;
-            if self.random.unit() >= likely {
+        let mut weight = self.rows as f64 / self.keys.len().max(1) as f64;
+        if self.bytes > self.max_bytes {
+            let probability = self.max_bytes as f64 / self.bytes as f64;
+            weight /= probability;
+            if self.random.unit() >= probability {
                 self.keys.clear();
             }
         }
@@ -164,39 +172,39 @@ impl<K> Reservoir<K> {
 mod tests {
     use super::*;
 
-    fn sample(rows: u64, bytes: u64, most_bytes: u64, seed: u64) -> (Vec<(u64, u64)>, f64) {
-        let mut reservoir = Reservoir::new(100, most_bytes, Random::new(seed));
+    fn sample(rows: u64, bytes: u64, max_bytes: u64, seed: u64) -> (Vec<(u64, u64)>, f64) {
+        let mut reservoir = Reservoir::new(100, max_bytes, Random::new(seed));
         (0..rows).for_each(|row| reservoir.offer(|| (row, bytes)));
         reservoir.finish()
     }
 
     #[test]
-    fn small_keys_fill_the_reservoir_and_large_ones_the_bytes() {
-        for (bytes, least, most) in [(8, 100, 100), (10, 100, 100), (100, 5, 10), (1000, 1, 1)] {
+    fn reservoir_is_limited_in_keys_and_in_bytes() {
+        for (bytes, min, max) in [(8, 100, 100), (10, 100, 100), (100, 5, 10), (1000, 1, 1)] {
             let (keys, weight) = sample(5000, bytes, 1000, 7);
-            assert!((least..=most).contains(&keys.len()), "{} keys of {bytes} bytes", keys.len());
+            assert!((min..=max).contains(&keys.len()), "{} keys of {bytes} bytes", keys.len());
             assert_eq!(weight, 5000.0 / keys.len() as f64);
         }
         assert_eq!(sample(3, 8, 1000, 7).0, [(0, 8), (1, 8), (2, 8)]);
     }
 
     #[test]
-    fn a_row_is_as_likely_as_any_other_after_the_keys_were_halved() {
-        let mut of_each_tenth = [0; 10];
+    fn sample_stays_uniform_after_halving() {
+        let mut per_tenth = [0; 10];
         for seed in 0..2000 {
             let (keys, _) = sample(500, 100, 1000, seed << 20);
-            keys.iter().for_each(|(row, _)| of_each_tenth[*row as usize / 50] += 1);
+            keys.iter().for_each(|(row, _)| per_tenth[*row as usize / 50] += 1);
         }
-        let all: usize = of_each_tenth.iter().sum();
-        let even = all / 10 * 9 / 10..all / 10 * 11 / 10;
-        assert!(of_each_tenth.iter().all(|tenth| even.contains(tenth)), "{of_each_tenth:?}");
+        let total: usize = per_tenth.iter().sum();
+        let even = total / 10 * 9 / 10..total / 10 * 11 / 10;
+        assert!(per_tenth.iter().all(|tenth| even.contains(tenth)), "{per_tenth:?}");
     }
 
     #[test]
-    fn of_keys_too_large_for_their_part_some_partitions_keep_one_and_it_stands_for_the_others() {
+    fn a_key_above_the_limit_is_returned_by_some_partitions_and_represents_the_others() {
         let samples: Vec<_> = (0..1000).map(|seed| sample(50, 4000, 1000, seed << 20)).collect();
-        let kept: Vec<_> = samples.iter().filter(|(keys, _)| !keys.is_empty()).collect();
-        assert!((200..300).contains(&kept.len()), "{} of 1000", kept.len());
-        assert!(kept.iter().all(|(keys, weight)| (keys.len(), *weight) == (1, 200.0)));
+        let returned: Vec<_> = samples.iter().filter(|(keys, _)| !keys.is_empty()).collect();
+        assert!((200..300).contains(&returned.len()), "{} of 1000", returned.len());
+        assert!(returned.iter().all(|(keys, weight)| (keys.len(), *weight) == (1, 200.0)));
     }
 }

@@ -13,27 +13,27 @@ use std::cmp::Ordering;
 
 /// # Sorting and partitioning
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Sets the partitions of the operation that follows: a count, which partitions by hash, or a
-    /// partitioner of its keys (or of its rows, for `distinct`, `intersection` and `subtract`).
+    /// Sets the partitions of the operation that follows: a count, or a partitioner.
     ///
-    /// Every operation of [`WithPartitions`] behaves as the one of the same name on `Rdd`, except
-    /// that its result has the given partitions and partitioner. It shuffles unless its input
-    /// already has that partitioner. Sorts take a count only, since they find their own ranges.
+    /// The operations of [`WithPartitions`] are those of `Rdd` with the same names, except that the
+    /// result has the given partitions. A count partitions by hash; a partitioner applies to the keys, or
+    /// for `distinct`, `intersection` and `subtract` to the rows. An RDD that has this partitioner is
+    /// not shuffled. Sorts take a count only, since they sample their own ranges.
     ///
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::{partition::HashPartitioner, prelude::*};
+    /// # use emberline_rdd::prelude::*;
+    /// use emberline_rdd::partition::HashPartitioner;
     ///
-    /// let ctx = Context::local()?;
+    /// # let ctx = Context::local()?;
     /// let sales = ctx.parallelize(vec![(1, 30), (2, 40), (1, 5)]);
     /// let totals = sales.with_partitions(8).reduce_by_key(|a, b| a + b);
     /// assert_eq!((totals.num_partitions(), totals.count()?), (8, 2));
     ///
     /// let joined = totals.with_partitions(HashPartitioner { partitions: 8 }).join(&sales);
     /// assert_eq!((joined.num_partitions(), joined.count()?), (8, 3));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "numPartitions")]
     pub fn with_partitions<B>(&self, partitions: B) -> WithPartitions<T, P, B> {
@@ -118,7 +118,18 @@ where
             H: Fn(C, C) -> C + Send + Sync + 'static,
         }
         => combined(Combine { create, merge_value, merge_combiners });
+    }
+}
 
+/// # Grouping
+impl<K, V, P, B> WithPartitions<(K, V), P, B>
+where
+    K: Element,
+    V: Element,
+    P: Pipeline<Item = (K, V)>,
+    B: Into<Partitioning<K>> + Clone,
+{
+    operations! {
         pub fn group_by_key() -> Rdd<(K, Vec<V>)>
         where { K: Key, V: Stored }
         => grouped_lists();
@@ -205,7 +216,7 @@ where
     }
 }
 
-/// # Grouping of rows
+/// # Grouping
 impl<T: Element, P: Pipeline<Item = T>, B: Clone> WithPartitions<T, P, B> {
     operations! {
         pub fn group_by<K, F>(key_of: F) -> Rdd<(K, Vec<T>)>
@@ -214,7 +225,7 @@ impl<T: Element, P: Pipeline<Item = T>, B: Clone> WithPartitions<T, P, B> {
     }
 }
 
-/// # Sorting
+/// # Sorting and partitioning
 impl<T: Element, P: Pipeline<Item = T>> WithPartitions<T, P, usize> {
     operations! {
         pub fn sort_by_key<K, F>(key_of: F) -> Rdd<T>
@@ -231,7 +242,7 @@ impl<T: Element, P: Pipeline<Item = T>> WithPartitions<T, P, usize> {
     }
 }
 
-/// # Sorting of pairs
+/// # Sorting and partitioning
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> WithPartitions<(K, V), P, usize> {
     operations! {
         pub fn sort_pairs() -> Rdd<(K, V)>
