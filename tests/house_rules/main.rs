@@ -1,6 +1,7 @@
 //! The rules of the house, read from the sources: style that is not a test decays.
 
 mod deadlines;
+mod operations;
 mod promises;
 
 use std::fs;
