@@ -163,6 +163,7 @@
 //! | [`is_empty`](crate::Rdd::is_empty) | `bool` | as many as needed | — | — | one row per partition | irrelevant |
 //! | [`top`](crate::Rdd::top) | `Vec<T>` | all | — | — | about `2 * n` rows per partition | descending, stable |
 //! | [`top_by_key`](crate::Rdd::top_by_key) | `Vec<T>` | all | — | — | about `2 * n` rows per partition | descending by key, stable |
+//! | [`bottom_by_key`](crate::Rdd::bottom_by_key) | `Vec<T>` | all | — | — | about `2 * n` rows per partition | ascending by key, stable |
 //! | [`take_ordered`](crate::Rdd::take_ordered) | `Vec<T>` | all | — | — | about `2 * n` rows per partition | ascending, stable |
 //! | [`lookup`](crate::Rdd::lookup) | `Vec<V>` | one if partitioned, else all | — | — | the values of the key | of partitions, then rows |
 //! | [`for_each`](crate::Rdd::for_each) | nothing | all | — | — | — | of rows in each partition |

@@ -58,8 +58,8 @@ fn defined_in(text: &str) -> BTreeSet<String> {
     let lines: Vec<&str> = text.lines().take_while(|line| *line != "mod tests {").collect();
     for (number, line) in lines.iter().enumerate() {
         if line.starts_with("impl") {
-            let header: Vec<&str> = lines[number..].iter().take(4).copied().collect();
-            is_inside = is_of_owner(&header.join(" "));
+            let header = lines[number..].join(" ");
+            is_inside = is_of_owner(header.split('{').next().unwrap_or(""));
         } else if line.starts_with("macro_rules!") {
             is_inside = true;
         } else if line.starts_with('}') {
