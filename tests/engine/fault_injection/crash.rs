@@ -236,17 +236,31 @@ fn a_process_killed_at_any_fail_point_leaves_only_complete_outputs_and_orphans()
     });
 }
 
+/// Kills at random moments, unless [`KILLS`] asks for another number.
+const RANDOM_KILLS: u32 = 20;
+/// The environment variable with the number of kills at random moments (`.ci/nightly` sets it).
+const KILLS: &str = "EMBERLINE_TEST_KILLS";
+
+/// Returns the number of kills that the environment asks for, else [`RANDOM_KILLS`].
+fn random_kills() -> u32 {
+    let asked = std::env::var(KILLS).ok();
+    asked.map_or(RANDOM_KILLS, |kills| kills.parse().expect("EMBERLINE_TEST_KILLS is a number"))
+}
+
 #[test]
-fn a_process_killed_at_any_time_leaves_only_complete_outputs_and_orphans() {
-    within(DEADLINE, || {
+fn a_process_that_is_killed_at_any_moment_leaves_whole_outputs_and_orphans_only() {
+    let kills = random_kills();
+    within(DEADLINE * kills.div_ceil(RANDOM_KILLS), move || {
         let folder: TempDir = tempfile::tempdir().unwrap();
         let place = Place::at(folder.path().to_path_buf());
         let (bystanders, _living) = bystanders(&place);
         let (mut whole, mut kill) = (0, 0);
         // On a busy machine it takes more than these to meet a child that has come to an output.
-        while kill < 20 || whole == 0 {
+        while kill < u64::from(kills) || whole == 0 {
             let child = Dying::start(folder.path(), None);
-            std::thread::sleep(Duration::from_micros(noise(kill) % (80_000 << (kill / 20))));
+            std::thread::sleep(Duration::from_micros(
+                noise(kill) % (80_000 << (kill / u64::from(kills))),
+            ));
             kill += 1;
             drop(child);
             whole += place.check_outputs().0;
