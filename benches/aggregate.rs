@@ -1,5 +1,5 @@
-//! Sums of pairs by a million keys, beside two hand-written ways: one table per thread
-//! (`bench=aggregate`), and all pairs scattered first (`bench=aggregate_scatter`).
+//! Sums of pairs by a million keys, compared with two hand-written baselines: one table per thread
+//! (`bench=aggregate`), and pairs that are scattered first (`bench=aggregate_scatter`).
 
 mod hand;
 mod support;

@@ -1,4 +1,4 @@
-//! Distinct keys among many rows, beside tables that were written by hand over scattered keys.
+//! Distinct keys of many rows, compared with hand-written tables over scattered keys.
 
 mod hand;
 mod support;

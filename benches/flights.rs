@@ -1,7 +1,7 @@
-//! Flights in CSV joined with their planes and with the weather of their hour, summed by the maker of
-//! the plane, beside a program by hand that looks both up in hash maps while it reads the file.
-//! `bench=flights` joins with `join`, which shuffles all flights twice; `bench=flights_broadcast` is the
-//! same chain with `broadcast_join`, as one writes who knows that planes and weather are small.
+//! Flights in CSV files, joined with their planes and the weather of their hour and summed by the
+//! manufacturer of the plane, compared with a hand-written program that looks both up in hash maps.
+//! `bench=flights` uses `join`, which shuffles all flights twice; `bench=flights_broadcast` is the same chain
+//! with `broadcast_join`, for a program that knows that planes and weather are small.
 
 mod hand;
 mod support;
@@ -15,7 +15,7 @@ use support::word::Word;
 
 const LAPTOP_FLIGHTS: u64 = 336_776;
 const FULL_FLIGHTS: u64 = 3_367_760;
-/// Makers, flights, minutes late, flights into the wind.
+/// Manufacturers, flights, minutes of delay, flights into the wind.
 const SUMS_AT_FULL_SIZE: (usize, u64, i64, u64) = (19, 2_743_685, 26_136_078, 475_462);
 
 fn main() -> Result<(), BoxError> {
@@ -40,7 +40,7 @@ fn check(options: &Options, makers: Makers) {
 /// An airport, and year, month, day, hour.
 type Hour = (Word, [u16; 4]);
 
-/// How the planes and the weather come to the flights.
+/// The kind of join with planes and weather.
 #[derive(Clone, Copy)]
 enum Join {
     Shuffled,
@@ -48,7 +48,7 @@ enum Join {
 }
 
 fn flights(ctx: &Context, files: &Files, join: Join) -> emberline::Result<Makers> {
-    // The header has no minutes and no wind, and goes with the rows that have none.
+    // The header has no minutes and no wind, and is dropped with the rows that have none.
     let flights = ctx.text_file(&files.flights).filter_map(|line| {
         let row = fields(&line);
         let late: i64 = row[8].parse().ok()?;

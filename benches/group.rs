@@ -1,4 +1,4 @@
-//! The values of a million keys as lists, of which the largest is taken, beside tables of lists that
+//! The values of a million keys as lists, of which the maximum is taken, compared with tables of lists that
 //! were written by hand. `bench=group_by_key_iter` reads the same groups as a stream.
 
 mod hand;

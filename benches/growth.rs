@@ -1,7 +1,7 @@
-//! What eight times the rows cost, in memory and in a budget that neither size fits: a narrow chain, the
-//! hash operations with eight times the keys, and a sort. Nothing here may grow with the square.
+//! The cost of eight times the rows, in memory and with a memory limit below both sizes: a narrow
+//! chain, the hash operations with eight times the keys, and a sort. No time may grow quadratically.
 //!
-//! Prints for each the two times, their ratio (`growth`), and what it may be (`allowed`). `-- --case
+//! Prints for each case both times, their ratio (`growth`), and its limit (`max_growth`). `-- --case
 //! sort` runs one of them.
 
 mod support;
@@ -16,42 +16,43 @@ const TIMES: u64 = 8;
 /// Rows of one key. Only a join has as many keys as rows.
 const ROWS_OF_KEY: u64 = 16;
 
-/// A workload and its answer for so many rows.
+/// A workload.
 struct Case {
     name: &'static str,
-    /// How many times the time eight times the rows may take.
-    allowed: f64,
-    /// How many times the rows it has; a narrow row costs next to nothing.
+    /// The limit of the time for eight times the rows, as a multiple of the time for the rows.
+    max_growth: f64,
+    /// A multiple of the rows of the other workloads, since a narrow row costs next to nothing.
     rows: u64,
+    /// Runs the workload on a number of rows and returns its answer.
     run: fn(&Context, u64) -> emberline::Result<u64>,
 }
 
 const CASES: [Case; 6] = [
-    Case { name: "narrow_chain", allowed: 9.0, rows: 40, run: narrow_chain },
-    Case { name: "aggregate", allowed: 10.0, rows: 1, run: aggregate },
-    Case { name: "distinct", allowed: 10.0, rows: 1, run: distinct },
-    Case { name: "group", allowed: 10.0, rows: 1, run: group },
-    Case { name: "join", allowed: 10.0, rows: 1, run: join },
-    Case { name: "sort", allowed: 10.5, rows: 1, run: sort },
+    Case { name: "narrow_chain", max_growth: 9.0, rows: 40, run: narrow_chain },
+    Case { name: "aggregate", max_growth: 10.0, rows: 1, run: aggregate },
+    Case { name: "distinct", max_growth: 10.0, rows: 1, run: distinct },
+    Case { name: "group", max_growth: 10.0, rows: 1, run: group },
+    Case { name: "join", max_growth: 10.0, rows: 1, run: join },
+    Case { name: "sort", max_growth: 10.5, rows: 1, run: sort },
 ];
 
 fn main() -> Result<(), BoxError> {
     let options = Options::widest(LAPTOP_ROWS, FULL_ROWS)?;
-    let tight = 2 * options.rows; // an eighth of the rows of the smaller size, of 16 bytes each
+    let small_limit = 2 * options.rows; // an eighth of the bytes of the smaller size, with 16 bytes per row
     let wanted = support::options::setting("case");
     for case in CASES.iter().filter(|case| wanted.as_ref().is_none_or(|it| it == case.name)) {
         grow(case, "memory", &options, &options.context()?)?;
         if case.name != "narrow_chain" {
             let builder = Context::builder().threads(options.threads);
-            let ctx = builder.memory_limit_bytes(tight.max(1 << 20)).build()?;
+            let ctx = builder.memory_limit_bytes(small_limit.max(1 << 20)).build()?;
             grow(case, "disk", &options, &ctx)?;
         }
     }
     Ok(())
 }
 
-/// Times both sizes in turns, so that a busy minute falls on both.
-fn grow(case: &Case, place: &str, options: &Options, ctx: &Context) -> Result<(), BoxError> {
+/// Times both sizes alternately, so that other load affects both.
+fn grow(case: &Case, storage: &str, options: &Options, ctx: &Context) -> Result<(), BoxError> {
     let small = options.rows * case.rows;
     let run = |rows| timed(|| (case.run)(ctx, rows));
     run(small)?;
@@ -60,26 +61,26 @@ fn grow(case: &Case, place: &str, options: &Options, ctx: &Context) -> Result<()
         pairs.push((run(small)?.1, run(TIMES * small)?.1));
     }
     let spilled: u64 = ctx.jobs().iter().map(|job| job.totals().bytes_spilled).sum();
-    assert_eq!(spilled > 0, place == "disk", "{}: {spilled} bytes spilled", case.name);
-    print_line(case, place, small, options.threads, &pairs);
+    assert_eq!(spilled > 0, storage == "disk", "{}: {spilled} bytes spilled", case.name);
+    print_line(case, storage, small, options.threads, &pairs);
     Ok(())
 }
 
-fn print_line(case: &Case, place: &str, rows: u64, threads: usize, pairs: &[(Time, Time)]) {
+fn print_line(case: &Case, storage: &str, rows: u64, threads: usize, pairs: &[(Time, Time)]) {
     let small = median(pairs.iter().map(|pair| pair.0.wall));
     let large = median(pairs.iter().map(|pair| pair.1.wall));
     let growth = median(pairs.iter().map(|pair| pair.1.wall / pair.0.wall));
     let cpu = |side: fn(&(Time, Time)) -> f64| pairs.iter().map(side).sum::<f64>();
     let cpu_growth = cpu(|pair| pair.1.cpu) / cpu(|pair| pair.0.cpu);
-    let Case { name, allowed, .. } = case;
+    let Case { name, max_growth, .. } = case;
     println!(
-        "bench=growth_{name} place={place} rows={rows} times={TIMES} threads={threads} \
+        "bench=growth_{name} storage={storage} rows={rows} times={TIMES} threads={threads} \
          small_s={small:.4} large_s={large:.4} growth={growth:.2} cpu_growth={cpu_growth:.2} \
-         allowed={allowed}"
+         max_growth={max_growth}"
     );
 }
 
-/// A random key below `keys`, without a division.
+/// Returns a random key below `keys`, without a division.
 fn key(seed: u64, index: u64, keys: u64) -> u64 {
     ((random(seed, index) >> 32) * keys) >> 32
 }

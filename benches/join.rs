@@ -1,4 +1,4 @@
-//! Two sides joined on ten million keys, beside a partitioned hash join written by hand.
+//! A join of two sides on ten million keys, compared with a hand-written partitioned hash join.
 
 mod hand;
 mod support;

@@ -1,6 +1,6 @@
-//! Ten rounds of k-means over points in ten dimensions that are cached, beside rounds over a vector
-//! (`bench=k_means`, the rounds alone): sums in each task, or with `bench=k_means_by_key` by key.
-//! `bench=k_means_first_round` is one round that makes and keeps the points, beside a cached one.
+//! Ten rounds of k-means over cached points in ten dimensions, compared with rounds over a vector
+//! (`bench=k_means`, the rounds alone): with sums in each task, or by key (`bench=k_means_by_key`).
+//! `bench=k_means_first_round` compares a round that computes and caches the points with a later one.
 
 mod hand;
 mod support;
@@ -56,7 +56,7 @@ fn k_means(points: &Rdd<Point>, rounds: usize) -> emberline::Result<Clusters> {
     Ok(clusters(counts, &centres))
 }
 
-/// The same as Spark's example says it: each point goes to its centre by a shuffle.
+/// Runs k-means as Spark's example does: a shuffle moves each point to its center.
 fn k_means_by_key(points: &Rdd<Point>, rounds: usize) -> emberline::Result<Clusters> {
     let (mut centres, mut counts) = (first_centres(), [0; CENTRES]);
     for _ in 0..rounds {

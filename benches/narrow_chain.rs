@@ -1,5 +1,5 @@
-//! Map, filter, map and sum over numbers: what a narrow step costs beside the same iterator chain
-//! written by hand. `benches/instructions.sh` counts the instructions of both.
+//! Map, filter, map and sum over numbers: the cost of narrow operations, compared with a hand-written
+//! iterator chain. `benches/instructions.sh` counts the instructions of both.
 
 mod hand;
 mod support;

@@ -1,9 +1,9 @@
-//! Ten rounds of PageRank over an R-MAT graph. `bench=page_rank_naive` forgets how the links lie and
-//! shuffles them in every round; `bench=page_rank` joins links and ranks that lie the same way. Both
-//! stand beside the same dataflow written by hand; `bench=page_rank_arrays` is the second beside flat
-//! arrays, in which nothing is moved or hashed.
+//! Ten rounds of PageRank over an R-MAT graph. `bench=page_rank_naive` drops the partitioner of the links
+//! and shuffles them in every round; `bench=page_rank` joins co-partitioned links and ranks. Both are
+//! compared with the same dataflow written by hand; `bench=page_rank_arrays` compares the second with
+//! flat arrays, in which nothing is moved or hashed.
 //!
-//! `bench=page_rank_shuffled` says what each of the two moved.
+//! `bench=page_rank_shuffled` reports the rows and bytes that each of the two shuffled.
 
 mod hand;
 mod support;
@@ -23,19 +23,19 @@ fn main() -> Result<(), BoxError> {
         let (ctx, edges) = (options.context()?, options.rows);
         let dataflow = || hand::page_rank::page_rank(edges);
         let arrays = || hand::page_rank_arrays::page_rank_arrays(edges);
-        let together = || page_rank(&ctx, edges, Links::StayTogether);
+        let co_partitioned = || page_rank(&ctx, edges, Links::CoPartitioned);
 
-        let naive = || page_rank(&ctx, edges, Links::Forgotten);
+        let naive = || page_rank(&ctx, edges, Links::Repartitioned);
         support::measure("page_rank_naive", &options, naive, dataflow)?;
-        let ranks = support::measure("page_rank", &options, together, dataflow)?;
-        support::measure("page_rank_arrays", &options, together, arrays)?;
+        let ranks = support::measure("page_rank", &options, co_partitioned, dataflow)?;
+        support::measure("page_rank_arrays", &options, co_partitioned, arrays)?;
         assert!(edges != FULL_EDGES || is_known(&ranks), "the generator changed: {ranks:?}");
     }
     let options = Options::widest(LAPTOP_EDGES, FULL_EDGES)?;
     if options.both_sides() { print_shuffled(&options) } else { Ok(()) }
 }
 
-/// Whether the answer at full size is that of Spark and of the other engines, to their digits.
+/// Returns true if the answer is that of Spark and the other engines at full size, to their precision.
 fn is_known((ranked, sum, top): &Ranks) -> bool {
     let text: Vec<String> =
         top.iter().map(|(page, rank)| format!("{page}:{:.4}", rank.0)).collect();
@@ -43,18 +43,20 @@ fn is_known((ranked, sum, top): &Ranks) -> bool {
         && text == ["0:480.0441", "32768:192.1404", "65536:191.0212"]
 }
 
-/// Whether the engine knows in which partition a page's links are.
+/// The partitioning of the links.
 #[derive(Clone, Copy)]
 enum Links {
-    Forgotten,
-    StayTogether,
+    /// The partitioner is dropped.
+    Repartitioned,
+    /// Links and ranks have the same partitioner.
+    CoPartitioned,
 }
 
-fn page_rank(ctx: &Context, edges: u64, lie: Links) -> emberline::Result<Ranks> {
+fn page_rank(ctx: &Context, edges: u64, layout: Links) -> emberline::Result<Ranks> {
     let links = ctx.range(0..edges).map(edge).distinct().group_by_key();
-    let links: Rdd<(u32, Arc<[u32]>)> = match lie {
-        Links::Forgotten => links.map(|(page, to)| (page, Arc::from(to))).cache(),
-        Links::StayTogether => links.map_values(Arc::from).cache(),
+    let links: Rdd<(u32, Arc<[u32]>)> = match layout {
+        Links::Repartitioned => links.map(|(page, to)| (page, Arc::from(to))).cache(),
+        Links::CoPartitioned => links.map_values(Arc::from).cache(),
     };
     let mut ranks: Rdd<(u32, f64)> = links.map_values(|_| 1.0).boxed();
     for _ in 0..ROUNDS {
@@ -71,23 +73,23 @@ fn page_rank(ctx: &Context, edges: u64, lie: Links) -> emberline::Result<Ranks> 
         |(ranked, sum), (_, rank)| (ranked + 1, sum + rank),
         |a, b| (a.0 + b.0, a.1 + b.1),
     )?;
-    let top = ranks.top_by_key(3, |(_, rank)| rank.to_bits())?; // positive floats are ordered as their bits
+    let top = ranks.top_by_key(3, |(_, rank)| rank.to_bits())?; // positive floats have the order of their bits
     Ok((ranked, Close(sum), top.into_iter().map(|(page, rank)| (page, Close(rank))).collect()))
 }
 
-/// What all jobs of a run left in map outputs.
+/// Prints the rows and bytes of all map outputs of a run.
 fn print_shuffled(options: &Options) -> Result<(), BoxError> {
-    let shuffled = |lie| -> Result<(f64, u64), BoxError> {
+    let shuffled = |layout| -> Result<(f64, u64), BoxError> {
         let ctx = options.context()?;
-        page_rank(&ctx, options.rows, lie)?;
+        page_rank(&ctx, options.rows, layout)?;
         let totals = ctx.jobs().into_iter().map(|job| job.totals());
         let sums = totals.fold((0, 0), |sums, of_job| {
             (sums.0 + of_job.bytes_written, sums.1 + of_job.rows_written)
         });
         Ok((sums.0 as f64 / 1e6, sums.1))
     };
-    let (naive_mb, naive_rows) = shuffled(Links::Forgotten)?;
-    let (mb, rows) = shuffled(Links::StayTogether)?;
+    let (naive_mb, naive_rows) = shuffled(Links::Repartitioned)?;
+    let (mb, rows) = shuffled(Links::CoPartitioned)?;
     println!(
         "bench=page_rank_shuffled rows={} naive_mb={naive_mb:.1} naive_rows={naive_rows} \
          co_partitioned_mb={mb:.1} co_partitioned_rows={rows}",

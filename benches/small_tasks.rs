@@ -1,4 +1,4 @@
-//! What a task costs that has nothing to do, beside rayon's pool and a channel alone.
+//! The cost of an empty task, compared with a rayon pool and a channel.
 
 mod hand;
 mod support;
@@ -21,7 +21,7 @@ fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// One row for each task, which `count` does not even look at.
+/// Runs one task per row; `count` reads none of the rows.
 fn small_tasks(ctx: &Context, tasks: u64) -> emberline::Result<u64> {
     ctx.range_with(tasks as usize, 0..tasks).count()
 }

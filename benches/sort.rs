@@ -1,4 +1,4 @@
-//! Pairs sorted by key, beside rayon's stable parallel sort (`bench=sort`) and its unstable one
+//! Pairs sorted by key, compared with rayon's stable parallel sort (`bench=sort`) and its unstable one
 //! (`bench=sort_unstable`); and a sort that holds a quarter of its rows in memory
 //! (`bench=sort_spill`), compared with rayon's stable sort, which holds them all.
 
@@ -48,7 +48,7 @@ fn sort(ctx: &Context, rows: u64) -> emberline::Result<Sorted> {
     Ok((all.rows, !all.disordered, all.first, all.last, all.checksum))
 }
 
-/// What is known of some rows that follow each other.
+/// A summary of consecutive rows.
 #[derive(Default)]
 struct Run {
     rows: u64,

@@ -1,12 +1,12 @@
-//! Jobs that are larger than the memory budget: a sort, an aggregation of distinct keys, one hot key
-//! and a join, each with an eighth of the memory that its rows take, beside the same without a limit.
+//! Jobs that exceed the memory limit: a sort, an aggregation of distinct keys, one skewed key and a
+//! join, each with an eighth of the memory of its rows, compared with the same job without a limit.
 //!
-//! Each run has a process of its own, so that its peak memory is its own. Prints one line for each:
-//! `budget_mb` and `rss_mb`, the process's peak; `unbounded_s`, `emberline_s` and their `ratio`;
-//! `moved_mb`, what went to the disk and came back; `disk_mb_s`, what the scratch disk itself writes
-//! and reads in sequence at that time. `-- --case sort` runs one of them. Fails if the two answers
-//! differ in a row or in the order. The same engine without a limit is what it stands beside: a program
-//! by hand that spills would be another engine.
+//! Each run is a separate process, so that its peak memory is its own. Prints one line per case:
+//! `memory_limit_mb` and `rss_mb`, the peak of the process; `unlimited_s`, `limited_s` and their `ratio`;
+//! `moved_mb`, the bytes that were written to the disk and read again; `disk_mb_s`, the sequential rate
+//! of the scratch disk at that time. `-- --case sort` runs one of them. Fails if the two answers
+//! differ in a row or in the order. The baseline is emberline without a limit: a hand-written program
+//! that spills would be another engine.
 
 use emberline::event::{Event, EventRecord};
 use emberline::prelude::*;
@@ -21,11 +21,11 @@ mod support;
 use support::Options;
 use support::process::peak_rss_mb;
 
-/// A job, its rows at full size (on a laptop a tenth of them), and the bytes of a row.
+/// A job, its rows at full size (a tenth at laptop size), and the bytes of a row.
 const CASES: [(&str, u64, u64); 4] = [
     ("sort", 20_000_000, 16),
     ("aggregate_distinct", 50_000_000, 16),
-    ("hot_key", 20_000_000, 16),
+    ("skewed_key", 20_000_000, 16),
     ("join", 20_000_000, 32),
 ];
 
@@ -42,7 +42,7 @@ fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// What one process says of its run.
+/// The measurements of one process.
 struct Ran {
     answer: u64,
     seconds: f64,
@@ -52,36 +52,40 @@ struct Ran {
 
 fn compare(case: &str, full_rows: u64, row_bytes: u64) -> Result<(), BoxError> {
     let options = Options::widest(full_rows / 10, full_rows)?;
-    let budget = options.rows * row_bytes / 8;
-    let run = |budget| run_in_process(case, &options, budget);
-    let unbounded = run(u64::MAX)?;
+    let limit = options.rows * row_bytes / 8;
+    let run = |limit| run_in_process(case, &options, limit);
+    let unlimited = run(u64::MAX)?;
     let disk_mb_s = disk_rate((options.rows * row_bytes).min(1 << 30))?;
-    let bounded = run(budget)?;
-    assert_eq!(bounded.answer, unbounded.answer, "{case}: the budget changed the answer");
-    let allowed_rss = (1.25 * budget as f64 + (64 << 20) as f64) / f64::from(1 << 20);
-    let rss_mb = bounded.rss_mb;
-    assert!(rss_mb as f64 <= allowed_rss, "{case}: {rss_mb} MiB, at most {allowed_rss:.0}");
-    let moved_mb = 2.0 * bounded.spilled_bytes as f64 / 1e6;
-    let (seconds, plain) = (bounded.seconds, unbounded.seconds);
+    let limited = run(limit)?;
+    assert_eq!(limited.answer, unlimited.answer, "{case}: the memory limit changed the answer");
+    let allowed_rss = (1.25 * limit as f64 + (64 << 20) as f64) / f64::from(1 << 20);
+    let rss_mb = limited.rss_mb;
+    assert!(
+        rss_mb as f64 <= allowed_rss,
+        "{case}: peak of {rss_mb} MiB, the limit is {allowed_rss:.0}"
+    );
+    let moved_mb = 2.0 * limited.spilled_bytes as f64 / 1e6;
+    let seconds = limited.seconds;
+    let plain = unlimited.seconds;
     println!(
-        "bench=spill_{case} rows={} threads={} budget_mb={:.1} rss_mb={} unbounded_rss_mb={} \
-         unbounded_s={plain:.3} emberline_s={seconds:.3} ratio={:.2} moved_mb={moved_mb:.0} \
-         disk_mb_s={disk_mb_s:.0} allowed_s={:.3}",
+        "bench=spill_{case} rows={} threads={} memory_limit_mb={:.1} rss_mb={} unlimited_rss_mb={} \
+         unlimited_s={plain:.3} limited_s={seconds:.3} ratio={:.2} moved_mb={moved_mb:.0} \
+         disk_mb_s={disk_mb_s:.0} max_s={:.3}",
         options.rows,
         options.threads,
-        budget as f64 / 1e6,
-        bounded.rss_mb,
-        unbounded.rss_mb,
+        limit as f64 / 1e6,
+        limited.rss_mb,
+        unlimited.rss_mb,
         seconds / plain,
         f64::max(2.0 * plain, 1.3 * moved_mb / disk_mb_s),
     );
     Ok(())
 }
 
-fn run_in_process(case: &str, options: &Options, budget: u64) -> Result<Ran, BoxError> {
+fn run_in_process(case: &str, options: &Options, limit: u64) -> Result<Ran, BoxError> {
     let output = Command::new(std::env::current_exe()?)
         .env("EMBERLINE_SPILL_CASE", case)
-        .env("EMBERLINE_SPILL_BUDGET", budget.to_string())
+        .env("EMBERLINE_SPILL_LIMIT", limit.to_string())
         .env("EMBERLINE_BENCH_ROWS", options.rows.to_string())
         .env("EMBERLINE_BENCH_THREADS", options.threads.to_string())
         .output()?;
@@ -99,10 +103,10 @@ fn run_in_process(case: &str, options: &Options, budget: u64) -> Result<Ran, Box
     })
 }
 
-/// Runs one case and prints what [`Ran`] needs.
+/// Runs one case and prints the fields of [`Ran`].
 fn child(case: &str) -> Result<(), BoxError> {
     let options = Options::widest(1, 1)?;
-    let budget: u64 = std::env::var("EMBERLINE_SPILL_BUDGET")?.parse()?;
+    let limit: u64 = std::env::var("EMBERLINE_SPILL_LIMIT")?.parse()?;
     let spilled = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&spilled);
     let builder =
@@ -111,8 +115,8 @@ fn child(case: &str) -> Result<(), BoxError> {
                 counter.fetch_add(metrics.bytes_spilled, Ordering::Relaxed);
             }
         });
-    let unbounded = budget == u64::MAX;
-    let builder = if unbounded { builder } else { builder.memory_limit_bytes(budget) };
+    let unlimited = limit == u64::MAX;
+    let builder = if unlimited { builder } else { builder.memory_limit_bytes(limit) };
     let ctx = builder.build()?;
     let start = Instant::now();
     let answer = answer(&ctx, case, options.rows)?;
@@ -123,14 +127,14 @@ fn child(case: &str) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The rows of the case's result as one number, which depends on each of them and on their order.
+/// Returns a checksum of the result, which depends on each row and on their order.
 fn answer(ctx: &Context, case: &str, rows: u64) -> emberline::Result<u64> {
     let numbers = ctx.range_with(32, 0..rows);
     let pairs = numbers.map(|n| (mixed(n), n));
     match case {
         "sort" => in_order(&pairs.sort_pairs()),
         "aggregate_distinct" => in_order(&pairs.reduce_by_key(u64::wrapping_add)),
-        "hot_key" => {
+        "skewed_key" => {
             let groups = numbers.map(|n| (7_u64, mixed(n))).with_partitions(4).group_by_key_iter();
             let sums = groups.map_values(|group| group.iter().fold(group.len() as u64, rolled));
             in_order(&sums)
@@ -139,7 +143,7 @@ fn answer(ctx: &Context, case: &str, rows: u64) -> emberline::Result<u64> {
             let others = numbers.map(|n| (mixed(n), n ^ 1));
             in_order(&pairs.join(&others).map_values(|(a, b)| a.wrapping_mul(3) ^ b))
         }
-        other => Err(Error::invalid_argument(format!("{other} is no case"))),
+        other => Err(Error::invalid_argument(format!("unknown case {other}"))),
     }
 }
 
@@ -154,7 +158,7 @@ fn rolled(sum: u64, n: u64) -> u64 {
     (sum ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31)
 }
 
-/// A number without a pattern, another for each: splitmix64.
+/// Returns the splitmix64 hash of `n`: distinct numbers without a pattern.
 fn mixed(n: u64) -> u64 {
     let mut mixed = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -162,7 +166,7 @@ fn mixed(n: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// How fast the scratch disk writes and then reads one file, in megabytes a second.
+/// Measures the rate at which the scratch disk writes and then reads one file, in MB per second.
 fn disk_rate(bytes: u64) -> Result<f64, BoxError> {
     let mut file = tempfile::tempfile()?;
     let mut block: Vec<u8> = (0..1_u64 << 17).flat_map(|n| mixed(n).to_le_bytes()).collect();

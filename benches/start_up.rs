@@ -1,5 +1,5 @@
-//! A context that is made, runs a job over no rows and is dropped, beside a pool of rayon's that does
-//! the same. `--rows` is how often in a row; the times are for one.
+//! A context is built, runs a job over no rows, and is dropped, compared with a rayon pool that does the
+//! same. `--rows` is the number of repetitions; the printed times are for one.
 
 mod hand;
 mod support;

@@ -1,5 +1,5 @@
-//! Lines of a text, with their bytes: what reading costs, beside blocks of the file searched for
-//! line ends.
+//! Counts the lines of a text and their bytes: the cost of reading, compared with a search for line ends in
+//! blocks of the file.
 
 mod hand;
 mod support;

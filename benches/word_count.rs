@@ -1,12 +1,12 @@
-//! Words of a text counted: with `String` keys and the ordinary operations (`bench=word_count`,
-//! beside slices of the text in a table), and with words that lie in their rows
-//! (`bench=word_count_inline`, beside words that lie in the table).
+//! Counts the words of a text: with `String` keys and the usual operations (`bench=word_count`, compared with
+//! slices of the text in a table), and with words that are stored inline in their rows
+//! (`bench=word_count_inline`, compared with words that are stored inline in the table).
 //!
-//! Both sides have mimalloc for an allocator: 54.6 million strings are made and dropped, and that of
-//! glibc keeps no more than seven of a size at hand for a thread. Other engines bring one, too.
+//! Both sides use the allocator mimalloc: 54.6 million strings are made and dropped, and glibc's allocator
+//! caches no more than seven blocks per size and thread. Other engines bring their own allocator too.
 //!
-//! `-- --text PATH` counts a file of yours instead of the text that is made into
-//! `target/bench-data/`; `--rows` are the lines of that.
+//! `-- --text PATH` counts your own file instead of the generated text in `target/bench-data/`; `--rows` is
+//! the number of lines of the generated text.
 
 mod hand;
 mod support;

@@ -35,7 +35,7 @@ pub fn add(table: &mut Table, (key, value): (u32, u64)) {
     }
 }
 
-/// What a finished table contributes to the answer.
+/// Returns the contribution of a finished table to the answer.
 pub fn totals(table: &Table) -> Totals {
     table.iter().map(|&(key, sum)| (1, sum, u64::from(key).wrapping_mul(sum))).fold((0, 0, 0), plus)
 }

@@ -1,5 +1,5 @@
-//! Sums by key the other way round: all pairs are scattered by hash range first, then each part is
-//! summed in a table that fits the cache. More memory, fewer cache misses.
+//! Sums by key: all pairs are scattered by hash range first, then each part is summed in a table that
+//! fits in the cache. More memory and fewer cache misses than one table per thread.
 
 use super::aggregate::{Totals, add, plus, totals};
 use super::scatter::{PARTS, scatter};

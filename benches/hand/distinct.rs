@@ -1,4 +1,4 @@
-//! Distinct keys: all are scattered by hash range, then each part is one table that fits the cache.
+//! Distinct keys: all are scattered by hash range, then each part is one table that fits in the cache.
 
 use super::scatter::{PARTS, hash, scatter};
 use crate::support::generate::{AGGREGATE_KEYS, aggregate_pair};
@@ -6,7 +6,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use rayon::prelude::*;
 
-/// How many there are, and their sum.
+/// The number of distinct keys, and their sum.
 pub type Keys = (u64, u64);
 
 pub fn distinct(rows: u64) -> Keys {

@@ -1,5 +1,5 @@
 //! Flights joined with planes and weather: the two small tables are hash maps of slices, the large
-//! file is read block by block, and each line's fields are slices of it.
+//! file is read block by block, and the fields of a line are slices of the block.
 
 use super::text::{fields, map_blocks};
 use crate::support::files::Flights;
@@ -10,8 +10,7 @@ use std::fs;
 
 type Table<K, V> = HashMap<K, V, FixedState>;
 
-/// For each maker the flights, the minutes late, and how many met a wind of 15 miles an hour; in
-/// the order of their names.
+/// For each manufacturer, by name: flights, minutes of delay, and flights with a wind of 15 miles per hour or more.
 pub type Makers = Vec<(String, Sums)>;
 
 pub type Sums = (u64, i64, u64);

@@ -4,8 +4,8 @@ use crate::support::close::Close;
 use crate::support::generate::{CENTRES, DIMENSIONS, Point, point};
 use rayon::prelude::*;
 
-/// How many points are nearest to each centre in the last round, and the sum of the coordinates of
-/// all centres behind it.
+/// The number of points nearest to each center in the last round, and the sum of the coordinates of all
+/// centers after it.
 pub type Clusters = ([u64; CENTRES], Close);
 
 /// The sum of the points near a centre, and their number.
@@ -51,7 +51,7 @@ pub fn add((sum, count): &mut Near, point: &Point) {
     *count += 1;
 }
 
-/// Which centre is nearest, the first of equals.
+/// Returns the index of the nearest center, the first of equals.
 #[inline(always)]
 pub fn nearest(centres: &[Point], point: &Point) -> usize {
     let mut best = (0, f64::INFINITY);
@@ -68,7 +68,7 @@ pub fn plus(a: Near, b: Near) -> Near {
     (std::array::from_fn(|axis| a.0[axis] + b.0[axis]), a.1 + b.1)
 }
 
-/// Moves each centre to the middle of its points; one that has none stays. Returns the counts.
+/// Moves each center to the mean of its points, if it has any. Returns the counts.
 pub fn move_centres(
     centres: &mut [Point],
     near: impl Iterator<Item = (usize, Near)>,

@@ -1,9 +1,9 @@
-//! The twins: each bench written by hand with std, rayon, hashbrown and the hash of foldhash, as an
-//! experienced Rust programmer would who knows this data and these keys. No framework, no unsafe code.
+//! The hand-written baselines: each bench with std, rayon, hashbrown and foldhash, as an experienced Rust
+//! programmer would write it for this data and these keys. No framework, no unsafe code.
 //!
-//! Each twin runs on whatever rayon pool it is called in.
+//! Each baseline runs on the rayon pool in which it is called.
 
-#![allow(dead_code, reason = "each bench uses its own twin of these")]
+#![allow(dead_code, reason = "each bench uses its own baseline")]
 
 pub mod aggregate;
 pub mod aggregate_scatter;
@@ -25,13 +25,13 @@ pub mod word_count_inline;
 
 use std::ops::Range;
 
-/// `0..rows` in pieces that stay small enough to be shared out evenly.
+/// Splits `0..rows` into pieces small enough for even load.
 fn pieces(rows: u64) -> Vec<Range<u64>> {
     const PIECE: u64 = 1 << 20;
     (0..rows.div_ceil(PIECE)).map(|i| i * PIECE..((i + 1) * PIECE).min(rows)).collect()
 }
 
-/// `0..rows` in one piece for each thread of the pool.
+/// Splits `0..rows` into one piece per thread of the pool.
 fn one_piece_per_thread(rows: u64) -> Vec<Range<u64>> {
     let threads = rayon::current_num_threads() as u64;
     (0..threads).map(|i| rows * i / threads..rows * (i + 1) / threads).collect()

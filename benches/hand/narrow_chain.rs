@@ -1,4 +1,4 @@
-//! The std iterator chain, cut over the threads by rayon.
+//! The std iterator chain, split over the threads by rayon.
 
 use super::pieces;
 use crate::support::generate::{congruential, middle_bits, three_in_four};

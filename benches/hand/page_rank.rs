@@ -1,5 +1,5 @@
 //! PageRank as the same dataflow: links and ranks in hash-partitioned tables, every round joins
-//! them, scatters the shares by page and sums them in a table per part.
+//! them, scatters the contributions by page and sums them in one table per part.
 
 use super::scatter::{PARTS, hash, part_of, scatter};
 use crate::support::close::Close;
@@ -11,8 +11,8 @@ use std::ops::Range;
 
 pub const ROUNDS: usize = 10;
 
-/// Ranked pages, the sum of their ranks, and the three highest. A page to which no rank flows drops
-/// out after a round, as in Spark's example.
+/// Ranked pages, the sum of their ranks, and the three highest. A page that receives no rank in a round is
+/// dropped, as in Spark's example.
 pub type Ranks = (u64, Close, Vec<(u32, Close)>);
 
 pub fn page_rank(edges: u64) -> Ranks {
@@ -31,7 +31,7 @@ pub fn page_rank(edges: u64) -> Ranks {
     highest(ranks.into_iter().flatten().collect())
 }
 
-/// The ranked pages in short.
+/// Summarizes the ranked pages.
 pub fn highest(mut ranks: Vec<(u32, f64)>) -> Ranks {
     ranks.sort_unstable_by_key(|(page, _)| *page); // one order of additions
     let sum = ranks.iter().map(|(_, rank)| rank).sum();
@@ -40,7 +40,7 @@ pub fn highest(mut ranks: Vec<(u32, f64)>) -> Ranks {
     (ranks.len() as u64, Close(sum), top.collect())
 }
 
-/// The links of the pages of one part: a table of pages, each with its range of targets.
+/// The links of one part: a table from pages to ranges of targets.
 struct Links {
     pages: HashTable<(u32, Range<u32>)>,
     targets: Vec<u32>,
@@ -60,7 +60,7 @@ impl Links {
         Links { pages, targets: edges.into_iter().map(|edge| edge.1).collect() }
     }
 
-    /// What the pages of this part give in a round, by the part of who gets it.
+    /// Returns the contributions of this part in a round, by the part of the receiving page.
     fn shares(&self, ranks: &[(u32, f64)]) -> Vec<Vec<(u32, f64)>> {
         let room = self.targets.len() / PARTS * 5 / 4;
         let mut parts: Vec<_> = (0..PARTS).map(|_| Vec::with_capacity(room)).collect();
@@ -77,7 +77,7 @@ impl Links {
     }
 }
 
-/// The new ranks of one part.
+/// Returns the new ranks of one part.
 fn sums(shares: &[Vec<Vec<(u32, f64)>>], part: usize) -> Vec<(u32, f64)> {
     let mut table: HashTable<(u32, f64)> = HashTable::with_capacity(1 << 12);
     for &(page, share) in shares.iter().flat_map(|parts| &parts[part]) {

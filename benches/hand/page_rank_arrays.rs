@@ -1,5 +1,5 @@
-//! PageRank by someone who knows that pages are small numbers: the edges sorted by target in flat
-//! arrays, ranks in a vector, nothing moved and nothing hashed.
+//! PageRank specialized for pages that are small numbers: edges sorted by target in flat arrays, ranks in
+//! a vector, nothing moved and nothing hashed.
 
 use super::page_rank::{ROUNDS, Ranks, highest};
 use crate::support::generate::{NODE_BITS, edge};
@@ -27,10 +27,10 @@ pub fn page_rank_arrays(edges: u64) -> Ranks {
 }
 
 struct Graph {
-    /// The pages that link to a page, one after the other; `ends` has where each page's end.
+    /// The pages that link to each page, consecutive; `ends` has the end of each page's range.
     sources: Vec<u32>,
     ends: Vec<u32>,
-    /// How many links leave each page.
+    /// The number of outgoing links of each page.
     links: Vec<u32>,
 }
 

@@ -1,9 +1,9 @@
-//! Splits generated pairs by hash range: what the partitioned twins begin with.
+//! Splits generated pairs by hash range: the first phase of the partitioned baselines.
 
 use super::one_piece_per_thread;
 use rayon::prelude::*;
 
-/// Parts small enough for the tables built from them to stay in a core's cache.
+/// The number of parts; the tables built from them fit in a core's cache.
 pub const PARTS: usize = 64;
 
 /// Spreads an integer key over all 64 bits.
@@ -12,21 +12,21 @@ pub fn spread(key: u64) -> u64 {
     (key ^ (key >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-/// A hash for a table, which reads the low bits and the top seven: bring the well mixed half down
-/// as well.
+/// Returns a hash for a table, which reads the low bits and the top seven: both come from the well
+/// mixed half.
 #[inline(always)]
 pub fn hash(key: u32) -> u64 {
     let mixed = spread(key.into());
     mixed ^ (mixed >> 32)
 }
 
-/// The part of a key: the highest six bits of its hash.
+/// Returns the part of a key: the highest six bits of its hash.
 #[inline(always)]
 pub fn part_of(key: u64) -> usize {
     (spread(key) >> (u64::BITS - PARTS.ilog2())) as usize
 }
 
-/// For each thread and each part, the pairs that fall there, in the order they were generated.
+/// Returns the pairs of each part for each thread, in the order in which they were generated.
 pub fn scatter<K, V>(rows: u64, pair: impl Fn(u64) -> (K, V) + Sync) -> Vec<Vec<Vec<(K, V)>>>
 where
     K: Copy + Send + Into<u64>,

@@ -1,4 +1,4 @@
-//! Tasks that do nothing, each given to rayon's pool alone and heard of through a channel.
+//! Empty tasks, each spawned on a rayon pool and reported through a channel.
 
 use std::sync::mpsc::channel;
 

@@ -1,21 +1,20 @@
-//! rayon's parallel sorts over one vector, the stable one and the other, then one pass that checks
-//! the order.
+//! rayon's parallel sorts of one vector, stable and unstable, followed by one pass that checks the order.
 
 use crate::support::generate::sort_pair;
 use rayon::prelude::*;
 
-/// Rows, whether they are in order, the smallest and the largest key, and the wrapping sum of key
-/// times index plus one.
+/// The number of rows, true if they are in order, the smallest and the largest key, and the wrapping sum of
+/// key times (index + 1).
 pub type Sorted = (u64, bool, u64, u64, u64);
 
 type Pair = (u64, u64);
 
-/// The twin of a stable sort by any key.
+/// Sorts stably.
 pub fn sort(rows: u64) -> Sorted {
     sorted(rows, |pairs| pairs.par_sort_by_key(|pair| pair.0))
 }
 
-/// Faster, and equal keys come in any order.
+/// Sorts faster, with equal keys in any order.
 pub fn sort_unstable(rows: u64) -> Sorted {
     sorted(rows, |pairs| pairs.par_sort_unstable_by_key(|pair| pair.0))
 }

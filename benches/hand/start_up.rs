@@ -1,4 +1,4 @@
-//! A pool of threads that is made, runs one empty task and goes.
+//! A thread pool is built, runs one empty task, and is dropped.
 
 use rayon::ThreadPoolBuilder;
 

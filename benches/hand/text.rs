@@ -1,4 +1,4 @@
-//! Text files for the threads: as one array of bytes and pieces of it, or block by block.
+//! Reads text files in parallel: as one array of bytes that is split, or block by block.
 
 use rayon::prelude::*;
 use std::fs::File;
@@ -7,8 +7,7 @@ use std::path::Path;
 
 const BLOCK: usize = 1 << 20;
 
-/// What each block of a file gives. A block has the lines that begin in it, and the buffer that it is
-/// read into is used again.
+/// Maps each block of a file. A block has the lines that begin in it; its buffer is reused.
 pub fn map_blocks<A: Send>(
     path: &Path,
     of_block: impl Fn(&[u8]) -> A + Send + Sync,
@@ -22,12 +21,12 @@ pub fn map_blocks<A: Send>(
 
 fn read_block<'a>(path: &Path, start: usize, end: usize, buffer: &'a mut Vec<u8>) -> &'a [u8] {
     const LONGEST_LINE: usize = 64 << 10;
-    let before = start.saturating_sub(1); // a line end here says that a line begins at the start
+    let before = start.saturating_sub(1); // a line end here means that a line begins at `start`
     let mut file = File::open(path).expect("the file opens");
     file.seek(SeekFrom::Start(before as u64)).expect("the file is that long");
     buffer.clear();
-    let behind = (end - before + LONGEST_LINE) as u64;
-    file.take(behind).read_to_end(buffer).expect("the file can be read");
+    let length = (end - before + LONGEST_LINE) as u64;
+    file.take(length).read_to_end(buffer).expect("the file can be read");
     let line_end = |from: usize| {
         let found = memchr::memchr(b'\n', buffer.get(from..).unwrap_or_default());
         found.map_or(buffer.len(), |at| from + at + 1)
@@ -36,7 +35,7 @@ fn read_block<'a>(path: &Path, start: usize, end: usize, buffer: &'a mut Vec<u8>
     &buffer[first..line_end(end - 1 - before).max(first)]
 }
 
-/// All bytes of a file, read by all threads.
+/// Reads a whole file with all threads.
 pub fn read(path: &Path) -> Vec<u8> {
     let length = path.metadata().expect("the file is there").len();
     let mut bytes = vec![0; length as usize];
@@ -48,12 +47,12 @@ pub fn read(path: &Path) -> Vec<u8> {
     bytes
 }
 
-/// About so many pieces, each of whole lines: where one begins, and its bytes.
+/// Splits a text into about `count` pieces of whole lines. Returns the start of each, and its bytes.
 pub fn pieces(bytes: &[u8], count: usize) -> Vec<(usize, &[u8])> {
     let (mut pieces, mut start) = (Vec::with_capacity(count), 0);
     for number in 1..=count {
         let wanted = (bytes.len() * number / count).max(start);
-        let line_end = memchr::memchr(b'\n', &bytes[wanted..]).map(|behind| wanted + behind + 1);
+        let line_end = memchr::memchr(b'\n', &bytes[wanted..]).map(|at| wanted + at + 1);
         let end = line_end.unwrap_or(bytes.len());
         pieces.push((start, &bytes[start..end]));
         start = end;
@@ -76,8 +75,8 @@ pub fn each_word(text: &[u8], mut word: impl FnMut(usize, usize)) {
     }
 }
 
-/// The first 19 fields of a line of CSV without quotes. Fields are short: a look at each byte costs less
-/// than a search for each comma.
+/// Returns the first 19 fields of a line of CSV without quotes. Fields are short, so a loop over the bytes
+/// costs less than a search for each comma.
 #[inline(always)]
 pub fn fields(line: &str) -> [&str; 19] {
     let (mut row, mut start, mut field) = ([""; 19], 0, 0);
@@ -91,14 +90,14 @@ pub fn fields(line: &str) -> [&str; 19] {
     row
 }
 
-/// The number of lines of a text, and of their bytes.
+/// Returns the number of lines of a text, and their bytes.
 pub type Lines = (u64, u64);
 
 pub fn plus(a: Lines, b: Lines) -> Lines {
     (a.0 + b.0, a.1 + b.1)
 }
 
-/// Makes a `String` of each line, as the rows of `text_file` are.
+/// Creates a `String` per line, as `text_file` does.
 pub fn lines_by_hand(path: &Path) -> Lines {
     let of_block = |block: &[u8]| {
         let mut lines = (0, 0);

@@ -1,5 +1,5 @@
-//! The same with words of up to 15 bytes inside the entry of the table, so that most look-ups touch
-//! one cache line and never the text.
+//! Counts words of up to 15 bytes that are stored in the table entry, so that most look-ups touch one
+//! cache line and never the text.
 
 use super::scatter::PARTS;
 use super::text::{each_word, pieces, read};
@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use std::hash::BuildHasher;
 use std::path::Path;
 
-/// The letters with their number in the highest byte; or `LONG` there, and where the word lies.
+/// The letters, with their number in the highest byte; or `LONG` there, and the range of the word in the text.
 type Key = u128;
 
 const LONG: u128 = 0xff << 120;
@@ -51,8 +51,8 @@ fn counted(text: &[u8], piece_start: usize, piece: &[u8]) -> HashTable<Slot> {
     table
 }
 
-/// Loads 16 bytes and masks those behind the word away; only the last word of a text is too near to
-/// its end for that.
+/// Loads 16 bytes and masks those after the word; only the last word of a text is too close to its end
+/// for that.
 #[inline(always)]
 fn short(text: &[u8], start: usize, end: usize) -> (Key, u32) {
     let length = end - start;

@@ -1,7 +1,7 @@
 // Spark.scala: `Peer WORKLOAD RUNS THREADS ROWS FILE...`, the workloads of benches/ as Spark jobs.
 //
 // A workload that begins with `df_` is a DataFrame, the others are RDDs. Prints one line as emberline's
-// benches do; the numbers of the answer stand in the order of theirs.
+// benches do; the numbers of the answer are in the same order.
 
 import java.lang.management.ManagementFactory
 import java.nio.file.{Files, Paths}
@@ -228,7 +228,7 @@ object Peer {
       case "join" =>
         val (left, right) = (pairs(files(0)).toDF("k", "x"), pairs(files(1)).toDF("k", "y"))
         only(left.join(right, "k").selectExpr("count(*)", "sum(x + 3 * y)"))
-      case "sort" => // written nowhere, since nothing else makes Spark sort all of it
+      case "sort" => // written to no output: any other action would not make Spark sort all rows
         pairs(files(0)).orderBy("k").write.format("noop").mode("overwrite").save()
         Seq(rows)
       case "flights" =>

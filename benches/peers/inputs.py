@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""inputs.py WORKLOAD ROWS: the generated pairs of `benches/support/generate.rs` as Parquet.
+"""inputs.py WORKLOAD ROWS: writes the generated pairs of `benches/support/generate.rs` as Parquet.
 
-Prints the paths, one a line. Files that are there are kept."""
+Prints the paths, one per line. Existing files are not written again."""
 import os
 import sys
 
@@ -15,7 +15,7 @@ U = np.uint64
 
 
 def random(seed, index):
-    """The index-th output of splitmix64 from a seed, of a whole array."""
+    """Returns the outputs of splitmix64 from a seed for an array of indexes."""
     z = U(seed) + (index + U(1)) * U(0x9E3779B97F4A7C15)
     z = (z ^ (z >> U(30))) * U(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> U(27))) * U(0x94D049BB133111EB)

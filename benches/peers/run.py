@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The workloads of benches/ on emberline, by hand and on other engines, in one run: one table.
+"""Runs the workloads of benches/ on emberline, its hand-written baselines and other engines, and prints one table.
 
     run.py [--full] [--runs N] [--threads N] [--only WORKLOAD,...] [--systems SYSTEM,...]
 
-See README.md beside this file. Progress goes to stderr, the table to stdout."""
+See README.md in this folder. Progress goes to stderr, the table to stdout."""
 import argparse
 import os
 import re
@@ -19,7 +19,7 @@ PYTHON = os.path.join(MADE, "venv/bin/python")
 SQL = ["duckdb", "polars", "datafusion"]
 SPARK = ["spark-rdd", "spark-rdd-default"]
 DATAFLOW = ["timely", "renoir"]
-# What each workload runs on, beside emberline and by hand. The bench of that name knows the sizes.
+# The systems of each workload, in addition to emberline and the baseline. The bench of that name has the sizes.
 WORKLOADS = {
     "narrow_chain": SPARK + ["spark-df"],
     "word_count": SPARK + ["spark-df"] + SQL + DATAFLOW,
@@ -49,13 +49,13 @@ BENCH = {
     "flights_broadcast": "flights",
 }
 SYSTEMS = ["emberline", "hand", "spark-rdd", "spark-rdd-default", "spark-df", *SQL, *DATAFLOW]
-# The smallest heap that Spark starts with, nearly.
+# About the smallest heap with which Spark starts.
 SPILL_HEAP = "512m"
 TUNED = "-XX:+UseParallelGC -XX:+UseTransparentHugePages"
 
 
 class Missing(Exception):
-    """Why a system is left out."""
+    """The reason for which a system is skipped."""
 
 
 def say(text):
@@ -63,7 +63,7 @@ def say(text):
 
 
 def run(command, environment=None):
-    """The stdout of a command; Missing with the end of its stderr if it fails."""
+    """Returns the stdout of a command; raises Missing with the end of its stderr if it fails."""
     try:
         done = subprocess.run(command, cwd=ROOT, env={**os.environ, **(environment or {})}, capture_output=True, text=True, timeout=1800)
     except (OSError, subprocess.TimeoutExpired) as why:
@@ -80,13 +80,13 @@ def fields(line):
 
 
 def numbers(answer):
-    """The numbers of an answer, whatever stands around them; integers as 64 bits without a sign."""
+    """Returns the numbers in an answer; integers as unsigned 64 bits."""
     found = re.findall(r"-?\d+(?:\.\d+)?(?:[eE]-?\d+)?", answer)
     return [float(text) if re.search(r"[.eE]", text) else int(text) % 2**64 for text in found]
 
 
 def same(one, other):
-    """Whether two answers agree, floats to a billionth. The shorter says less and not otherwise; none says nothing."""
+    """Returns true if two answers agree, floats within a billionth. A shorter answer must be a prefix; an empty one agrees with none."""
     is_float = lambda a, b: isinstance(a, float) or isinstance(b, float)
     close = lambda a, b: a == b or is_float(a, b) and abs(a - b) <= 1e-9 * max(abs(a), abs(b))
     pairs = list(zip(numbers(one), numbers(other)))
@@ -94,7 +94,7 @@ def same(one, other):
 
 
 def bench(workload, side, options):
-    """emberline or the program by hand: the bench, one side of it."""
+    """Runs one side of a bench: emberline or the baseline."""
     name = BENCH.get(workload, workload)
     arguments = ["--only", side, "--pairs", options.runs + 1, "--threads", options.threads, *["--full"] * options.full]
     out = run(["cargo", "bench", "--quiet", "--bench", name, "--", *map(str, arguments)])
@@ -105,7 +105,7 @@ def bench(workload, side, options):
 
 
 def input_files(workload, rows, system):
-    """The files that a system reads for a workload; emberline's bench has made text and flights."""
+    """Returns the input files of a system for a workload; emberline's bench has generated text and flights."""
     if workload == "word_count":
         return [os.path.join(DATA, f"text-{rows}.txt")]
     if workload == "flights":
@@ -148,7 +148,7 @@ def need(path):
 
 
 def measure(workload, options):
-    """What each system took, with emberline first: it says how many rows there are, and the answer."""
+    """Returns the result of each system, emberline first: its result has the number of rows and the answer."""
     ours = bench(workload, "emberline", options)
     results = {"emberline": ours}
     for system in options.systems:

@@ -2,7 +2,7 @@
 """sql_engines.py ENGINE WORKLOAD RUNS THREADS FILE...: DuckDB, Polars or DataFusion.
 
 The files are those that `run.py` made for the workload. Prints one line as emberline's benches do; the
-numbers of the answer stand in the order of theirs."""
+numbers of the answer are in the same order."""
 import os
 import resource
 import statistics
@@ -13,7 +13,7 @@ ENGINE, WORKLOAD, RUNS, THREADS, *FILES = sys.argv[1:]
 os.environ["POLARS_MAX_THREADS"] = THREADS
 HOUR = ["origin", "year", "month", "day", "hour"]
 
-# What DuckDB and DataFusion are asked, where they are asked the same.
+# Queries that DuckDB and DataFusion share.
 SQL = {
     "aggregate": "select count(*), sum(s), sum(cast(k as bigint) * cast(s as bigint)) from (select k, sum(v) s from one group by k) t",
     "distinct": "select count(*), sum(cast(k as bigint)) from (select distinct k from one) t",
@@ -30,7 +30,7 @@ SQL = {
 
 
 def of_sorted(table):
-    """Rows, least and largest key, and the wrapping sum of key times value plus one."""
+    """Returns rows, smallest and largest key, and the wrapping sum of key * (value + 1)."""
     import numpy as np
 
     keys, values = (table.column(name).to_numpy() for name in "kv")
@@ -40,7 +40,7 @@ def of_sorted(table):
 
 
 def of_batches(batches):
-    """The same of batches that are read one after the other, so that no more than one is held."""
+    """Returns the same for consecutive batches, of which no more than one is held."""
     import pyarrow as pa
 
     rows, first, last, checksum = 0, None, None, 0
@@ -53,7 +53,7 @@ def of_batches(batches):
 
 
 def flat(rows):
-    """The numbers of some rows, without the names."""
+    """Returns the numbers of rows, without the names."""
     return [value for row in rows for value in row if not isinstance(value, str)]
 
 
@@ -124,7 +124,7 @@ def datafusion():
         words = "select unnest(string_to_array(line, ' ')) w from lines"
         return lambda: flat(rows(f"select count(*), sum(c) from (select w, count(*) c from ({words}) where w <> '' group by w)"))
     if WORKLOAD == "flights":
-        # Columns are read as text and cast: there is no way to say that NA is null.
+        # Columns are read as text and cast: NA cannot be declared as null.
         casts = {name: "int" for name in [*HOUR[1:], "arr_delay"]} | {"wind_speed": "double"}
         for name, path in zip(["flights", "planes", "weather"], FILES):
             with open(path) as file:

@@ -1,6 +1,6 @@
-//! Sums of floats that were added in another order.
+//! Comparison of float sums that were added in different orders.
 
-/// A float that is equal to those next to it: within a billionth.
+/// A float that equals others within a relative difference of a billionth.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Close(pub f64);
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 /// The words of a line of the text, 89 bytes on average.
 const WORDS_OF_LINE: u64 = 12;
 
-/// A text of so many lines. How often a word comes falls with its rank, as in a language: about as
-/// one over the rank, among a million of words.
+/// Returns a text with a number of lines and a million distinct words. The frequency of a word is about
+/// 1 / rank, as in a language.
 pub fn text(lines: u64) -> io::Result<PathBuf> {
     let write = |file: &mut dyn Write| {
         let mut line = Vec::new();
@@ -34,8 +34,8 @@ pub struct Flights {
     pub weather: PathBuf,
 }
 
-/// The three days of New York's departures that the examples come with, day after day until the
-/// year is full, and that year again until there are so many flights. Weather likewise, once.
+/// Returns flights made of the examples' three days of departures from New York: repeated to fill a year, and that
+/// year repeated until there are `rows` flights. The weather fills one year.
 pub fn flights(rows: u64) -> io::Result<Flights> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/flights");
     let flights = Days::read(&source.join("flights.csv"), 1)?;
@@ -47,7 +47,7 @@ pub fn flights(rows: u64) -> io::Result<Flights> {
     })
 }
 
-/// Three days of a table: for each row what stands before the month and behind the day.
+/// Three days of a table: the columns of each row before the month and after the day.
 struct Days {
     header: String,
     days: [Vec<(String, String)>; 3],
@@ -56,7 +56,7 @@ struct Days {
 const DAYS_OF_MONTH: [u32; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
 impl Days {
-    /// `month_column` is that of the month; the day's is the next.
+    /// Reads a file whose month is in column `month_column` and whose day is in the next.
     fn read(path: &Path, month_column: usize) -> io::Result<Days> {
         let text = fs::read_to_string(path)?;
         let mut lines = text.lines();
@@ -81,11 +81,11 @@ impl Days {
             .zip(DAYS_OF_MONTH)
             .flat_map(|(month, days)| (1..=days).map(move |day| (month, day)));
         for (at, (month, day)) in dates.enumerate().cycle() {
-            for (before, behind) in &self.days[at % 3] {
+            for (before, after) in &self.days[at % 3] {
                 if rows == 0 {
                     return Ok(());
                 }
-                writeln!(file, "{before},{month},{day},{behind}")?;
+                writeln!(file, "{before},{month},{day},{after}")?;
                 rows -= 1;
             }
         }
@@ -93,7 +93,7 @@ impl Days {
     }
 }
 
-/// The file of that name, written now if it is not there. Half a file never has the name.
+/// Returns the path of a file, which is written first if it does not exist. An incomplete file has another name.
 fn made(name: &str, write: impl Fn(&mut dyn Write) -> io::Result<()>) -> io::Result<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-data");
     let path = folder.join(name);

@@ -1,14 +1,14 @@
-//! The rows of each bench as functions of their index, so that both sides make the same ones
-//! inside the timing and nothing is read from disk. Peers make the same ones (`benches/peers`).
+//! The rows of each bench as functions of their index, so that both sides generate the same rows inside the
+//! timing and nothing is read from disk. Other engines get the same rows (`benches/peers`).
 
-/// Keys that the pairs of `aggregate` fall on.
+/// The number of keys of `aggregate`.
 pub const AGGREGATE_KEYS: u64 = 1_000_000;
-/// Keys that both sides of `join` draw from.
+/// The number of keys of both sides of `join`.
 pub const JOIN_KEYS: u64 = 10_000_000;
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// The `index`-th output of splitmix64 from `seed`.
+/// Returns the `index`-th output of splitmix64 from `seed`.
 #[inline(always)]
 pub fn random(seed: u64, index: u64) -> u64 {
     let mut z = seed.wrapping_add(index.wrapping_add(1).wrapping_mul(GOLDEN));
@@ -37,7 +37,7 @@ pub fn sort_pair(index: u64) -> (u64, u64) {
     (random(1, index) >> 1, index)
 }
 
-/// The three steps of `narrow_chain`.
+/// The first of the three operations of `narrow_chain`.
 #[inline(always)]
 pub fn congruential(x: u64) -> u64 {
     x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
@@ -53,15 +53,15 @@ pub fn middle_bits(y: u64) -> u64 {
     (y >> 40) & 0xffff
 }
 
-/// FNV-1a: the hash of a word in the checksum of a count, the same in every program.
+/// Returns the FNV-1a hash of a word, for the checksum of a word count; the same in every program.
 pub fn fnv(bytes: &[u8]) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
-/// Appends the word that a random number stands for. How many binary digits its rank has is even
-/// among 20, so half of a million words make a twentieth of the text, and its spelling depends on
-/// the rank alone: frequent words are short, and one of 64 is too long for 15 bytes.
+/// Appends a random word. The number of binary digits of its rank is uniform over 20 values, so half of
+/// the million words make up a twentieth of the text. Its spelling depends on the rank alone: frequent
+/// words are short, and one of 64 is longer than 15 bytes.
 pub fn word_at(random_number: u64, line: &mut Vec<u8>) {
     let digits = (random_number >> 32) % 20;
     let rank = (1 << digits) | (random_number & ((1 << digits) - 1));
@@ -74,23 +74,23 @@ pub fn word_at(random_number: u64, line: &mut Vec<u8>) {
     }
 }
 
-/// Dimensions of a point, and centres, of `k_means`.
+/// The dimensions of a point of `k_means`.
 pub const DIMENSIONS: usize = 10;
 pub const CENTRES: usize = 10;
 
 pub type Point = [f64; DIMENSIONS];
 
-/// A point near one of ten places; the first ten points are the first centres.
+/// Returns a point near one of ten centers; the first ten points are the initial centers.
 #[inline(always)]
 pub fn point(index: u64) -> Point {
-    let place = (random(6, index * 16 + 15) >> 1) % CENTRES as u64;
+    let center = (random(6, index * 16 + 15) >> 1) % CENTRES as u64;
     std::array::from_fn(|axis| {
-        let middle = unit(66, place * 16 + axis as u64) * 100.0;
+        let middle = unit(66, center * 16 + axis as u64) * 100.0;
         middle + (unit(6, index * 16 + axis as u64) - 0.5) * 20.0
     })
 }
 
-/// A random float below 1.
+/// Returns a random float below 1.
 #[inline(always)]
 fn unit(seed: u64, index: u64) -> f64 {
     (random(seed, index) >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
@@ -99,8 +99,8 @@ fn unit(seed: u64, index: u64) -> f64 {
 /// The nodes of the graph of `page_rank`, as a power of two.
 pub const NODE_BITS: u32 = 18;
 
-/// An edge of an R-MAT graph: each bit of the two nodes falls into one of four quarters, of which
-/// the first has 57 of 100 chances, two have 19, and the last, of both bits, has 5.
+/// Returns an edge of an R-MAT graph: each pair of bits of the two nodes is drawn from four quadrants with
+/// the probabilities 57 %, 19 %, 19 % and 5 % (both bits set).
 #[inline(always)]
 pub fn edge(index: u64) -> (u32, u32) {
     let (mut from, mut to) = (0, 0);

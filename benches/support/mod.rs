@@ -1,4 +1,4 @@
-//! What the benches share: their options, the timing in alternating pairs, and the one line of
+//! Shared code of the benches: their options, the timing in alternating pairs, and the line of
 //! `key=value` pairs that each measurement prints.
 
 #![allow(dead_code, reason = "each bench uses its own part of this")]
@@ -17,8 +17,8 @@ use std::fmt::Debug;
 use std::hint::black_box;
 use std::time::Instant;
 
-/// Times both sides in alternating pairs (A B, B A, ...), so that whatever slows the machine down
-/// for a while falls on both, asserts one answer, prints one line, and returns the answer.
+/// Times both sides in alternating pairs (A B, B A, ...), so that other load on the machine affects
+/// both. Asserts equal answers, prints one line, and returns the answer.
 pub fn measure<A: PartialEq + Debug + Send>(
     name: &str,
     options: &Options,
@@ -28,8 +28,8 @@ pub fn measure<A: PartialEq + Debug + Send>(
     let pool = options.pool()?;
     let hand = || Ok(pool.install(&hand));
     match options.only.as_deref() {
-        Some("emberline") => return alone(name, options, "emberline", emberline),
-        Some(_) => return alone(name, options, "hand", hand),
+        Some("emberline") => return measure_one_side(name, options, "emberline", emberline),
+        Some(_) => return measure_one_side(name, options, "hand", hand),
         None => {}
     }
 
@@ -37,8 +37,8 @@ pub fn measure<A: PartialEq + Debug + Send>(
     let answer = emberline()?;
     let rss_mb = peak_rss_mb();
     reset_peak_rss();
-    assert_eq!(answer, hand()?, "{name}: the two sides disagree (left emberline, right by hand)");
-    let hand_rss_mb = peak_rss_mb();
+    assert_eq!(answer, hand()?, "{name}: the answers differ (left: emberline, right: baseline)");
+    let baseline_rss_mb = peak_rss_mb();
 
     let mut pairs = Vec::with_capacity(options.pairs);
     for turn in 0..options.pairs {
@@ -50,7 +50,7 @@ pub fn measure<A: PartialEq + Debug + Send>(
             (same(&emberline, &answer)?, first)
         });
     }
-    print_line(name, options, &pairs, [rss_mb, hand_rss_mb]);
+    print_line(name, options, &pairs, [rss_mb, baseline_rss_mb]);
     Ok(answer)
 }
 
@@ -61,7 +61,7 @@ pub struct Time {
     pub cpu: f64,
 }
 
-/// Runs once and says what it took.
+/// Runs once and returns the answer and its time.
 pub fn timed<A>(run: impl FnOnce() -> emberline::Result<A>) -> emberline::Result<(A, Time)> {
     let (cpu, start) = (cpu_seconds(), Instant::now());
     let answer = black_box(run()?);
@@ -78,9 +78,9 @@ fn same<A: PartialEq + Debug>(
     Ok(time)
 }
 
-/// One side, as often as there would be pairs: what a profiler or a table beside other engines wants
-/// to see. The first run counts only if it is the only one.
-fn alone<A: Debug>(
+/// Runs one side alone, once per pair: for a profiler, or a table with other engines. The first run
+/// counts only if it is the only one.
+fn measure_one_side<A: Debug>(
     name: &str,
     Options { rows, threads, pairs, .. }: &Options,
     side: &str,
@@ -105,15 +105,15 @@ fn alone<A: Debug>(
 
 fn print_line(name: &str, options: &Options, pairs: &[(Time, Time)], rss_mb: [u64; 2]) {
     let emberline = median(pairs.iter().map(|pair| pair.0.wall));
-    let hand = median(pairs.iter().map(|pair| pair.1.wall));
+    let baseline = median(pairs.iter().map(|pair| pair.1.wall));
     let ratio = median(pairs.iter().map(|pair| pair.0.wall / pair.1.wall));
     let cpu = |side: fn(&(Time, Time)) -> f64| pairs.iter().map(side).sum::<f64>();
     let cpu_ratio = cpu(|pair| pair.0.cpu) / cpu(|pair| pair.1.cpu);
-    let (Options { rows, threads, .. }, [rss, hand_rss]) = (options, rss_mb);
+    let (Options { rows, threads, .. }, [rss, baseline_rss]) = (options, rss_mb);
     println!(
         "bench={name} rows={rows} threads={threads} pairs={} emberline_s={emberline:.4} \
-         hand_s={hand:.4} ratio={ratio:.3} cpu_ratio={cpu_ratio:.3} rss_mb={rss} \
-         hand_rss_mb={hand_rss}",
+         baseline_s={baseline:.4} ratio={ratio:.3} cpu_ratio={cpu_ratio:.3} rss_mb={rss} \
+         baseline_rss_mb={baseline_rss}",
         pairs.len()
     );
 }

@@ -1,4 +1,4 @@
-//! What a bench is asked for: by arguments, or by the environment.
+//! The options of a bench, from its arguments or the environment.
 
 use emberline::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -8,19 +8,19 @@ const USAGE: &str =
                      [--only emberline|hand]
 (or the environment: EMBERLINE_BENCH_FULL, EMBERLINE_BENCH_ROWS, ...)";
 
-/// How large, on how many threads, and how often.
+/// The size of a run, its threads, and the number of pairs.
 #[derive(Clone)]
 pub struct Options {
     pub rows: u64,
     pub threads: usize,
     pub pairs: usize,
-    /// The one side to run, for a profiler; both without it.
+    /// The only side to run, for a profiler; both sides if it is `None`.
     pub(super) only: Option<String>,
 }
 
 impl Options {
-    /// One for each number of threads: one thread and every core, unless `--threads` names one
-    /// number. A size for a laptop, unless `--full` or `--rows` says otherwise.
+    /// Reads the options of each run: one thread and all cores, unless `--threads` is given; laptop size,
+    /// unless `--full` or `--rows` is given.
     pub fn read(laptop_rows: u64, full_rows: u64) -> Result<Vec<Options>, BoxError> {
         let usual_rows = if is_full() { full_rows } else { laptop_rows };
         let (rows, pairs) = (number("rows", usual_rows)?, number("pairs", 5)? as usize);
@@ -33,20 +33,21 @@ impl Options {
         let only = setting("only");
         let known = only.as_ref().is_none_or(|only| ["emberline", "hand"].contains(&&**only));
         if rows == 0 || threads == [0] || pairs == 0 || !known {
-            let wrong = "rows, threads and pairs start at 1, and there are two sides";
+            let wrong =
+                "rows, threads and pairs must be at least 1, and --only is emberline or hand";
             return Err(format!("{wrong}\n{USAGE}").into());
         }
         let options = |threads| Options { rows, threads, pairs, only: only.clone() };
         Ok(threads.into_iter().map(options).collect())
     }
 
-    /// Those with most threads: for benches that have no row for a single one.
+    /// Reads the options of the run with the most threads, for benches that have no run on one thread.
     pub fn widest(laptop_rows: u64, full_rows: u64) -> Result<Options, BoxError> {
         let mut all = Options::read(laptop_rows, full_rows)?;
         Ok(all.pop().expect("there is a number of threads"))
     }
 
-    /// Whether nobody asked for one side alone.
+    /// Returns true unless only one side runs.
     pub fn both_sides(&self) -> bool {
         self.only.is_none()
     }
@@ -60,8 +61,8 @@ impl Options {
     }
 }
 
-/// `--name VALUE` or `--name=VALUE`, else the environment. Other arguments are not ours: cargo adds
-/// `--bench` of its own accord, and people pass what criterion knows.
+/// Returns `--name VALUE` or `--name=VALUE`, else the environment variable. Other arguments are ignored: cargo
+/// adds `--bench`, and criterion has options that people pass out of habit.
 pub fn setting(name: &str) -> Option<String> {
     let flag = format!("--{name}");
     let mut args = std::env::args().skip(1);

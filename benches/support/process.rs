@@ -1,9 +1,9 @@
-//! What the system says of this process, where it has a `/proc`; else 0.
+//! Measurements of this process from `/proc`; 0 where it does not exist.
 
 use std::fs;
 
-/// The most memory the process has had at once since the last [`reset_peak_rss`]. What one side
-/// has freed and the allocator kept counts for the other as well.
+/// Returns the peak memory of the process since the last [`reset_peak_rss`]. Memory that one side has freed
+/// and the allocator has retained counts for the other side too.
 pub fn peak_rss_mb() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -11,16 +11,16 @@ pub fn peak_rss_mb() -> u64 {
     kib.unwrap_or(0) / 1024
 }
 
-/// Lets the peak begin anew, where the system can.
+/// Resets the peak, where the system supports it.
 pub fn reset_peak_rss() {
-    let _ = fs::write("/proc/self/clear_refs", "5"); // else the peak is that of both sides
+    let _ = fs::write("/proc/self/clear_refs", "5"); // on failure the peak covers both sides
 }
 
-/// User and system time of all threads so far. Other people's load changes it less than the clock
-/// on the wall; it counts in hundredths of a second.
+/// Returns the user and system time of all threads so far, with a resolution of 10 ms. Other load changes it less
+/// than the wall clock.
 pub fn cpu_seconds() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = behind_name.split_whitespace().skip(11).take(2);
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = after_name.split_whitespace().skip(11).take(2);
     ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }

@@ -1,5 +1,5 @@
-//! A short string that lies in its row: what a user takes for millions of words, so that a word
-//! costs no allocation.
+//! A short string that is stored inline: the type for millions of words, since a word costs no
+//! allocation.
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::{Serialize, Serializer};
@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 
 const ROOM: usize = 15;
 
-/// Up to 15 bytes in place, padded with zeros; longer text and text with a zero in it behind a box.
+/// Up to 15 bytes inline, padded with zeros; longer text, and text that contains a zero byte, is boxed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word(Letters);
 
@@ -24,8 +24,8 @@ impl Word {
         Word::cut(text, 0, text.len())
     }
 
-    /// The word `line[start..end]`. Where the line goes on behind it, its letters are loaded at once
-    /// and those that are too many masked away.
+    /// Returns the word `line[start..end]`. If the line is long enough after it, 16 bytes are loaded at once and
+    /// those after the word are masked.
     #[inline(always)]
     pub fn cut(line: &str, start: usize, end: usize) -> Word {
         let (bytes, length) = (line.as_bytes(), end - start);
@@ -40,12 +40,12 @@ impl Word {
                 u128::from_le_bytes(padded)
             }
         };
-        let kept = letters & ((1 << (8 * length)) - 1);
+        let masked = letters & ((1 << (8 * length)) - 1);
         // The last letter must not be the padding.
-        if length > 0 && (kept >> (8 * length - 8)) == 0 {
+        if length > 0 && (masked >> (8 * length - 8)) == 0 {
             return Word::long(&line[start..end]);
         }
-        let padded = kept.to_le_bytes();
+        let padded = masked.to_le_bytes();
         Word(Letters::Short(std::array::from_fn(|at| padded[at])))
     }
 
@@ -99,7 +99,7 @@ impl Hash for Word {
     }
 }
 
-/// As bytes: text would be checked again whenever a row is weighed or written.
+/// As bytes: a string would be validated as UTF-8 each time a row is measured or written.
 impl Serialize for Word {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(self.as_bytes())

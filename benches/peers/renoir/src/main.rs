@@ -1,5 +1,5 @@
 //! `peer-renoir WORKLOAD THREADS RUNS INPUT`: workloads of `benches/` on renoir. The input is a text for
-//! `word_count`, and the number of rows for the others, which are made in the stream.
+//! `word_count`, and the number of rows for the others, which are generated in the stream.
 
 #[path = "../../../support/generate.rs"]
 #[allow(dead_code)]
@@ -40,7 +40,7 @@ fn run(workload: &str, threads: u64, input: &str) -> String {
             .stream_file(input)
             .batch_mode(BatchMode::fixed(1024))
             .flat_map(|line: String| {
-                // Its lines keep their ends.
+                // Its lines include their line ends.
                 let words = line.trim_end_matches('\n').split(' ').filter(|word| !word.is_empty());
                 words.map(String::from).collect::<Vec<_>>()
             })
@@ -68,7 +68,7 @@ fn run(workload: &str, threads: u64, input: &str) -> String {
             .drop_key()
             .fold_assoc((0, 0, 0), add, add)
             .collect_vec(),
-        // Pairs that meet, and the sum of the left value and three times the right one.
+        // Matching pairs, and the sum of the left value and three times the right one.
         "join" => {
             let right = context.stream_par_iter(rows()).batch_mode(BatchMode::fixed(1024));
             let left = context.stream_par_iter(rows()).batch_mode(BatchMode::fixed(1024));

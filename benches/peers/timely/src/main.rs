@@ -1,5 +1,5 @@
 //! `peer-timely WORKLOAD THREADS RUNS INPUT`: workloads of `benches/` on timely. The input is a text for
-//! `word_count`, and the number of rows for the others, which each worker makes its part of.
+//! `word_count`, and the number of rows for the others; each worker generates its part of the rows.
 
 #[path = "../../../support/generate.rs"]
 #[allow(dead_code)]
@@ -79,14 +79,14 @@ pub fn part_of(rows: u64, part: u64, parts: u64) -> Range<u64> {
     rows * part / parts..rows * (part + 1) / parts
 }
 
-/// The lines that begin in one of some even parts of a file.
+/// Reads the lines that begin in one of several equal parts of a file.
 fn lines_of(path: &str, part: u64, parts: u64) -> impl Iterator<Item = String> + use<> {
     let mut file = File::open(path).expect("the file opens");
     let length = file.metadata().expect("the file is there").len();
     let Range { start: mut at, end } = part_of(length, part, parts);
     let mut skipped = Vec::new();
     if at > 0 {
-        at -= 1; // a line that begins right here ends its neighbour's with this byte
+        at -= 1; // if a line begins at `at`, the line of the previous part ends with this byte
         file.seek(SeekFrom::Start(at)).expect("it is that long");
     }
     let mut reader = BufReader::with_capacity(1 << 20, file);

@@ -23,7 +23,7 @@ fn hash_of(key: &impl Hash) -> u64 {
     FixedState::with_seed(1).hash_one(key) >> 32
 }
 
-/// Combines the values of each key: each worker its own first, and then those that it gets by hash.
+/// Combines the values of each key: first those of each worker, then those it receives by hash.
 pub fn by_key<K, V, I>(
     threads: usize,
     pairs: impl Fn(u64, u64) -> I + Send + Sync + 'static,
@@ -93,7 +93,7 @@ where
     rows.for_each(|(key, value)| add(table.entry(key).or_default(), value));
 }
 
-/// How many pairs of rows meet, and the sum of the left value and three times the right one.
+/// Returns the number of matching pairs, and the sum of the left value and three times the right one.
 pub fn joined(
     rows: u64,
     threads: usize,
@@ -147,11 +147,11 @@ pub fn joined(
     *totals.lock().expect("no worker panics")
 }
 
-/// The values of each key, one behind the other without a list for each.
+/// The values of each key, as chains in one vector.
 #[derive(Default)]
 struct Chains {
     last: Table<u64, u32>,
-    /// A value, and where the one before it is: its number and one more, or 0.
+    /// A value, and the index of the previous one plus one, or 0.
     values: Vec<(u64, u32)>,
 }
 
