@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Makes what run.py runs, in target/bench-peers: a venv of pinned packages, the Spark jobs, and the two
-# dataflow programs. Run it again after a change; what is there is kept. A part that cannot be made is
-# left out with a word, and run.py leaves it out as well.
+# Installs the systems of run.py in target/bench-peers: a venv of pinned packages, the Spark jobs, and two
+# dataflow programs. Run it again after a change; an existing venv is reused. A part that fails is reported
+# and skipped, and run.py skips it too.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 peers=benches/peers
 made=$PWD/target/bench-peers
 mkdir -p "$made"
 
-failed() { echo "install.sh: $1, so run.py will leave it out" >&2; }
+failed() { echo "install.sh: $1, so run.py will skip it" >&2; }
 
 venv() {
     [ -x "$made/venv/bin/python" ] || python3 -m venv "$made/venv" || return 1
@@ -24,8 +24,8 @@ spark() {
     "$made/venv/bin/python" -m zipfile -c "$made/spark.jar" "$made"/classes/*
 }
 
-venv || failed "no Python packages"
-if command -v java > /dev/null; then spark || failed "the Spark jobs do not compile"; else failed "there is no java"; fi
+venv || failed "the Python packages are not installed"
+if command -v java > /dev/null; then spark || failed "the Spark jobs do not compile"; else failed "java is not installed"; fi
 for engine in timely renoir; do
     cargo build --release --manifest-path $peers/$engine/Cargo.toml --target-dir "$made/cargo" || failed "$engine does not build"
 done

@@ -158,10 +158,10 @@ def measure(workload, options):
         try:
             result = bench(workload, "hand", options) if system == "hand" else peer(workload, system, ours["rows"], options)
         except Missing as why:
-            say(f"  {system} is left out of {workload}: {why}")
+            say(f"  {workload}: {system} is skipped: {why}")
             continue
         if not same(ours["answer"], result["answer"]):
-            say(f"  {system} is left out of {workload}: its answer is {result['answer']}, not {ours['answer']}")
+            say(f"  {workload}: {system} is skipped: its answer is {result['answer']}, not {ours['answer']}")
             continue
         results[system] = result
     return results
@@ -169,7 +169,7 @@ def measure(workload, options):
 
 def print_table(all_results, options):
     shown = [system for system in options.systems if any(system in results for results in all_results.values())]
-    print("Seconds (processor seconds, peak MB), and how many times as long as emberline:\n")
+    print("Seconds (processor seconds, peak MB), and the ratio to emberline's time:\n")
     print("| workload | rows | " + " | ".join(shown) + " |")
     print("|---" * (len(shown) + 2) + "|")
     for workload, results in all_results.items():
