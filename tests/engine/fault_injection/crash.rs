@@ -248,7 +248,7 @@ fn random_kills() -> u32 {
 }
 
 #[test]
-fn a_process_that_is_killed_at_any_moment_leaves_whole_outputs_and_orphans_only() {
+fn a_process_killed_at_any_time_leaves_only_complete_outputs_and_orphans() {
     let kills = random_kills();
     within(DEADLINE * kills.div_ceil(RANDOM_KILLS), move || {
         let folder: TempDir = tempfile::tempdir().unwrap();
