@@ -376,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_listener_draws_and_clears_without_a_terminal() {
-        crate::tests::within(crate::tests::DEADLINE, draws_and_clears);
+        testkit::within(testkit::DEADLINE, draws_and_clears);
     }
 
     fn draws_and_clears() {

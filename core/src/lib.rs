@@ -30,6 +30,4 @@ pub mod scheduler;
 pub mod scratch;
 pub mod size;
 pub mod task;
-#[cfg(test)]
-mod tests;
 pub mod unwind;

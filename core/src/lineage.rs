@@ -320,9 +320,7 @@ mod tests {
                 node = Arc::new(LineageNode::new(RddId(id), Operation::new("map"), 1, parents));
             }
         };
-        crate::tests::within(crate::tests::DEADLINE, move || {
-            std::thread::Builder::new().stack_size(1 << 20).spawn(work).unwrap().join().unwrap();
-        });
+        testkit::on_stack(1 << 20, work);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use emberline::{ContextBuilder, StorageLevel, event::Event, id::ShuffleId};
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use testkit::{DEADLINE, eventually, within};
 
 type Pairs = Vec<(i64, i64)>;
 type Joined = Vec<(i64, (i64, i64))>;
@@ -179,7 +180,7 @@ fn jobs_that_build_the_table_concurrently_return_the_same_rows() {
                 assert_eq!(job.wait()?, counted_rows());
             }
             drop(rows);
-            soon("an empty budget", || ctx.memory_used_bytes() == 0);
+            eventually("an empty budget", || ctx.memory_used_bytes() == 0);
         }
         Ok(())
     });
@@ -207,7 +208,7 @@ fn the_table_is_built_once_and_freed_with_the_rdd() {
         // Rows of 24 bytes in the output, and in the table at least as much again.
         assert!(ctx.memory_used_bytes() > 100 * 48, "{}", ctx.memory_used_bytes());
         drop(rows);
-        soon("an empty budget", || ctx.memory_used_bytes() == 0);
+        eventually("an empty budget", || ctx.memory_used_bytes() == 0);
         Ok(())
     });
 }
@@ -232,7 +233,7 @@ fn each_task_builds_its_own_table_when_the_memory_limit_is_reached() {
             assert_eq!(rows_read(&ctx, &recorder, &rows)?, 800 + 8 * 700);
         }
         drop(full);
-        soon("room", || ctx.memory_used_bytes() < MIN_BUDGET / 2);
+        eventually("room", || ctx.memory_used_bytes() < MIN_BUDGET / 2);
         assert_eq!(rows_read(&ctx, &recorder, &rows)?, 800 + 700);
         assert_eq!(rows.count()?, 700);
         Ok(())
@@ -348,7 +349,7 @@ fn a_cancelled_broadcast_join_ends_and_its_table_is_reused() {
         let rows = endless.broadcast_join(&small).boxed();
         let all = rows.clone();
         let count = ctx.spawn(move || all.count());
-        soon("the start", || count.progress().tasks > 0);
+        eventually("the start", || count.progress().tasks > 0);
         count.cancel("enough");
         assert_kind(count.wait(), |kind| matches!(kind, ErrorKind::Cancelled { .. }));
         assert_eq!(rows.take(3)?, [(0, (0, 0)), (0, (0, 2)), (0, (0, 4))]);

@@ -1,6 +1,5 @@
 //! Contexts come and go, several at once, and their chains may be long.
 
-use crate::support::{DEADLINE, on_a_small_stack, within};
 use emberline::prelude::*;
 use emberline::{
     config::Compression,
@@ -9,6 +8,7 @@ use emberline::{
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use testkit::{DEADLINE, on_stack, within};
 
 fn sums(ctx: &Context) -> Rdd<(u64, u64)> {
     ctx.range_with(4, 0..40_u64).map(|n| (n % 4, n)).reduce_by_key(|a, b| a + b)
@@ -200,7 +200,7 @@ fn chain(ctx: &Context, steps: usize) -> Rdd<u64> {
 
 #[test]
 fn ten_thousand_boxed_operations_drop_on_a_small_stack() {
-    on_a_small_stack(|| {
+    on_stack(2 << 20, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let rows = chain(&ctx, 10_000);
         let copy = rows.clone();

@@ -1,11 +1,12 @@
 //! Map outputs that are lost and come out different the second time.
 
-use crate::support::{DEADLINE, assert_kind, sorted, within};
+use crate::support::{assert_kind, sorted};
 use emberline::fault::{Damage, FaultPlan};
 use emberline::prelude::*;
 use emberline::{ErrorKind, id::ShuffleId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use testkit::{DEADLINE, within};
 
 /// A context that loses the output of map partition 1 of its first shuffle.
 fn losing(folder: &std::path::Path) -> Context {

@@ -1,6 +1,5 @@
 //! What listeners hear, and when.
 
-use crate::support::{DEADLINE, soon, within};
 use emberline::prelude::*;
 use emberline::{
     ContextBuilder,
@@ -9,6 +8,7 @@ use emberline::{
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use testkit::{DEADLINE, eventually, within};
 
 /// A listener that keeps what it hears.
 #[derive(Clone, Default)]
@@ -216,12 +216,12 @@ fn every_started_task_of_a_cancelled_or_failed_job_has_one_end() {
             });
             let handle = ctx.spawn(move || rows.count());
             if !fails {
-                soon("four tasks", || told(&recorder, "TaskStarted") == 4);
+                eventually("four tasks", || told(&recorder, "TaskStarted") == 4);
                 handle.cancel("no");
             }
             handle.wait().unwrap_err();
             // Who cancelled is told before the scheduler is.
-            soon("the end of the job", || told(&recorder, "JobFinished") == 1);
+            eventually("the end of the job", || told(&recorder, "JobFinished") == 1);
             let events = recorder.events(&ctx);
             let of = |wanted: &[&str]| {
                 let told = events.iter().filter(|event| wanted.contains(&kind(event).as_str()));

@@ -1,11 +1,11 @@
 //! Nothing runs before an action, and an action runs no more than it must.
 
 use crate::events::{Recorder, count_of};
-use crate::support::{DEADLINE, within};
 use emberline::prelude::*;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use testkit::{DEADLINE, within};
 
 fn never<T>(_: T) -> u64 {
     panic!("a closure ran")

@@ -4,6 +4,7 @@
 use crate::support::*;
 use emberline::prelude::*;
 use std::process::Command;
+use testkit::{DEADLINE, within};
 
 /// Names the job of the other process.
 const JOB: &str = "EMBERLINE_TEST_JOB";

@@ -2,7 +2,7 @@
 
 use crate::events::{Recorder, count_of};
 use crate::speculation::{self, Race, racing};
-use crate::support::{DEADLINE, noise, soon, within};
+use crate::support::noise;
 use emberline::fault::{FaultPlan, Faults};
 use emberline::prelude::*;
 use std::fs;
@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+use testkit::{DEADLINE, eventually, within};
 
 fn names_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
@@ -127,7 +128,7 @@ fn is_moved_before_it_is_removed(action: Action, sync: u64) {
         plan.stall_disk_operation(sync + 2, Duration::from_secs(1)).under(folder.path()).arm();
     let (ctx, path) = (on(&faults), out.clone());
     let job = thread::spawn(move || action.run(&rows(&ctx), &path));
-    soon("the stall", || faults.fired() == 2);
+    eventually("the stall", || faults.fired() == 2);
     assert!(!out.exists(), "{action:?}");
     let hidden = folder.path().join(&names_in(folder.path())[0]);
     let inside = names_in(&hidden).into_iter().map(|name| hidden.join(name));
@@ -150,7 +151,7 @@ fn cancelled_when(action: Action, ctx: &Context, folder: &Path, when: impl FnOnc
     handle.cancel("now");
     let outcome = handle.wait();
     // The handle of what was cancelled does not wait for it.
-    soon("the end of the closure", || Arc::strong_count(&held) == 1);
+    eventually("the end of the closure", || Arc::strong_count(&held) == 1);
     match &outcome {
         Ok(()) => action.assert_whole(&out, 2),
         Err(error) => {
@@ -173,7 +174,7 @@ fn a_cancellation_at_any_disk_operation_of_an_output_has_one_outcome() {
                     FaultPlan::new().stall_disk_operation(operation, Duration::from_millis(50));
                 let faults = plan.under(folder.path()).arm();
                 there.push(cancelled_when(action, &on(&faults), folder.path(), || {
-                    soon("the stall", || faults.fired() == 1);
+                    eventually("the stall", || faults.fired() == 1);
                 }));
             }
             // From the rename on it is too late to cancel.
@@ -211,7 +212,7 @@ fn cancel_after_commit_takes_effect_at_the_next_action() {
             few.save_as_text_file(&path)?;
             endless.count()
         });
-        soon("the second job", || out.exists() && handle.progress().tasks > 2);
+        eventually("the second job", || out.exists() && handle.progress().tasks > 2);
         handle.cancel("enough");
         assert!(handle.is_finished(), "it has its error before `cancel` returns");
         assert!(handle.wait().unwrap_err().to_string().contains("enough"));
@@ -227,7 +228,7 @@ fn the_next_output_deletes_only_the_staging_directories_of_dead_processes() {
         let (ctx, race) = (Context::builder().threads(6).build().unwrap(), Race::default());
         let (slow, path) = (racing(&ctx, &race), folder.path().join("out"));
         let slow = thread::spawn(move || slow.save_as_text_file(path));
-        soon("the slow one", || names_in(folder.path()).len() == 1);
+        eventually("the slow one", || names_in(folder.path()).len() == 1);
         let make = |name: &str, files: &[&str]| {
             for file in files {
                 let path = folder.path().join(name).join(file);

@@ -5,6 +5,7 @@ use emberline::ErrorKind;
 use emberline::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use testkit::{DEADLINE, on_stack, within};
 
 fn words() -> Vec<String> {
     (0..200).map(|n| "x".repeat((noise(n) % 9) as usize)).collect()
@@ -182,14 +183,11 @@ fn a_panic_over_references_names_its_operation() {
 
 #[test]
 fn ten_thousand_boxed_operations_over_references_need_no_more_stack() {
-    within(DEADLINE, || {
-        let work = || {
-            let mut rows = context().range_with(1, 0..3_u64).cache();
-            for _ in 0..10_000 {
-                rows = rows.refs().map(|n| n + 1).boxed();
-            }
-            assert_eq!(rows.collect().unwrap(), [10_000, 10_001, 10_002]);
-        };
-        std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
+    on_stack(2 << 20, || {
+        let mut rows = context().range_with(1, 0..3_u64).cache();
+        for _ in 0..10_000 {
+            rows = rows.refs().map(|n| n + 1).boxed();
+        }
+        assert_eq!(rows.collect().unwrap(), [10_000, 10_001, 10_002]);
     });
 }

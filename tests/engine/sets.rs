@@ -5,6 +5,7 @@ use emberline::prelude::*;
 use emberline::{Partitioner, Partitioning};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use testkit::{DEADLINE, within};
 
 type Pairs = Vec<(i64, i64)>;
 type Outer = Vec<(i64, (Option<i64>, Option<i64>))>;

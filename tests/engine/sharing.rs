@@ -1,7 +1,6 @@
 //! What several stages, jobs and threads share is computed once, and answers come in order.
 
 use crate::events::{Recorder, count_of};
-use crate::support::{DEADLINE, within};
 use emberline::fault::{Damage, FaultPlan};
 use emberline::prelude::*;
 use emberline::{
@@ -14,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
+use testkit::{DEADLINE, within};
 
 /// How often a closure ran.
 #[derive(Clone, Default)]

@@ -4,12 +4,13 @@
 //! result it is.
 
 use crate::events::{Recorder, count_of};
-use crate::support::{DEADLINE, sorted, within};
+use crate::support::sorted;
 use emberline::prelude::*;
 use emberline::{config::Speculation, event::Event, pipeline::Pipeline};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
+use testkit::{DEADLINE, within};
 
 /// What the attempts of the last partition say to each other.
 #[derive(Clone, Default)]

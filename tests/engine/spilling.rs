@@ -4,6 +4,7 @@
 use crate::support::*;
 use emberline::prelude::*;
 use std::collections::BTreeMap;
+use testkit::{DEADLINE, within};
 
 /// Rows in their order.
 type Answer = Vec<(i64, Vec<i64>)>;

@@ -8,52 +8,13 @@ use emberline::{
 use std::any::type_name;
 use std::fmt::Debug;
 use std::hash::{Hash, Hasher};
-use std::panic::resume_unwind;
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::Duration;
+use testkit::{DEADLINE, within};
 
 /// The numbers of partitions a program runs with.
 pub const PARTITIONS: [usize; 4] = [1, 2, 3, 7];
-/// How long one test may take before it counts as hanging.
-pub const DEADLINE: Duration = Duration::from_secs(60);
 /// The least budget a context accepts, in bytes.
 pub const MIN_BUDGET: u64 = 1 << 20;
-
-/// Runs `body` and fails, with the test's name, if it takes longer than `limit`.
-pub fn within<A: Send + 'static>(limit: Duration, body: impl FnOnce() -> A + Send + 'static) -> A {
-    let name = thread::current().name().unwrap_or("a test").to_string();
-    let (done, ended) = channel();
-    let run = move || {
-        let answer = body();
-        let _ = done.send(());
-        answer
-    };
-    let runner = thread::Builder::new().name(name.clone()).spawn(run).unwrap();
-    if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-        panic!("{name} was not done after {limit:?}");
-    }
-    runner.join().unwrap_or_else(|panic| resume_unwind(panic))
-}
-
-/// Runs a test on a thread with little stack.
-pub fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
-    within(DEADLINE, move || {
-        thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
-    });
-}
-
-/// Waits until something holds: tasks that were cancelled end a moment after their job.
-pub fn soon(what: &str, holds: impl Fn() -> bool) {
-    for _ in 0..400 {
-        if holds() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    panic!("{what} did not come true");
-}
 
 /// Runs a test that needs no grid under the usual deadline.
 pub fn test(body: impl FnOnce() -> Result<()> + Send + 'static) {

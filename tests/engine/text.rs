@@ -1,12 +1,12 @@
 //! Text in and text out: every line once, and all of an output or none.
 
-use crate::support::{DEADLINE, within};
 use emberline::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
+use testkit::{DEADLINE, within};
 
 fn context() -> Context {
     Context::builder().threads(2).build().unwrap()

@@ -1,8 +1,9 @@
 //! The examples as the README runs them.
 
-use super::deadline::deadline;
+use super::LIMIT;
 use emberline::prelude::*;
 use std::process::Command;
+use testkit::deadline;
 
 /// What each example prints last when it is run as the README says: its name and the line.
 const LAST_LINES: [(&str, &str); 11] = [
@@ -21,7 +22,7 @@ const LAST_LINES: [(&str, &str); 11] = [
 
 #[test]
 fn each_example_runs_without_an_argument_and_prints_its_answer() -> Result<(), BoxError> {
-    let _deadline = deadline();
+    let _deadline = deadline(LIMIT);
     let listed = LAST_LINES.map(|(name, _)| format!("{name}.rs"));
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
     let names = std::fs::read_dir(folder)?.map(|entry| entry.unwrap().file_name());

@@ -3,7 +3,6 @@
 
 #![allow(dead_code, reason = "the examples' main functions are not called here")]
 
-mod deadline;
 mod last_lines;
 
 #[path = "../../examples/flights.rs"]
@@ -29,7 +28,6 @@ mod transitive_closure;
 #[path = "../../examples/word_count.rs"]
 mod word_count;
 
-use deadline::deadline;
 use emberline::fault::{Damage, FaultPlan};
 use emberline::prelude::*;
 use emberline::{
@@ -39,10 +37,15 @@ use emberline::{
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use testkit::deadline;
+
+/// The time limit of one test, in which the examples may have to be built.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Runs `check` on every context of the grid; the message of a failure says which one it was.
 fn everywhere(check: impl Fn(&Context, &str) -> Result<(), BoxError>) -> Result<(), BoxError> {
-    let _deadline = deadline();
+    let _deadline = deadline(LIMIT);
     for threads in [1, 2, 8] {
         for files in [false, true] {
             let ctx = Context::builder().threads(threads).force_spill(files).build()?;
@@ -96,7 +99,7 @@ fn page_rank_equals_a_loop_over_the_edges() -> Result<(), BoxError> {
 
 #[test]
 fn page_rank_shuffles_the_links_once_and_the_contributions_once_a_round() -> Result<(), BoxError> {
-    let _deadline = deadline();
+    let _deadline = deadline(LIMIT);
     let ranks = page_rank::page_rank(&Context::local()?, page_rank::GRAPH, page_rank::ROUNDS);
     let plan = ranks.explain().to_string();
     assert_eq!(plan.matches("writes a shuffle").count(), 1 + page_rank::ROUNDS, "{plan}");
@@ -333,7 +336,7 @@ fn log_mining_equals_a_loop_over_the_lines() -> Result<(), BoxError> {
 
 #[test]
 fn log_mining_reads_the_log_only_for_its_first_answer() -> Result<(), BoxError> {
-    let _deadline = deadline();
+    let _deadline = deadline(LIMIT);
     let rows_read = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&rows_read);
     let listener = move |record: &EventRecord| {
@@ -387,7 +390,7 @@ fn logistic_regression_equals_a_loop_over_the_points() -> Result<(), BoxError> {
 
 #[test]
 fn lost_partition_recomputes_only_the_lost_partition() -> Result<(), BoxError> {
-    let _deadline = deadline();
+    let _deadline = deadline(LIMIT);
     let lose = FaultPlan::new().damage_map_output(ShuffleId(0), 2, Damage::Lost);
     for (plan, rerun) in [(FaultPlan::new(), 0), (lose, 1)] {
         for threads in [1, 2, 8] {

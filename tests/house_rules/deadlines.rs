@@ -20,7 +20,7 @@ const STARTS: [&str; 8] = [
     "Pool::build(",
 ];
 /// What ends a test in time, if it is called: a word in a text or the name of a variable does not.
-const DEADLINES: [&str; 2] = ["within", "deadline"];
+const DEADLINES: [&str; 3] = ["within", "deadline", "on_stack"];
 
 struct Function {
     name: String,
@@ -120,8 +120,8 @@ fn no_test_can_hang() {
     let (mut tests, mut without) = (0, Vec::new());
     for (folders, shared) in [
         (&["tests/engine"][..], "tests/engine/support.rs"),
-        (&["core/src", "shuffle", "rdd/src"], "core/src/tests.rs"),
-        (&["tests"], "tests/examples/deadline.rs"),
+        (&["core/src", "shuffle", "rdd/src"], "testkit/src/deadline.rs"),
+        (&["tests"], "tests/examples/main.rs"),
     ] {
         let mut files = sources(folders);
         files.retain(|(name, _)| folders != ["tests"] || name.starts_with("tests/examples"));

@@ -238,7 +238,7 @@ fn the_store_can_be_used_while_its_values_leave_and_drop() {
 
 #[test]
 fn threads_that_put_and_read_at_once_never_pass_the_budget() {
-    crate::tests::within(crate::tests::DEADLINE, put_and_read_at_once);
+    testkit::within(testkit::DEADLINE, put_and_read_at_once);
 }
 
 fn put_and_read_at_once() {

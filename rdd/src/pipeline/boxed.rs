@@ -320,22 +320,7 @@ mod tests {
     use super::*;
     use crate::context::Context;
     use emberline_core::config::Config;
-    use std::sync::mpsc::channel;
-    use std::thread;
-    use std::time::Duration;
-
-    const DEADLINE: Duration = Duration::from_secs(60);
-
-    /// Runs `work` on a thread with a stack of the given size, and fails after the deadline.
-    fn within(stack_bytes: usize, work: impl FnOnce() + Send + 'static) {
-        let (ended, wait) = channel();
-        let run = move || {
-            work();
-            let _ = ended.send(());
-        };
-        thread::Builder::new().stack_size(stack_bytes).spawn(run).unwrap();
-        wait.recv_timeout(DEADLINE).expect("ends in time and without a panic");
-    }
+    use testkit::on_stack;
 
     #[test]
     fn a_chunk_ends_at_an_oversized_row_or_a_few_rows_after_small_ones() {
@@ -368,7 +353,7 @@ mod tests {
     // Threads of the engine have 8 MiB of stack, those of a program 2 MiB.
     #[test]
     fn ten_thousand_boxed_pipelines_run_on_a_stack_of_2_mib() {
-        within(2 << 20, || {
+        on_stack(2 << 20, || {
             let ctx = Context::local().unwrap();
             let mut rows = ctx.range_with(1, 0..3_000_u64).boxed();
             for _ in 0..10_000 {

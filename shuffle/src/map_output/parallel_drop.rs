@@ -72,18 +72,7 @@ mod tests {
     use serde::{Deserialize, Serialize};
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::mpsc::channel;
-    use std::time::Duration;
-
-    /// Runs `work`, which must come to its end in a minute.
-    fn within(work: impl FnOnce() + Send + 'static) {
-        let (ended, wait) = channel();
-        thread::spawn(move || {
-            work();
-            let _ = ended.send(());
-        });
-        wait.recv_timeout(Duration::from_secs(60)).expect("it ends in time and without a panic");
-    }
+    use testkit::{DEADLINE, within};
 
     static DROPPED: AtomicUsize = AtomicUsize::new(0);
 
@@ -100,7 +89,7 @@ mod tests {
 
     #[test]
     fn all_rows_are_dropped_when_it_returns_and_a_panic_of_one_is_the_callers() {
-        within(|| {
+        within(DEADLINE, || {
             const ROWS: u64 = 60_000;
             let task = TaskContext::alone(Config::default());
             let mut outputs = MapOutputs::new(4);

@@ -5,6 +5,7 @@ use emberline::Stats;
 use emberline::prelude::*;
 use proptest::prelude::{Strategy, any, prop_assert_eq, prop_oneof, proptest};
 use proptest::test_runner::Config;
+use testkit::{DEADLINE, within};
 
 /// All bits of what `stats` says.
 fn bits(stats: &Stats) -> (u64, [u64; 8]) {

@@ -3,12 +3,12 @@
 #![cfg(unix)]
 
 use super::endless;
-use crate::support::{DEADLINE, within};
 use emberline::prelude::*;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
+use testkit::{DEADLINE, within};
 
 /// Set for the child, and in no other run of the tests.
 const CHILD: &str = "EMBERLINE_TEST_CTRL_C";

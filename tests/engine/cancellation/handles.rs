@@ -1,7 +1,7 @@
 //! Handles: results, futures, timeouts, progress, and what their end means.
 
 use super::{endless, is_cancelled, until, until_let_go};
-use crate::support::{DEADLINE, assert_kind, within};
+use crate::support::assert_kind;
 use emberline::prelude::*;
 use std::future::Future;
 use std::pin::pin;
@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
+use testkit::{DEADLINE, within};
 
 /// An executor of one future: it sleeps until the future wakes it.
 struct Unpark(Thread, AtomicUsize);

@@ -4,12 +4,13 @@ mod ctrl_c;
 mod handles;
 mod stuck;
 
-use crate::support::{DEADLINE, assert_kind, within};
+use crate::support::assert_kind;
 use emberline::prelude::*;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
+use testkit::{DEADLINE, within};
 
 /// How soon a task must have noticed that it is cancelled, on a busy machine.
 const SOON: Duration = Duration::from_secs(20);

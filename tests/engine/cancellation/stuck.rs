@@ -2,13 +2,13 @@
 
 use super::{is_cancelled, until};
 use crate::events::Recorder;
-use crate::support::{DEADLINE, within};
 use emberline::event::{Event, EventRecord};
 use emberline::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
+use testkit::{DEADLINE, within};
 
 /// Rows of which the first keeps its task's thread until it is let go.
 struct Stuck {

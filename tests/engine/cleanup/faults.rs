@@ -2,7 +2,7 @@
 
 use super::{files, scratch, sums};
 use crate::events::{Recorder, count_of};
-use crate::support::{DEADLINE, TINY_SHARE, soon, within};
+use crate::support::TINY_SHARE;
 use emberline::fault::{Damage, FaultPlan};
 use emberline::prelude::*;
 use emberline::{
@@ -12,6 +12,7 @@ use emberline::{
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use testkit::{DEADLINE, eventually, within};
 
 fn collected(rows: &Rdd<(u64, u64)>) -> Result<Vec<(u64, u64)>> {
     let mut rows = rows.collect()?;
@@ -192,7 +193,7 @@ fn on_faulty_disk(plan: FaultPlan) -> (Result<Sums>, u64, u64, usize) {
         let failed = count_of(&recorder.events(&ctx), "TaskFailed");
         let (fired, operations) = (faults.fired(), faults.disk_operations());
         drop((rows, ctx));
-        soon("an empty folder", || fs::read_dir(folder.path()).unwrap().count() == 0);
+        eventually("an empty folder", || fs::read_dir(folder.path()).unwrap().count() == 0);
         (outcome, fired, operations, failed)
     })
 }

@@ -3,7 +3,6 @@
 mod faults;
 
 use crate::events::{Recorder, count_of};
-use crate::support::{DEADLINE, soon, within};
 use emberline::ContextBuilder;
 use emberline::prelude::*;
 use std::fs;
@@ -11,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use tempfile::TempDir;
+use testkit::{DEADLINE, eventually, within};
 
 /// A place for scratch folders, and a builder that puts all shuffles there.
 pub fn scratch() -> (TempDir, ContextBuilder) {
@@ -128,10 +128,10 @@ fn a_failed_job_leaves_no_file() {
             let groups = broken.group_by_key();
             groups.count().unwrap_err();
             drop((rows, broken, groups));
-            soon("a folder without files", || files(folder.path()).is_empty());
+            eventually("a folder without files", || files(folder.path()).is_empty());
         }
         drop(ctx);
-        soon("an empty folder", || fs::read_dir(folder.path()).unwrap().count() == 0);
+        eventually("an empty folder", || fs::read_dir(folder.path()).unwrap().count() == 0);
     });
 }
 
@@ -201,10 +201,10 @@ fn rows_of_shuffles_blocks_and_sources_are_freed_with_their_handles() {
         drop(again);
         assert_eq!(alive::now(), 50);
         source.map(|_| -> u8 { panic!("boom") }).repartition(2).count().unwrap_err();
-        soon("the rows of the failed job to go", || alive::now() == 50);
+        eventually("the rows of the failed job to go", || alive::now() == 50);
         drop(source);
         // The other task of the failed job may hold its lineage a moment longer.
-        soon("the rows of the source to go", || alive::now() == 0);
+        eventually("the rows of the source to go", || alive::now() == 0);
     });
 }
 
@@ -235,7 +235,7 @@ fn captured_values_are_freed_with_the_last_handle() {
         });
         broken.count().unwrap_err();
         drop(broken);
-        soon("a closure of a failed job to go", || Arc::strong_count(&captured) == 1);
+        eventually("a closure of a failed job to go", || Arc::strong_count(&captured) == 1);
     });
 }
 

@@ -1,10 +1,10 @@
 //! What cannot work is the error of the first action, and of nothing before.
 
 use super::assert_blames;
-use crate::support::{DEADLINE, within};
 use emberline::bounds::Element;
 use emberline::prelude::*;
 use std::panic::Location;
+use testkit::{DEADLINE, within};
 
 /// Checks that an RDD that was asked for zero partitions can be made and explained, and that each
 /// action on it and on what is made of it is the error of `operation`.

@@ -5,12 +5,12 @@ mod nested;
 mod retries;
 mod rows;
 
-use crate::support::{DEADLINE, within};
 use emberline::prelude::*;
 use emberline::{Partitioner, Partitioning};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
+use testkit::{DEADLINE, within};
 
 /// Passes rows through but one, of the third of four partitions.
 fn not_25(n: u64) -> u64 {

@@ -1,8 +1,8 @@
 //! An action inside a closure is an error at once, whatever the number of threads.
 
-use crate::support::{DEADLINE, within};
 use emberline::prelude::*;
 use std::sync::{Arc, Mutex};
+use testkit::{DEADLINE, within};
 
 /// What actions inside closures answered.
 type Answers = Arc<Mutex<Vec<Result<u64>>>>;

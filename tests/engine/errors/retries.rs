@@ -1,9 +1,9 @@
 //! How often a task is tried, and which error is told.
 
-use crate::support::{DEADLINE, within};
 use emberline::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use testkit::{DEADLINE, within};
 
 fn context(attempts: usize) -> Context {
     Context::builder().threads(2).max_attempts(attempts).build().unwrap()

@@ -1,11 +1,11 @@
 //! Rows whose own `Hash`, `Eq`, `Ord`, `Clone` or `Serialize` panics at any one call.
 
-use crate::support::{DEADLINE, within};
 use emberline::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::cmp::Ordering as Order;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicI64, Ordering};
+use testkit::{DEADLINE, within};
 
 const HASH: usize = 0;
 const EQ: usize = 1;

@@ -6,11 +6,12 @@ mod tables;
 
 use crate::cleanup::{files, scratch};
 
-use crate::support::{context, on_a_small_stack, test};
+use crate::support::{context, test};
 use emberline::prelude::*;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use testkit::on_stack;
 
 /// The text without the places of this file: operations and shapes stay.
 fn shape<T: Send + 'static>(rdd: &Rdd<T>) -> String {
@@ -302,7 +303,7 @@ fn an_rdd_of_two_contexts_can_be_explained() {
 
 #[test]
 fn ten_thousand_operations_are_explained_and_drawn_on_a_small_stack() {
-    on_a_small_stack(|| {
+    on_stack(2 << 20, || {
         let ctx = context();
         let mut rows = ctx.range_with(1, 0..9_u64).boxed();
         for _ in 0..10_000 {

@@ -1,10 +1,11 @@
 //! Collected rows as tables: any row that serde can write, as text and as HTML.
 
-use crate::support::{DEADLINE, context, test, within};
+use crate::support::{context, test};
 use emberline::prelude::*;
 use serde::{Serialize, Serializer, ser::Error as _};
 use std::collections::{BTreeMap, HashMap};
 use std::process::Command;
+use testkit::{DEADLINE, within};
 
 #[derive(Clone, Serialize)]
 struct Plane {

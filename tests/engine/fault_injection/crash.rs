@@ -2,7 +2,7 @@
 //! there, the next start removes what was left and nothing else, and the next run is right.
 
 use super::{lines_of, names_in, on_disk, whole_answer, whole_job};
-use crate::support::{DEADLINE, noise, within};
+use crate::support::noise;
 use emberline::fault::{FailPoint, FaultPlan};
 use emberline::prelude::*;
 use std::fs;
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
+use testkit::{DEADLINE, within};
 
 /// Where the child works, and where it dies, as the number of a point and of a pass. Unset in every
 /// other run of the tests.

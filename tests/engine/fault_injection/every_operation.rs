@@ -1,9 +1,9 @@
 //! One operation of the disk fails, whichever it is, once or from then on.
 
 use super::{Counted, lines_of, names_in, on_disk, whole_answer, whole_job};
-use crate::support::{DEADLINE, soon, within};
 use emberline::fault::FaultPlan;
 use emberline::prelude::*;
+use testkit::{DEADLINE, eventually, within};
 
 /// How a run with a plan ended.
 struct Ended {
@@ -22,9 +22,9 @@ fn run(plan: FaultPlan, what: &str) -> Ended {
     let faults = plan.arm();
     let ctx = on_disk(scratch.path()).faults(&faults).build().unwrap();
     let outcome = whole_job(&ctx, &output);
-    soon(&format!("{what}: an empty budget"), || ctx.memory_used_bytes() == 0);
+    eventually(&format!("{what}: an empty budget"), || ctx.memory_used_bytes() == 0);
     drop(ctx);
-    soon(&format!("{what}: an empty scratch folder"), || names_in(scratch.path()).is_empty());
+    eventually(&format!("{what}: an empty scratch folder"), || names_in(scratch.path()).is_empty());
     let (counted, lines) = whole_answer();
     if output.exists() {
         assert!(lines_of(&output) == lines, "{what}: the output is half or wrong");

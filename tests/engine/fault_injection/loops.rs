@@ -1,13 +1,14 @@
 //! Long lineages and long loops: neither the stack, nor files, nor memory grows with them.
 
-use crate::support::{DEADLINE, context, on_a_small_stack, within};
+use crate::support::context;
 use emberline::prelude::*;
 use std::process::Command;
+use testkit::{DEADLINE, on_stack, within};
 
 // Case F059 of tests/PROMISES.md.
 #[test]
 fn ten_thousand_boxed_operations_run_on_a_stack_of_two_mebibytes() {
-    on_a_small_stack(|| {
+    on_stack(2 << 20, || {
         let ctx = context();
         let mut rows = ctx.range_with(2, 0..40_u64).boxed();
         for step in 0..10_000 {

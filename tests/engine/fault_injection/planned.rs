@@ -2,7 +2,7 @@
 
 use super::on_disk;
 use crate::events::{Recorder, count_of};
-use crate::support::{DEADLINE, noise, soon, within};
+use crate::support::noise;
 use emberline::fault::{Damage, FaultPlan, Faults};
 use emberline::prelude::*;
 use emberline::{
@@ -13,6 +13,7 @@ use emberline::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use testkit::{DEADLINE, eventually, within};
 
 const HARMS: [Damage; 3] = [Damage::Lost, Damage::Truncated, Damage::Flipped];
 
@@ -270,7 +271,7 @@ fn a_job_on_a_stalled_disk_can_be_cancelled_and_timed_out() {
             let ctx = on_disk(scratch.path()).threads(1).faults(&faults).build().unwrap();
             let rows = sums(&ctx, &Arc::default());
             let mut handle = ctx.spawn(move || rows.count());
-            soon("the stall", || faults.fired() == 1);
+            eventually("the stall", || faults.fired() == 1);
             match times_out {
                 true => handle = handle.timeout(Duration::from_millis(1)),
                 false => handle.cancel("the disk is asleep"),
@@ -280,7 +281,7 @@ fn a_job_on_a_stalled_disk_can_be_cancelled_and_timed_out() {
                 matches!(error.kind(), ErrorKind::Cancelled { .. } | ErrorKind::TimedOut { .. });
             assert!(given_up && ctx.abandoned_tasks().is_empty(), "{error}");
             // Half a second later its thread is given up: others take its place.
-            soon("a report", || ctx.abandoned_tasks().len() == 1);
+            eventually("a report", || ctx.abandoned_tasks().len() == 1);
             assert_eq!(ctx.range_with(2, 0..100_u64).count().unwrap(), 100);
             assert_eq!(ctx.abandoned_tasks().len(), 1, "it stalls still");
             until_it_comes_back(&ctx);

@@ -1,14 +1,13 @@
 //! Code of the user that breaks its contract: the answer or an error, and never a hang or a crash.
 
-use crate::support::{
-    DEADLINE, assert_kind, check_rows, context, noise, sorted, spread, test, within,
-};
+use crate::support::{assert_kind, check_rows, context, noise, sorted, spread, test};
 use emberline::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering as Order;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use testkit::{DEADLINE, within};
 
 /// A small context in which 200 rows are too many for a task's share.
 fn in_small_runs() -> Context {

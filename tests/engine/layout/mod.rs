@@ -10,6 +10,7 @@ use emberline::prelude::*;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use testkit::{DEADLINE, within};
 
 /// An action on what cannot work fails, with an invalid argument whose text has all of `words`, and
 /// so does what is behind it; the RDD itself could be made and explained.

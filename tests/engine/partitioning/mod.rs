@@ -11,6 +11,7 @@ use emberline::prelude::*;
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use testkit::{DEADLINE, within};
 
 type Numbers = Rdd<(u32, u32)>;
 

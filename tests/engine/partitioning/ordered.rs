@@ -4,6 +4,7 @@
 use crate::support::*;
 use emberline::prelude::*;
 use std::collections::BTreeMap;
+use testkit::{DEADLINE, within};
 
 type Numbers = Rdd<(u32, u32)>;
 type Operation = fn(&Numbers) -> Numbers;

@@ -7,7 +7,7 @@ mod pairs;
 mod rows;
 
 use crate::model::{Action, Known, Operation, PairStep, Parts};
-use crate::support::{DEADLINE, glom, noise, places_that, within};
+use crate::support::{glom, noise, places_that};
 use asked::run_action;
 use emberline::prelude::*;
 use proptest::prelude::*;
@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use testkit::{DEADLINE, within};
 
 /// A program: rows, in how many partitions, what is done to them, what is asked.
 #[derive(Clone, Debug)]

@@ -3,12 +3,13 @@
 
 mod orphans;
 
-use crate::support::{DEADLINE, assert_kind, sorted, within};
+use crate::support::{assert_kind, sorted};
 use emberline::fault::FaultPlan;
 use emberline::prelude::*;
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
+use testkit::{DEADLINE, within};
 
 /// Eight map tasks, each with one file of about 4 kB where shuffles go to files.
 fn sums(ctx: &Context) -> Rdd<(u64, u64)> {

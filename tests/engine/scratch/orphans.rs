@@ -2,7 +2,6 @@
 
 use super::{files_in, sums, to_files};
 use crate::events::{Recorder, count_of};
-use crate::support::{DEADLINE, within};
 use emberline::event::Event;
 use emberline::prelude::*;
 use std::ffi::OsStr;
@@ -11,6 +10,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
+use testkit::{DEADLINE, within};
 
 /// Where the child puts its scratch folder; unset in every other run of the tests.
 const CHILD_FOLDER: &str = "EMBERLINE_TEST_CHILD_FOLDER";

@@ -4,6 +4,7 @@ use super::*;
 use emberline::fault::FaultPlan;
 use std::fs;
 use std::path::{Path, PathBuf};
+use testkit::{DEADLINE, within};
 
 /// A checkpoint of three partitions, the first of them empty, in a folder of its own.
 fn written() -> (tempfile::TempDir, PathBuf) {

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::thread;
+use testkit::{DEADLINE, within};
 
 /// About 400 KiB in four partitions, of a budget of 1 MiB.
 fn some(ctx: &Context, calls: &Calls, level: StorageLevel) -> Rdd<u64> {

@@ -5,6 +5,7 @@ use emberline::fault::FaultPlan;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
+use testkit::{DEADLINE, within};
 
 /// What may happen to the file of a block.
 type Damage = fn(&Path);

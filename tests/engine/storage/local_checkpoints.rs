@@ -1,6 +1,7 @@
 //! `local_checkpoint`: nothing behind it, and an honest error when it is lost.
 
 use super::*;
+use testkit::{DEADLINE, within};
 
 // Case F072 of tests/PROMISES.md.
 #[test]

@@ -11,6 +11,7 @@ use emberline::prelude::*;
 use emberline::{StorageLevel, config::Compression, event::Event};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use testkit::{DEADLINE, within};
 
 pub const LEVELS: [StorageLevel; 5] = [
     StorageLevel::Memory,

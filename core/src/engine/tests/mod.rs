@@ -6,12 +6,12 @@ use super::*;
 use crate::event::EventRecord;
 use crate::lineage::{Dependency, LineageNode, Prerequisite, ShuffleDependency};
 use crate::task::TaskContext;
-use crate::tests::{DEADLINE, within};
 use crate::unwind::{blame, raise};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use testkit::{DEADLINE, within};
 
 fn engine(threads: usize) -> Arc<Engine> {
     Engine::start(Config { threads, ..Config::default() }, vec![]).unwrap()

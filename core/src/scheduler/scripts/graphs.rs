@@ -1,7 +1,6 @@
 //! Stories about cutting lineage into stages.
 
 use super::*;
-use crate::tests::within;
 
 #[test]
 fn a_job_without_a_shuffle_is_one_stage() {
@@ -163,10 +162,9 @@ fn a_partition_that_does_not_exist_is_refused_before_anything_runs() {
     it.expect_idle(&[]);
 }
 
-fn on_a_small_stack(story: impl FnOnce() + Send + 'static) {
-    within(DEADLINE, move || {
-        std::thread::Builder::new().stack_size(256 << 10).spawn(story).unwrap().join().unwrap();
-    });
+/// Runs a script on a stack in which a deep recursion would overflow.
+fn on_a_small_stack(script: impl FnOnce() + Send + 'static) {
+    testkit::on_stack(256 << 10, script);
 }
 
 #[test]

@@ -17,11 +17,11 @@ use crate::job::{JobRequest, Progress};
 use crate::lineage::{Dependency, LineageNode, ShuffleDependency, StoredBlocks};
 use crate::operation::Operation;
 use crate::task::TaskContext;
-use crate::tests::{DEADLINE, Deadline, deadline};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use testkit::{DEADLINE, Deadline, deadline};
 
 /// A shuffle whose map tasks must never really run.
 pub(super) struct FakeShuffle {

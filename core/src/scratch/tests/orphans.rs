@@ -120,7 +120,7 @@ fn a_cleaner_that_fails_anywhere_leaves_an_orphan_for_the_next() {
 
 #[test]
 fn two_cleaners_at_once_remove_each_orphan_once() {
-    crate::tests::within(crate::tests::DEADLINE, cleaners_at_once);
+    testkit::within(testkit::DEADLINE, cleaners_at_once);
 }
 
 fn cleaners_at_once() {

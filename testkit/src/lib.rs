@@ -1,0 +1,12 @@
+//! Helpers for the tests of all emberline crates.
+//!
+//! - [`deadline`]: no test may hang.
+//! - [`snapshot`]: texts for users are files that are reviewed in diffs.
+//!
+//! This crate depends on std alone, so every crate can use it in its unit tests.
+
+pub mod deadline;
+pub mod snapshot;
+
+pub use deadline::{DEADLINE, Deadline, deadline, eventually, on_stack, within};
+pub use snapshot::{assert_snapshot, without_lines};
