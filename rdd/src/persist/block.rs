@@ -1,4 +1,4 @@
-//! A stored partition in one of its three forms.
+//! A stored partition in one of three formats.
 
 use crate::pipeline::materialized::MaterializedRows;
 use emberline_core::block_store::{Block, EvictOutcome};
@@ -11,65 +11,66 @@ use emberline_shuffle::{FileRows, RunFile, SerializedRows};
 use std::iter;
 use std::sync::Arc;
 
-/// The rows of one partition as the store keeps them.
+/// The stored rows of one partition.
 pub(super) struct RowBlock<T> {
-    form: BlockFormat<T>,
-    way_out: WayOut,
+    format: BlockFormat<T>,
+    on_evict: OnEvict,
 }
 
-/// Where the rows are.
+/// The rows of a block, in memory or in a file.
 #[derive(Clone)]
 pub(super) enum BlockFormat<T> {
     Typed(Arc<Vec<T>>),
-    Packed(Vec<SerializedRows<T>>),
+    Serialized(Vec<SerializedRows<T>>),
     InFile(RunFile<T>),
 }
 
-/// What becomes of a block when its memory is needed.
+/// The action on a block when its memory is needed.
 #[derive(Clone)]
-pub(super) enum WayOut {
-    Dropped,
-    ToFile(Files),
-    /// To a file as well; and it stays if that fails, since nothing could compute it again.
-    ToFileOnly(Files),
+pub(super) enum OnEvict {
+    Drop,
+    /// Moves the block to a file, and drops it if that fails.
+    MoveToFile(FileFactory),
+    /// Moves the block to a file, and keeps it in memory if that fails, since it cannot be recomputed.
+    MoveToFileOrKeep(FileFactory),
 }
 
-/// Where files are made.
+/// Creates scratch files outside of a task.
 #[derive(Clone)]
-pub(super) struct Files {
+pub(super) struct FileFactory {
     scratch: Arc<Scratch>,
     config: Arc<Config>,
 }
 
-impl Files {
+impl FileFactory {
     pub(super) fn of(task: &TaskContext) -> Self {
-        Files { scratch: Arc::clone(&task.scratch), config: Arc::clone(&task.config) }
+        FileFactory { scratch: Arc::clone(&task.scratch), config: Arc::clone(&task.config) }
     }
 }
 
 impl<T: Stored> RowBlock<T> {
-    pub(super) fn new(form: BlockFormat<T>, way_out: WayOut) -> Self {
-        RowBlock { form, way_out }
+    pub(super) fn new(format: BlockFormat<T>, on_evict: OnEvict) -> Self {
+        RowBlock { format, on_evict }
     }
 
-    pub(super) fn form(&self) -> &BlockFormat<T> {
-        &self.form
+    pub(super) fn format(&self) -> &BlockFormat<T> {
+        &self.format
     }
 
-    fn to_file(&self, files: &Files) -> Result<Self> {
-        let form = BlockFormat::InFile(self.form.write(files)?);
-        Ok(RowBlock { form, way_out: self.way_out.clone() })
+    fn to_file(&self, files: &FileFactory) -> Result<Self> {
+        let format = BlockFormat::InFile(self.format.write(files)?);
+        Ok(RowBlock { format, on_evict: self.on_evict.clone() })
     }
 }
 
 impl<T: Stored> BlockFormat<T> {
-    fn write(&self, Files { scratch, config }: &Files) -> Result<RunFile<T>> {
+    fn write(&self, FileFactory { scratch, config }: &FileFactory) -> Result<RunFile<T>> {
         match self {
             BlockFormat::Typed(rows) => RunFile::write_in([rows.as_slice()], scratch, config),
             BlockFormat::InFile(file) => Ok(file.clone()),
-            BlockFormat::Packed(parts) => {
+            BlockFormat::Serialized(parts) => {
                 let mut failed = Ok(());
-                let frames = unpacked(parts.clone()).map_while(|rows| match rows {
+                let frames = decoded(parts.clone()).map_while(|rows| match rows {
                     Ok(rows) => Some(rows),
                     Err(error) => {
                         failed = Err(error);
@@ -82,16 +83,16 @@ impl<T: Stored> BlockFormat<T> {
         }
     }
 
-    /// Reads the rows, and counts them as read if they `were_there` before. `on_damage` is given the
-    /// error of a frame that cannot be read, and leaves.
+    /// Reads the rows, and counts them as read if they were stored before (`was_stored`). `on_damage` is called with the error
+    /// of a frame that cannot be read, and unwinds.
     pub(super) fn read(
         &self,
         task: &TaskContext,
-        were_there: bool,
+        was_stored: bool,
         on_damage: impl Fn(Error) -> Vec<T> + 'static,
     ) -> MaterializedRows<T> {
         let counting = task.clone();
-        let count = move |rows: usize| counting.count_read(if were_there { rows } else { 0 });
+        let count = move |rows: usize| counting.count_read(if was_stored { rows } else { 0 });
         let read = move |rows: Result<Vec<T>>| {
             let rows = rows.unwrap_or_else(&on_damage);
             count(rows.len());
@@ -99,11 +100,11 @@ impl<T: Stored> BlockFormat<T> {
         };
         match self {
             BlockFormat::Typed(rows) => {
-                task.count_read(if were_there { rows.len() } else { 0 });
+                task.count_read(if was_stored { rows.len() } else { 0 });
                 MaterializedRows::new(Arc::clone(rows), 0..rows.len(), task)
             }
-            BlockFormat::Packed(parts) => {
-                MaterializedRows::batched(unpacked(parts.clone()).map(read), task)
+            BlockFormat::Serialized(parts) => {
+                MaterializedRows::batched(decoded(parts.clone()).map(read), task)
             }
             BlockFormat::InFile(file) => {
                 MaterializedRows::batched(frames_of(file.rows()).map(read), task)
@@ -112,8 +113,8 @@ impl<T: Stored> BlockFormat<T> {
     }
 }
 
-/// The frames of packed rows, one part after the other.
-pub(super) fn unpacked<T: Stored>(
+/// Decodes the frames of serialized rows, in order.
+pub(super) fn decoded<T: Stored>(
     parts: Vec<SerializedRows<T>>,
 ) -> impl Iterator<Item = Result<Vec<T>>> {
     parts.into_iter().flat_map(|part| {
@@ -128,30 +129,30 @@ fn frames_of<T: Stored>(mut rows: FileRows<T>) -> impl Iterator<Item = Result<Ve
 
 impl<T: Stored> Block for RowBlock<T> {
     fn rows(&self) -> u64 {
-        let rows = match &self.form {
+        let rows = match &self.format {
             BlockFormat::Typed(rows) => rows.len(),
-            BlockFormat::Packed(parts) => parts.iter().map(SerializedRows::len).sum(),
+            BlockFormat::Serialized(parts) => parts.iter().map(SerializedRows::len).sum(),
             BlockFormat::InFile(file) => file.len(),
         };
         rows as u64
     }
 
     fn file_bytes(&self) -> u64 {
-        match &self.form {
+        match &self.format {
             BlockFormat::InFile(file) => file.bytes(),
             _ => 0,
         }
     }
 
     fn can_be_lost(&self) -> bool {
-        !matches!(self.way_out, WayOut::ToFileOnly(_))
+        !matches!(self.on_evict, OnEvict::MoveToFileOrKeep(_))
     }
 
     fn leave(&self) -> EvictOutcome {
-        let (files, otherwise) = match &self.way_out {
-            WayOut::Dropped => return EvictOutcome::Dropped,
-            WayOut::ToFile(files) => (files, EvictOutcome::Dropped),
-            WayOut::ToFileOnly(files) => (files, EvictOutcome::Stays),
+        let (files, otherwise) = match &self.on_evict {
+            OnEvict::Drop => return EvictOutcome::Dropped,
+            OnEvict::MoveToFile(files) => (files, EvictOutcome::Dropped),
+            OnEvict::MoveToFileOrKeep(files) => (files, EvictOutcome::Stays),
         };
         self.to_file(files).map_or(otherwise, |block| EvictOutcome::Moved(Arc::new(block)))
     }

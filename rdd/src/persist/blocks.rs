@@ -1,7 +1,7 @@
-//! The blocks of one persisted RDD: found, put, found damaged, dropped.
+//! The blocks of one persisted RDD.
 
 use super::StorageLevel;
-use super::block::{BlockFormat, Files, RowBlock, WayOut};
+use super::block::{BlockFormat, FileFactory, OnEvict, RowBlock};
 use crate::accumulator::{CommittedDeltas, TaskDeltas};
 use crate::context::Context;
 use crate::pipeline::materialized::MaterializedRows;
@@ -19,21 +19,23 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How often the disk may fail one partition before it is no longer tried: less than the attempts
-/// of a task, so that the last ones do without.
-const MAX_FAULTS: usize = 2;
+/// Number of disk faults of a partition after which it is no longer stored on disk. It is less than the attempts of a task,
+/// so that the last attempts succeed without the disk.
+const MAX_DISK_FAULTS: usize = 2;
 
-/// The blocks of one persisted RDD. They go when the last handle does.
+/// The blocks of one persisted RDD. They are freed with its last handle.
 pub(crate) struct Blocks {
     pub(super) context: Context,
     pub(super) rdd: RddId,
     pub(super) level: StorageLevel,
-    /// Whether the lineage can compute a block that is lost.
+    /// True if the lineage can recompute a lost block.
     can_recompute: bool,
-    keeps: AtomicBool,
-    /// How often the disk has failed a partition.
-    faults: Mutex<HashMap<usize, usize>>,
-    parts: CommittedDeltas,
+    /// False after `unpersist`.
+    is_persisted: AtomicBool,
+    /// Number of disk faults of each partition.
+    disk_faults: Mutex<HashMap<usize, usize>>,
+    /// Updates of accumulators by the tasks that computed the blocks.
+    deltas: CommittedDeltas,
 }
 
 impl Blocks {
@@ -43,43 +45,51 @@ impl Blocks {
         level: StorageLevel,
         can_recompute: bool,
     ) -> Arc<Self> {
-        let (context, keeps) = (context.without_owner(), AtomicBool::new(true));
-        let (faults, parts) = Default::default();
-        Arc::new(Blocks { context, rdd, level, can_recompute, keeps, faults, parts })
+        Arc::new(Blocks {
+            context: context.without_owner(),
+            rdd,
+            level,
+            can_recompute,
+            is_persisted: AtomicBool::new(true),
+            disk_faults: Mutex::default(),
+            deltas: CommittedDeltas::default(),
+        })
     }
 
-    /// Whether an `unpersist` has not come yet.
-    pub(super) fn keeps(&self) -> bool {
-        self.keeps.load(Ordering::Acquire)
+    /// Returns true before `unpersist`.
+    pub(super) fn is_persisted(&self) -> bool {
+        self.is_persisted.load(Ordering::Acquire)
     }
 
-    /// The rows of a stored partition, if it is stored and its file is there.
+    /// Returns the rows of a stored partition; `None` if it is not stored or its file is missing.
     pub(super) fn find<T: Stored>(
         self: &Arc<Self>,
         partition: usize,
         task: &TaskContext,
     ) -> Option<MaterializedRows<T>> {
         let stored = self.context.engine.blocks().get(self.rdd, partition)?;
-        let form = form_of::<T>(&stored)?;
-        if let BlockFormat::InFile(file) = &form
+        let format = format_of::<T>(&stored)?;
+        if let BlockFormat::InFile(file) = &format
             && let Err(error) = file.check()
         {
             self.forget(partition, &stored, &error);
             return None;
         }
-        Some(self.read(partition, form, (stored, true), task))
+        Some(self.read(partition, format, stored, true, task))
     }
 
-    /// Reads a block. One that turns out damaged on the way is forgotten, and the task's next attempt
-    /// computes it again.
+    /// Reads a block, which `was_stored` before this task. If a frame is damaged, the block is removed and the attempt
+    /// fails, since earlier rows have been passed on; the next attempt recomputes it.
     fn read<T: Stored>(
         self: &Arc<Self>,
         partition: usize,
-        form: BlockFormat<T>,
-        (stored, was_there): (Arc<StoredBlock>, bool),
+        format: BlockFormat<T>,
+        stored: Arc<StoredBlock>,
+        was_stored: bool,
         task: &TaskContext,
     ) -> MaterializedRows<T> {
-        let (blocks, damaged) = (Arc::clone(self), Arc::clone(&stored));
+        let blocks = Arc::clone(self);
+        let damaged = Arc::clone(&stored);
         let on_damage = move |error: Error| {
             blocks.forget(partition, &damaged, &error);
             match blocks.can_recompute {
@@ -87,26 +97,25 @@ impl Blocks {
                 false => raise(blocks.lost(partition).caused_by(error)),
             }
         };
-        form.read(task, was_there, on_damage).with_pin(stored)
+        format.read(task, was_stored, on_damage).with_pin(stored)
     }
 
-    /// Puts a partition, with what computing it added to accumulators, unless another task was first;
-    /// and reads what is there now. Who was first counts.
+    /// Stores a partition and its updates of accumulators, unless another task stored it first, and reads the stored rows.
     pub(super) fn put<T: Stored>(
         self: &Arc<Self>,
         partition: usize,
-        form: BlockFormat<T>,
-        held: Option<Reservation>,
+        format: BlockFormat<T>,
+        reservation: Option<Reservation>,
         task: &TaskContext,
     ) -> MaterializedRows<T> {
-        let block = Arc::new(RowBlock::new(form.clone(), self.way_out(task)));
-        let (memory_bytes, file_bytes) =
-            (held.as_ref().map_or(0, Reservation::bytes), block.file_bytes());
+        let block = Arc::new(RowBlock::new(format.clone(), self.on_evict(task)));
+        let memory_bytes = reservation.as_ref().map_or(0, Reservation::bytes);
+        let file_bytes = block.file_bytes();
         let engine = &self.context.engine;
-        // `block` keeps the rows of one that comes second, so that they drop outside the locks.
-        let second = Arc::clone(&block);
-        let put = || engine.blocks().put(self.rdd, partition, second, held);
-        let (stored, is_new) = self.parts.store_if_first(partition, self.taken_parts(), put);
+        // If another task was first, `block` holds the last reference to the rows and drops them outside of the locks.
+        let candidate = Arc::clone(&block);
+        let put = || engine.blocks().put(self.rdd, partition, candidate, reservation);
+        let (stored, is_new) = self.deltas.store_if_first(partition, self.task_deltas(), put);
         if is_new {
             let rdd = self.rdd;
             engine.emit(Event::BlockStored { rdd, partition, memory_bytes, file_bytes });
@@ -114,79 +123,81 @@ impl Blocks {
                 self.harm::<T>(partition, &stored, harm);
             }
         }
-        // An `unpersist` that came while the partition was computed found nothing to drop.
-        if !self.keeps() {
+        // An `unpersist` while the partition was computed found nothing to drop.
+        if !self.is_persisted() {
             self.drop_all();
         }
-        let form = form_of::<T>(&stored).unwrap_or(form);
-        self.read(partition, form, (stored, false), task)
+        let format = format_of::<T>(&stored).unwrap_or(format);
+        self.read(partition, format, stored, false, task)
     }
 
-    /// What the task on this thread has added while it computed a partition. A local checkpoint is
-    /// an action: what its tasks add lies with their results.
-    fn taken_parts(&self) -> TaskDeltas {
+    /// Takes the updates of accumulators that the task on this thread made while it computed a partition. Those of a local
+    /// checkpoint, which is an action, are committed with its results instead.
+    fn task_deltas(&self) -> TaskDeltas {
         if self.can_recompute { TaskDeltas::take() } else { TaskDeltas::default() }
     }
 
-    /// Harms the file of a block, as a fault plan wants; what is not in a file is lost.
+    /// Damages the file of a block for a fault plan; a block in memory is lost.
     fn harm<T: Stored>(&self, partition: usize, stored: &Arc<StoredBlock>, harm: Damage) {
-        match form_of::<T>(stored) {
+        match format_of::<T>(stored) {
             Some(BlockFormat::InFile(file)) if file.harm(harm).is_ok() => {}
             _ => self.forget(partition, stored, &Error::corrupt("injected fault")),
         }
     }
 
-    fn way_out(&self, task: &TaskContext) -> WayOut {
+    fn on_evict(&self, task: &TaskContext) -> OnEvict {
         match (self.can_recompute, self.level.uses_disk()) {
-            (false, _) => WayOut::ToFileOnly(Files::of(task)),
-            (true, true) => WayOut::ToFile(Files::of(task)),
-            (true, false) => WayOut::Dropped,
+            (false, _) => OnEvict::MoveToFileOrKeep(FileFactory::of(task)),
+            (true, true) => OnEvict::MoveToFile(FileFactory::of(task)),
+            (true, false) => OnEvict::Drop,
         }
     }
 
-    /// Memory for a block, in place of blocks of other RDDs.
-    pub(super) fn room_for(&self, bytes: u64) -> Option<Reservation> {
+    /// Reserves memory for a block, and evicts blocks of other RDDs if necessary.
+    pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
         self.context.engine.blocks().room_for(self.rdd, bytes)
     }
 
+    /// Removes a damaged block.
     fn forget(&self, partition: usize, damaged: &Arc<StoredBlock>, error: &Error) {
-        self.note_fault(partition);
+        self.record_disk_fault(partition);
         if self.context.engine.blocks().forget(self.rdd, partition, damaged) {
             let error = error.to_string();
             self.context.engine.emit(Event::BlockLost { rdd: self.rdd, partition, error });
         }
     }
 
-    /// Whether a partition may go to disk: that never failed it, or it must not be lost.
+    /// Returns true if a partition may be written to disk: the disk has not failed repeatedly for it, or it cannot be
+    /// recomputed.
     pub(super) fn may_use_disk(&self, partition: usize) -> bool {
-        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        !self.can_recompute || faults.get(&partition).is_none_or(|faults| *faults < MAX_FAULTS)
+        let faults = self.disk_faults.lock().unwrap_or_else(PoisonError::into_inner);
+        !self.can_recompute || faults.get(&partition).is_none_or(|faults| *faults < MAX_DISK_FAULTS)
     }
 
-    fn note_fault(&self, partition: usize) {
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+    fn record_disk_fault(&self, partition: usize) {
+        let mut faults = self.disk_faults.lock().unwrap_or_else(PoisonError::into_inner);
         *faults.entry(partition).or_default() += 1;
     }
 
-    /// What a partition that could not be written is to its task. A row that cannot be written is the
-    /// user's to mend. Anything else is the disk's, and the next attempts may do without it.
+    /// Returns the error of a task whose partition could not be written. A full quota is retried like other disk errors,
+    /// since later attempts may succeed without the disk.
     pub(super) fn not_written(&self, partition: usize, error: Error) -> Error {
-        self.note_fault(partition);
+        self.record_disk_fault(partition);
         match error.kind() {
             ErrorKind::ScratchQuotaExceeded { .. } if self.can_recompute => {
-                let what = format!("keeping partition {partition} on disk failed");
+                let what = format!("storing partition {partition} on disk");
                 Error::io(what, std::io::Error::other(error))
             }
             _ => error,
         }
     }
 
-    /// Whether the lineage can compute a block that is lost.
+    /// Returns true if the lineage can recompute a lost block.
     pub(super) fn can_recompute(&self) -> bool {
         self.can_recompute
     }
 
-    /// The error of a block that nothing can compute again.
+    /// Returns the error of a lost block that cannot be recomputed.
     pub(super) fn lost(&self, partition: usize) -> Error {
         Error::new(ErrorKind::BlockLost { rdd: self.rdd, partition })
     }
@@ -198,11 +209,10 @@ impl Blocks {
     }
 }
 
-/// The one place where a block gets its type back; the store keeps it under the id of this very RDD,
-/// so it is always the type that was put.
-fn form_of<T: Stored>(stored: &StoredBlock) -> Option<BlockFormat<T>> {
+/// Restores the type of a block by a downcast. The store has it under the id of this RDD, so it is the type that was put.
+fn format_of<T: Stored>(stored: &StoredBlock) -> Option<BlockFormat<T>> {
     let block = stored.block().downcast::<RowBlock<T>>().ok()?;
-    Some(block.form().clone())
+    Some(block.format().clone())
 }
 
 impl StoredBlocks for Blocks {
@@ -211,12 +221,12 @@ impl StoredBlocks for Blocks {
     }
 
     fn unpersist(&self) {
-        self.keeps.store(false, Ordering::Release);
+        self.is_persisted.store(false, Ordering::Release);
         self.drop_all();
     }
 
     fn on_job_success(&self) {
-        self.parts.merge();
+        self.deltas.merge();
     }
 
     fn storage_stats(&self) -> StorageStats {

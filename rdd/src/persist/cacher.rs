@@ -1,8 +1,10 @@
-//! Computing a partition and keeping it, in bounded memory: rows beyond the task's share take from the
-//! budget as they come. Where that has no more room they go to a file or are handed on, as the level
-//! says. How much room there is decides where rows lie, never what they are.
+//! Computes a partition and stores it, in bounded memory.
+//!
+//! Rows are first collected within the memory limit of the operator, then memory is reserved step by step. When the pool has
+//! no more, the rows go to a file or are passed on without being stored, depending on the storage level. Memory pressure
+//! affects placement, never contents.
 
-use super::block::{BlockFormat, unpacked};
+use super::block::{BlockFormat, decoded};
 use super::blocks::Blocks;
 use crate::pipeline::materialized::MaterializedRows;
 use emberline_core::bounds::Stored;
@@ -18,7 +20,7 @@ use std::iter;
 use std::mem::needs_drop;
 use std::sync::Arc;
 
-/// One partition on its way into the store.
+/// Stores one partition while it is computed.
 pub(super) struct PartitionCacher<'a> {
     blocks: &'a Arc<Blocks>,
     partition: usize,
@@ -37,20 +39,19 @@ impl<'a> PartitionCacher<'a> {
         PartitionCacher { blocks, partition, task, operation, is_stored: Cell::new(false) }
     }
 
-    /// Whether the rows are in the store, put there by this task or another one. Else they are this
-    /// task's alone, which may still be computing them.
+    /// Returns true if the partition is stored, by this task or by another one.
     pub fn is_stored(&self) -> bool {
         self.is_stored.get()
     }
 
-    /// Keeps the rows if they may be kept, and gives them in any case.
-    pub fn keep<T: Stored>(&self, rows: impl Iterator<Item = T> + 'static) -> MaterializedRows<T> {
+    /// Stores the rows if the level and memory allow it, and returns them in any case.
+    pub fn store<T: Stored>(&self, rows: impl Iterator<Item = T> + 'static) -> MaterializedRows<T> {
         let level = self.blocks.level;
         match (level.uses_memory(), level.is_serialized()) {
-            (false, _) if self.may_use_disk() => self.keep_in_file(iter::empty(), rows),
+            (false, _) if self.may_use_disk() => self.store_in_file(iter::empty(), rows),
             (false, _) => MaterializedRows::batched(Batches::new(rows, self.task), self.task),
-            (true, false) => self.keep_typed(rows),
-            (true, true) => self.keep_packed(rows),
+            (true, false) => self.store_typed(rows),
+            (true, true) => self.store_serialized(rows),
         }
     }
 
@@ -58,83 +59,84 @@ impl<'a> PartitionCacher<'a> {
         self.blocks.level.uses_disk() && self.blocks.may_use_disk(self.partition)
     }
 
-    fn keep_typed<T: Stored>(
+    fn store_typed<T: Stored>(
         &self,
         mut rows: impl Iterator<Item = T> + 'static,
     ) -> MaterializedRows<T> {
-        let mut gathered = UnrollBuffer::new(self, rows.size_hint().0);
-        if let Some(most) = rows.size_hint().1.filter(|most| gathered.has_room_for(*most)) {
-            // No row must be asked for alone to see whether it still has room.
-            gathered.rows.reserve_exact(most);
-            rows.for_each(|row| gathered.rows.push(row));
-            return self.keep_measured(gathered);
+        let mut buffer = UnrollBuffer::new(self, rows.size_hint().0);
+        if let Some(max) = rows.size_hint().1.filter(|max| buffer.has_room_for(*max)) {
+            // All rows fit, so they are folded. Pulling them to check the memory of each takes twice as long.
+            buffer.rows.reserve_exact(max);
+            rows.for_each(|row| buffer.rows.push(row));
+            return self.store_collected(buffer);
         }
         while let Some(row) = rows.next() {
-            if !gathered.push(row) {
-                let UnrollBuffer { rows: first, held, .. } = gathered;
+            if !buffer.push(row) {
+                let UnrollBuffer { rows: first, reservation, .. } = buffer;
                 if self.may_use_disk() {
-                    return self.keep_in_file(iter::once(first), rows);
+                    return self.store_in_file(iter::once(first), rows);
                 }
                 let batches = iter::once(first).chain(Batches::new(rows, self.task));
-                return MaterializedRows::batched(batches, self.task).with_pin(held);
+                return MaterializedRows::batched(batches, self.task).with_pin(reservation);
             }
         }
-        self.keep_measured(gathered)
+        self.store_collected(buffer)
     }
 
-    /// Rows that fit the task's share: what they take of the budget is known now.
-    fn keep_measured<T: Stored>(&self, gathered: UnrollBuffer<'_, T>) -> MaterializedRows<T> {
-        match gathered.finish() {
-            (rows, Some(held)) => self.put(BlockFormat::Typed(Arc::new(rows)), Some(held)),
-            (rows, None) => self.keep_gathered(rows),
+    /// Stores rows that fit the memory limit of the operator, if the pool has memory for them.
+    fn store_collected<T: Stored>(&self, buffer: UnrollBuffer<'_, T>) -> MaterializedRows<T> {
+        match buffer.finish() {
+            (rows, Some(reservation)) => {
+                self.put(BlockFormat::Typed(Arc::new(rows)), Some(reservation))
+            }
+            (rows, None) => self.store_without_memory(rows),
         }
     }
 
-    /// Rows that fit the task's share and that the budget has no room for.
-    fn keep_gathered<T: Stored>(&self, rows: Vec<T>) -> MaterializedRows<T> {
+    /// Stores rows for which the pool has no memory in a file, if the level allows that.
+    fn store_without_memory<T: Stored>(&self, rows: Vec<T>) -> MaterializedRows<T> {
         if self.may_use_disk() {
             match blame(self.operation, || self.write([rows.as_slice()])) {
                 Ok(file) => drop(self.put(BlockFormat::InFile(file), None)),
-                // They are there; only the next reader has to compute them again.
-                Err(error) => self.check_rows(error),
+                // This task has the rows. Only the next reader has to recompute them.
+                Err(error) => self.check_write_error(error),
             }
         }
         MaterializedRows::batched(iter::once(rows), self.task)
     }
 
-    fn keep_packed<T: Stored>(
+    fn store_serialized<T: Stored>(
         &self,
         rows: impl Iterator<Item = T> + 'static,
     ) -> MaterializedRows<T> {
-        let (mut parts, mut held) = (Vec::new(), None);
+        let mut parts = Vec::new();
+        let mut reservation = None;
         let mut batches = Batches::new(rows, self.task);
         while let Some(batch) = batches.next() {
             let part = blame(self.operation, || SerializedRows::pack(&batch, &self.task.config));
             let part = or_raise(part);
-            let Some(room) = self.blocks.room_for(part.bytes()) else {
-                let packed = unpacked(parts).map(or_raise);
-                let first = packed.chain(iter::once(batch));
+            let Some(more) = self.blocks.reserve(part.bytes()) else {
+                let first = decoded(parts).map(or_raise).chain(iter::once(batch));
                 return match self.may_use_disk() {
-                    true => self.keep_in_file(first, batches.into_rows()),
-                    false => {
-                        MaterializedRows::batched(first.chain(batches), self.task).with_pin(held)
-                    }
+                    true => self.store_in_file(first, batches.into_rows()),
+                    false => MaterializedRows::batched(first.chain(batches), self.task)
+                        .with_pin(reservation),
                 };
             };
-            join(&mut held, room);
+            join(&mut reservation, more);
             parts.push(part);
         }
-        self.put(BlockFormat::Packed(parts), held)
+        self.put(BlockFormat::Serialized(parts), reservation)
     }
 
-    /// Writes rows of which the first are there already, and reads them again.
-    fn keep_in_file<T: Stored>(
+    /// Writes rows, the first of which have been computed already, and returns a reader of the file.
+    fn store_in_file<T: Stored>(
         &self,
         first: impl Iterator<Item = Vec<T>>,
         rest: impl Iterator<Item = T>,
     ) -> MaterializedRows<T> {
         let batches = first.chain(Batches::new(rest, self.task));
-        // The rows are gone for this attempt; the next one may do without the disk.
+        // If writing fails, the rows are lost for this attempt; the next one may succeed without the disk.
         let file = self.write(batches);
         let file = or_raise(file.map_err(|error| self.blocks.not_written(self.partition, error)));
         self.put(BlockFormat::InFile(file), None)
@@ -147,119 +149,125 @@ impl<'a> PartitionCacher<'a> {
         RunFile::write(batches, self.task)
     }
 
-    /// Fails the task for rows that can never be written, and for what must not be lost.
-    fn check_rows(&self, error: emberline_core::error::Error) {
-        let is_the_users = matches!(error.kind(), ErrorKind::NotEncodable { .. });
+    /// Fails the task if the rows can never be written, or cannot be recomputed.
+    fn check_write_error(&self, error: emberline_core::error::Error) {
+        let is_unencodable = matches!(error.kind(), ErrorKind::NotEncodable { .. });
         let error = self.blocks.not_written(self.partition, error);
-        if is_the_users || !self.blocks.can_recompute() {
+        if is_unencodable || !self.blocks.can_recompute() {
             or_raise(Err(error))
         }
     }
 
-    /// Stores the partition, unless a closure swallowed a failure: then this may be half of it.
+    /// Stores the partition, unless a closure caught a panic: then rows may be missing.
     fn put<T: Stored>(
         &self,
-        form: BlockFormat<T>,
-        held: Option<Reservation>,
+        format: BlockFormat<T>,
+        reservation: Option<Reservation>,
     ) -> MaterializedRows<T> {
-        if has_raised() || !self.blocks.keeps() {
-            return form.read(self.task, false, |error| or_raise(Err(error))).with_pin(held);
+        if has_raised() || !self.blocks.is_persisted() {
+            let rows = format.read(self.task, false, |error| or_raise(Err(error)));
+            return rows.with_pin(reservation);
         }
         self.is_stored.set(true);
-        blame(self.operation, || self.blocks.put(self.partition, form, held, self.task))
+        blame(self.operation, || self.blocks.put(self.partition, format, reservation, self.task))
     }
 }
 
-/// Rows that are being gathered in memory, with what they took from the budget.
+/// Rows that are being collected in memory, and the memory reserved for them.
 struct UnrollBuffer<'a, T> {
     blocks: &'a Blocks,
     rows: Vec<T>,
-    /// What the rows own beside the list.
-    heap: u64,
-    /// What they may take without asking for more.
-    allowed: u64,
-    /// How much more is asked for at once for what rows own.
-    operation: u64,
-    held: Option<Reservation>,
+    /// Heap memory that the rows own.
+    heap_bytes: u64,
+    /// Memory that may be used without a further reservation.
+    allowed_bytes: u64,
+    /// Minimum size of a further reservation for heap memory of rows.
+    increment_bytes: u64,
+    reservation: Option<Reservation>,
 }
 
 impl<'a, T: Stored> UnrollBuffer<'a, T> {
-    fn new(keeping: &PartitionCacher<'a>, hint: usize) -> Self {
-        let share = keeping.task.operator_memory_limit();
-        let fits = share / size_of::<T>().max(1) as u64;
-        let rows = Vec::with_capacity(hint.min(fits as usize));
-        let (blocks, allowed, operation) = (keeping.blocks, share, share / 4);
-        UnrollBuffer { blocks, rows, heap: 0, allowed, operation, held: None }
+    fn new(cacher: &PartitionCacher<'a>, hinted_rows: usize) -> Self {
+        let limit_bytes = cacher.task.operator_memory_limit();
+        let max_rows = limit_bytes / size_of::<T>().max(1) as u64;
+        UnrollBuffer {
+            blocks: cacher.blocks,
+            rows: Vec::with_capacity(hinted_rows.min(max_rows as usize)),
+            heap_bytes: 0,
+            allowed_bytes: limit_bytes,
+            increment_bytes: limit_bytes / 4,
+            reservation: None,
+        }
     }
 
-    /// What the rows take, with the room they do not use.
+    /// Returns the size of the rows, including unused capacity.
     fn bytes(&self) -> u64 {
-        self.heap.saturating_add((self.rows.capacity() * size_of::<T>()) as u64)
+        self.heap_bytes.saturating_add((self.rows.capacity() * size_of::<T>()) as u64)
     }
 
-    /// Whether there is room for at most so many rows, whatever they are.
+    /// Returns true if any `rows` rows fit without a reservation.
     fn has_room_for(&self, rows: usize) -> bool {
         let bytes = rows.checked_mul(size_of::<T>());
-        // Rows that own something may take any room.
-        !needs_drop::<T>() && bytes.is_some_and(|bytes| bytes as u64 <= self.allowed)
+        // Rows that own memory may have any size.
+        !needs_drop::<T>() && bytes.is_some_and(|bytes| bytes as u64 <= self.allowed_bytes)
     }
 
-    /// Adds a row; says whether there is room for more.
+    /// Adds a row, and returns true if there is memory for more.
     #[inline]
     fn push(&mut self, row: T) -> bool {
         let has_room = self.rows.len() < self.rows.capacity() || self.grow();
-        self.heap = self.heap.saturating_add(heap_bytes(&row));
+        self.heap_bytes = self.heap_bytes.saturating_add(heap_bytes(&row));
         self.rows.push(row);
-        has_room && (!owns_heap::<T>() || self.bytes() <= self.allowed || self.allow_heap())
+        has_room && (!owns_heap::<T>() || self.bytes() <= self.allowed_bytes || self.reserve_heap())
     }
 
-    /// Makes the vector larger by a half, if there is room for that.
+    /// Grows the vector by half, if there is memory for that; by one row otherwise.
     #[cold]
     fn grow(&mut self) -> bool {
         let more = (self.rows.len() / 2).max(16);
-        let has_room = self.allow(self.bytes().saturating_add((more * size_of::<T>()) as u64));
+        let has_room = self.reserve(self.bytes().saturating_add((more * size_of::<T>()) as u64));
         let more = if has_room { more } else { 1 };
         self.rows.reserve_exact(more);
         has_room
     }
 
     #[cold]
-    fn allow_heap(&mut self) -> bool {
-        self.allow(self.bytes().saturating_add(self.operation))
+    fn reserve_heap(&mut self) -> bool {
+        self.reserve(self.bytes().saturating_add(self.increment_bytes))
     }
 
-    /// Takes from the budget what `bytes` need beyond what is taken already.
-    fn allow(&mut self, bytes: u64) -> bool {
-        if bytes <= self.allowed {
+    /// Reserves the part of `bytes` that is not reserved yet, and returns true on success.
+    fn reserve(&mut self, bytes: u64) -> bool {
+        if bytes <= self.allowed_bytes {
             return true;
         }
-        let taken = self.held.as_ref().map_or(0, Reservation::bytes);
-        let Some(room) = self.blocks.room_for(bytes - taken) else { return false };
-        join(&mut self.held, room);
-        self.allowed = bytes;
+        let reserved = self.reservation.as_ref().map_or(0, Reservation::bytes);
+        let Some(more) = self.blocks.reserve(bytes - reserved) else { return false };
+        join(&mut self.reservation, more);
+        self.allowed_bytes = bytes;
         true
     }
 
-    /// The rows, and the part of the budget they need, if it has room.
+    /// Returns the rows and a reservation of their size, or no reservation if the pool has no memory.
     fn finish(mut self) -> (Vec<T>, Option<Reservation>) {
         self.rows.shrink_to_fit();
         let bytes = self.bytes();
-        let mut held = self.held.take();
-        let taken = held.as_ref().map_or(0, Reservation::bytes);
-        match bytes.checked_sub(taken).filter(|more| *more > 0 || held.is_none()) {
-            None => held.iter_mut().for_each(|held| held.shrink_to(bytes)),
-            Some(more) => match self.blocks.room_for(more) {
-                Some(room) => join(&mut held, room),
+        let mut reservation = self.reservation.take();
+        let reserved = reservation.as_ref().map_or(0, Reservation::bytes);
+        match bytes.checked_sub(reserved).filter(|more| *more > 0 || reservation.is_none()) {
+            None => reservation.iter_mut().for_each(|reservation| reservation.shrink_to(bytes)),
+            Some(more) => match self.blocks.reserve(more) {
+                Some(more) => join(&mut reservation, more),
                 None => return (self.rows, None),
             },
         }
-        (self.rows, held)
+        (self.rows, reservation)
     }
 }
 
-fn join(held: &mut Option<Reservation>, room: Reservation) {
-    match held {
-        Some(held) => held.join(room),
-        None => *held = Some(room),
+fn join(reservation: &mut Option<Reservation>, more: Reservation) {
+    match reservation {
+        Some(reservation) => reservation.join(more),
+        None => *reservation = Some(more),
     }
 }

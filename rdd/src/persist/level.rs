@@ -1,23 +1,23 @@
-//! Where the partitions of a persisted RDD are kept.
+//! Storage levels: where the blocks of a persisted RDD are stored.
 
 use std::fmt;
 
-/// Where [`persist`](crate::Rdd::persist) keeps partitions. It never changes a result.
+/// Where [`persist`](crate::Rdd::persist) stores partitions. It never changes a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StorageLevel {
-    /// In memory, as rows. A partition that does not fit, or is evicted, is computed again. The
-    /// fastest to read, and what [`refs`](crate::Rdd::refs) reads in place.
+    /// In memory, as rows. A partition that does not fit, or is evicted, is computed again. The fastest to read; rows are
+    /// read in place by [`refs`](crate::Rdd::refs).
     #[default]
     Memory,
     /// In memory, as rows. A partition that does not fit, or is evicted, is written to disk.
     MemoryAndDisk,
     /// On disk.
     Disk,
-    /// In memory, as bytes, compressed as [`spill_compression`](crate::ContextBuilder::spill_compression)
-    /// says: smaller and slower to read. A partition that does not fit is computed again.
+    /// In memory, serialized and compressed with [`spill_compression`](crate::ContextBuilder::spill_compression): smaller
+    /// and slower to read. A partition that does not fit, or is evicted, is computed again.
     SerializedMemory,
-    /// In memory, as bytes. A partition that does not fit, or is evicted, is written to disk.
+    /// In memory, serialized. A partition that does not fit, or is evicted, is written to disk.
     SerializedMemoryAndDisk,
 }
 
@@ -41,8 +41,8 @@ impl fmt::Display for StorageLevel {
             StorageLevel::Memory => "memory",
             StorageLevel::MemoryAndDisk => "memory and disk",
             StorageLevel::Disk => "disk",
-            StorageLevel::SerializedMemory => "serialised memory",
-            StorageLevel::SerializedMemoryAndDisk => "serialised memory and disk",
+            StorageLevel::SerializedMemory => "serialized memory",
+            StorageLevel::SerializedMemoryAndDisk => "serialized memory and disk",
         })
     }
 }

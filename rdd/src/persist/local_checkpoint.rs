@@ -1,4 +1,4 @@
-//! `local_checkpoint`: partitions kept for this run alone, with nothing behind them.
+//! `local_checkpoint`: stored partitions without lineage, which live as long as their handle.
 
 use super::blocks::Blocks;
 use super::cacher::PartitionCacher;
@@ -52,8 +52,8 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
         let filled = Arc::clone(&blocks);
         let work = move |rows: P::Rows, task: &TaskContext| {
             let partition = task.place.partition;
-            let keeping = PartitionCacher::new(&filled, partition, task, &operation);
-            drop(keeping.keep(rows));
+            let cacher = PartitionCacher::new(&filled, partition, task, &operation);
+            drop(cacher.store(rows));
             Ok(())
         };
         run_action(operation, || {
@@ -69,7 +69,7 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// Partitions that are kept and cannot be computed.
+/// A local checkpoint as a pipeline: stored partitions that cannot be recomputed.
 struct Checkpointed {
     blocks: Arc<Blocks>,
     operation: Operation,

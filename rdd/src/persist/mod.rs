@@ -1,4 +1,11 @@
-//! `persist`, `cache` and `unpersist`: keep computed partitions as blocks, in memory and in files.
+//! Persistence: `persist`, `cache` and `unpersist` store computed partitions as blocks in memory and on disk. See the
+//! README of this folder.
+//!
+//! - `block`: a stored partition in one of three formats.
+//! - `blocks`: the blocks of one persisted RDD.
+//! - `cacher`: computes and stores a partition in bounded memory.
+//! - `level`: storage levels.
+//! - `local_checkpoint`: stored partitions without lineage.
 
 mod block;
 mod blocks;
@@ -40,8 +47,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///     COMPUTED.fetch_add(1, Ordering::Relaxed);
     ///     n * n
     /// });
-    /// let kept = squares.cache();
-    /// assert_eq!(kept.count()?, kept.count()?);
+    /// let cached = squares.cache();
+    /// assert_eq!(cached.count()?, cached.count()?);
     /// assert_eq!(COMPUTED.load(Ordering::Relaxed), 100);
     /// # Ok::<(), Error>(())
     /// ```
@@ -105,10 +112,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     /// # use emberline_rdd::prelude::*;
     /// # let ctx = Context::local()?;
-    /// let kept = ctx.range(0..10_u64).cache();
-    /// assert_eq!(kept.count()?, 10);
-    /// kept.unpersist();
-    /// assert_eq!(kept.count()?, 10);
+    /// let cached = ctx.range(0..10_u64).cache();
+    /// assert_eq!(cached.count()?, 10);
+    /// cached.unpersist();
+    /// assert_eq!(cached.count()?, 10); // computed again
     /// # Ok::<(), Error>(())
     /// ```
     pub fn unpersist(&self) {
@@ -118,6 +125,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
+/// A persisted RDD as a pipeline.
 struct Persisted<P> {
     parent: P,
     blocks: Arc<Blocks>,
@@ -132,17 +140,17 @@ impl<T: Stored, P: Pipeline<Item = T>> Node<T> for Persisted<P> {
         }
     }
 
-    /// The block, computed and stored if it is not there; nothing after an `unpersist`.
+    /// Returns the rows of the block, which is computed and stored if it is missing; `None` after `unpersist`.
     fn materialized(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<T>> {
         let Persisted { parent, blocks, operation } = self;
         if let Some(rows) = blocks.find(partition, task) {
             return Some(rows);
         }
-        let keeping = PartitionCacher::new(blocks, partition, task, operation);
-        blocks.keeps().then(|| {
-            let (rows, parts) = with_accumulators(|| keeping.keep(parent.open(partition, task)));
-            if !keeping.is_stored() {
-                parts.merge_into_task();
+        let cacher = PartitionCacher::new(blocks, partition, task, operation);
+        blocks.is_persisted().then(|| {
+            let (rows, deltas) = with_accumulators(|| cacher.store(parent.open(partition, task)));
+            if !cacher.is_stored() {
+                deltas.merge_into_task();
             }
             rows
         })
