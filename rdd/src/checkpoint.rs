@@ -2,8 +2,8 @@
 //!
 //! `checkpoint` is an action. Spark marks an RDD, writes it in a second job after the next action, and changes its
 //! lineage in place. Here transformations never run a job and handles are values, so `checkpoint` runs one job and
-//! returns an RDD that begins at the files. A checkpoint that is read in a later run has no partitioner, since a later
-//! build may hash keys otherwise.
+//! returns an RDD that begins at the files. A checkpoint that is read in a later run has no partitioner, since a
+//! later build may hash keys otherwise.
 
 use crate::action::output::{AttemptFile, Output, part_name};
 use crate::context::Context;
@@ -30,21 +30,18 @@ use std::sync::Arc;
 impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Writes all rows into the new directory `path`, and returns an RDD that reads them.
     ///
-    /// The lineage of the result begins at the files: one for each partition, and a manifest. They
-    /// are written into a hidden staging directory, synced and renamed, so a crash leaves a whole
-    /// checkpoint or none. A later run reads it with [`read_checkpoint`](Context::read_checkpoint).
-    /// The directory is never deleted by emberline. Keeps the partitioner.
+    /// The lineage of the result begins at the files: one for each partition, and a manifest. They are written into a
+    /// hidden staging directory, synced and renamed, so a crash leaves a whole checkpoint or none. A later run reads
+    /// it with [`read_checkpoint`](Context::read_checkpoint). The directory is never deleted by emberline. Keeps the
+    /// partitioner.
     ///
     /// # Errors
-    ///
-    /// `OutputExists` if `path` exists, and I/O errors. Nothing of a failed checkpoint remains,
-    /// except for created parent directories.
+    /// `OutputExists` if `path` exists, and I/O errors. Nothing of a failed checkpoint remains, except for created
+    /// parent directories.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let path = folder.path().join("squares");
     /// let squares = ctx.range_with(2, 0..4_u64).map(|n| n * n).checkpoint(&path)?;
@@ -95,20 +92,16 @@ fn write<T: Stored>(
 impl Context {
     /// Reads a directory that [`checkpoint`](Rdd::checkpoint) wrote, in this run or in another one.
     ///
-    /// `T` must be the type that was written, which the files do not record. Partitions are those
-    /// that were written; the partitioner is not, since hashes may differ between builds. A task
-    /// holds one frame.
+    /// `T` must be the type that was written, which the files do not record. Partitions are those that were written;
+    /// the partitioner is not, since hashes may differ between builds. A task holds one frame.
     ///
     /// # Errors
-    ///
-    /// The first action fails with `InvalidCheckpoint` if the directory is missing, incomplete,
-    /// damaged, or of another format version.
+    /// The first action fails with `InvalidCheckpoint` if the directory is missing, incomplete, damaged, or of
+    /// another format version.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let path = folder.path().join("words");
     /// let words = ctx.parallelize_with(2, vec!["tea".to_string(), "rye".to_string()]);

@@ -1,8 +1,8 @@
 //! The frame of an action: the work that the driver does around its jobs.
 //!
-//! An action runs any number of jobs. The accumulator updates of their tasks stay pending until the whole action
-//! has succeeded; then they are committed together. User closures that run on the driver, such as the last merge
-//! of a `reduce`, run in [`run_on_driver`], so that a panic becomes an error of the action.
+//! An action runs any number of jobs. The accumulator updates of their tasks stay pending until the whole action has
+//! succeeded; then they are committed together. User closures that run on the driver, such as the last merge of a
+//! `reduce`, run in [`run_on_driver`], so that a panic becomes an error of the action.
 
 use crate::accumulator::TaskDeltas;
 use emberline_core::error::Result;

@@ -29,14 +29,14 @@ use std::sync::{Arc, OnceLock};
 /// - leaves the **order** of rows unchanged.
 ///
 /// An action computes all partitions, one task each, and returns the first error of a task. A wrong argument of a
-/// transformation is the error of the first action. The table `emberline::guide::operations` lists all operations with
-/// all of these properties.
+/// transformation is the error of the first action. The table `emberline::guide::operations` lists all operations
+/// with all of these properties.
 ///
 /// # Type of the pipeline
 ///
-/// The second type parameter carries the narrow operations since the last shuffle, so that they compile to one loop. Write
-/// `Rdd<T>` where a type must be named, and call [`boxed`](Rdd::boxed) to get one, as for a loop variable. A `&Rdd<T>`
-/// argument accepts an RDD with any pipeline:
+/// The second type parameter carries the narrow operations since the last shuffle, so that they compile to one loop.
+/// Write `Rdd<T>` where a type must be named, and call [`boxed`](Rdd::boxed) to get one, as for a loop variable. A
+/// `&Rdd<T>` argument accepts an RDD with any pipeline:
 ///
 /// ```
 /// # use emberline_rdd::prelude::*;
@@ -111,10 +111,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// A context numbers its RDDs from 0 in the order of their creation.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::{id::RddId, prelude::*};
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::{id::RddId, prelude::*}; let ctx = Context::local()?;
     /// let numbers = ctx.range(0..4_u64);
     /// assert_eq!((numbers.id(), numbers.cache().id()), (RddId(0), RddId(1)));
     /// # Ok::<(), Error>(())
@@ -125,14 +123,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 
     /// Erases the type of the pipeline, so that variables, fields and branches can hold the RDD.
     ///
-    /// Costs one virtual call for each chunk of rows, and the memory of a chunk: up to 1,024 rows
-    /// and 64 KiB. Keeps the partitioner.
+    /// Costs one virtual call for each chunk of rows, and the memory of a chunk: up to 1,024 rows and 64 KiB. Keeps
+    /// the partitioner.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let numbers = ctx.range(0..4_u64);
     /// let even = true;
     /// let chosen: Rdd<u64> = if even {
@@ -156,10 +152,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the number of partitions, without running a job.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize_with(3, vec![1, 2, 3, 4]).num_partitions(), 3);
     /// # Ok::<(), Error>(())
     /// ```
@@ -171,10 +165,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the name given with [`set_name`](Rdd::set_name).
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let links = ctx.range(0..3_u32).set_name("links");
     /// assert_eq!(links.name().as_deref(), Some("links"));
     /// # Ok::<(), Error>(())
@@ -186,10 +178,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Sets the name of the RDD in `explain`, for all of its handles.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let ids = ctx.range(0..3_u32).set_name("ids");
     /// assert!(ids.explain().to_string().contains("ids"));
     /// # Ok::<(), Error>(())

@@ -12,14 +12,12 @@ use std::sync::Arc;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Folds all rows with `f`, starting from `zero`.
     ///
-    /// `zero` is used once for each partition and once for the result, so it must be neutral.
-    /// Results of partitions are merged in order, so `f` need not commute.
+    /// `zero` is used once for each partition and once for the result, so it must be neutral. Results of partitions
+    /// are merged in order, so `f` need not commute.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let rows = ctx.parallelize_with(2, vec![1, 2, 3, 4]);
     /// assert_eq!(rows.fold(0, |a, b| a + b)?, 10);
     /// assert_eq!(rows.fold(10, |a, b| a + b)?, 40, "10 twice in tasks and once for the result");
@@ -41,17 +39,14 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         )
     }
 
-    /// Folds the rows of each partition with `merge_row`, then the partial results with
-    /// `merge_accumulators`.
+    /// Folds the rows of each partition with `merge_row`, then the partial results with `merge_accumulators`.
     ///
-    /// `zero` is used once for each partition and once for the result, so it must be neutral.
-    /// Results of partitions are merged in order, so the closures need not commute.
+    /// `zero` is used once for each partition and once for the result, so it must be neutral. Results of partitions
+    /// are merged in order, so the closures need not commute.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let (sum, n) = ctx.range(1..5_u32).aggregate(
     ///     (0, 0),
     ///     |(sum, n), row| (sum + row, n + 1),

@@ -9,19 +9,11 @@ use emberline_core::operation::Operation;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns all rows, in the order of partitions and rows.
     ///
-    /// The rows are not counted against the memory limit; see [`take`](Rdd::take) for a few of
-    /// them.
-    ///
-    /// # Errors
-    ///
-    /// `ResultTooLarge` if the returned rows exceed
-    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
+    /// The rows are not counted against the memory limit; see [`take`](Rdd::take) for a few of them.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// assert_eq!(ctx.range(0..3_u8).map(|n| n * 2).collect()?, [0, 2, 4]);
     /// # Ok::<(), Error>(())
     /// ```

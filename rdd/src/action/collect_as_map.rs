@@ -12,19 +12,11 @@ use std::hash::Hash;
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Returns all pairs as a map.
     ///
-    /// Of several values of one key the last one is kept; see [`group_by_key`](Rdd::group_by_key)
-    /// for all of them.
-    ///
-    /// # Errors
-    ///
-    /// `ResultTooLarge` if the returned rows exceed
-    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
+    /// Of several values of one key the last one is kept; see [`group_by_key`](Rdd::group_by_key) for all of them.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let prices = ctx.parallelize(vec![("tea", 3), ("rye", 5), ("tea", 4)]).collect_as_map()?;
     /// assert_eq!((prices.len(), prices["tea"], prices["rye"]), (2, 4, 5));
     /// # Ok::<(), Error>(())

@@ -12,19 +12,12 @@ use std::collections::HashMap;
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Returns the number of pairs of each key.
     ///
-    /// Shuffles with map-side combine, unless the RDD is already partitioned by key. For many keys
-    /// use `map_values(|_| 1).reduce_by_key(..)`, whose result is an RDD.
-    ///
-    /// # Errors
-    ///
-    /// `ResultTooLarge` if the returned rows exceed
-    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
+    /// Shuffles with map-side combine, unless the RDD is already partitioned by key. For many keys use
+    /// `map_values(|_| 1).reduce_by_key(..)`, whose result is an RDD.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let counts = ctx.parallelize(vec![('a', 5), ('b', 6), ('a', 7)]).count_by_key()?;
     /// assert_eq!((counts[&'a'], counts[&'b']), (2, 1));
     /// # Ok::<(), Error>(())

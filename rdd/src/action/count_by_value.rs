@@ -11,19 +11,12 @@ use std::collections::HashMap;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the number of occurrences of each distinct row.
     ///
-    /// Shuffles with map-side combine. For many distinct rows use `map(|row| (row,
-    /// 1)).reduce_by_key(..)`, whose result is an RDD.
-    ///
-    /// # Errors
-    ///
-    /// `ResultTooLarge` if the returned rows exceed
-    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
+    /// Shuffles with map-side combine. For many distinct rows use `map(|row| (row, 1)).reduce_by_key(..)`, whose
+    /// result is an RDD.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let counts = ctx.parallelize(vec!['a', 'b', 'a']).count_by_value()?;
     /// assert_eq!((counts[&'a'], counts[&'b']), (2, 1));
     /// # Ok::<(), Error>(())

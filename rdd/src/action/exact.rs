@@ -1,7 +1,7 @@
 //! Exact sums of floats, which are rounded once at the end.
 //!
-//! A finite `f64` is an integer multiple of 2^-1074, and its square of 2^-2148. Integers of 34 and 68 words hold the sum
-//! of 2^64 of them. So adding is integer arithmetic: exact, and the same in any order and partitioning. This is
+//! A finite `f64` is an integer multiple of 2^-1074, and its square of 2^-2148. Integers of 34 and 68 words hold the
+//! sum of 2^64 of them. So adding is integer arithmetic: exact, and the same in any order and partitioning. This is
 //! Kulisch's long accumulator ("Computer Arithmetic and Validity", 2nd edition, 2013, chapter 8).
 
 /// Exponent of the lowest bit of a sum, as a power of two.
@@ -156,8 +156,8 @@ pub(super) fn quotient(number: &[u64], unit: i32, n: u64, m: u64) -> f64 {
     nearest(&number, unit - 64, first_rest | second_rest)
 }
 
-/// Returns the float nearest to `number * 2^unit`, or to slightly more if `has_rest` below the lowest bit. The unit is at
-/// most 2^-1074.
+/// Returns the float nearest to `number * 2^unit`, or to slightly more if `has_rest` below the lowest bit. The unit
+/// is at most 2^-1074.
 fn nearest(number: &[u64], unit: i32, has_rest: bool) -> f64 {
     let bit = |at: usize| number.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
     let Some(top) = (0..number.len() * 64).rev().find(|at| bit(*at)) else { return 0.0 };

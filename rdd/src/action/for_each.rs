@@ -13,10 +13,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Partitions run at the same time. A retried task calls `f` again for its rows.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
     /// let sum = Arc::new(AtomicU64::new(0));
     /// let adder = Arc::clone(&sum);
@@ -37,14 +35,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 
     /// Calls `f` once for each partition with an iterator of its rows, also if it is empty.
     ///
-    /// Use it for what is opened once and used for many rows, such as a connection. Rows that `f`
-    /// does not take are not computed. A retried task calls `f` again.
+    /// Use it for what is opened once and used for many rows, such as a connection. Rows that `f` does not take are
+    /// not computed. A retried task calls `f` again.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// use std::sync::{Arc, Mutex};
     /// let batches = Arc::new(Mutex::new(Vec::new()));
     /// let log = Arc::clone(&batches);

@@ -12,10 +12,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Floats have no `Ord`; see [`stats`](Rdd::stats), or [`reduce`](Rdd::reduce) with `f64::min`.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize(vec![5, 2, 43]).min()?, Some(2));
     /// assert_eq!(ctx.range(0..0_u32).min()?, None);
     /// # Ok::<(), Error>(())
@@ -28,14 +26,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.merged(Operation::new("min"), std::cmp::min)
     }
 
-    /// Returns the largest row, the last of equal ones (as [`Iterator::max`]), or `None` without
-    /// rows.
+    /// Returns the largest row, the last of equal ones (as [`Iterator::max`]), or `None` without rows.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize(vec![5, 2, 43]).max()?, Some(43));
     /// assert_eq!(ctx.range(0..0_u32).max()?, None);
     /// # Ok::<(), Error>(())
@@ -51,10 +46,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the row with the smallest key, the first of equal ones, or `None` without rows.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let words = ctx.parallelize(vec!["ccc", "a", "b"]);
     /// assert_eq!(words.min_by_key(|word| word.len())?, Some("a"));
     /// # Ok::<(), Error>(())
@@ -72,10 +65,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the row with the largest key, the last of equal ones, or `None` without rows.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let words = ctx.parallelize(vec!["a", "bb", "cc"]);
     /// assert_eq!(words.max_by_key(|word| word.len())?, Some("cc"));
     /// # Ok::<(), Error>(())

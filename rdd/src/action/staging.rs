@@ -1,6 +1,7 @@
 //! The staging directory of an output: the hidden directory in which it is written before it is renamed.
 //!
-//! It holds the output, the files of attempts that have not committed, and a lock file. See the README of this folder.
+//! It holds the output, the files of attempts that have not committed, and a lock file. See the README of this
+//! folder.
 
 use emberline_core::disk::{Access, Disk, DiskLock};
 use std::ffi::OsStr;
@@ -84,8 +85,8 @@ fn prefix(name: &OsStr) -> String {
     format!(".{}.writing-", name.to_string_lossy())
 }
 
-/// Returns true if a path is named like a staging directory of the output `name`, and not of an output whose name only
-/// begins with it.
+/// Returns true if a path is named like a staging directory of the output `name`, and not of an output whose name
+/// only begins with it.
 fn is_staging_dir_of(path: &Path, name: &OsStr) -> bool {
     let found = path.file_name().map(|found| found.to_string_lossy()).unwrap_or_default();
     let unique = found.strip_prefix(&prefix(name));

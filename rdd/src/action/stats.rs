@@ -12,9 +12,9 @@ use std::fmt;
 
 /// Statistics of numbers, returned by [`stats`](Rdd::stats).
 ///
-/// If one number is NaN, all fields but the count are NaN. With an infinite number the sum and the mean are that infinity
-/// (NaN if there are both), and the variances are NaN. -0 is less than 0. Formats without NaN and infinity, such as JSON,
-/// can store it only if no field is one of them.
+/// If one number is NaN, all fields but the count are NaN. With an infinite number the sum and the mean are that
+/// infinity (NaN if there are both), and the variances are NaN. -0 is less than 0. Formats without NaN and infinity,
+/// such as JSON, can store it only if no field is one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
     count: u64,
@@ -85,15 +85,13 @@ impl fmt::Display for Stats {
 impl<P: Pipeline<Item = f64>> Rdd<f64, P> {
     /// Returns the count, sum, mean, variances, minimum and maximum of the rows.
     ///
-    /// The result has the same bits for any partitioning and order of the rows: sums of numbers and
-    /// squares are exact (Kulisch's long accumulator), and each result is rounded once. See
-    /// [`Stats`] for empty inputs, NaN and infinities. A task holds about 1 KiB.
+    /// The result has the same bits for any partitioning and order of the rows: sums of numbers and squares are exact
+    /// (Kulisch's long accumulator), and each result is rounded once. See [`Stats`] for empty inputs, NaN and
+    /// infinities. A task holds about 1 KiB.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let stats = ctx.parallelize(vec![1.0, 2.0, 4.0, 5.0]).stats()?;
     /// assert_eq!((stats.count(), stats.sum(), stats.mean()), (4, 12.0, 3.0));
     /// assert_eq!((stats.variance(), stats.sample_variance()), (2.5, 10.0 / 3.0));

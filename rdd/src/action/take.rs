@@ -10,19 +10,12 @@ use emberline_core::operation::Operation;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the first `n` rows, or all rows if there are fewer.
     ///
-    /// Runs one job on the first partition, and further jobs on up to four times as many partitions
-    /// each until there are enough rows.
-    ///
-    /// # Errors
-    ///
-    /// `ResultTooLarge` if the returned rows exceed
-    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
+    /// Runs one job on the first partition, and further jobs on up to four times as many partitions each until there
+    /// are enough rows.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// assert_eq!(ctx.range(5..1_000_000_u64).take(3)?, [5, 6, 7]);
     /// # Ok::<(), Error>(())
     /// ```
@@ -36,10 +29,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Computes as few partitions as [`take(1)`](Rdd::take).
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// assert_eq!(ctx.range(0..9_u32).filter(|n| *n > 6).first()?, Some(7));
     /// assert_eq!(ctx.range(0..9_u32).filter(|n| *n > 60).first()?, None);
     /// # Ok::<(), Error>(())
@@ -54,10 +45,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Computes as few partitions as [`take(1)`](Rdd::take).
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let numbers = ctx.range(0..9_u32);
     /// assert!(!numbers.is_empty()?);
     /// assert!(numbers.filter(|n| *n > 60).is_empty()?);
@@ -109,8 +98,8 @@ const MAX_GROWTH: usize = 4;
 /// Excess of the partitions scanned over the number that the rows found so far suggest.
 const SAFETY_FACTOR: f64 = 1.5;
 
-/// Returns the number of partitions of the next job: one at first, [`MAX_GROWTH`] times as many as were scanned while no
-/// row was found, and otherwise the number that the rows found so far suggest, with some excess.
+/// Returns the number of partitions of the next job: one at first, [`MAX_GROWTH`] times as many as were scanned while
+/// no row was found, and otherwise the number that the rows found so far suggest, with some excess.
 fn next_batch(scanned: usize, found: usize, wanted: usize) -> usize {
     if scanned == 0 {
         return 1;

@@ -13,19 +13,12 @@ use std::sync::Arc;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the `n` largest rows in descending order, the first of equal ones first.
     ///
-    /// A task holds at most `2 * n` rows (64 or more). Runs several jobs if `n` rows of every
-    /// partition would exceed the result limit.
-    ///
-    /// # Errors
-    ///
-    /// `ResultTooLarge` if the returned rows exceed
-    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
+    /// A task holds at most `2 * n` rows (64 or more). Runs several jobs if `n` rows of every partition would exceed
+    /// the result limit.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize(vec![10, 4, 2, 12, 3]).top(2)?, [12, 10]);
     /// # Ok::<(), Error>(())
     /// ```
@@ -37,21 +30,13 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.top_n(Operation::new("top"), size_of::<T>(), n, |a, b| b.cmp(a))
     }
 
-    /// Returns the `n` rows with the largest keys in descending order, the first of equal ones
-    /// first.
+    /// Returns the `n` rows with the largest keys in descending order, the first of equal ones first.
     ///
-    /// Resources are those of [`top`](Rdd::top).
-    ///
-    /// # Errors
-    ///
-    /// `ResultTooLarge` if the returned rows exceed
-    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
+    /// See [`top`](Rdd::top) for memory and jobs.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let words = ctx.parallelize(vec!["a", "ccc", "bb"]);
     /// assert_eq!(words.top_by_key(2, |word| word.len())?, ["ccc", "bb"]);
     /// # Ok::<(), Error>(())
@@ -68,18 +53,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 
     /// Returns the `n` rows with the smallest keys in ascending order, the first of equal ones first.
     ///
-    /// Resources are those of [`top`](Rdd::top).
-    ///
-    /// # Errors
-    ///
-    /// `ResultTooLarge` if the returned rows exceed
-    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
+    /// See [`top`](Rdd::top) for memory and jobs.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let words = ctx.parallelize(vec!["ccc", "a", "bb"]);
     /// assert_eq!(words.bottom_by_key(2, |word| word.len())?, ["a", "bb"]);
     /// # Ok::<(), Error>(())
@@ -96,18 +74,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 
     /// Returns the `n` smallest rows in ascending order, the first of equal ones first.
     ///
-    /// Resources are those of [`top`](Rdd::top).
-    ///
-    /// # Errors
-    ///
-    /// `ResultTooLarge` if the returned rows exceed
-    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
+    /// See [`top`](Rdd::top) for memory and jobs.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize(vec![10, 1, 2, 9, 3]).take_ordered(3)?, [1, 2, 3]);
     /// # Ok::<(), Error>(())
     /// ```

@@ -37,15 +37,13 @@ impl<U> Extend<U> for Out<'_, U> {
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into the rows that `f` pushes.
     ///
-    /// `f` may borrow from its row while it splits it up, so no list of parts is allocated. In a
-    /// full scan each pushed row goes straight into the rest of the fused loop. Pulling single
-    /// rows, as `take` and boxed pipelines do, buffers the rows pushed for one input row.
+    /// `f` may borrow from its row while it splits it up, so no list of parts is allocated. In a full scan each
+    /// pushed row goes straight into the rest of the fused loop. Pulling single rows, as `take` and boxed pipelines
+    /// do, buffers the rows pushed for one input row.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let lengths = ctx
     ///     .parallelize(vec!["to be or".to_string(), "not".to_string()])
     ///     .flat_map_into(|line: String, out| {

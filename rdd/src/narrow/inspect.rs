@@ -8,14 +8,12 @@ use emberline_core::operation::Operation;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Calls `f` with a reference to each row and passes the row on.
     ///
-    /// Keeps the partitioner. `f` runs again for rows that are recomputed, and does not run for
-    /// rows that no action needs.
+    /// Keeps the partitioner. `f` runs again for rows that are recomputed, and does not run for rows that no action
+    /// needs.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let rows = ctx.range(0..3_u32).inspect(|n| eprintln!("saw {n}"));
     /// assert_eq!(rows.count()?, 3);
     /// # Ok::<(), Error>(())

@@ -12,10 +12,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into `f(row)`.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let lengths = ctx.parallelize(vec!["a", "bcd"]).map(|word| word.len());
     /// assert_eq!(lengths.collect()?, [1, 3]);
     /// # Ok::<(), Error>(())
@@ -29,8 +27,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.mapped(Operation::new("map"), size_of::<F>(), KeyEffect::Changed, f)
     }
 
-    /// Maps rows for an operation that is built on `map`. `closure_bytes` is the size of the user's closure, which `f` may
-    /// wrap.
+    /// Maps rows for an operation that is built on `map`. `closure_bytes` is the size of the user's closure, which
+    /// `f` may wrap.
     pub(crate) fn mapped<U, F>(
         &self,
         operation: Operation,

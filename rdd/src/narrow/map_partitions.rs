@@ -12,14 +12,12 @@ use std::sync::Arc;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each partition into the rows of `f(rows)`.
     ///
-    /// `f` runs once for each partition, also for an empty one. It gets an iterator and may return
-    /// a lazy one, so a partition can be larger than memory.
+    /// `f` runs once for each partition, also for an empty one. It gets an iterator and may return a lazy one, so a
+    /// partition can be larger than memory.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let sums = ctx.parallelize_with(2, vec![1, 2, 3, 4]).map_partitions(|rows| [rows.sum::<i32>()]);
     /// assert_eq!(sums.collect()?, [3, 7]);
     /// # Ok::<(), Error>(())

@@ -10,14 +10,12 @@ use emberline_core::unwind::raise;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into the value of a fallible `f(row)`.
     ///
-    /// The first `Err` fails the action with its cause, the partition and the line of this call.
-    /// `?` in `f` accepts any error.
+    /// The first `Err` fails the action with its cause, the partition and the line of this call. `?` in `f` accepts
+    /// any error.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let parse = |texts: Vec<&'static str>| {
     ///     ctx.parallelize(texts).try_map(|text| Ok(text.parse::<i32>()?)).collect()
     /// };

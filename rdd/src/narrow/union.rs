@@ -15,14 +15,12 @@ use std::sync::Arc;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Appends the rows of `other`, with duplicates.
     ///
-    /// The partitions of `other` follow those of this RDD. If both have the same partitioner,
-    /// partitions with the same index are joined instead and the partitioner is kept.
+    /// The partitions of `other` follow those of this RDD. If both have the same partitioner, partitions with the
+    /// same index are joined instead and the partitioner is kept.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let both = ctx.parallelize(vec![1, 2]).union(&ctx.parallelize(vec![2, 3]));
     /// assert_eq!(both.collect()?, [1, 2, 2, 3]);
     /// # Ok::<(), Error>(())
@@ -148,14 +146,12 @@ impl<L: Iterator, R: Iterator<Item = L::Item>> Iterator for UnionRows<L, R> {
 impl Context {
     /// Concatenates RDDs in the given order, with duplicates.
     ///
-    /// Partitions and partitioner are those of [`Rdd::union`]. RDDs of different pipeline types
-    /// must be [boxed](Rdd::boxed) first. An empty list makes an RDD without partitions.
+    /// Partitions and partitioner are those of [`Rdd::union`]. RDDs of different pipeline types must be
+    /// [boxed](Rdd::boxed) first. An empty list makes an RDD without partitions.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let days = (1..4).map(|day| ctx.parallelize(vec![day, day * 10]));
     /// assert_eq!(ctx.union(days).collect()?, [1, 10, 2, 20, 3, 30]);
     /// assert_eq!(ctx.union(Vec::<Rdd<u8>>::new()).count()?, 0);
@@ -209,8 +205,8 @@ fn running_sums(numbers: impl Iterator<Item = usize>) -> Arc<[usize]> {
 /// The rows of any number of parents.
 struct UnionAll<P> {
     parents: Arc<[P]>,
-    /// The end of the partitions of each parent, if they are consecutive. Without it each partition has the rows of the
-    /// partitions with its index.
+    /// The end of the partitions of each parent, if they are consecutive. Without it each partition has the rows of
+    /// the partitions with its index.
     ends: Option<Arc<[usize]>>,
 }
 

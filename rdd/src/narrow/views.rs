@@ -1,4 +1,5 @@
-//! Views of an RDD, whose operations pass their closures a shared value (`with`), references to rows (`refs`), or both.
+//! Views of an RDD, whose operations pass their closures a shared value (`with`), references to rows (`refs`), or
+//! both.
 
 use super::adapted::Adapted;
 use super::filter_map::FilterMap;
@@ -18,10 +19,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// All tasks share one value, which is part of the lineage and not counted against the memory limit.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// # use std::collections::HashMap;
     /// let names = HashMap::from([(1, "one".to_string()), (2, "two".to_string())]);
     /// let numbers = ctx.parallelize(vec![2, 1, 7]);
@@ -43,10 +42,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// without a clone, also through a `union` or `coalesce` of them. Other rows are computed and lent one by one.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let points = ctx.range(0..4_u32).map(|n| vec![f64::from(n); 3]).cache();
     /// let sum: f64 = points.refs().map(|point| point.iter().sum::<f64>()).sum()?; // no clone
     /// assert_eq!(sum, 18.0);
@@ -177,10 +174,8 @@ impl<T: Element, P: Pipeline<Item = T>> Refs<T, P> {
     /// Returns a view whose operations pass `&value` and references to rows to their closures, like [`Rdd::with`].
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let points = ctx.parallelize(vec![vec![1.0, 2.0], vec![3.0, 4.0]]);
     /// let dot = |w: &Vec<f64>, p: &Vec<f64>| w.iter().zip(p).map(|(w, x)| w * x).sum::<f64>();
     /// assert_eq!(points.refs().with(vec![10.0, 1.0]).map(dot).collect()?, [12.0, 34.0]);

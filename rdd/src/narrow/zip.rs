@@ -14,14 +14,11 @@ use std::sync::Arc;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Pairs each row with the row of `other` at the same position.
     ///
-    /// The action fails if the two RDDs differ in the number of partitions, or in the number of
-    /// rows of a partition.
+    /// The action fails if the two RDDs differ in the number of partitions, or in the number of rows of a partition.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let numbers = ctx.parallelize(vec![1, 2, 3]);
     /// let zipped = numbers.zip(&numbers.map(|n| n * n));
     /// assert_eq!(zipped.collect()?, [(1, 1), (2, 4), (3, 9)]);

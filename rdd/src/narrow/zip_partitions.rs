@@ -1,8 +1,9 @@
 //! `zip_partitions`: a closure over the iterators of two partitions.
 //!
 //! It drops the partitioner, as `map_partitions` does. In Spark the caller can promise that keys stay where they are
-//! (`preservesPartitioning`). Nothing checks that promise, and a wrong one silently loses rows: a join then looks for a
-//! key in the wrong partition. `map_values`, `flat_map_values` and `filter` cannot change a key and keep the partitioner.
+//! (`preservesPartitioning`). Nothing checks that promise, and a wrong one silently loses rows: a join then looks for
+//! a key in the wrong partition. `map_values`, `flat_map_values` and `filter` cannot change a key and keep the
+//! partitioner.
 
 use super::map_partitions::BlamedRows;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
@@ -15,14 +16,12 @@ use std::sync::Arc;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each pair of partitions with the same index into the rows of `f(rows, other_rows)`.
     ///
-    /// The numbers of partitions must be equal; the numbers of rows may differ. `f` runs once for
-    /// each pair, also for empty ones, and may return a lazy iterator.
+    /// The numbers of partitions must be equal; the numbers of rows may differ. `f` runs once for each pair, also for
+    /// empty ones, and may return a lazy iterator.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let numbers = ctx.parallelize_with(2, vec![1, 2, 3, 4]);
     /// let words = ctx.parallelize_with(2, vec!["one", "two", "three"]);
     /// let sizes = numbers.zip_partitions(&words, |left, right| [(left.count(), right.count())]);

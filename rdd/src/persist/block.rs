@@ -83,8 +83,8 @@ impl<T: Stored> BlockFormat<T> {
         }
     }
 
-    /// Reads the rows, and counts them as read if they were stored before (`was_stored`). `on_damage` is called with the error
-    /// of a frame that cannot be read, and unwinds.
+    /// Reads the rows, and counts them as read if they were stored before (`was_stored`). `on_damage` is called with
+    /// the error of a frame that cannot be read, and unwinds.
     pub(super) fn read(
         &self,
         task: &TaskContext,

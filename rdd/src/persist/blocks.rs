@@ -19,8 +19,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Number of disk faults of a partition after which it is no longer stored on disk. It is less than the attempts of a task,
-/// so that the last attempts succeed without the disk.
+/// Number of disk faults of a partition after which it is no longer stored on disk. It is less than the attempts of a
+/// task, so that the last attempts succeed without the disk.
 const MAX_DISK_FAULTS: usize = 2;
 
 /// The blocks of one persisted RDD. They are freed with its last handle.
@@ -78,8 +78,8 @@ impl Blocks {
         Some(self.read(partition, format, stored, true, task))
     }
 
-    /// Reads a block, which `was_stored` before this task. If a frame is damaged, the block is removed and the attempt
-    /// fails, since earlier rows have been passed on; the next attempt recomputes it.
+    /// Reads a block, which `was_stored` before this task. If a frame is damaged, the block is removed and the
+    /// attempt fails, since earlier rows have been passed on; the next attempt recomputes it.
     fn read<T: Stored>(
         self: &Arc<Self>,
         partition: usize,
@@ -100,7 +100,8 @@ impl Blocks {
         format.read(task, was_stored, on_damage).with_pin(stored)
     }
 
-    /// Stores a partition and its updates of accumulators, unless another task stored it first, and reads the stored rows.
+    /// Stores a partition and its updates of accumulators, unless another task stored it first, and reads the stored
+    /// rows.
     pub(super) fn put<T: Stored>(
         self: &Arc<Self>,
         partition: usize,
@@ -119,8 +120,8 @@ impl Blocks {
         if is_new {
             let rdd = self.rdd;
             engine.emit(Event::BlockStored { rdd, partition, memory_bytes, file_bytes });
-            if let Some(harm) = damage_to_block(task.config.faults.as_ref(), rdd, partition) {
-                self.harm::<T>(partition, &stored, harm);
+            if let Some(damage) = damage_to_block(task.config.faults.as_ref(), rdd, partition) {
+                self.inject_damage::<T>(partition, &stored, damage);
             }
         }
         // An `unpersist` while the partition was computed found nothing to drop.
@@ -131,16 +132,21 @@ impl Blocks {
         self.read(partition, format, stored, false, task)
     }
 
-    /// Takes the updates of accumulators that the task on this thread made while it computed a partition. Those of a local
-    /// checkpoint, which is an action, are committed with its results instead.
+    /// Takes the updates of accumulators that the task on this thread made while it computed a partition. Those of a
+    /// local checkpoint, which is an action, are committed with its results instead.
     fn task_deltas(&self) -> TaskDeltas {
         if self.can_recompute { TaskDeltas::take() } else { TaskDeltas::default() }
     }
 
     /// Damages the file of a block for a fault plan; a block in memory is lost.
-    fn harm<T: Stored>(&self, partition: usize, stored: &Arc<StoredBlock>, harm: Damage) {
+    fn inject_damage<T: Stored>(
+        &self,
+        partition: usize,
+        stored: &Arc<StoredBlock>,
+        damage: Damage,
+    ) {
         match format_of::<T>(stored) {
-            Some(BlockFormat::InFile(file)) if file.harm(harm).is_ok() => {}
+            Some(BlockFormat::InFile(file)) if file.harm(damage).is_ok() => {}
             _ => self.forget(partition, stored, &Error::corrupt("injected fault")),
         }
     }
@@ -179,8 +185,8 @@ impl Blocks {
         *faults.entry(partition).or_default() += 1;
     }
 
-    /// Returns the error of a task whose partition could not be written. A full quota is retried like other disk errors,
-    /// since later attempts may succeed without the disk.
+    /// Returns the error of a task whose partition could not be written. A full quota is retried like other disk
+    /// errors, since later attempts may succeed without the disk.
     pub(super) fn not_written(&self, partition: usize, error: Error) -> Error {
         self.record_disk_fault(partition);
         match error.kind() {
@@ -209,7 +215,8 @@ impl Blocks {
     }
 }
 
-/// Restores the type of a block by a downcast. The store has it under the id of this RDD, so it is the type that was put.
+/// Restores the type of a block by a downcast. The store has it under the id of this RDD, so it is the type that was
+/// put.
 fn format_of<T: Stored>(stored: &StoredBlock) -> Option<BlockFormat<T>> {
     let block = stored.block().downcast::<RowBlock<T>>().ok()?;
     Some(block.format().clone())

@@ -1,8 +1,8 @@
 //! Computes a partition and stores it, in bounded memory.
 //!
-//! Rows are first collected within the memory limit of the operator, then memory is reserved step by step. When the pool has
-//! no more, the rows go to a file or are passed on without being stored, depending on the storage level. Memory pressure
-//! affects placement, never contents.
+//! Rows are first collected within the memory limit of the operator, then memory is reserved step by step. When the
+//! pool has no more, the rows go to a file or are passed on without being stored, depending on the storage level.
+//! Memory pressure affects placement, never contents.
 
 use super::block::{BlockFormat, decoded};
 use super::blocks::Blocks;

@@ -21,20 +21,16 @@ use std::sync::Arc;
 impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Computes and stores all partitions, and returns an RDD whose lineage begins there.
     ///
-    /// Use it to truncate a long lineage, as of an iteration. Partitions that do not fit into the
-    /// memory limit are stored in scratch files. They live as long as the handle, are never dropped
-    /// to make room, and cannot be recomputed; see [`checkpoint`](Rdd::checkpoint) for files that
-    /// last. Keeps the partitioner.
+    /// Use it to truncate a long lineage, as of an iteration. Partitions that do not fit into the memory limit are
+    /// stored in scratch files. They live as long as the handle, are never dropped to make room, and cannot be
+    /// recomputed; see [`checkpoint`](Rdd::checkpoint) for files that last. Keeps the partitioner.
     ///
     /// # Errors
-    ///
     /// Later actions fail with `BlockLost` if the disk loses a partition.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let mut ranks = ctx.range_with(2, 0..4_u64).boxed();
     /// for _ in 0..3 {
     ///     ranks = ranks.map(|rank| rank * 2).local_checkpoint()?;

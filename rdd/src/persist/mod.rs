@@ -33,14 +33,12 @@ use std::sync::Arc;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Persists the RDD in memory; same as [`persist`](Rdd::persist) with [`StorageLevel::Memory`].
     ///
-    /// A partition that does not fit into the memory limit is computed again when it is needed.
-    /// Keeps the partitioner.
+    /// A partition that does not fit into the memory limit is computed again when it is needed. Keeps the
+    /// partitioner.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// use std::sync::atomic::{AtomicUsize, Ordering};
     /// static COMPUTED: AtomicUsize = AtomicUsize::new(0);
     /// let squares = ctx.range(0..100_u64).map(|n| {
@@ -62,17 +60,14 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 
     /// Returns an RDD that stores each partition at `level` when an action first computes it.
     ///
-    /// Storing a block may evict the least recently used blocks of other RDDs, but none that is
-    /// being read. Evicted blocks move to disk if their level allows it, and are computed again
-    /// otherwise, as are lost or damaged files. Running tasks may evict blocks while blocks hold
-    /// more than half of the memory limit. Blocks are freed by [`unpersist`](Rdd::unpersist) and
-    /// with the last handle. Keeps the partitioner.
+    /// Storing a block may evict the least recently used blocks of other RDDs, but none that is being read. Evicted
+    /// blocks move to disk if their level allows it, and are computed again otherwise, as are lost or damaged files.
+    /// Running tasks may evict blocks while blocks hold more than half of the memory limit. Blocks are freed by
+    /// [`unpersist`](Rdd::unpersist) and with the last handle. Keeps the partitioner.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::{StorageLevel, prelude::*};
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::{StorageLevel, prelude::*}; let ctx = Context::local()?;
     /// let squares = ctx.range_with(2, 0..100_u64).map(|n| n * n).persist(StorageLevel::Disk);
     /// assert_eq!(squares.reduce(|a, b| a + b)?, Some(328_350));
     /// let plan = squares.explain().to_string();
@@ -104,14 +99,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 
     /// Frees all blocks of a persisted RDD, in memory and on disk, and stores no more.
     ///
-    /// The RDD is computed again when it is needed, except for a local checkpoint, which is lost.
-    /// Tasks that are reading a block finish. Does nothing on other RDDs.
+    /// The RDD is computed again when it is needed, except for a local checkpoint, which is lost. Tasks that are
+    /// reading a block finish. Does nothing on other RDDs.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let cached = ctx.range(0..10_u64).cache();
     /// assert_eq!(cached.count()?, 10);
     /// cached.unpersist();

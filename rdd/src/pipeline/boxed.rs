@@ -1,8 +1,8 @@
 //! Boxed pipelines: without their type, so that a loop variable, a struct field or two branches can hold them.
 //!
-//! Rows pass in chunks, with one virtual call for up to 1,024 rows. A chunk is bounded in rows, in the bytes of rows, and
-//! after a shuffle also in the heap memory that rows own. A narrow operation does not require serde of its rows, so their
-//! heap memory cannot be measured; there a chunk of rows that may own memory has at most 64.
+//! Rows pass in chunks, with one virtual call for up to 1,024 rows. A chunk is bounded in rows, in the bytes of rows,
+//! and after a shuffle also in the heap memory that rows own. A narrow operation does not require serde of its rows,
+//! so their heap memory cannot be measured; there a chunk of rows that may own memory has at most 64.
 
 use crate::pipeline::materialized::MaterializedRows;
 use crate::pipeline::{Element, Pipeline, sealed::Sealed};
@@ -54,7 +54,8 @@ const MAX_SAMPLE_INTERVAL: usize = 4;
 const MIN_STACK_BYTES: usize = 128 << 10;
 const STACK_SEGMENT_BYTES: usize = 2 << 20;
 
-/// Runs a call into a boxed pipeline, on a new stack segment if little stack is left, since chains may have any length.
+/// Runs a call into a boxed pipeline, on a new stack segment if little stack is left, since chains may have any
+/// length.
 fn on_enough_stack<R>(call: impl FnOnce() -> R) -> R {
     stacker::maybe_grow(MIN_STACK_BYTES, STACK_SEGMENT_BYTES, call)
 }
@@ -149,8 +150,8 @@ impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> RowChunks<R, W> {
 
 /// Estimated heap size of the rows of a chunk.
 ///
-/// Measuring a list walks it, which was a third of the time of a join of cached lists. So after several consecutive small
-/// rows only one row in [`MAX_SAMPLE_INTERVAL`] is measured, and stands for those between.
+/// Measuring a list walks it, which was a third of the time of a join of cached lists. So after several consecutive
+/// small rows only one row in [`MAX_SAMPLE_INTERVAL`] is measured, and stands for those between.
 struct ChunkHeap<W> {
     measure: W,
     bytes: u64,
@@ -224,8 +225,8 @@ impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> Chunks<T> for RowChunks<R, W> {
     }
 }
 
-/// The rows of a partition of a boxed pipeline. The first chunk has one row and chunks grow, so that `take(1)` computes
-/// one row.
+/// The rows of a partition of a boxed pipeline. The first chunk has one row and chunks grow, so that `take(1)`
+/// computes one row.
 pub struct BoxedRows<T: 'static> {
     source: Source<T>,
     chunk: vec::IntoIter<T>,

@@ -1,4 +1,5 @@
-//! Materialized rows: the rows of one partition in a collection of the program, in a block, or in the frames of a block.
+//! Materialized rows: the rows of one partition in a collection of the program, in a block, or in the frames of a
+//! block.
 //!
 //! Rows that readers share are read in place or cloned. Rows that were decoded from frames are owned by their reader.
 

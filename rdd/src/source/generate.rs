@@ -12,14 +12,12 @@ use std::sync::Arc;
 impl Context {
     /// Creates an RDD from a closure that makes the rows of a partition.
     ///
-    /// `f` runs in the task, lazily. It must return the same rows for a partition each time, since
-    /// a lost partition is computed again. Zero partitions are the error of the first action.
+    /// `f` runs in the task, lazily. It must return the same rows for a partition each time, since a lost partition
+    /// is computed again. Zero partitions are the error of the first action.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let rows = ctx.generate(3, |partition| std::iter::repeat_n(partition, partition));
     /// assert_eq!(rows.collect()?, [1, 2, 2]);
     /// # Ok::<(), Error>(())

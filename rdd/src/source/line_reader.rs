@@ -111,8 +111,8 @@ impl<R: Read + Seek> LineReader<R> {
         Ok(Some((line, start)))
     }
 
-    /// Reads more bytes after those that are left, and grows the buffer for a line that is longer. Fails if the input ends
-    /// before its length, since it was truncated while it was read.
+    /// Reads more bytes after those that are left, and grows the buffer for a line that is longer. Fails if the input
+    /// ends before its length, since it was truncated while it was read.
     #[cold]
     fn read_block(&mut self) -> io::Result<()> {
         self.task.check_cancelled();

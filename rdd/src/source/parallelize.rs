@@ -11,17 +11,13 @@ use std::sync::Arc;
 
 /// # Sources
 impl Context {
-    /// Distributes a collection over `default_partitions` partitions, or fewer if it has fewer
-    /// rows.
+    /// Distributes a collection over `default_partitions` partitions, or fewer if it has fewer rows.
     ///
-    /// The collection stays in memory, shared by all readers and not counted against the memory
-    /// limit.
+    /// The collection stays in memory, shared by all readers and not counted against the memory limit.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize(vec![3, 1, 2]).collect()?, [3, 1, 2]);
     /// # Ok::<(), Error>(())
     /// ```
@@ -39,14 +35,11 @@ impl Context {
 
     /// Distributes a collection over a given number of partitions.
     ///
-    /// Like [`parallelize`](Context::parallelize). Zero partitions are the error of the first
-    /// action.
+    /// Like [`parallelize`](Context::parallelize). Zero partitions are the error of the first action.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let rows = ctx.parallelize_with(3, 0..100);
     /// let sizes = rows.map_partitions(|rows| [rows.count()]).collect()?;
     /// assert_eq!(sizes, [33, 33, 34]);

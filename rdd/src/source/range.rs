@@ -41,14 +41,11 @@ range_item!(u8, u16, u32, u64, usize, i8, i16, i32, i64, isize);
 
 /// # Sources
 impl Context {
-    /// Creates an RDD of the integers of a half-open range, in `default_partitions` partitions or
-    /// one for each row.
+    /// Creates an RDD of the integers of a half-open range, in `default_partitions` partitions or one for each row.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// assert_eq!(ctx.range(2..5_u64).collect()?, [2, 3, 4]);
     /// assert_eq!(ctx.range(5..2_i32).count()?, 0);
     /// # Ok::<(), Error>(())
@@ -65,10 +62,8 @@ impl Context {
     /// Zero partitions are the error of the first action.
     ///
     /// # Examples
-    ///
     /// ```
-    /// # use emberline_rdd::prelude::*;
-    /// # let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let squares = ctx.range_with(2, 0..4_u64).map(|n| n * n);
     /// assert_eq!((squares.num_partitions(), squares.collect()?), (2, vec![0, 1, 4, 9]));
     /// # Ok::<(), Error>(())
