@@ -1,9 +1,4 @@
-//! `checkpoint` and `read_checkpoint`: an RDD in files that outlive the program.
-//!
-//! `checkpoint` is an action. Spark marks an RDD, writes it in a second job after the next action, and changes its
-//! lineage in place. Here transformations never run a job and handles are values, so `checkpoint` runs one job and
-//! returns an RDD that begins at the files. A checkpoint that is read in a later run has no partitioner, since a
-//! later build may hash keys otherwise.
+//! `checkpoint` and `read_checkpoint`: an RDD in files that outlive the program (see the README of `action`).
 
 use crate::action::output::{AttemptFile, Output, part_name};
 use crate::context::Context;
@@ -42,14 +37,9 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Examples
     /// ```
     /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
-    /// # let folder = tempfile::tempdir().unwrap();
-    /// # let path = folder.path().join("squares");
+    /// # let folder = tempfile::tempdir().unwrap(); let path = folder.path().join("squares");
     /// let squares = ctx.range_with(2, 0..4_u64).map(|n| n * n).checkpoint(&path)?;
     /// assert_eq!(squares.collect()?, [0, 1, 4, 9]);
-    /// assert!(!squares.explain().to_string().contains("map at"));
-    ///
-    /// let later = Context::local()?;
-    /// assert_eq!(later.read_checkpoint::<u64>(&path).collect()?, [0, 1, 4, 9]);
     /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
@@ -102,15 +92,11 @@ impl Context {
     /// # Examples
     /// ```
     /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
-    /// # let folder = tempfile::tempdir().unwrap();
-    /// # let path = folder.path().join("words");
+    /// # let folder = tempfile::tempdir().unwrap(); let path = folder.path().join("words");
     /// let words = ctx.parallelize_with(2, vec!["tea".to_string(), "rye".to_string()]);
     /// words.checkpoint(&path)?;
     /// let read = ctx.read_checkpoint::<String>(&path);
     /// assert_eq!((read.num_partitions(), read.collect()?), (2, words.collect()?));
-    ///
-    /// let error = ctx.read_checkpoint::<String>("no/such/folder").count().unwrap_err();
-    /// assert!(matches!(error.kind(), ErrorKind::InvalidCheckpoint { .. }));
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "checkpointFile")]
@@ -173,7 +159,6 @@ fn reading(path: &Path, cause: io::Error) -> Error {
     Error::io(format!("reading the checkpoint `{}`", path.display()), cause)
 }
 
-/// A checkpoint as a pipeline.
 struct Saved<T> {
     folder: Arc<Path>,
     manifest: Arc<Manifest>,

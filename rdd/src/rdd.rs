@@ -20,17 +20,15 @@ use std::sync::{Arc, OnceLock};
 ///
 /// # Defaults
 ///
-/// Unless its documentation says otherwise, a transformation
+/// Unless its documentation says otherwise, a transformation is **narrow** (it computes each partition from the same
+/// partition of its parent, in the same task), leaves the number of **partitions** unchanged, drops the
+/// **partitioner** of keys, takes a constant amount of **memory**, and leaves the **order** of rows unchanged. An
+/// invalid argument, such as zero partitions, is the error of the first action.
 ///
-/// - is **narrow**: it computes each partition from the same partition of its parent, in the same task;
-/// - leaves the number of **partitions** unchanged;
-/// - drops the **partitioner** of keys;
-/// - takes a constant amount of **memory**;
-/// - leaves the **order** of rows unchanged.
+/// An action computes all partitions, one task each, and returns the first error of a task. An action that returns
+/// rows fails with `ResultTooLarge` if they exceed [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
 ///
-/// An action computes all partitions, one task each, and returns the first error of a task. A wrong argument of a
-/// transformation is the error of the first action. The table `emberline::guide::operations` lists all operations
-/// with all of these properties.
+/// The table `emberline::guide::operations` lists all operations with all of these properties.
 ///
 /// # Type of the pipeline
 ///

@@ -20,7 +20,6 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let rows = ctx.parallelize_with(2, vec![1, 2, 3, 4]);
     /// assert_eq!(rows.fold(0, |a, b| a + b)?, 10);
-    /// assert_eq!(rows.fold(10, |a, b| a + b)?, 40, "10 twice in tasks and once for the result");
     /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]

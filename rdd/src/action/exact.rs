@@ -43,7 +43,6 @@ impl<const WORDS: usize> BigInt<WORDS> {
         }
     }
 
-    /// Adds another number.
     fn merge(&mut self, other: &Self) {
         let mut carry = false;
         for (own, word) in self.0.iter_mut().zip(&other.0) {
@@ -68,7 +67,6 @@ pub(super) struct Moments {
 }
 
 impl Moments {
-    /// Adds one finite number.
     #[inline]
     pub(super) fn add(&mut self, number: f64) {
         let bits = number.to_bits();
@@ -82,7 +80,6 @@ impl Moments {
         self.squares.add(mantissa * mantissa, 2 * shift);
     }
 
-    /// Adds the numbers of another accumulator.
     pub(super) fn merge(&mut self, other: &Moments) {
         self.positive.merge(&other.positive);
         self.negative.merge(&other.negative);
@@ -122,7 +119,6 @@ fn subtract(large: &[u64], small: &[u64]) -> Vec<u64> {
     difference.collect()
 }
 
-/// Returns `a * b`, by long multiplication.
 fn multiply(a: &[u64], b: &[u64]) -> Vec<u64> {
     let mut product = vec![0; a.len() + b.len()];
     for (at, word) in a.iter().enumerate() {

@@ -15,11 +15,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Examples
     /// ```
     /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
-    /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
-    /// let sum = Arc::new(AtomicU64::new(0));
-    /// let adder = Arc::clone(&sum);
-    /// ctx.range(0..10_u64).for_each(move |n| { adder.fetch_add(n, Ordering::Relaxed); })?;
-    /// assert_eq!(sum.load(Ordering::Relaxed), 45);
+    /// let sum = ctx.accumulator(0_u64);
+    /// let adder = sum.clone();
+    /// ctx.range(0..10_u64).for_each(move |n| adder.add(n))?;
+    /// assert_eq!(sum.value(), 45);
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "foreach")]
@@ -41,14 +40,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Examples
     /// ```
     /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
-    /// use std::sync::{Arc, Mutex};
-    /// let batches = Arc::new(Mutex::new(Vec::new()));
-    /// let log = Arc::clone(&batches);
-    /// let rows = ctx.range_with(2, 0..10_u64);
-    /// rows.for_each_partition(move |rows| log.lock().unwrap().push(rows.sum::<u64>()))?;
-    /// let mut sums = batches.lock().unwrap().clone();
-    /// sums.sort();
-    /// assert_eq!(sums, [10, 35]);
+    /// let sums = ctx.accumulator(Vec::new());
+    /// let log = sums.clone();
+    /// ctx.range_with(2, 0..10_u64).for_each_partition(move |rows| log.add(rows.sum::<u64>()))?;
+    /// assert_eq!(sums.value(), [10, 35]);
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "foreachPartition")]

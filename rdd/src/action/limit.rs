@@ -69,7 +69,6 @@ impl ResultLimit {
         usize::try_from(partitions).unwrap_or(usize::MAX).max(1)
     }
 
-    /// Fails if `rows` rows exceed the limit.
     pub(crate) fn check(&self, row_bytes: usize, rows: usize) -> Result<()> {
         let rows = rows as u64;
         let limit_bytes = self.limit_bytes;
@@ -106,7 +105,6 @@ pub(crate) struct ResultPart {
 }
 
 impl ResultPart {
-    /// Collects all rows of an iterator.
     pub(crate) fn gather<T>(mut self, rows: impl Iterator<Item = T>) -> Gathered<T> {
         // Do not reserve beyond the limit.
         let hinted = rows.size_hint().0.min(MAX_HINTED_ROWS).min(self.max_rows());
@@ -127,7 +125,6 @@ impl ResultPart {
         }
     }
 
-    /// Charges for the final number of rows.
     pub(crate) fn finish(mut self, rows: usize) {
         self.set_rows(rows);
     }
@@ -150,7 +147,6 @@ impl ResultPart {
         counted.change(self.partition, before, rows as u64 * self.row_bytes)
     }
 
-    /// Returns the number of rows that fit the limit.
     fn max_rows(&self) -> usize {
         let rows = self.limit.limit_bytes.checked_div(self.row_bytes).unwrap_or(u64::MAX);
         usize::try_from(rows).unwrap_or(usize::MAX)

@@ -111,12 +111,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.run(action, 0..self.num_partitions(), move |rows, _| Ok(work(rows)))
     }
 
-    /// Returns the limit on the rows that an action returns to the program.
     fn result_limit(&self) -> ResultLimit {
         ResultLimit::new(self.context.engine.config())
     }
 
-    /// Returns all rows, by partition.
     fn all_rows(&self, action: Operation) -> Result<Vec<Vec<T>>> {
         let limit = self.result_limit();
         let gather =
@@ -126,10 +124,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// The committed result of one task.
 struct TaskResult<R> {
     result: R,
-    /// Its updates of accumulators.
     deltas: TaskDeltas,
     rows_read: u64,
 }

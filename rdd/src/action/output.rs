@@ -10,7 +10,6 @@ use emberline_core::task::TaskContext;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Returns the name of the file of a partition.
 pub(crate) fn part_name(partition: usize) -> String {
     format!("part-{partition:05}")
 }
@@ -20,7 +19,6 @@ pub(crate) fn part_name(partition: usize) -> String {
 pub(crate) struct AttemptFile {
     /// Path while the file is written.
     path: PathBuf,
-    /// Path in the output.
     part: PathBuf,
     disk: Arc<dyn Disk>,
     faults: Option<Faults>,
@@ -47,12 +45,10 @@ impl AttemptFile {
         Ok((file.map_err(|cause| attempt_file.error(cause))?, attempt_file))
     }
 
-    /// Returns the path of the file while it is written.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns the path of the file in the output.
     pub(crate) fn part(&self) -> &Path {
         &self.part
     }

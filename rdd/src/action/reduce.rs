@@ -18,7 +18,6 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// assert_eq!(ctx.range(1..6_u32).reduce(|a, b| a * b)?, Some(120));
-    /// assert_eq!(ctx.range(0..0_u32).reduce(|a, b| a * b)?, None);
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "treeReduce")]

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 /// Directory of the output, which is renamed to its final path.
 const OUTPUT: &str = "out";
-/// Directory of the files of attempts.
 const ATTEMPTS: &str = "attempts";
 /// Lock file, held by the process that writes the output.
 const LOCK: &str = "emberline-output.lock";
@@ -58,12 +57,10 @@ impl Drop for StagingDir {
     }
 }
 
-/// Returns the directory of the output in a staging directory.
 pub(super) fn output_dir(staging: &Path) -> PathBuf {
     staging.join(OUTPUT)
 }
 
-/// Returns the directory of the files of attempts in a staging directory.
 pub(super) fn attempts_dir(staging: &Path) -> PathBuf {
     staging.join(ATTEMPTS)
 }

@@ -95,9 +95,6 @@ impl<P: Pipeline<Item = f64>> Rdd<f64, P> {
     /// let stats = ctx.parallelize(vec![1.0, 2.0, 4.0, 5.0]).stats()?;
     /// assert_eq!((stats.count(), stats.sum(), stats.mean()), (4, 12.0, 3.0));
     /// assert_eq!((stats.variance(), stats.sample_variance()), (2.5, 10.0 / 3.0));
-    /// assert_eq!((stats.min(), stats.max()), (1.0, 5.0));
-    /// let one = ctx.parallelize_with(3, vec![1e100, 1.0, -1e100]).stats()?;
-    /// assert_eq!(one.sum(), 1.0, "no digit is lost");
     /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
@@ -121,16 +118,13 @@ impl<P: Pipeline<Item = f64>> Rdd<f64, P> {
 /// An accumulator that computes [`Stats`], exact like [`Rdd::stats`].
 ///
 /// ```
-/// # use emberline_rdd as emberline;
-/// use emberline::{accumulator::RunningStats, prelude::*};
-///
-/// let ctx = Context::local()?;
+/// # use emberline_rdd::{accumulator::RunningStats, prelude::*}; let ctx = Context::local()?;
 /// let lengths = ctx.accumulator(RunningStats::default());
 /// let seen = lengths.clone();
 /// let words = ctx.parallelize(vec!["an", "ember"]).inspect(move |w| seen.add(w.len() as f64));
 /// assert_eq!(words.count()?, 2);
 /// assert_eq!(lengths.value().stats().mean(), 3.5);
-/// # Ok::<(), emberline_rdd::Error>(())
+/// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Default)]
 pub struct RunningStats(Box<ExactStats>);
@@ -231,7 +225,6 @@ impl ExactStats {
         }
     }
 
-    /// Rounds each result once.
     fn rounded(&self) -> Stats {
         let count = self.count;
         let (sum, is_negative) = self.finite.sum();
@@ -260,7 +253,6 @@ impl ExactStats {
         self.min.is_nan() || self.max.is_nan()
     }
 
-    /// Returns the statistics of numbers that are not all finite.
     fn without_moments(&self, sum: f64) -> Stats {
         Stats {
             count: self.count,

@@ -46,7 +46,6 @@ struct LocalRows<T: 'static, P> {
 }
 
 impl<T: Element, P: Pipeline<Item = T>> LocalRows<T, P> {
-    /// Runs the job of the next partition.
     fn fetch(&mut self) -> Result<()> {
         // Free the rows of the previous partition before the next one is computed.
         self.rows = Vec::new().into_iter();

@@ -16,8 +16,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Merges neighboring partitions until at most `partitions` are left, without a shuffle.
     ///
     /// One task computes all partitions that it merges, back to the last shuffle or the source. See
-    /// [`repartition`](Rdd::repartition) to distribute rows evenly or over more partitions. Zero partitions are the
-    /// error of the first action.
+    /// [`repartition`](Rdd::repartition) to distribute rows evenly or over more partitions.
     ///
     /// # Examples
     /// ```
@@ -25,7 +24,6 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// let numbers = ctx.parallelize_with(4, 0..8);
     /// assert_eq!(numbers.coalesce(2).glom().collect()?, [[0, 1, 2, 3], [4, 5, 6, 7]]);
     /// assert_eq!(numbers.coalesce(9).num_partitions(), 4);
-    /// assert!(numbers.coalesce(0).count().is_err());
     /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
@@ -45,9 +43,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 struct Coalesced<P> {
     /// A list of one parent, as `chained` takes it.
     parent: Arc<[P]>,
-    /// Number of partitions of the parent.
     inputs: usize,
-    /// Number of partitions of the result.
     partitions: usize,
 }
 

@@ -1,8 +1,4 @@
 //! `flat_map_into`: any number of rows for each row, pushed while the closure borrows from that row.
-//!
-//! The closure emits through a `&mut dyn FnMut`. Closure and consumer are inlined into one loop, so the compiler
-//! devirtualizes it: 2M rows that emit 3M take 42.1M instructions, and the loop by hand 43.4M (callgrind), plus two
-//! for each pushed row that count towards the next cancellation check.
 
 use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};

@@ -1,9 +1,4 @@
-//! Pipelines whose closure reads rows by reference.
-//!
-//! Rust has no lending iterator in std, so a closure over `&T` cannot be an adaptor of the rows of its parent.
-//! Instead the pipeline asks its parent for rows that are in memory ([`Pipeline::materialized`]) and folds over that
-//! slice. If there are none, it opens the parent as usual and lends each row to the closure. So `refs` works on any
-//! RDD, and reads without a clone where rows are in memory.
+//! Pipelines whose closure reads rows by reference (see the README of `pipeline`).
 
 use crate::pipeline::materialized::MaterializedRows;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};

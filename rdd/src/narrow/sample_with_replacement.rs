@@ -15,7 +15,7 @@ impl<T: Element + Clone, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Draws each row a random number of times, `rate` times on average (Poisson).
     ///
     /// The draw depends only on `seed` and on the position of a row, so it is the same in every run. Copies of a row
-    /// are adjacent. Keeps the partitioner. A negative or infinite rate is the error of the first action.
+    /// are adjacent. Keeps the partitioner.
     ///
     /// # Examples
     /// ```
@@ -23,7 +23,6 @@ impl<T: Element + Clone, P: Pipeline<Item = T>> Rdd<T, P> {
     /// let numbers = ctx.range(0..10_000_u32);
     /// let thrice = numbers.sample_with_replacement(3.0, 42);
     /// assert!((29_000..31_000).contains(&thrice.count()?));
-    /// assert!(numbers.sample_with_replacement(-1.0, 42).count().is_err());
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "sample")]

@@ -1,9 +1,4 @@
 //! `zip_partitions`: a closure over the iterators of two partitions.
-//!
-//! It drops the partitioner, as `map_partitions` does. In Spark the caller can promise that keys stay where they are
-//! (`preservesPartitioning`). Nothing checks that promise, and a wrong one silently loses rows: a join then looks for
-//! a key in the wrong partition. `map_values`, `flat_map_values` and `filter` cannot change a key and keep the
-//! partitioner.
 
 use super::map_partitions::BlamedRows;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};

@@ -113,7 +113,6 @@ impl<T: Stored> BlockFormat<T> {
     }
 }
 
-/// Decodes the frames of serialized rows, in order.
 pub(super) fn decoded<T: Stored>(
     parts: Vec<SerializedRows<T>>,
 ) -> impl Iterator<Item = Result<Vec<T>>> {

@@ -30,9 +30,7 @@ pub(crate) struct Blocks {
     pub(super) level: StorageLevel,
     /// True if the lineage can recompute a lost block.
     can_recompute: bool,
-    /// False after `unpersist`.
     is_persisted: AtomicBool,
-    /// Number of disk faults of each partition.
     disk_faults: Mutex<HashMap<usize, usize>>,
     /// Updates of accumulators by the tasks that computed the blocks.
     deltas: CommittedDeltas,
@@ -164,7 +162,6 @@ impl Blocks {
         self.context.engine.blocks().room_for(self.rdd, bytes)
     }
 
-    /// Removes a damaged block.
     fn forget(&self, partition: usize, damaged: &Arc<StoredBlock>, error: &Error) {
         self.record_disk_fault(partition);
         if self.context.engine.blocks().forget(self.rdd, partition, damaged) {
@@ -198,12 +195,10 @@ impl Blocks {
         }
     }
 
-    /// Returns true if the lineage can recompute a lost block.
     pub(super) fn can_recompute(&self) -> bool {
         self.can_recompute
     }
 
-    /// Returns the error of a lost block that cannot be recomputed.
     pub(super) fn lost(&self, partition: usize) -> Error {
         Error::new(ErrorKind::BlockLost { rdd: self.rdd, partition })
     }

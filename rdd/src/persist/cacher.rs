@@ -1,8 +1,4 @@
-//! Computes a partition and stores it, in bounded memory.
-//!
-//! Rows are first collected within the memory limit of the operator, then memory is reserved step by step. When the
-//! pool has no more, the rows go to a file or are passed on without being stored, depending on the storage level.
-//! Memory pressure affects placement, never contents.
+//! Computes a partition and stores it in bounded memory. Memory pressure affects placement, never contents.
 
 use super::block::{BlockFormat, decoded};
 use super::blocks::Blocks;
@@ -177,7 +173,6 @@ impl<'a> PartitionCacher<'a> {
 struct UnrollBuffer<'a, T> {
     blocks: &'a Blocks,
     rows: Vec<T>,
-    /// Heap memory that the rows own.
     heap_bytes: u64,
     /// Memory that may be used without a further reservation.
     allowed_bytes: u64,

@@ -1,8 +1,5 @@
-//! Boxed pipelines: without their type, so that a loop variable, a struct field or two branches can hold them.
-//!
-//! Rows pass in chunks, with one virtual call for up to 1,024 rows. A chunk is bounded in rows, in the bytes of rows,
-//! and after a shuffle also in the heap memory that rows own. A narrow operation does not require serde of its rows,
-//! so their heap memory cannot be measured; there a chunk of rows that may own memory has at most 64.
+//! Boxed pipelines: without their type, so that a loop variable, a struct field or two branches can hold them. Rows
+//! pass in chunks, which are bounded in rows, in bytes, and after a shuffle also in the heap memory that rows own.
 
 use crate::pipeline::materialized::MaterializedRows;
 use crate::pipeline::{Element, Pipeline, sealed::Sealed};
@@ -22,7 +19,6 @@ pub struct Boxed<T: 'static> {
 pub(crate) trait Node<T>: Send + Sync {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>>;
 
-    /// Returns materialized rows, as [`Pipeline::materialized`] does.
     fn materialized(&self, _partition: usize, _task: &TaskContext) -> Option<MaterializedRows<T>> {
         None
     }
@@ -255,7 +251,6 @@ impl<T> Source<T> {
 }
 
 impl<T: 'static> BoxedRows<T> {
-    /// Fetches the next chunk, and returns its first row.
     #[cold]
     fn refill(&mut self) -> Option<T> {
         self.task.check_cancelled();

@@ -42,7 +42,6 @@ impl<T> MaterializedRows<T> {
         }
     }
 
-    /// Keeps `pin` alive until the rows are read.
     pub(crate) fn with_pin(self, pin: impl Any) -> Self {
         MaterializedRows { _pin: Some(Box::new(pin)), ..self }
     }
@@ -55,7 +54,6 @@ impl<T> MaterializedRows<T> {
         }
     }
 
-    /// Returns the index of the next shared row.
     #[inline]
     fn next_index(&mut self) -> Option<usize> {
         let at = self.left.next()?;
@@ -65,7 +63,6 @@ impl<T> MaterializedRows<T> {
         Some(at)
     }
 
-    /// Returns a reference to the next row.
     #[inline]
     pub(crate) fn next_ref(&mut self) -> Option<&T> {
         match self.next_index() {
@@ -74,7 +71,6 @@ impl<T> MaterializedRows<T> {
         }
     }
 
-    /// Folds over references to the rows.
     #[inline]
     pub(crate) fn fold_refs<B, G: FnMut(B, &T) -> B>(self, init: B, mut g: G) -> B {
         let mut accumulated = init;

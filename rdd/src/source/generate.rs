@@ -13,7 +13,7 @@ impl Context {
     /// Creates an RDD from a closure that makes the rows of a partition.
     ///
     /// `f` runs in the task, lazily. It must return the same rows for a partition each time, since a lost partition
-    /// is computed again. Zero partitions are the error of the first action.
+    /// is computed again.
     ///
     /// # Examples
     /// ```

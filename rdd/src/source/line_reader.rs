@@ -4,7 +4,6 @@ use emberline_core::task::TaskContext;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 
-/// Size of one read.
 const BLOCK_BYTES: usize = 256 << 10;
 
 /// The lines whose first byte is in a byte range of an input.
@@ -16,9 +15,7 @@ pub(super) struct LineReader<R> {
     filled: usize,
     /// Offset of `buffer[at]` in the input.
     offset: u64,
-    /// End of the byte range.
     end: u64,
-    /// Length of the input.
     length: u64,
     at_end: bool,
     /// Lines that were returned and not yet counted as read.

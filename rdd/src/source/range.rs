@@ -47,7 +47,6 @@ impl Context {
     /// ```
     /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// assert_eq!(ctx.range(2..5_u64).collect()?, [2, 3, 4]);
-    /// assert_eq!(ctx.range(5..2_i32).count()?, 0);
     /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
@@ -58,8 +57,6 @@ impl Context {
     }
 
     /// Creates an RDD of a half-open range in a given number of partitions.
-    ///
-    /// Zero partitions are the error of the first action.
     ///
     /// # Examples
     /// ```

@@ -1,8 +1,7 @@
 //! `text_file`: the lines of text files, split by bytes so that every line is read exactly once.
 //!
-//! The files are treated as one sequence of bytes, which is split into even partitions. A line belongs to the
-//! partition that contains its first byte. That partition reads the line to its end, also past the end of the
-//! partition; a partition that begins inside a line skips to the next one.
+//! The files are one sequence of bytes, which is split into even partitions. A line belongs to the partition of its
+//! first byte, which reads it to its end. A partition that begins inside a line skips to the next one.
 
 use super::line_reader::LineReader;
 use super::split_range;
@@ -69,16 +68,12 @@ impl Context {
     ///
     /// # Examples
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// # let folder = tempfile::tempdir().unwrap();
     /// let path = folder.path().join("poem.txt");
     /// std::fs::write(&path, "the ember\nof the line\r\n").unwrap();
-    ///
-    /// let ctx = Context::local()?;
     /// assert_eq!(ctx.text_file(&path).collect()?, ["the ember", "of the line"]);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "textFile")]
     #[track_caller]
@@ -97,19 +92,15 @@ impl Context {
     ///
     /// # Examples
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
+    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// # let folder = tempfile::tempdir().unwrap();
     /// let path = folder.path().join("bytes.txt");
     /// std::fs::write(&path, b"good\nb\xffd\n").unwrap();
-    ///
-    /// let ctx = Context::local()?;
     /// let lines = ctx.text_file_with(Text::new().partitions(8), &path);
     /// assert_eq!(lines.collect()?, ["good", "b\u{FFFD}d"]);
     /// let error = ctx.text_file_with(Text::new().strict_utf8(), &path).count().unwrap_err();
     /// assert!(error.to_string().contains("byte 6 is not UTF-8"));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "textFile")]
     #[track_caller]
@@ -151,11 +142,9 @@ impl Context {
     }
 }
 
-/// The lines of text files as a pipeline.
 #[derive(Clone)]
 struct TextLines {
     files: Arc<Vec<InputFile>>,
-    /// Size of all files together.
     bytes: u64,
     partitions: usize,
     strict_utf8: bool,
@@ -206,12 +195,10 @@ impl TextLines {
 
 /// The bytes of one file that belong to one partition.
 struct Split {
-    /// Index of the file in the list.
     file: usize,
     bytes: Range<u64>,
 }
 
-/// The lines of the splits of one partition.
 struct LineRows {
     files: Arc<Vec<InputFile>>,
     splits: VecDeque<Split>,
@@ -223,7 +210,6 @@ struct LineRows {
 }
 
 impl LineRows {
-    /// Opens the next split, if there is one.
     fn next_split(&mut self) -> Option<()> {
         self.task.check_cancelled();
         let Split { file, bytes } = self.splits.pop_front()?;
