@@ -182,7 +182,7 @@ fn whole_file() -> &'static (Vec<u8>, FileIndex) {
     WHOLE.get_or_init(|| {
         let spill_compression = Compression::Lz4;
         let config = Config { spill_compression, task_memory_bytes: 1, ..Config::default() };
-        let task = TaskContext::alone(config);
+        let task = TaskContext::for_test(config);
         let file = task.scratch.file("fuzz").expect("a scratch file");
         let mut writer = FileWriter::create(&file, &task.config).expect("a new file");
         for rows in whole_rows() {

@@ -1,21 +1,22 @@
-//! One attempt of a task among its siblings: whether it should stop, and whether it may leave its
-//! result.
+//! The cancellation flag and the commit right of one task attempt.
 //!
-//! A straggler may have a copy that runs beside it, and a cancelled attempt may be on its way for a
-//! while. Whatever an attempt leaves behind (a map output, a slot of the result, the name of a file,
-//! what it added to accumulators) it leaves under one right, which the attempts of a slot share.
+//! A straggler may have a speculative attempt, and a cancelled attempt may keep running for a
+//! while. Everything that an attempt publishes (a map output, a slot of the result, the final name
+//! of a file, accumulator updates) it commits under one right, which the attempts of a slot share.
+//! That is one lock for a task and none for a row. An attempt that recorded a failure, or was
+//! cancelled, may not commit.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Result, superseded};
 use crate::ids::TaskId;
 use crate::unwind::raised;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The right to leave the result of one slot: it belongs to the attempt that used it first.
+/// The right to publish the result of one slot. It belongs to the attempt that used it first.
 #[derive(Default)]
 pub struct CommitRight(Mutex<Option<TaskId>>);
 
-/// One attempt, as its thread and the runner see it.
+/// One attempt of a task, shared by its thread and the runner.
 pub struct Attempt {
     id: TaskId,
     cancelled: AtomicBool,
@@ -23,92 +24,95 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// An attempt that shares `right` with its siblings.
+    /// Returns an attempt that shares `right` with the other attempts of its slot.
     pub fn new(id: TaskId, right: Arc<CommitRight>) -> Self {
         Attempt { id, cancelled: AtomicBool::new(false), right }
     }
 
-    /// Its number.
+    /// Returns the id of the attempt.
     pub fn id(&self) -> TaskId {
         self.id
     }
 
-    /// Asks it to stop. From now on it leaves nothing, unless it has already.
+    /// Asks the attempt to stop. It cannot commit any more, unless it already has.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was asked to stop.
+    /// Returns true if the attempt was asked to stop.
     #[inline]
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Leaves a part of the result, unless another attempt was first, this one was cancelled, or it has
-    /// failed already and its closures hide that. An attempt that fails to leave it gives the right
-    /// back.
-    pub fn commit<R>(&self, leave: impl FnOnce() -> Result<R>) -> Result<R> {
-        let mut first = self.right.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match *first {
-            Some(first) if first != self.id => return Err(Error::new(ErrorKind::Superseded)),
-            None if self.is_cancelled() => return Err(Error::new(ErrorKind::Superseded)),
+    /// Calls `publish`, unless another attempt has committed, this one was cancelled, or it has
+    /// raised an error that its closures caught. If `publish` fails, the right is free again.
+    pub fn commit<R>(&self, publish: impl FnOnce() -> Result<R>) -> Result<R> {
+        let mut owner = self.right.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match *owner {
+            Some(owner) if owner != self.id => return Err(superseded()),
+            None if self.is_cancelled() => return Err(superseded()),
             _ => {}
         }
         if let Some(error) = raised() {
             return Err(error);
         }
-        let left = leave()?;
-        *first = Some(self.id);
-        Ok(left)
+        let published = publish()?;
+        *owner = Some(self.id);
+        Ok(published)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Error, ErrorKind};
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    fn siblings() -> (Attempt, Attempt) {
+    fn two_attempts() -> (Attempt, Attempt) {
         let right = Arc::<CommitRight>::default();
         (Attempt::new(TaskId(1), Arc::clone(&right)), Attempt::new(TaskId(2), right))
     }
 
     fn is_superseded(result: Result<()>) -> bool {
-        matches!(result.unwrap_err().kind(), ErrorKind::Superseded)
+        crate::error::is_superseded(&result.unwrap_err())
     }
 
+    // Case F101.
     #[test]
-    fn f101_the_first_of_two_attempts_leaves_its_result_and_the_other_is_denied() {
-        let (first, second) = siblings();
+    fn the_first_of_two_attempts_commits_and_the_other_is_denied() {
+        let (first, second) = two_attempts();
         second.commit(|| Ok(())).unwrap();
         assert!(is_superseded(first.commit(|| panic!("it must not be called"))));
-        // It may leave more, also when it was asked to stop too late.
+        // It may commit more, even if it was cancelled after its first commit.
         second.cancel();
         second.commit(|| Ok(())).unwrap();
     }
 
+    // Case F101.
     #[test]
-    fn f101_an_attempt_that_fails_to_leave_its_result_gives_the_right_back() {
-        let (first, second) = siblings();
+    fn an_attempt_that_fails_to_commit_frees_the_right() {
+        let (first, second) = two_attempts();
         let no = || Err::<(), _>(Error::invalid_argument("no"));
         assert!(first.commit(no).is_err());
-        let panics = || first.commit::<()>(|| panic!("while it leaves"));
+        let panics = || first.commit::<()>(|| panic!("while it commits"));
         assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
         second.commit(|| Ok(())).unwrap();
     }
 
+    // Case F101.
     #[test]
-    fn f101_a_cancelled_attempt_leaves_nothing() {
-        let (first, second) = siblings();
+    fn a_cancelled_attempt_commits_nothing() {
+        let (first, second) = two_attempts();
         first.cancel();
         assert!(is_superseded(first.commit(|| Ok(()))));
         second.commit(|| Ok(())).unwrap();
     }
 
     #[test]
-    fn an_attempt_whose_failure_was_swallowed_leaves_nothing() {
-        let (first, second) = siblings();
-        crate::unwind::note_raised(&Error::corrupt("half a partition"));
+    fn an_attempt_whose_closure_caught_a_raised_error_commits_nothing() {
+        let (first, second) = two_attempts();
+        crate::unwind::record_raised(&Error::corrupt("half a partition"));
         assert!(matches!(first.commit(|| Ok(())).unwrap_err().kind(), ErrorKind::Corrupt { .. }));
         let _ = crate::unwind::take_failure();
         second.commit(|| Ok(())).unwrap();

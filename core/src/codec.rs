@@ -1,5 +1,6 @@
-//! Rows to bytes and back. This is the only file that names bincode: its format is the scratch
-//! format of one build, behind [`CODEC_ID`], and a better codec changes nothing else.
+//! The row codec: encodes rows to bytes and decodes them. No other file names bincode. The encoding
+//! is the scratch format of one build, identified by [`CODEC_ID`], so a better codec changes
+//! nothing else.
 
 use crate::error::{Error, ErrorKind, Result};
 use bincode::config::{Configuration, Limit};
@@ -10,81 +11,87 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::type_name;
 
-/// What a file's header says its rows are encoded with.
+/// The id of the codec in the header of a file.
 pub const CODEC_ID: u8 = 1;
 
-/// The steps of the decode limit, in bytes: bincode takes it as a constant.
-const LIMITS: [usize; 2] = [16 << 20, LARGEST_ROW];
+/// The decode limits in bytes. They are a fixed list because bincode takes the limit as a constant.
+const DECODE_LIMITS_BYTES: [usize; 2] = [16 << 20, MAX_ROW_BYTES];
 
-/// What one row may take in memory, in bytes, to survive the way through a file.
-pub const LARGEST_ROW: usize = 1 << 30;
+/// The maximum size of one row in memory, in bytes, that can be written to a file.
+pub const MAX_ROW_BYTES: usize = 1 << 30;
 
-/// bincode counts values towards the limit by their width in memory: a `u128` that was written as
-/// one byte counts 16, and nothing counts more.
-const COUNTED_PER_BYTE: usize = 16;
+/// The maximum count towards the limit for one encoded byte. bincode counts values by their width
+/// in memory: a `u128` encoded as one byte counts 16.
+const MAX_COUNTED_PER_BYTE: usize = 16;
 
-/// Writes `row` at the end of `out`. If that fails, `out` is as it was.
+/// Appends the encoded `row` to `out`. On failure `out` is unchanged.
 pub fn encode_into<T: Serialize>(row: &T, out: &mut Vec<u8>) -> Result<()> {
     let before = out.len();
-    let encoded = bincode::serde::encode_into_writer(row, Tail(out), bincode::config::standard());
+    let encoded =
+        bincode::serde::encode_into_writer(row, VecWriter(out), bincode::config::standard());
     let problem = match encoded {
         Err(error) => error.to_string(),
-        Ok(()) if out.len() - before > LARGEST_ROW => too_large(),
+        Ok(()) if out.len() - before > MAX_ROW_BYTES => too_large(),
         Ok(()) => return Ok(()),
     };
     out.truncate(before);
     Err(not_encodable::<T>(problem))
 }
 
-/// Reads exactly `count` rows, which must be all that `bytes` holds.
+/// Decodes exactly `count` rows, which must use all of `bytes`.
 ///
-/// Both come from a frame whose checksum held. Should they lie all the same, this ends in an error:
-/// no length in `bytes` and no `count` makes it reserve more than 16 MiB, or [`LARGEST_ROW`] if
-/// `bytes` are more than 1 MiB. Only values that take no bytes, such as `()`, may be as many as is
-/// said, since any number of them is right.
+/// Both arguments come from a frame whose checksum was correct. If they are wrong nevertheless,
+/// decoding fails: no length in `bytes` and no `count` reserves more than 16 MiB, or
+/// [`MAX_ROW_BYTES`] if `bytes` is longer than 1 MiB. Only values that take no bytes, such as `()`,
+/// may have any count, since every count is valid for them.
 pub fn decode_rows<T: DeserializeOwned>(bytes: &[u8], count: usize) -> Result<Vec<T>> {
-    match bytes.len().saturating_mul(COUNTED_PER_BYTE) {
-        most if most <= LIMITS[0] => decode_within::<T, { LIMITS[0] }>(bytes, count),
-        _ => decode_within::<T, { LIMITS[1] }>(bytes, count),
+    match bytes.len().saturating_mul(MAX_COUNTED_PER_BYTE) {
+        max_bytes if max_bytes <= DECODE_LIMITS_BYTES[0] => {
+            decode_with_limit::<T, { DECODE_LIMITS_BYTES[0] }>(bytes, count)
+        }
+        _ => decode_with_limit::<T, { DECODE_LIMITS_BYTES[1] }>(bytes, count),
     }
 }
 
-fn decode_within<T: DeserializeOwned, const LIMIT: usize>(
+fn decode_with_limit<T: DeserializeOwned, const LIMIT: usize>(
     bytes: &[u8],
     count: usize,
 ) -> Result<Vec<T>> {
     let config: Configuration<_, _, Limit<LIMIT>> =
         bincode::config::standard().with_limit::<LIMIT>();
-    // Rows may be more than the bytes (`()`), or much larger (`None`); the vector then grows.
-    let accounted = bytes.len().saturating_mul(COUNTED_PER_BYTE) / size_of::<T>().max(1);
+    // There may be more rows than bytes (`()`), and rows may be much larger in memory (`None`):
+    // then the vector grows.
+    let accounted = bytes.len().saturating_mul(MAX_COUNTED_PER_BYTE) / size_of::<T>().max(1);
     let mut rows = Vec::with_capacity(count.min(bytes.len()).min(accounted));
-    let mut rest = Rest(bytes);
-    // One decoder for all rows, whose limit they share: it follows from all bytes.
+    let mut rest = SliceReader(bytes);
+    // One decoder for all rows, so that they share the limit, which is derived from all bytes.
     let mut decoder = OwnedSerdeDecoder::from_reader(&mut rest, config);
     for index in 0..count {
         let row = T::deserialize(decoder.as_deserializer());
         rows.push(row.map_err(|error| undecodable::<T>(&error, index, bytes.len()))?);
     }
     if !rest.0.is_empty() {
-        let (left, name) = (rest.0.len(), type_name::<T>());
+        let left = rest.0.len();
+        let name = type_name::<T>();
         return Err(Error::corrupt(format!(
-            "{left} bytes are left after {count} rows of `{name}`"
+            "{left} bytes follow the last of {count} rows of `{name}`"
         )));
     }
     Ok(rows)
 }
 
-/// A type that bincode can never decode is the user's to mend; anything else is a damaged file.
+/// Returns the error of a failed decode. A type that bincode can never decode is the user's error;
+/// everything else is a damaged file.
 #[cold]
 fn undecodable<T>(error: &DecodeError, index: usize, bytes: usize) -> Error {
-    // So few bytes never hold a row that passes the limit: they only say so.
-    let can_be_too_large = bytes.saturating_mul(COUNTED_PER_BYTE) > LARGEST_ROW;
+    // An input this short cannot hold a row beyond the limit, whatever length it contains.
+    let can_be_too_large = bytes.saturating_mul(MAX_COUNTED_PER_BYTE) > MAX_ROW_BYTES;
     match error {
         DecodeError::Serde(error) => not_encodable::<T>(format!("{error:?}")),
         DecodeError::LimitExceeded if can_be_too_large => not_encodable::<T>(too_large()),
         error => Error::corrupt(format!(
-            "row {index} does not decode as `{}`: {error} (if the disk is well, the row does not read \
-             what it writes: serde's `skip_serializing_if` needs a self-describing format)",
+            "row {index} does not decode as `{}`: {error} (if the disk is healthy, the type does not \
+             deserialize what it serializes: `skip_serializing_if` needs a self-describing format)",
             type_name::<T>()
         )),
     }
@@ -95,13 +102,13 @@ fn not_encodable<T>(what: String) -> Error {
 }
 
 fn too_large() -> String {
-    format!("one row takes more than {LARGEST_ROW} bytes; split it into several")
+    format!("one row exceeds {MAX_ROW_BYTES} bytes; split it into several rows")
 }
 
-/// The end of a vector as bincode's writer.
-struct Tail<'a>(&'a mut Vec<u8>);
+/// A bincode writer that appends to a vector.
+struct VecWriter<'a>(&'a mut Vec<u8>);
 
-impl bincode::enc::write::Writer for Tail<'_> {
+impl bincode::enc::write::Writer for VecWriter<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
         self.0.extend_from_slice(bytes);
@@ -109,10 +116,10 @@ impl bincode::enc::write::Writer for Tail<'_> {
     }
 }
 
-/// Bytes that are left as bincode's reader.
-struct Rest<'a>(&'a [u8]);
+/// A bincode reader of a byte slice.
+struct SliceReader<'a>(&'a [u8]);
 
-impl Reader for Rest<'_> {
+impl Reader for SliceReader<'_> {
     #[inline(always)]
     fn read(&mut self, bytes: &mut [u8]) -> Result<(), DecodeError> {
         let Some((read, rest)) = self.0.split_at_checked(bytes.len()) else {
@@ -155,7 +162,7 @@ mod tests {
         bytes
     }
 
-    fn survives<T: Serialize + DeserializeOwned + PartialEq + Debug>(rows: &[T]) {
+    fn assert_round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(rows: &[T]) {
         assert_eq!(decode_rows::<T>(&encode(rows), rows.len()).unwrap(), rows);
     }
 
@@ -175,39 +182,39 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_many_types_survive() {
-        survives(&[u64::MAX, 0, 251]);
-        survives(&[(String::from("a"), -1_i64), (String::new(), i64::MIN)]);
-        survives(&[BTreeMap::from([('x', vec![1.5_f32])])]);
-        survives(&[HashMap::from([(1_u8, true)])]);
-        survives::<Box<str>>(&["boxed".into()]);
-        survives(&[std::net::IpAddr::from([127, 0, 0, 1])]);
-        survives::<String>(&[]);
+    fn rows_of_many_types_round_trip() {
+        assert_round_trip(&[u64::MAX, 0, 251]);
+        assert_round_trip(&[(String::from("a"), -1_i64), (String::new(), i64::MIN)]);
+        assert_round_trip(&[BTreeMap::from([('x', vec![1.5_f32])])]);
+        assert_round_trip(&[HashMap::from([(1_u8, true)])]);
+        assert_round_trip::<Box<str>>(&["boxed".into()]);
+        assert_round_trip(&[std::net::IpAddr::from([127, 0, 0, 1])]);
+        assert_round_trip::<String>(&[]);
     }
 
     #[test]
-    fn rows_that_encode_to_nothing_survive() {
-        survives(&[(); 1000]);
+    fn rows_that_encode_to_no_bytes_round_trip() {
+        assert_round_trip(&[(); 1000]);
         assert!(is_corrupt(decode_rows::<()>(&[0], 3)));
     }
 
     #[test]
-    fn rows_whose_bytes_are_much_fewer_than_their_memory_survive() {
+    fn rows_that_encode_to_few_bytes_round_trip() {
         for len in [5_000, 70_000, 1_100_000] {
-            survives(&[vec![1_u128; len]]);
-            survives(&[vec![Shape::Dot; len]]);
+            assert_round_trip(&[vec![1_u128; len]]);
+            assert_round_trip(&[vec![Shape::Dot; len]]);
         }
     }
 
     #[test]
-    fn large_rows_survive_at_every_step_of_the_limit() {
+    fn large_rows_round_trip_at_every_decode_limit() {
         for len in [1 << 12, 1 << 16, 1 << 20, 17 << 20] {
-            survives(&["x".repeat(len)]);
+            assert_round_trip(&["x".repeat(len)]);
         }
     }
 
     #[test]
-    fn rows_cut_at_any_byte_are_corrupt() {
+    fn rows_truncated_at_any_byte_are_corrupt() {
         let text = Shape::Text { at: (-3, 1 << 90), words: vec![Some("word".into()), None] };
         let rows = [Shape::Circle(1.5), text];
         let bytes = encode(&rows);
@@ -225,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn an_announced_length_never_reserves_its_memory() {
+    fn a_wrong_length_never_reserves_its_memory() {
         for length in [1 << 33, 1 << 62, u64::MAX] {
             let bytes = encode(&[length]);
             assert!(is_corrupt(decode_rows::<String>(&bytes, 1)));
@@ -235,10 +242,10 @@ mod tests {
         }
     }
 
-    /// The larger the bytes, the more they can account for; and only bytes that could hold a row past
-    /// the limit may be called such.
+    // Longer inputs account for larger lengths. Only an input that could hold a row beyond the
+    // limit may be reported as too large.
     #[test]
-    fn an_announced_length_is_corrupt_at_every_step_of_the_limit() {
+    fn a_wrong_length_is_corrupt_at_every_decode_limit() {
         for filler in [0, 1 << 10, 1 << 16, (1 << 20) - 9, 1 << 20, 2 << 20, 20 << 20] {
             for length in [1 << 25, 1 << 30, 1 << 33, u64::MAX] {
                 let bytes = [encode(&[length]), vec![1; filler]].concat();
@@ -250,18 +257,18 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_are_large_in_memory_and_small_in_bytes_survive_and_reserve_little() {
+    fn rows_that_are_large_in_memory_and_small_in_bytes_round_trip_and_reserve_little() {
         type Wide = Option<[[u64; 32]; 32]>;
-        survives::<Wide>(&[None; 500]);
+        assert_round_trip::<Wide>(&[None; 500]);
         let bytes = encode::<Wide>(&[None; 500]);
         assert!(is_corrupt(decode_rows::<Wide>(&bytes, usize::MAX)));
         assert!(is_corrupt(decode_rows::<Wide>(&[1; 500], 500)));
     }
 
     #[test]
-    fn a_row_that_fails_to_encode_leaves_the_bytes_before_it() {
-        struct Refuses;
-        impl Serialize for Refuses {
+    fn a_row_that_fails_to_encode_leaves_the_output_unchanged() {
+        struct Fails;
+        impl Serialize for Fails {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 use serde::ser::{Error, SerializeTuple};
                 let mut tuple = serializer.serialize_tuple(2)?;
@@ -270,7 +277,7 @@ mod tests {
             }
         }
         let mut bytes = vec![1, 2];
-        assert!(is_not_encodable(encode_into(&Refuses, &mut bytes)));
+        assert!(is_not_encodable(encode_into(&Fails, &mut bytes)));
         assert_eq!(bytes, [1, 2]);
     }
 
@@ -288,19 +295,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn random_rows_survive(rows in shapes()) {
-            survives(&rows);
+        fn random_rows_round_trip(rows in shapes()) {
+            assert_round_trip(&rows);
         }
 
         #[test]
-        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..64), count in 0..9_usize) {
+        fn decoding_garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..64), count in 0..9_usize) {
             let _ = decode_rows::<Shape>(&bytes, count);
             let _ = decode_rows::<(String, BTreeMap<char, Vec<u8>>)>(&bytes, count);
             let _ = decode_rows::<Option<Vec<f64>>>(&bytes, count);
         }
 
         #[test]
-        fn a_flipped_bit_never_panics(rows in shapes(), at in any::<prop::sample::Index>(), bit in 0..8_u8) {
+        fn decoding_a_flipped_bit_never_panics(rows in shapes(), at in any::<prop::sample::Index>(), bit in 0..8_u8) {
             let mut bytes = encode(&rows);
             if !bytes.is_empty() {
                 let at = at.index(bytes.len());

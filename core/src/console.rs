@@ -10,26 +10,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Stages shorter than this are never seen, in microseconds.
+/// The minimum run time of a stage that is shown, in microseconds.
 const SHOWN_AFTER_US: u64 = 500_000;
 
-/// Lines at the same time.
+/// The maximum number of lines.
 const MAX_LINES: usize = 3;
 
-/// The time between two drawings.
+/// The interval between two redraws.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// Draws the running stages on standard error. A thread of its own redraws them, since a long task
-/// has no events to draw at.
+/// Draws the running stages on standard error. A separate thread redraws them, since a long task
+/// emits no events.
 pub struct ConsoleListener {
     screen: Arc<Mutex<Screen>>,
-    /// Dropped first, which ends the painter.
+    /// Dropped first, which ends the thread.
     stop: Option<Sender<()>>,
     painter: Option<JoinHandle<()>>,
 }
 
 impl ConsoleListener {
-    /// A listener that draws, or nothing where standard error is not a terminal.
+    /// Returns a listener, or `None` if standard error is not a terminal.
     pub fn new() -> Option<Self> {
         if !io::stderr().is_terminal() {
             return None;
@@ -53,7 +53,7 @@ impl ConsoleListener {
 
 impl Listener for ConsoleListener {
     fn on_event(&mut self, record: &EventRecord) {
-        lock(&self.screen).hear(record);
+        lock(&self.screen).handle(record);
     }
 }
 
@@ -61,10 +61,10 @@ impl Drop for ConsoleListener {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(painter) = self.painter.take() {
-            // It only draws: if it panicked, there is nothing to save.
+            // The thread only draws, so its panic is ignored.
             let _ = painter.join();
         }
-        lock(&self.screen).keep_bars(0);
+        lock(&self.screen).truncate_bars(0);
     }
 }
 
@@ -75,8 +75,9 @@ fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
 /// The lines as indicatif bars.
 struct Screen {
     progress: Progress,
-    /// The time of the last event, on its clock and on ours.
-    heard: (u64, Instant),
+    /// The time of the last event, in event time and on the local clock.
+    last_event_us: u64,
+    last_event_at: Instant,
     terminal: MultiProgress,
     bars: Vec<ProgressBar>,
 }
@@ -84,25 +85,33 @@ struct Screen {
 impl Screen {
     fn on(target: ProgressDrawTarget) -> Self {
         let terminal = MultiProgress::with_draw_target(target);
-        Screen { progress: Progress::default(), heard: (0, Instant::now()), terminal, bars: vec![] }
+        Screen {
+            progress: Progress::default(),
+            last_event_us: 0,
+            last_event_at: Instant::now(),
+            terminal,
+            bars: vec![],
+        }
     }
 
-    fn hear(&mut self, record: &EventRecord) {
-        self.progress.hear(record);
-        self.heard = (record.at_us, Instant::now());
-        // What ended is cleared at once: the program may print its answer next.
+    fn handle(&mut self, record: &EventRecord) {
+        self.progress.handle(record);
+        self.last_event_us = record.at_us;
+        self.last_event_at = Instant::now();
+        // An ended stage is cleared at once, because the program may print its result next.
         if matches!(record.event, Event::StageFinished { .. } | Event::JobFinished { .. }) {
             self.draw();
         }
     }
 
     fn draw(&mut self) {
-        let (at_us, then) = self.heard;
-        let since = u64::try_from(then.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let lines = self.progress.lines(at_us.saturating_add(since));
-        self.keep_bars(lines.len());
+        let elapsed = self.last_event_at.elapsed();
+        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        let lines = self.progress.lines(self.last_event_us.saturating_add(elapsed_us));
+        self.truncate_bars(lines.len());
         while self.bars.len() < lines.len() {
-            // `wide_msg` cuts the text at the terminal's edge, so that a line stays one line.
+            // `wide_msg` truncates the text at the edge of the terminal, so that a line stays one
+            // line.
             let style = ProgressStyle::with_template("{wide_msg}");
             let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
             let bar = self.terminal.add(ProgressBar::new_spinner().with_style(style));
@@ -113,16 +122,16 @@ impl Screen {
         }
     }
 
-    /// Takes the bars behind the first `most` away.
-    fn keep_bars(&mut self, most: usize) {
-        for bar in self.bars.drain(most.min(self.bars.len())..).rev() {
+    /// Removes all bars after the first `max`.
+    fn truncate_bars(&mut self, max: usize) {
+        for bar in self.bars.drain(max.min(self.bars.len())..).rev() {
             bar.finish_and_clear();
             self.terminal.remove(&bar);
         }
     }
 }
 
-/// What the events say about the stages of running jobs. It knows no terminal and no clock.
+/// The state of the running stages according to the events. It knows no terminal and no clock.
 #[derive(Default)]
 struct Progress {
     jobs: HashMap<JobId, Vec<StageInfo>>,
@@ -140,7 +149,7 @@ struct RunningStage {
 }
 
 impl Progress {
-    fn hear(&mut self, record: &EventRecord) {
+    fn handle(&mut self, record: &EventRecord) {
         match &record.event {
             Event::JobStarted { job, stages, .. } => {
                 self.jobs.insert(*job, stages.clone());
@@ -175,10 +184,10 @@ impl Progress {
         }
     }
 
-    /// The lines to show at `now_us`: the oldest running stages, one line each.
+    /// Returns the lines to show at `now_us`: one for each of the oldest running stages.
     fn lines(&self, now_us: u64) -> Vec<String> {
-        let old_enough = |stage: &&RunningStage| stage.age_us(now_us) >= SHOWN_AFTER_US;
-        let shown = self.running.values().filter(old_enough).take(MAX_LINES);
+        let is_shown = |stage: &&RunningStage| stage.age_us(now_us) >= SHOWN_AFTER_US;
+        let shown = self.running.values().filter(is_shown).take(MAX_LINES);
         shown.map(|stage| stage.line(now_us)).collect()
     }
 
@@ -188,7 +197,7 @@ impl Progress {
         }
     }
 
-    /// A failed job leaves its stages unfinished; those that no other job waits for end with it.
+    /// Removes a job, and the unfinished stages for which no other job waits.
     fn end_job(&mut self, job: JobId) {
         for ended in self.jobs.remove(&job).unwrap_or_default() {
             if self.info_of(ended.stage).is_none() {
@@ -218,26 +227,27 @@ impl RunningStage {
         now_us.saturating_sub(self.started_us)
     }
 
-    /// `[stage 3 reduce_by_key at src/main.rs:41] 12 + 2 / 16  1.2M rows/s`: done and running tasks
-    /// of all, and the rows that finished tasks read in the time so far.
+    /// Formats a stage as `[stage 3 reduce_by_key at src/main.rs:41] 12 + 2 / 16 1.2M rows/s`:
+    /// finished and running tasks of all tasks, and the rows that finished tasks read for each
+    /// second so far.
     fn line(&self, now_us: u64) -> String {
         let RunningStage { name, tasks, done, running, .. } = self;
         let line = format!("[{name}] {done} + {} / {tasks}", running.len());
         match self.age_us(now_us) {
             age if age > 0 && self.rows > 0 => {
-                let a_second = self.rows as f64 * 1e6 / age as f64;
-                format!("{line}  {} rows/s", short(a_second))
+                let rows_per_second = self.rows as f64 * 1e6 / age as f64;
+                format!("{line}  {} rows/s", short(rows_per_second))
             }
             _ => line,
         }
     }
 }
 
-/// A number in few characters: `950`, `1.2k`, `34M`.
+/// Formats a number with few characters: `950`, `1.2k`, `34M`.
 fn short(number: f64) -> String {
     let mut scaled = number;
     for unit in ["", "k", "M", "G"] {
-        // What would round up to 1000 belongs to the next unit.
+        // A number that would round up to 1000 belongs to the next unit.
         if scaled < 999.5 {
             let decimals = usize::from(!unit.is_empty() && scaled < 9.95);
             return format!("{scaled:.decimals$}{unit}");
@@ -247,7 +257,7 @@ fn short(number: f64) -> String {
     format!("{scaled:.0}T")
 }
 
-/// The text without control characters: a file's name must not steer the terminal.
+/// Removes control characters, so that a file name cannot control the terminal.
 fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
@@ -294,40 +304,41 @@ mod tests {
     }
 
     fn task_failed(task: u64) -> Event {
-        let (task, error) = (TaskId(task), String::from("no"));
-        Event::TaskFailed { task, stage: STAGE, partition: 0, attempt: 0, error }
+        let error = String::from("no");
+        Event::TaskFailed { task: TaskId(task), stage: STAGE, partition: 0, attempt: 0, error }
     }
 
-    fn heard(events: impl IntoIterator<Item = Event>) -> Progress {
+    fn progress_after(events: impl IntoIterator<Item = Event>) -> Progress {
         let mut progress = Progress::default();
-        events.into_iter().for_each(|event| progress.hear(&at(0, event)));
+        events.into_iter().for_each(|event| progress.handle(&at(0, event)));
         progress
     }
 
     #[test]
-    fn a_line_has_done_running_all_and_rows_a_second() {
-        let mut progress = heard([job(0, &[3]), stage_started(3)]);
+    fn a_line_shows_finished_running_and_all_tasks_and_rows_per_second() {
+        let mut progress = progress_after([job(0, &[3]), stage_started(3)]);
         for task in 0..14 {
-            progress.hear(&at(1, task_started(task)));
+            progress.handle(&at(1, task_started(task)));
         }
         for task in 0..12 {
-            progress.hear(&at(2, task_finished(task, 200_000)));
+            progress.handle(&at(2, task_finished(task, 200_000)));
         }
         let line = "[stage 3 reduce_by_key at src/main.rs:41] 12 + 2 / 16  1.2M rows/s";
         assert_eq!(progress.lines(2_000_000), [line]);
     }
 
     #[test]
-    fn a_short_stage_is_never_seen() {
-        let progress = heard([job(0, &[3]), stage_started(3)]);
+    fn a_short_stage_is_not_shown() {
+        let progress = progress_after([job(0, &[3]), stage_started(3)]);
         assert!(progress.lines(499_999).is_empty());
         assert_eq!(progress.lines(500_000).len(), 1);
     }
 
     #[test]
-    fn at_most_three_stages_are_shown_the_first_ones() {
+    fn only_the_three_oldest_stages_are_shown() {
         let started = (1..=5).map(stage_started);
-        let lines = heard([job(0, &[1, 2, 3, 4, 5])].into_iter().chain(started)).lines(600_000);
+        let lines =
+            progress_after([job(0, &[1, 2, 3, 4, 5])].into_iter().chain(started)).lines(600_000);
         assert_eq!(lines.len(), 3);
         assert!(
             lines[0].starts_with("[stage 1 ") && lines[2].starts_with("[stage 3 "),
@@ -336,38 +347,40 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_task_no_longer_runs_and_is_not_done() {
-        let progress = heard([job(0, &[3]), stage_started(3), task_started(1), task_failed(1)]);
+    fn a_failed_task_is_neither_running_nor_finished() {
+        let progress =
+            progress_after([job(0, &[3]), stage_started(3), task_started(1), task_failed(1)]);
         assert!(progress.lines(600_000)[0].ends_with("] 0 + 0 / 16"));
     }
 
     #[test]
-    fn a_second_attempt_of_a_stage_counts_anew() {
-        let again = Event::StageStarted { stage: STAGE, attempt: 1, tasks: 2 };
-        let events = [job(0, &[3]), stage_started(3), task_started(1), task_finished(1, 5), again];
-        assert!(heard(events).lines(600_000)[0].ends_with("] 0 + 0 / 2"));
+    fn a_second_attempt_of_a_stage_starts_at_zero() {
+        let restarted = Event::StageStarted { stage: STAGE, attempt: 1, tasks: 2 };
+        let events =
+            [job(0, &[3]), stage_started(3), task_started(1), task_finished(1, 5), restarted];
+        assert!(progress_after(events).lines(600_000)[0].ends_with("] 0 + 0 / 2"));
     }
 
     #[test]
-    fn lines_go_when_their_stage_or_job_ends() {
-        let mut progress = heard([job(0, &[3]), stage_started(3)]);
-        progress.hear(&at(0, Event::StageFinished { stage: STAGE }));
+    fn lines_are_removed_when_their_stage_or_job_ends() {
+        let mut progress = progress_after([job(0, &[3]), stage_started(3)]);
+        progress.handle(&at(0, Event::StageFinished { stage: STAGE }));
         assert!(progress.lines(600_000).is_empty());
 
         let ended = |job| Event::JobFinished { job: JobId(job), error: Some("no".into()) };
-        let mut progress = heard([job(0, &[3]), job(1, &[3]), stage_started(3), ended(0)]);
+        let mut progress = progress_after([job(0, &[3]), job(1, &[3]), stage_started(3), ended(0)]);
         assert_eq!(progress.lines(600_000).len(), 1, "job 1 still waits for the stage");
-        progress.hear(&at(0, ended(1)));
+        progress.handle(&at(0, ended(1)));
         assert!(progress.lines(600_000).is_empty());
     }
 
     #[test]
-    fn a_name_cannot_steer_the_terminal() {
+    fn a_name_cannot_control_the_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\r\n\u{9b}c\u{7f}d"), "a[2Jbcd");
     }
 
     #[test]
-    fn numbers_are_short() {
+    fn numbers_are_formatted_with_few_characters() {
         let numbers =
             [0.4, 950.0, 999.6, 1234.0, 9_960.0, 34_000_000.0, 999_700_000.0, 2e9, 5e12, 1e300];
         let texts: Vec<String> = numbers.into_iter().take(9).map(short).collect();

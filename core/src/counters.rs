@@ -1,18 +1,21 @@
-//! What one task counts about itself: rows, bytes, files, and where its time goes. Everything here
-//! is called once a block of rows, a chunk or a run, never once a row.
+//! Per-task metrics: rows, bytes, files, and time by phase. Every method is called once for a block
+//! of rows, a chunk or a run, never for a row.
+//!
+//! A task has one clock. A phase inside another, such as writing a merged run during a sort, pauses
+//! the outer one, so the times never add up to more than the total.
 
 use crate::event::TaskMetrics;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// What a task does at a moment. What is none of the others is computing.
+/// The current work of a task. Everything that is none of the other phases is `Compute`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The user's closures, sources, tables, and the loops around them.
+    /// Closures of the user, sources, tables, and the loops around them.
     Compute,
     /// Fetching a chunk of a shuffle: opening, reading, decompressing and decoding its files.
     Read,
-    /// Putting rows into an order, and merging runs so that one merge can take what is left.
+    /// Sorting rows, and merging runs until one merge can read the rest.
     Sort,
     /// Encoding rows, compressing them and writing them to a file.
     Write,
@@ -21,29 +24,32 @@ pub enum Phase {
 /// A file of rows that was written.
 #[derive(Clone, Copy, Debug)]
 pub struct SpilledFile {
-    /// Its length.
+    /// The length of the file.
     pub file_bytes: u64,
-    /// Its rows as bytes, before they were compressed.
+    /// The encoded size of its rows before compression.
     pub encoded_bytes: u64,
-    /// What its rows were estimated to take in memory.
+    /// The estimated size of its rows in memory.
     pub estimated_bytes: u64,
 }
 
 /// The counters of one task.
 pub(crate) struct Counters {
     metrics: Cell<TaskMetrics>,
-    /// What is held now; the most is in the metrics.
+    /// The bytes held now; the peak is in the metrics.
     held_bytes: Cell<u64>,
-    /// What the task does now, and since when.
+    /// The current phase and its start.
     now: Cell<(Phase, Instant)>,
     spent: Cell<[Duration; 4]>,
 }
 
 impl Counters {
     pub(crate) fn new() -> Self {
-        let now = Cell::new((Phase::Compute, Instant::now()));
-        let (metrics, held_bytes, spent) = Default::default();
-        Counters { metrics, held_bytes, now, spent }
+        Counters {
+            metrics: Cell::default(),
+            held_bytes: Cell::default(),
+            now: Cell::new((Phase::Compute, Instant::now())),
+            spent: Cell::default(),
+        }
     }
 
     #[inline]
@@ -53,13 +59,13 @@ impl Counters {
         self.metrics.set(metrics);
     }
 
-    pub(crate) fn hold(&self, before: u64, after: u64) {
+    pub(crate) fn replace_held(&self, before: u64, after: u64) {
         let held = self.held_bytes.get().saturating_sub(before).saturating_add(after);
         self.held_bytes.set(held);
         self.change(|metrics| metrics.peak_bytes = metrics.peak_bytes.max(held));
     }
 
-    /// Books the time until now, begins another phase and says which one it was.
+    /// Counts the time until now, starts another phase, and returns the previous one.
     fn enter(&self, next: Phase) -> Phase {
         let (before, since) = self.now.get();
         let now = Instant::now();
@@ -71,7 +77,7 @@ impl Counters {
     }
 
     pub(crate) fn in_phase<R>(&self, phase: Phase, work: impl FnOnce() -> R) -> R {
-        /// Also when the work unwinds.
+        /// Returns to the previous phase, also when the work unwinds.
         struct Leave<'a>(&'a Counters, Phase);
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
@@ -86,7 +92,7 @@ impl Counters {
         self.now.get().0
     }
 
-    /// What was counted until now. The whole time is the runner's to fill in.
+    /// Returns the metrics so far. The runner adds the total time.
     pub(crate) fn metrics(&self) -> TaskMetrics {
         let spent = self.spent.get();
         let us = |phase: Phase| spent[phase as usize].as_micros().try_into().unwrap_or(u64::MAX);
@@ -105,7 +111,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     #[test]
-    fn a_phase_inside_another_takes_its_time_from_it_and_gives_way_to_it_again() {
+    fn a_nested_phase_pauses_the_outer_one() {
         let counters = Counters::new();
         let inside = counters.in_phase(Phase::Sort, || {
             counters.in_phase(Phase::Write, || assert_eq!(counters.now.get().0, Phase::Write));
@@ -120,8 +126,9 @@ mod tests {
     }
 
     #[test]
-    fn the_phases_together_take_no_longer_than_the_clock_says() {
-        let (began, counters) = (Instant::now(), Counters::new());
+    fn the_phases_add_up_to_no_more_than_the_elapsed_time() {
+        let began = Instant::now();
+        let counters = Counters::new();
         for phase in [Phase::Read, Phase::Sort, Phase::Write] {
             counters.in_phase(phase, || (0..1000_u64).map(std::hint::black_box).sum::<u64>());
         }
@@ -132,12 +139,12 @@ mod tests {
     }
 
     #[test]
-    fn the_peak_is_the_most_that_was_held_at_one_moment() {
+    fn the_peak_is_the_maximum_held_at_one_time() {
         let counters = Counters::new();
-        counters.hold(0, 700);
-        counters.hold(0, 300);
-        counters.hold(700, 0);
-        counters.hold(0, 500);
+        counters.replace_held(0, 700);
+        counters.replace_held(0, 300);
+        counters.replace_held(700, 0);
+        counters.replace_held(0, 500);
         assert_eq!(counters.metrics().peak_bytes, 1000);
     }
 }

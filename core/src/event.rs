@@ -1,65 +1,65 @@
-//! Everything that happens in a context, as data. Progress, metrics, reports and pages read only
-//! this. Events are delivered by a thread of their own, so a slow listener slows no task.
+//! Events: everything that happens in a context, as data. Progress, metrics, reports and pages read
+//! only events. A separate thread delivers them, so a slow listener does not slow down tasks.
 
 use crate::ids::{JobId, RddId, ShuffleId, StageId, TaskId};
 use serde::{Deserialize, Serialize};
 
-/// The version of the event format. It grows when a field changes its meaning; new kinds and new
-/// fields do not change it.
+/// The version of the event format. It increases when a field changes its meaning; new events and
+/// new fields do not change it.
 pub const EVENT_VERSION: u32 = 1;
 
-/// One event with its version and time.
+/// An event with its version and time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventRecord {
     /// [`EVENT_VERSION`] of the writer.
     pub version: u32,
     /// Microseconds since the context was built.
     pub at_us: u64,
-    /// What happened.
+    /// The event.
     pub event: Event,
 }
 
-/// What happened.
+/// An event of a context.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Event {
     /// The context was built.
     ContextStarted {
-        /// The run's name.
+        /// The name of the run.
         app_name: String,
-        /// Tasks that run at the same time.
+        /// The number of tasks that run at the same time.
         threads: usize,
-        /// The memory budget.
+        /// The memory limit.
         memory_limit_bytes: u64,
     },
-    /// An action asked for a job.
+    /// A job started.
     JobStarted {
         /// The job.
         job: JobId,
         /// The action, such as `collect`.
         action: String,
-        /// Where it was called, as `file:line`.
+        /// The call site of the action, as `file:line`.
         call_site: String,
-        /// Its stages, parents first; skipped ones included.
+        /// Its stages, parents first, including those that will be skipped.
         stages: Vec<StageInfo>,
     },
-    /// A stage needs no task: its map outputs are there from an earlier job.
+    /// A stage was skipped because its map outputs are stored.
     StageSkipped {
         /// The job.
         job: JobId,
         /// The stage.
         stage: StageId,
     },
-    /// The tasks of a stage were handed to the pool.
+    /// The tasks of a stage were launched.
     StageStarted {
         /// The stage.
         stage: StageId,
-        /// The attempt, from 0 up; more than one only after a loss.
+        /// The attempt of the stage, counted from 0. A second one starts only after a loss.
         attempt: usize,
-        /// How many tasks this attempt runs.
+        /// The number of tasks of this attempt.
         tasks: usize,
     },
-    /// A task began to run.
+    /// A task started.
     TaskStarted {
         /// The attempt of the task.
         task: TaskId,
@@ -67,10 +67,10 @@ pub enum Event {
         stage: StageId,
         /// Its partition.
         partition: usize,
-        /// Which attempt of this partition it is, from 0 up.
+        /// The number of the attempt, counted from 0.
         attempt: usize,
     },
-    /// A task ended well.
+    /// A task succeeded.
     TaskFinished {
         /// The attempt of the task.
         task: TaskId,
@@ -78,10 +78,10 @@ pub enum Event {
         stage: StageId,
         /// Its partition.
         partition: usize,
-        /// What it counted.
+        /// The metrics of the task.
         metrics: TaskMetrics,
     },
-    /// A task ended badly.
+    /// A task failed.
     TaskFailed {
         /// The attempt of the task.
         task: TaskId,
@@ -89,28 +89,29 @@ pub enum Event {
         stage: StageId,
         /// Its partition.
         partition: usize,
-        /// Which attempt of this partition it was.
+        /// The number of the attempt.
         attempt: usize,
-        /// The error's text.
+        /// The text of the error.
         error: String,
     },
-    /// A task takes far longer than the others of its stage, and a copy of it was launched.
+    /// A speculative attempt was launched, because a task takes far longer than the others of its
+    /// stage.
     TaskSpeculated {
-        /// The copy.
+        /// The speculative attempt.
         task: TaskId,
         /// Its stage.
         stage: StageId,
         /// Its partition.
         partition: usize,
-        /// Which attempt of this partition the copy is.
+        /// The number of the speculative attempt.
         attempt: usize,
-        /// How long the first one had run, in microseconds.
+        /// The run time of the first attempt so far, in microseconds.
         ran_us: u64,
-        /// The median of the tasks that had ended.
+        /// The median run time of the finished tasks.
         median_us: u64,
     },
-    /// A task that had begun is not wanted any more: its job ended, its stage is not needed, or
-    /// another attempt of it was first. It stops at its next look.
+    /// A running task was cancelled: its job ended, its stage is not needed, or another attempt of
+    /// it committed. It stops at its next cancellation check.
     TaskCancelled {
         /// The attempt of the task.
         task: TaskId,
@@ -118,11 +119,11 @@ pub enum Event {
         stage: StageId,
         /// Its partition.
         partition: usize,
-        /// Which attempt of this partition it was.
+        /// The number of the attempt.
         attempt: usize,
     },
-    /// A cancelled task did not come back from a closure for a while. Its thread is left to it, and
-    /// another one takes its place in the pool.
+    /// A cancelled task did not return from a closure within the grace period. Its thread was
+    /// abandoned and replaced.
     ThreadAbandoned {
         /// The attempt of the task.
         task: TaskId,
@@ -130,17 +131,17 @@ pub enum Event {
         stage: StageId,
         /// Its partition.
         partition: usize,
-        /// The operation it worked for, and where that was called.
+        /// The operation for which it runs, and the call site.
         operation: String,
     },
-    /// A reader found a map output lost or damaged.
+    /// A map output was found lost or damaged.
     OutputLost {
         /// The shuffle.
         shuffle: ShuffleId,
         /// The map partition.
         map_partition: usize,
     },
-    /// All tasks of a stage ended well.
+    /// All tasks of a stage succeeded.
     StageFinished {
         /// The stage.
         stage: StageId,
@@ -149,7 +150,7 @@ pub enum Event {
     JobFinished {
         /// The job.
         job: JobId,
-        /// The error's text, or nothing if it ended well.
+        /// The text of the error, or `None` if the job succeeded.
         error: Option<String>,
     },
     /// A partition of a persisted RDD was stored.
@@ -158,29 +159,29 @@ pub enum Event {
         rdd: RddId,
         /// The partition.
         partition: usize,
-        /// What it takes in memory, estimated.
+        /// Its estimated size in memory.
         memory_bytes: u64,
-        /// What it takes in files.
+        /// Its size in files.
         file_bytes: u64,
     },
-    /// A stored partition left the memory, since that was needed for something else.
+    /// A stored partition was evicted from memory.
     BlockEvicted {
         /// The RDD.
         rdd: RddId,
         /// The partition.
         partition: usize,
-        /// What it took in memory, estimated.
+        /// The estimated memory that was freed.
         memory_bytes: u64,
-        /// What it takes in files now; 0 if it is not kept any more.
+        /// Its size in files, 0 if it is not stored any more.
         file_bytes: u64,
     },
-    /// A stored partition was found lost or damaged, and is computed again.
+    /// A stored partition was found lost or damaged, and is recomputed.
     BlockLost {
         /// The RDD.
         rdd: RddId,
         /// The partition.
         partition: usize,
-        /// The error's text.
+        /// The text of the error.
         error: String,
     },
     /// The blocks of an RDD were dropped.
@@ -188,90 +189,90 @@ pub enum Event {
         /// The RDD.
         rdd: RddId,
     },
-    /// The scratch folder of a process that died was removed.
+    /// The scratch directory of a dead process was deleted.
     OrphanRemoved {
-        /// The folder.
+        /// The directory.
         folder: String,
     },
-    /// A folder could not be looked into for what died processes left, or an orphan not removed.
-    /// It stays, and the run goes on.
+    /// A directory could not be searched for orphans, or an orphan could not be deleted. It stays,
+    /// and the run continues.
     CleaningFailed {
-        /// The folder.
+        /// The directory.
         folder: String,
-        /// The error's text.
+        /// The text of the error.
         error: String,
     },
-    /// The context ended.
+    /// The context was dropped.
     ContextStopped,
 }
 
-/// A stage as a job sees it.
+/// A stage in the plan of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StageInfo {
     /// The stage.
     pub stage: StageId,
-    /// The shuffle its tasks write, or nothing for the stage that gives the result.
+    /// The shuffle that its tasks write, or `None` for the result stage.
     pub shuffle: Option<ShuffleId>,
     /// The operation at its end.
     pub operation: String,
-    /// Where that was called, as `file:line`.
+    /// The call site of the operation, as `file:line`.
     pub call_site: String,
-    /// Its partitions.
+    /// The number of partitions.
     pub partitions: usize,
-    /// The stages it reads.
+    /// The stages that it reads.
     pub parents: Vec<StageId>,
 }
 
-/// What one task counted.
+/// The metrics of one task.
 ///
-/// Times add up: what is none of reading, sorting and writing is [`compute_us`](Self::compute_us).
-/// They are taken once a chunk or a run and never once a row, so the merge that hands sorted rows
-/// to the next operation one at a time counts as computing, as does what a closure waits for.
+/// Times add up: all time that is not reading, sorting or writing is
+/// [`compute_us`](Self::compute_us). They are measured for a chunk or a run and never for a row, so
+/// the merge that passes sorted rows to the next operation counts as computing, as does the time
+/// that a closure waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TaskMetrics {
-    /// Rows that sources and shuffle reads handed out.
+    /// Rows that sources and shuffle reads returned.
     pub rows_read: u64,
-    /// Rows left in a map output.
+    /// Rows in map outputs.
     pub rows_written: u64,
-    /// What those rows take in memory, estimated, whether they lie there or in files.
+    /// The estimated memory size of these rows, whether they are in memory or in files.
     pub bytes_written: u64,
-    /// Bytes that went to disk: map outputs, runs of sorts and tables, and kept partitions,
-    /// compressed.
+    /// Bytes written to disk, compressed: map outputs, runs of sorts and tables, and stored
+    /// partitions.
     pub bytes_spilled: u64,
-    /// Files that these bytes went to.
+    /// The number of files that these bytes were written to.
     pub files_spilled: u64,
-    /// The rows of these files as bytes, before they were compressed. It is beside
-    /// `estimated_bytes` to judge that estimate.
+    /// The encoded size of the rows in these files before compression. Compare it with
+    /// `estimated_bytes` to judge the estimate.
     pub encoded_bytes: u64,
-    /// What the rows of these files took in memory by the estimate that decides where tables are
-    /// cut: a sample of them, counted in memory's widths. Encoded, a number takes as many bytes as
-    /// its value needs and a string little more than its letters, so this is usually one to eight
-    /// times `encoded_bytes`. If it is well below them, the estimate was too low, since rows take
-    /// hardly less in memory: the sampled rows were not like the others.
+    /// The estimated memory size of the rows in these files, by the estimate that decides where
+    /// runs are cut. An encoded number takes as many bytes as its value needs and a string little
+    /// more than its characters, so the estimate is usually one to eight times `encoded_bytes`. If
+    /// it is far below them, the estimate was too low.
     pub estimated_bytes: u64,
-    /// The most that the tables, buckets and sorts which the task was filling held at one moment, by
-    /// that estimate. Runs that are finished belong to the budget, and rows in the hands of closures
-    /// to the user: neither is in it.
+    /// The maximum estimated memory that the tables, buckets and sorts of the task held at one
+    /// time. Finished runs, which are counted in the memory pool, and rows held by closures are not
+    /// included.
     pub peak_bytes: u64,
-    /// The time on its thread, in microseconds.
+    /// The total time on its thread, in microseconds.
     pub run_us: u64,
-    /// Of it, fetching chunks of shuffles: opening, reading and decoding files.
+    /// The time for fetching chunks of shuffles: opening, reading and decoding files.
     pub read_us: u64,
-    /// Of it, sorting rows and merging runs ahead.
+    /// The time for sorting rows and merging runs.
     pub sort_us: u64,
-    /// Of it, encoding, compressing and writing files.
+    /// The time for encoding, compressing and writing files.
     pub write_us: u64,
 }
 
 impl TaskMetrics {
-    /// The time that is none of reading, sorting and writing: sources, closures, tables.
+    /// Returns the time that is not reading, sorting or writing: sources, closures, tables.
     pub fn compute_us(&self) -> u64 {
         let other = self.read_us.saturating_add(self.sort_us).saturating_add(self.write_us);
         self.run_us.saturating_sub(other)
     }
 
-    /// Adds what another task counted. The peak becomes the larger of the two.
+    /// Adds the metrics of another task. The peak becomes the larger of the two.
     pub fn add(&mut self, other: &TaskMetrics) {
         for (sum, part) in [
             (&mut self.rows_read, other.rows_read),
@@ -292,9 +293,9 @@ impl TaskMetrics {
     }
 }
 
-/// Hears every event of a context, in order, on a thread of its own.
+/// A listener that receives every event of a context, in order, on a separate thread.
 pub trait Listener: Send {
-    /// Called for each event. A panic is caught and ends this listener, not the run.
+    /// Handles one event. A panic is caught and removes the listener; the run continues.
     fn on_event(&mut self, record: &EventRecord);
 }
 

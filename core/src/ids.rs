@@ -1,5 +1,5 @@
-//! Names of things, as numbers that cannot be mixed up. A partition is a plain `usize` called
-//! `partition`; a number of partitions is called `partitions`.
+//! Newtype ids. A partition is a plain `usize` named `partition`; a number of partitions is named
+//! `partitions`.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -20,32 +20,32 @@ macro_rules! id {
 }
 
 id!(
-    /// One node of the lineage.
+    /// The id of a lineage node.
     RddId, "rdd"
 );
 id!(
-    /// One shuffle: the move of rows between two stages.
+    /// The id of a shuffle.
     ShuffleId, "shuffle"
 );
 id!(
-    /// One job: the work of one action.
+    /// The id of a job: the work of one action.
     JobId, "job"
 );
 id!(
-    /// One stage: the tasks between two shuffles.
+    /// The id of a stage.
     StageId, "stage"
 );
 id!(
-    /// One attempt of one task.
+    /// The id of one attempt of a task.
     TaskId, "task"
 );
 
-/// Hands out increasing numbers, one counter for each context.
+/// A counter of increasing numbers. A context has one for each type of id.
 #[derive(Debug, Default)]
 pub struct IdCounter(AtomicU64);
 
 impl IdCounter {
-    /// The next number, from 0 up.
+    /// Returns the next number, counted from 0.
     pub fn next(&self) -> u64 {
         self.0.fetch_add(1, Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! What an action asks of the engine.
+//! The request that an action passes to the engine, and the progress of its job.
 
 use crate::error::Result;
 use crate::lineage::{LineageNode, ShuffleDependency, StoredBlocks};
@@ -7,60 +7,64 @@ use crate::task::TaskContext;
 use std::fmt;
 use std::sync::Arc;
 
-/// The work of one task of the result stage. It keeps its typed value itself; the engine learns
-/// only whether it ended well.
+/// The work of one task of the result stage. It stores its typed result itself; the engine sees
+/// only success or failure.
 pub type ResultTask = Arc<dyn Fn(&TaskContext) -> Result<()> + Send + Sync>;
 
-/// One job: run `task` for some partitions of `lineage`.
+/// A job: run `task` for some partitions of `lineage`.
 #[derive(Clone)]
 pub struct JobRequest {
-    /// The action, and where it was called.
+    /// The action and its call site.
     pub action: Operation,
     /// The node whose partitions the tasks read.
     pub lineage: Arc<LineageNode>,
-    /// Which partitions; each one task, in this order.
+    /// The partitions to compute, one task each, in this order.
     pub partitions: Vec<usize>,
-    /// The work.
+    /// The work of each task.
     pub task: ResultTask,
 }
 
-/// How far work has come, in tasks. A loss may add to both numbers.
+/// Progress in tasks. A lost output may increase both numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Tasks that have ended well.
+    /// Tasks that succeeded.
     pub tasks_done: usize,
-    /// All tasks that are known by now; those of stages that were skipped are not among them.
+    /// All tasks known so far, without those of skipped stages.
     pub tasks: usize,
 }
 
 impl Progress {
-    /// Counts what other work has done.
+    /// Adds the progress of other work.
     pub fn add(&mut self, other: Progress) {
         self.tasks_done += other.tasks_done;
         self.tasks += other.tasks;
     }
 }
 
-/// What a job that ended well needed: the shuffles and the persisted nodes of its lineage, parents
-/// first.
+/// The shuffles and persisted nodes in the lineage of a job that succeeded, parents first.
 #[derive(Default)]
-pub struct Ran {
+pub struct JobDependencies {
     /// The shuffles.
     pub shuffles: Vec<Arc<dyn ShuffleDependency>>,
-    /// Where persisted nodes keep their blocks.
+    /// The blocks of the persisted nodes.
     pub blocks: Vec<Arc<dyn StoredBlocks>>,
 }
 
-impl Ran {
-    /// Says that what their tasks counted is final.
+impl JobDependencies {
+    /// Commits the accumulator updates of the tasks that computed them.
     pub fn on_job_success(&self) {
         self.shuffles.iter().for_each(|shuffle| shuffle.on_job_success());
         self.blocks.iter().for_each(|blocks| blocks.on_job_success());
     }
 }
 
-impl fmt::Debug for Ran {
+impl fmt::Debug for JobDependencies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ran({} shuffles, {} persisted nodes)", self.shuffles.len(), self.blocks.len())
+        write!(
+            f,
+            "JobDependencies({} shuffles, {} persisted nodes)",
+            self.shuffles.len(),
+            self.blocks.len()
+        )
     }
 }

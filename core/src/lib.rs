@@ -1,9 +1,44 @@
-//! The engine of emberline. It schedules work it cannot read: it knows lineage, stages, tasks,
-//! blocks and files, and never an element.
+//! The engine of emberline. It schedules work that it cannot read: it knows lineage, stages, tasks,
+//! blocks and files, and no row types.
 //!
-//! In the order of a job: an action hands a [`job::JobRequest`] to the [`engine`], which lets the
-//! [`scheduler`] cut its [`lineage`] into stages; the [`runner`] runs their tasks on a pool; what
+//! An action passes a [`job::JobRequest`] to the [`engine`]. The [`scheduler`] divides its
+//! [`lineage`] into stages, and the [`runner`] runs their tasks on a thread pool. Everything that
 //! happens is an [`event`].
+//!
+//! # Plan: what an action requests
+//!
+//! - [`lineage`]: the untyped graph of nodes from which any partition can be recomputed.
+//! - [`operation`]: operations of the user's program and their call sites.
+//! - [`job`]: the request of an action and the progress of its job.
+//! - [`ids`]: newtype ids of nodes, shuffles, jobs, stages and tasks.
+//! - [`bounds`]: the trait bounds of rows and keys.
+//!
+//! # Run: how tasks are executed
+//!
+//! - [`engine`]: the threads of a context, cancellation, spawned closures, delivery of events.
+//! - [`scheduler`]: the state machine of jobs, stages and attempts, without threads or clock.
+//! - [`runner`]: the thread pool, which runs tasks and replaces stuck threads.
+//! - [`task`]: the context of a running task: memory limits and cancellation checks.
+//! - [`attempt`]: the cancellation flag and the commit right of a task attempt.
+//! - [`unwind`]: attribution of panics, and errors that unwind out of an iteration.
+//!
+//! # Store: memory and files
+//!
+//! - [`memory`]: the memory pool and its reservations.
+//! - [`block_store`]: the partitions of persisted RDDs, and their eviction.
+//! - [`scratch`]: scratch directories, scratch files, orphans and the quota.
+//! - [`disk`]: all file system access, real or with injected faults.
+//! - [`codec`]: encoding of rows to bytes.
+//! - [`size`]: estimates of the memory size of rows.
+//!
+//! # Report: what users see, and settings
+//!
+//! - [`error`]: the error type.
+//! - [`event`]: events as data, and task metrics.
+//! - [`counters`]: the metrics of a running task.
+//! - `console`: progress on a terminal (feature `console`).
+//! - [`config`]: the settings of a context.
+//! - [`faults`]: fault injection.
 
 #![deny(missing_docs)]
 

@@ -1,9 +1,12 @@
-//! How an RDD came to be, without its rows: a graph of nodes, each with its parents.
+//! The untyped lineage graph: nodes without rows, each with its parents.
 //!
-//! Five facts define a node, and the scheduler uses only them: its partitions, its dependencies,
-//! how to compute (only across a shuffle: [`ShuffleDependency::run_map`]; narrow steps compute inside the
-//! task that needs them), its partitioner (known to `rdd`), and where its blocks are kept
-//! ([`StoredBlocks`]).
+//! Five facts define a node: its partitions, its dependencies, its compute function (visible here
+//! only for shuffles, as [`ShuffleDependency::run_map`]; narrow operations are computed inside the
+//! task that needs them), its partitioner (known to `rdd`), and its stored blocks
+//! ([`StoredBlocks`]). The scheduler uses only these. [`NodeInfo`] has the rest: names and sizes
+//! for people.
+//!
+//! A node is a struct and not a trait, because no other crate would implement it.
 
 use crate::error::{Error, Result};
 use crate::ids::{RddId, ShuffleId};
@@ -20,26 +23,35 @@ pub struct LineageNode {
     id: RddId,
     operation: Operation,
     partitions: usize,
-    fingerprint: u64,
-    operators: usize,
     dependencies: Vec<Dependency>,
-    name: Mutex<Option<String>>,
-    last_action: Mutex<Option<LastAction>>,
-    /// Bytes that the node's closures captured: what would travel with the stage.
-    pub closure_bytes: usize,
-    /// How the node's rows are known to be partitioned, for people.
-    pub partitioner: Option<String>,
-    /// Why the node can never be computed, such as an input that was not found when it was listed.
-    pub problem: Option<Error>,
+    /// The number of nodes in the stage that hold rows, this one included.
+    operators: usize,
     /// The blocks of a persisted node.
     pub blocks: Option<Arc<dyn StoredBlocks>>,
-    /// Work that must be done before the node's stage can run, such as sampling for a sort.
-    pub preparation: Option<Arc<dyn Prerequisite>>,
+    /// Work that must be done before the stage of the node can run, such as sampling for a sort.
+    pub prerequisite: Option<Arc<dyn Prerequisite>>,
+    /// The reason why the node can never be computed, such as an input that was not found.
+    pub problem: Option<Error>,
+    /// Facts about the node that the scheduler does not use.
+    pub info: NodeInfo,
 }
 
-/// What the last action on a node has read so far.
+/// Facts about a node for `explain`, events and reports. No decision of the scheduler depends on them.
+#[derive(Default)]
+pub struct NodeInfo {
+    /// The bytes that the closures of the node captured.
+    pub closure_bytes: usize,
+    /// A description of the partitioner, if it is known.
+    pub partitioner: Option<String>,
+    fingerprint: u64,
+    name: Mutex<Option<String>>,
+    last_action: Mutex<Option<LastAction>>,
+}
+
+/// The jobs of the last action on a node.
 struct LastAction {
     action: Operation,
+    /// The end of the partitions that its jobs have read.
     partitions_end: usize,
     rows_read: u64,
 }
@@ -47,45 +59,48 @@ struct LastAction {
 /// An edge of the lineage.
 #[derive(Clone)]
 pub enum Dependency {
-    /// A partition needs a few known partitions of the parent: computed in the same task.
+    /// A partition needs known partitions of the parent, which are computed in the same task.
     Narrow(Arc<LineageNode>),
-    /// A partition needs rows from every partition of the parent: computed in an earlier stage.
+    /// A partition needs rows from every partition of the parent, which are computed in an earlier
+    /// stage.
     Shuffle(Arc<dyn ShuffleDependency>),
 }
 
-/// A shuffle as the scheduler sees it: work for each partition of a parent, and outputs that it
-/// keeps and hands to the readers by itself.
+/// A shuffle as the scheduler sees it: a task for each partition of the parent. The map outputs are
+/// stored and passed to the readers outside the scheduler.
 pub trait ShuffleDependency: Send + Sync {
-    /// The shuffle's name.
+    /// Returns the id of the shuffle.
     fn id(&self) -> ShuffleId;
-    /// The operation that asked for the shuffle.
+    /// Returns the operation that shuffles.
     fn operation(&self) -> Operation;
-    /// What the map tasks compute.
+    /// Returns the node whose partitions the map tasks compute.
     fn parent(&self) -> &Arc<LineageNode>;
-    /// The number of partitions after the shuffle.
+    /// Returns the number of partitions after the shuffle.
     fn partitions(&self) -> usize;
-    /// Computes one map partition and keeps its output, in place of an older one.
+    /// Computes one map partition and stores its output, replacing an older one.
     fn run_map(&self, partition: usize, task: &TaskContext) -> Result<()>;
-    /// A job that needed the shuffle has ended well: what its map tasks counted is final.
+    /// Commits the accumulator updates of the map tasks. It is called when a job that needs the
+    /// shuffle succeeds.
     fn on_job_success(&self) {}
-    /// How much of its output is there now.
+    /// Returns the size of the map outputs that are stored now.
     fn storage_stats(&self) -> StorageStats {
         StorageStats::default()
     }
 }
 
-/// How much is there now of the outputs of a shuffle, or of the partitions of a persisted node.
+/// The size of the stored map outputs of a shuffle, or of the stored partitions of a persisted
+/// node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StorageStats {
-    /// Map outputs, or partitions.
+    /// The number of map outputs or partitions.
     pub parts: usize,
-    /// Rows in them.
+    /// Their rows.
     pub rows: u64,
-    /// What they take in memory, as the budget counts it.
+    /// Their bytes in memory, as the memory pool counts them.
     pub memory_bytes: u64,
-    /// What they take in files.
+    /// Their bytes in files.
     pub file_bytes: u64,
-    /// Rows that were read to make them, as far as it was counted.
+    /// The rows read to compute them, where they were counted.
     pub rows_read: u64,
 }
 
@@ -101,32 +116,33 @@ impl Sum for StorageStats {
     }
 }
 
-/// Asks which partitions of a persisted node are stored.
+/// The blocks of a persisted node.
 pub trait StoredBlocks: Send + Sync {
-    /// Whether the partition can be read without computing it.
+    /// Returns true if the partition can be read without computing it.
     fn is_stored(&self, partition: usize) -> bool;
-    /// Drops what is stored and stores nothing more.
+    /// Drops all blocks and stores no more.
     fn unpersist(&self) {}
-    /// An action that needed the blocks has ended well: what was counted to make them is final.
+    /// Commits the accumulator updates of the tasks that computed the blocks. It is called when an
+    /// action that needs the blocks succeeds.
     fn on_job_success(&self) {}
-    /// How much is stored now.
+    /// Returns the size of the blocks that are stored now.
     fn storage_stats(&self) -> StorageStats {
         StorageStats::default()
     }
-    /// Where blocks are kept, for people, unless that is simply the memory.
+    /// Returns the name of the storage level, or `None` for plain memory.
     fn level(&self) -> Option<String> {
         None
     }
 }
 
-/// Work that runs jobs of its own before a node's stage can.
+/// Work that runs jobs of its own before the stage of a node can run, such as sampling for a sort.
 pub trait Prerequisite: Send + Sync {
-    /// Does the work, once: later calls return at once. A failure may be tried again.
+    /// Does the work once; later calls return at once. A failed call may be repeated.
     fn prepare(&self) -> Result<()>;
 }
 
 impl LineageNode {
-    /// A node with the given facts.
+    /// Returns a node with the given facts.
     pub fn new(
         id: RddId,
         operation: Operation,
@@ -140,80 +156,79 @@ impl LineageNode {
             id,
             operation,
             partitions,
-            fingerprint,
             operators: before.fold(0, usize::saturating_add),
             dependencies,
-            name: Mutex::new(None),
-            last_action: Mutex::new(None),
-            closure_bytes: 0,
-            partitioner: None,
-            problem: None,
             blocks: None,
-            preparation: None,
+            prerequisite: None,
+            problem: None,
+            info: NodeInfo { fingerprint, ..NodeInfo::default() },
         }
     }
 
-    /// The node's name in events and `explain`.
+    /// Returns the id of the node in events and `explain`.
     pub fn id(&self) -> RddId {
         self.id
     }
 
-    /// The operation that made the node, and where the user called it.
+    /// Returns the operation that made the node, and its call site.
     pub fn operation(&self) -> Operation {
         self.operation
     }
 
-    /// The number of partitions.
+    /// Returns the number of partitions.
     pub fn partitions(&self) -> usize {
         self.partitions
     }
 
-    /// Says that the node holds rows while it is computed, as wide operations do.
-    pub fn holds_rows(&mut self) {
+    /// Marks the node as one that holds rows in memory while it is computed, as wide operations do.
+    pub fn set_holds_rows(&mut self) {
         self.operators = self.operators.saturating_add(1);
     }
 
-    /// The nodes that hold rows at the same time while this one is computed, itself among them: those
-    /// before it in its stage. They share what the task may hold.
+    /// Returns the number of nodes in the stage up to this one that hold rows in memory at the same
+    /// time. They divide the task memory limit.
     pub fn operators(&self) -> usize {
         self.operators
     }
 
-    /// The parents.
+    /// Returns the edges to the parents.
     pub fn dependencies(&self) -> &[Dependency] {
         &self.dependencies
     }
 
-    /// What the user called the node.
+    /// Returns the name that the user set.
     pub fn name(&self) -> Option<String> {
-        self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.info.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Gives the node a name, in place of an older one.
+    /// Sets the name, replacing an older one.
     pub fn set_name(&self, name: String) {
-        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
+        *self.info.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
     }
 
-    /// Rows that the tasks of the last action on this very node read, if one ended well.
+    /// Returns the rows that the tasks of the last successful action on this node read.
     pub fn rows_read(&self) -> Option<u64> {
-        let last = self.last_action.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.info.last_action.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().map(|last| last.rows_read)
     }
 
-    /// Notes a job that ended well. One that goes on where a job of the same action ended belongs to
-    /// it, as when `take` looks at a few partitions more.
-    pub fn note_job(&self, action: Operation, partitions: &Range<usize>, rows_read: u64) {
-        let mut last = self.last_action.lock().unwrap_or_else(PoisonError::into_inner);
-        let goes_on = |last: &&LastAction| {
-            let joined = last.partitions_end == partitions.start && partitions.start > 0;
-            joined && last.action == action
+    /// Records a job that succeeded. A job whose partitions continue those of the previous job of
+    /// the same action counts as part of it, as when `take` reads a few more partitions.
+    pub fn record_job(&self, action: Operation, partitions: &Range<usize>, rows_read: u64) {
+        let mut last = self.info.last_action.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_continued = |last: &&LastAction| {
+            let is_adjacent = last.partitions_end == partitions.start && partitions.start > 0;
+            is_adjacent && last.action == action
         };
-        let before = last.as_ref().filter(goes_on).map_or(0, |last| last.rows_read);
-        let (rows_read, partitions_end) = (before + rows_read, partitions.end);
-        *last = Some(LastAction { action, partitions_end, rows_read });
+        let rows_before = last.as_ref().filter(is_continued).map_or(0, |last| last.rows_read);
+        *last = Some(LastAction {
+            action,
+            partitions_end: partitions.end,
+            rows_read: rows_before + rows_read,
+        });
     }
 
-    /// Whether every partition is stored, so that no parent is needed.
+    /// Returns true if every partition is stored, so that no parent is needed.
     pub fn is_stored(&self) -> bool {
         let all = |blocks: &Arc<dyn StoredBlocks>| {
             (0..self.partitions).all(|partition| blocks.is_stored(partition))
@@ -221,27 +236,28 @@ impl LineageNode {
         self.blocks.as_ref().is_some_and(all)
     }
 
-    /// The node as a number that is the same in every run of one binary: its operation, the line it
-    /// was called at, and its parents.
+    /// Returns a number that is the same in every run of one binary. It depends on the operation,
+    /// its call site and the parents.
     pub fn fingerprint(&self) -> u64 {
-        self.fingerprint
+        self.info.fingerprint
     }
 }
 
+/// Hashes an operation, its call site and the fingerprints of its parents.
 fn fingerprint(operation: Operation, dependencies: &[Dependency]) -> u64 {
-    let parents = dependencies.iter().map(|edge| edge.parent().fingerprint);
+    let parents = dependencies.iter().map(|edge| edge.parent().info.fingerprint);
     let text = format!("{operation}:{}", operation.call_site.column());
     let own = text.bytes().fold(0xcbf2_9ce4_8422_2325, mix_byte);
     parents.fold(own, |hash, parent| parent.to_le_bytes().into_iter().fold(hash, mix_byte))
 }
 
-/// One step of FNV-1a.
+/// Computes one round of FNV-1a.
 fn mix_byte(hash: u64, byte: u8) -> u64 {
     (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
 }
 
 impl Dependency {
-    /// The node at the other end.
+    /// Returns the node at the other end of the edge.
     pub fn parent(&self) -> &Arc<LineageNode> {
         match self {
             Dependency::Narrow(parent) => parent,
@@ -249,7 +265,7 @@ impl Dependency {
         }
     }
 
-    /// The node that is computed in the same task, if it is one.
+    /// Returns the parent if it is computed in the same task.
     pub fn narrow(&self) -> Option<&Arc<LineageNode>> {
         match self {
             Dependency::Narrow(parent) => Some(parent),
@@ -257,7 +273,7 @@ impl Dependency {
         }
     }
 
-    /// The shuffle, if it is one.
+    /// Returns the shuffle, if the edge is one.
     pub fn shuffle(&self) -> Option<&Arc<dyn ShuffleDependency>> {
         match self {
             Dependency::Narrow(_) => None,
@@ -274,28 +290,29 @@ impl Drop for LineageNode {
                 Dependency::Shuffle(shuffle) => drop_later(Box::new(shuffle)),
             }
         }
-        if let Some(preparation) = self.preparation.take() {
-            drop_later(Box::new(preparation));
+        if let Some(prerequisite) = self.prerequisite.take() {
+            drop_later(Box::new(prerequisite));
         }
     }
 }
 
 thread_local! {
+    /// The values that wait to be dropped, while a drop is running on this thread.
     static DROPPING: RefCell<Option<Vec<Box<dyn Any>>>> = const { RefCell::new(None) };
 }
 
-/// Drops `value`, but never inside another drop of this kind: a chain of a million parents comes
-/// apart in a loop, on any stack.
+/// Drops `value`, but never inside another drop of this kind. A chain of a million parents is
+/// therefore dropped in a loop and needs no deep stack.
 pub fn drop_later(value: Box<dyn Any>) {
-    let waiting = DROPPING.try_with(|dropping| match dropping.borrow_mut().as_mut() {
+    let not_queued = DROPPING.try_with(|dropping| match dropping.borrow_mut().as_mut() {
         Some(queue) => {
             queue.push(value);
             None
         }
         None => Some(value),
     });
-    // `Err`: the thread is ending and took the queue with it; then the value is dropped in place.
-    let Ok(Some(first)) = waiting else { return };
+    // `Err`: the thread is ending and its queue has been dropped, so the value is dropped in place.
+    let Ok(Some(first)) = not_queued else { return };
     let _ = DROPPING.try_with(|dropping| *dropping.borrow_mut() = Some(Vec::new()));
     drop(first);
     while let Ok(Some(next)) =
@@ -324,26 +341,28 @@ mod tests {
     }
 
     #[test]
-    fn jobs_that_go_on_count_as_one_action_and_a_new_action_counts_afresh() {
+    fn consecutive_jobs_of_one_action_are_summed_and_a_new_action_starts_at_zero() {
         let node = LineageNode::new(RddId(0), Operation::new("range"), 9, vec![]);
-        let (take, count) = (Operation::new("take"), Operation::new("count"));
+        let take = Operation::new("take");
+        let count = Operation::new("count");
         assert_eq!(node.rows_read(), None);
-        node.note_job(take, &(0..1), 5);
-        node.note_job(take, &(1..5), 20);
+        node.record_job(take, &(0..1), 5);
+        node.record_job(take, &(1..5), 20);
         assert_eq!(node.rows_read(), Some(25));
-        node.note_job(count, &(5..9), 7);
+        node.record_job(count, &(5..9), 7);
         assert_eq!(node.rows_read(), Some(7));
-        node.note_job(take, &(0..1), 3);
-        node.note_job(take, &(0..1), 2);
+        node.record_job(take, &(0..1), 3);
+        node.record_job(take, &(0..1), 2);
         assert_eq!(node.rows_read(), Some(2));
     }
 
     #[test]
-    fn a_fingerprint_tells_operations_and_parents_apart() {
+    fn a_fingerprint_depends_on_the_operation_and_the_parents() {
         let node = |operation, parents| {
             Arc::new(LineageNode::new(RddId(9), Operation::new(operation), 2, parents))
         };
-        let (a, b) = (node("range", vec![]), node("parallelize", vec![]));
+        let a = node("range", vec![]);
+        let b = node("parallelize", vec![]);
         let over =
             |parent: &Arc<LineageNode>| node("map", vec![Dependency::Narrow(parent.clone())]);
         assert_ne!(over(&a).fingerprint(), over(&b).fingerprint());

@@ -1,30 +1,30 @@
-//! Operations of the user's program and the lines they were called at.
+//! Operations of the user's program and their call sites.
 
 use std::fmt;
 use std::panic::Location;
 
-/// A line of the user's program.
+/// A source location in the user's program.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct CallSite(&'static Location<'static>);
 
 impl CallSite {
-    /// The caller of the function that calls this, if that function is `#[track_caller]`.
+    /// Returns the location of the caller of the calling function, which must be `#[track_caller]`.
     #[track_caller]
     pub fn here() -> Self {
         CallSite(Location::caller())
     }
 
-    /// The file as the compiler names it.
+    /// Returns the file name as the compiler spells it.
     pub fn file(&self) -> &'static str {
         self.0.file()
     }
 
-    /// The line, from 1 up.
+    /// Returns the line, counted from 1.
     pub fn line(&self) -> u32 {
         self.0.line()
     }
 
-    /// The column, from 1 up.
+    /// Returns the column, counted from 1.
     pub fn column(&self) -> u32 {
         self.0.column()
     }
@@ -42,17 +42,17 @@ impl fmt::Debug for CallSite {
     }
 }
 
-/// One operation of the user's program: its name and where it was called.
+/// An operation of the user's program: its name and its call site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation {
     /// The public name of the operation, such as `reduce_by_key`.
     pub name: &'static str,
-    /// Where the user called it.
+    /// The location of the call.
     pub call_site: CallSite,
 }
 
 impl Operation {
-    /// The operation, called by the caller of the function that calls this.
+    /// Returns the operation `name`, called where the calling function was called.
     #[track_caller]
     pub fn new(name: &'static str) -> Self {
         Operation { name, call_site: CallSite::here() }

@@ -1,5 +1,5 @@
-//! Runs tasks on a pool of the context's own. It knows nothing of jobs and stages: a task goes in,
-//! and its start and end come out as inputs of the scheduler.
+//! Runs tasks on the thread pool of a context. It knows nothing of jobs and stages: it is given a
+//! task, and reports its start and end as inputs of the scheduler.
 
 use crate::attempt::Attempt;
 use crate::config::Config;
@@ -11,7 +11,7 @@ use crate::memory::MemoryPool;
 use crate::operation::Operation;
 use crate::scheduler::{Input, Task, Work};
 use crate::scratch::Scratch;
-use crate::task::{TaskContext, as_task_of};
+use crate::task::{TaskContext, run_as_task_of};
 use crate::unwind::{Raised, restore_failure, take_failure};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::any::Any;
@@ -21,49 +21,50 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What every task of one context shares.
+/// Resources shared by all tasks of a context.
 pub struct TaskEnv {
     /// The settings.
     pub config: Arc<Config>,
-    /// The budget.
+    /// The memory pool.
     pub memory: Arc<MemoryPool>,
-    /// Where files go.
+    /// The scratch directories.
     pub scratch: Arc<Scratch>,
 }
 
-/// Hands an input to the scheduler; called on the pool's threads.
+/// Sends an input to the scheduler. It is called on the threads of the pool.
 pub type Report = Arc<dyn Fn(Input) + Send + Sync>;
 
-/// How long a cancelled task may take to come back before its thread counts as left behind.
+/// The grace period after which the thread of a cancelled task is abandoned.
 const CANCEL_GRACE: Duration = Duration::from_millis(500);
 
-/// The tasks on the pool. Dropping it lets the pool's threads end by themselves.
+/// The tasks on the pool. When it drops, the threads of the pool end by themselves.
 pub struct Runner {
     pool: Pool,
-    surroundings: Arc<TaskEnv>,
+    env: Arc<TaskEnv>,
     report: Report,
     live: BTreeMap<TaskId, Arc<QueuedTask>>,
-    /// Tasks that were cancelled while they ran, and since when.
-    leaving: HashMap<TaskId, (Arc<QueuedTask>, Instant)>,
-    left: AbandonedTasks,
+    /// Cancelled tasks that are still running, and when they were cancelled.
+    cancelled: HashMap<TaskId, (Arc<QueuedTask>, Instant)>,
+    abandoned: AbandonedTasks,
 }
 
-/// A cancelled task that does not come back from a closure: the thread it runs on is lost to the
-/// context, which has put another one in its place.
+/// A cancelled task that did not return from a closure within the grace period. The context has
+/// replaced the thread that it blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AbandonedTask {
-    /// Where in the run the task stood.
-    pub place: TaskAttemptId,
-    /// The operation or action it works for: the closure is in that one or in a step before it.
+    /// The attempt.
+    pub attempt_id: TaskAttemptId,
+    /// The operation or action for which the task runs. The closure belongs to it or to an
+    /// operation before it in the stage.
     pub operation: Operation,
 }
 
-/// The cancelled tasks that have not come back.
+/// The abandoned tasks of a context that are still running.
 #[derive(Clone, Default)]
 pub struct AbandonedTasks(Arc<Mutex<BTreeMap<TaskId, AbandonedTask>>>);
 
 impl AbandonedTasks {
-    /// Those there are now.
+    /// Returns the abandoned tasks that are still running.
     pub fn tasks(&self) -> Vec<AbandonedTask> {
         self.lock().values().copied().collect()
     }
@@ -73,14 +74,14 @@ impl AbandonedTasks {
     }
 }
 
-/// A task on its way to a thread. Cancelling takes the task out again, so that nothing waits in
-/// the pool's queue with a lineage in its hands.
+/// A task that waits in the queue of the pool, or runs. Cancelling removes the task from a waiting
+/// entry, so that the queue holds no lineage of a cancelled job.
 struct QueuedTask {
     attempt: Arc<Attempt>,
-    place: TaskAttemptId,
+    attempt_id: TaskAttemptId,
     owner: Operation,
     task: Mutex<Option<Task>>,
-    began: OnceLock<Instant>,
+    started: OnceLock<Instant>,
 }
 
 impl QueuedTask {
@@ -88,204 +89,221 @@ impl QueuedTask {
         self.task.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn waits(&self) -> bool {
+    fn is_waiting(&self) -> bool {
         self.task.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
 
-/// A stack of 8 MiB, as main threads have: closures may recurse.
+/// The stack size of a thread: 8 MiB as for main threads, because closures may recurse.
 const STACK_BYTES: usize = 8 << 20;
 
-/// The threads of one context that run tasks, and what tells them from all others.
+/// The threads of one context that run tasks.
 #[derive(Clone)]
 pub struct Pool {
     threads: usize,
-    mark: PoolId,
+    id: PoolId,
     inner: Arc<ThreadPool>,
 }
 
-/// What the threads of one context's pools know each other by.
+/// The identity of the pools of one context.
 #[derive(Clone, Default)]
 pub struct PoolId(Arc<()>);
 
 thread_local! {
-    /// The context whose pool this thread belongs to.
-    static MARK: RefCell<Option<PoolId>> = const { RefCell::new(None) };
+    /// The pool to which this thread belongs.
+    static POOL_ID: RefCell<Option<PoolId>> = const { RefCell::new(None) };
 }
 
 impl PoolId {
-    /// Whether it is the mark of the same context.
+    /// Returns true if both are ids of the same context.
     pub fn is_same(&self, other: &PoolId) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Whether this thread is of a pool with the mark.
+    /// Returns true if this thread belongs to the pool.
     pub fn is_on_this_thread(&self) -> bool {
-        MARK.with_borrow(|mark| mark.as_ref().is_some_and(|mark| mark.is_same(self)))
+        POOL_ID.with_borrow(|id| id.as_ref().is_some_and(|id| id.is_same(self)))
     }
 }
 
 impl Pool {
-    /// So many threads.
-    pub fn build(threads: usize, mark: PoolId) -> Result<Pool> {
-        let on_start = mark.clone();
+    /// Starts `threads` threads.
+    pub fn build(threads: usize, id: PoolId) -> Result<Pool> {
+        let on_start = id.clone();
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|number| format!("emberline-{number}"))
             .stack_size(STACK_BYTES)
-            .start_handler(move |_| MARK.set(Some(on_start.clone())))
-            // Tasks are caught where they run; without this a surprise would abort the process.
+            .start_handler(move |_| POOL_ID.set(Some(on_start.clone())))
+            // Tasks catch panics themselves; otherwise an unexpected panic would abort the process.
             .panic_handler(|_| {})
             .build();
         let what = || ErrorKind::Io { what: format!("starting {threads} threads") };
         let inner = pool.map_err(|error| Error::new(what()).caused_by(error))?;
-        Ok(Pool { threads, mark, inner: Arc::new(inner) })
+        Ok(Pool { threads, id, inner: Arc::new(inner) })
     }
 }
 
 impl Runner {
-    /// A runner with no task yet.
-    pub fn new(pool: Pool, surroundings: TaskEnv, report: Report, left: AbandonedTasks) -> Self {
-        let (live, leaving) = Default::default();
-        Runner { pool, surroundings: Arc::new(surroundings), report, live, leaving, left }
+    /// Returns a runner without tasks.
+    pub fn new(pool: Pool, env: TaskEnv, report: Report, abandoned: AbandonedTasks) -> Self {
+        Runner {
+            pool,
+            env: Arc::new(env),
+            report,
+            live: BTreeMap::new(),
+            cancelled: HashMap::new(),
+            abandoned,
+        }
     }
 
-    /// Queues a task behind those queued before.
+    /// Appends a task to the queue.
     pub fn launch(&mut self, task: Task) {
-        let ticket = Arc::new(QueuedTask {
+        let queued = Arc::new(QueuedTask {
             attempt: Arc::new(Attempt::new(task.id, Arc::clone(&task.right))),
-            place: task.place,
+            attempt_id: task.attempt_id,
             owner: task.owner,
-            began: OnceLock::new(),
+            started: OnceLock::new(),
             task: Mutex::new(Some(task)),
         });
-        self.queue(&ticket);
-        self.live.insert(ticket.attempt.id(), ticket);
+        self.queue(&queued);
+        self.live.insert(queued.attempt.id(), queued);
     }
 
-    fn queue(&self, ticket: &Arc<QueuedTask>) {
-        let ticket = Arc::clone(ticket);
-        let (surroundings, report) = (Arc::clone(&self.surroundings), Arc::clone(&self.report));
+    fn queue(&self, queued: &Arc<QueuedTask>) {
+        let queued = Arc::clone(queued);
+        let env = Arc::clone(&self.env);
+        let report = Arc::clone(&self.report);
         self.pool.inner.spawn_fifo(move || {
-            let Some(task) = ticket.take() else { return };
+            let Some(task) = queued.take() else { return };
             let id = task.id;
-            let _ = ticket.began.set(Instant::now());
+            let _ = queued.started.set(Instant::now());
             report(Input::TaskStarted { task: id });
-            let result = run(task, surroundings, &ticket.attempt);
+            let result = run(task, env, &queued.attempt);
             report(Input::TaskEnded { task: id, result });
         });
     }
 
-    /// Stops a task: if it has not begun it never will, else it stops at its next look.
+    /// Cancels a task: if it has not started it never will, otherwise it stops at its next
+    /// cancellation check.
     pub fn cancel(&mut self, task: TaskId) {
-        let Some(ticket) = self.live.remove(&task) else { return };
-        ticket.attempt.cancel();
-        match ticket.take() {
-            Some(waiting) => drop_quietly(waiting),
-            None => drop(self.leaving.insert(task, (ticket, Instant::now()))),
+        let Some(queued) = self.live.remove(&task) else { return };
+        queued.attempt.cancel();
+        match queued.take() {
+            Some(task) => drop_quietly(task),
+            None => drop(self.cancelled.insert(task, (queued, Instant::now()))),
         }
     }
 
-    /// Forgets a task that has ended.
+    /// Removes a task that has ended.
     pub fn forget(&mut self, task: TaskId) {
         self.live.remove(&task);
-        if self.leaving.remove(&task).is_some() {
-            self.left.lock().remove(&task);
+        if self.cancelled.remove(&task).is_some() {
+            self.abandoned.lock().remove(&task);
         }
     }
 
-    /// Stops every task.
+    /// Cancels every task.
     pub fn cancel_all(&mut self) {
         let live: Vec<TaskId> = self.live.keys().copied().collect();
         live.into_iter().for_each(|task| self.cancel(task));
     }
 
-    /// Whether there are tasks.
+    /// Returns true if there are tasks.
     pub fn is_busy(&self) -> bool {
         !self.live.is_empty()
     }
 
-    /// How long tasks have been running, in microseconds.
+    /// Returns how long each running task has been running, in microseconds.
     pub fn running(&self, now: Instant) -> Vec<(TaskId, u64)> {
-        let ran = |began: &Instant| now.saturating_duration_since(*began).as_micros();
-        let ran = |(task, ticket): (&TaskId, &Arc<QueuedTask>)| {
-            Some((*task, ran(ticket.began.get()?).try_into().unwrap_or(u64::MAX)))
-        };
-        self.live.iter().filter_map(ran).collect()
-    }
-
-    /// When the next cancelled task will have been waited for long enough.
-    pub fn grace_ends(&self) -> Option<Instant> {
-        if self.leaving.is_empty() {
-            return None;
-        }
-        let known = self.left.lock();
-        let waited_for = self.leaving.iter().filter(|(task, _)| !known.contains_key(task));
-        waited_for.map(|(_, (_, since))| *since + CANCEL_GRACE).min()
-    }
-
-    /// Gives up the threads of cancelled tasks that have not come back, and says whose they are. New
-    /// threads take the place of the pool's; what waited in its queue moves over, and its other
-    /// threads end with what they are doing.
-    pub fn abandon_stuck(&mut self, now: Instant) -> Vec<(TaskId, AbandonedTask)> {
-        let mut gone = Vec::new();
-        for (task, (ticket, since)) in &self.leaving {
-            if *since + CANCEL_GRACE <= now && !self.left.lock().contains_key(task) {
-                let left = AbandonedTask { place: ticket.place, operation: ticket.owner };
-                self.left.lock().insert(*task, left);
-                gone.push((*task, left));
+        let mut running = Vec::new();
+        for (task, queued) in &self.live {
+            if let Some(started) = queued.started.get() {
+                let elapsed_us = now.saturating_duration_since(*started).as_micros();
+                running.push((*task, elapsed_us.try_into().unwrap_or(u64::MAX)));
             }
         }
-        if !gone.is_empty()
-            && let Ok(pool) = Pool::build(self.pool.threads, self.pool.mark.clone())
+        running
+    }
+
+    /// Returns the end of the first grace period that has not expired.
+    pub fn grace_ends(&self) -> Option<Instant> {
+        if self.cancelled.is_empty() {
+            return None;
+        }
+        let abandoned = self.abandoned.lock();
+        let waiting = self.cancelled.iter().filter(|(task, _)| !abandoned.contains_key(task));
+        waiting.map(|(_, (_, since))| *since + CANCEL_GRACE).min()
+    }
+
+    /// Abandons the threads of cancelled tasks whose grace period has expired, and returns these
+    /// tasks. New threads replace the pool: the tasks in its queue move to the new pool, and its
+    /// other threads end after their current task. A thread cannot be stopped from outside.
+    pub fn abandon_stuck(&mut self, now: Instant) -> Vec<(TaskId, AbandonedTask)> {
+        let mut newly_abandoned = Vec::new();
+        for (task, (queued, since)) in &self.cancelled {
+            if *since + CANCEL_GRACE <= now && !self.abandoned.lock().contains_key(task) {
+                let abandoned =
+                    AbandonedTask { attempt_id: queued.attempt_id, operation: queued.owner };
+                self.abandoned.lock().insert(*task, abandoned);
+                newly_abandoned.push((*task, abandoned));
+            }
+        }
+        if !newly_abandoned.is_empty()
+            && let Ok(pool) = Pool::build(self.pool.threads, self.pool.id.clone())
         {
             self.pool = pool;
-            let waiting = self.live.values().filter(|ticket| ticket.waits());
-            waiting.for_each(|ticket| self.queue(ticket));
+            let waiting = self.live.values().filter(|queued| queued.is_waiting());
+            waiting.for_each(|queued| self.queue(queued));
         }
-        gone
+        newly_abandoned
     }
 }
 
-/// Runs a task to its end. When this returns, the thread holds nothing of the task and the context:
-/// an action that returns after the last report leaves no handle behind on the pool.
-fn run(task: Task, surroundings: Arc<TaskEnv>, attempted: &Arc<Attempt>) -> Result<TaskMetrics> {
-    let began = Instant::now();
-    let TaskEnv { config, memory, scratch } = &*surroundings;
-    let (config, memory, scratch) = (Arc::clone(config), Arc::clone(memory), Arc::clone(scratch));
-    let context = TaskContext::new(task.place, config, memory, scratch, Arc::clone(attempted));
-    let outcome = attempt(&task, &context);
+/// Runs a task to its end. When this returns, the thread holds nothing of the task and the context,
+/// so an action that returns after the last report leaves no reference on the pool.
+fn run(task: Task, env: Arc<TaskEnv>, attempt: &Arc<Attempt>) -> Result<TaskMetrics> {
+    let started = Instant::now();
+    let context = TaskContext::new(
+        task.attempt_id,
+        Arc::clone(&env.config),
+        Arc::clone(&env.memory),
+        Arc::clone(&env.scratch),
+        Arc::clone(attempt),
+    );
+    let outcome = run_caught(&task, &context);
     let metrics = TaskMetrics {
-        run_us: began.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
+        run_us: started.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
         ..context.metrics()
     };
     drop(context);
     drop_quietly(task);
-    drop(surroundings);
+    drop(env);
     outcome.map(|()| metrics)
 }
 
-/// The work under `catch_unwind`. What the thread noted decides over what the work returned: an
-/// error that user code caught and swallowed still fails the task.
-fn attempt(task: &Task, context: &TaskContext) -> Result<()> {
-    let of_the_outer_task = take_failure();
+/// Runs the work under `catch_unwind`. The failure that the thread recorded overrides the returned
+/// value: an error that user code caught still fails the task.
+fn run_caught(task: &Task, context: &TaskContext) -> Result<()> {
+    let failure_of_outer_task = take_failure();
     let work = || {
-        faults::begin_task(context.config.faults.as_ref(), &task.place);
+        faults::begin_task(context.config.faults.as_ref(), &task.attempt_id);
         match &task.work {
-            Work::ShuffleMap(shuffle) => shuffle.run_map(task.place.partition, context),
+            Work::ShuffleMap(shuffle) => shuffle.run_map(task.attempt_id.partition, context),
             Work::Result(request) => (request.task)(context),
         }?;
-        faults::end_task(context.config.faults.as_ref(), &task.place)
+        faults::end_task(context.config.faults.as_ref(), &task.attempt_id)
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| as_task_of(task.owner, work)));
-    let (blamed, raised) = take_failure();
-    restore_failure(of_the_outer_task);
-    let outcome = outcome.unwrap_or_else(|payload| Err(error_of(payload, blamed)));
-    let outcome = raised.map_or(outcome, Err);
+    let outcome = catch_unwind(AssertUnwindSafe(|| run_as_task_of(task.owner, work)));
+    let failure = take_failure();
+    restore_failure(failure_of_outer_task);
+    let outcome = outcome.unwrap_or_else(|payload| Err(error_of(payload, failure.blamed)));
+    let outcome = failure.raised.map_or(outcome, Err);
     outcome.map_err(|error| error.in_operation(task.owner))
 }
 
-/// What a caught unwinding means: the error that was raised, or a panic of the `blamed` step.
+/// Converts the payload of a caught unwind into an error: the error that was raised, or a panic of
+/// the `blamed` operation.
 pub fn error_of(payload: Box<dyn Any + Send>, blamed: Option<Operation>) -> Error {
     let payload = match payload.downcast::<Raised>() {
         Ok(raised) => return raised.0,
@@ -304,9 +322,9 @@ pub fn error_of(payload: Box<dyn Any + Send>, blamed: Option<Operation>) -> Erro
     }
 }
 
-/// Drops a value of the user's, whose destructor may panic.
+/// Drops a value of the user, whose destructor may panic.
 pub fn drop_quietly<T>(value: T) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        std::mem::forget(again);
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        std::mem::forget(payload);
     }
 }

@@ -1,59 +1,66 @@
-//! How much memory rows take, for any row that serde can walk.
+//! Estimates the memory size of rows of any type that implements `Serialize`.
 //!
-//! A serializer that writes nothing visits the row and counts each string, sequence and map as one
-//! allocation. What serde does not show is estimated:
+//! A serializer without output visits the row and counts each string, sequence and map as one
+//! allocation. Details that serde does not show are estimated:
 //!
 //! - an allocation takes its bytes, 16 more for the allocator, and nothing for spare capacity;
 //! - an element of a sequence is as wide as the widest one seen, with the padding of its fields, so
-//!   that `None` beside `Some` and small variants beside large ones count in full;
-//! - a string or sequence is 24 bytes wide where it is an element, a map 48; a map's entries lie in
-//!   one allocation, without a hash table's control bytes and free slots;
-//! - a `Box` and an `Arc` look like what they hold, so their own allocation is not seen, and
-//!   something shared is counted once for each owner; a borrowed string counts as owned;
-//! - where the first elements of a sequence own nothing, only some of the others are looked at;
-//! - `#[serde(skip)]` hides a field, and `#[serde(with = ..)]` shows what it writes.
+//!   that `None` next to `Some` and small variants next to large ones count in full;
+//! - a string or sequence is 24 bytes wide where it is an element, a map 48; the entries of a map
+//!   are one allocation, without the control bytes and free slots of a hash table;
+//! - a `Box` and an `Arc` look like their content, so their own allocation is not seen, and shared
+//!   content is counted once for each owner; a borrowed string counts as owned;
+//! - where the first elements of a sequence own no heap memory, only a sample of the others is
+//!   visited;
+//! - `#[serde(skip)]` hides a field, and `#[serde(with = ..)]` shows what it serializes.
+//!
+//! Every row is measured, because one row may be as large as all others together and samples miss
+//! oversized rows. A row that needs no drop owns no heap memory, so measuring it adds a constant; a
+//! string costs one or two nanoseconds.
 
 use serde::ser::{self, Serialize, Serializer};
 
-/// What the allocator keeps beside each allocation, in bytes.
-const ALLOCATION: u64 = 16;
+/// The overhead of the allocator for each allocation, in bytes.
+const ALLOCATION_OVERHEAD_BYTES: u64 = 16;
 
-/// Of a sequence whose first elements own nothing on the heap, one element in so many is looked at.
-const FLAT_STEP: u64 = 16;
+/// The sampling interval in a sequence whose first elements own no heap memory.
+const FLAT_SAMPLE_INTERVAL: u64 = 16;
 
-/// What a row owns on the heap, and what it took to find that out.
+/// The measured size of a row.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Weight {
-    /// The bytes, without those of the row's own `size_of`.
+pub struct RowSize {
+    /// The bytes on the heap, without the row's own `size_of`.
     pub heap_bytes: u64,
-    /// How many values were looked at.
-    pub steps: u64,
+    /// The number of values visited, as a measure of the cost.
+    pub values_visited: u64,
 }
 
-/// Walks `row`. One that refuses to serialize weighs nothing.
-pub fn measure<T: Serialize>(row: &T) -> Weight {
+/// Measures `row`. The size of a row that fails to serialize is zero.
+pub fn measure<T: Serialize>(row: &T) -> RowSize {
     if !owns_heap::<T>() {
-        return Weight::default();
+        return RowSize::default();
     }
-    let mut counter = Counter { heap: 0, steps: 0 };
-    let refused = row.serialize(&mut counter).is_err();
-    Weight { heap_bytes: if refused { 0 } else { counter.heap }, steps: counter.steps }
+    let mut counter = SizeCounter { heap: 0, values_visited: 0 };
+    let has_failed = row.serialize(&mut counter).is_err();
+    RowSize {
+        heap_bytes: if has_failed { 0 } else { counter.heap },
+        values_visited: counter.values_visited,
+    }
 }
 
-/// Whether a row can own anything on the heap. What needs no drop owns nothing, which the compiler
-/// knows: then counting a row is adding a constant.
+/// Returns true if a row of this type may own heap memory, which is the case if it needs drop.
+/// Otherwise its size is a constant.
 pub const fn owns_heap<T>() -> bool {
     std::mem::needs_drop::<T>()
 }
 
-/// The bytes that `row` owns on the heap; not those of its own `size_of`.
+/// Returns the bytes that `row` owns on the heap, without its own `size_of`.
 #[inline]
 pub fn heap_bytes<T: Serialize>(row: &T) -> u64 {
     if owns_heap::<T>() { measure(row).heap_bytes } else { 0 }
 }
 
-/// The bytes that `rows` take, on the heap and in a vector of them. Each row is looked at, since one
-/// may be as large as all others together.
+/// Returns the bytes of `rows` in a vector, with the heap memory they own.
 pub fn estimate_rows<T: Serialize>(rows: &[T]) -> u64 {
     let inline = size_of_val(rows) as u64;
     if !owns_heap::<T>() {
@@ -62,17 +69,17 @@ pub fn estimate_rows<T: Serialize>(rows: &[T]) -> u64 {
     rows.iter().fold(inline, |sum, row| sum.saturating_add(heap_bytes(row)))
 }
 
-/// How a value lies in memory where it is a field or an element.
+/// The layout of a value as a field or an element.
 #[derive(Clone, Copy)]
 struct Width {
     bytes: u64,
     align: u64,
-    /// Whether a bit pattern is free, so that `Option` or an enum around it needs no tag.
+    /// True if a bit pattern is unused, so that `Option` or an enum around the value needs no tag.
     niche: bool,
 }
 
 impl Width {
-    const NOTHING: Width = Width { bytes: 0, align: 1, niche: false };
+    const ZERO: Width = Width { bytes: 0, align: 1, niche: false };
     const TAG: Width = Width { bytes: 1, align: 1, niche: true };
     const CHAR: Width = Width { bytes: 4, align: 4, niche: true };
     const SEQUENCE: Width = Width { bytes: 24, align: 8, niche: true };
@@ -82,7 +89,7 @@ impl Width {
         Width { bytes, align: bytes, niche: false }
     }
 
-    /// The next field of a struct that so far is `self`; see [`Width::padded`].
+    /// Adds the next field of a struct; see [`Width::padded`].
     fn and(self, field: Width) -> Self {
         Width {
             bytes: self.bytes.saturating_add(field.bytes),
@@ -91,52 +98,58 @@ impl Width {
         }
     }
 
-    /// A whole struct: rustc sorts the fields, so only its end has padding.
+    /// Pads a whole struct at its end. The compiler sorts the fields, so there is no other padding.
     fn padded(self) -> Self {
         Width { bytes: self.bytes.next_multiple_of(self.align), ..self }
     }
 
-    /// The same with the tag of an `Option` or an enum.
+    /// Adds the tag of an `Option` or an enum.
     fn tagged(self) -> Self {
         if self.niche { self } else { self.and(Width::TAG).padded() }
     }
 
-    /// What holds either of the two, as variants of one enum do.
+    /// Returns the layout of an enum with both variants.
     fn or(self, other: Width) -> Self {
         let wider = if other.bytes > self.bytes { other } else { self };
         Width { align: self.align.max(other.align), ..wider }
     }
 }
 
-/// The serializer: each value answers with its width, and adds what it owns to `heap`.
-struct Counter {
+/// The serializer: it returns the width of each value and adds the heap memory that the value owns.
+struct SizeCounter {
     heap: u64,
-    steps: u64,
+    values_visited: u64,
 }
 
-impl Counter {
+impl SizeCounter {
     fn allocate(&mut self, bytes: u64) {
         if bytes > 0 {
-            self.heap = self.heap.saturating_add(bytes).saturating_add(ALLOCATION);
+            self.heap = self.heap.saturating_add(bytes).saturating_add(ALLOCATION_OVERHEAD_BYTES);
         }
     }
 
     fn elements(&mut self, own: Width) -> Elements<'_> {
         let heap_before = self.heap;
-        let (widest, key) = (Width::NOTHING, Width::NOTHING);
-        Elements { counter: self, own, heap_before, count: 0, widest, key }
+        Elements {
+            counter: self,
+            own,
+            heap_before,
+            count: 0,
+            widest: Width::ZERO,
+            key: Width::ZERO,
+        }
     }
 
     fn fields(&mut self, is_variant: bool) -> Fields<'_> {
-        Fields { counter: self, sum: Width::NOTHING, is_variant }
+        Fields { counter: self, sum: Width::ZERO, is_variant }
     }
 }
 
 /// The elements of a sequence or the entries of a map.
 struct Elements<'a> {
-    counter: &'a mut Counter,
+    counter: &'a mut SizeCounter,
     own: Width,
-    /// What had been counted before the first element.
+    /// The heap bytes counted before the first element.
     heap_before: u64,
     count: u64,
     widest: Width,
@@ -145,7 +158,7 @@ struct Elements<'a> {
 
 impl Elements<'_> {
     #[inline]
-    fn add<T: Serialize + ?Sized>(&mut self, element: &T) -> Result<(), Refused> {
+    fn add<T: Serialize + ?Sized>(&mut self, element: &T) -> Result<(), SerializationFailed> {
         if self.is_skipped() {
             self.count += 1;
             return Ok(());
@@ -155,16 +168,16 @@ impl Elements<'_> {
         Ok(())
     }
 
-    /// Whether the next element is as those before: without anything on the heap.
+    /// Returns true if the next element is not visited, because those before it own no heap memory.
     #[inline]
     fn is_skipped(&self) -> bool {
-        self.count >= FLAT_STEP
-            && !self.count.is_multiple_of(FLAT_STEP)
+        self.count >= FLAT_SAMPLE_INTERVAL
+            && !self.count.is_multiple_of(FLAT_SAMPLE_INTERVAL)
             && self.counter.heap == self.heap_before
     }
 
     fn add_width(&mut self, width: Width) {
-        self.counter.steps += 1;
+        self.counter.values_visited += 1;
         self.count += 1;
         self.widest = self.widest.or(width);
     }
@@ -177,15 +190,15 @@ impl Elements<'_> {
 
 /// The fields of a struct, a tuple or a variant.
 struct Fields<'a> {
-    counter: &'a mut Counter,
+    counter: &'a mut SizeCounter,
     sum: Width,
     is_variant: bool,
 }
 
 impl Fields<'_> {
     #[inline]
-    fn add<T: Serialize + ?Sized>(&mut self, field: &T) -> Result<(), Refused> {
-        self.counter.steps += 1;
+    fn add<T: Serialize + ?Sized>(&mut self, field: &T) -> Result<(), SerializationFailed> {
+        self.counter.values_visited += 1;
         self.sum = self.sum.and(field.serialize(&mut *self.counter)?);
         Ok(())
     }
@@ -196,26 +209,26 @@ impl Fields<'_> {
     }
 }
 
-/// A row refused to serialize. Why is of no interest here: encoding it will say.
-type Refused = std::fmt::Error;
+/// Serialization failed. The encoder reports the reason.
+type SerializationFailed = std::fmt::Error;
 
-/// What a serializer's method calls the name of a type, variant or field.
+/// The name of a type, variant or field in the methods of a serializer.
 type Name = &'static str;
 
 macro_rules! widths {
     ($($method:ident($($value:ident: $type:ty),*) $width:expr;)*) => {
         $(
             #[inline]
-            fn $method(self, $($value: $type),*) -> Result<Width, Refused> {
+            fn $method(self, $($value: $type),*) -> Result<Width, SerializationFailed> {
                 Ok($width)
             }
         )*
     };
 }
 
-impl<'a> Serializer for &'a mut Counter {
+impl<'a> Serializer for &'a mut SizeCounter {
     type Ok = Width;
-    type Error = Refused;
+    type Error = SerializationFailed;
     type SerializeSeq = Elements<'a>;
     type SerializeMap = Elements<'a>;
     type SerializeTuple = Fields<'a>;
@@ -239,22 +252,25 @@ impl<'a> Serializer for &'a mut Counter {
         serialize_f32(_value: f32) Width::number(4);
         serialize_f64(_value: f64) Width::number(8);
         serialize_char(_value: char) Width::CHAR;
-        serialize_unit_struct(_name: Name) Width::NOTHING;
+        serialize_unit_struct(_name: Name) Width::ZERO;
         serialize_unit_variant(_name: Name, _index: u32, _variant: Name) Width::TAG;
-        serialize_unit() Width::NOTHING;
-        serialize_none() Width::NOTHING;
+        serialize_unit() Width::ZERO;
+        serialize_none() Width::ZERO;
     }
 
-    fn serialize_str(self, text: &str) -> Result<Width, Refused> {
+    fn serialize_str(self, text: &str) -> Result<Width, SerializationFailed> {
         self.serialize_bytes(text.as_bytes())
     }
 
-    fn serialize_bytes(self, bytes: &[u8]) -> Result<Width, Refused> {
+    fn serialize_bytes(self, bytes: &[u8]) -> Result<Width, SerializationFailed> {
         self.allocate(bytes.len() as u64);
         Ok(Width::SEQUENCE)
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Width, Refused> {
+    fn serialize_some<T: Serialize + ?Sized>(
+        self,
+        value: &T,
+    ) -> Result<Width, SerializationFailed> {
         Ok(value.serialize(self)?.tagged())
     }
 
@@ -262,7 +278,7 @@ impl<'a> Serializer for &'a mut Counter {
         self,
         _: Name,
         value: &T,
-    ) -> Result<Width, Refused> {
+    ) -> Result<Width, SerializationFailed> {
         value.serialize(self)
     }
 
@@ -272,27 +288,27 @@ impl<'a> Serializer for &'a mut Counter {
         _: u32,
         _: Name,
         value: &T,
-    ) -> Result<Width, Refused> {
+    ) -> Result<Width, SerializationFailed> {
         self.serialize_some(value)
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Elements<'a>, Refused> {
+    fn serialize_seq(self, _: Option<usize>) -> Result<Elements<'a>, SerializationFailed> {
         Ok(self.elements(Width::SEQUENCE))
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Elements<'a>, Refused> {
+    fn serialize_map(self, _: Option<usize>) -> Result<Elements<'a>, SerializationFailed> {
         Ok(self.elements(Width::MAP))
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Fields<'a>, Refused> {
+    fn serialize_tuple(self, _: usize) -> Result<Fields<'a>, SerializationFailed> {
         Ok(self.fields(false))
     }
 
-    fn serialize_tuple_struct(self, _: Name, _: usize) -> Result<Fields<'a>, Refused> {
+    fn serialize_tuple_struct(self, _: Name, _: usize) -> Result<Fields<'a>, SerializationFailed> {
         Ok(self.fields(false))
     }
 
-    fn serialize_struct(self, _: Name, _: usize) -> Result<Fields<'a>, Refused> {
+    fn serialize_struct(self, _: Name, _: usize) -> Result<Fields<'a>, SerializationFailed> {
         Ok(self.fields(false))
     }
 
@@ -302,7 +318,7 @@ impl<'a> Serializer for &'a mut Counter {
         _: u32,
         _: Name,
         _: usize,
-    ) -> Result<Fields<'a>, Refused> {
+    ) -> Result<Fields<'a>, SerializationFailed> {
         Ok(self.fields(true))
     }
 
@@ -312,11 +328,12 @@ impl<'a> Serializer for &'a mut Counter {
         _: u32,
         _: Name,
         _: usize,
-    ) -> Result<Fields<'a>, Refused> {
+    ) -> Result<Fields<'a>, SerializationFailed> {
         Ok(self.fields(true))
     }
 
-    /// The codec's format is binary too; types such as `IpAddr` are then seen as the bytes they are.
+    /// Returns false, as the binary codec does, so that types such as `IpAddr` are seen as their
+    /// bytes.
     fn is_human_readable(&self) -> bool {
         false
     }
@@ -324,16 +341,19 @@ impl<'a> Serializer for &'a mut Counter {
 
 impl ser::SerializeMap for Elements<'_> {
     type Ok = Width;
-    type Error = Refused;
+    type Error = SerializationFailed;
 
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refused> {
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), SerializationFailed> {
         if !self.is_skipped() {
             self.key = key.serialize(&mut *self.counter)?;
         }
         Ok(())
     }
 
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
+    fn serialize_value<T: Serialize + ?Sized>(
+        &mut self,
+        value: &T,
+    ) -> Result<(), SerializationFailed> {
         if self.is_skipped() {
             self.count += 1;
             return Ok(());
@@ -343,28 +363,28 @@ impl ser::SerializeMap for Elements<'_> {
         Ok(())
     }
 
-    fn end(self) -> Result<Width, Refused> {
+    fn end(self) -> Result<Width, SerializationFailed> {
         Ok(self.finish())
     }
 }
 
-/// What takes one value after the other with `add`.
+/// Implements the serde traits that receive one value at a time.
 macro_rules! one_by_one {
     ($($of:ident: $trait:ident::$method:ident($($name:ident: $type:ty)?);)*) => {
         $(
             impl ser::$trait for $of<'_> {
                 type Ok = Width;
-                type Error = Refused;
+                type Error = SerializationFailed;
                 #[inline]
                 fn $method<T: Serialize + ?Sized>(
                     &mut self,
                     $($name: $type,)?
                     value: &T,
-                ) -> Result<(), Refused> {
+                ) -> Result<(), SerializationFailed> {
                     self.add(value)
                 }
 
-                fn end(self) -> Result<Width, Refused> {
+                fn end(self) -> Result<Width, SerializationFailed> {
                     Ok(self.finish())
                 }
             }

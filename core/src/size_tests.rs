@@ -1,10 +1,10 @@
-//! Tests of `size`.
+//! Tests of size estimates.
 
 use super::*;
 use std::collections::BTreeMap;
 
 #[test]
-fn plain_values_own_nothing() {
+fn plain_values_own_no_heap_memory() {
     assert_eq!(heap_bytes(&7_u64), 0);
     assert_eq!(heap_bytes(&(1_u8, 2.5_f64, 'x', [0_u32; 9], Some(true), ())), 0);
 }
@@ -35,7 +35,7 @@ fn inner_strings_count_in_the_outer_allocation_and_on_their_own() {
 }
 
 #[test]
-fn options_and_variants_are_as_wide_as_rust_makes_them() {
+fn options_and_variants_have_the_width_of_their_rust_layout() {
     assert_eq!(heap_bytes(&vec![Some(1_u64), None]), 2 * 16 + 16);
     assert_eq!(heap_bytes(&vec![Some("a".to_string()), None]), 2 * 24 + 16 + 1 + 16);
     #[derive(serde::Serialize)]
@@ -49,7 +49,7 @@ fn options_and_variants_are_as_wide_as_rust_makes_them() {
 }
 
 #[test]
-fn a_map_is_one_allocation_of_its_entries() {
+fn a_map_counts_as_one_allocation_of_its_entries() {
     let map = BTreeMap::from([("ab".to_string(), 1_u32), ("c".to_string(), 2)]);
     assert_eq!(heap_bytes(&map), (2 * 32 + 16) + (2 + 16) + (1 + 16));
 }
@@ -63,17 +63,17 @@ fn rows_count_themselves_and_their_heap() {
 }
 
 #[test]
-fn one_large_row_among_many_small_ones_is_counted() {
+fn one_oversized_row_between_small_ones_is_counted() {
     let mut rows = vec!["x".to_string(); 5000];
     rows[3217] = "x".repeat(1 << 20);
     assert_eq!(estimate_rows(&rows), 5000 * 24 + 4999 * 17 + (1 << 20) + 16);
 }
 
 #[test]
-fn elements_that_own_nothing_are_counted_without_a_look_at_each() {
-    let weight = measure(&vec![7_u8; 160_000]);
-    assert_eq!(weight.heap_bytes, 160_000 + 16);
-    assert!(weight.steps < 11_000, "{} looks", weight.steps);
+fn elements_without_heap_memory_are_sampled() {
+    let size = measure(&vec![7_u8; 160_000]);
+    assert_eq!(size.heap_bytes, 160_000 + 16);
+    assert!(size.values_visited < 11_000, "{} visits", size.values_visited);
     let map: BTreeMap<u64, u64> = (0..1000).map(|n| (n, n)).collect();
     assert_eq!(heap_bytes(&map), 1000 * 16 + 16);
     let mut late = vec![String::new(); 100];
@@ -83,12 +83,12 @@ fn elements_that_own_nothing_are_counted_without_a_look_at_each() {
 }
 
 #[test]
-fn a_row_that_refuses_to_serialize_counts_as_nothing() {
-    struct Refuses;
-    impl Serialize for Refuses {
+fn a_row_that_fails_to_serialize_counts_as_zero() {
+    struct Fails;
+    impl Serialize for Fails {
         fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
             Err(ser::Error::custom("no"))
         }
     }
-    assert_eq!(heap_bytes(&vec![("abc".to_string(), Refuses)]), 0);
+    assert_eq!(heap_bytes(&vec![("abc".to_string(), Fails)]), 0);
 }

@@ -74,7 +74,7 @@ fn write<T: Stored>(
     let (file, attempt_file) = AttemptFile::create(staging, task)?;
     let batches = Batches::new(rows, task).inspect(|_| task.check_cancelled());
     let place = (attempt_file.path(), file);
-    let part = write_part(batches, task.place.partition, place, &task.config)?;
+    let part = write_part(batches, task.attempt_id.partition, place, &task.config)?;
     attempt_file.commit(task)?;
     Ok(part)
 }

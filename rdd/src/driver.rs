@@ -6,7 +6,7 @@
 
 use crate::accumulator::TaskDeltas;
 use emberline_core::error::Result;
-use emberline_core::job::Ran;
+use emberline_core::job::JobDependencies;
 use emberline_core::operation::Operation;
 use emberline_core::runner::error_of;
 use emberline_core::unwind::{restore_failure, take_failure};
@@ -21,7 +21,7 @@ thread_local! {
 /// Accumulator updates of one finished job, to be committed with its action.
 pub(crate) struct Pending {
     /// Updates stored with the map outputs and blocks that the job needed.
-    pub(crate) ran: Ran,
+    pub(crate) ran: JobDependencies,
     /// Updates of the result tasks, by partition.
     pub(crate) result_deltas: Vec<TaskDeltas>,
 }

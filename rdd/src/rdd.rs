@@ -76,7 +76,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         pipeline: P,
         partitioner: Option<KnownPartitioner>,
     ) -> Self {
-        lineage.partitioner = partitioner.as_ref().map(KnownPartitioner::describe);
+        lineage.info.partitioner = partitioner.as_ref().map(KnownPartitioner::describe);
         Rdd {
             context: context.without_owner(),
             lineage: Arc::new(lineage),
@@ -96,7 +96,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ) -> Rdd<U, Q> {
         let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
         let mut lineage = self.context.lineage(operation, self.num_partitions(), parent);
-        lineage.closure_bytes = closure_bytes;
+        lineage.info.closure_bytes = closure_bytes;
         let partitioner = self.partitioner.clone().filter(|_| key_effect == KeyEffect::Preserved);
         Rdd::partitioned(&self.context, lineage, pipeline, partitioner)
     }

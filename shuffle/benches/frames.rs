@@ -68,7 +68,7 @@ fn one_round<R: Stored>(
         scratch_dirs: vec![scratch_dir],
         ..Config::default()
     };
-    let task = TaskContext::alone(config);
+    let task = TaskContext::for_test(config);
     let file = task.scratch.file("bench").expect("a scratch file");
     let start = Instant::now();
     let index = write(&file, segments, &task.config);

@@ -257,7 +257,7 @@ fn counted_rows() -> Vec<(u64, (u64, u64))> {
 #[test]
 fn only_the_lost_output_of_the_build_side_is_recomputed() {
     within(DEADLINE, || {
-        for harm in [Damage::Lost, Damage::Truncated, Damage::Flipped] {
+        for harm in [Damage::Lost, Damage::Truncated, Damage::Corrupted] {
             for to_files in [true, false] {
                 let folder = tempfile::tempdir().unwrap();
                 let faults = FaultPlan::new().damage_map_output(ShuffleId(0), 2, harm).arm();

@@ -67,12 +67,12 @@ fn a_builder_refuses_each_invalid_setting_with_a_valid_range() {
             (new().threads(0), "at least 1"),
             (new().threads(1 << 20), "at most 4096"),
             (new().memory_limit_bytes((1 << 20) - 1), "1048576"),
-            (new().task_memory_bytes(4095), "task_memory_bytes is 4095; give at least 4096"),
+            (new().task_memory_bytes(4095), "task_memory_bytes is 4095; set at least 4096"),
             (new().default_partitions(0), "default_partitions"),
             (new().max_attempts(0), "max_attempts"),
             (new().scratch_dir(file.path()), "scratch_dirs"),
-            (new().scratch_dirs([file.path(), &std::env::temp_dir()]), "is not a folder"),
-            (new().scratch_dirs([""; 0]), "names no folder"),
+            (new().scratch_dirs([file.path(), &std::env::temp_dir()]), "is not a directory"),
+            (new().scratch_dirs([""; 0]), "scratch_dirs is empty"),
             (new().scratch_quota_bytes(0), "scratch_quota_bytes"),
         ];
         for (builder, wanted) in refused {

@@ -33,8 +33,8 @@ fn changing(ctx: &Context, make: fn(u64) -> Vec<(u64, u64)>) -> Rdd<(u64, u64)> 
 #[track_caller]
 fn is_found_out(answer: Result<u64>, rows: (u64, u64), operation: &str) -> Error {
     let error = assert_kind(answer, |kind| match kind {
-        ErrorKind::NotDeterministic { map_partition: 1, before, now, .. } => {
-            (*before, *now) == rows
+        ErrorKind::NotDeterministic { map_partition: 1, rows_before, rows_after, .. } => {
+            (*rows_before, *rows_after) == rows
         }
         _ => false,
     });

@@ -283,7 +283,7 @@ fn an_action_that_reads_a_block_sees_the_accumulators_of_its_computation() {
             }
         };
         // Harming a large file keeps the thread that stored it busy while others find it already.
-        let plan = FaultPlan::new().damage_block(RddId(2), 0, Damage::Flipped);
+        let plan = FaultPlan::new().damage_block(RddId(2), 0, Damage::Corrupted);
         let builder = Context::builder().threads(2).spill_compression(Compression::None);
         let ctx = builder.faults(plan).listener(listener).build().unwrap();
         let count = ctx.accumulator(0_u64);

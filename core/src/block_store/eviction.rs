@@ -1,12 +1,12 @@
-//! Who makes room for whom.
+//! The eviction policy.
 //!
-//! A block that is put pushes out blocks of other RDDs, never of its own: an RDD that is larger than
-//! the memory would otherwise push itself out from behind, and a second read would find nothing.
-//! Running work pushes out blocks of any RDD, as long as all blocks together hold more than half of
-//! the budget. The least recently used go first, a block that is being read never, and none goes
-//! unless those that can make the room there is a need for.
+//! A block that is stored evicts blocks of other RDDs, never of its own: an RDD larger than memory
+//! would otherwise evict each of its blocks just before it is read again. Running work evicts
+//! blocks of any RDD, as long as all blocks together hold more than half of the memory pool. The
+//! least recently used blocks are evicted first, a block that is being read is never evicted, and
+//! nothing is evicted unless it frees enough.
 
-use super::{BlockStore, Blocks, EvictOutcome, Place, StoredBlock};
+use super::{BlockEntry, BlockStore, Blocks, EvictOutcome, StoredBlock};
 use crate::event::Event;
 use crate::ids::RddId;
 use crate::memory::{Evictable, Reservation};
@@ -14,16 +14,19 @@ use crate::runner::drop_quietly;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// How often room is made before the caller is refused: others may be quicker to take it.
-const TRIES: usize = 4;
+/// The number of evictions before a caller is refused, because other threads may take the freed
+/// memory first.
+const MAX_EVICTIONS: usize = 4;
 
-/// Whose blocks may go, and how many bytes of them.
+/// The blocks that may be evicted.
 struct Limit {
-    spared: Option<RddId>,
-    most_bytes: u64,
+    /// The RDD whose blocks may not be evicted.
+    protected: Option<RddId>,
+    /// The maximum number of bytes to evict.
+    max_bytes: u64,
 }
 
-/// A block on its way out.
+/// A block that is being evicted.
 struct Victim {
     rdd: RddId,
     partition: usize,
@@ -31,11 +34,11 @@ struct Victim {
 }
 
 impl BlockStore {
-    /// Takes `bytes` of the budget for a block of `rdd`, in place of blocks of other RDDs if that is
-    /// what it takes. Nothing if there is no way to have so much; then nothing was evicted.
-    pub fn room_for(&self, rdd: RddId, bytes: u64) -> Option<Reservation> {
-        let limit = Limit { spared: Some(rdd), most_bytes: u64::MAX };
-        for _ in 0..TRIES {
+    /// Reserves `bytes` for a block of `rdd`, and evicts blocks of other RDDs if necessary. Returns
+    /// `None` if there is not enough memory to free; then nothing was evicted.
+    pub fn reserve_for(&self, rdd: RddId, bytes: u64) -> Option<Reservation> {
+        let limit = Limit { protected: Some(rdd), max_bytes: u64::MAX };
+        for _ in 0..MAX_EVICTIONS {
             if let Some(held) = self.memory.try_reserve_free(bytes) {
                 return Some(held);
             }
@@ -46,47 +49,51 @@ impl BlockStore {
         self.memory.try_reserve_free(bytes)
     }
 
-    /// Evicts until `bytes` more fit, and says so; evicts none if those that may go are not enough.
+    /// Evicts until `bytes` are free. Returns false, and evicts nothing, if the evictable blocks
+    /// are not enough.
     fn evict(&self, bytes: u64, limit: &Limit) -> bool {
         let free = self.memory.limit_bytes().saturating_sub(self.memory.used_bytes());
-        let wanted = bytes.saturating_sub(free);
-        let victims = self.lock().choose(wanted, limit);
-        let makes_room = wanted == 0 || !victims.is_empty();
+        let needed = bytes.saturating_sub(free);
+        let victims = self.lock().choose(needed, limit);
+        let is_enough = needed == 0 || !victims.is_empty();
         victims.into_iter().for_each(|victim| self.evict_block(victim));
-        makes_room
+        is_enough
     }
 
-    /// Moves a block out of the memory, on the thread that wants the room.
+    /// Evicts a block on the calling thread.
     fn evict_block(&self, victim: Victim) {
         let Victim { rdd, partition, stored } = victim;
-        // A row that panics while it is written is not the fault of the task that needs room.
-        let left = catch_unwind(AssertUnwindSafe(|| stored.block.leave()));
-        let left = left.unwrap_or_else(|panic| {
+        // A panic while a row is written must not fail the task that needs memory.
+        let outcome = catch_unwind(AssertUnwindSafe(|| stored.block.evict()));
+        let outcome = outcome.unwrap_or_else(|panic| {
             drop_quietly(panic);
-            if stored.block.can_be_lost() { EvictOutcome::Dropped } else { EvictOutcome::Stays }
+            match stored.block.can_be_recomputed() {
+                true => EvictOutcome::Dropped,
+                false => EvictOutcome::Retained,
+            }
         });
         let mut blocks = self.lock();
-        let is_it = |place: &&mut Place| Arc::ptr_eq(&place.stored, &stored);
-        // An `unpersist` may have come meanwhile: then what was written goes again.
-        let Some(place) = blocks.place(rdd, partition).filter(is_it) else {
+        let is_victim = |entry: &&mut BlockEntry| Arc::ptr_eq(&entry.stored, &stored);
+        // If `unpersist` has dropped the block meanwhile, the written file is dropped as well.
+        let Some(entry) = blocks.entry(rdd, partition).filter(is_victim) else {
             drop(blocks);
-            drop_quietly((left, stored));
+            drop_quietly((outcome, stored));
             return;
         };
-        let (old, file_bytes) = match left {
-            EvictOutcome::Stays => {
-                place.is_leaving = false;
+        let (old, file_bytes) = match outcome {
+            EvictOutcome::Retained => {
+                entry.is_being_evicted = false;
                 return;
             }
-            EvictOutcome::Moved(block) => {
+            EvictOutcome::Spilled(block) => {
                 let file_bytes = block.file_bytes();
-                let moved = Arc::new(StoredBlock { block, held: None });
-                place.is_leaving = false;
-                (Some(std::mem::replace(&mut place.stored, moved)), file_bytes)
+                let spilled = Arc::new(StoredBlock { block, reservation: None });
+                entry.is_being_evicted = false;
+                (Some(std::mem::replace(&mut entry.stored, spilled)), file_bytes)
             }
             EvictOutcome::Dropped => {
                 let of_rdd = blocks.of_rdd.get_mut(&rdd);
-                (of_rdd.and_then(|of_rdd| of_rdd.remove(&partition)).map(|place| place.stored), 0)
+                (of_rdd.and_then(|of_rdd| of_rdd.remove(&partition)).map(|entry| entry.stored), 0)
             }
         };
         drop(blocks);
@@ -99,61 +106,65 @@ impl BlockStore {
 impl Evictable for BlockStore {
     fn evict(&self, bytes: u64) -> bool {
         let held = self.lock().memory_bytes();
-        let most_bytes = held.saturating_sub(self.memory.limit_bytes() / 2);
-        self.evict(bytes, &Limit { spared: None, most_bytes })
+        let max_bytes = held.saturating_sub(self.memory.limit_bytes() / 2);
+        self.evict(bytes, &Limit { protected: None, max_bytes })
     }
 }
 
 impl Blocks {
     fn memory_bytes(&self) -> u64 {
-        let places = self.of_rdd.values().flat_map(|of_rdd| of_rdd.values());
-        places.map(|place| place.stored.memory_bytes()).sum()
+        let entries = self.of_rdd.values().flat_map(|of_rdd| of_rdd.values());
+        entries.map(|entry| entry.stored.memory_bytes()).sum()
     }
 
-    /// Marks the least recently used blocks that free `wanted` bytes together, or none.
-    fn choose(&mut self, wanted: u64, limit: &Limit) -> Vec<Victim> {
-        if wanted > limit.most_bytes {
+    /// Marks the least recently used blocks that together free `needed` bytes, or none.
+    fn choose(&mut self, needed: u64, limit: &Limit) -> Vec<Victim> {
+        if needed > limit.max_bytes {
             return Vec::new();
         }
-        let others = self.of_rdd.iter_mut().filter(|(rdd, _)| limit.spared != Some(**rdd));
-        let mut places: Vec<(RddId, usize, &mut Place)> = others
-            .flat_map(|(rdd, of_rdd)| of_rdd.iter_mut().map(|(at, place)| (*rdd, *at, place)))
-            .filter(|(_, _, place)| place.can_leave())
+        let others = self.of_rdd.iter_mut().filter(|(rdd, _)| limit.protected != Some(**rdd));
+        let mut candidates: Vec<(RddId, usize, &mut BlockEntry)> = others
+            .flat_map(|(rdd, of_rdd)| of_rdd.iter_mut().map(|(at, entry)| (*rdd, *at, entry)))
+            .filter(|(_, _, entry)| entry.is_evictable())
             .collect();
-        places.sort_by_key(|(_, _, place)| place.last_use);
-        let sizes = places.iter().map(|(_, _, place)| place.stored.memory_bytes());
-        let goes = choose_victims(&sizes.collect::<Vec<_>>(), wanted, limit.most_bytes);
-        let leave = |(rdd, partition, place): (RddId, usize, &mut Place)| {
-            place.is_leaving = true;
-            Victim { rdd, partition, stored: Arc::clone(&place.stored) }
-        };
-        let chosen = places.into_iter().zip(goes).filter(|(_, goes)| *goes);
-        chosen.map(|(place, _)| leave(place)).collect()
+        candidates.sort_by_key(|(_, _, entry)| entry.last_use);
+        let sizes = candidates.iter().map(|(_, _, entry)| entry.stored.memory_bytes());
+        let chosen = choose_victims(&sizes.collect::<Vec<_>>(), needed, limit.max_bytes);
+        let mut victims = Vec::new();
+        for ((rdd, partition, entry), is_chosen) in candidates.into_iter().zip(chosen) {
+            if is_chosen {
+                entry.is_being_evicted = true;
+                victims.push(Victim { rdd, partition, stored: Arc::clone(&entry.stored) });
+            }
+        }
+        victims
     }
 }
 
-/// Which of some blocks, oldest first, go to free `wanted` bytes and no more than `most`: the oldest,
-/// without those that are too large beside what goes already; else one that is enough alone; else
-/// none.
-fn choose_victims(sizes: &[u64], wanted: u64, most: u64) -> Vec<bool> {
+/// Chooses blocks to evict, given the sizes of all candidates, oldest first. The chosen blocks free
+/// at least `needed` and at most `max` bytes.
+///
+/// It takes the oldest blocks and skips those that would exceed `max`. If these are not enough, it
+/// takes one block that is enough alone, or else none.
+fn choose_victims(sizes: &[u64], needed: u64, max: u64) -> Vec<bool> {
     let mut freed = 0_u64;
-    let goes = sizes.iter().map(|bytes| {
-        let goes = freed < wanted && freed.saturating_add(*bytes) <= most;
-        freed += if goes { *bytes } else { 0 };
-        goes
+    let chosen = sizes.iter().map(|bytes| {
+        let is_chosen = freed < needed && freed.saturating_add(*bytes) <= max;
+        freed += if is_chosen { *bytes } else { 0 };
+        is_chosen
     });
-    let goes: Vec<bool> = goes.collect();
-    if freed >= wanted {
-        return goes;
+    let chosen: Vec<bool> = chosen.collect();
+    if freed >= needed {
+        return chosen;
     }
-    let alone = sizes.iter().position(|bytes| (wanted..=most).contains(bytes));
+    let alone = sizes.iter().position(|bytes| (needed..=max).contains(bytes));
     (0..sizes.len()).map(|at| Some(at) == alone).collect()
 }
 
-impl Place {
-    /// Whether it holds memory that nobody is reading.
-    fn can_leave(&self) -> bool {
+impl BlockEntry {
+    /// Returns true if the block holds memory and has no reader.
+    fn is_evictable(&self) -> bool {
         let is_read = Arc::strong_count(&self.stored) > 1;
-        !self.is_leaving && !is_read && self.stored.memory_bytes() > 0
+        !self.is_being_evicted && !is_read && self.stored.memory_bytes() > 0
     }
 }

@@ -1,5 +1,7 @@
-//! The partitions of persisted RDDs, kept as values that the store cannot read: in memory while the
-//! budget has room, in files where their level says so.
+//! The block store: the partitions of persisted RDDs, as values that the store cannot read. They
+//! are in memory while the memory pool has room, and in files where their storage level allows it.
+//!
+//! - `eviction`: the eviction policy. The README of this directory explains it.
 
 mod eviction;
 #[cfg(test)]
@@ -14,65 +16,69 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// One persisted partition. Who put it knows its type.
+/// One persisted partition. Its type is known to the code that stored it.
 pub trait Block: Any + Send + Sync {
-    /// Its rows.
+    /// Returns the number of rows.
     fn rows(&self) -> u64;
 
-    /// What it takes in files.
+    /// Returns the bytes of its files.
     fn file_bytes(&self) -> u64 {
         0
     }
 
-    /// Whether it can be computed again.
-    fn can_be_lost(&self) -> bool {
+    /// Returns true if the block can be recomputed.
+    fn can_be_recomputed(&self) -> bool {
         true
     }
 
-    /// What becomes of it when its memory is wanted for something else.
-    fn leave(&self) -> EvictOutcome {
+    /// Evicts the block from memory: writes it to a file if its storage level says so.
+    fn evict(&self) -> EvictOutcome {
         EvictOutcome::Dropped
     }
 }
 
-/// What becomes of a block that leaves the memory.
+/// The outcome of an eviction.
 pub enum EvictOutcome {
-    /// It is computed again when it is read.
+    /// The block is recomputed when it is read again.
     Dropped,
-    /// It was written to a file, and this is what is kept of it.
-    Moved(Arc<dyn Block>),
-    /// It cannot leave: nothing could compute it again, and it could not be written.
-    Stays,
+    /// The block was written to a file; this is its replacement.
+    Spilled(Arc<dyn Block>),
+    /// The block stays in memory: it cannot be recomputed, and it could not be written.
+    Retained,
 }
 
-/// A block in the store. Whoever holds one reads it: it is not evicted meanwhile, and its memory
-/// counts as taken until the last reader lets go.
+/// A block in the store. While a reader holds it, it is not evicted, and its memory counts until
+/// the last reader drops it.
 pub struct StoredBlock {
     block: Arc<dyn Block>,
-    held: Option<Reservation>,
+    reservation: Option<Reservation>,
 }
 
 impl StoredBlock {
-    /// The block, to be given its type back.
+    /// Returns the block, for a downcast to its type.
     pub fn block(&self) -> Arc<dyn Any + Send + Sync> {
         Arc::clone(&self.block) as Arc<dyn Any + Send + Sync>
     }
 
     fn memory_bytes(&self) -> u64 {
-        self.held.as_ref().map_or(0, Reservation::bytes)
+        self.reservation.as_ref().map_or(0, Reservation::bytes)
     }
 
     fn storage_stats(&self) -> StorageStats {
-        let (rows, memory_bytes) = (self.block.rows(), self.memory_bytes());
-        let file_bytes = self.block.file_bytes();
-        StorageStats { parts: 1, rows, memory_bytes, file_bytes, ..StorageStats::default() }
+        StorageStats {
+            parts: 1,
+            rows: self.block.rows(),
+            memory_bytes: self.memory_bytes(),
+            file_bytes: self.block.file_bytes(),
+            ..StorageStats::default()
+        }
     }
 }
 
-/// The persisted partitions of one context. Their bytes are taken from its memory budget.
+/// The persisted partitions of one context. Their bytes are reserved in its memory pool.
 ///
-/// No block is written or dropped under the lock: that runs the user's code, which may be slow,
-/// panic, or come back here.
+/// No block is written or dropped under the lock, because that runs code of the user, which may be
+/// slow, panic, or call the store.
 pub struct BlockStore {
     memory: Arc<MemoryPool>,
     emit: Box<dyn Fn(Event) + Send + Sync>,
@@ -81,23 +87,24 @@ pub struct BlockStore {
 
 #[derive(Default)]
 struct Blocks {
-    of_rdd: HashMap<RddId, HashMap<usize, Place>>,
-    /// Grows with each use of a block.
+    of_rdd: HashMap<RddId, HashMap<usize, BlockEntry>>,
+    /// Increases with each use of a block.
     clock: u64,
 }
 
-struct Place {
+struct BlockEntry {
     stored: Arc<StoredBlock>,
     last_use: u64,
-    /// Whether a thread is just moving it out of the memory. It can still be read.
-    is_leaving: bool,
+    /// True while a thread is evicting the block. It can still be read.
+    is_being_evicted: bool,
 }
 
 impl Blocks {
-    fn place(&mut self, rdd: RddId, partition: usize) -> Option<&mut Place> {
+    fn entry(&mut self, rdd: RddId, partition: usize) -> Option<&mut BlockEntry> {
         self.of_rdd.get_mut(&rdd)?.get_mut(&partition)
     }
 
+    /// Advances the clock.
     fn tick(&mut self) -> u64 {
         self.clock += 1;
         self.clock
@@ -105,8 +112,8 @@ impl Blocks {
 }
 
 impl BlockStore {
-    /// An empty store that takes what it holds from `memory` and gives it back when running work
-    /// needs it. `emit` hears what is evicted.
+    /// Returns an empty store that reserves memory in `memory` and is evictable there. `emit`
+    /// receives an event for each evicted block.
     pub fn new(memory: Arc<MemoryPool>, emit: Box<dyn Fn(Event) + Send + Sync>) -> Arc<Self> {
         let store = Arc::new(BlockStore { memory, emit, blocks: Mutex::default() });
         let weak = Arc::downgrade(&store);
@@ -114,71 +121,73 @@ impl BlockStore {
         store
     }
 
-    /// The block of a partition, if it is stored.
+    /// Returns the block of a partition, if it is stored.
     pub fn get(&self, rdd: RddId, partition: usize) -> Option<Arc<StoredBlock>> {
         let mut blocks = self.lock();
         let now = blocks.tick();
-        let place = blocks.place(rdd, partition)?;
-        place.last_use = now;
-        Some(Arc::clone(&place.stored))
+        let entry = blocks.entry(rdd, partition)?;
+        entry.last_use = now;
+        Some(Arc::clone(&entry.stored))
     }
 
-    /// Stores a block whose memory, if it takes any, is `held`; gives it back as it is stored, and
-    /// says whether this call did that. The first put wins: two tasks may compute the same partition,
-    /// and readers of the first block keep it.
+    /// Stores a block with its memory reservation. Returns the stored block and true if this call
+    /// stored it. The first put wins: two tasks may compute the same partition, and readers of the
+    /// first block hold it.
     pub fn put(
         &self,
         rdd: RddId,
         partition: usize,
         block: Arc<dyn Block>,
-        held: Option<Reservation>,
+        reservation: Option<Reservation>,
     ) -> (Arc<StoredBlock>, bool) {
-        let new = Arc::new(StoredBlock { block, held });
-        // A block that came second drops behind the lock: it is bound before it.
+        let new = Arc::new(StoredBlock { block, reservation });
+        // A block that comes second is dropped after the lock is released, because it is bound
+        // before the lock.
         let stored = Arc::clone(&new);
         let mut blocks = self.lock();
         let last_use = blocks.tick();
         match blocks.of_rdd.entry(rdd).or_default().entry(partition) {
-            Entry::Occupied(place) => (Arc::clone(&place.get().stored), false),
-            Entry::Vacant(place) => {
-                place.insert(Place { stored, last_use, is_leaving: false });
+            Entry::Occupied(entry) => (Arc::clone(&entry.get().stored), false),
+            Entry::Vacant(entry) => {
+                entry.insert(BlockEntry { stored, last_use, is_being_evicted: false });
                 drop(blocks);
                 (new, true)
             }
         }
     }
 
-    /// Whether the block of a partition is stored.
+    /// Returns true if the block of a partition is stored.
     pub fn contains(&self, rdd: RddId, partition: usize) -> bool {
         self.lock().of_rdd.get(&rdd).is_some_and(|of_rdd| of_rdd.contains_key(&partition))
     }
 
-    /// How much of an RDD is stored.
+    /// Returns the size of the stored blocks of an RDD.
     pub fn storage_stats(&self, rdd: RddId) -> StorageStats {
         let blocks = self.lock();
         let of_rdd = blocks.of_rdd.get(&rdd).into_iter().flat_map(HashMap::values);
-        of_rdd.map(|place| place.stored.storage_stats()).sum()
+        of_rdd.map(|entry| entry.stored.storage_stats()).sum()
     }
 
-    /// Drops one block, unless another took its place meanwhile: a reader found it damaged.
+    /// Removes a block that a reader found damaged, unless another block has replaced it. Returns
+    /// true if it was removed.
     pub fn forget(&self, rdd: RddId, partition: usize, damaged: &Arc<StoredBlock>) -> bool {
         let mut blocks = self.lock();
         let Some(of_rdd) = blocks.of_rdd.get_mut(&rdd) else { return false };
-        let is_it = |place: &Place| Arc::ptr_eq(&place.stored, damaged);
-        let forgotten = of_rdd.get(&partition).is_some_and(is_it);
+        let is_damaged = |entry: &BlockEntry| Arc::ptr_eq(&entry.stored, damaged);
+        let forgotten = of_rdd.get(&partition).is_some_and(is_damaged);
         let dropped = forgotten.then(|| of_rdd.remove(&partition));
         drop(blocks);
         drop(dropped);
         forgotten
     }
 
-    /// Drops the blocks of an RDD; says how many.
+    /// Drops the blocks of an RDD and returns their number.
     pub fn drop_rdd(&self, rdd: RddId) -> usize {
         let dropped = self.lock().of_rdd.remove(&rdd);
         dropped.map_or(0, |of_rdd| of_rdd.len())
     }
 
-    /// The map is whole after any panic: no user code runs under the lock.
+    /// Locks the map. It is consistent after any panic, because no user code runs under the lock.
     fn lock(&self) -> MutexGuard<'_, Blocks> {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! A disk that goes wrong where a [`FaultPlan`](crate::faults::FaultPlan) wants it to.
+//! A `Disk` wrapper that injects the faults of a [`FaultPlan`](crate::faults::FaultPlan).
 
 use super::{Access, Disk, DiskLock, DiskReader, DiskWriter};
 use crate::faults::{Fault, Faults};
@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-/// Another disk, but for the faults of a plan. An operation is one call of a method of [`Disk`],
-/// [`DiskWriter`] or [`DiskReader`].
+/// A wrapper around another disk that injects faults. An operation is one call of a method of
+/// [`Disk`], [`DiskWriter`] or [`DiskReader`].
 pub struct FaultyDisk {
     inner: Arc<dyn Disk>,
     faults: Faults,
 }
 
 impl FaultyDisk {
-    /// `inner` with the disk's part of a plan.
+    /// Wraps `inner` with the disk faults of a plan.
     pub fn new(inner: Arc<dyn Disk>, faults: impl Into<Faults>) -> Self {
         FaultyDisk { inner, faults: faults.into() }
     }
@@ -27,16 +27,17 @@ fn injected() -> io::Error {
 }
 
 impl Faults {
+    /// Returns true if the plan covers the path.
     fn covers(&self, path: &Path) -> bool {
         self.plan().under.as_ref().is_none_or(|under| path.starts_with(under))
     }
 
-    /// Counts one operation on a file or folder, unless that lies elsewhere.
+    /// Counts one operation on a path, unless the plan does not cover the path.
     fn begin_at(&self, path: &Path) -> io::Result<()> {
         if self.covers(path) { self.begin() } else { Ok(()) }
     }
 
-    /// Counts one operation, and stalls or fails it if the plan says so.
+    /// Counts one operation, and stalls or fails it if the plan contains that.
     fn begin(&self) -> io::Result<()> {
         let operation = self.disk().operations.fetch_add(1, Ordering::SeqCst);
         let mut fails = false;
@@ -58,8 +59,8 @@ impl Faults {
         Ok(())
     }
 
-    /// How many of `wanted` bytes still fit.
-    fn room_for(&self, wanted: usize) -> usize {
+    /// Returns how many of `wanted` bytes fit on the disk.
+    fn bytes_that_fit(&self, wanted: usize) -> usize {
         let limits = self.plan().faults.iter().filter_map(|fault| match fault {
             Fault::FullAfter(limit) => Some(*limit),
             _ => None,
@@ -69,8 +70,8 @@ impl Faults {
         usize::try_from(limit.saturating_sub(before)).map_or(wanted, |room| room.min(wanted))
     }
 
-    /// The bytes as the disk will hold them.
-    fn flipped(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+    /// Returns the corrupted bytes if the plan corrupts this append.
+    fn corrupted(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let append = self.disk().appends.fetch_add(1, Ordering::SeqCst);
         let flips = |fault: &Fault| matches!(*fault, Fault::FlipAppend(wrong) if wrong == append);
         if bytes.is_empty() || !self.plan().faults.iter().any(flips) {
@@ -82,8 +83,8 @@ impl Faults {
         Some(wrong)
     }
 
-    /// How many bytes the file that is being created will lose.
-    fn bytes_to_lose(&self) -> usize {
+    /// Returns the number of bytes by which the file being created will be truncated.
+    fn truncated_bytes(&self) -> usize {
         let number = self.disk().creates.fetch_add(1, Ordering::SeqCst);
         let lost = self.plan().faults.iter().filter_map(|fault| match *fault {
             Fault::TruncateFile { create, bytes } => (create == number).then_some(bytes),
@@ -103,11 +104,11 @@ impl Disk for FaultyDisk {
         if !self.faults.covers(path) {
             return self.inner.create(path, access);
         }
-        let loses = self.faults.bytes_to_lose();
+        let truncated_bytes = self.faults.truncated_bytes();
         self.faults.begin()?;
         let inner = self.inner.create(path, access)?;
         let faults = self.faults.clone();
-        Ok(Box::new(FaultyWriter { inner, faults, loses, held_back: Vec::new() }))
+        Ok(Box::new(FaultyWriter { inner, faults, truncated_bytes, held_back: Vec::new() }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>> {
@@ -116,8 +117,8 @@ impl Disk for FaultyDisk {
         }
         self.faults.begin()?;
         let inner = self.inner.open(path)?;
-        let (faults, reads_fail) = (self.faults.clone(), self.faults.reads_fail(path));
-        Ok(Box::new(FaultyReader { inner, faults, reads_fail }))
+        let reads_fail = self.faults.reads_fail(path);
+        Ok(Box::new(FaultyReader { inner, faults: self.faults.clone(), reads_fail }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -145,9 +146,9 @@ impl Disk for FaultyDisk {
         self.inner.list(path)
     }
 
-    fn is_own_folder(&self, path: &Path) -> io::Result<bool> {
+    fn is_own_dir(&self, path: &Path) -> io::Result<bool> {
         self.faults.begin_at(path)?;
-        self.inner.is_own_folder(path)
+        self.inner.is_own_dir(path)
     }
 
     fn create_lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
@@ -164,24 +165,24 @@ impl Disk for FaultyDisk {
 struct FaultyWriter {
     inner: Box<dyn DiskWriter>,
     faults: Faults,
-    /// The bytes this file loses at its end, wherever that will be.
-    loses: usize,
-    /// The last bytes so far: written only when enough others follow.
+    /// The number of bytes dropped from the end of the file.
+    truncated_bytes: usize,
+    /// The last bytes so far, which are written only when enough others follow.
     held_back: Vec<u8>,
 }
 
 impl FaultyWriter {
-    fn append_but_the_end(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.loses == 0 {
+    fn append_truncated(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.truncated_bytes == 0 {
             return self.inner.append(bytes);
         }
         if self.held_back.is_empty() && !bytes.is_empty() {
             self.faults.fire();
         }
         self.held_back.extend_from_slice(bytes);
-        let kept = self.held_back.len().saturating_sub(self.loses);
-        self.inner.append(&self.held_back[..kept])?;
-        self.held_back.drain(..kept);
+        let writable = self.held_back.len().saturating_sub(self.truncated_bytes);
+        self.inner.append(&self.held_back[..writable])?;
+        self.held_back.drain(..writable);
         Ok(())
     }
 }
@@ -189,10 +190,10 @@ impl FaultyWriter {
 impl DiskWriter for FaultyWriter {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.faults.begin()?;
-        let wrong = self.faults.flipped(bytes);
+        let wrong = self.faults.corrupted(bytes);
         let bytes = wrong.as_deref().unwrap_or(bytes);
-        let room = self.faults.room_for(bytes.len());
-        self.append_but_the_end(&bytes[..room])?;
+        let room = self.faults.bytes_that_fit(bytes.len());
+        self.append_truncated(&bytes[..room])?;
         if room < bytes.len() {
             self.faults.fire();
             return Err(io::Error::new(io::ErrorKind::StorageFull, "injected fault: disk full"));
@@ -209,7 +210,7 @@ impl DiskWriter for FaultyWriter {
 struct FaultyReader {
     inner: Box<dyn DiskReader>,
     faults: Faults,
-    /// Whether it lies on bad sectors: its length is known, and no byte of it.
+    /// True if every read fails, as on bad sectors. The length is still known.
     reads_fail: bool,
 }
 
@@ -235,7 +236,7 @@ mod tests {
     use crate::faults::FaultPlan;
     use std::time::{Duration, Instant};
 
-    /// Seven operations: one create, three appends of four bytes, sync, open, read.
+    /// Performs seven operations: one create, three appends of four bytes, sync, open, read.
     fn write_and_read(disk: &FaultyDisk, path: &Path) -> io::Result<Vec<u8>> {
         let mut writer = disk.create(path, Access::Private)?;
         for word in [b"aaaa", b"bbbb", b"cccc"] {
@@ -257,14 +258,15 @@ mod tests {
 
     fn run(plan: FaultPlan) -> (FaultyDisk, io::Result<Vec<u8>>, Vec<u8>) {
         let dir = tempfile::tempdir().unwrap();
-        let (disk, path) = (disk_with(plan), dir.path().join("f"));
+        let disk = disk_with(plan);
+        let path = dir.path().join("f");
         let outcome = write_and_read(&disk, &path);
         let on_disk = std::fs::read(&path).unwrap_or_default();
         (disk, outcome, on_disk)
     }
 
     #[test]
-    fn without_a_plan_it_is_the_real_disk_and_counts() {
+    fn without_faults_it_only_counts_operations() {
         let (disk, outcome, _) = run(FaultPlan::new());
         assert_eq!(outcome.unwrap(), b"aaaabbbbcccc");
         assert_eq!(counts(&disk), (7, 0));
@@ -277,13 +279,13 @@ mod tests {
             let (disk, outcome, _) = run(plan);
             assert_eq!(outcome.unwrap_err().to_string(), "injected fault");
             assert_eq!(counts(&disk), (operation + 1, 1));
-            let again = write_and_read(&disk, &tempfile::tempdir().unwrap().path().join("again"));
-            again.unwrap();
+            let second = write_and_read(&disk, &tempfile::tempdir().unwrap().path().join("second"));
+            second.unwrap();
         }
     }
 
     #[test]
-    fn a_disk_can_fail_for_ever() {
+    fn a_disk_can_fail_forever() {
         let (disk, outcome, _) = run(FaultPlan::new().fail_from(3));
         outcome.unwrap_err();
         for _ in 0..3 {
@@ -293,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_keeps_what_fitted_and_stays_full() {
+    fn a_full_disk_contains_the_bytes_that_fit_and_stays_full() {
         let plan = FaultPlan::new().full_after(6);
         let (disk, outcome, on_disk) = run(plan);
         assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::StorageFull);
@@ -327,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stalled_operation_takes_its_time_and_works() {
+    fn a_stalled_operation_is_delayed_and_succeeds() {
         let pause = Duration::from_millis(30);
         let started = Instant::now();
         let (disk, outcome, _) = run(FaultPlan::new().stall_disk_operation(2, pause));
@@ -336,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_renames_removals_and_locks_can_fail_too() {
+    fn every_operation_on_paths_can_fail() {
         let disk = disk_with(FaultPlan::new().fail_from(0));
         let path = Path::new("/no/such");
         disk.create_dir(path, Access::Private).unwrap_err();
@@ -345,15 +347,16 @@ mod tests {
         disk.remove_dir_all(path).unwrap_err();
         disk.sync_dir(path).unwrap_err();
         disk.list(path).unwrap_err();
-        disk.is_own_folder(path).unwrap_err();
+        disk.is_own_dir(path).unwrap_err();
         disk.create_lock(path).err().unwrap();
         disk.try_lock(path).err().unwrap();
         assert_eq!(counts(&disk), (9, 9));
     }
 
     #[test]
-    fn one_faulty_disk_beside_good_ones_fails_alone() {
-        let (bad, good) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fn faults_are_restricted_to_a_directory() {
+        let bad = tempfile::tempdir().unwrap();
+        let good = tempfile::tempdir().unwrap();
         let disk = disk_with(FaultPlan::new().fail_from(0).under(bad.path()));
         write_and_read(&disk, &good.path().join("f")).unwrap();
         assert_eq!(counts(&disk), (0, 0));

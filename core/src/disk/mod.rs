@@ -1,5 +1,13 @@
-//! The one door to the disk. Every file of the engine is made, read and removed through [`Disk`],
-//! so that a test can put a [`FaultyDisk`] in front of it and let any single operation fail.
+//! File system access. Every file of the engine is created, read and deleted through [`Disk`], so
+//! that a test can wrap it in a [`FaultyDisk`] and fail any single operation. The only exception is
+//! the creation of scratch directories, where tempfile chooses the name.
+//!
+//! - `real`: the file system of the operating system.
+//! - `faulty`: a wrapper that injects faults.
+//!
+//! A disk error is retried once by the reader, since disks may recover. A file that cannot be read
+//! twice counts as lost and is recomputed, since a bad sector stays bad. Running out of open files
+//! or memory is not an error of the file and never counts against it ([`is_resource_exhaustion`]).
 
 mod faulty;
 mod real;
@@ -10,92 +18,93 @@ pub use real::RealDisk;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Whether an error says that the process or the machine ran out of something, open files or memory:
-/// the file it happened to may be as good as any.
-pub fn says_nothing_of_the_file(cause: &io::Error) -> bool {
+/// Returns true if the process or the machine ran out of open files or memory. Such an error says
+/// nothing about the file.
+pub fn is_resource_exhaustion(cause: &io::Error) -> bool {
     #[cfg(unix)]
     {
         use rustix::io::Errno;
-        let short_of = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Errno::raw_os_error);
-        if cause.raw_os_error().is_some_and(|code| short_of.contains(&code)) {
+        let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Errno::raw_os_error);
+        if cause.raw_os_error().is_some_and(|code| exhausted.contains(&code)) {
             return true;
         }
     }
     cause.kind() == io::ErrorKind::OutOfMemory
 }
 
-/// Who may read what is made.
+/// The access rights of a new file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// The user of this process alone: folders 0700, files 0600. For files of the engine.
+    /// Only the user of this process: directories 0700, files 0600. For files of the engine.
     Private,
-    /// Whom the user's umask allows. For outputs.
+    /// As the umask of the user allows. For outputs.
     Shared,
 }
 
-/// What the engine asks of a disk. Errors are the system's own; who calls knows what it was doing
-/// and says so.
+/// The file operations of the engine. Errors are those of the operating system; the caller adds the
+/// operation and the file.
 pub trait Disk: Send + Sync {
-    /// Makes one folder. Its parent must be there, and it must not.
+    /// Creates a directory. Its parent must exist, and the directory must not.
     fn create_dir(&self, path: &Path, access: Access) -> io::Result<()>;
 
-    /// Makes a file. A file that is already there is an error, never overwritten.
+    /// Creates a file. An existing file is an error and is never overwritten.
     fn create(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskWriter>>;
 
     /// Opens a file for reading.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>>;
 
-    /// Gives a file another name at once: a reader sees the old state or the new one. A file of
+    /// Renames a file atomically: a reader sees the old state or the new one. An existing file of
     /// the new name is replaced.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Removes a file.
+    /// Deletes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 
-    /// Removes a folder with all that is in it.
+    /// Deletes a directory with its contents.
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes the names in a folder survive a power cut.
+    /// Makes the names in a directory durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 
-    /// What is in a folder, in no order.
+    /// Lists a directory, in no order.
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>>;
 
-    /// Whether a path is a folder itself, not a link to one, and belongs to this process's user.
-    /// Where folders have no such owner, every folder does.
-    fn is_own_folder(&self, path: &Path) -> io::Result<bool>;
+    /// Returns true if a path is a directory, not a link to one, and belongs to the user of this
+    /// process. Where directories have no owner, every directory counts.
+    fn is_own_dir(&self, path: &Path) -> io::Result<bool>;
 
-    /// Makes a lock file, private and held. It gets its name only once it is held, so nobody ever
-    /// finds it free while its maker lives. `Unsupported` where files cannot be locked.
+    /// Creates a lock file, private and locked. It gets its name only after it is locked, so a lock
+    /// file is never free while its creator lives. Fails with `Unsupported` where files cannot be
+    /// locked.
     fn create_lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>>;
 
-    /// Takes a lock file that is there; nothing if someone else holds it, if it was just removed,
-    /// or if it is not a plain file.
+    /// Locks an existing lock file. Returns `None` if it is locked, if it was just deleted, or if
+    /// it is not a regular file.
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
 }
 
-/// A lock file that is held until this drops or the process dies, however it dies.
+/// A lock file that is locked until this drops or the process dies in any way.
 pub trait DiskLock: Send + Sync {}
 
-/// A new file that grows at its end. It does not buffer: hand it whole frames.
+/// A new file that grows at its end. It does not buffer, so pass whole frames.
 pub trait DiskWriter: Send {
-    /// Writes all of `bytes` at the end.
+    /// Appends all of `bytes`.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes what was appended survive a power cut.
+    /// Makes the appended bytes durable.
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// An open file. Several threads may read it at once.
+/// An open file. Several threads may read it at the same time.
 pub trait DiskReader: Send + Sync {
-    /// The length of the file now, in bytes.
+    /// Returns the current length of the file in bytes.
     fn len(&self) -> io::Result<u64>;
 
-    /// Whether the file has no bytes.
+    /// Returns true if the file has no bytes.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
 
-    /// Fills `buf` with the bytes from `offset` on; a file that ends earlier is `UnexpectedEof`.
+    /// Fills `buf` with the bytes from `offset` on. A file that ends earlier is `UnexpectedEof`.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
 }

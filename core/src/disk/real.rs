@@ -1,11 +1,11 @@
-//! The disk as the system offers it.
+//! The file system of the operating system.
 
 use super::{Access, Disk, DiskLock, DiskReader, DiskWriter};
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// The system's own disk.
+/// The file system of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
 
@@ -43,7 +43,8 @@ impl Disk for RealDisk {
         File::open(path)?.sync_all()
     }
 
-    /// Elsewhere a folder cannot be opened as a file; the system writes names back by itself.
+    /// Does nothing where a directory cannot be opened as a file; the system writes names back by
+    /// itself.
     #[cfg(not(unix))]
     fn sync_dir(&self, _path: &Path) -> io::Result<()> {
         Ok(())
@@ -53,9 +54,9 @@ impl Disk for RealDisk {
         fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect()
     }
 
-    fn is_own_folder(&self, path: &Path) -> io::Result<bool> {
+    fn is_own_dir(&self, path: &Path) -> io::Result<bool> {
         let found = fs::symlink_metadata(path)?;
-        Ok(found.is_dir() && belongs_to_us(&found))
+        Ok(found.is_dir() && is_owned_by_user(&found))
     }
 
     fn create_lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
@@ -76,14 +77,15 @@ impl Disk for RealDisk {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(cause)) => return Err(cause),
         }
-        // Who held it before may have removed the file, and this be a lock on nothing.
+        // The previous owner may have deleted the file, which would make this a lock without a
+        // name.
         let same = is_same_file(&file.metadata()?, &fs::symlink_metadata(path)?);
         Ok(same.then(|| Box::new(RealLock { _held: file }) as Box<dyn DiskLock>))
     }
 }
 
 struct RealLock {
-    /// The system frees the lock when the file is closed.
+    /// The system releases the lock when the file is closed.
     _held: File,
 }
 
@@ -99,12 +101,12 @@ fn create_new(path: &Path, access: Access) -> io::Result<File> {
 }
 
 #[cfg(unix)]
-fn belongs_to_us(found: &Metadata) -> bool {
+fn is_owned_by_user(found: &Metadata) -> bool {
     std::os::unix::fs::MetadataExt::uid(found) == rustix::process::geteuid().as_raw()
 }
 
 #[cfg(not(unix))]
-fn belongs_to_us(_found: &Metadata) -> bool {
+fn is_owned_by_user(_found: &Metadata) -> bool {
     true
 }
 
@@ -114,7 +116,7 @@ fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// Elsewhere a name cannot be used again while its file is open.
+/// Returns true, because here a name cannot be reused while its file is open.
 #[cfg(not(unix))]
 fn is_same_file(_one: &Metadata, _other: &Metadata) -> bool {
     true
@@ -169,7 +171,7 @@ impl DiskReader for RealReader {
     }
 }
 
-/// Without a positioned read the cursor is shared, so a lock keeps seek and read together.
+/// Without a positioned read the cursor is shared, so a lock holds seek and read together.
 #[cfg(not(unix))]
 struct RealReader(std::sync::Mutex<File>);
 
@@ -203,13 +205,13 @@ mod tests {
     use super::*;
     use std::io::ErrorKind;
 
-    fn folder() -> tempfile::TempDir {
+    fn temp_dir() -> tempfile::TempDir {
         tempfile::tempdir().unwrap()
     }
 
     #[test]
-    fn what_was_appended_is_read_at_any_offset() {
-        let dir = folder();
+    fn appended_bytes_are_read_at_any_offset() {
+        let dir = temp_dir();
         let path = dir.path().join("a");
         let mut writer = RealDisk.create(&path, Access::Private).unwrap();
         writer.append(b"hello ").unwrap();
@@ -224,7 +226,7 @@ mod tests {
 
     #[test]
     fn reading_past_the_end_is_unexpected_eof() {
-        let dir = folder();
+        let dir = temp_dir();
         let path = dir.path().join("a");
         RealDisk.create(&path, Access::Private).unwrap().append(b"abc").unwrap();
         let reader = RealDisk.open(&path).unwrap();
@@ -235,20 +237,21 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_is_there_is_overwritten() {
-        let dir = folder();
-        let (file, sub) = (dir.path().join("a"), dir.path().join("b"));
+    fn existing_files_are_not_overwritten() {
+        let dir = temp_dir();
+        let file = dir.path().join("a");
+        let sub = dir.path().join("b");
         RealDisk.create(&file, Access::Shared).unwrap();
         RealDisk.create_dir(&sub, Access::Shared).unwrap();
-        let again = RealDisk.create(&file, Access::Shared).err().unwrap();
-        assert_eq!(again.kind(), ErrorKind::AlreadyExists);
-        let again = RealDisk.create_dir(&sub, Access::Shared).unwrap_err();
-        assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+        let error = RealDisk.create(&file, Access::Shared).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        let error = RealDisk.create_dir(&sub, Access::Shared).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     }
 
     #[test]
-    fn a_folder_needs_its_parent() {
-        let dir = folder();
+    fn a_directory_needs_its_parent() {
+        let dir = temp_dir();
         let deep = dir.path().join("no/such");
         let error = RealDisk.create_dir(&deep, Access::Private).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
@@ -256,8 +259,9 @@ mod tests {
 
     #[test]
     fn files_are_renamed_and_removed() {
-        let dir = folder();
-        let (from, to) = (dir.path().join("a"), dir.path().join("b"));
+        let dir = temp_dir();
+        let from = dir.path().join("a");
+        let to = dir.path().join("b");
         RealDisk.create(&from, Access::Shared).unwrap();
         RealDisk.rename(&from, &to).unwrap();
         RealDisk.sync_dir(dir.path()).unwrap();
@@ -268,32 +272,33 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_is_held_until_it_drops() {
-        let dir = folder();
+    fn a_lock_is_held_until_drop() {
+        let dir = temp_dir();
         let path = dir.path().join("lock");
         let held = RealDisk.create_lock(&path).unwrap();
         assert_eq!(RealDisk.list(dir.path()).unwrap(), [path.as_path()]);
         assert!(RealDisk.try_lock(&path).unwrap().is_none());
         drop(held);
-        let again = RealDisk.try_lock(&path).unwrap().unwrap();
+        let relocked = RealDisk.try_lock(&path).unwrap().unwrap();
         assert!(RealDisk.try_lock(&path).unwrap().is_none());
-        drop(again);
+        drop(relocked);
         let missing = RealDisk.try_lock(&dir.path().join("no")).err().unwrap();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
     }
 
     #[test]
-    fn a_lock_file_that_was_replaced_is_another_one() {
-        let dir = folder();
-        let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+    fn a_replaced_lock_file_is_a_different_file() {
+        let dir = temp_dir();
+        let one = dir.path().join("one");
+        let other = dir.path().join("other");
         let files = [&one, &other].map(|path| File::create(path).unwrap().metadata().unwrap());
         assert!(is_same_file(&files[0], &fs::symlink_metadata(&one).unwrap()));
         assert_eq!(is_same_file(&files[0], &files[1]), cfg!(not(unix)));
     }
 
     #[test]
-    fn only_a_plain_file_is_a_lock() {
-        let dir = folder();
+    fn only_a_regular_file_is_a_lock() {
+        let dir = temp_dir();
         let path = dir.path().join("lock");
         RealDisk.create_dir(&path, Access::Private).unwrap();
         assert!(RealDisk.try_lock(&path).unwrap().is_none());
@@ -301,35 +306,37 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_is_neither_a_lock_nor_an_own_folder() {
-        let dir = folder();
-        let (file, link) = (dir.path().join("f"), dir.path().join("l"));
+    fn a_link_is_neither_a_lock_nor_an_own_directory() {
+        let dir = temp_dir();
+        let file = dir.path().join("f");
+        let link = dir.path().join("l");
         RealDisk.create(&file, Access::Private).unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         assert!(RealDisk.try_lock(&link).unwrap().is_none());
-        assert!(RealDisk.is_own_folder(dir.path()).unwrap());
+        assert!(RealDisk.is_own_dir(dir.path()).unwrap());
         fs::remove_file(&link).unwrap();
         std::os::unix::fs::symlink(dir.path(), &link).unwrap();
-        assert!(!RealDisk.is_own_folder(&link).unwrap());
-        assert!(!RealDisk.is_own_folder(&file).unwrap());
+        assert!(!RealDisk.is_own_dir(&link).unwrap());
+        assert!(!RealDisk.is_own_dir(&file).unwrap());
     }
 
-    /// Only root can give a folder away; anyone else has the root folder to look at.
+    // Only root can change the owner of a directory; other users have the root directory for this
+    // test.
     #[cfg(unix)]
     #[test]
-    fn a_folder_of_another_user_is_not_ours() {
-        let dir = folder();
+    fn a_directory_of_another_user_is_not_ours() {
+        let dir = temp_dir();
         let root = Path::new("/");
         let given_away = std::os::unix::fs::chown(dir.path(), Some(12_345), None).is_ok();
         let others = if given_away { dir.path() } else { root };
-        assert!(!RealDisk.is_own_folder(others).unwrap());
+        assert!(!RealDisk.is_own_dir(others).unwrap());
     }
 
     #[cfg(unix)]
     #[test]
-    fn private_things_belong_to_the_user_alone() {
+    fn private_files_are_accessible_only_to_the_user() {
         use std::os::unix::fs::PermissionsExt;
-        let dir = folder();
+        let dir = temp_dir();
         let [sub, file, lock] = ["d", "f", "l"].map(|name| dir.path().join(name));
         RealDisk.create_dir(&sub, Access::Private).unwrap();
         RealDisk.create(&file, Access::Private).unwrap();

@@ -1,4 +1,9 @@
-//! The way of an event to the listeners: a channel and one thread, only if anyone listens.
+//! The listener bus: delivers events on a separate thread, which exists only if there are
+//! listeners.
+//!
+//! No action waits for a listener; only `flush_listeners` does. The end of a context also waits, as
+//! long as the listeners make progress: one that takes seconds for a single event is abandoned with
+//! its thread.
 
 use crate::error::{Error, Result};
 use crate::event::{EVENT_VERSION, Event, EventRecord, Listener};
@@ -10,29 +15,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
-/// How long a listener may take for one event before nobody waits for it any more.
-const CANCEL_GRACE: Duration = Duration::from_secs(5);
+/// The maximum time a listener may take for one event before waiting for it stops.
+const LISTENER_TIMEOUT: Duration = Duration::from_secs(5);
 
-enum Note {
+/// A message to the thread of the listeners.
+enum BusMessage {
     Event(EventRecord),
     Flush(Sender<()>),
     Stop,
 }
 
-/// The end that emits. Cheap to clone and to use without listeners.
+/// The sending end of the bus. It is cheap to clone, and cheap to use without listeners.
 #[derive(Clone)]
 pub(super) struct Emitter {
     started: Instant,
-    listening: Option<Listening>,
+    bus_thread: Option<BusThread>,
 }
 
-/// The thread of the listeners, as seen by who emits.
+/// The thread of the listeners, as seen by a sender.
 #[derive(Clone)]
-struct Listening {
-    notes: Sender<Note>,
+struct BusThread {
+    messages: Sender<BusMessage>,
     thread: ThreadId,
-    /// The notes that were dealt with.
-    done: Arc<AtomicU64>,
+    /// The number of messages handled.
+    handled: Arc<AtomicU64>,
     /// Closed when the thread ends.
     ended: Receiver<()>,
 }
@@ -42,70 +48,75 @@ impl Emitter {
     pub fn start(listeners: Vec<Box<dyn Listener>>) -> Result<(Emitter, Option<JoinHandle<()>>)> {
         let started = Instant::now();
         if listeners.is_empty() {
-            return Ok((Emitter { started, listening: None }, None));
+            return Ok((Emitter { started, bus_thread: None }, None));
         }
-        let (notes, heard) = unbounded();
-        let (ends, ended) = bounded(0);
-        let done = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&done);
+        let (messages, inbox) = unbounded();
+        let (end, ended) = bounded(0);
+        let handled = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&handled);
         let thread = thread::Builder::new()
             .name("emberline-listeners".into())
             .spawn(move || {
-                listen(&heard, listeners, &counter);
-                drop(ends);
+                listen(&inbox, listeners, &counter);
+                drop(end);
             })
-            .map_err(|error| Error::io("starting the thread of the listeners", error))?;
-        let listening = Listening { notes, thread: thread.thread().id(), done, ended };
-        Ok((Emitter { started, listening: Some(listening) }, Some(thread)))
+            .map_err(|error| Error::io("starting the listener thread", error))?;
+        let bus_thread = BusThread { messages, thread: thread.thread().id(), handled, ended };
+        Ok((Emitter { started, bus_thread: Some(bus_thread) }, Some(thread)))
     }
 
+    /// Sends an event.
     pub fn emit(&self, event: Event) {
-        if let Some(listening) = &self.listening {
+        if let Some(bus_thread) = &self.bus_thread {
             let at_us = self.started.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
             let record = EventRecord { version: EVENT_VERSION, at_us, event };
-            // An error means that the context has stopped: nobody listens any more.
-            let _ = listening.notes.send(Note::Event(record));
+            // An error means that the context has stopped and its listeners are dropped.
+            let _ = bus_thread.messages.send(BusMessage::Event(record));
         }
     }
 
-    /// Waits until every event so far was delivered, or a listener does not come back from one.
+    /// Waits until every event so far was delivered, or a listener exceeds its time.
     pub fn flush(&self) {
-        let Some(listening) = &self.listening else { return };
+        let Some(bus_thread) = &self.bus_thread else { return };
         if self.is_listener_thread() {
             return;
         }
         let (done, wait) = bounded(1);
-        if listening.notes.send(Note::Flush(done)).is_ok() {
-            listening.wait_for(&wait);
+        if bus_thread.messages.send(BusMessage::Flush(done)).is_ok() {
+            bus_thread.wait_for(&wait);
         }
     }
 
-    /// Lets the thread end after what was emitted before.
+    /// Ends the thread after the events emitted before.
     pub fn stop(&self) {
-        if let Some(listening) = &self.listening {
-            let _ = listening.notes.send(Note::Stop);
+        if let Some(bus_thread) = &self.bus_thread {
+            let _ = bus_thread.messages.send(BusMessage::Stop);
         }
     }
 
-    /// Waits for the end of the thread, which was told to stop. Says whether it came: a thread whose
-    /// listener does not come back is not waited for.
-    pub fn has_ended(&self) -> bool {
-        let listening = self.listening.as_ref().filter(|_| !self.is_listener_thread());
-        listening.is_some_and(|listening| listening.wait_for(&listening.ended))
+    /// Waits for the end of the thread after [`stop`](Self::stop), and returns true if it ended. It
+    /// stops waiting if a listener exceeds its time.
+    pub fn wait_for_end(&self) -> bool {
+        let bus_thread = self.bus_thread.as_ref().filter(|_| !self.is_listener_thread());
+        bus_thread.is_some_and(|bus_thread| bus_thread.wait_for(&bus_thread.ended))
     }
 
     fn is_listener_thread(&self) -> bool {
-        self.listening.as_ref().is_some_and(|it| it.thread == thread::current().id())
+        self.bus_thread
+            .as_ref()
+            .is_some_and(|bus_thread| bus_thread.thread == thread::current().id())
     }
 }
 
-impl Listening {
-    /// Waits for a message, or for nobody to send one any more, while the listeners get on.
+impl BusThread {
+    /// Waits for a message or for the channel to close, while the listeners make progress.
     fn wait_for(&self, message: &Receiver<()>) -> bool {
         loop {
-            let before = self.done.load(Ordering::Relaxed);
-            match message.recv_timeout(CANCEL_GRACE) {
-                Err(RecvTimeoutError::Timeout) if self.done.load(Ordering::Relaxed) == before => {
+            let before = self.handled.load(Ordering::Relaxed);
+            match message.recv_timeout(LISTENER_TIMEOUT) {
+                Err(RecvTimeoutError::Timeout)
+                    if self.handled.load(Ordering::Relaxed) == before =>
+                {
                     return false;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -115,19 +126,24 @@ impl Listening {
     }
 }
 
-fn listen(heard: &Receiver<Note>, mut listeners: Vec<Box<dyn Listener>>, done: &AtomicU64) {
-    for note in heard {
-        match note {
-            Note::Event(record) => deliver(&record, &mut listeners),
-            Note::Flush(done) => drop(done.send(())),
-            Note::Stop => break,
+/// Handles messages until the bus stops.
+fn listen(
+    inbox: &Receiver<BusMessage>,
+    mut listeners: Vec<Box<dyn Listener>>,
+    handled: &AtomicU64,
+) {
+    for message in inbox {
+        match message {
+            BusMessage::Event(record) => deliver(&record, &mut listeners),
+            BusMessage::Flush(done) => drop(done.send(())),
+            BusMessage::Stop => break,
         }
-        done.fetch_add(1, Ordering::Relaxed);
+        handled.fetch_add(1, Ordering::Relaxed);
     }
     listeners.into_iter().for_each(drop_quietly);
 }
 
-/// A listener that panics is dropped; the others and the run go on.
+/// Delivers an event. A listener that panics is dropped; the others and the run continue.
 fn deliver(record: &EventRecord, listeners: &mut Vec<Box<dyn Listener>>) {
     let mut number = 0;
     while let Some(listener) = listeners.get_mut(number) {

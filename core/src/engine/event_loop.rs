@@ -1,5 +1,5 @@
-//! The scheduler's thread: the state machine and everything around it that is not pure, such as the
-//! clock.
+//! The event loop around the pure scheduler: the thread that receives messages, reads the clock and
+//! executes commands.
 
 use super::bus::Emitter;
 use super::{CancelScope, Ended, Message};
@@ -13,34 +13,36 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// How often stragglers are looked for.
+/// The interval between two checks for stragglers.
 const TICK: Duration = Duration::from_millis(20);
 
-/// How tasks report: after the context has stopped nobody hears them.
+/// Returns the function with which tasks report to the scheduler. Reports after the end of the
+/// context are dropped.
 pub(super) fn reporter(messages: Sender<Message>) -> Report {
     Arc::new(move |input| drop(messages.send(Message::Input(input))))
 }
 
+/// The state of the scheduler thread.
 pub(super) struct EventLoop {
     scheduler: Scheduler,
     runner: Runner,
     emitter: Emitter,
-    waiting: HashMap<JobId, Sender<Ended>>,
+    replies: HashMap<JobId, Sender<Ended>>,
     timeouts: BTreeMap<Instant, Vec<(Duration, Weak<CancelScope>)>>,
-    speculates: bool,
-    ticked: Instant,
+    has_speculation: bool,
+    last_tick: Instant,
 }
 
 impl EventLoop {
     pub fn new(limits: Limits, runner: Runner, emitter: Emitter) -> Self {
         EventLoop {
-            speculates: limits.speculation.is_some(),
+            has_speculation: limits.speculation.is_some(),
             scheduler: Scheduler::new(limits),
             runner,
             emitter,
-            waiting: HashMap::new(),
+            replies: HashMap::new(),
             timeouts: BTreeMap::new(),
-            ticked: Instant::now(),
+            last_tick: Instant::now(),
         }
     }
 
@@ -52,7 +54,7 @@ impl EventLoop {
             };
             match message {
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(message) => self.take(message),
+                Ok(message) => self.handle(message),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if let Some(at) = self.next_deadline() {
@@ -65,25 +67,25 @@ impl EventLoop {
         self.emitter.stop();
     }
 
-    fn take(&mut self, message: Message) {
+    fn handle(&mut self, message: Message) {
         match message {
             Message::Stop => {}
             Message::Input(input) => self.feed(input),
-            Message::Submit { job, request, tell } => {
-                self.waiting.insert(job, tell);
+            Message::Submit { job, request, reply } => {
+                self.replies.insert(job, reply);
                 self.feed(Input::JobSubmitted { job, request });
             }
-            Message::CancelAll { why } => self.cancel_all(&why),
-            Message::Progress { job, tell } => drop(tell.send(self.scheduler.progress(job))),
+            Message::CancelAll { error } => self.cancel_all(&error),
+            Message::Progress { job, reply } => drop(reply.send(self.scheduler.progress(job))),
             Message::Timeout { at, limit, scope } => {
                 self.timeouts.entry(at).or_default().push((limit, scope));
             }
         }
     }
 
-    /// When something must be done even if nothing happens.
+    /// Returns the next time at which work is due even without a message.
     fn next_deadline(&self) -> Option<Instant> {
-        let tick = (self.speculates && self.runner.is_busy()).then(|| self.ticked + TICK);
+        let tick = (self.has_speculation && self.runner.is_busy()).then(|| self.last_tick + TICK);
         let timeout = self.timeouts.keys().next().copied();
         [tick, timeout, self.runner.grace_ends()].into_iter().flatten().min()
     }
@@ -93,8 +95,8 @@ impl EventLoop {
         if now < deadline {
             return;
         }
-        if self.speculates && self.ticked + TICK <= now {
-            self.ticked = now;
+        if self.has_speculation && self.last_tick + TICK <= now {
+            self.last_tick = now;
             let running = self.runner.running(now);
             self.feed(Input::Tick { running });
         }
@@ -104,17 +106,20 @@ impl EventLoop {
                 scope.cancel(&Error::new(ErrorKind::TimedOut { limit }));
             }
         }
-        for (task, left) in self.runner.abandon_stuck(now) {
-            let (stage, partition) = (left.place.stage, left.place.partition);
-            let operation = left.operation.to_string();
-            self.emitter.emit(Event::ThreadAbandoned { task, stage, partition, operation });
+        for (task, abandoned) in self.runner.abandon_stuck(now) {
+            self.emitter.emit(Event::ThreadAbandoned {
+                task,
+                stage: abandoned.attempt_id.stage,
+                partition: abandoned.attempt_id.partition,
+                operation: abandoned.operation.to_string(),
+            });
         }
     }
 
-    fn cancel_all(&mut self, why: &Error) {
+    fn cancel_all(&mut self, error: &Error) {
         let jobs: Vec<JobId> = self.scheduler.jobs().collect();
         for job in jobs {
-            self.feed(Input::JobCancelled { job, why: why.clone() });
+            self.feed(Input::JobCancelled { job, error: error.clone() });
         }
     }
 
@@ -128,8 +133,8 @@ impl EventLoop {
                 Command::CancelTask(task) => self.runner.cancel(task),
                 Command::Emit(event) => self.emitter.emit(event),
                 Command::FinishJob { job, result, progress } => {
-                    if let Some(tell) = self.waiting.remove(&job) {
-                        let _ = tell.send((result, progress));
+                    if let Some(reply) = self.replies.remove(&job) {
+                        let _ = reply.send((result, progress));
                     }
                 }
             }

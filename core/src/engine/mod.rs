@@ -1,8 +1,14 @@
-//! One context's machine room: the threads, and the door through which actions come in.
+//! The engine of one context: it owns the threads, accepts jobs and delivers events.
 //!
-//! A thread of its own feeds the [`Scheduler`](crate::scheduler::Scheduler) with what happens and
-//! does what it answers. Callers of actions, tasks and handles that drop talk to it through one
-//! channel, so no two of them ever wait for each other's lock.
+//! One thread feeds inputs to the [`Scheduler`](crate::scheduler::Scheduler) and executes its
+//! commands. Callers of actions, tasks and dropped handles talk to it through one channel, so no
+//! two of them wait for the same lock. The README of this directory explains cancellation, spawned
+//! closures, abandoned threads and speculation.
+//!
+//! - `event_loop`: the thread around the pure scheduler.
+//! - `scope`: cancellation scopes of spawned closures and job groups.
+//! - `spawner`: the threads of spawned closures.
+//! - `bus`: delivers events to listeners on a separate thread.
 
 mod bus;
 mod event_loop;
@@ -15,10 +21,10 @@ pub use spawner::{MAX_SPAWNED, Spawned};
 use crate::block_store::BlockStore;
 use crate::config::Config;
 use crate::disk::FaultyDisk;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, internal};
 use crate::event::{Event, Listener};
 use crate::ids::{IdCounter, JobId, RddId, ShuffleId};
-use crate::job::{JobRequest, Progress, Ran};
+use crate::job::{JobDependencies, JobRequest, Progress};
 use crate::lineage::Dependency;
 use crate::memory::MemoryPool;
 use crate::operation::Operation;
@@ -29,7 +35,7 @@ use crate::task::refuse_nested;
 use bus::Emitter;
 use crossbeam::channel::{Sender, bounded, unbounded};
 use event_loop::{EventLoop, reporter};
-use scope::{CancelScopes, scopes_here};
+use scope::{CancelScopes, current_scopes};
 use spawner::Spawner;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -38,41 +44,42 @@ use std::time::{Duration, Instant};
 
 /// Everything that runs in one context. The threads end when it drops.
 pub struct Engine {
-    /// The process that has the threads.
-    built_in: u32,
+    /// The process that owns the threads.
+    owner_pid: u32,
     config: Arc<Config>,
     memory: Arc<MemoryPool>,
     blocks: Arc<BlockStore>,
     rdds: IdCounter,
     shuffles: IdCounter,
     jobs: IdCounter,
-    /// Actions that wait for their job.
-    waiting: AtomicUsize,
-    mark: PoolId,
+    /// The number of actions that wait for their job.
+    waiting_actions: AtomicUsize,
+    pool_id: PoolId,
     scopes: Arc<CancelScopes>,
     spawner: Spawner,
-    left: AbandonedTasks,
+    abandoned: AbandonedTasks,
     messages: Sender<Message>,
     scheduler: Option<JoinHandle<()>>,
     emitter: Emitter,
     listeners: Option<JoinHandle<()>>,
 }
 
+/// A message to the thread of the scheduler.
 enum Message {
     Submit {
         job: JobId,
         request: Arc<JobRequest>,
-        tell: Sender<Ended>,
+        reply: Sender<Ended>,
     },
     Input(Input),
     CancelAll {
-        why: Error,
+        error: Error,
     },
     Progress {
         job: JobId,
-        tell: Sender<Progress>,
+        reply: Sender<Progress>,
     },
-    /// Cancel a scope when it has had its time.
+    /// Cancels a scope at a point in time.
     Timeout {
         at: Instant,
         limit: Duration,
@@ -81,7 +88,7 @@ enum Message {
     Stop,
 }
 
-/// How a job ended, and how far it had come.
+/// The result of a job and its progress at the end.
 type Ended = (Result<()>, Progress);
 
 impl Engine {
@@ -96,11 +103,13 @@ impl Engine {
         let memory = Arc::new(MemoryPool::new(config.storage_memory_bytes()));
         let scratch = Arc::new(Scratch::new(&config));
         scratch.probe()?;
-        let (mark, left) = (PoolId::default(), AbandonedTasks::default());
-        let pool = Pool::build(config.task_threads(), mark.clone())?;
+        let pool_id = PoolId::default();
+        let abandoned = AbandonedTasks::default();
+        let pool = Pool::build(config.task_threads(), pool_id.clone())?;
         let (emitter, listeners) = Emitter::start(listeners)?;
-        let told = emitter.clone();
-        let blocks = BlockStore::new(Arc::clone(&memory), Box::new(move |event| told.emit(event)));
+        let block_events = emitter.clone();
+        let emit = Box::new(move |event| block_events.emit(event));
+        let blocks = BlockStore::new(Arc::clone(&memory), emit);
         emitter.emit(Event::ContextStarted {
             app_name: config.app_name.clone(),
             threads: config.threads,
@@ -109,31 +118,28 @@ impl Engine {
         scratch.remove_orphans().into_iter().for_each(|event| emitter.emit(event));
         let (messages, inbox) = unbounded();
         let scheduler = {
-            let (limits, report) = (Limits::of(&config), reporter(messages.clone()));
-            let (config, memory) = (Arc::clone(&config), Arc::clone(&memory));
-            let surroundings = TaskEnv { config, memory, scratch };
-            let runner = Runner::new(pool, surroundings, report, left.clone());
-            let shell = EventLoop::new(limits, runner, emitter.clone());
+            let env = TaskEnv { config: Arc::clone(&config), memory: Arc::clone(&memory), scratch };
+            let report = reporter(messages.clone());
+            let runner = Runner::new(pool, env, report, abandoned.clone());
+            let event_loop = EventLoop::new(Limits::of(&config), runner, emitter.clone());
             thread::Builder::new()
                 .name("emberline-scheduler".into())
-                .spawn(move || shell.run(&inbox))
-                .map_err(|error| Error::io("starting the thread of the scheduler", error))?
+                .spawn(move || event_loop.run(&inbox))
+                .map_err(|error| Error::io("starting the scheduler thread", error))?
         };
-        let (rdds, shuffles, jobs) = Default::default();
-        let (waiting, scopes, spawner) = Default::default();
         Ok(Arc::new(Engine {
-            built_in: std::process::id(),
+            owner_pid: std::process::id(),
             config,
             memory,
             blocks,
-            rdds,
-            shuffles,
-            jobs,
-            waiting,
-            mark,
-            scopes,
-            spawner,
-            left,
+            rdds: IdCounter::default(),
+            shuffles: IdCounter::default(),
+            jobs: IdCounter::default(),
+            waiting_actions: AtomicUsize::new(0),
+            pool_id,
+            scopes: Arc::default(),
+            spawner: Spawner::default(),
+            abandoned,
             messages,
             scheduler: Some(scheduler),
             emitter,
@@ -141,140 +147,137 @@ impl Engine {
         }))
     }
 
-    /// The settings.
+    /// Returns the settings.
     pub fn config(&self) -> &Arc<Config> {
         &self.config
     }
 
-    /// The budget that caches, shuffles and sorts share.
+    /// Returns the memory pool.
     pub fn memory(&self) -> &MemoryPool {
         &self.memory
     }
 
-    /// The blocks of persisted RDDs.
+    /// Returns the blocks of persisted RDDs.
     pub fn blocks(&self) -> &BlockStore {
         &self.blocks
     }
 
-    /// A number for a new node.
+    /// Returns the id of a new node.
     pub fn next_rdd_id(&self) -> RddId {
         RddId(self.rdds.next())
     }
 
-    /// A number for a new shuffle.
+    /// Returns the id of a new shuffle.
     pub fn next_shuffle_id(&self) -> ShuffleId {
         ShuffleId(self.shuffles.next())
     }
 
-    /// Runs a job, waits for its end and says what it needed.
-    /// When this returns `Ok`, no thread of the engine holds anything of the request any more.
-    pub fn run_job(&self, request: JobRequest) -> Result<Ran> {
+    /// Runs a job, waits for its end, and returns the shuffles and blocks that it needed. When it
+    /// returns `Ok`, no thread of the engine holds anything of the request.
+    pub fn run_job(&self, request: JobRequest) -> Result<JobDependencies> {
         let action = request.action;
         self.refuse_fork(action)?;
         self.refuse_own_threads(action)?;
-        let scopes = scopes_here();
+        let scopes = current_scopes();
         scopes.iter().for_each(|scope| scope.resume());
-        if let Some(why) = scopes.iter().find_map(|scope| scope.cancelled()) {
-            return Err(why.in_action(action));
+        if let Some(error) = scopes.iter().find_map(|scope| scope.cancel_error()) {
+            return Err(error.in_action(action));
         }
-        let ran = self.prepare(&request).map_err(|error| error.in_action(action))?;
+        let dependencies =
+            self.run_prerequisites(&request).map_err(|error| error.in_action(action))?;
         let job = JobId(self.jobs.next());
-        // This handle outlives the job, so that whatever the user's closures captured is dropped
-        // here and not on a thread of the engine.
+        // This handle outlives the job, so that the values captured by closures are dropped here
+        // and not on a thread of the engine.
         let request = Arc::new(request);
-        let (tell, told) = bounded(1);
-        let submit = Message::Submit { job, request: Arc::clone(&request), tell };
-        let gone = |_| {
-            let what = "the scheduler has stopped".into();
-            Error::new(ErrorKind::Internal { what }).in_action(action)
-        };
-        self.messages.send(submit).map_err(|_| gone(()))?;
-        // After it was submitted: who cancels from now on finds the job, and the scheduler knows it.
+        let (reply, end) = bounded(1);
+        let submit = Message::Submit { job, request: Arc::clone(&request), reply };
+        let stopped = || internal("the scheduler has stopped").in_action(action);
+        self.messages.send(submit).map_err(|_| stopped())?;
+        // After the submission, so that a cancellation finds the job, and the scheduler knows it.
         scopes.iter().for_each(|scope| scope.enter(job, &self.messages));
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let ended = told.recv().map_err(|_| gone(()));
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.waiting_actions.fetch_add(1, Ordering::Relaxed);
+        let ended = end.recv().map_err(|_| stopped());
+        self.waiting_actions.fetch_sub(1, Ordering::Relaxed);
         let progress = ended.as_ref().map_or(Progress::default(), |(_, progress)| *progress);
         scopes.iter().for_each(|scope| scope.leave(job, &self.messages, progress));
-        ended?.0.map(|()| ran)
+        ended?.0.map(|()| dependencies)
     }
 
-    /// A new scope inside those of this thread, and of the group `name` if one is given.
+    /// Opens a scope inside those of this thread, as a member of the group `name` if one is given.
     pub fn open_scope(&self, name: Option<&str>) -> OpenScope {
-        self.scopes.open(&self.mark, name)
+        self.scopes.open(&self.pool_id, name)
     }
 
-    /// Cancels what is open of a job group, or everything that runs or waits in this context.
-    pub fn cancel(&self, group: Option<&str>, why: Error) {
-        self.scopes.cancel(group, &why);
+    /// Cancels the open scopes of a job group, or everything that runs or waits in this context.
+    pub fn cancel(&self, group: Option<&str>, error: Error) {
+        self.scopes.cancel(group, &error);
         if group.is_none() {
-            let _ = self.messages.send(Message::CancelAll { why });
+            let _ = self.messages.send(Message::CancelAll { error });
         }
     }
 
-    /// Whether there is anything to cancel: a job, a spawned closure, or a job group.
+    /// Returns true if there is anything to cancel: a job, a spawned closure, or a job group.
     pub fn is_busy(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0 || self.scopes.are_open()
+        self.waiting_actions.load(Ordering::Relaxed) > 0 || self.scopes.are_open()
     }
 
-    /// Cancels the closures that were spawned and the job groups, and leaves other jobs alone.
-    pub fn cancel_scopes(&self, why: &Error) {
-        self.scopes.cancel(None, why);
+    /// Cancels the spawned closures and the job groups, and no other jobs.
+    pub fn cancel_scopes(&self, error: &Error) {
+        self.scopes.cancel(None, error);
     }
 
-    /// Cancels a scope once `limit` has passed, with [`TimedOut`](ErrorKind::TimedOut).
+    /// Cancels a scope with [`TimedOut`](ErrorKind::TimedOut) after `limit`.
     pub fn cancel_after(&self, limit: Duration, scope: &Arc<CancelScope>) {
         let Some(at) = Instant::now().checked_add(limit) else { return };
         let scope = Arc::downgrade(scope);
         let _ = self.messages.send(Message::Timeout { at, limit, scope });
     }
 
-    /// Runs `work`, which must catch its panics, on a thread of this context that is none of its
-    /// tasks'.
+    /// Runs `work`, which must catch its panics, on a thread of this context that runs no tasks.
     pub fn spawn(&self, work: Box<dyn FnOnce() + Send>) -> Result<Arc<Spawned>> {
         self.spawner.spawn(work)
     }
 
-    /// The cancelled tasks that have not come back from a closure.
+    /// Returns the cancelled tasks that did not return from a closure within the grace period.
     pub fn abandoned_tasks(&self) -> Vec<AbandonedTask> {
-        self.left.tasks()
+        self.abandoned.tasks()
     }
 
-    /// Forgets what a shuffle has computed; called when its last handle drops.
+    /// Forgets the outputs of a shuffle. It is called when its last handle drops.
     pub fn forget_shuffle(&self, shuffle: ShuffleId) {
-        // An error means that the scheduler is gone, and its memory with it.
+        // An error means that the scheduler has stopped, and its state is dropped.
         let _ = self.messages.send(Message::Input(Input::ShuffleDropped { shuffle }));
     }
 
-    /// Tells the listeners.
+    /// Sends an event to the listeners.
     pub fn emit(&self, event: Event) {
         self.emitter.emit(event);
     }
 
-    /// Waits until the listeners have heard every event so far, or one of them does not come back from
-    /// an event for seconds. On their own thread it returns at once.
+    /// Waits until the listeners have handled every event so far, or one of them takes seconds for
+    /// a single event. On the thread of the listeners it returns at once.
     pub fn flush_listeners(&self) {
         if !self.is_forked() {
             self.emitter.flush();
         }
     }
 
-    /// Whether this is a fork of the process that built the context. Only the thread that forks is in
-    /// it, and would wait for the others for ever.
+    /// Returns true if this process was forked from the one that built the context. Only the
+    /// forking thread exists here, so waiting for the others would never end.
     fn is_forked(&self) -> bool {
-        self.built_in != std::process::id()
+        self.owner_pid != std::process::id()
     }
 
     fn refuse_fork(&self, action: Operation) -> Result<()> {
         if !self.is_forked() {
             return Ok(());
         }
-        let (built_in, here) = (self.built_in, std::process::id());
-        Err(Error::new(ErrorKind::Forked { built_in, here }).in_action(action))
+        let kind = ErrorKind::Forked { built_pid: self.owner_pid, current_pid: std::process::id() };
+        Err(Error::new(kind).in_action(action))
     }
 
-    /// An action must not wait on a thread that is needed for its end. The first look finds a task
-    /// of any context; the second also a closure's rayon work that this pool has stolen.
+    /// Refuses an action on a thread that must not wait for a job. The first check detects a task
+    /// of any context; the second also detects rayon work of a closure that this pool has stolen.
     fn refuse_own_threads(&self, action: Operation) -> Result<()> {
         refuse_nested(action)?;
         if !self.is_pool_thread() && !self.is_scheduler_thread() {
@@ -285,24 +288,24 @@ impl Engine {
         Err(Error::new(kind).in_action(action))
     }
 
-    /// Looks for nodes that can never be computed, and then does the work that must come before
-    /// the stages of the others. Says what it met.
-    fn prepare(&self, request: &JobRequest) -> Result<Ran> {
+    /// Fails if a node can never be computed, then runs the prerequisites of all nodes. Returns the
+    /// shuffles and blocks of the lineage.
+    fn run_prerequisites(&self, request: &JobRequest) -> Result<JobDependencies> {
         let nodes = parents_first(&request.lineage);
         if let Some(problem) = nodes.iter().find_map(|node| node.problem.as_ref()) {
             return Err(problem.clone());
         }
-        let preparations = nodes.iter().filter_map(|node| node.preparation.as_ref());
-        preparations.into_iter().try_for_each(|preparation| preparation.prepare())?;
+        let mut prerequisites = nodes.iter().filter_map(|node| node.prerequisite.as_ref());
+        prerequisites.try_for_each(|prerequisite| prerequisite.prepare())?;
         let edges = nodes.iter().flat_map(|node| node.dependencies());
         let shuffles = edges.filter_map(Dependency::shuffle).cloned().collect();
         let blocks = nodes.iter().filter_map(|node| node.blocks.clone()).collect();
-        Ok(Ran { shuffles, blocks })
+        Ok(JobDependencies { shuffles, blocks })
     }
 
-    /// Whether this is a thread that runs tasks, or pieces of them.
+    /// Returns true if this thread runs tasks or parts of them.
     pub fn is_pool_thread(&self) -> bool {
-        self.mark.is_on_this_thread()
+        self.pool_id.is_on_this_thread()
     }
 
     fn is_scheduler_thread(&self) -> bool {
@@ -312,8 +315,8 @@ impl Engine {
 }
 
 impl Drop for Engine {
-    /// Stops what runs and waits for the two threads. On a thread of the engine itself it waits for
-    /// nothing: they end by themselves. In a fork of the process there is none of them.
+    /// Cancels everything and waits for the two threads. On a thread of the engine it does not
+    /// wait, and they end by themselves. In a forked process there are no threads.
     fn drop(&mut self) {
         if self.is_forked() {
             return;
@@ -322,15 +325,16 @@ impl Drop for Engine {
         if self.is_scheduler_thread() || self.is_pool_thread() {
             return;
         }
-        // A thread that panicked has nothing more to say.
+        // A thread that panicked has nothing more to report.
         let _ = self.scheduler.take().map(JoinHandle::join);
         self.emitter.stop();
-        if self.emitter.has_ended() {
+        if self.emitter.wait_for_end() {
             let _ = self.listeners.take().map(JoinHandle::join);
         }
     }
 }
 
+/// Adds the console listener if progress is enabled.
 #[cfg(feature = "console")]
 fn add_console(config: &Config, listeners: &mut Vec<Box<dyn Listener>>) {
     if config.progress

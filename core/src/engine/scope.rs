@@ -1,9 +1,10 @@
-//! What can be cancelled as one: the jobs of a spawned closure, or of a job group.
+//! Cancellation scopes: the jobs of a spawned closure, or of a job group, which are cancelled
+//! together.
 //!
-//! A scope belongs to the thread that runs its closure. Each job that is asked for on that thread, of
-//! whichever context, belongs to it, and so do the jobs of closures that are spawned from there.
-//! A cancelled scope stays cancelled: a closure that ignores the error of its action gets it again at
-//! the next.
+//! A scope belongs to the thread that runs its closure. Each job that this thread requests, of any
+//! context, belongs to the scope, and so do the jobs of closures that are spawned from there. A
+//! cancelled scope stays cancelled: a closure that ignores the error of one action gets it again
+//! from the next.
 
 use super::Message;
 use crate::error::{Error, Result};
@@ -16,10 +17,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// What can be cancelled as one.
+/// Jobs that are cancelled together.
 pub struct CancelScope {
     context: PoolId,
-    /// The job groups it is in.
+    /// The job groups that contain the scope.
     groups: Vec<Arc<str>>,
     state: Mutex<State>,
 }
@@ -27,28 +28,28 @@ pub struct CancelScope {
 #[derive(Default)]
 struct State {
     cancelled: Option<Error>,
-    /// How many threads are just leaving something for good.
-    leaving: usize,
-    /// Whether something was left for good, and no job was asked for since.
-    has_left: bool,
-    /// The jobs that have not ended, and where their scheduler listens.
+    /// The number of threads inside [`commit_point`].
+    committing: usize,
+    /// True if something was committed and no job has been requested since.
+    has_committed: bool,
+    /// The jobs that have not ended, with the channel of their scheduler.
     running: Vec<(JobId, Sender<Message>)>,
-    /// What the jobs that have ended had done.
+    /// The progress of the jobs that have ended.
     ended: Progress,
     on_cancel: Option<Box<dyn FnOnce(Error) + Send>>,
 }
 
 thread_local! {
-    /// The scopes this thread is in, outermost first.
+    /// The scopes of this thread, outermost first.
     static SCOPES: RefCell<Vec<Arc<CancelScope>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The scopes that this thread is in.
-pub fn scopes_here() -> Vec<Arc<CancelScope>> {
+/// Returns the scopes of this thread.
+pub fn current_scopes() -> Vec<Arc<CancelScope>> {
     SCOPES.with_borrow(Vec::clone)
 }
 
-/// Runs `body` in these scopes and no others.
+/// Runs `body` in exactly these scopes.
 pub fn in_scopes<R>(scopes: Vec<Arc<CancelScope>>, body: impl FnOnce() -> R) -> R {
     struct Restore(Vec<Arc<CancelScope>>);
     impl Drop for Restore {
@@ -60,111 +61,121 @@ pub fn in_scopes<R>(scopes: Vec<Arc<CancelScope>>, body: impl FnOnce() -> R) -> 
     body()
 }
 
-/// Leaves something for good, such as the name of an output, unless a scope of this thread has been
-/// cancelled: one of the two comes first. Whoever cancels from now on, until the next job is asked for,
-/// comes too late for that: the closure itself says how it ended.
-pub fn commit_point<R>(leave: impl FnOnce() -> Result<R>) -> Result<R> {
-    struct Leaving(Vec<Arc<CancelScope>>, bool);
-    impl Drop for Leaving {
+/// Commits something permanently, such as the name of an output, unless a scope of this thread was
+/// cancelled before. A cancellation after this point, and before the next job is requested, comes
+/// too late: the closure itself returns its result. The lock is not held while `commit` runs.
+pub fn commit_point<R>(commit: impl FnOnce() -> Result<R>) -> Result<R> {
+    struct Committing {
+        scopes: Vec<Arc<CancelScope>>,
+        has_committed: bool,
+    }
+    impl Drop for Committing {
         fn drop(&mut self) {
-            self.0.iter().for_each(|scope| scope.end_commit(self.1));
+            self.scopes.iter().for_each(|scope| scope.end_commit(self.has_committed));
         }
     }
-    let mut leaving = Leaving(Vec::new(), false);
-    for scope in scopes_here() {
+    let mut committing = Committing { scopes: Vec::new(), has_committed: false };
+    for scope in current_scopes() {
         scope.begin_commit()?;
-        leaving.0.push(scope);
+        committing.scopes.push(scope);
     }
-    let left = leave()?;
-    leaving.1 = true;
-    Ok(left)
+    let committed = commit()?;
+    committing.has_committed = true;
+    Ok(committed)
 }
 
 impl CancelScope {
-    /// Cancels its jobs, those that it will ask for, and what waits for it. The first reason stays.
-    /// What waits hears of it at the next job if something was just left for good.
-    pub fn cancel(&self, why: &Error) {
+    /// Cancels the jobs of the scope, the jobs that it will request, and its waiting closure. The
+    /// first error is used. A waiting closure is notified at the next job if something was just
+    /// committed.
+    pub fn cancel(&self, error: &Error) {
         let mut state = self.lock();
         if state.cancelled.is_some() {
             return;
         }
-        state.cancelled = Some(why.clone());
+        state.cancelled = Some(error.clone());
         let running = state.running.clone();
         drop(state);
         for (job, scheduler) in running {
-            // An error means that the scheduler is gone, and the job with it.
-            let _ = scheduler.send(Message::Input(Input::JobCancelled { job, why: why.clone() }));
+            let cancel = Input::JobCancelled { job, error: error.clone() };
+            // A send error means that the scheduler has stopped and the job has ended.
+            let _ = scheduler.send(Message::Input(cancel));
         }
-        tell(self.lock());
+        notify(self.lock());
     }
 
+    /// Starts a commit, unless the scope is cancelled.
     fn begin_commit(&self) -> Result<()> {
         let mut state = self.lock();
         match &state.cancelled {
-            Some(why) => Err(why.clone()),
+            Some(error) => Err(error.clone()),
             None => {
-                state.leaving += 1;
+                state.committing += 1;
                 Ok(())
             }
         }
     }
 
-    fn end_commit(&self, has_left: bool) {
+    /// Ends a commit that has succeeded or not.
+    fn end_commit(&self, has_committed: bool) {
         let mut state = self.lock();
-        state.leaving -= 1;
-        state.has_left |= has_left;
-        tell(state);
+        state.committing -= 1;
+        state.has_committed |= has_committed;
+        notify(state);
     }
 
-    /// Another job is asked for: what was left for good is done with.
+    /// Notes that another job was requested, so that the last commit no longer delays a
+    /// cancellation.
     pub(super) fn resume(&self) {
         let mut state = self.lock();
-        state.has_left = false;
-        tell(state);
+        state.has_committed = false;
+        notify(state);
     }
 
-    /// Why it was cancelled, if it was.
-    pub fn cancelled(&self) -> Option<Error> {
+    /// Returns the error of the cancellation, if the scope was cancelled.
+    pub fn cancel_error(&self) -> Option<Error> {
         self.lock().cancelled.clone()
     }
 
-    /// Calls `on_cancel` when it is cancelled, or at once if it has been.
+    /// Registers a callback, which is called when the scope is cancelled, or at once if it already
+    /// was.
     pub fn on_cancel(&self, on_cancel: impl FnOnce(Error) + Send + 'static) {
         let mut state = self.lock();
         state.on_cancel = Some(Box::new(on_cancel));
-        tell(state);
+        notify(state);
     }
 
-    /// How far its jobs have come: asks the schedulers of those that run.
+    /// Returns the progress of its jobs. It asks the schedulers of those that run.
     pub fn progress(&self) -> Progress {
-        let (mut all, running) = {
-            let state = self.lock();
-            (state.ended, state.running.clone())
-        };
+        let state = self.lock();
+        let mut all = state.ended;
+        let running = state.running.clone();
+        drop(state);
         for (job, scheduler) in running {
-            let (tell, told) = bounded(1);
-            let asked = scheduler.send(Message::Progress { job, tell });
-            all.add(asked.ok().and_then(|()| told.recv().ok()).unwrap_or_default());
+            let (reply, answer) = bounded(1);
+            let sent = scheduler.send(Message::Progress { job, reply });
+            all.add(sent.ok().and_then(|()| answer.recv().ok()).unwrap_or_default());
         }
         all
     }
 
-    /// Counts a job among its own that was just submitted; a cancelled scope cancels it.
+    /// Adds a job that was just submitted. If the scope is cancelled, so is the job.
     pub(super) fn enter(&self, job: JobId, scheduler: &Sender<Message>) {
         let mut state = self.lock();
         match state.cancelled.clone() {
             None => state.running.push((job, scheduler.clone())),
-            Some(why) => {
-                let _ = scheduler.send(Message::Input(Input::JobCancelled { job, why }));
+            Some(error) => {
+                let _ = scheduler.send(Message::Input(Input::JobCancelled { job, error }));
             }
         }
     }
 
+    /// Removes a job that has ended.
     pub(super) fn leave(&self, job: JobId, scheduler: &Sender<Message>, done: Progress) {
         let mut state = self.lock();
-        let is_it =
+        let is_this_job =
             |(its, from): &(JobId, Sender<Message>)| *its == job && from.same_channel(scheduler);
-        if let Some(at) = state.running.iter().position(is_it) {
+        if let Some(at) = state.running.iter().position(is_this_job) {
             state.running.swap_remove(at);
             state.ended.add(done);
         }
@@ -175,44 +186,44 @@ impl CancelScope {
     }
 }
 
-/// Tells who waits that the scope was cancelled, if it was and that did not come too late.
-fn tell(mut state: MutexGuard<'_, State>) {
-    if state.leaving > 0 || state.has_left {
+/// Calls the callback if the scope was cancelled, unless the cancellation came too late.
+fn notify(mut state: MutexGuard<'_, State>) {
+    if state.committing > 0 || state.has_committed {
         return;
     }
-    let Some(why) = state.cancelled.clone() else { return };
+    let Some(error) = state.cancelled.clone() else { return };
     let on_cancel = state.on_cancel.take();
     drop(state);
     if let Some(on_cancel) = on_cancel {
-        on_cancel(why);
+        on_cancel(error);
     }
 }
 
-/// The open scopes of one context, by which groups and everything are cancelled.
+/// The open scopes of one context, used to cancel a group or everything.
 #[derive(Default)]
 pub(super) struct CancelScopes {
     numbers: IdCounter,
     open: Mutex<BTreeMap<u64, Weak<CancelScope>>>,
 }
 
-/// A scope while its closure runs, or waits to.
+/// A scope while its closure runs or waits.
 pub struct OpenScope {
     number: u64,
     scope: Arc<CancelScope>,
-    among: Arc<CancelScopes>,
+    registry: Arc<CancelScopes>,
 }
 
 impl CancelScopes {
-    /// Whether a closure of one runs or waits.
+    /// Returns true if the closure of a scope runs or waits.
     pub fn are_open(&self) -> bool {
         !self.lock().is_empty()
     }
 
-    /// A new scope of the context with this mark, inside those of this thread; of the group `name` as
-    /// well, if there is one.
+    /// Opens a scope of the given context inside those of this thread, as a member of the group
+    /// `name` if there is one.
     pub fn open(self: &Arc<Self>, context: &PoolId, name: Option<&str>) -> OpenScope {
-        let around = scopes_here();
-        let ours = around.iter().filter(|scope| scope.context.is_same(context));
+        let current = current_scopes();
+        let ours = current.iter().filter(|scope| scope.context.is_same(context));
         let mut groups: Vec<Arc<str>> = ours.flat_map(|scope| scope.groups.clone()).collect();
         groups.extend(name.map(Arc::from));
         groups.sort_unstable();
@@ -221,16 +232,16 @@ impl CancelScopes {
             Arc::new(CancelScope { context: context.clone(), groups, state: Mutex::default() });
         let number = self.numbers.next();
         self.lock().insert(number, Arc::downgrade(&scope));
-        OpenScope { number, scope, among: Arc::clone(self) }
+        OpenScope { number, scope, registry: Arc::clone(self) }
     }
 
     /// Cancels the open scopes of one group, or all.
-    pub fn cancel(&self, group: Option<&str>, why: &Error) {
+    pub fn cancel(&self, group: Option<&str>, error: &Error) {
         let open: Vec<Arc<CancelScope>> = self.lock().values().filter_map(Weak::upgrade).collect();
-        let is_meant = |scope: &&Arc<CancelScope>| {
+        let is_member = |scope: &&Arc<CancelScope>| {
             group.is_none_or(|group| scope.groups.iter().any(|name| **name == *group))
         };
-        open.iter().filter(is_meant).for_each(|scope| scope.cancel(why));
+        open.iter().filter(is_member).for_each(|scope| scope.cancel(error));
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Weak<CancelScope>>> {
@@ -239,19 +250,19 @@ impl CancelScopes {
 }
 
 impl OpenScope {
-    /// Ends it: nobody can cancel it any more through its context.
+    /// Closes the scope: its context can no longer cancel it.
     pub fn close(open: Self) {
         drop(open);
     }
 
-    /// The scope.
+    /// Returns the scope.
     pub fn scope(&self) -> &Arc<CancelScope> {
         &self.scope
     }
 
-    /// The scopes of this thread and this one.
-    pub fn with_those_here(&self) -> Vec<Arc<CancelScope>> {
-        let mut scopes = scopes_here();
+    /// Returns the scopes of this thread followed by this one.
+    pub fn with_current(&self) -> Vec<Arc<CancelScope>> {
+        let mut scopes = current_scopes();
         scopes.push(Arc::clone(&self.scope));
         scopes
     }
@@ -259,7 +270,7 @@ impl OpenScope {
 
 impl Drop for OpenScope {
     fn drop(&mut self) {
-        self.among.lock().remove(&self.number);
+        self.registry.lock().remove(&self.number);
     }
 }
 
@@ -269,72 +280,73 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// An open scope, and how often who waits for it was told that it was cancelled.
+    /// Returns an open scope and the number of calls of its callback.
     fn scope() -> (OpenScope, Arc<AtomicUsize>) {
         let open = Arc::new(CancelScopes::default()).open(&PoolId::default(), None);
-        let told = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&told);
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&calls);
         open.scope().on_cancel(move |_| {
             count.fetch_add(1, Ordering::SeqCst);
         });
-        (open, told)
+        (open, calls)
     }
 
-    fn no() -> Error {
-        Error::cancelled("no")
+    fn cancelled() -> Error {
+        Error::cancelled("test")
     }
 
-    fn leave(open: &OpenScope, how: impl FnOnce() -> Result<()>) -> Result<()> {
-        in_scopes(open.with_those_here(), || commit_point(how))
-    }
-
-    #[test]
-    fn a_cancelled_scope_leaves_nothing() {
-        let (open, told) = scope();
-        open.scope().cancel(&no());
-        assert_eq!(told.load(Ordering::SeqCst), 1);
-        leave(&open, || panic!("it must not be called")).unwrap_err();
-        open.scope().cancel(&no());
-        assert_eq!(told.load(Ordering::SeqCst), 1);
+    fn commit(open: &OpenScope, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        in_scopes(open.with_current(), || commit_point(work))
     }
 
     #[test]
-    fn who_cancels_once_something_was_left_comes_too_late_until_the_next_job() {
+    fn a_cancelled_scope_commits_nothing() {
+        let (open, calls) = scope();
+        open.scope().cancel(&cancelled());
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        commit(&open, || panic!("it must not be called")).unwrap_err();
+        open.scope().cancel(&cancelled());
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_cancellation_after_a_commit_takes_effect_at_the_next_job() {
         for during in [true, false] {
-            let (open, told) = scope();
-            let cancel = || open.scope().cancel(&no());
-            leave(&open, || {
+            let (open, calls) = scope();
+            let cancel = || open.scope().cancel(&cancelled());
+            commit(&open, || {
                 during.then(cancel);
                 Ok(())
             })
             .unwrap();
             cancel();
-            assert_eq!(told.load(Ordering::SeqCst), 0);
+            assert_eq!(calls.load(Ordering::SeqCst), 0);
             open.scope().resume();
-            assert_eq!(told.load(Ordering::SeqCst), 1);
-            assert!(open.scope().cancelled().is_some());
+            assert_eq!(calls.load(Ordering::SeqCst), 1);
+            assert!(open.scope().cancel_error().is_some());
         }
     }
 
     #[test]
-    fn what_could_not_be_left_is_cancelled_at_once() {
-        let (open, told) = scope();
+    fn a_cancellation_during_a_failed_commit_takes_effect_at_once() {
+        let (open, calls) = scope();
         let panics = || {
-            open.scope().cancel(&no());
-            assert_eq!(told.load(Ordering::SeqCst), 0);
-            panic!("while it leaves");
+            open.scope().cancel(&cancelled());
+            assert_eq!(calls.load(Ordering::SeqCst), 0);
+            panic!("while it commits");
         };
-        assert!(catch_unwind(AssertUnwindSafe(|| leave(&open, panics))).is_err());
-        assert_eq!(told.load(Ordering::SeqCst), 1);
+        assert!(catch_unwind(AssertUnwindSafe(|| commit(&open, panics))).is_err());
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
     }
 
     #[test]
-    fn of_scopes_inside_each_other_each_can_prevent_it_and_none_stays_in_the_way() {
-        let ((outer, told), (inner, _)) = (scope(), scope());
-        inner.scope().cancel(&no());
+    fn a_cancelled_inner_scope_prevents_a_commit_and_the_outer_one_stays_usable() {
+        let (outer, calls) = scope();
+        let (inner, _) = scope();
+        inner.scope().cancel(&cancelled());
         let both = vec![Arc::clone(outer.scope()), Arc::clone(inner.scope())];
         in_scopes(both, || commit_point(|| Ok(()))).unwrap_err();
-        outer.scope().cancel(&no());
-        assert_eq!(told.load(Ordering::SeqCst), 1);
+        outer.scope().cancel(&cancelled());
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
     }
 }

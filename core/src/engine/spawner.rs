@@ -1,11 +1,10 @@
-//! The threads that run spawned closures, which are the program's and not tasks: they ask for jobs
-//! and wait for them.
+//! The threads of spawned closures, which request jobs and wait for them.
 //!
-//! They are apart from the pool, since a closure that waits there would keep a task from running. They
-//! start on demand and end when they have been idle for a while. There are only so many at a time, so
-//! that ten thousand spawned closures are ten thousand entries of a queue and not threads. A closure
-//! that waits for another one which is still in the queue runs it itself, so the bound cannot make
-//! them wait for each other for ever.
+//! They are separate from the task pool, because a closure that waits on a pool thread would keep a
+//! task from running. They start on demand, end when they have been idle for a while, and are
+//! limited to [`MAX_SPAWNED`], so ten thousand spawned closures are a queue and not threads. A
+//! closure that waits for another one which is still in the queue runs it itself, so the limit
+//! cannot cause a deadlock.
 
 use crate::error::{Error, Result};
 use crate::runner::drop_quietly;
@@ -15,17 +14,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Closures that run at the same time.
+/// The maximum number of closures that run at the same time.
 pub const MAX_SPAWNED: usize = 64;
-/// How long a thread waits for another closure.
-const IDLE: Duration = Duration::from_secs(1);
+/// The time after which an idle thread ends.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The queue and the threads of one context.
 #[derive(Default)]
-pub(super) struct Spawner(Arc<Desk>);
+pub(super) struct Spawner(Arc<SpawnQueue>);
 
 #[derive(Default)]
-struct Desk {
+struct SpawnQueue {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -33,45 +32,48 @@ struct Desk {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Arc<Spawned>>,
-    /// Threads that count towards the bound: not those of closures that were given up.
+    /// The number of threads, without those whose closures were abandoned.
     threads: usize,
     idle: usize,
     has_stopped: bool,
 }
 
-/// A closure that was spawned.
+/// A spawned closure.
 pub struct Spawned {
     work: Mutex<Work>,
-    desk: Arc<Desk>,
+    owner: Arc<SpawnQueue>,
 }
 
+/// The state of a spawned closure.
 enum Work {
-    Waits(Box<dyn FnOnce() + Send>),
-    /// On a thread of its own, or on one that waits for it.
-    Runs {
+    Waiting(Box<dyn FnOnce() + Send>),
+    /// Runs on a thread of its own, or on a thread that waits for it.
+    Running {
         has_thread: bool,
     },
-    /// It ended, or nobody wants it any more.
-    Over,
+    /// Has ended or was abandoned.
+    Done,
 }
 
 thread_local! {
-    /// Whether this thread runs spawned closures.
+    /// True if this thread runs spawned closures.
     static IS_SPAWNED: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Spawner {
-    /// Runs `work` on a thread that is free, or later. It must catch its panics.
+    /// Runs `work` on an idle or new thread, or queues it. It must catch its panics.
     pub fn spawn(&self, work: Box<dyn FnOnce() + Send>) -> Result<Arc<Spawned>> {
-        let work = Mutex::new(Work::Waits(work));
-        let spawned = Arc::new(Spawned { work, desk: Arc::clone(&self.0) });
+        let work = Mutex::new(Work::Waiting(work));
+        let spawned = Arc::new(Spawned { work, owner: Arc::clone(&self.0) });
         let mut state = self.0.lock();
         state.queue.push_back(Arc::clone(&spawned));
         let started = self.0.start_thread(&mut state);
-        if started.is_err() && state.threads == 0 {
+        if let Err(error) = started
+            && state.threads == 0
+        {
             state.queue.pop_back();
             drop(state);
-            return started.map(|()| spawned);
+            return Err(error);
         }
         self.0.changed.notify_one();
         Ok(spawned)
@@ -84,49 +86,51 @@ impl Drop for Spawner {
         state.has_stopped = true;
         let waiting = std::mem::take(&mut state.queue);
         drop(state);
-        waiting.iter().for_each(|spawned| spawned.give_up());
+        waiting.iter().for_each(|spawned| spawned.abandon());
         self.0.changed.notify_all();
     }
 }
 
-impl Desk {
+impl SpawnQueue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a thread if a closure waits that no idle one will take.
+    /// Starts a thread if a closure waits for which no thread is idle.
     fn start_thread(self: &Arc<Self>, state: &mut State) -> Result<()> {
         if state.idle >= state.queue.len() || state.threads >= MAX_SPAWNED {
             return Ok(());
         }
-        let desk = Arc::clone(self);
+        let owner = Arc::clone(self);
         let thread = thread::Builder::new().name("emberline-spawned".into());
-        let started = thread.spawn(move || desk.serve());
+        let started = thread.spawn(move || owner.serve());
         started.map_err(|error| Error::io("starting a thread for a spawned closure", error))?;
         state.threads += 1;
         Ok(())
     }
 
-    /// What one thread does: closure after closure, until none came for a while.
+    /// Runs closures until none has come for a while.
     fn serve(self: &Arc<Self>) {
         IS_SPAWNED.set(true);
         loop {
             let mut state = self.lock();
-            let mut waited = false;
+            let mut has_timed_out = false;
             let next = loop {
                 if let Some(next) = state.queue.pop_front() {
                     break next;
                 }
-                if state.has_stopped || waited {
+                if state.has_stopped || has_timed_out {
                     state.threads -= 1;
                     return;
                 }
                 state.idle += 1;
-                let (woken, time) =
-                    self.changed.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+                let (woken, timeout) = self
+                    .changed
+                    .wait_timeout(state, IDLE_TIMEOUT)
+                    .unwrap_or_else(PoisonError::into_inner);
                 state = woken;
                 state.idle -= 1;
-                waited = time.timed_out();
+                has_timed_out = timeout.timed_out();
             };
             drop(state);
             if !next.run(true) {
@@ -137,13 +141,13 @@ impl Desk {
 }
 
 impl Spawned {
-    /// Runs it if it waits. Says whether the thread still counts: not if its closure was given up
-    /// meanwhile.
+    /// Runs the closure if it waits. Returns false if the closure was abandoned meanwhile, so that
+    /// its thread no longer counts.
     fn run(&self, has_thread: bool) -> bool {
         let work = {
             let mut state = self.lock();
-            match std::mem::replace(&mut *state, Work::Runs { has_thread }) {
-                Work::Waits(work) => work,
+            match std::mem::replace(&mut *state, Work::Running { has_thread }) {
+                Work::Waiting(work) => work,
                 other => {
                     *state = other;
                     return true;
@@ -151,30 +155,31 @@ impl Spawned {
             }
         };
         work();
-        matches!(std::mem::replace(&mut *self.lock(), Work::Over), Work::Runs { .. })
+        matches!(std::mem::replace(&mut *self.lock(), Work::Done), Work::Running { .. })
     }
 
-    /// Runs it on this thread if that is one for spawned closures and it waits: nobody else might
-    /// come to it.
-    pub fn help(&self) {
+    /// Runs the closure on this thread if it still waits and this thread is one for spawned
+    /// closures: all threads may be waiting.
+    pub fn run_if_waiting(&self) {
         if IS_SPAWNED.get() {
             self.run(false);
         }
     }
 
-    /// Nobody wants it any more: if it waits it never runs, and if it runs its thread counts no
-    /// longer, so that one which never returns does not keep others from running.
-    pub fn give_up(&self) {
-        let before = std::mem::replace(&mut *self.lock(), Work::Over);
+    /// Abandons the closure: a waiting one never runs, and the thread of a running one no longer
+    /// counts, so that a closure that never returns does not block others.
+    pub fn abandon(&self) {
+        let before = std::mem::replace(&mut *self.lock(), Work::Done);
         match before {
-            Work::Waits(work) => drop_quietly(work),
-            Work::Runs { has_thread: true } => {
-                let mut state = self.desk.lock();
+            Work::Waiting(work) => drop_quietly(work),
+            Work::Running { has_thread: true } => {
+                let mut state = self.owner.lock();
                 state.threads -= 1;
-                // It ends by itself; no thread for those that wait now is no reason to fail.
-                let _ = self.desk.start_thread(&mut state);
+                // The thread ends by itself. A failure to start a thread for waiting closures is
+                // not an error here.
+                let _ = self.owner.start_thread(&mut state);
             }
-            Work::Runs { has_thread: false } | Work::Over => {}
+            Work::Running { has_thread: false } | Work::Done => {}
         }
     }
 

@@ -1,5 +1,4 @@
-//! The one error of emberline: what went wrong, where in the user's program and in the run, and
-//! what to do next.
+//! The error type of emberline: the cause, the operation and task that failed, and what to do next.
 
 use crate::ids::{JobId, RddId, ShuffleId, StageId};
 use crate::operation::Operation;
@@ -9,14 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A result whose error is emberline's.
+/// A result whose error type is [`Error`] by default.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Any error a user's closure may return from `try_map` and its siblings.
+/// Any error that a closure may return from `try_map` and similar operations.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
-/// Why an action failed. One pointer wide and cheap to clone, since one failed stage may fail
-/// several jobs.
+/// The error of an action. It is one pointer wide and cheap to clone, because one failed stage may
+/// fail several jobs.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
@@ -29,41 +28,43 @@ struct Inner {
     attempts: usize,
     earlier: Vec<Error>,
     cause: Option<Arc<dyn StdError + Send + Sync + 'static>>,
+    /// True if another attempt of the task committed first.
+    is_superseded: bool,
 }
 
-/// Where in a run a task stood.
+/// The coordinates of one attempt of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskAttemptId {
-    /// The job that asked for the stage first.
+    /// The job that first asked for the stage.
     pub job: JobId,
     /// The stage of the task.
     pub stage: StageId,
-    /// The partition the task computed.
+    /// The partition that the task computes.
     pub partition: usize,
-    /// The attempt, from 0 up.
+    /// The number of the attempt, counted from 0.
     pub attempt: usize,
 }
 
-/// What went wrong.
+/// The kind of an error, with the values that describe it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The builder was given settings that cannot work; all of them are listed.
+    /// The settings of a context are invalid. All problems are listed.
     #[error("the context cannot be built: {}", problems.join("; "))]
     InvalidConfig {
-        /// One sentence for each setting.
+        /// One sentence for each problem.
         problems: Vec<String>,
     },
-    /// An operation was given an argument that cannot work.
+    /// An argument of an operation is invalid.
     #[error("{what}")]
     InvalidArgument {
-        /// What was wrong, and what would be right.
+        /// The problem and the valid values.
         what: String,
     },
     /// A closure panicked.
     #[error("a closure panicked: {message}")]
     Panicked {
-        /// The panic's message, or a note that it had none.
+        /// The message of the panic, or a note that it had none.
         message: String,
     },
     /// A fallible closure returned an error, which is the cause.
@@ -72,7 +73,7 @@ pub enum ErrorKind {
     /// An action was called inside a task.
     #[error(
         "an action cannot run inside a closure ({inner} was called by a task of {outer}): \
-         collect the inner RDD first and hand its rows over with `.with(..)`, or use a join"
+         collect the inner RDD first and pass its rows with `.with(..)`, or use a join"
     )]
     NestedAction {
         /// The action that was refused.
@@ -80,40 +81,41 @@ pub enum ErrorKind {
         /// The operation or action whose task called it.
         outer: String,
     },
-    /// The process was forked after the context was built. A fork has none of the context's threads.
+    /// The process was forked after the context was built. The child has none of the threads of the
+    /// context.
     #[error(
-        "the context was built in process {built_in} and has no threads in process {here}, which was \
-         forked from it: build the context after the fork"
+        "context used after a fork (built in process {built_pid}, called in process {current_pid}): \
+         build the context after the fork"
     )]
     Forked {
         /// The process that built the context.
-        built_in: u32,
-        /// The process that asked it to run something.
-        here: u32,
+        built_pid: u32,
+        /// The process that called the action.
+        current_pid: u32,
     },
-    /// A path or pattern has no file behind it.
+    /// No file matches a path or pattern.
     #[error("no input at `{path}`: check the path or pattern ({what})")]
     InputNotFound {
-        /// The path as it was given.
+        /// The path or pattern as it was passed.
         path: String,
-        /// What was looked for.
+        /// A description of the search.
         what: String,
     },
-    /// An input file is not what it was when it was listed.
-    #[error("`{}` changed after it was listed: make the source again and rerun", path.display())]
+    /// An input file changed after it was listed.
+    #[error("`{}` changed after it was listed: create the source again and rerun", path.display())]
     InputChanged {
         /// The file.
         path: PathBuf,
     },
-    /// An input cannot be read as what it was said to be.
+    /// An input file does not have the expected content.
     #[error("`{}` cannot be read: {what}", path.display())]
     InvalidInput {
         /// The file.
         path: PathBuf,
-        /// What was found, where, and what to do.
+        /// The problem, its position, and what to do.
         what: String,
     },
-    /// An output is already there; nothing was written.
+    /// The output path already exists. Nothing was written.
     #[error(
         "`{}` already exists and was left untouched: remove it or choose another path",
         path.display()
@@ -122,34 +124,34 @@ pub enum ErrorKind {
         /// The path.
         path: PathBuf,
     },
-    /// The disk refused.
+    /// A file operation failed.
     #[error("{what}")]
     Io {
-        /// What was being done, to which file.
+        /// The operation and the file.
         what: String,
     },
-    /// The scratch files would take more of the disk than they may. Nothing was written past it.
+    /// A write would exceed the quota of the scratch files. The write was not performed.
     #[error(
-        "scratch_quota_bytes is {quota_bytes}, {used_bytes} bytes are in scratch files and {bytes} \
-         more were to be written: give a larger quota or memory_limit_bytes, or drop RDDs whose shuffles \
-         are no longer read"
+        "scratch quota exceeded: writing {bytes} bytes to {used_bytes} bytes of scratch files exceeds \
+         scratch_quota_bytes ({quota_bytes}); raise the quota or memory_limit_bytes, or drop RDDs \
+         whose shuffles are no longer read"
     )]
     ScratchQuotaExceeded {
-        /// What the files may take together.
+        /// The quota of all scratch files together.
         quota_bytes: u64,
-        /// What they took.
+        /// The bytes in scratch files before the write.
         used_bytes: u64,
-        /// What was to be written.
+        /// The bytes of the write.
         bytes: u64,
     },
-    /// A file of the engine's own does not hold what was written.
+    /// The content of a scratch file differs from what was written.
     #[error("a scratch file is damaged: {what}")]
     Corrupt {
-        /// What does not fit.
+        /// The inconsistency.
         what: String,
     },
-    /// A task found a map output lost or damaged. The scheduler computes it again; a user sees
-    /// this only when that failed too often.
+    /// A task found a map output lost or damaged. The scheduler recomputes the output; a user sees
+    /// this error only after too many failed attempts.
     #[error(
         "the output of map partition {map_partition} of {shuffle} is lost{}",
         if others.is_empty() { String::new() } else { format!(", and {} others", others.len()) }
@@ -159,14 +161,14 @@ pub enum ErrorKind {
         shuffle: ShuffleId,
         /// The map partition whose output is lost.
         map_partition: usize,
-        /// The other map partitions whose outputs were found lost, since the task looked.
+        /// Other map partitions whose outputs the same check found lost.
         others: Vec<usize>,
     },
-    /// A partition of a local checkpoint is gone, and nothing can compute it again.
+    /// A partition of a local checkpoint is lost and cannot be recomputed.
     #[error(
         "the block of partition {partition} of {rdd} is lost, and a local checkpoint has no lineage to \
-         compute it again: run the program again, with checkpoint in place of local_checkpoint if \
-         this must not happen"
+         recompute it from: rerun the program, and use checkpoint instead of local_checkpoint if \
+         blocks must survive this"
     )]
     BlockLost {
         /// The RDD.
@@ -177,68 +179,67 @@ pub enum ErrorKind {
     /// A checkpoint cannot be read.
     #[error("the checkpoint `{}` cannot be read: {what}", path.display())]
     InvalidCheckpoint {
-        /// Its folder.
+        /// The directory of the checkpoint.
         path: PathBuf,
-        /// What is wrong with it, and what to do.
+        /// The problem and what to do.
         what: String,
     },
-    /// A row cannot be turned to bytes, or bytes to a row.
+    /// A row cannot be encoded, or its bytes cannot be decoded.
     #[error(
-        "`{type_name}` does not survive its own serialisation: {what} (serde attributes such as \
+        "`{type_name}` does not round-trip through the row codec: {what} (serde attributes such as \
          `flatten`, `tag`, `untagged` and `skip` need a self-describing format; use plain fields)"
     )]
     NotEncodable {
-        /// The row's type.
+        /// The type of the row.
         type_name: &'static str,
-        /// What the codec said.
+        /// The message of the codec.
         what: String,
     },
-    /// The values of one key do not fit where they must.
+    /// The values of one key exceed the task memory limit.
     #[error(
-        "a group of {rows} values needs more than a task's share of the memory budget \
-         ({task_memory_limit} bytes): use `{streaming}`, which does not hold a group in a Vec, or \
-         combine the values with reduce_by_key or aggregate_by_key"
+        "a group of {rows} values exceeds the task memory limit ({task_memory_limit} bytes): use \
+         `{streaming}`, which does not hold a group in a Vec, or combine the values with \
+         reduce_by_key or aggregate_by_key"
     )]
     GroupTooLarge {
-        /// The values in the group so far.
+        /// The values collected so far.
         rows: usize,
-        /// What one task may hold.
+        /// The task memory limit in bytes.
         task_memory_limit: u64,
-        /// The sibling that streams.
+        /// The alternative operation that streams the values.
         streaming: &'static str,
     },
-    /// The small side of a broadcast join is not small.
+    /// The build side of a broadcast join exceeds its memory limit.
     #[error(
-        "the small side of the join takes {bytes} bytes after {rows} rows, and a task may hold \
-         {limit_bytes} of it: use join or left_outer_join, which shuffle both sides, or raise \
-         task_memory_bytes and memory_limit_bytes (a task's share is the smaller of the first and an eighth of the \
-         second, and the table may take a third of it or less)"
+        "the build side of the broadcast join is too large: {bytes} bytes after {rows} rows, limit \
+         {limit_bytes} bytes; use join or left_outer_join, which shuffle both sides, or raise \
+         task_memory_bytes and memory_limit_bytes (the task memory limit is the smaller of the \
+         first and an eighth of the second, and the table may use at most a third of it)"
     )]
     BroadcastTooLarge {
-        /// The rows in its table when it stopped; there may be more.
+        /// The rows in the table when it reached the limit. There may be more.
         rows: usize,
-        /// What they took.
+        /// The size of these rows.
         bytes: u64,
-        /// What they may take.
+        /// The memory limit of the table.
         limit_bytes: u64,
     },
-    /// An action would hand more rows to the program than it may. Nothing is handed over.
+    /// The rows of an action exceed the result limit. None of them is returned.
     #[error(
-        "{rows} rows for the program to hold are more than max_result_bytes allows \
-         ({limit_bytes} bytes, a row counted as it lies in memory): write them with \
-         save_as_text_file, make them fewer with aggregate or take, read them one partition at a \
-         time with to_local_iterator, or set a higher limit"
+        "the result exceeds max_result_bytes ({limit_bytes} bytes, counting `size_of` each row) after \
+         {rows} rows: write the rows with save_as_text_file, reduce them with aggregate or take, \
+         read one partition at a time with to_local_iterator, or raise the limit"
     )]
     ResultTooLarge {
-        /// The rows there were when it stopped; there may be many more.
+        /// The rows counted when the limit was reached. There may be many more.
         rows: u64,
-        /// What they may take.
+        /// The result limit.
         limit_bytes: u64,
     },
-    /// A partitioner named a partition that does not exist.
-    #[error("a partitioner chose partition {partition} of {partitions}: answer 0..{partitions}")]
+    /// A partitioner returned a partition that does not exist.
+    #[error("a partitioner returned partition {partition}; valid partitions are 0..{partitions}")]
     PartitionOutOfRange {
-        /// The answer.
+        /// The partition that it returned.
         partition: usize,
         /// The number of partitions.
         partitions: usize,
@@ -246,68 +247,70 @@ pub enum ErrorKind {
     /// The job was cancelled.
     #[error("cancelled: {reason}")]
     Cancelled {
-        /// By whom or why.
+        /// The reason that was passed to `cancel`.
         reason: String,
     },
-    /// What was spawned did not end in the time it was given.
-    #[error(
-        "not done within its timeout of {limit:?}, and cancelled: give more time, or make the work less"
-    )]
+    /// A spawned closure did not finish within its timeout.
+    #[error("timed out after {limit:?} and cancelled: raise the timeout or reduce the work")]
     TimedOut {
-        /// The time it was given.
+        /// The timeout.
         limit: Duration,
     },
-    /// A map output was computed again and came out different: what had read the lost one and what
-    /// reads the new one would not fit together.
+    /// A recomputed map output differs from the lost one. Tasks that read the lost output and tasks
+    /// that read the new one would return inconsistent results.
     #[error(
-        "the output of map partition {map_partition} of {shuffle} was lost and came out different when \
-         it was computed again ({before} rows, now {now}{}): a source or closure before this operation, \
-         one of {steps}, must give the same rows each time; seed random numbers by the partition, or \
-         write what cannot be repeated with checkpoint first",
-        if before == now { " with other keys" } else { "" }
+        "the output of map partition {map_partition} of {shuffle} was lost and recomputed with different \
+         contents ({rows_before} rows before, {rows_after} after{}): each of {operations} must return \
+         the same rows every time; seed random numbers by the partition, or write rows that cannot be \
+         repeated with checkpoint first",
+        if rows_before == rows_after { ", with other keys" } else { "" }
     )]
     NotDeterministic {
         /// The shuffle.
         shuffle: ShuffleId,
         /// The map partition.
         map_partition: usize,
-        /// The rows of the output that was lost.
-        before: u64,
-        /// The rows of the new one.
-        now: u64,
-        /// The operations that made them, and where they were called.
-        steps: String,
+        /// The number of rows of the lost output.
+        rows_before: u64,
+        /// The number of rows of the new output.
+        rows_after: u64,
+        /// The operations that computed the output, with their call sites.
+        operations: String,
     },
-    /// A task came too late to leave its result: another attempt of it was first. The scheduler drops
-    /// it; a user never sees this.
-    #[error("another attempt of the task was first")]
-    Superseded,
-    /// A broken invariant of emberline.
-    #[error("internal error, please report it: {what}")]
-    Internal {
-        /// The invariant.
+    /// An error that has no kind of its own.
+    #[error("{what}")]
+    Other {
+        /// The problem and what to do.
         what: String,
     },
 }
 
 impl Error {
-    /// An error with no place yet.
+    /// Returns an error without operation, task or cause.
     pub fn new(kind: ErrorKind) -> Self {
-        let (operation, action, task, earlier, cause) = (None, None, None, Vec::new(), None);
-        Error(Arc::new(Inner { kind, operation, action, task, attempts: 1, earlier, cause }))
+        Error(Arc::new(Inner {
+            kind,
+            operation: None,
+            action: None,
+            task: None,
+            attempts: 1,
+            earlier: Vec::new(),
+            cause: None,
+            is_superseded: false,
+        }))
     }
 
-    /// A disk error: `what` was being done when `cause` happened.
+    /// Returns the error of a failed file operation: `what` was attempted and `cause` happened.
     pub fn io(what: impl Into<String>, cause: std::io::Error) -> Self {
         Error::new(ErrorKind::Io { what: what.into() }).caused_by(cause)
     }
 
-    /// A damaged scratch file.
+    /// Returns the error of a damaged scratch file.
     pub fn corrupt(what: impl Into<String>) -> Self {
         Error::new(ErrorKind::Corrupt { what: what.into() })
     }
 
-    /// An argument that cannot work.
+    /// Returns the error of an invalid argument.
     pub fn invalid_argument(what: impl Into<String>) -> Self {
         Error::new(ErrorKind::InvalidArgument { what: what.into() })
     }
@@ -317,63 +320,65 @@ impl Error {
         Error::new(ErrorKind::Cancelled { reason: reason.into() })
     }
 
-    /// The same error with its cause.
+    /// Sets the cause.
     pub fn caused_by(self, cause: impl Into<BoxError>) -> Self {
         self.edit(|inner| inner.cause = Some(Arc::from(cause.into())))
     }
 
-    /// The same error, blamed on `step` unless a step is already blamed.
+    /// Sets the operation unless one is already set.
     pub fn in_operation(self, operation: Operation) -> Self {
         self.edit(|inner| inner.operation = inner.operation.or(Some(operation)))
     }
 
-    /// The same error, of the job that `action` started unless that is already known.
+    /// Sets the action unless one is already set.
     pub fn in_action(self, action: Operation) -> Self {
         self.edit(|inner| inner.action = inner.action.or(Some(action)))
     }
 
-    /// The same error, found by the task at `place` unless a task is already named.
-    pub fn in_task(self, place: TaskAttemptId) -> Self {
-        self.edit(|inner| inner.task = inner.task.or(Some(place)))
+    /// Sets the task attempt unless one is already set.
+    pub fn in_task(self, task: TaskAttemptId) -> Self {
+        self.edit(|inner| inner.task = inner.task.or(Some(task)))
     }
 
-    /// The same error, which was the last after this many attempts; the others had failed with
-    /// `earlier`.
+    /// Sets the number of attempts and the errors of all attempts before the last.
     pub fn after_attempts(self, attempts: usize, earlier: Vec<Error>) -> Self {
-        self.edit(|inner| (inner.attempts, inner.earlier) = (attempts, earlier))
+        self.edit(|inner| {
+            inner.attempts = attempts;
+            inner.earlier = earlier;
+        })
     }
 
-    /// What went wrong.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> &ErrorKind {
         &self.0.kind
     }
 
-    /// The operation that failed, and where the user called it.
+    /// Returns the operation that failed and its call site.
     pub fn operation(&self) -> Option<Operation> {
         self.0.operation
     }
 
-    /// The action that failed, and where the user called it.
+    /// Returns the action that failed and its call site.
     pub fn action(&self) -> Option<Operation> {
         self.0.action
     }
 
-    /// The task that failed.
+    /// Returns the task attempt that failed.
     pub fn task(&self) -> Option<TaskAttemptId> {
         self.0.task
     }
 
-    /// How many attempts failed before the job gave up; 1 if there was no other.
+    /// Returns the number of attempts that failed before the job was given up, at least 1.
     pub fn attempts(&self) -> usize {
         self.0.attempts
     }
 
-    /// Why the attempts before the last one failed, in their order.
+    /// Returns the errors of the attempts before the last one, in order.
     pub fn earlier(&self) -> &[Error] {
         &self.0.earlier
     }
 
-    /// The lost map output, if this is a fetch failure.
+    /// Returns the shuffle and map partition of a fetch failure.
     pub fn fetch_failure(&self) -> Option<(ShuffleId, usize)> {
         match self.0.kind {
             ErrorKind::FetchFailed { shuffle, map_partition, .. } => Some((shuffle, map_partition)),
@@ -381,12 +386,13 @@ impl Error {
         }
     }
 
-    /// Whether another attempt may end better: the disk may, a closure will not.
+    /// Returns true if another attempt may succeed: disk errors are transient, errors of closures
+    /// are not.
     pub fn is_transient(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Io { .. } | ErrorKind::Corrupt { .. })
     }
 
-    /// Whether every other attempt would end the same way.
+    /// Returns true if every other attempt would fail in the same way.
     pub fn is_final(&self) -> bool {
         use ErrorKind::{BroadcastTooLarge, NotDeterministic, ResultTooLarge};
         let kind = &self.0.kind;
@@ -400,7 +406,7 @@ impl Error {
 }
 
 impl Inner {
-    /// What went wrong and why, without the place.
+    /// Formats the kind and the cause, without operation and task.
     fn reason(&self) -> String {
         match &self.cause {
             Some(cause) => format!("{}: {cause}", self.kind),
@@ -426,7 +432,7 @@ impl fmt::Display for Error {
         others.retain(|other| *other != reason);
         others.dedup();
         if !others.is_empty() {
-            write!(f, ", of which earlier ones failed with: {}", others.join("; "))?;
+            write!(f, "; earlier attempts failed with: {}", others.join("; "))?;
         }
         match &self.0.action {
             Some(action) if self.0.operation != Some(*action) => write!(f, " [{action}]"),
@@ -435,7 +441,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// The same text: it is what a `main` that returns the error prints.
+/// Formats the same text as `Display`, because a `main` that returns the error prints its debug
+/// format.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -446,6 +453,23 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.cause.as_ref().map(|cause| cause.as_ref() as &(dyn StdError + 'static))
     }
+}
+
+/// Returns the error of a broken invariant. Only the engine crates call it.
+pub fn internal(what: impl fmt::Display) -> Error {
+    let what = format!("internal error, please report it: {what}");
+    Error::new(ErrorKind::Other { what })
+}
+
+/// Returns the error of an attempt that may not commit, because another attempt of its task
+/// committed first or it was cancelled. The scheduler discards it, so no user sees it.
+pub(crate) fn superseded() -> Error {
+    Error::cancelled("superseded by another attempt").edit(|inner| inner.is_superseded = true)
+}
+
+/// Returns true if the error was made by [`superseded`].
+pub(crate) fn is_superseded(error: &Error) -> bool {
+    error.0.is_superseded
 }
 
 #[cfg(test)]

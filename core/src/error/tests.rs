@@ -1,4 +1,4 @@
-//! What an error says, and what it costs to carry around.
+//! Tests of the text and the size of errors.
 
 use super::*;
 
@@ -11,12 +11,12 @@ fn an_error_is_one_pointer_wide_and_can_cross_threads() {
 
 #[test]
 fn the_text_names_operation_call_site_stage_partition_attempt_and_cause() {
-    let place = TaskAttemptId { job: JobId(0), stage: StageId(2), partition: 7, attempt: 1 };
+    let task = TaskAttemptId { job: JobId(0), stage: StageId(2), partition: 7, attempt: 1 };
     let operation = Operation::new("map");
     let text = Error::new(ErrorKind::ClosureFailed)
         .caused_by("not a number")
         .in_operation(operation)
-        .in_task(place)
+        .in_task(task)
         .in_action(Operation::new("collect"))
         .to_string();
     assert!(text.starts_with(&format!("map at {}", operation.call_site)), "{text}");
@@ -26,7 +26,7 @@ fn the_text_names_operation_call_site_stage_partition_attempt_and_cause() {
 }
 
 #[test]
-fn the_text_tells_the_attempts_if_there_was_more_than_one() {
+fn the_text_names_the_attempts_if_there_was_more_than_one() {
     let error = Error::corrupt("a frame's checksum");
     assert!(!error.to_string().contains("after"), "{error}");
     let same = vec![error.clone(); 3];
@@ -38,8 +38,9 @@ fn the_text_tells_the_attempts_if_there_was_more_than_one() {
 }
 
 #[test]
-fn the_first_blame_stays() {
-    let (first, second) = (Operation::new("map"), Operation::new("filter"));
+fn the_first_operation_is_retained() {
+    let first = Operation::new("map");
+    let second = Operation::new("filter");
     let error = Error::new(ErrorKind::ClosureFailed).in_operation(first).in_operation(second);
     assert_eq!(error.operation(), Some(first));
 }

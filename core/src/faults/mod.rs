@@ -1,9 +1,14 @@
-//! What goes wrong on purpose. Recovery that was never needed does not work, so tests and lessons
-//! inflict on the real thing what a disk, a cleaner of temporary files or a bad closure may do.
+//! Fault injection. Untested recovery does not work, so tests and lessons inject into the real
+//! engine what a disk, a cleaner of temporary files or a faulty closure may cause.
 //!
-//! A [`FaultPlan`] says what; [`Faults`] is a plan at work. The engine asks the functions here, once
-//! for a task, a file or an append and never for a row, and without a plan it asks nothing. Faults of
-//! the disk happen behind its one door, in `disk/faulty.rs`.
+//! A [`FaultPlan`] lists the faults; [`Faults`] is a plan in use. The engine calls the functions
+//! here once for a task, a file or an append, and never for a row; without a plan each call is one
+//! test of an `Option`. Disk faults are injected by `disk/faulty.rs`.
+//!
+//! Damage is injected after a successful write: a planned loss deletes, truncates or corrupts the
+//! finished file, and drops output that is in memory. The reader detects it, as with a real disk.
+//! `fail_task` lets the attempt finish its work first, because an attempt that has already stored
+//! something is the harder case.
 
 use crate::error::{Error, Result, TaskAttemptId};
 use crate::ids::{RddId, ShuffleId, StageId};
@@ -14,16 +19,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What goes wrong in a context, for tests and for teaching. A context without a plan never fails on
-/// purpose.
+/// A list of faults to inject into a context, for tests and for teaching. A context without a plan
+/// never injects faults.
 ///
-/// Faults are added one after the other, also several of one kind. The same plan, program and number
-/// of threads inflict the same faults; those of tasks and outputs do on any number of threads.
+/// Faults accumulate, and a kind may be added several times. The same plan, program and number of
+/// threads inject the same faults; faults of tasks and outputs do not depend on the number of
+/// threads.
 ///
 /// Disk operations, created files and appends are counted from 0, over all files and threads of the
-/// context: those of scratch files, outputs and checkpoints. Input text is not read through the disk
-/// that fails. Stages, shuffles and RDDs are numbered from 0 in the order in which a context makes
-/// them.
+/// context: those of scratch files, outputs and checkpoints. Input text is not read through the
+/// faulty disk. Stages, shuffles and RDDs are numbered from 0 in the order in which a context
+/// creates them.
 #[derive(Clone, Debug, Default)]
 pub struct FaultPlan {
     pub(crate) faults: Vec<Fault>,
@@ -34,177 +40,189 @@ pub struct FaultPlan {
 pub(crate) enum Fault {
     FailTask { stage: StageId, partition: usize, attempt: usize },
     PanicInStage(StageId),
-    DamageOutput { shuffle: ShuffleId, map_partition: usize, harm: Damage },
+    DamageOutput { shuffle: ShuffleId, map_partition: usize, damage: Damage },
     FailReads { shuffle: ShuffleId, map_partition: usize },
-    DamageBlock { rdd: RddId, partition: usize, harm: Damage },
+    DamageBlock { rdd: RddId, partition: usize, damage: Damage },
     FailOperation(u64),
     FailFrom(u64),
     Stall(u64, Duration),
     FullAfter(u64),
     TruncateFile { create: u64, bytes: usize },
     FlipAppend(u64),
-    Kill { point: FailPoint, pass: u64 },
+    Kill { point: FailPoint, visit: u64 },
 }
 
-/// What happens to a file that is already written.
+/// Damage to a file that is already written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damage {
-    /// It is removed.
+    /// The file is deleted.
     Lost,
-    /// It loses the second half of its bytes.
+    /// The file loses the second half of its bytes.
     Truncated,
-    /// One bit in its middle changes.
-    Flipped,
+    /// One bit in the middle of the file is flipped.
+    Corrupted,
 }
 
-/// A place in the engine's work where a crash matters.
+/// A place in the engine at which a fault plan can end the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailPoint {
-    /// A scratch folder is made, and has no lock yet.
-    FolderMade,
-    /// A scratch folder is locked, and has no file yet.
-    FolderLocked,
-    /// The first frame of a scratch file is written, and others may follow.
+    /// A scratch directory has been created and is not locked yet.
+    ScratchDirCreated,
+    /// A scratch directory is locked and has no file yet.
+    ScratchDirLocked,
+    /// The first frame of a scratch file is written, and more may follow.
     SpillHalfWritten,
-    /// A map task has its output, and readers do not know it yet.
+    /// A map task has its output, which is not published to readers yet.
     BeforeMapOutput,
-    /// Readers may find a map output, and the scheduler does not know yet.
+    /// A map output is published to readers, and the scheduler has not been notified.
     AfterMapOutput,
-    /// The file of one partition of an output or a checkpoint is written, and has not got its name.
+    /// The file of one partition of an output or a checkpoint is written and not renamed yet.
     BeforePartRename,
-    /// All partitions of an output or a checkpoint are there, without `_SUCCESS` or manifest.
-    BeforeLastFile,
-    /// `_SUCCESS` or the manifest is written, and the folder has not got its name.
+    /// All partitions of an output or a checkpoint are written, without `_SUCCESS` or manifest.
+    BeforeSuccessFile,
+    /// `_SUCCESS` or the manifest is written, and the directory is not renamed yet.
     BeforeOutputRename,
-    /// The folder of an output or a checkpoint has its name, and the action has not returned.
+    /// The directory of an output or a checkpoint is renamed, and the action has not returned.
     AfterOutputRename,
 }
 
 impl FailPoint {
-    /// All points, in the order in which a run may come to them.
+    /// All fail points, in the order in which a run may reach them.
     pub const ALL: [FailPoint; 9] = [
-        FailPoint::FolderMade,
-        FailPoint::FolderLocked,
+        FailPoint::ScratchDirCreated,
+        FailPoint::ScratchDirLocked,
         FailPoint::SpillHalfWritten,
         FailPoint::BeforeMapOutput,
         FailPoint::AfterMapOutput,
         FailPoint::BeforePartRename,
-        FailPoint::BeforeLastFile,
+        FailPoint::BeforeSuccessFile,
         FailPoint::BeforeOutputRename,
         FailPoint::AfterOutputRename,
     ];
 }
 
 impl FaultPlan {
-    /// A plan without a fault.
+    /// Returns a plan without faults.
     pub fn new() -> Self {
         FaultPlan::default()
     }
 
+    /// Adds a fault.
     fn and(mut self, fault: Fault) -> Self {
         self.faults.push(fault);
         self
     }
 
-    /// This attempt (from 0 up) of a task does its work and then fails, as if the disk had failed it:
-    /// such faults are tried again.
+    /// Fails one attempt (counted from 0) of a task after it has done its work, with a disk error,
+    /// which is retried.
     pub fn fail_task(self, stage: StageId, partition: usize, attempt: usize) -> Self {
         self.and(Fault::FailTask { stage, partition, attempt })
     }
 
-    /// The first attempt of every task of a stage panics, as a closure of the user may: it is tried
-    /// again if `max_attempts` allows it.
+    /// Panics in the first attempt of every task of a stage, as a closure of the user may. It is
+    /// retried if `max_attempts` allows it.
     pub fn panic_in_stage(self, stage: StageId) -> Self {
         self.and(Fault::PanicInStage(stage))
     }
 
-    /// Harms the file of a map output once it is written. One that lies in memory has no bytes to
-    /// harm, and is lost. Each such fault happens once: add it again to harm what comes in its place.
-    pub fn damage_map_output(self, shuffle: ShuffleId, map_partition: usize, harm: Damage) -> Self {
-        self.and(Fault::DamageOutput { shuffle, map_partition, harm })
+    /// Damages the file of a map output after it is written. An output in memory has no bytes to
+    /// damage and is lost. Each fault happens once: add it again to damage the recomputed output.
+    pub fn damage_map_output(
+        self,
+        shuffle: ShuffleId,
+        map_partition: usize,
+        damage: Damage,
+    ) -> Self {
+        self.and(Fault::DamageOutput { shuffle, map_partition, damage })
     }
 
-    /// Every read of the file of a map output fails, as on a bad sector. One that lies in memory is
-    /// not read from the disk, and stays as it is. Each such fault happens to one file: add it again
-    /// for what comes in its place.
+    /// Fails every read of the file of a map output, as a bad sector does. An output in memory is
+    /// not affected. Each fault applies to one file: add it again for the recomputed output.
     pub fn fail_reads_of_map_output(self, shuffle: ShuffleId, map_partition: usize) -> Self {
         self.and(Fault::FailReads { shuffle, map_partition })
     }
 
-    /// Harms a partition of a persisted RDD once it is stored, as
+    /// Damages a stored partition of a persisted RDD, as
     /// [`damage_map_output`](FaultPlan::damage_map_output) does.
-    pub fn damage_block(self, rdd: RddId, partition: usize, harm: Damage) -> Self {
-        self.and(Fault::DamageBlock { rdd, partition, harm })
+    pub fn damage_block(self, rdd: RddId, partition: usize, damage: Damage) -> Self {
+        self.and(Fault::DamageBlock { rdd, partition, damage })
     }
 
-    /// This operation of the disk fails; the next ones work again.
+    /// Fails one disk operation; later operations succeed.
     pub fn fail_disk_operation(self, operation: u64) -> Self {
         self.and(Fault::FailOperation(operation))
     }
 
-    /// This operation of the disk and all after it fail.
+    /// Fails this disk operation and all later ones.
     pub fn fail_from(self, operation: u64) -> Self {
         self.and(Fault::FailFrom(operation))
     }
 
-    /// This operation of the disk sleeps before it runs.
+    /// Sleeps before one disk operation.
     pub fn stall_disk_operation(self, operation: u64, pause: Duration) -> Self {
         self.and(Fault::Stall(operation, pause))
     }
 
-    /// The disk holds so many appended bytes and no more. Removing a file frees nothing.
+    /// Limits the disk to `bytes` appended bytes. Deleting a file frees nothing.
     pub fn full_after(self, bytes: u64) -> Self {
         self.and(Fault::FullAfter(bytes))
     }
 
-    /// The file that this create makes silently loses its last bytes; a shorter one is left empty.
+    /// Drops, without an error, the last `bytes` bytes of the file that this create operation makes. A
+    /// shorter file becomes empty.
     pub fn truncate_file(self, create: u64, bytes: usize) -> Self {
         self.and(Fault::TruncateFile { create, bytes })
     }
 
-    /// This append silently writes one wrong bit, in its middle byte.
+    /// Flips, without an error, one bit in the middle byte of one append.
     pub fn flip_append(self, append: u64) -> Self {
         self.and(Fault::FlipAppend(append))
     }
 
-    /// The disk that goes wrong is mounted here: what lies elsewhere always works and is not counted.
+    /// Restricts disk faults to `folder`: operations elsewhere always succeed and are not counted.
     pub fn under(mut self, folder: impl Into<PathBuf>) -> Self {
         self.under = Some(folder.into());
         self
     }
 
-    /// The process dies when it comes to `point` for this time (from 0 up): nothing is cleaned up, as
-    /// by `kill -9`.
-    pub fn kill_at(self, point: FailPoint, pass: u64) -> Self {
-        self.and(Fault::Kill { point, pass })
+    /// Kills the process, as `kill -9` does, when the run hits `point` for the given time (counted
+    /// from 0).
+    pub fn kill_at(self, point: FailPoint, visit: u64) -> Self {
+        self.and(Fault::Kill { point, visit })
     }
 
-    /// The plan at work, for who wants to ask it afterwards what happened.
+    /// Returns the plan in use, which reports afterwards which faults happened.
     pub fn arm(self) -> Faults {
         let used = self.faults.iter().map(|_| AtomicBool::new(false)).collect();
-        let (disk, passes, fired, spoilt) = Default::default();
-        Faults(Arc::new(Armed { plan: self, used, disk, passes, fired, spoilt }))
+        Faults(Arc::new(Armed {
+            plan: self,
+            used,
+            disk: DiskCounts::default(),
+            hits: Default::default(),
+            fired: AtomicU64::new(0),
+            unreadable: Mutex::default(),
+        }))
     }
 }
 
-/// A plan at work. A clone is another handle to the same one.
+/// A plan in use. Clones are handles to the same plan.
 #[derive(Clone, Debug)]
 pub struct Faults(Arc<Armed>);
 
 #[derive(Debug)]
 struct Armed {
     plan: FaultPlan,
-    /// For each fault that happens once, whether it did.
+    /// For each fault that happens once: true if it has happened.
     used: Vec<AtomicBool>,
     disk: DiskCounts,
-    passes: [AtomicU64; FailPoint::ALL.len()],
+    hits: [AtomicU64; FailPoint::ALL.len()],
     fired: AtomicU64,
-    /// Files that cannot be read.
-    spoilt: Mutex<HashSet<PathBuf>>,
+    /// Files whose reads fail.
+    unreadable: Mutex<HashSet<PathBuf>>,
 }
 
-/// What the disk has done so far.
+/// The operations of the disk so far.
 #[derive(Debug, Default)]
 pub(crate) struct DiskCounts {
     pub operations: AtomicU64,
@@ -226,20 +244,20 @@ impl From<&Faults> for Faults {
 }
 
 impl Faults {
-    /// The faults that happened so far: a test that saw none has tested nothing.
+    /// Returns the number of faults that happened. A test in which none happened tests nothing.
     pub fn fired(&self) -> u64 {
         self.0.fired.load(Ordering::SeqCst)
     }
 
-    /// The operations of the disk so far. A run without faults tells how many places there are to
-    /// fail at.
+    /// Returns the number of disk operations so far. Run without faults first to learn how many
+    /// operations can fail.
     pub fn disk_operations(&self) -> u64 {
         self.disk().operations.load(Ordering::SeqCst)
     }
 
-    /// How often the run came to a point.
-    pub fn passes(&self, point: FailPoint) -> u64 {
-        self.0.passes[point as usize].load(Ordering::SeqCst)
+    /// Returns how often the run has hit a fail point.
+    pub fn hits(&self, point: FailPoint) -> u64 {
+        self.0.hits[point as usize].load(Ordering::SeqCst)
     }
 
     pub(crate) fn plan(&self) -> &FaultPlan {
@@ -250,20 +268,22 @@ impl Faults {
         &self.0.disk
     }
 
-    /// Whether reads of this file are to fail.
+    /// Returns true if reads of this file must fail.
     pub(crate) fn reads_fail(&self, file: &Path) -> bool {
-        self.spoilt().contains(file)
+        self.unreadable().contains(file)
     }
 
-    fn spoilt(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
-        self.0.spoilt.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unreadable(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.0.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Counts a fault that happened.
     pub(crate) fn fire(&self) {
         self.0.fired.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The first fault that `wanted` accepts and that has not happened; from now on it has.
+    /// Takes the first fault that `wanted` accepts and that has not happened, and marks it as
+    /// happened.
     fn take<A>(&self, wanted: impl Fn(&Fault) -> Option<A>) -> Option<A> {
         let faults = self.0.plan.faults.iter().zip(&self.0.used);
         let mut matching = faults.filter_map(|(fault, used)| Some((wanted(fault)?, used)));
@@ -272,6 +292,7 @@ impl Faults {
         Some(found)
     }
 
+    /// Returns true if any fault matches, and counts it.
     fn has(&self, wanted: impl Fn(&Fault) -> bool) -> bool {
         let found = self.0.plan.faults.iter().any(wanted);
         if found {
@@ -280,16 +301,20 @@ impl Faults {
         found
     }
 
+    /// Counts a visit of a fail point and kills the process if the plan contains that.
     fn hit(&self, point: FailPoint) {
-        let pass = self.0.passes[point as usize].fetch_add(1, Ordering::SeqCst);
-        let here = |fault: &Fault| matches!(fault, Fault::Kill { point: at, pass: nth } if *at == point && *nth == pass);
-        if self.0.plan.faults.iter().any(here) {
+        let visit = self.0.hits[point as usize].fetch_add(1, Ordering::SeqCst);
+        let is_here = |fault: &Fault| match *fault {
+            Fault::Kill { point: at, visit: nth } => at == point && nth == visit,
+            _ => false,
+        };
+        if self.0.plan.faults.iter().any(is_here) {
             kill_process();
         }
     }
 }
 
-/// Ends the process as `kill -9` does.
+/// Kills the process as `kill -9` does.
 fn kill_process() -> ! {
     #[cfg(unix)]
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
@@ -297,7 +322,7 @@ fn kill_process() -> ! {
 }
 
 impl Damage {
-    /// Does it to a file.
+    /// Damages a file.
     pub fn inflict(self, file: &Path) -> io::Result<()> {
         if self == Damage::Lost {
             return std::fs::remove_file(file);
@@ -305,21 +330,21 @@ impl Damage {
         let mut bytes = std::fs::read(file)?;
         let middle = bytes.len() / 2;
         match (self, bytes.get_mut(middle)) {
-            (Damage::Flipped, Some(byte)) => *byte ^= 1,
+            (Damage::Corrupted, Some(byte)) => *byte ^= 1,
             _ => bytes.truncate(middle),
         }
         std::fs::write(file, bytes)
     }
 }
 
-/// The run has come to a point; it may end here.
+/// Reports that the run has reached a fail point. The process may end here.
 pub fn hit(faults: Option<&Faults>, point: FailPoint) {
     if let Some(faults) = faults {
         faults.hit(point);
     }
 }
 
-/// An attempt of a task begins; it may panic.
+/// Reports the start of a task attempt, which may panic.
 pub fn begin_task(faults: Option<&Faults>, task: &TaskAttemptId) {
     let panics =
         |fault: &Fault| matches!(fault, Fault::PanicInStage(stage) if *stage == task.stage);
@@ -331,7 +356,7 @@ pub fn begin_task(faults: Option<&Faults>, task: &TaskAttemptId) {
     }
 }
 
-/// An attempt of a task has done its work; it may fail all the same.
+/// Returns an injected error if an attempt that has done its work must fail.
 pub fn end_task(faults: Option<&Faults>, task: &TaskAttemptId) -> Result<()> {
     let is_this_attempt = |fault: &Fault| {
         matches!(*fault, Fault::FailTask { stage, partition, attempt }
@@ -345,40 +370,40 @@ pub fn end_task(faults: Option<&Faults>, task: &TaskAttemptId) -> Result<()> {
     }
 }
 
-/// What is to happen to a map output that was just put.
+/// Returns the damage to inject into a map output that was just stored.
 pub fn damage_to_output(
     faults: Option<&Faults>,
     of: ShuffleId,
     partition: usize,
 ) -> Option<Damage> {
     faults?.take(|fault| match *fault {
-        Fault::DamageOutput { shuffle, map_partition, harm } => {
-            ((shuffle, map_partition) == (of, partition)).then_some(harm)
+        Fault::DamageOutput { shuffle, map_partition, damage } => {
+            ((shuffle, map_partition) == (of, partition)).then_some(damage)
         }
         _ => None,
     })
 }
 
-/// A map output was written to `file`, and no reader knows of it yet: from now on nobody may be able
-/// to read it.
+/// Marks the file of a map output as unreadable if the plan contains that. The output is not published to
+/// readers yet.
 pub fn fail_reads(faults: Option<&Faults>, of: ShuffleId, partition: usize, file: Option<&Path>) {
     let (Some(faults), Some(file)) = (faults, file) else { return };
-    let here = |fault: &Fault| match *fault {
+    let is_this_output = |fault: &Fault| match *fault {
         Fault::FailReads { shuffle, map_partition } => {
             ((shuffle, map_partition) == (of, partition)).then_some(())
         }
         _ => None,
     };
-    if faults.take(here).is_some() {
-        faults.spoilt().insert(file.to_path_buf());
+    if faults.take(is_this_output).is_some() {
+        faults.unreadable().insert(file.to_path_buf());
     }
 }
 
-/// What is to happen to a block that was just stored.
+/// Returns the damage to inject into a block that was just stored.
 pub fn damage_to_block(faults: Option<&Faults>, of: RddId, number: usize) -> Option<Damage> {
     faults?.take(|fault| match *fault {
-        Fault::DamageBlock { rdd, partition, harm } => {
-            ((rdd, partition) == (of, number)).then_some(harm)
+        Fault::DamageBlock { rdd, partition, damage } => {
+            ((rdd, partition) == (of, number)).then_some(damage)
         }
         _ => None,
     })

@@ -1,10 +1,10 @@
-//! What the start and the end of a task change.
+//! Handles task start and completion.
 
 use super::Scheduler;
-use super::attempts::cancelled;
+use super::attempts::cancelled_event;
 use super::plan;
 use super::stage::{EventSeq, RunningAttempt};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, internal, is_superseded};
 use crate::event::{Event, TaskMetrics};
 use crate::ids::{ShuffleId, StageId, TaskId};
 use crate::lineage::ShuffleDependency;
@@ -12,22 +12,25 @@ use std::error::Error as _;
 use std::sync::Arc;
 
 impl Scheduler {
+    /// Handles the start of a task.
     pub(super) fn task_started(&mut self, task: TaskId) {
         let Some(live) = self.tasks.get_mut(&task) else { return };
-        (live.began, live.has_begun) = (self.now, true);
-        let place = live.place;
+        live.started_at = self.now;
+        live.has_started = true;
+        let attempt_id = live.attempt_id;
         self.emit(Event::TaskStarted {
             task,
-            stage: place.stage,
-            partition: place.partition,
-            attempt: place.attempt,
+            stage: attempt_id.stage,
+            partition: attempt_id.partition,
+            attempt: attempt_id.attempt,
         });
     }
 
-    /// A task that is not live was cancelled: its end changes nothing.
+    /// Handles the end of a task. The end of a task that is not live, because it was cancelled,
+    /// changes nothing.
     pub(super) fn task_ended(&mut self, task: TaskId, result: Result<TaskMetrics>) {
         let Some(ended) = self.tasks.remove(&task) else { return };
-        if let Some(stage) = self.stages.get_mut(&ended.place.stage) {
+        if let Some(stage) = self.stages.get_mut(&ended.attempt_id.stage) {
             stage.slots[ended.slot].live.retain(|live| *live != task);
         }
         match result {
@@ -37,71 +40,72 @@ impl Scheduler {
     }
 
     fn task_succeeded(&mut self, task: TaskId, ended: &RunningAttempt, metrics: TaskMetrics) {
-        let (id, partition) = (ended.place.stage, ended.place.partition);
+        let id = ended.attempt_id.stage;
+        let partition = ended.attempt_id.partition;
         self.emit(Event::TaskFinished { task, stage: id, partition, metrics });
         let Some(stage) = self.stages.get_mut(&id) else { return };
         let slot = &mut stage.slots[ended.slot];
-        slot.clear_blame();
-        let losers = std::mem::take(&mut slot.live);
+        slot.reset_failures();
+        let other_attempts = std::mem::take(&mut slot.live);
         if self.limits.speculation.is_some() {
-            stage.times.push(metrics.run_us);
+            stage.run_times_us.push(metrics.run_us);
         }
-        losers.into_iter().for_each(|loser| self.cancel_attempt(loser));
+        other_attempts.into_iter().for_each(|other| self.cancel_attempt(other));
         let Some(stage) = self.stages.get_mut(&id) else { return };
         let Some(shuffle) = stage.shuffle() else {
-            stage.left -= 1;
-            if stage.left == 0 {
+            stage.unfinished -= 1;
+            if stage.unfinished == 0 {
                 self.emit(Event::StageFinished { stage: id });
-                self.finish_job(ended.place.job, Ok(()));
+                self.finish_job(ended.attempt_id.job, Ok(()));
             }
             return;
         };
         let Some(outputs) = self.outputs.get_mut(&shuffle) else { return };
-        outputs.keep(ended.slot, self.now);
+        outputs.record(ended.slot, self.now);
         if outputs.missing == 0 {
-            stage.forget_losses();
+            stage.reset_fetch_failures();
             self.emit(Event::StageFinished { stage: id });
             self.launch_ready_readers(shuffle);
         }
     }
 
     fn task_failed(&mut self, task: TaskId, ended: &RunningAttempt, error: Error) {
-        let place = ended.place;
-        let is_late = matches!(error.kind(), ErrorKind::Superseded);
-        self.emit(match is_late {
-            true => cancelled(task, place),
+        let attempt_id = ended.attempt_id;
+        let is_superseded = is_superseded(&error);
+        self.emit(match is_superseded {
+            true => cancelled_event(task, attempt_id),
             false => Event::TaskFailed {
                 task,
-                stage: place.stage,
-                partition: place.partition,
-                attempt: place.attempt,
+                stage: attempt_id.stage,
+                partition: attempt_id.partition,
+                attempt: attempt_id.attempt,
                 error: error.to_string(),
             },
         });
-        let Some(stage) = self.stages.get_mut(&place.stage) else { return };
+        let Some(stage) = self.stages.get_mut(&attempt_id.stage) else { return };
         if stage.slots[ended.slot].live.is_empty() {
             stage.pending.push(ended.slot);
         }
-        if is_late {
-            // The other one has left its result and is about to say so, or failed just after that.
-            self.advance(place.stage);
+        if is_superseded {
+            // The other attempt has committed and is about to report, or failed after its commit.
+            self.advance(attempt_id.stage);
             return;
         }
-        let error = error.in_task(place);
+        let error = error.in_task(attempt_id);
         if let ErrorKind::FetchFailed { shuffle, map_partition, others } = error.kind() {
             let lost: Vec<usize> = others.iter().copied().chain([*map_partition]).collect();
             self.fetch_failed(ended, *shuffle, &lost, error);
             return;
         }
         match stage.slots[ended.slot].count_failure(error, &self.limits) {
-            Some(last) => self.fail_stage(place.stage, &last),
-            None => self.advance(place.stage),
+            Some(last) => self.fail_stage(attempt_id.stage, &last),
+            None => self.advance(attempt_id.stage),
         }
     }
 
-    /// A task could not read one map output, and may have seen that others are gone as well: they are
-    /// computed again, and then the task runs again. The task itself is not to blame, but its stage
-    /// has only so many attempts.
+    /// Handles a task that found one or more map outputs lost: the outputs are recomputed, and then
+    /// the task runs again. The failure is not counted against the task, but its stage has a
+    /// limited number of attempts.
     fn fetch_failed(
         &mut self,
         ended: &RunningAttempt,
@@ -109,18 +113,19 @@ impl Scheduler {
         lost: &[usize],
         error: Error,
     ) {
-        let id = ended.place.stage;
+        let id = ended.attempt_id.stage;
         let Some(input) = self.input_of(id, shuffle) else {
-            self.fail_stage(id, &read_elsewhere(error));
+            self.fail_stage(id, &group_of_earlier_job(error));
             return;
         };
         if lost.iter().any(|map_partition| *map_partition >= input.parent().partitions()) {
-            let what = format!("a task reported {error}, which has no such map partition");
-            let error = Error::new(ErrorKind::Internal { what }).in_task(ended.place);
+            let what = format_args!("a task reported {error}, which has no such map partition");
+            let error = internal(what).in_task(ended.attempt_id);
             self.fail_stage(id, &error);
             return;
         }
-        lost.iter().for_each(|map_partition| self.lose(&input, *map_partition, ended.began));
+        lost.iter()
+            .for_each(|map_partition| self.mark_lost(&input, *map_partition, ended.started_at));
         let limit = self.limits.stage_attempts;
         let Some(stage) = self.stages.get_mut(&id) else { return };
         if let Some(last) = stage.count_fetch_failure(ended.stage_attempt, error, limit) {
@@ -131,8 +136,8 @@ impl Scheduler {
         }
     }
 
-    /// The shuffle, if tasks of the stage read it. It was not planned for if a stored block in
-    /// front of it got lost; from now on it is.
+    /// Returns the shuffle, if tasks of the stage read it. A shuffle before a stored block that was
+    /// lost is not in the plan of the stage yet, and is added.
     fn input_of(&mut self, id: StageId, shuffle: ShuffleId) -> Option<Arc<dyn ShuffleDependency>> {
         let stage = self.stages.get_mut(&id)?;
         let known = stage.inputs.iter().flatten().find(|input| input.id() == shuffle);
@@ -145,28 +150,31 @@ impl Scheduler {
         Some(found)
     }
 
-    /// Marks a map output lost, on the word of a reader that began at `reader_began`. A reader that
-    /// is older than the output speaks of the one before it. An output that is being computed again
-    /// is not there to be lost: should it come out bad as well, the next reader will say so.
-    fn lose(
+    /// Marks a map output lost that a reader, which started at `reader_started_at`, reported. A reader
+    /// that started before the output was finished refers to the previous output. An output that is
+    /// being recomputed is not marked: if it is damaged as well, the next reader reports it.
+    fn mark_lost(
         &mut self,
         shuffle: &Arc<dyn ShuffleDependency>,
         map_partition: usize,
-        reader_began: EventSeq,
+        reader_started_at: EventSeq,
     ) {
         let outputs = self.outputs_of(shuffle);
-        if outputs.done_at(map_partition).is_none_or(|done_at| reader_began < done_at) {
+        if outputs
+            .finished_at(map_partition)
+            .is_none_or(|finished_at| reader_started_at < finished_at)
+        {
             return;
         }
-        outputs.lose(map_partition);
+        outputs.mark_lost(map_partition);
         if let Some(stage) = outputs.stage.and_then(|id| self.stages.get_mut(&id)) {
             stage.pending.push(map_partition);
-            stage.renew = true;
+            stage.starts_new_attempt = true;
         }
         self.emit(Event::OutputLost { shuffle: shuffle.id(), map_partition });
     }
 
-    /// Ends every job that needs the stage.
+    /// Fails every job that needs the stage.
     fn fail_stage(&mut self, id: StageId, error: &Error) {
         let Some(stage) = self.stages.get(&id) else { return };
         let jobs: Vec<_> = stage.jobs.iter().copied().filter(|job| self.needs(*job, id)).collect();
@@ -177,13 +185,13 @@ impl Scheduler {
     }
 }
 
-/// The error of a task that read a shuffle which its job does not. Only the values of a group do that:
-/// an action handed the group over, and a closure of another action reads it.
-fn read_elsewhere(error: Error) -> Error {
-    let why = error.source().map_or(String::new(), |cause| format!(": {cause}"));
+/// Returns the error of a task that read a shuffle outside the lineage of its job. Only the values
+/// of a group do that: an earlier action returned the group, and a closure of this job reads it.
+fn group_of_earlier_job(error: Error) -> Error {
+    let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
     error.caused_by(format!(
-        "it holds the values of a Group that an earlier action handed over, and the action at hand \
-         cannot compute them again; run the earlier action again and use the groups that it gives, \
-         or use the groups in the steps behind `group_by_key_iter` or `cogroup_iter`{why}"
+        "it holds the values of a `Group` from an earlier action, which this action cannot recompute; \
+         run the earlier action again and use the groups that it returns, or use the groups in the \
+         operations after `group_by_key_iter` or `cogroup_iter`{cause}"
     ))
 }

@@ -1,4 +1,5 @@
-//! The graph of running stages: who reads what, what can start, what nobody needs any more.
+//! The graph of running stages: which stage reads which, which can start, and which is no longer
+//! needed.
 
 use super::plan;
 use super::stage::{Outputs, Stage, StageKind};
@@ -10,6 +11,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 impl Scheduler {
+    /// Returns true if all map outputs of the shuffle are stored.
     pub(super) fn is_complete(&self, shuffle: &Arc<dyn ShuffleDependency>) -> bool {
         match self.outputs.get(&shuffle.id()) {
             Some(outputs) => outputs.missing == 0,
@@ -17,7 +19,8 @@ impl Scheduler {
         }
     }
 
-    /// What the map tasks of a shuffle read, or nothing if none has to run.
+    /// Returns the shuffles that the map tasks of a shuffle read, or `None` if no map task has to
+    /// run.
     pub(super) fn inputs_to_run(
         &self,
         shuffle: &Arc<dyn ShuffleDependency>,
@@ -30,12 +33,13 @@ impl Scheduler {
         Some(known.unwrap_or_else(|| plan::direct_shuffles(shuffle.parent())))
     }
 
+    /// Returns the outputs of a shuffle, and adds an entry if there is none.
     pub(super) fn outputs_of(&mut self, shuffle: &Arc<dyn ShuffleDependency>) -> &mut Outputs {
         let new = || Outputs::new(shuffle.parent().partitions());
         self.outputs.entry(shuffle.id()).or_insert_with(new)
     }
 
-    /// The stage that computes a shuffle, made if there is none.
+    /// Returns the stage that computes a shuffle, and creates it if there is none.
     pub(super) fn stage_of(&mut self, shuffle: &Arc<dyn ShuffleDependency>) -> StageId {
         let outputs = self.outputs_of(shuffle);
         if let Some(stage) = outputs.stage {
@@ -58,7 +62,7 @@ impl Scheduler {
         shuffles.iter().filter_map(|shuffle| self.outputs.get(&shuffle.id())?.stage).collect()
     }
 
-    /// Notes what a stage reads, unless that is known.
+    /// Records the shuffles that a stage reads, unless they are known.
     pub(super) fn set_inputs(&mut self, id: StageId, inputs: Vec<Arc<dyn ShuffleDependency>>) {
         if self.stages.get(&id).is_none_or(|stage| stage.inputs.is_some()) {
             return;
@@ -71,8 +75,8 @@ impl Scheduler {
         }
     }
 
-    /// Brings `first` forward: its waiting tasks are launched if all that they read is there, and
-    /// else whatever is missing is brought forward, for all the jobs that wait for it.
+    /// Advances a stage: launches its pending tasks if all of its inputs are stored; otherwise
+    /// advances the stages of the missing inputs, for the same jobs.
     pub(super) fn advance(&mut self, first: StageId) {
         let mut ready = BTreeSet::new();
         let mut seen = HashSet::new();
@@ -109,6 +113,7 @@ impl Scheduler {
         inputs.filter(|input| !self.is_complete(input)).cloned().collect()
     }
 
+    /// Attaches jobs to a stage.
     pub(super) fn attach(&mut self, jobs: &BTreeSet<JobId>, id: StageId) {
         if let Some(stage) = self.stages.get_mut(&id) {
             stage.jobs.extend(jobs);
@@ -120,7 +125,7 @@ impl Scheduler {
         }
     }
 
-    /// Launches the readers of a shuffle that waited for nothing else.
+    /// Launches the readers of a shuffle that have no other missing input.
     pub(super) fn launch_ready_readers(&mut self, shuffle: ShuffleId) {
         for id in self.waiting_readers(shuffle) {
             if self.missing_inputs(id).is_empty() {
@@ -129,7 +134,7 @@ impl Scheduler {
         }
     }
 
-    /// The stages with tasks that cannot run before the shuffle is complete.
+    /// Returns the stages with pending tasks that read the shuffle.
     pub(super) fn waiting_readers(&self, shuffle: ShuffleId) -> Vec<StageId> {
         let readers = self.outputs.get(&shuffle).into_iter().flat_map(|it| &it.readers);
         let waits = |id: &&StageId| {
@@ -138,11 +143,12 @@ impl Scheduler {
         readers.filter(waits).copied().collect()
     }
 
+    /// Launches the pending tasks of a stage.
     fn launch(&mut self, id: StageId) {
         let Some(stage) = self.stages.get_mut(&id) else { return };
         let mut pending = std::mem::take(&mut stage.pending);
         pending.sort_unstable();
-        if std::mem::take(&mut stage.renew) {
+        if std::mem::take(&mut stage.starts_new_attempt) {
             stage.attempts += 1;
             let attempt = stage.attempts - 1;
             let started = Event::StageStarted { stage: id, attempt, tasks: pending.len() };
@@ -153,12 +159,13 @@ impl Scheduler {
         }
     }
 
-    /// Whether a stage that has not ended reads, at any distance, what stage `id` computes: only
-    /// then does the job fail with it.
+    /// Returns true if an unfinished stage of the job reads, directly or indirectly, the output of
+    /// stage `id`. Only then does the job fail with it.
     pub(super) fn needs(&self, job: JobId, id: StageId) -> bool {
         self.needed_stages(job).contains(&id)
     }
 
+    /// Returns the stages that the job still needs.
     fn needed_stages(&self, job: JobId) -> HashSet<StageId> {
         let mut needed = HashSet::new();
         let mut stack: Vec<StageId> =
@@ -171,26 +178,27 @@ impl Scheduler {
         needed
     }
 
-    /// Stops those of the stages that have tasks but that no job waits for at the moment.
+    /// Parks those of the stages that have tasks but that no job needs at the moment.
     pub(super) fn park_unneeded(&mut self, stages: &[StageId]) {
-        let is_open = |stage: &Stage| match stage.shuffle() {
+        let is_incomplete = |stage: &Stage| match stage.shuffle() {
             Some(shuffle) => self.outputs.get(&shuffle).is_some_and(|it| it.missing > 0),
             None => false,
         };
-        let open = |id: &&StageId| self.stages.get(id).is_some_and(is_open);
-        let open: Vec<StageId> = stages.iter().filter(open).copied().collect();
-        let jobs = open.iter().filter_map(|id| self.stages.get(id)).flat_map(|stage| &stage.jobs);
+        let has_tasks = |id: &&StageId| self.stages.get(id).is_some_and(is_incomplete);
+        let incomplete: Vec<StageId> = stages.iter().filter(has_tasks).copied().collect();
+        let jobs =
+            incomplete.iter().filter_map(|id| self.stages.get(id)).flat_map(|stage| &stage.jobs);
         let jobs: BTreeSet<JobId> = jobs.copied().collect();
         let needed: HashSet<StageId> =
             jobs.into_iter().flat_map(|job| self.needed_stages(job)).collect();
-        for id in open {
+        for id in incomplete {
             if !needed.contains(&id) {
                 self.park(id);
             }
         }
     }
 
-    /// Stops the tasks of a stage and leaves them for whoever may need them later.
+    /// Cancels the tasks of a stage and returns them to its pending slots.
     pub(super) fn park(&mut self, id: StageId) {
         let Some(stage) = self.stages.get_mut(&id) else { return };
         stage.park();
@@ -204,7 +212,7 @@ impl Scheduler {
         live.into_iter().for_each(|task| self.cancel_attempt(task));
     }
 
-    /// Forgets a stage that no job is attached to, and stops its tasks.
+    /// Removes a stage to which no job is attached, and cancels its tasks.
     pub(super) fn remove_stage(&mut self, id: StageId) {
         self.park(id);
         let Some(stage) = self.stages.remove(&id) else { return };
@@ -222,9 +230,9 @@ impl Scheduler {
         }
     }
 
-    /// Forgets a shuffle of which there is nothing to remember.
+    /// Removes the entry of a shuffle that holds no information.
     pub(super) fn prune(&mut self, shuffle: ShuffleId) {
-        if self.outputs.get(&shuffle).is_some_and(Outputs::is_idle) {
+        if self.outputs.get(&shuffle).is_some_and(Outputs::is_unused) {
             self.outputs.remove(&shuffle);
         }
     }

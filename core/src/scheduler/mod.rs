@@ -1,9 +1,12 @@
-//! The scheduler: what has happened goes in, what must be done comes out. It has no clock, thread,
-//! lock or disk, so a test can play any order of events and read the answers; see the README beside
-//! this file.
+//! The scheduler, a pure state machine: inputs report what has happened, commands state what to do. It
+//! has no clock, thread, lock or disk, so a test can play any order of inputs and check the
+//! commands. See the README of this directory.
 //!
-//! `plan` reads lineage, `stage` holds what is remembered, `graph` keeps the graph of running stages,
-//! `attempts` launches and stops the attempts of a task, `completion` reacts to their end.
+//! - `plan`: walks over the lineage.
+//! - `stage`: the state: jobs, stages, slots, map outputs.
+//! - `graph`: the graph of running stages.
+//! - `attempts`: starts and cancels attempts, and speculates.
+//! - `completion`: handles task start and completion.
 
 mod attempts;
 mod completion;
@@ -25,41 +28,46 @@ use stage::{EventSeq, Job, Outputs, RunningAttempt, Stage, StageKind};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// How often something may fail.
+/// The attempts of a task that fails with disk errors, unless more are configured.
+const MIN_TRANSIENT_ATTEMPTS: usize = 4;
+/// The consecutive attempts of a stage that may find inputs lost.
+const MAX_STAGE_ATTEMPTS: usize = 4;
+
+/// The limits of retries, and the rule of speculation.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Attempts of a task whose closure fails.
+    /// The attempts of a task whose closure fails.
     pub closure_attempts: usize,
-    /// Attempts of a task that the disk fails.
+    /// The attempts of a task that fails with a disk error.
     pub transient_attempts: usize,
-    /// Attempts of a stage, one after the other, that find inputs lost.
+    /// The consecutive attempts of a stage that may find inputs lost.
     pub stage_attempts: usize,
-    /// When stragglers get copies, if they do.
+    /// The rule for speculative attempts, if enabled.
     pub speculation: Option<Speculation>,
 }
 
 impl Limits {
-    /// The limits of a context.
+    /// Returns the limits of a context.
     pub fn of(config: &Config) -> Self {
         Limits {
             closure_attempts: config.max_attempts,
-            transient_attempts: config.max_attempts.max(4),
-            stage_attempts: 4,
+            transient_attempts: config.max_attempts.max(MIN_TRANSIENT_ATTEMPTS),
+            stage_attempts: MAX_STAGE_ATTEMPTS,
             speculation: config.speculation,
         }
     }
 }
 
-/// Something that happened.
+/// An input: something that happened.
 pub enum Input {
-    /// An action asks for a job.
+    /// An action requests a job.
     JobSubmitted {
-        /// The new job's number.
+        /// The id of the new job.
         job: JobId,
-        /// What to run.
+        /// The work.
         request: Arc<JobRequest>,
     },
-    /// A task began to run.
+    /// A task started.
     TaskStarted {
         /// The attempt.
         task: TaskId,
@@ -68,58 +76,59 @@ pub enum Input {
     TaskEnded {
         /// The attempt.
         task: TaskId,
-        /// What it counted, or why it failed.
+        /// The metrics of the task, or its error.
         result: Result<TaskMetrics>,
     },
-    /// Nobody wants the job any more.
+    /// A job was cancelled.
     JobCancelled {
         /// The job.
         job: JobId,
-        /// By whom or why: the job's error.
-        why: Error,
+        /// The error of the job.
+        error: Error,
     },
-    /// Time has passed. The scheduler has no clock, so this is how it learns of stragglers.
+    /// Time has passed. The scheduler has no clock, so this is how it detects stragglers.
     Tick {
-        /// How long tasks have been running by now, in microseconds.
+        /// The run times of the running tasks so far, in microseconds.
         running: Vec<(TaskId, u64)>,
     },
-    /// The outputs of a shuffle are gone for good.
+    /// The outputs of a shuffle were dropped.
     ShuffleDropped {
         /// The shuffle.
         shuffle: ShuffleId,
     },
 }
 
-/// Something that must be done, in the order of the answer.
+/// A command: something to do. Commands must be executed in order.
 pub enum Command {
     /// Run a task.
     Launch(Task),
-    /// Stop a task if that is still possible; its end does not matter any more.
+    /// Cancel a task if that is still possible. Its end changes nothing any more.
     CancelTask(TaskId),
-    /// Tell whoever asked for the job how it ended.
+    /// Report the end of a job to its action.
     FinishJob {
         /// The job.
         job: JobId,
-        /// How it ended.
+        /// The result of the job.
         result: Result<()>,
-        /// How far it had come.
+        /// Its progress at the end.
         progress: Progress,
     },
-    /// Tell the listeners.
+    /// Send an event to the listeners.
     Emit(Event),
 }
 
-/// One attempt of one task.
+/// One attempt of a task.
 pub struct Task {
-    /// The attempt's number.
+    /// The id of the attempt.
     pub id: TaskId,
-    /// Where in the run it stands.
-    pub place: TaskAttemptId,
-    /// What to run.
+    /// The job, stage, partition and number of the attempt.
+    pub attempt_id: TaskAttemptId,
+    /// The work.
     pub work: Work,
-    /// The operation or action it works for: blamed for a failure that has no closer step.
+    /// The operation or action for which it runs. Failures without a more precise operation are
+    /// attributed to it.
     pub owner: Operation,
-    /// The right to leave a result, shared with the attempts beside it.
+    /// The right to commit, shared by the live attempts of the slot.
     pub right: Arc<CommitRight>,
 }
 
@@ -137,7 +146,7 @@ pub struct Scheduler {
     limits: Limits,
     jobs: BTreeMap<JobId, Job>,
     stages: BTreeMap<StageId, Stage>,
-    /// Outlives jobs, and holds no lineage.
+    /// The map outputs. They outlive jobs and hold no lineage.
     outputs: HashMap<ShuffleId, Outputs>,
     tasks: HashMap<TaskId, RunningAttempt>,
     next_stage: u64,
@@ -147,7 +156,7 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler that has seen nothing.
+    /// Returns a scheduler without jobs.
     pub fn new(limits: Limits) -> Self {
         Scheduler {
             limits,
@@ -162,26 +171,26 @@ impl Scheduler {
         }
     }
 
-    /// Takes in what happened and answers what must be done.
+    /// Processes an input and returns the commands to execute.
     pub fn on(&mut self, input: Input) -> Vec<Command> {
         self.now += 1;
         match input {
             Input::JobSubmitted { job, request } => self.submit(job, request),
             Input::TaskStarted { task } => self.task_started(task),
             Input::TaskEnded { task, result } => self.task_ended(task, result),
-            Input::JobCancelled { job, why } => self.finish_job(job, Err(why)),
-            Input::Tick { running } => self.copy_stragglers(&running),
+            Input::JobCancelled { job, error } => self.finish_job(job, Err(error)),
+            Input::Tick { running } => self.speculate(&running),
             Input::ShuffleDropped { shuffle } => self.drop_outputs(shuffle),
         }
         std::mem::take(&mut self.commands)
     }
 
-    /// The jobs that have not ended.
+    /// Returns the jobs that have not ended.
     pub fn jobs(&self) -> impl Iterator<Item = JobId> + '_ {
         self.jobs.keys().copied()
     }
 
-    /// How far a job has come that has not ended.
+    /// Returns the progress of a job that has not ended.
     pub fn progress(&self, job: JobId) -> Progress {
         let stages = self.jobs.get(&job).into_iter().flat_map(|job| &job.stages);
         let mut all = Progress::default();
@@ -191,12 +200,13 @@ impl Scheduler {
         all
     }
 
+    /// Validates the partitions of a job and plans it.
     fn submit(&mut self, job: JobId, request: Arc<JobRequest>) {
         let partitions = request.lineage.partitions();
         let outside = request.partitions.iter().find(|partition| **partition >= partitions);
         let refusal = outside.map(|partition| {
             Error::invalid_argument(format!(
-                "partition {partition} was asked for, but `{}` has {partitions}",
+                "partition {partition} out of range: `{}` has {partitions} partitions",
                 request.lineage.operation()
             ))
         });
@@ -210,7 +220,7 @@ impl Scheduler {
         self.plan_job(job, request);
     }
 
-    /// Makes the stages of a job, parents first, and starts what can start.
+    /// Creates the stages of a job, parents first, and launches those that can start.
     fn plan_job(&mut self, job: JobId, request: Arc<JobRequest>) {
         let action = request.action;
         let inputs = plan::direct_shuffles(&request.lineage);
@@ -245,11 +255,11 @@ impl Scheduler {
         self.advance(result_stage);
     }
 
-    /// Ends a job: forgets it, stops what only it needed, and tells.
+    /// Ends a job: removes it, cancels tasks that no other job needs, and reports the result.
     fn finish_job(&mut self, job: JobId, result: Result<()>) {
         let mut progress = self.progress(job);
         if result.is_ok() {
-            // What another job found lost behind its back was not its work.
+            // Outputs that another job found lost meanwhile are not part of this job.
             progress.tasks = progress.tasks_done;
         }
         let Some(ended) = self.jobs.remove(&job) else { return };
@@ -274,16 +284,16 @@ impl Scheduler {
         self.commands.push(Command::FinishJob { job, result, progress });
     }
 
-    /// Forgets the outputs of a shuffle that nobody can read any more.
+    /// Forgets the outputs of a shuffle that cannot be read any more.
     fn drop_outputs(&mut self, shuffle: ShuffleId) {
         let Some(outputs) = self.outputs.get_mut(&shuffle) else { return };
         let stage = outputs.stage;
-        let there = (0..outputs.len()).filter(|partition| outputs.done_at(*partition).is_some());
-        let there: Vec<usize> = there.collect();
-        there.iter().for_each(|partition| outputs.lose(*partition));
+        let stored = (0..outputs.len()).filter(|it| outputs.finished_at(*it).is_some());
+        let stored: Vec<usize> = stored.collect();
+        stored.iter().for_each(|partition| outputs.mark_lost(*partition));
         if let Some(stage) = stage.and_then(|id| self.stages.get_mut(&id)) {
-            stage.pending.extend(there);
-            stage.renew = true;
+            stage.pending.extend(stored);
+            stage.starts_new_attempt = true;
         }
         for reader in self.waiting_readers(shuffle) {
             self.advance(reader);

@@ -1,5 +1,6 @@
-//! Reading a lineage: where to cut it into stages, and in which order. Every walk keeps its own
-//! stack and visits a node once, so neither a long chain nor a tower of diamonds can hurt it.
+//! Walks over the lineage: finds the stages and their order. Every walk has its own stack and
+//! visits a node once, so neither a long chain nor repeated diamonds can overflow the stack or take
+//! exponential time.
 
 use crate::ids::ShuffleId;
 use crate::lineage::{Dependency, LineageNode, ShuffleDependency};
@@ -8,13 +9,14 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 /// A shuffle in the plan of a job.
-pub(super) struct Planned {
+pub(super) struct PlannedShuffle {
     pub shuffle: Arc<dyn ShuffleDependency>,
-    /// What its map tasks read, or nothing if its outputs are all there.
+    /// The shuffles that its map tasks read, or `None` if all of its outputs are stored.
     pub inputs: Option<Vec<Arc<dyn ShuffleDependency>>>,
 }
 
-/// The shuffles that a task of `root` reads: the first ones on every path, not past stored nodes.
+/// Returns the shuffles that a task of `root` reads: the first ones on every path, not beyond
+/// stored nodes.
 pub(super) fn direct_shuffles(root: &Arc<LineageNode>) -> Vec<Arc<dyn ShuffleDependency>> {
     let mut found = Vec::new();
     let mut seen = HashSet::new();
@@ -26,8 +28,8 @@ pub(super) fn direct_shuffles(root: &Arc<LineageNode>) -> Vec<Arc<dyn ShuffleDep
     found
 }
 
-/// The shuffle called `wanted`, if a task of `root` can come to read it: also behind a node that
-/// was stored when the job was planned and has lost a block since.
+/// Returns the shuffle `wanted`, if a task of `root` may read it, also beyond a node that was
+/// stored when the job was planned and has lost a block since.
 pub(super) fn find_shuffle(
     root: &Arc<LineageNode>,
     wanted: ShuffleId,
@@ -45,6 +47,7 @@ pub(super) fn find_shuffle(
     found
 }
 
+/// Visits the nodes that are computed in the task of `root`, and their shuffles.
 fn walk_narrow(
     root: &Arc<LineageNode>,
     stop_at: impl Fn(&LineageNode) -> bool,
@@ -56,7 +59,7 @@ fn walk_narrow(
         if !seen.insert(Arc::as_ptr(node)) || stop_at(node) {
             continue;
         }
-        // Shuffles on the left come first, so that stage numbers follow the program's text.
+        // Shuffles on the left come first, so that stage numbers follow the text of the program.
         for dependency in node.dependencies().iter().rev() {
             if let Dependency::Narrow(parent) = dependency {
                 stack.push(parent);
@@ -70,22 +73,23 @@ fn walk_narrow(
     }
 }
 
-/// `roots` and all that they need, parents first. `inputs_of` answers what a shuffle reads, or
-/// nothing if its outputs are all there; then its own parents are not looked at.
+/// Returns `roots` and all shuffles that they need, parents first. `inputs_of` returns the shuffles
+/// that a shuffle reads, or `None` if all of its outputs are stored; its parents are then not
+/// visited.
 pub(super) fn parents_first_shuffles(
     roots: &[Arc<dyn ShuffleDependency>],
     mut inputs_of: impl FnMut(&Arc<dyn ShuffleDependency>) -> Option<Vec<Arc<dyn ShuffleDependency>>>,
-) -> Vec<Planned> {
+) -> Vec<PlannedShuffle> {
     let open = |shuffle: Arc<dyn ShuffleDependency>| {
         let inputs = inputs_of(&shuffle);
         let parents = inputs.clone().unwrap_or_default();
-        Some((Planned { shuffle, inputs }, parents))
+        Some((PlannedShuffle { shuffle, inputs }, parents))
     };
     walk_parents_first(roots.to_vec(), |shuffle| shuffle.id(), open)
 }
 
-/// `root` and its ancestors across narrow and shuffle dependencies, parents before children; what is
-/// behind stored nodes is left out.
+/// Returns `root` and its ancestors across narrow and shuffle dependencies, parents first, without
+/// the ancestors of stored nodes.
 pub(crate) fn parents_first(root: &Arc<LineageNode>) -> Vec<&LineageNode> {
     walk_parents_first(
         vec![root],
@@ -97,8 +101,8 @@ pub(crate) fn parents_first(root: &Arc<LineageNode>) -> Vec<&LineageNode> {
     )
 }
 
-/// Visits `roots` and their ancestors once each, and gives what `open` makes of them, parents first.
-/// `open` also names a node's parents; a node that it answers with nothing is left out.
+/// Visits `roots` and their ancestors once each, and returns the results of `open`, parents first.
+/// `open` also returns the parents of a node; a node for which it returns `None` is left out.
 fn walk_parents_first<N, I: Eq + Hash, T>(
     roots: Vec<N>,
     id_of: impl Fn(&N) -> I,
@@ -108,7 +112,8 @@ fn walk_parents_first<N, I: Eq + Hash, T>(
         Enter(N),
         Leave(T),
     }
-    let (mut seen, mut order) = (HashSet::new(), Vec::new());
+    let mut seen = HashSet::new();
+    let mut order = Vec::new();
     let mut stack: Vec<_> = roots.into_iter().rev().map(Visit::Enter).collect();
     while let Some(visit) = stack.pop() {
         match visit {

@@ -1,5 +1,5 @@
-//! What the scheduler remembers: stages while a job needs them, and map outputs until their shuffle
-//! is dropped.
+//! The state of the scheduler: jobs, stages while a job needs them, and map outputs until their
+//! shuffle is dropped.
 
 use crate::attempt::CommitRight;
 use crate::error::{Error, TaskAttemptId};
@@ -12,42 +12,43 @@ use crate::scheduler::{Limits, Work};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// A point in the scheduler's time: how many inputs it had seen.
+/// Logical time: the number of inputs processed.
 pub(super) type EventSeq = u64;
 
-/// A job that runs.
+/// A running job.
 pub(super) struct Job {
     pub action: Operation,
     pub result_stage: StageId,
-    /// The stages it is attached to: a stage lives while a job is.
+    /// The stages attached to it. A stage lives while at least one job is attached.
     pub stages: BTreeSet<StageId>,
 }
 
-/// The tasks between two shuffles, while at least one job is attached.
+/// The tasks that run one pipeline, while at least one job is attached.
 ///
 /// Each slot (one partition) is in exactly one of three states: in `pending`, live, or done.
 pub(super) struct Stage {
-    pub goal: StageKind,
+    pub kind: StageKind,
     pub jobs: BTreeSet<JobId>,
-    /// The shuffles its tasks read, once someone asked.
+    /// The shuffles that its tasks read, once they have been determined.
     pub inputs: Option<Vec<Arc<dyn ShuffleDependency>>>,
     pub slots: Vec<Slot>,
     pub pending: Vec<usize>,
-    /// Slots of a result stage that are not done. Those of a map stage are in [`Outputs`].
-    pub left: usize,
-    /// Attempts of the stage started so far.
+    /// The slots of a result stage that are not done. Those of a map stage are in [`Outputs`].
+    pub unfinished: usize,
+    /// The attempts of the stage started so far.
     pub attempts: usize,
-    /// Whether the next launch opens a new attempt.
-    pub renew: bool,
-    /// The attempts that found inputs lost since the stage last ended well.
-    losses: Losses,
-    /// Whether it was stopped because no job waits for it at the moment.
+    /// True if the next launch starts a new attempt of the stage.
+    pub starts_new_attempt: bool,
+    /// The attempts that found inputs lost since the stage last succeeded.
+    fetch_failures: FetchFailures,
+    /// True if it was stopped because no job needs it at the moment.
     pub parked: bool,
-    /// How long its finished tasks ran, in microseconds; noted only where stragglers get copies.
-    pub times: Vec<u64>,
+    /// The run run_times_us of its finished tasks in microseconds, recorded only if speculation is
+    /// enabled.
+    pub run_times_us: Vec<u64>,
 }
 
-/// What a stage is for.
+/// The kind of a stage.
 pub(super) enum StageKind {
     Map(Arc<dyn ShuffleDependency>),
     Result(Arc<JobRequest>),
@@ -56,104 +57,104 @@ pub(super) enum StageKind {
 /// One partition of a stage.
 #[derive(Clone, Default)]
 pub(super) struct Slot {
-    /// The attempt that runs, and the copy it has if it is a straggler.
+    /// The running attempt, and its speculative attempt if there is one.
     pub live: Vec<TaskId>,
-    /// Attempts launched so far.
+    /// The attempts launched so far.
     pub launches: u32,
-    /// What the live attempts share.
+    /// The commit right that the live attempts share.
     pub right: Option<Arc<CommitRight>>,
     transient_failures: u32,
     closure_failures: u32,
-    /// Why they failed.
+    /// The errors of the failed attempts.
     failures: Vec<Error>,
 }
 
-/// One attempt of one task that was launched and has not been heard of again.
+/// A launched attempt whose end has not been reported.
 pub(super) struct RunningAttempt {
-    pub place: TaskAttemptId,
+    pub attempt_id: TaskAttemptId,
     pub slot: usize,
-    /// Which attempt of its stage launched it, counted like [`Stage::attempts`].
+    /// The attempt of its stage that launched it, counted like [`Stage::attempts`].
     pub stage_attempt: usize,
-    /// When it began, or was launched if it has not.
-    pub began: EventSeq,
-    /// Whether it has begun.
-    pub has_begun: bool,
+    /// The time when it started, or was launched if it has not started.
+    pub started_at: EventSeq,
+    /// True if it has started.
+    pub has_started: bool,
 }
 
-/// The attempts of a stage, one after the other, that found outputs gone.
+/// The consecutive attempts of a stage that found inputs lost.
 #[derive(Default)]
-struct Losses {
+struct FetchFailures {
     attempts: usize,
     last_attempt: Option<usize>,
-    /// What the first task of each attempt said.
+    /// The first error of each attempt.
     failures: Vec<Error>,
 }
 
-/// Which map outputs of one shuffle are there.
+/// The map outputs of one shuffle.
 pub(super) struct Outputs {
-    /// For each map partition, when its output was finished; 0 if it is not there.
-    done_at: Vec<EventSeq>,
+    /// For each map partition, the time when its output was finished, or 0 if there is none.
+    finished_at: Vec<EventSeq>,
     pub missing: usize,
-    /// The stage that computes the missing ones, if a job needs any.
+    /// The stage that computes the missing outputs, if a job needs any.
     pub stage: Option<StageId>,
     /// The stages that read the shuffle.
     pub readers: BTreeSet<StageId>,
 }
 
 impl Stage {
-    pub fn new(goal: StageKind, pending: Vec<usize>) -> Self {
-        let slots = match &goal {
+    pub fn new(kind: StageKind, pending: Vec<usize>) -> Self {
+        let slots = match &kind {
             StageKind::Map(shuffle) => shuffle.parent().partitions(),
             StageKind::Result(request) => request.partitions.len(),
         };
         Stage {
-            goal,
+            kind,
             jobs: BTreeSet::new(),
             inputs: None,
-            left: pending.len(),
+            unfinished: pending.len(),
             slots: vec![Slot::default(); slots],
             pending,
             attempts: 0,
-            renew: true,
-            losses: Losses::default(),
+            starts_new_attempt: true,
+            fetch_failures: FetchFailures::default(),
             parked: false,
-            times: Vec::new(),
+            run_times_us: Vec::new(),
         }
     }
 
-    /// The node whose partitions the tasks compute.
+    /// Returns the node whose partitions the tasks compute.
     pub fn lineage(&self) -> &Arc<LineageNode> {
-        match &self.goal {
+        match &self.kind {
             StageKind::Map(shuffle) => shuffle.parent(),
             StageKind::Result(request) => &request.lineage,
         }
     }
 
     pub fn shuffle(&self) -> Option<ShuffleId> {
-        match &self.goal {
+        match &self.kind {
             StageKind::Map(shuffle) => Some(shuffle.id()),
             StageKind::Result(_) => None,
         }
     }
 
-    /// The partition that a slot computes.
+    /// Returns the partition that a slot computes.
     pub fn partition(&self, slot: usize) -> usize {
-        match &self.goal {
+        match &self.kind {
             StageKind::Map(_) => slot,
             StageKind::Result(request) => request.partitions[slot],
         }
     }
 
-    /// The operation or action that the tasks work for.
+    /// Returns the operation or action for which the tasks run.
     pub fn owner(&self) -> Operation {
-        match &self.goal {
+        match &self.kind {
             StageKind::Map(shuffle) => shuffle.operation(),
             StageKind::Result(request) => request.action,
         }
     }
 
     pub fn work(&self) -> Work {
-        match &self.goal {
+        match &self.kind {
             StageKind::Map(shuffle) => Work::ShuffleMap(Arc::clone(shuffle)),
             StageKind::Result(request) => Work::Result(Arc::clone(request)),
         }
@@ -170,69 +171,78 @@ impl Stage {
         }
     }
 
-    /// Notes that a task of the running attempt found inputs gone, and answers with the last error if
-    /// that is the `limit`th attempt in a row. Many such tasks count as one failed attempt, and late
-    /// ones of an older attempt not at all.
+    /// Counts an attempt that found inputs lost, and returns the last error if it is the `limit`th
+    /// in a row. All such tasks of one attempt count as one failure, and late ones of an older
+    /// attempt do not count.
     pub fn count_fetch_failure(
         &mut self,
         stage_attempt: usize,
         error: Error,
         limit: usize,
     ) -> Option<Error> {
-        let losses = &mut self.losses;
-        if stage_attempt != self.attempts || losses.last_attempt == Some(stage_attempt) {
+        let fetch_failures = &mut self.fetch_failures;
+        if stage_attempt != self.attempts || fetch_failures.last_attempt == Some(stage_attempt) {
             return None;
         }
-        losses.attempts += 1;
-        losses.last_attempt = Some(stage_attempt);
-        self.renew = true;
-        if losses.attempts < limit {
-            losses.failures.push(error);
+        fetch_failures.attempts += 1;
+        fetch_failures.last_attempt = Some(stage_attempt);
+        self.starts_new_attempt = true;
+        if fetch_failures.attempts < limit {
+            fetch_failures.failures.push(error);
             return None;
         }
-        Some(error.after_attempts(losses.attempts, std::mem::take(&mut losses.failures)))
+        Some(
+            error.after_attempts(
+                fetch_failures.attempts,
+                std::mem::take(&mut fetch_failures.failures),
+            ),
+        )
     }
 
-    /// How many slots are done.
+    /// Returns the number of slots that are done.
     pub fn slots_done(&self) -> usize {
         let live = self.slots.iter().filter(|slot| !slot.live.is_empty()).count();
         self.slots.len() - self.pending.len() - live
     }
 
-    /// The slots that were ever launched or wait for it: not those that were done before.
+    /// Returns the progress of the slots that were launched or wait to be launched, without those
+    /// that were done before.
     pub fn progress(&self) -> Progress {
         let launched = self.slots.iter().filter(|slot| slot.launches > 0).count();
-        let never = self.pending.iter().filter(|slot| self.slots[**slot].launches == 0).count();
+        let never_launched =
+            self.pending.iter().filter(|slot| self.slots[**slot].launches == 0).count();
         let live = self.slots.iter().filter(|slot| !slot.live.is_empty()).count();
-        let tasks = launched + never;
+        let tasks = launched + never_launched;
         Progress { tasks_done: tasks - self.pending.len() - live, tasks }
     }
 
-    /// Starts counting afresh: the stage has ended well.
-    pub fn forget_losses(&mut self) {
-        self.losses = Losses::default();
+    /// Resets the count of fetch failures, because the stage has succeeded.
+    pub fn reset_fetch_failures(&mut self) {
+        self.fetch_failures = FetchFailures::default();
     }
 
-    /// Stops counting: nobody needs the stage any more, and whoever does later starts afresh.
+    /// Parks the stage and resets all counts of failures, because no job needs it any more.
     pub fn park(&mut self) {
-        (self.parked, self.renew) = (true, true);
-        self.forget_losses();
+        self.parked = true;
+        self.starts_new_attempt = true;
+        self.reset_fetch_failures();
         for slot in &mut self.slots {
-            slot.clear_blame();
+            slot.reset_failures();
         }
     }
 }
 
 impl Slot {
-    /// Counts a failed attempt. Answers with the last error if no other attempt is allowed.
+    /// Counts a failed attempt, and returns the last error if no further attempt is allowed.
     pub fn count_failure(&mut self, error: Error, limits: &Limits) -> Option<Error> {
-        let (count, limit) = if error.is_transient() {
-            (&mut self.transient_failures, limits.transient_attempts)
+        let is_last = if error.is_transient() {
+            self.transient_failures += 1;
+            self.transient_failures as usize >= limits.transient_attempts
         } else {
-            (&mut self.closure_failures, limits.closure_attempts)
+            self.closure_failures += 1;
+            self.closure_failures as usize >= limits.closure_attempts
         };
-        *count += 1;
-        if *count as usize >= limit || error.is_final() {
+        if is_last || error.is_final() {
             let attempts = self.failures.len() + 1;
             return Some(error.after_attempts(attempts, std::mem::take(&mut self.failures)));
         }
@@ -240,8 +250,10 @@ impl Slot {
         None
     }
 
-    pub fn clear_blame(&mut self) {
-        (self.transient_failures, self.closure_failures) = (0, 0);
+    /// Resets the counts of failures.
+    pub fn reset_failures(&mut self) {
+        self.transient_failures = 0;
+        self.closure_failures = 0;
         self.failures.clear();
     }
 }
@@ -249,42 +261,47 @@ impl Slot {
 impl Outputs {
     pub fn new(partitions: usize) -> Self {
         Outputs {
-            done_at: vec![0; partitions],
+            finished_at: vec![0; partitions],
             missing: partitions,
             stage: None,
             readers: BTreeSet::new(),
         }
     }
 
-    /// The number of map partitions.
+    /// Returns the number of map partitions.
     pub fn len(&self) -> usize {
-        self.done_at.len()
+        self.finished_at.len()
     }
 
     pub fn missing_partitions(&self) -> Vec<usize> {
-        let numbered = self.done_at.iter().enumerate();
-        numbered.filter(|(_, done_at)| **done_at == 0).map(|(partition, _)| partition).collect()
+        let numbered = self.finished_at.iter().enumerate();
+        numbered
+            .filter(|(_, finished_at)| **finished_at == 0)
+            .map(|(partition, _)| partition)
+            .collect()
     }
 
-    /// When the output was finished, if it is there.
-    pub fn done_at(&self, partition: usize) -> Option<EventSeq> {
-        Some(self.done_at[partition]).filter(|done_at| *done_at != 0)
+    /// Returns the time when the output was finished, if there is one.
+    pub fn finished_at(&self, partition: usize) -> Option<EventSeq> {
+        Some(self.finished_at[partition]).filter(|finished_at| *finished_at != 0)
     }
 
-    pub fn keep(&mut self, partition: usize, now: EventSeq) {
-        if std::mem::replace(&mut self.done_at[partition], now) == 0 {
+    /// Records an output that was finished at `now`.
+    pub fn record(&mut self, partition: usize, now: EventSeq) {
+        if std::mem::replace(&mut self.finished_at[partition], now) == 0 {
             self.missing -= 1;
         }
     }
 
-    pub fn lose(&mut self, partition: usize) {
-        if std::mem::take(&mut self.done_at[partition]) != 0 {
+    /// Records that an output is lost.
+    pub fn mark_lost(&mut self, partition: usize) {
+        if std::mem::take(&mut self.finished_at[partition]) != 0 {
             self.missing += 1;
         }
     }
 
-    /// Whether nothing would be lost by forgetting the entry.
-    pub fn is_idle(&self) -> bool {
-        self.missing == self.done_at.len() && self.stage.is_none() && self.readers.is_empty()
+    /// Returns true if the entry holds no information.
+    pub fn is_unused(&self) -> bool {
+        self.missing == self.finished_at.len() && self.stage.is_none() && self.readers.is_empty()
     }
 }

@@ -1,6 +1,6 @@
-//! The scratch folders of a context, in the order in which a file tries them.
+//! The scratch directories of a context, in the order in which a file tries them.
 
-use super::folder::Folder;
+use super::locked_dir::LockedDir;
 use super::quota::Quota;
 use crate::config::Config;
 use crate::disk::Disk;
@@ -11,48 +11,55 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// All places where files may go.
+/// All scratch directories of a context.
 pub(super) struct ScratchDirs {
-    /// The process whose files they are. A fork of it has them in its memory too, and removes none.
-    pub made_in: u32,
-    places: Vec<ScratchDir>,
+    /// The process that owns the files. A forked process inherits this value and deletes nothing.
+    pub owner_pid: u32,
+    dirs: Vec<ScratchDir>,
     disk: Arc<dyn Disk>,
     faults: Option<Faults>,
     quota: Arc<Quota>,
 }
 
+/// One configured directory, with the scratch directory in it.
 struct ScratchDir {
     parent: PathBuf,
-    folder: Mutex<Option<Arc<Folder>>>,
-    /// Whether a write found no room here, and not yet everywhere else too.
+    locked: Mutex<Option<Arc<LockedDir>>>,
+    /// True if a write found the disk full, and not all other disks have been full since.
     full: AtomicBool,
 }
 
-/// Where one file is, or is to be. It keeps the folder there.
+/// The location of one file. It keeps the directory alive.
 pub(super) struct FileLocation {
-    pub place: usize,
+    /// The index of the configured directory.
+    pub dir_index: usize,
     pub path: PathBuf,
-    pub folder: Arc<Folder>,
+    pub dir: Arc<LockedDir>,
 }
 
 impl ScratchDirs {
     pub fn new(config: &Config) -> Self {
-        let place = |parent: &PathBuf| ScratchDir {
+        let new_dir = |parent: &PathBuf| ScratchDir {
             parent: parent.clone(),
-            folder: Mutex::default(),
+            locked: Mutex::default(),
             full: AtomicBool::new(false),
         };
         let quota = Arc::new(Quota::new(config.scratch_quota_bytes));
-        let places = config.scratch_dirs.iter().map(place).collect();
-        let (disk, faults) = (Arc::clone(&config.disk), config.faults.clone());
-        ScratchDirs { made_in: std::process::id(), places, disk, faults, quota }
+        let dirs = config.scratch_dirs.iter().map(new_dir).collect();
+        ScratchDirs {
+            owner_pid: std::process::id(),
+            dirs,
+            disk: Arc::clone(&config.disk),
+            faults: config.faults.clone(),
+            quota,
+        }
     }
 
     pub fn disk(&self) -> &dyn Disk {
         &*self.disk
     }
 
-    /// What goes wrong on purpose.
+    /// Returns the faults to inject.
     pub fn faults(&self) -> Option<&Faults> {
         self.faults.as_ref()
     }
@@ -61,75 +68,76 @@ impl ScratchDirs {
         &self.quota
     }
 
-    /// The folders that were made.
-    pub fn folders(&self) -> Vec<PathBuf> {
-        let made = self.places.iter().filter_map(|place| place.lock().clone());
-        made.map(|folder| folder.path().to_path_buf()).collect()
+    /// Returns the scratch directories that were created.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let created = self.dirs.iter().filter_map(|dir| dir.lock().clone());
+        created.map(|dir| dir.path().to_path_buf()).collect()
     }
 
-    /// The places in the order in which the file of this number tries them: each file begins one
-    /// further, and those that are full come last.
+    /// Returns the directories in the order in which a file tries them: each file starts with the
+    /// next one, and full ones come last.
     pub fn order(&self, number: usize) -> Vec<usize> {
-        let count = self.places.len();
+        let count = self.dirs.len();
         let mut order: Vec<usize> = (0..count).map(|n| (number % count + n) % count).collect();
-        order.sort_by_key(|place| self.places[*place].full.load(Ordering::Relaxed));
+        order.sort_by_key(|index| self.dirs[*index].full.load(Ordering::Relaxed));
         order
     }
 
-    /// Where a file of this name is to be in a place, whose folder is made if need be.
-    pub fn home(&self, place: usize, name: &str) -> io::Result<FileLocation> {
-        let mut folder = self.places[place].lock();
-        let made = match &*folder {
-            Some(made) => Arc::clone(made),
+    /// Returns the location of a file in a directory, which is created if necessary.
+    pub fn locate(&self, dir_index: usize, name: &str) -> io::Result<FileLocation> {
+        let mut locked = self.dirs[dir_index].lock();
+        let dir = match &*locked {
+            Some(dir) => Arc::clone(dir),
             None => {
-                let made = Folder::make(self.parent(place), self.disk(), self.faults())?;
-                Arc::clone(folder.insert(Arc::new(made)))
+                let parent = self.parent(dir_index);
+                let dir = LockedDir::create(parent, self.disk(), self.faults())?;
+                Arc::clone(locked.insert(Arc::new(dir)))
             }
         };
-        Ok(FileLocation { place, path: made.path().join(name), folder: made })
+        Ok(FileLocation { dir_index, path: dir.path().join(name), dir })
     }
 
-    /// Where the folder of a place is or would be made.
-    pub fn parent(&self, place: usize) -> &Path {
-        &self.places[place].parent
+    /// Returns the configured directory, in which the scratch directory is or will be created.
+    pub fn parent(&self, dir_index: usize) -> &Path {
+        &self.dirs[dir_index].parent
     }
 
-    /// Notes that a write found no room, so that the others come first until all of them were full
-    /// as well. A file that is removed changes nothing: the one that found no room goes at once,
-    /// and its next attempt must not come back here.
-    pub fn note_full(&self, place: usize) {
-        let set = |place: &ScratchDir, full| place.full.store(full, Ordering::Relaxed);
-        set(&self.places[place], true);
-        if self.places.iter().all(|place| place.full.load(Ordering::Relaxed)) {
-            let others = self.places.iter().enumerate().filter(|(other, _)| *other != place);
+    /// Marks a directory as full, so that the others come first until all of them were full as
+    /// well. Deleting a file does not clear the mark: the file that found the disk full is deleted
+    /// at once, and the next attempt of its task must not return to this disk.
+    pub fn mark_full(&self, dir_index: usize) {
+        let set = |dir: &ScratchDir, full| dir.full.store(full, Ordering::Relaxed);
+        set(&self.dirs[dir_index], true);
+        if self.dirs.iter().all(|dir| dir.full.load(Ordering::Relaxed)) {
+            let others = self.dirs.iter().enumerate().filter(|(other, _)| *other != dir_index);
             others.for_each(|(_, other)| set(other, false));
         }
     }
 }
 
 impl ScratchDir {
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Folder>>> {
-        self.folder.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<LockedDir>>> {
+        self.locked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One place that refused: what was being done there, and why it failed.
-pub(super) struct Refusal {
+/// A failed attempt to use one directory: the operation and the cause.
+pub(super) struct DirError {
     pub doing: String,
     pub cause: io::Error,
 }
 
-/// Tries the places in order and takes the first that works. The error names all that refused.
+/// Tries the directories in order and returns the first success. The error names all failures.
 pub(super) fn first_ok<A>(
     order: &[usize],
-    mut attempt: impl FnMut(usize) -> Result<A, Refusal>,
+    mut attempt: impl FnMut(usize) -> Result<A, DirError>,
 ) -> Result<A> {
     let mut earlier = String::new();
-    let mut error = Error::invalid_argument("scratch_dirs names no folder; give at least one");
-    for place in order {
-        match attempt(*place) {
-            Ok(made) => return Ok(made),
-            Err(Refusal { doing, cause }) => {
+    let mut error = Error::invalid_argument("scratch_dirs is empty; set at least one directory");
+    for dir_index in order {
+        match attempt(*dir_index) {
+            Ok(created) => return Ok(created),
+            Err(DirError { doing, cause }) => {
                 let text = format!("{earlier}{doing}");
                 earlier = format!("{text}: {cause}; ");
                 error = Error::io(text, cause);

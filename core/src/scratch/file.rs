@@ -1,7 +1,7 @@
 //! One scratch file.
 
-use super::dirs::{FileLocation, Refusal, ScratchDirs, first_ok};
-use super::quota::{Account, OverQuota};
+use super::dirs::{DirError, FileLocation, ScratchDirs, first_ok};
+use super::quota::{OverQuota, QuotaAccount};
 use crate::disk::{Access, DiskReader, DiskWriter};
 use crate::error::{Error, Result};
 use crate::faults::{FailPoint, hit};
@@ -9,55 +9,60 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-/// A path in a scratch folder. The file behind it is removed when this drops; readers that are
-/// open then may read on.
+/// A scratch file. It is deleted on drop; readers that are open then may continue to read.
 pub struct ScratchFile {
-    places: Arc<ScratchDirs>,
+    dirs: Arc<ScratchDirs>,
     number: usize,
     name: String,
-    /// Where the file is to be.
+    /// The location where the file will be created.
     planned: FileLocation,
-    /// Where it is, once it was made: elsewhere if the planned place refused.
-    made: OnceLock<FileLocation>,
-    account: Arc<Account>,
+    /// Its location once it was created, which differs if the planned directory failed.
+    created: OnceLock<FileLocation>,
+    account: Arc<QuotaAccount>,
 }
 
 impl ScratchFile {
-    pub(super) fn new(places: Arc<ScratchDirs>, number: usize, name: String) -> Result<Self> {
-        let planned = first_ok(&places.order(number), |place| {
-            places.home(place, &name).map_err(|cause| no_folder(&places, place, &name, cause))
+    pub(super) fn new(dirs: Arc<ScratchDirs>, number: usize, name: String) -> Result<Self> {
+        let planned = first_ok(&dirs.order(number), |dir_index| {
+            let location = dirs.locate(dir_index, &name);
+            location.map_err(|cause| no_dir(&dirs, dir_index, &name, cause))
         })?;
-        let account = Arc::new(Account::new(Arc::clone(places.quota())));
-        Ok(ScratchFile { places, number, name, planned, made: OnceLock::new(), account })
+        let account = Arc::new(QuotaAccount::new(Arc::clone(dirs.quota())));
+        Ok(ScratchFile { dirs, number, name, planned, created: OnceLock::new(), account })
     }
 
-    /// Where the file is. Before it is made: where it is to be, if nothing refuses.
+    /// Returns the path of the file, or its planned path if it has not been created.
     pub fn path(&self) -> &Path {
-        &self.home().path
+        &self.location().path
     }
 
-    /// Makes the file, empty, in the first scratch folder that takes it. If a cleaner of temporary
-    /// files took a whole folder, that is made again, once; the files that went with it are lost
-    /// and are computed again.
+    /// Creates the file, empty, in the first scratch directory that accepts it. If a cleaner of
+    /// temporary files deleted a whole directory, it is recreated once; its files are lost and
+    /// recomputed.
     pub fn create(&self) -> Result<Box<dyn DiskWriter>> {
-        let first = self.home().place;
+        let first = self.location().dir_index;
         let mut order = vec![first];
-        if self.made.get().is_none() {
-            let others = self.places.order(self.number);
-            order.extend(others.into_iter().filter(|place| *place != first));
+        if self.created.get().is_none() {
+            let others = self.dirs.order(self.number);
+            order.extend(others.into_iter().filter(|dir_index| *dir_index != first));
         }
-        let inner = first_ok(&order, |place| self.create_in(place))?;
-        let (places, account) = (Arc::clone(&self.places), Arc::clone(&self.account));
-        let (place, has_begun) = (self.home().place, false);
-        Ok(Box::new(ScratchWriter { inner, places, account, place, has_begun }))
+        let inner = first_ok(&order, |dir_index| self.create_in(dir_index))?;
+        Ok(Box::new(ScratchWriter {
+            inner,
+            dirs: Arc::clone(&self.dirs),
+            account: Arc::clone(&self.account),
+            dir_index: self.location().dir_index,
+            has_appended: false,
+        }))
     }
 
     /// Opens the file for reading.
     pub fn open(&self) -> Result<Box<dyn DiskReader>> {
-        self.places.disk().open(self.path()).map_err(|cause| self.error("opening", cause))
+        self.dirs.disk().open(self.path()).map_err(|cause| self.error("opening", cause))
     }
 
-    /// The error of `doing` something to this file, such as `"writing"`, when `cause` happened.
+    /// Returns the error of `doing` something with this file, such as `"writing"`, when `cause`
+    /// happened.
     pub fn error(&self, doing: &str, cause: io::Error) -> Error {
         match OverQuota::of(&cause) {
             Some(over) => over.into(),
@@ -65,50 +70,51 @@ impl ScratchFile {
         }
     }
 
-    fn home(&self) -> &FileLocation {
-        self.made.get().unwrap_or(&self.planned)
+    fn location(&self) -> &FileLocation {
+        self.created.get().unwrap_or(&self.planned)
     }
 
-    fn create_in(&self, place: usize) -> Result<Box<dyn DiskWriter>, Refusal> {
-        let (places, name) = (&self.places, &self.name);
-        let home = places.home(place, name);
-        let home = home.map_err(|cause| no_folder(places, place, name, cause))?;
-        let create = || places.disk().create(&home.path, Access::Private);
-        let made = create().or_else(|cause| {
+    fn create_in(&self, dir_index: usize) -> Result<Box<dyn DiskWriter>, DirError> {
+        let location = self.dirs.locate(dir_index, &self.name);
+        let location =
+            location.map_err(|cause| no_dir(&self.dirs, dir_index, &self.name, cause))?;
+        let create = || self.dirs.disk().create(&location.path, Access::Private);
+        let created = create().or_else(|cause| {
             if cause.kind() != io::ErrorKind::NotFound {
                 return Err(cause);
             }
-            home.folder.remake(places.disk())?;
+            location.dir.recreate(self.dirs.disk())?;
             create()
         });
-        let refuse = |cause| Refusal { doing: failed("creating", &home.path, &cause), cause };
-        let writer = made.map_err(refuse)?;
-        let _ = self.made.set(home);
+        let dir_error =
+            |cause| DirError { doing: failed("creating", &location.path, &cause), cause };
+        let writer = created.map_err(dir_error)?;
+        let _ = self.created.set(location);
         Ok(writer)
     }
 }
 
 impl Drop for ScratchFile {
     fn drop(&mut self) {
-        let Some(FileLocation { path, .. }) = self.made.get() else { return };
-        if self.places.made_in != std::process::id() {
+        let Some(FileLocation { path, .. }) = self.created.get() else { return };
+        if self.dirs.owner_pid != std::process::id() {
             return;
         }
-        let removed = self.places.disk().remove_file(path);
+        let removed = self.dirs.disk().remove_file(path);
         if removed.is_err_and(|cause| cause.kind() != io::ErrorKind::NotFound) {
-            // What stays behind goes with the folder.
-            self.account.keep();
+            // The file is deleted with the directory.
+            self.account.leak();
         }
     }
 }
 
-/// Counts what is written, and notes a place that has no more room.
+/// Counts the bytes written, and marks a directory as full.
 struct ScratchWriter {
     inner: Box<dyn DiskWriter>,
-    places: Arc<ScratchDirs>,
-    account: Arc<Account>,
-    place: usize,
-    has_begun: bool,
+    dirs: Arc<ScratchDirs>,
+    account: Arc<QuotaAccount>,
+    dir_index: usize,
+    has_appended: bool,
 }
 
 impl DiskWriter for ScratchWriter {
@@ -116,10 +122,10 @@ impl DiskWriter for ScratchWriter {
         self.account.take(bytes.len())?;
         let appended = self.inner.append(bytes);
         if appended.as_ref().is_err_and(is_full) {
-            self.places.note_full(self.place);
+            self.dirs.mark_full(self.dir_index);
         }
-        if !std::mem::replace(&mut self.has_begun, true) {
-            hit(self.places.faults(), FailPoint::SpillHalfWritten);
+        if !std::mem::replace(&mut self.has_appended, true) {
+            hit(self.dirs.faults(), FailPoint::SpillHalfWritten);
         }
         appended
     }
@@ -129,25 +135,28 @@ impl DiskWriter for ScratchWriter {
     }
 }
 
+/// Returns true if the disk or a quota is full.
 pub(super) fn is_full(cause: &io::Error) -> bool {
     matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// What failed, and what to do next.
+/// Describes the failure and what to do.
 fn failed(doing: &str, path: &Path, cause: &io::Error) -> String {
     let advice = match cause.kind() {
-        _ if is_full(cause) => ": free some space there, or add a larger disk to scratch_dirs",
-        io::ErrorKind::NotFound => ": something else removed it; keep temporary-file cleaners away",
+        _ if is_full(cause) => ": free space there or add a larger disk to scratch_dirs",
+        io::ErrorKind::NotFound => {
+            ": another program removed it; exclude scratch_dirs from cleaners of temporary files"
+        }
         _ => "",
     };
     format!("{doing} the scratch file `{}` failed{advice}", path.display())
 }
 
-fn no_folder(places: &ScratchDirs, place: usize, name: &str, cause: io::Error) -> Refusal {
-    let parent = places.parent(place).display();
+fn no_dir(dirs: &ScratchDirs, dir_index: usize, name: &str, cause: io::Error) -> DirError {
+    let parent = dirs.parent(dir_index).display();
     let doing = format!(
-        "making a scratch folder for `{name}` in `{parent}` failed: set scratch_dirs to folders \
-         this user may write to"
+        "creating a scratch directory for `{name}` in `{parent}` failed: set scratch_dirs to \
+         directories that this user may write to"
     );
-    Refusal { doing, cause }
+    DirError { doing, cause }
 }

@@ -1,10 +1,17 @@
-//! The scratch folders of one context, and the files in them. Whoever drops a [`ScratchFile`]
-//! removes it; whoever drops the last user of a folder removes that. What a process leaves behind
-//! that dies before is removed by [`Scratch::remove_orphans`] of the next one.
+//! Scratch directories and scratch files of one context. A [`ScratchFile`] is deleted on drop, a
+//! scratch directory with its last user. Orphans, the directories of dead processes, are deleted
+//! when the next context starts; see [`Scratch::remove_orphans`]. The README of this directory
+//! explains locks, orphans and the quota.
+//!
+//! - `dirs`: chooses the directory of a file.
+//! - `file`: one scratch file.
+//! - `locked_dir`: one scratch directory and its lock.
+//! - `orphans`: finds and deletes orphans.
+//! - `quota`: the maximum size of all files.
 
 mod dirs;
 mod file;
-mod folder;
+mod locked_dir;
 mod orphans;
 mod quota;
 
@@ -19,64 +26,63 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Hands out files, in turn, in folders of the context's own. Each folder is made when its first
-/// file is asked for: a run that fits in memory makes none.
+/// Creates scratch files in turn in the scratch directories of a context. A directory is created
+/// with its first file, so a run that fits in memory creates none.
 pub struct Scratch {
     parents: Vec<PathBuf>,
     disk: Arc<dyn Disk>,
-    places: Arc<ScratchDirs>,
+    dirs: Arc<ScratchDirs>,
     next_file: AtomicUsize,
 }
 
 impl Scratch {
-    /// A scratch under the configured folders. It makes nothing yet.
+    /// Returns a scratch in the configured directories. It creates nothing yet.
     pub fn new(config: &Config) -> Self {
         Scratch {
             parents: config.scratch_dirs.clone(),
             disk: Arc::clone(&config.disk),
-            places: Arc::new(ScratchDirs::new(config)),
+            dirs: Arc::new(ScratchDirs::new(config)),
             next_file: AtomicUsize::new(0),
         }
     }
 
-    /// Makes a folder in each of the configured folders and removes it again: what does not allow that
-    /// is found when the context is built, and not hours later in the first job that spills. A disk that
-    /// is full now may have room by then.
+    /// Creates and deletes a directory in each configured directory. One that is not writable is
+    /// thus detected when the context is built, and not hours later in the first job that spills. A
+    /// full disk is accepted, because it may have space later.
     pub fn probe(&self) -> Result<()> {
-        let refuse = |parent: &PathBuf| match folder::probe(parent) {
+        let problem_of = |parent: &PathBuf| match locked_dir::probe(parent) {
             Err(cause) if !file::is_full(&cause) => Some(format!(
-                "`{}` of scratch_dirs takes no folder ({cause}); let this user write there, or choose \
-                 another",
+                "scratch_dirs entry `{}` is not writable ({cause}); grant this user write access or \
+                 choose another directory",
                 parent.display()
             )),
             _ => None,
         };
-        let problems: Vec<String> = self.parents.iter().filter_map(refuse).collect();
+        let problems: Vec<String> = self.parents.iter().filter_map(problem_of).collect();
         match problems.is_empty() {
             true => Ok(()),
             false => Err(Error::new(ErrorKind::InvalidConfig { problems })),
         }
     }
 
-    /// A path no one else has, under a name that begins with `prefix`. The file itself is not made
-    /// yet.
+    /// Returns a file with a unique name that starts with `prefix`. The file is not created yet.
     pub fn file(&self, prefix: &str) -> Result<ScratchFile> {
         let number = self.next_file.fetch_add(1, Ordering::Relaxed);
-        ScratchFile::new(Arc::clone(&self.places), number, format!("{prefix}-{number}"))
+        ScratchFile::new(Arc::clone(&self.dirs), number, format!("{prefix}-{number}"))
     }
 
-    /// The first of the folders that was made, if a file was asked for already.
-    pub fn folder(&self) -> Option<PathBuf> {
-        self.places.folders().into_iter().next()
+    /// Returns the first scratch directory, if one was created.
+    pub fn dir(&self) -> Option<PathBuf> {
+        self.dirs.paths().into_iter().next()
     }
 
-    /// What the files that are alive take of the quota, in bytes.
+    /// Returns the bytes of the quota that existing files use.
     pub fn used_bytes(&self) -> u64 {
-        self.places.quota().used_bytes()
+        self.dirs.quota().used_bytes()
     }
 
-    /// Removes the scratch folders of processes that died before they could, and says which. What
-    /// cannot be removed is said too, and is no error: it is in nobody's way.
+    /// Deletes the scratch directories of dead processes, and returns an event for each directory
+    /// that was deleted or could not be deleted. Failing to delete one is not an error.
     pub fn remove_orphans(&self) -> Vec<Event> {
         orphans::remove_in(&self.parents, &*self.disk)
     }

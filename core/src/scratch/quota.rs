@@ -1,11 +1,11 @@
-//! The disk quota: what the scratch files of one context may take together.
+//! The scratch quota: the maximum size of all scratch files of a context.
 
 use crate::error::{Error, ErrorKind};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What all scratch files of a context take. It is counted once for each write, never for a row.
+/// The size of all scratch files of a context. It is updated once for each write, never for a row.
 pub(super) struct Quota {
     limit: u64,
     used: AtomicU64,
@@ -20,6 +20,7 @@ impl Quota {
         self.used.load(Ordering::Acquire)
     }
 
+    /// Takes bytes of the quota.
     fn take(&self, bytes: u64) -> Result<(), OverQuota> {
         let take = |used: u64| used.checked_add(bytes).filter(|after| *after <= self.limit);
         let taken = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, take);
@@ -28,18 +29,18 @@ impl Quota {
     }
 }
 
-/// What one file takes of the quota. The bytes are given back when its last user drops it.
-pub(super) struct Account {
+/// The bytes of one file. They are returned to the quota when its last user drops it.
+pub(super) struct QuotaAccount {
     quota: Arc<Quota>,
     bytes: AtomicU64,
 }
 
-impl Account {
+impl QuotaAccount {
     pub fn new(quota: Arc<Quota>) -> Self {
-        Account { quota, bytes: AtomicU64::new(0) }
+        QuotaAccount { quota, bytes: AtomicU64::new(0) }
     }
 
-    /// Takes the bytes of one write, before it is done.
+    /// Takes the bytes of one write, before the write.
     pub fn take(&self, bytes: usize) -> io::Result<()> {
         let bytes = bytes as u64;
         let refuse = |over| io::Error::new(io::ErrorKind::QuotaExceeded, over);
@@ -48,21 +49,21 @@ impl Account {
         Ok(())
     }
 
-    /// Never gives back: the file could not be removed and still lies on the disk.
-    pub fn keep(&self) {
+    /// Leaks the bytes: they are never returned, because the file could not be deleted and is still on the disk.
+    pub fn leak(&self) {
         self.bytes.store(0, Ordering::Release);
     }
 }
 
-impl Drop for Account {
+impl Drop for QuotaAccount {
     fn drop(&mut self) {
         self.quota.used.fetch_sub(*self.bytes.get_mut(), Ordering::AcqRel);
     }
 }
 
-/// A write that would have passed the quota.
+/// A write that would have exceeded the quota.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the disk quota of the scratch files is used up")]
+#[error("scratch quota exceeded")]
 pub(super) struct OverQuota {
     limit: u64,
     used_bytes: u64,
@@ -70,7 +71,7 @@ pub(super) struct OverQuota {
 }
 
 impl OverQuota {
-    /// Whether it was our quota, and not one of the system's, that stopped a write.
+    /// Returns the failed write if our quota, and not one of the system, stopped it.
     pub fn of(cause: &io::Error) -> Option<OverQuota> {
         cause.get_ref().and_then(|inner| inner.downcast_ref()).copied()
     }
@@ -88,9 +89,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_taken_up_to_the_quota_and_given_back() {
+    fn bytes_are_taken_up_to_the_quota_and_returned() {
         let quota = Arc::new(Quota::new(Some(10)));
-        let (one, two) = (Account::new(quota.clone()), Account::new(quota.clone()));
+        let one = QuotaAccount::new(quota.clone());
+        let two = QuotaAccount::new(quota.clone());
         one.take(6).unwrap();
         two.take(4).unwrap();
         let over = OverQuota::of(&two.take(1).unwrap_err()).unwrap();
@@ -103,9 +105,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_quota_bytes_are_counted_all_the_same() {
+    fn without_a_quota_bytes_are_still_counted() {
         let quota = Arc::new(Quota::new(None));
-        let account = Account::new(quota.clone());
+        let account = QuotaAccount::new(quota.clone());
         account.take(1 << 40).unwrap();
         assert_eq!(quota.used_bytes(), 1 << 40);
     }
@@ -113,15 +115,15 @@ mod tests {
     #[test]
     fn a_file_that_stays_on_the_disk_stays_counted() {
         let quota = Arc::new(Quota::new(Some(10)));
-        let account = Account::new(quota.clone());
+        let account = QuotaAccount::new(quota.clone());
         account.take(7).unwrap();
-        account.keep();
+        account.leak();
         drop(account);
         assert_eq!(quota.used_bytes(), 7);
     }
 
     #[test]
-    fn a_quota_of_the_system_is_not_ours() {
+    fn a_quota_error_of_the_system_is_not_ours() {
         assert!(OverQuota::of(&io::ErrorKind::QuotaExceeded.into()).is_none());
     }
 }

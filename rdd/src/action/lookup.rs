@@ -42,7 +42,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let parts = self.run(action, partitions, move |rows, task| {
             let is_wanted = |row: &(K, V)| blame(&action, || row.0 == wanted);
             let values = rows.filter(is_wanted).map(|(_, value)| value);
-            Ok(limit.gather(task.place.partition, values))
+            Ok(limit.gather(task.attempt_id.partition, values))
         })?;
         Ok(parts.into_iter().flat_map(Gathered::into_rows).collect())
     }

@@ -49,7 +49,7 @@ use crate::accumulator::{TaskDeltas, with_accumulators};
 use crate::driver::{Pending, defer, run_action};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
-use emberline_core::error::{Error, ErrorKind, Result};
+use emberline_core::error::{Error, Result, internal};
 use emberline_core::job::JobRequest;
 use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
@@ -73,7 +73,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let pipeline = self.pipeline.clone();
         let first = partitions.start;
         let task = move |task: &TaskContext| {
-            let partition = task.place.partition;
+            let partition = task.attempt_id.partition;
             let (result, deltas) = with_accumulators(|| work(pipeline.open(partition, task), task));
             let result = result?;
             let rows_read = task.metrics().rows_read;
@@ -94,7 +94,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
                 slots.iter().map(|slot| lock(slot).take()).collect();
             let done = taken.ok_or_else(|| lost_result(action))?;
             let rows_read = done.iter().map(|done| done.rows_read).sum();
-            self.lineage.note_job(action, &partitions, rows_read);
+            self.lineage.record_job(action, &partitions, rows_read);
             let (results, result_deltas) =
                 done.into_iter().map(|done| (done.result, done.deltas)).unzip();
             defer(Pending { ran, result_deltas });
@@ -117,8 +117,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 
     fn all_rows(&self, action: Operation) -> Result<Vec<Vec<T>>> {
         let limit = self.result_limit();
-        let gather =
-            move |rows: P::Rows, task: &TaskContext| Ok(limit.gather(task.place.partition, rows));
+        let gather = move |rows: P::Rows, task: &TaskContext| {
+            Ok(limit.gather(task.attempt_id.partition, rows))
+        };
         let parts = self.run(action, 0..self.num_partitions(), gather)?;
         Ok(parts.into_iter().map(Gathered::into_rows).collect())
     }
@@ -137,6 +138,5 @@ fn lock<R>(slot: &Slot<R>) -> MutexGuard<'_, Option<TaskResult<R>>> {
 }
 
 fn lost_result(action: Operation) -> Error {
-    let what = "a job succeeded but a task result is missing".into();
-    Error::new(ErrorKind::Internal { what }).in_action(action)
+    internal("a job succeeded but a task result is missing").in_action(action)
 }

@@ -32,8 +32,8 @@ impl AttemptFile {
         staging: &Path,
         task: &TaskContext,
     ) -> Result<(Box<dyn DiskWriter>, AttemptFile)> {
-        let name = part_name(task.place.partition);
-        let attempt = task.place.attempt;
+        let name = part_name(task.attempt_id.partition);
+        let attempt = task.attempt_id.attempt;
         let attempt_file = AttemptFile {
             path: attempts_dir(staging).join(format!("{name}-attempt-{attempt}")),
             part: output_dir(staging).join(name),
@@ -114,7 +114,7 @@ impl Output {
     /// survives a power failure, and cancelling has no effect.
     pub(crate) fn commit(self, last: &str, bytes: &[u8]) -> Result<()> {
         let last = self.staging.output().join(last);
-        self.hit(FailPoint::BeforeLastFile);
+        self.hit(FailPoint::BeforeSuccessFile);
         self.write_last(&last, bytes).map_err(|cause| cannot_create(&last, cause))?;
         refuse_existing(&self.path)?;
         commit_point(|| self.rename())

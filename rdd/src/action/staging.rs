@@ -70,7 +70,7 @@ pub(super) fn attempts_dir(staging: &Path) -> PathBuf {
 pub(super) fn remove_stale(parent: &Path, name: &OsStr, disk: &dyn Disk) {
     let entries = disk.list(parent).unwrap_or_default();
     for staging in entries.iter().filter(|path| is_staging_dir_of(path, name)) {
-        if disk.is_own_folder(staging).unwrap_or(false)
+        if disk.is_own_dir(staging).unwrap_or(false)
             && let Ok(Some(_lock)) = disk.try_lock(&staging.join(LOCK))
         {
             remove(staging, disk);

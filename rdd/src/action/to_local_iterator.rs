@@ -51,8 +51,9 @@ impl<T: Element, P: Pipeline<Item = T>> LocalRows<T, P> {
         self.rows = Vec::new().into_iter();
         let end = (self.next + 1).min(self.rdd.num_partitions());
         let limit = self.rdd.result_limit();
-        let gather =
-            move |rows: P::Rows, task: &TaskContext| Ok(limit.gather(task.place.partition, rows));
+        let gather = move |rows: P::Rows, task: &TaskContext| {
+            Ok(limit.gather(task.attempt_id.partition, rows))
+        };
         let parts = self.rdd.run(self.action, self.next..end, gather)?;
         let rows = parts.into_iter().next().map(Gathered::into_rows);
         self.rows = rows.unwrap_or_default().into_iter();

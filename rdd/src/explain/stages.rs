@@ -142,7 +142,7 @@ fn location(node: &LineageNode) -> String {
 
 fn details(node: &LineageNode, reads: &[usize]) -> Vec<String> {
     let reads = reads.iter().map(|stage| format!("reads stage {stage}"));
-    let partitioner = node.partitioner.as_ref();
+    let partitioner = node.info.partitioner.as_ref();
     let partitioner = partitioner.map(|by| format!("partitioned by {}", printable(by)));
     let stored = node.blocks.as_ref().map(|blocks| {
         let stats = blocks.storage_stats();

@@ -119,7 +119,7 @@ impl<T> JobHandle<T> {
 
     fn help(&self) {
         if let Some(spawned) = &self.spawned {
-            spawned.help();
+            spawned.run_if_waiting();
         }
     }
 }

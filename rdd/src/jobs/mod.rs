@@ -55,7 +55,7 @@ impl Context {
         let promise = Promise::new();
         let spawned = refuse_nested(operation).and_then(|()| {
             let completer = Arc::clone(&promise).completer(operation);
-            let around = open.with_those_here();
+            let around = open.with_current();
             self.engine.spawn(Box::new(move || {
                 let outcome = in_scopes(around, || run_on_driver(operation, work));
                 completer.complete(outcome.and_then(|result| result));
@@ -69,7 +69,7 @@ impl Context {
                 let spawned = Arc::clone(spawned);
                 scope.on_cancel(move |error| {
                     promise.complete(Err(error.in_action(operation)));
-                    spawned.give_up();
+                    spawned.abandon();
                 });
             }
         }
@@ -100,7 +100,7 @@ impl Context {
     #[doc(alias = "setJobGroup")]
     pub fn job_group<R>(&self, name: impl AsRef<str>, body: impl FnOnce() -> R) -> R {
         let open = self.engine.open_scope(Some(name.as_ref()));
-        in_scopes(open.with_those_here(), body)
+        in_scopes(open.with_current(), body)
     }
 
     /// Cancels the running and queued jobs of a group, and the further actions of its `body`.

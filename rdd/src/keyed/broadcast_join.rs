@@ -133,7 +133,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let edges = vec![Dependency::Narrow(Arc::clone(&self.lineage)), edge];
         let mut lineage = self.context.lineage(operation, self.num_partitions(), edges);
         lineage.problem = two_contexts(operation, &self.context, &build_side.context);
-        lineage.holds_rows();
+        lineage.set_holds_rows();
         let operators = lineage.operators();
         let build_side = BuildSide { outputs, operators, stored: Mutex::new(None) };
         let pipeline =

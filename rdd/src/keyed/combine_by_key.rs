@@ -90,7 +90,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let partitioner = Some(KnownPartitioner::new(&partitioning).in_hash_order(true));
         let node = |edge| {
             let mut lineage = self.context.lineage(operation, partitions, vec![edge]);
-            lineage.closure_bytes = size_of::<F>() + size_of::<G>() + size_of::<H>();
+            lineage.info.closure_bytes = size_of::<F>() + size_of::<G>() + size_of::<H>();
             lineage
         };
         if self.partitioning().is_some_and(|own| own.same_as(&partitioning)) {

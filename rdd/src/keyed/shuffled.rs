@@ -124,8 +124,13 @@ impl<P, R: Stored, W> MapSide<P, R, W> {
     }
 
     fn not_deterministic(&self, map_partition: usize, Changed { before, now }: Changed) -> Error {
-        let (shuffle, steps) = (self.outputs.shuffle, narrow_operations(&self.parent));
-        Error::new(ErrorKind::NotDeterministic { shuffle, map_partition, before, now, steps })
+        Error::new(ErrorKind::NotDeterministic {
+            shuffle: self.outputs.shuffle,
+            map_partition,
+            rows_before: before,
+            rows_after: now,
+            operations: narrow_operations(&self.parent),
+        })
     }
 }
 
@@ -258,7 +263,7 @@ where
 {
     lineage.problem =
         lineage.problem.take().or(no_partitions(lineage.operation(), lineage.partitions()));
-    lineage.holds_rows();
+    lineage.set_holds_rows();
     let operators = lineage.operators();
     let compute =
         move |partition, task: &TaskContext| compute(partition, &task.with_operators(operators));

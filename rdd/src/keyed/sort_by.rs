@@ -156,7 +156,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         };
         let (outputs, edge) = shuffle(self, operation, (partitions, each), write);
         let mut lineage = self.context.lineage(operation, partitions, vec![edge]);
-        lineage.preparation = Some(Arc::new(SampleKeys {
+        lineage.prerequisite = Some(Arc::new(SampleKeys {
             rdd: self.clone(),
             range,
             sub_partitions,

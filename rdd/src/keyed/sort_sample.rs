@@ -85,7 +85,7 @@ where
         let operation = self.operation;
         let key_of = Arc::clone(&self.key_of);
         let samples = self.rdd.run(operation, 0..inputs, move |rows, task| {
-            let random = Random::new(seed ^ ((task.place.partition as u64) << 32));
+            let random = Random::new(seed ^ ((task.attempt_id.partition as u64) << 32));
             let key_of = |row: &T| blame(&operation, || sized_key(row, &*key_of));
             let mut reservoir = Reservoir::new(max_keys, max_bytes, random);
             rows.for_each(|row| reservoir.offer(|| key_of(&row)));

@@ -105,7 +105,7 @@ where
             let hint = inner.size_hint();
             let counts = CancelCheck::is_needed(hint, MAX_ROWS_COUNTED_TOGETHER);
             if !counts {
-                pace.pass(hint.1.unwrap_or(0));
+                pace.tick_rows(hint.1.unwrap_or(0));
             }
             inner.fold(accumulated, |accumulated, row| {
                 if counts {

@@ -39,7 +39,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     {
         let operation = Operation::new("zip_partitions");
         let mut lineage = self.zipped_lineage(operation, other);
-        lineage.closure_bytes = size_of::<F>();
+        lineage.info.closure_bytes = size_of::<F>();
         let pipeline = ZipPartitions {
             left: self.pipeline.clone(),
             right: other.pipeline.clone(),

@@ -143,16 +143,16 @@ impl<T: Stored> Block for RowBlock<T> {
         }
     }
 
-    fn can_be_lost(&self) -> bool {
+    fn can_be_recomputed(&self) -> bool {
         !matches!(self.on_evict, OnEvict::MoveToFileOrKeep(_))
     }
 
-    fn leave(&self) -> EvictOutcome {
+    fn evict(&self) -> EvictOutcome {
         let (files, otherwise) = match &self.on_evict {
             OnEvict::Drop => return EvictOutcome::Dropped,
             OnEvict::MoveToFile(files) => (files, EvictOutcome::Dropped),
-            OnEvict::MoveToFileOrKeep(files) => (files, EvictOutcome::Stays),
+            OnEvict::MoveToFileOrKeep(files) => (files, EvictOutcome::Retained),
         };
-        self.to_file(files).map_or(otherwise, |block| EvictOutcome::Moved(Arc::new(block)))
+        self.to_file(files).map_or(otherwise, |block| EvictOutcome::Spilled(Arc::new(block)))
     }
 }

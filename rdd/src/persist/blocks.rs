@@ -159,7 +159,7 @@ impl Blocks {
 
     /// Reserves memory for a block, and evicts blocks of other RDDs if necessary.
     pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
-        self.context.engine.blocks().room_for(self.rdd, bytes)
+        self.context.engine.blocks().reserve_for(self.rdd, bytes)
     }
 
     fn forget(&self, partition: usize, damaged: &Arc<StoredBlock>, error: &Error) {

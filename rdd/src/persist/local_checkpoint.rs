@@ -46,7 +46,7 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
         let blocks = Blocks::new(&self.context, lineage.id(), StorageLevel::MemoryAndDisk, false);
         let filled = Arc::clone(&blocks);
         let work = move |rows: P::Rows, task: &TaskContext| {
-            let partition = task.place.partition;
+            let partition = task.attempt_id.partition;
             let cacher = PartitionCacher::new(&filled, partition, task, &operation);
             drop(cacher.store(rows));
             Ok(())

@@ -355,7 +355,7 @@ mod tests {
             for _ in 0..10_000 {
                 rows = rows.map(|n| n + 1).boxed();
             }
-            let task = TaskContext::alone(Config::default());
+            let task = TaskContext::for_test(Config::default());
             let open = || rows.pipeline.open(0, &task);
             assert_eq!(open().sum::<u64>(), (10_000..13_000).sum());
             assert_eq!((open().next(), open().count()), (Some(10_000), 3_000));

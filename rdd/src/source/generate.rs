@@ -35,7 +35,7 @@ impl Context {
     {
         let operation = Operation::new("generate");
         let mut lineage = self.source_lineage(operation, partitions);
-        lineage.closure_bytes = size_of::<F>();
+        lineage.info.closure_bytes = size_of::<F>();
         Rdd::new(self, lineage, Generated { f: Arc::new(f), operation })
     }
 }

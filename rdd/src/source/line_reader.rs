@@ -149,7 +149,7 @@ mod tests {
         let range_of = |partition| split_range(bytes.len() as u64, partitions, partition);
         let mut lines = Vec::new();
         for (start, end) in (0..partitions).map(range_of).filter(|(start, end)| start < end) {
-            let task = TaskContext::alone(Config::default());
+            let task = TaskContext::for_test(Config::default());
             let length = bytes.len() as u64;
             let mut reader =
                 LineReader::new(Cursor::new(bytes), start..end, length, &task).unwrap();
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn an_input_that_ends_before_its_length_is_an_error() {
-        let task = TaskContext::alone(Config::default());
+        let task = TaskContext::for_test(Config::default());
         let mut reader = LineReader::new(Cursor::new(b"one\ntw"), 0..9, 9, &task).unwrap();
         assert_eq!(reader.next_line().unwrap().unwrap().0, b"one");
         let error = reader.next_line().unwrap_err();
@@ -216,7 +216,7 @@ mod tests {
                 self.0.seek(to)
             }
         }
-        let task = TaskContext::alone(Config::default());
+        let task = TaskContext::for_test(Config::default());
         let length = 20 * BLOCK_BYTES as u64;
         let mut input = Counted(Cursor::new(vec![b'x'; length as usize]), 0);
         let range = length / 2..length / 2 + 100;

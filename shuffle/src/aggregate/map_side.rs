@@ -229,7 +229,7 @@ mod tests {
     /// Counts keys; says how many entries came out, and the counts. The values of a key are joined in
     /// the order in which they came.
     fn count(config: Config, keys: impl Iterator<Item = u64>) -> (usize, BTreeMap<u64, u64>) {
-        let task = TaskContext::alone(config);
+        let task = TaskContext::for_test(config);
         let slices = SubPartitions::new(Partitioning::<u64>::Hash(4));
         let mut writer = MapWriter::new(slices.count(), &task);
         // Not commutative, so that a wrong order shows.
@@ -313,7 +313,8 @@ mod tests {
     fn a_task_whose_rows_are_far_smaller_than_its_combiners_stays_inside_its_limit() {
         // All rows wait until the end; or only some of them do, and are combined twice before it.
         for share in [24 << 20, 8 << 20] {
-            let task = TaskContext::alone(Config { task_memory_bytes: share, ..Config::default() });
+            let task =
+                TaskContext::for_test(Config { task_memory_bytes: share, ..Config::default() });
             let limit = task.operator_memory_limit();
             let slices = SubPartitions::new(Partitioning::<u32>::Hash(4));
             let mut writer = MapWriter::new(slices.count(), &task);

@@ -23,7 +23,7 @@ pub struct SpillingCombiner<K: Key, C: Stored> {
 impl<K: Key, C: Stored> SpillingCombiner<K, C> {
     /// An empty table inside the share of `task`.
     pub fn new(task: &TaskContext) -> Self {
-        let meter = TableMemoryMeter::new(task, task.table_bytes());
+        let meter = TableMemoryMeter::new(task, task.table_memory_limit());
         SpillingCombiner { table: CombineTable::new(), meter, runs: None, task: task.clone() }
     }
 
@@ -49,7 +49,8 @@ impl<K: Key, C: Stored> SpillingCombiner<K, C> {
     /// Makes room for the keys of some rows, if these are the first and as far as the table may grow.
     pub fn reserve(&mut self, rows: usize) {
         if self.table.is_empty() {
-            let most = self.task.table_bytes() / (4 * size_of::<Hashed<K, C>>().max(8) as u64);
+            let most =
+                self.task.table_memory_limit() / (4 * size_of::<Hashed<K, C>>().max(8) as u64);
             self.table.reserve(rows.min(most as usize));
         }
     }

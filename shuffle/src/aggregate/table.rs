@@ -354,7 +354,8 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         let shrunk = before.heap_bytes.saturating_sub(after.heap_bytes);
         let bytes = self.bytes.saturating_add(grown.saturating_mul(self.stands_for));
         self.bytes = bytes.saturating_sub(shrunk.saturating_mul(self.stands_for));
-        self.stands_for = ((before.steps + after.steps) / STEPS_A_MERGE + 1).min(MAX_STOOD_FOR);
+        self.stands_for =
+            ((before.values_visited + after.values_visited) / STEPS_A_MERGE + 1).min(MAX_STOOD_FOR);
         self.until_weighed = self.stands_for;
     }
 }

@@ -2,7 +2,7 @@
 
 use super::MAX_KEPT;
 use emberline_core::config::Compression;
-use emberline_core::error::{Error, ErrorKind, Result};
+use emberline_core::error::{Error, ErrorKind, Result, internal};
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
 /// What a header says of its payload: the rows as they are, ...
@@ -111,8 +111,7 @@ fn zstd_method() -> Result<Method> {
 /// There is room for whatever comes out, so this does not happen.
 #[cold]
 fn refused(error: &dyn std::fmt::Display) -> Error {
-    let what = format!("compressing a frame failed: {error}");
-    Error::new(ErrorKind::Internal { what })
+    internal(format_args!("compressing a frame failed: {error}"))
 }
 
 /// Makes `buffer` at least `wanted` long; what is in it does not matter.

@@ -2,7 +2,7 @@
 
 use super::compress::{LZ4, MAX_LZ4_GAIN, MAX_ZSTD_GAIN, STORED, ZSTD};
 use super::{LARGEST_TARGET, MAX_FRAME_ROWS};
-use emberline_core::codec::{CODEC_ID, LARGEST_ROW};
+use emberline_core::codec::{CODEC_ID, MAX_ROW_BYTES};
 use emberline_core::error::{Error, Result};
 
 /// The version of the frames.
@@ -67,7 +67,7 @@ impl Header {
     fn could_be_written(&self) -> bool {
         let Header { compression, rows, raw, stored } = *self;
         let most_raw = match rows {
-            1 => LARGEST_ROW,
+            1 => MAX_ROW_BYTES,
             // All but the last are less than the target, and the last is at most that. Of joined
             // frames all together are at most the target.
             _ => 2 * LARGEST_TARGET,

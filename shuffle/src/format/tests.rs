@@ -39,7 +39,7 @@ pub(super) fn with(spill_compression: Compression) -> Config {
 }
 
 pub(super) fn write<R: Stored>(segments: &[Vec<R>], config: Config) -> (Vec<u8>, FileIndex) {
-    let task = TaskContext::alone(config);
+    let task = TaskContext::for_test(config);
     let file = task.scratch.file("format").unwrap();
     let mut writer = FileWriter::create(&file, &task.config).unwrap();
     segments.iter().for_each(|rows| writer.write_segment(rows).unwrap());
@@ -173,7 +173,7 @@ fn a_row_that_cannot_be_encoded_is_that_error() {
             Err(serde::ser::Error::custom("no"))
         }
     }
-    let task = TaskContext::alone(Config::default());
+    let task = TaskContext::for_test(Config::default());
     let file = task.scratch.file("format").unwrap();
     let error =
         FileWriter::create(&file, &task.config).unwrap().write_segment(&[Stubborn]).unwrap_err();
@@ -198,7 +198,7 @@ fn frames_follow_the_share_of_a_task() {
 /// Writes segments of a file as one segment of another, and gives that and its place.
 fn joined<R: Stored>(segments: &[Vec<R>], config: Config) -> (Vec<u8>, SegmentLocation) {
     let (bytes, index) = write(segments, config.clone());
-    let task = TaskContext::alone(config);
+    let task = TaskContext::for_test(config);
     let file = task.scratch.file("joined").unwrap();
     let mut writer = FileWriter::create(&file, &task.config).unwrap();
     let parts = index.segments.iter().map(|place| FrameReader::<R>::new(open(&bytes), *place));

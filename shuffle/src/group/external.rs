@@ -43,7 +43,7 @@ impl<K: Key, V: Stored> SubPartitionGroups<K, V> {
     /// ways give the same groups in the same order.
     pub fn read(slice: SegmentSource<Hashed<K, V>>, task: &TaskContext) -> Self {
         let bytes = slice.outputs.segment_bytes(slice.segment);
-        if Groups::<K, V>::grouping_bytes(bytes) > task.table_bytes() {
+        if Groups::<K, V>::grouping_bytes(bytes) > task.table_memory_limit() {
             return SubPartitionGroups::Streamed(GroupStream::new(slice, task));
         }
         let chunks: Vec<_> = slice.chunks(Some(task)).collect();

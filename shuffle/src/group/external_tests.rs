@@ -30,7 +30,7 @@ impl Hash for Poor {
 }
 
 fn tiny(force_spill: bool) -> TaskContext {
-    TaskContext::alone(Config { memory_limit_bytes: 1 << 20, force_spill, ..Config::default() })
+    TaskContext::for_test(Config { memory_limit_bytes: 1 << 20, force_spill, ..Config::default() })
 }
 
 /// Entries of these keys; each one's value is its number.
@@ -100,7 +100,7 @@ fn reads_of<K: Key + Copy>(keys: &[K], work: impl Fn(GroupStream<K, u64>)) -> u6
     let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk), &faults));
     let (memory_limit_bytes, force_spill) = (1 << 20, true);
     let config = Config { memory_limit_bytes, force_spill, disk, ..Config::default() };
-    let task = TaskContext::alone(config);
+    let task = TaskContext::for_test(config);
     let slice = slice(&entries(keys), &task);
     let before = faults.disk_operations();
     work(GroupStream::new(slice, &task));
@@ -170,7 +170,7 @@ proptest! {
         let keys: Vec<Poor> = keys.into_iter().map(|key| Poor { key, hashes }).collect();
         let config =
             Config { task_memory_bytes: 2000, force_spill: files, ..Config::default() };
-        let task = TaskContext::alone(config);
+        let task = TaskContext::for_test(config);
         prop_assert_eq!(streamed(&entries(&keys), &task), in_memory(entries(&keys)));
     }
 }

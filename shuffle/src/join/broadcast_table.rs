@@ -144,7 +144,7 @@ mod tests {
     use emberline_core::config::Config;
 
     fn table(rows: &[(&str, u32)], limit: u64) -> Result<BroadcastTable<String, u32>> {
-        let task = TaskContext::alone(Config::default());
+        let task = TaskContext::for_test(Config::default());
         let mut writer = MapWriter::new(1, &task);
         for (key, value) in rows {
             let (hash, key) = (hash_of(*key), key.to_string());

@@ -130,7 +130,7 @@ mod tests {
                     }
                 }
             }
-            let task = TaskContext::alone(Config::default());
+            let task = TaskContext::for_test(Config::default());
             let groups = |rows: Vec<_>| SortedGroups::new(rows.into_iter(), &task);
             let joined: Vec<_> = MergeJoin::new(groups(left), groups(right)).collect();
             prop_assert_eq!(joined, expected);

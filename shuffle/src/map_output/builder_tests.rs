@@ -12,7 +12,7 @@ use std::fs;
 const SEGMENTS: usize = 300;
 
 fn tiny(force_spill: bool) -> TaskContext {
-    TaskContext::alone(Config { memory_limit_bytes: 1 << 20, force_spill, ..Config::default() })
+    TaskContext::for_test(Config { memory_limit_bytes: 1 << 20, force_spill, ..Config::default() })
 }
 
 /// The rows that run `run` has for a segment: none for most.
@@ -119,7 +119,7 @@ fn a_disk_that_refuses_one_operation_is_an_io_error_or_no_row_is_lost() {
         let faults = Faults::from(FaultPlan::new().fail_disk_operation(operation));
         let disk = FaultyDisk::new(Arc::new(RealDisk), &faults);
         let config = Config { memory_limit_bytes: 1 << 20, force_spill: true, ..Config::default() };
-        let task = TaskContext::alone(Config { disk: Arc::new(disk), ..config });
+        let task = TaskContext::for_test(Config { disk: Arc::new(disk), ..config });
         match output(40, &task, rows) {
             Ok(output) => assert_eq!(output.rows(), output_rows(40)),
             Err(error) => {

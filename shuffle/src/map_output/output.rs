@@ -4,7 +4,7 @@ use super::reader::SegmentReader;
 use super::segment_index::SegmentIndex;
 use crate::format::{FileIndex, FrameReader, OpenFile};
 use emberline_core::bounds::Stored;
-use emberline_core::error::{Error, ErrorKind, Result};
+use emberline_core::error::{Error, ErrorKind, Result, internal};
 use emberline_core::faults::Damage;
 use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::StorageStats;
@@ -176,8 +176,7 @@ pub(super) enum Segment<R> {
 }
 
 fn no_segment(segment: usize) -> Error {
-    let what = format!("a map output was asked for segment {segment}, which it does not have");
-    Error::new(ErrorKind::Internal { what })
+    internal(format_args!("segment {segment} of a map output is out of range"))
 }
 
 pub(super) type Slot<R> = Mutex<Option<Arc<MapOutput<R>>>>;

@@ -21,12 +21,12 @@ type Row = (u32, String);
 fn three_ways() -> [TaskContext; 3] {
     let to_files = Config { force_spill: true, ..Config::default() };
     let small = Config { memory_limit_bytes: 1, ..Config::default() };
-    [Config::default(), to_files, small].map(TaskContext::alone)
+    [Config::default(), to_files, small].map(TaskContext::for_test)
 }
 
 fn to_files(disk: impl Disk + 'static) -> TaskContext {
     let disk = Arc::new(disk);
-    TaskContext::alone(Config { force_spill: true, disk, ..Config::default() })
+    TaskContext::for_test(Config { force_spill: true, disk, ..Config::default() })
 }
 
 fn faulty(faults: impl Into<Faults>) -> FaultyDisk {
@@ -75,7 +75,7 @@ fn read(outputs: &MapOutputs<Row>, partition: usize, task: &TaskContext) -> Resu
 }
 
 fn scratch_files(task: &TaskContext) -> Vec<std::path::PathBuf> {
-    let Some(folder) = task.scratch.folder() else { return Vec::new() };
+    let Some(folder) = task.scratch.dir() else { return Vec::new() };
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|path| path.extension().is_none_or(|extension| extension != "lock"));
     files.sort();
@@ -164,7 +164,7 @@ fn a_missing_output_is_a_fetch_failure_until_it_is_put_again() {
 
 #[test]
 fn a_reader_that_failed_gives_no_more_rows() {
-    let task = TaskContext::alone(Config::default());
+    let task = TaskContext::for_test(Config::default());
     let outputs = outputs(&task);
     lose(&outputs, 0);
     let mut reader = outputs.read(Some(SHUFFLE), 1, &task);
@@ -221,7 +221,7 @@ fn e04_an_output_that_the_disk_refuses_to_read_twice_is_lost_and_others_are_not(
     let faults = FaultPlan::new().fail_reads_of_map_output(SHUFFLE, 1).arm();
     let disk = Arc::new(faulty(&faults));
     let (force_spill, faults) = (true, Some(faults));
-    let task = TaskContext::alone(Config { force_spill, disk, faults, ..Config::default() });
+    let task = TaskContext::for_test(Config { force_spill, disk, faults, ..Config::default() });
     let outputs = outputs(&task);
     let file = lock(&outputs.slots[1]).as_ref().unwrap().file().map(Path::to_path_buf);
     fail_reads(task.config.faults.as_ref(), SHUFFLE, 1, file.as_deref());
@@ -347,11 +347,11 @@ fn a_disk_that_refuses_once_is_an_io_error_and_not_a_lost_output() {
 
 #[test]
 fn a_cancelled_task_reads_no_further() {
-    let task = TaskContext::alone(Config::default());
+    let task = TaskContext::for_test(Config::default());
     let attempt = Arc::new(Attempt::new(TaskId(0), Arc::default()));
     let (config, memory, scratch) =
         (task.config.clone(), task.memory.clone(), task.scratch.clone());
-    let task = TaskContext::new(task.place, config, memory, scratch, attempt.clone());
+    let task = TaskContext::new(task.attempt_id, config, memory, scratch, attempt.clone());
     let outputs = outputs(&task);
     let mut reader = outputs.read(Some(SHUFFLE), 0, &task);
     assert!(reader.next_chunk().unwrap().is_some());

@@ -91,7 +91,7 @@ mod tests {
     fn all_rows_are_dropped_when_it_returns_and_a_panic_of_one_is_the_callers() {
         within(DEADLINE, || {
             const ROWS: u64 = 60_000;
-            let task = TaskContext::alone(Config::default());
+            let task = TaskContext::for_test(Config::default());
             let mut outputs = MapOutputs::new(4);
             for map in 0..4 {
                 let mut writer = MapWriter::new(2, &task);

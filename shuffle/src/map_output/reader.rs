@@ -4,7 +4,7 @@ use super::output::{MapOutput, Segment, Slot, io_cause, is_damage, lock};
 use crate::format::{FrameReader, OpenFile};
 use emberline_core::bounds::Stored;
 use emberline_core::counters::Phase;
-use emberline_core::disk::says_nothing_of_the_file;
+use emberline_core::disk::is_resource_exhaustion;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::ids::ShuffleId;
 use emberline_core::task::TaskContext;
@@ -160,7 +160,7 @@ impl<R: Stored> SegmentReader<R> {
         if is_lost || is_damage(error) {
             return true;
         }
-        let is_refused = io_cause(error).is_some_and(|cause| !says_nothing_of_the_file(cause));
+        let is_refused = io_cause(error).is_some_and(|cause| !is_resource_exhaustion(cause));
         let output = self.output.as_ref().filter(|_| is_refused);
         output.is_some_and(|output| output.was_refused.swap(true, Ordering::Relaxed))
     }

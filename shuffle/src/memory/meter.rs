@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_task_learns_the_most_that_was_held() {
-        let task = TaskContext::alone(Config::default());
+        let task = TaskContext::for_test(Config::default());
         let mut meter = MemoryMeter::of(&task, 1600);
         assert!((0..150).all(|n: u64| !meter.add(&n)));
         assert!((1100..=1200).contains(&task.metrics().peak_bytes), "before it ends");

@@ -334,7 +334,7 @@ mod tests {
 
     fn task(memory_limit_bytes: u64, force_spill: bool) -> TaskContext {
         let share = Config { memory_limit_bytes, force_spill, ..Config::default() };
-        TaskContext::alone(share)
+        TaskContext::for_test(share)
     }
 
     fn sorted(rows: &[(u32, u32)], task: &TaskContext) -> (Vec<(u32, u32)>, bool) {

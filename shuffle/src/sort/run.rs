@@ -13,7 +13,7 @@ use emberline_core::faults::Damage;
 use emberline_core::memory::Reservation;
 use emberline_core::scratch::{Scratch, ScratchFile};
 use emberline_core::size::heap_bytes;
-use emberline_core::task::{TaskContext, runs_on_this_thread};
+use emberline_core::task::{TaskContext, is_task_thread};
 use emberline_core::unwind::raise;
 use std::iter;
 use std::marker::PhantomData;
@@ -234,7 +234,7 @@ impl<T: Stored> Iterator for FileRows<T> {
 /// about. A group may also be read outside of any, where nobody would turn that into an error.
 #[cold]
 pub(crate) fn fail(error: Error) -> ! {
-    if runs_on_this_thread() {
+    if is_task_thread() {
         raise(error);
     }
     panic!("{error}");

@@ -147,7 +147,7 @@ fn a_timeout_cancels_late_tasks_with_its_own_error() {
             handle.wait(),
             |kind| matches!(kind, ErrorKind::TimedOut { limit: said } if *said == limit),
         );
-        assert!(error.to_string().contains("timeout of 30ms"), "{error}");
+        assert!(error.to_string().contains("timed out after 30ms"), "{error}");
         until_let_go(&held);
         let rows = ctx.range(0..10_u64);
         let handle = ctx.spawn(move || rows.count()).timeout(Duration::from_secs(3_600));

@@ -46,7 +46,7 @@ fn a_closure_that_never_returns_is_listed_and_blocks_nothing() {
         is_cancelled(handle.wait(), "give up");
         assert_eq!(waiting.wait().unwrap(), 1_000);
         let [left] = ctx.abandoned_tasks().try_into().unwrap();
-        assert_eq!((left.operation.name, left.place.partition), ("count", 0));
+        assert_eq!((left.operation.name, left.attempt_id.partition), ("count", 0));
         assert_eq!(ctx.range(0..10_u64).count().unwrap(), 10);
         let told = |event: &Event| matches!(event, Event::ThreadAbandoned { partition: 0, .. });
         assert_eq!(recorder.events(&ctx).iter().filter(|event| told(event)).count(), 1);

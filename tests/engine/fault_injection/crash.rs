@@ -210,7 +210,7 @@ fn passes() -> Vec<(usize, FailPoint, u64)> {
     let faults = FaultPlan::new().arm();
     place.run(&on_disk(&place.scratch).faults(&faults).build().unwrap(), 0).unwrap();
     let points = FailPoint::ALL.into_iter().enumerate();
-    points.map(|(number, point)| (number, point, faults.passes(point))).collect()
+    points.map(|(number, point)| (number, point, faults.hits(point))).collect()
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn a_process_killed_at_any_fail_point_leaves_only_complete_outputs_and_orphans()
                 let (_, unnamed) = place.check_outputs();
                 let in_output = number >= FailPoint::BeforePartRename as usize;
                 assert_eq!(unnamed, usize::from(in_output), "{point:?} {pass}");
-                place.goes_on(&bystanders, point == FailPoint::FolderMade);
+                place.goes_on(&bystanders, point == FailPoint::ScratchDirCreated);
             }
         }
     });

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use testkit::{DEADLINE, eventually, within};
 
-const HARMS: [Damage; 3] = [Damage::Lost, Damage::Truncated, Damage::Flipped];
+const HARMS: [Damage; 3] = [Damage::Lost, Damage::Truncated, Damage::Corrupted];
 
 /// Four map tasks of a hundred rows each, three reading tasks; rows are counted as they are mapped.
 fn sums(ctx: &Context, calls: &Arc<AtomicUsize>) -> Rdd<(u64, u64)> {
@@ -140,7 +140,7 @@ fn all_faults_together_do_not_change_the_answer() {
             .panic_in_stage(StageId(0))
             .fail_task(StageId(0), 0, 1)
             .fail_task(StageId(1), 2, 0)
-            .damage_map_output(ShuffleId(0), 0, Damage::Flipped)
+            .damage_map_output(ShuffleId(0), 0, Damage::Corrupted)
             .damage_map_output(ShuffleId(0), 3, Damage::Truncated)
             .fail_disk_operation(5)
             .flip_append(1)
@@ -221,7 +221,7 @@ fn losses_two_shuffles_deep_are_recomputed_in_order() {
         // the second shuffle, whose own output is lost.
         let plan = FaultPlan::new()
             .damage_map_output(ShuffleId(0), 1, Damage::Lost)
-            .damage_map_output(ShuffleId(0), 1, Damage::Flipped)
+            .damage_map_output(ShuffleId(0), 1, Damage::Corrupted)
             .damage_map_output(ShuffleId(1), 0, Damage::Lost);
         assert_eq!(deep(plan), (rows, 600, 3));
     });

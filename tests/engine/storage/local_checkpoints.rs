@@ -44,7 +44,7 @@ fn a_lost_block_of_a_local_checkpoint_is_an_error_with_advice() {
         }
         let error = assert_kind(kept.count(), |kind| matches!(kind, ErrorKind::BlockLost { .. }));
         let text = error.to_string();
-        let advises = text.contains("checkpoint in place of local_checkpoint");
+        let advises = text.contains("use checkpoint instead of local_checkpoint");
         assert!(advises && text.contains("the block of partition"), "{text}");
         assert_eq!(error.attempts(), 1, "{text}");
         assert_eq!(kept.take(3).unwrap(), numbers(3), "the others are there");

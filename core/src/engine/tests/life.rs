@@ -1,24 +1,24 @@
-//! The listeners, and the end of a context.
+//! Tests of listeners and of the end of a context.
 
 use super::*;
 
-/// A listener and what it heard.
-fn notebook() -> (Box<dyn Listener>, Arc<Mutex<Vec<EventRecord>>>) {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let pages = Arc::clone(&heard);
-    (Box::new(move |record: &EventRecord| pages.lock().unwrap().push(record.clone())), heard)
+/// Returns a listener and the events it received.
+fn recorder() -> (Box<dyn Listener>, Arc<Mutex<Vec<EventRecord>>>) {
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let records = Arc::clone(&received);
+    (Box::new(move |record: &EventRecord| records.lock().unwrap().push(record.clone())), received)
 }
 
-fn names(heard: &Mutex<Vec<EventRecord>>) -> Vec<String> {
-    let heard = heard.lock().unwrap();
+fn names(received: &Mutex<Vec<EventRecord>>) -> Vec<String> {
+    let received = received.lock().unwrap();
     let text = |record: &EventRecord| format!("{:?}", record.event);
-    heard.iter().map(|record| text(record).split(' ').next().unwrap_or("").to_string()).collect()
+    received.iter().map(|record| text(record).split(' ').next().unwrap_or("").to_string()).collect()
 }
 
 #[test]
-fn events_come_in_order_and_a_flush_waits_for_them() {
+fn events_are_delivered_in_order_and_a_flush_waits_for_them() {
     within(DEADLINE, || {
-        let (listener, heard) = notebook();
+        let (listener, received) = recorder();
         let scratch = tempfile::tempdir().unwrap();
         let scratch_dirs = vec![scratch.path().to_path_buf()];
         let config = Config { threads: 1, scratch_dirs, ..Config::default() };
@@ -30,13 +30,13 @@ fn events_come_in_order_and_a_flush_waits_for_them() {
         let stage = ["StageStarted", "TaskStarted", "TaskFinished", "StageFinished"];
         let mut expected = vec!["ContextStarted", "JobStarted"];
         expected.extend(stage.iter().chain(&stage).chain(&["JobFinished"]));
-        assert_eq!(names(&heard), expected);
+        assert_eq!(names(&received), expected);
         drop(engine);
         expected.push("ContextStopped");
-        assert_eq!(names(&heard), expected);
-        let heard = heard.lock().unwrap();
-        assert!(heard.is_sorted_by_key(|record| record.at_us));
-        let written = heard.iter().find_map(|record| match &record.event {
+        assert_eq!(names(&received), expected);
+        let received = received.lock().unwrap();
+        assert!(received.is_sorted_by_key(|record| record.at_us));
+        let written = received.iter().find_map(|record| match &record.event {
             Event::TaskFinished { metrics, .. } => Some(metrics.rows_written),
             _ => None,
         });
@@ -45,9 +45,9 @@ fn events_come_in_order_and_a_flush_waits_for_them() {
 }
 
 #[test]
-fn a_listener_that_panics_is_dropped_and_the_others_go_on() {
+fn a_listener_that_panics_is_dropped_and_the_others_continue() {
     within(DEADLINE, || {
-        let (listener, heard) = notebook();
+        let (listener, received) = recorder();
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&calls);
         let bad = move |_: &EventRecord| {
@@ -58,7 +58,7 @@ fn a_listener_that_panics_is_dropped_and_the_others_go_on() {
         assert_eq!(count(&engine, 3).unwrap(), 3);
         engine.flush_listeners();
         assert_eq!(calls.load(Ordering::Relaxed), 1);
-        assert!(heard.lock().unwrap().len() > 3);
+        assert!(received.lock().unwrap().len() > 3);
     });
 }
 
@@ -66,7 +66,8 @@ fn a_listener_that_panics_is_dropped_and_the_others_go_on() {
 fn a_listener_may_flush_and_run_an_action() {
     within(DEADLINE, || {
         let slot: Arc<Mutex<Option<Arc<Engine>>>> = Arc::default();
-        let (inside, counted) = (Arc::clone(&slot), Arc::new(AtomicUsize::new(0)));
+        let inside = Arc::clone(&slot);
+        let counted = Arc::new(AtomicUsize::new(0));
         let total = Arc::clone(&counted);
         let listener = move |record: &EventRecord| {
             if matches!(record.event, Event::BlocksDropped { .. }) {
@@ -101,7 +102,7 @@ fn the_last_handle_may_drop_on_the_listeners_thread() {
 }
 
 #[test]
-fn a_context_starts_and_stops_in_a_moment() {
+fn a_context_starts_and_stops_within_milliseconds() {
     within(DEADLINE, || {
         let began = Instant::now();
         for _ in 0..100 {
@@ -116,7 +117,7 @@ fn a_context_may_drop_right_after_a_job_failed_and_others_still_run() {
     within(DEADLINE, || {
         for _ in 0..50 {
             let engine = engine(2);
-            let job = request(&source(64), |task| match task.place.partition {
+            let job = request(&source(64), |task| match task.attempt_id.partition {
                 0 => panic!("first"),
                 _ => {
                     thread::sleep(Duration::from_millis(1));
@@ -135,7 +136,7 @@ fn the_last_handle_may_drop_on_a_thread_of_the_pool() {
             let (ended, wait) = std::sync::mpsc::channel();
             let engine = engine(2);
             let held = Mutex::new(Some(Arc::clone(&engine)));
-            let job = request(&source(2), move |task| match task.place.partition {
+            let job = request(&source(2), move |task| match task.attempt_id.partition {
                 0 => panic!("first"),
                 _ => {
                     thread::sleep(Duration::from_millis(2));
@@ -146,45 +147,46 @@ fn the_last_handle_may_drop_on_a_thread_of_the_pool() {
             });
             let _ = engine.run_job(job);
             drop(engine);
-            // Nothing is sent if the task was cancelled before it began.
+            // Nothing is sent if the task was cancelled before it started.
             let _ = wait.recv();
         }
     });
 }
 
+// Case E44.
 #[test]
-fn e44_an_action_in_a_fork_of_the_process_is_refused_and_nobody_waits_for_threads_that_are_not_there()
- {
+fn an_action_in_a_forked_process_is_refused_and_never_hangs() {
     within(DEADLINE, || {
-        let (listener, _) = notebook();
+        let (listener, _) = recorder();
         let mut engine = Engine::start(Config::default(), vec![listener]).unwrap();
         assert_eq!(count(&engine, 3).unwrap(), 3);
         let parent = std::process::id() + 1;
-        Arc::get_mut(&mut engine).unwrap().built_in = parent;
+        Arc::get_mut(&mut engine).unwrap().owner_pid = parent;
         let error = count(&engine, 3).unwrap_err();
         let is_typed =
-            matches!(error.kind(), ErrorKind::Forked { built_in, .. } if *built_in == parent);
+            matches!(error.kind(), ErrorKind::Forked { built_pid, .. } if *built_pid == parent);
         assert!(is_typed && error.to_string().contains("after the fork"), "{error}");
         engine.flush_listeners();
         drop(engine);
     });
 }
 
+// Case E11.
 #[cfg(target_os = "linux")]
 #[test]
-fn e11_a_scratch_folder_that_takes_no_folder_is_refused_when_the_context_is_built() {
+fn a_scratch_dir_that_is_not_writable_is_refused_when_the_context_is_built() {
     within(DEADLINE, || {
         let good = tempfile::tempdir().unwrap();
-        // Nobody may make a folder there, the superuser included.
+        // No user, not even root, can create a directory there.
         let scratch_dirs = vec!["/proc".into(), good.path().into(), "/proc/self".into()];
         let config = Config { scratch_dirs, ..Config::default() };
         let error = Engine::start(config, vec![]).err().unwrap();
         let ErrorKind::InvalidConfig { problems } = error.kind() else { panic!("{error}") };
         assert_eq!(problems.len(), 2, "{error}");
-        assert!(problems[0].contains("`/proc` of scratch_dirs takes no folder"), "{error}");
+        assert!(problems[0].contains("scratch_dirs entry `/proc` is not writable"), "{error}");
         assert!(problems[1].contains("`/proc/self`") && problems[1].contains("choose"), "{error}");
         let scratch_dirs = vec![good.path().into()];
         drop(Engine::start(Config { scratch_dirs, ..Config::default() }, vec![]).unwrap());
-        assert_eq!(std::fs::read_dir(good.path()).unwrap().count(), 0, "the trial leaves nothing");
+        assert_eq!(std::fs::read_dir(good.path()).unwrap().count(), 0, "the probe leaves nothing");
     });
 }

@@ -1,4 +1,4 @@
-//! The engine with real threads. Every test ends by a deadline.
+//! Tests of the engine with real threads. Every test has a deadline.
 
 mod life;
 
@@ -26,11 +26,15 @@ fn request(
     task: impl Fn(&TaskContext) -> Result<()> + Send + Sync + 'static,
 ) -> JobRequest {
     let partitions = (0..lineage.partitions()).collect();
-    let (action, lineage) = (Operation::new("collect"), Arc::clone(lineage));
-    JobRequest { action, lineage, partitions, task: Arc::new(task) }
+    JobRequest {
+        action: Operation::new("collect"),
+        lineage: Arc::clone(lineage),
+        partitions,
+        task: Arc::new(task),
+    }
 }
 
-/// Runs a task in one partition and gives the error of the job.
+/// Runs a task in one partition and returns the error of the job.
 fn error_of(
     engine: &Engine,
     task: impl Fn(&TaskContext) -> Result<()> + Send + Sync + 'static,
@@ -48,7 +52,7 @@ fn count(engine: &Engine, partitions: usize) -> Result<usize> {
     Ok(counted.load(Ordering::Relaxed))
 }
 
-/// Remembers which map partitions ran.
+/// A shuffle that records which map partitions ran.
 struct Pairs {
     id: ShuffleId,
     operation: Operation,
@@ -80,8 +84,13 @@ type Ran = Arc<Mutex<Vec<usize>>>;
 
 fn shuffled(engine: &Engine, partitions: usize) -> (Arc<LineageNode>, Ran) {
     let ran = Ran::default();
-    let (id, operation) = (engine.next_shuffle_id(), Operation::new("reduce_by_key"));
-    let pairs = Pairs { id, operation, parent: source(partitions), ran: ran.clone() };
+    let operation = Operation::new("reduce_by_key");
+    let pairs = Pairs {
+        id: engine.next_shuffle_id(),
+        operation,
+        parent: source(partitions),
+        ran: ran.clone(),
+    };
     let dependencies = vec![Dependency::Shuffle(Arc::new(pairs))];
     let rdd = engine.next_rdd_id();
     (Arc::new(LineageNode::new(rdd, operation, 2, dependencies)), ran)
@@ -93,13 +102,13 @@ fn every_partition_runs_once() {
 }
 
 #[test]
-fn a_lost_output_is_computed_again_and_only_that() {
+fn only_a_lost_output_is_recomputed() {
     within(DEADLINE, || {
         let engine = engine(2);
         let (node, ran) = shuffled(&engine, 3);
         let lost_once = AtomicUsize::new(0);
         engine
-            .run_job(request(&node, move |task| match task.place.partition {
+            .run_job(request(&node, move |task| match task.attempt_id.partition {
                 1 if lost_once.fetch_add(1, Ordering::Relaxed) == 0 => {
                     let shuffle = ShuffleId(0);
                     raise(Error::new(ErrorKind::FetchFailed {
@@ -118,7 +127,7 @@ fn a_lost_output_is_computed_again_and_only_that() {
 }
 
 #[test]
-fn a_panic_is_an_error_with_its_message_and_the_pool_goes_on() {
+fn a_panic_is_an_error_with_its_message_and_the_pool_stays_usable() {
     within(DEADLINE, || {
         let engine = engine(1);
         let operation = Operation::new("map");
@@ -135,9 +144,9 @@ fn a_panic_is_an_error_with_its_message_and_the_pool_goes_on() {
     });
 }
 
-struct Grenade;
+struct PanicsInDrop;
 
-impl Drop for Grenade {
+impl Drop for PanicsInDrop {
     fn drop(&mut self) {
         if !thread::panicking() {
             panic!("in drop");
@@ -146,24 +155,24 @@ impl Drop for Grenade {
 }
 
 #[test]
-fn a_panic_in_the_destructor_of_a_panic_or_of_a_closure_harms_nobody() {
+fn a_panic_in_the_destructor_of_a_payload_or_a_closure_leaves_the_pool_usable() {
     within(DEADLINE, || {
         let engine = engine(1);
-        let error = error_of(&engine, |_| std::panic::panic_any(Grenade));
+        let error = error_of(&engine, |_| std::panic::panic_any(PanicsInDrop));
         assert!(error.to_string().contains("not text"), "{error}");
-        let held = Grenade;
+        let held = PanicsInDrop;
         let job = request(&source(1), move |_| {
             let _ = &held;
             Ok(())
         });
-        // The caller's handle is the last, so this destructor runs on the caller's thread.
+        // The caller holds the last handle, so this destructor runs on the thread of the caller.
         assert!(catch_unwind(AssertUnwindSafe(|| engine.run_job(job))).is_err());
         assert_eq!(count(&engine, 5).unwrap(), 5);
     });
 }
 
 #[test]
-fn a_raised_error_arrives_as_it_was_even_if_user_code_swallowed_it() {
+fn a_raised_error_is_returned_even_if_user_code_caught_it() {
     within(DEADLINE, || {
         let engine = engine(1);
         let raised = || raise(Error::new(ErrorKind::ClosureFailed).caused_by("no number"));
@@ -180,7 +189,7 @@ fn a_raised_error_arrives_as_it_was_even_if_user_code_swallowed_it() {
 }
 
 #[test]
-fn an_action_inside_a_task_is_refused_also_on_one_thread() {
+fn an_action_inside_a_task_is_refused() {
     within(DEADLINE, || {
         let engine = engine(1);
         let inner = Arc::clone(&engine);
@@ -220,9 +229,10 @@ fn an_action_works_from_a_foreign_rayon_pool_and_from_many_threads() {
 }
 
 #[test]
-fn two_engines_at_once_do_not_know_each_other() {
+fn two_engines_are_independent() {
     within(DEADLINE, || {
-        let (left, right) = (engine(1), engine(2));
+        let left = engine(1);
+        let right = engine(2);
         thread::scope(|scope| {
             scope.spawn(|| (0..20).for_each(|_| drop(error_of(&left, |_| panic!("left")))));
             scope.spawn(|| (0..20).for_each(|_| assert_eq!(count(&right, 7).unwrap(), 7)));
@@ -257,12 +267,12 @@ impl Prerequisite for Sampling {
 }
 
 #[test]
-fn a_preparation_runs_its_own_job_before_the_action() {
+fn a_prerequisite_runs_its_own_job_before_the_action() {
     within(DEADLINE, || {
         let engine = engine(1);
         let sampling = Arc::new(Sampling(Arc::clone(&engine), AtomicUsize::new(0)));
         let mut node = LineageNode::new(RddId(0), Operation::new("sort_by"), 1, vec![]);
-        node.preparation = Some(sampling.clone());
+        node.prerequisite = Some(sampling.clone());
         let seen = sampling.clone();
         let check = move |_: &TaskContext| {
             assert_eq!(seen.1.load(Ordering::Relaxed), 4);
@@ -277,7 +287,8 @@ fn nothing_of_a_job_is_held_when_its_action_returns() {
     within(DEADLINE, || {
         let engine = engine(2);
         for _ in 0..200 {
-            let (node, held) = (source(4), Arc::new(()));
+            let node = source(4);
+            let held = Arc::new(());
             let inside = Arc::clone(&held);
             engine
                 .run_job(request(&node, move |_| {
@@ -285,20 +296,21 @@ fn nothing_of_a_job_is_held_when_its_action_returns() {
                     Ok(())
                 }))
                 .unwrap();
-            assert_eq!((Arc::strong_count(&node), Arc::strong_count(&held)), (1, 1));
+            assert_eq!(Arc::strong_count(&node), 1);
+            assert_eq!(Arc::strong_count(&held), 1);
         }
     });
 }
 
 #[test]
-fn tasks_that_wait_in_the_queue_are_given_up_when_the_job_fails() {
+fn queued_tasks_are_dropped_when_the_job_fails() {
     within(DEADLINE, || {
         let engine = engine(1);
         let began = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&began);
         let error = engine.run_job(request(&source(10_000), move |task| {
             counter.fetch_add(1, Ordering::Relaxed);
-            assert_ne!(task.place.partition, 3, "the fourth");
+            assert_ne!(task.attempt_id.partition, 3, "the fourth");
             thread::sleep(Duration::from_millis(2));
             Ok(())
         }));
@@ -309,7 +321,7 @@ fn tasks_that_wait_in_the_queue_are_given_up_when_the_job_fails() {
 }
 
 #[test]
-fn a_wrong_configuration_is_refused() {
+fn an_invalid_configuration_is_refused() {
     within(DEADLINE, || {
         let config = Config { threads: 0, ..Config::default() };
         assert!(Engine::start(config, vec![]).is_err());

@@ -1,10 +1,10 @@
-//! Stories about tasks that fail and outputs that get lost.
+//! Scripts about failed tasks and lost outputs.
 
 use super::*;
 
-/// A job over two map and three result partitions, with the results running.
-fn reading() -> (Stage, Shuffle) {
-    let mut it = Stage::new();
+/// Starts a job of two map and three result partitions, whose result tasks run.
+fn reading() -> (Script, Shuffle) {
+    let mut it = Script::new();
     let pairs = shuffle(1, &source(2));
     it.submit(0, &read(3, &[&pairs])).succeed(maps(1, 2)).launched.clear();
     (it, pairs)
@@ -36,7 +36,7 @@ fn after_one_loss_both_stages_have_attempts_0_and_1() {
 
 #[test]
 fn a_loss_two_shuffles_deep_is_recomputed_in_order() {
-    let mut it = Stage::new();
+    let mut it = Script::new();
     let first = shuffle(1, &source(2));
     let second = shuffle(2, &read(2, &[&first]));
     it.submit(0, &read(1, &[&second])).succeed(maps(1, 2)).succeed(maps(2, 2)).launched.clear();
@@ -48,8 +48,8 @@ fn a_loss_two_shuffles_deep_is_recomputed_in_order() {
 }
 
 #[test]
-fn a_loss_behind_a_skipped_stage_is_recomputed_even_if_its_parent_is_gone() {
-    let mut it = Stage::new();
+fn a_loss_in_a_skipped_stage_is_recomputed_even_if_its_parent_was_dropped() {
+    let mut it = Script::new();
     let first = shuffle(1, &source(2));
     let second = shuffle(2, &read(2, &[&first]));
     it.submit(0, &read(1, &[&second])).succeed(maps(1, 2)).succeed(maps(2, 2));
@@ -62,8 +62,8 @@ fn a_loss_behind_a_skipped_stage_is_recomputed_even_if_its_parent_is_gone() {
 }
 
 #[test]
-fn a_block_lost_after_planning_brings_its_shuffle_into_the_job() {
-    let mut it = Stage::new();
+fn a_block_lost_after_planning_adds_its_shuffle_to_the_job() {
+    let mut it = Script::new();
     let (node, blocks) = stored(1, &shuffle(1, &source(2)));
     it.submit(0, &narrow(1, &[&node])).expect([result(0, 0)]);
     blocks.set(false);
@@ -73,8 +73,8 @@ fn a_block_lost_after_planning_brings_its_shuffle_into_the_job() {
 }
 
 #[test]
-fn a_retry_reads_a_node_that_was_stored_meanwhile() {
-    let mut it = Stage::new();
+fn a_second_job_reads_a_node_that_was_stored_meanwhile() {
+    let mut it = Script::new();
     let (node, blocks) = stored(1, &shuffle(1, &source(1)));
     blocks.set(false);
     it.submit(0, &node).succeed([map(1, 0), result(0, 0)]).launched.clear();
@@ -85,7 +85,7 @@ fn a_retry_reads_a_node_that_was_stored_meanwhile() {
 
 #[test]
 fn eight_fetch_failures_in_one_attempt_count_once() {
-    let mut it = Stage::new();
+    let mut it = Script::new();
     let pairs = shuffle(1, &source(8));
     it.submit(0, &read(8, &[&pairs])).succeed(maps(1, 8)).launched.clear();
     for partition in 0..8 {
@@ -97,7 +97,7 @@ fn eight_fetch_failures_in_one_attempt_count_once() {
 
 #[test]
 fn eight_reports_of_one_loss_rerun_it_once() {
-    let mut it = Stage::new();
+    let mut it = Script::new();
     let pairs = shuffle(1, &source(2));
     it.submit(0, &read(8, &[&pairs])).succeed(maps(1, 2)).launched.clear();
     for partition in 0..8 {
@@ -107,7 +107,7 @@ fn eight_reports_of_one_loss_rerun_it_once() {
     it.fail(result(0, 1), lost(1, 0)).expect_nothing();
     it.succeed([map(1, 0)]).expect([result(0, 0), result(0, 1)]);
     for partition in 2..8 {
-        // They began before the new output was there, so they speak of the old one.
+        // They started before the new output was finished, so they refer to the old one.
         it.fail(result(0, partition), lost(1, 0)).expect([result(0, partition)]);
     }
     it.succeed(results(0, 8)).expect_done(0);
@@ -115,10 +115,10 @@ fn eight_reports_of_one_loss_rerun_it_once() {
 }
 
 #[test]
-fn a_reader_that_waited_in_the_queue_speaks_of_the_output_it_found() {
+fn a_reader_that_started_after_the_recomputation_refers_to_the_new_output() {
     let (mut it, _) = reading();
     it.fail(result(0, 0), lost(1, 0)).succeed([map(1, 0)]).expect([map(1, 0), result(0, 0)]);
-    // It was launched before the loss, but began after the new output was there.
+    // It was launched before the loss, but started after the new output was finished.
     it.start(result(0, 1)).fail(result(0, 1), lost(1, 0)).expect([map(1, 0)]);
 }
 
@@ -141,7 +141,7 @@ fn the_fourth_failed_attempt_of_one_stage_ends_the_job_with_the_last_cause() {
 
 #[test]
 fn another_output_lost_in_each_attempt_ends_the_job_at_the_fourth_as_well() {
-    let mut it = Stage::new();
+    let mut it = Script::new();
     let pairs = shuffle(1, &source(8));
     it.submit(0, &read(1, &[&pairs])).succeed(maps(1, 8)).launched.clear();
     for round in 0..3 {
@@ -156,12 +156,12 @@ fn another_output_lost_in_each_attempt_ends_the_job_at_the_fourth_as_well() {
 }
 
 #[test]
-fn all_outputs_that_a_reader_saw_to_be_gone_run_again_in_one_attempt() {
-    let mut it = Stage::new();
+fn all_outputs_that_a_reader_reports_lost_are_recomputed_in_one_attempt() {
+    let mut it = Script::new();
     let pairs = shuffle(1, &source(9));
     it.submit(0, &read(2, &[&pairs])).succeed(maps(1, 9)).launched.clear();
     it.fail(result(0, 0), all_lost(1, 0, [3, 4, 8])).expect([0, 3, 4, 8].map(|it| map(1, it)));
-    // The other one saw the same, and one more.
+    // The other reader found the same outputs lost, and one more.
     it.fail(result(0, 1), all_lost(1, 0, [3, 4, 5, 8])).expect([map(1, 5)]);
     it.succeed([0, 3, 4, 5, 8].map(|it| map(1, it))).expect(results(0, 2));
     it.succeed(results(0, 2)).expect_done(0).expect_idle(&[1]);
@@ -171,7 +171,7 @@ fn all_outputs_that_a_reader_saw_to_be_gone_run_again_in_one_attempt() {
 }
 
 #[test]
-fn a_task_that_reads_a_shuffle_of_another_job_fails_with_the_loss_and_what_to_do() {
+fn a_task_that_reads_a_shuffle_of_another_job_fails_with_the_loss_and_advice() {
     let (mut it, _) = reading();
     let loss = lost(9, 9).caused_by("no such file");
     let error = it.fail(result(0, 1), loss).expect_nothing().expect_failed(0);
@@ -184,7 +184,7 @@ fn a_task_that_reads_a_shuffle_of_another_job_fails_with_the_loss_and_what_to_do
 
 #[test]
 fn losses_with_a_success_in_between_do_not_add_up() {
-    let mut it = Stage::new();
+    let mut it = Script::new();
     let first = shuffle(1, &source(1));
     let second = shuffle(2, &read(1, &[&first]));
     it.submit(0, &read(1, &[&second])).succeed([map(1, 0), map(2, 0)]);
@@ -205,7 +205,7 @@ fn late_fetch_failures_of_an_older_attempt_do_not_count() {
         it.fail(result(0, 0), lost(1, round)).expect([map(1, round)]);
         it.succeed([map(1, round)]).expect([result(0, 0)]);
     }
-    // Both began in attempt 0; attempt 2 is the one that runs.
+    // Both started in attempt 0; attempt 2 runs.
     it.fail(result(0, 1), lost(1, 0)).fail(result(0, 2), lost(1, 1));
     it.expect([result(0, 1), result(0, 2)]);
     it.fail(result(0, 0), lost(1, 0)).expect([map(1, 0)]).expect_running(0);
@@ -214,7 +214,7 @@ fn late_fetch_failures_of_an_older_attempt_do_not_count() {
 
 #[test]
 fn a_late_success_of_a_cancelled_map_task_does_not_count() {
-    let mut it = Stage::new();
+    let mut it = Script::new();
     let pairs = shuffle(1, &source(1));
     it.submit(0, &read(1, &[&pairs])).expect([map(1, 0)]).start(map(1, 0));
     let late = it.task(map(1, 0));
@@ -225,8 +225,8 @@ fn a_late_success_of_a_cancelled_map_task_does_not_count() {
 }
 
 #[test]
-fn a_reader_that_meets_an_output_in_the_making_waits_for_it() {
-    let mut it = Stage::new();
+fn a_reader_of_an_output_that_is_being_recomputed_waits_for_it() {
+    let mut it = Script::new();
     let pairs = shuffle(1, &source(1));
     let (node, blocks) = stored(1, &pairs);
     it.submit(0, &read(1, &[&pairs])).expect([map(1, 0)]).start(map(1, 0));
@@ -237,9 +237,10 @@ fn a_reader_that_meets_an_output_in_the_making_waits_for_it() {
 }
 
 #[test]
-fn a_shuffle_dropped_under_a_waiting_stage_runs_again() {
-    let mut it = Stage::new();
-    let (left, right) = (shuffle(1, &source(1)), shuffle(2, &source(1)));
+fn a_shuffle_dropped_while_a_reader_waits_runs_again() {
+    let mut it = Script::new();
+    let left = shuffle(1, &source(1));
+    let right = shuffle(2, &source(1));
     it.submit(0, &read(1, &[&left, &right])).succeed([map(1, 0)]).launched.clear();
     it.drop_shuffle(1).expect([map(1, 0)]);
     it.succeed([map(2, 0)]).expect_nothing().succeed([map(1, 0)]).expect([result(0, 0)]);
@@ -268,8 +269,8 @@ fn a_closure_that_fails_is_tried_once_by_default() {
 }
 
 #[test]
-fn a_closure_gets_the_attempts_that_were_configured() {
-    let mut it = Stage::with(limits(3));
+fn a_closure_gets_the_configured_attempts() {
+    let mut it = Script::with(limits(3));
     it.submit(0, &source(1)).expect([result(0, 0)]);
     it.fail(result(0, 0), panicked()).expect([result(0, 0)]);
     it.fail(result(0, 0), panicked()).expect([result(0, 0)]);
@@ -277,15 +278,17 @@ fn a_closure_gets_the_attempts_that_were_configured() {
     assert!(text.contains("boom") && text.contains("attempt 2) after 3 attempts"), "{text}");
 }
 
+// Case F011.
 #[test]
-fn f011_a_success_ends_the_count_of_failures_of_its_task() {
-    let mut it = Stage::with(limits(2));
+fn a_success_resets_the_failure_count_of_its_task() {
+    let mut it = Script::with(limits(2));
     let pairs = shuffle(1, &source(1));
     it.submit(0, &read(1, &[&pairs])).expect([map(1, 0)]);
     for _ in 0..2 {
         it.fail(map(1, 0), panicked()).expect([map(1, 0)]);
         it.succeed([map(1, 0)]).expect([result(0, 0)]);
-        // Lost, it runs again: one failure and one more would be too many for one count.
+        // The map task runs again. If success did not reset the count, the next failure would be
+        // the third.
         it.fail(result(0, 0), lost(1, 0)).expect([map(1, 0)]);
     }
     it.fail(map(1, 0), panicked()).fail(map(1, 0), panicked());
@@ -293,13 +296,14 @@ fn f011_a_success_ends_the_count_of_failures_of_its_task() {
     assert_eq!((error.attempts(), error.earlier().len()), (2, 1), "{error}");
 }
 
+// Case F011.
 #[test]
-fn f011_a_success_leaves_the_counts_of_other_tasks_as_they_are() {
-    let mut it = Stage::with(limits(2));
+fn a_success_leaves_the_failure_counts_of_other_tasks_unchanged() {
+    let mut it = Script::with(limits(2));
     it.submit(0, &source(3)).expect(results(0, 3));
     it.fail(result(0, 0), panicked()).fail(result(0, 1), panicked());
     it.expect([result(0, 0), result(0, 1)]).succeed([result(0, 0)]);
-    // The failures of one task are not another's, and its neighbour's success forgives none.
+    // Each task has its own count, and the success of one does not reset the count of another.
     it.fail(result(0, 2), panicked()).expect([result(0, 2)]).expect_running(0);
     it.fail(result(0, 1), panicked()).expect_nothing();
     let error = it.expect_failed(0);
@@ -307,7 +311,7 @@ fn f011_a_success_leaves_the_counts_of_other_tasks_as_they_are() {
 }
 
 #[test]
-fn a_fault_of_the_disk_is_tried_four_times_and_keeps_its_cause() {
+fn a_disk_error_is_tried_four_times_and_reported_with_its_cause() {
     let (mut it, _) = reading();
     for _ in 0..3 {
         it.fail(result(0, 1), disk_fault()).expect([result(0, 1)]);
@@ -328,7 +332,7 @@ fn fetch_failures_do_not_count_towards_the_attempts_of_a_task() {
 
 #[test]
 fn a_map_stage_that_fails_for_good_fails_the_job_and_the_results_never_start() {
-    let mut it = Stage::new();
+    let mut it = Script::new();
     it.submit(0, &read(3, &[&shuffle(1, &source(2))])).expect(maps(1, 2));
     let error = it.fail(map(1, 0), panicked()).expect_failed(0);
     assert!(error.to_string().contains("boom"));

@@ -1,25 +1,25 @@
-//! Stories about cutting lineage into stages.
+//! Scripts about cutting the lineage into stages.
 
 use super::*;
 
 #[test]
 fn a_job_without_a_shuffle_is_one_stage() {
-    let mut it = Stage::new();
+    let mut it = Script::new();
     it.submit(0, &narrow(3, &[&source(3)])).expect(results(0, 3));
     it.succeed([result(0, 1), result(0, 0)]).expect_running(0);
     it.succeed([result(0, 2)]).expect_nothing().expect_done(0).expect_idle(&[]);
 }
 
 #[test]
-fn only_the_partitions_that_were_asked_for_run_each_as_often_as_asked() {
-    let mut it = Stage::new();
+fn only_the_requested_partitions_run() {
+    let mut it = Script::new();
     it.submit_partitions(0, &source(9), vec![7, 2]).expect([result(0, 7), result(0, 2)]);
     it.succeed([result(0, 2), result(0, 7)]).expect_done(0).expect_idle(&[]);
 }
 
 #[test]
 fn a_shuffle_waits_for_all_its_map_tasks() {
-    let mut it = Stage::new();
+    let mut it = Script::new();
     let pairs = shuffle(1, &source(2));
     it.submit(0, &read(3, &[&pairs])).expect(maps(1, 2));
     it.succeed([map(1, 1)]).expect_nothing();
@@ -35,8 +35,8 @@ fn a_shuffle_waits_for_all_its_map_tasks() {
 }
 
 #[test]
-fn events_tell_the_story_in_order() {
-    let mut it = Stage::new();
+fn events_are_emitted_in_order() {
+    let mut it = Script::new();
     it.submit(0, &read(1, &[&shuffle(1, &source(1))]));
     it.start(map(1, 0)).succeed([map(1, 0)]).start(result(0, 0)).succeed([result(0, 0)]);
     let text = |event: &Event| format!("{event:?}").split(' ').next().unwrap_or("").to_string();
@@ -59,8 +59,9 @@ fn events_tell_the_story_in_order() {
 
 #[test]
 fn independent_shuffles_run_together() {
-    let mut it = Stage::new();
-    let (left, right) = (shuffle(1, &source(2)), shuffle(2, &source(1)));
+    let mut it = Script::new();
+    let left = shuffle(1, &source(2));
+    let right = shuffle(2, &source(1));
     it.submit(0, &read(1, &[&left, &right])).expect([map(1, 0), map(1, 1), map(2, 0)]);
     it.succeed([map(2, 0), map(1, 0)]).expect_nothing();
     it.succeed([map(1, 1)]).expect([result(0, 0)]);
@@ -68,7 +69,7 @@ fn independent_shuffles_run_together() {
 
 #[test]
 fn a_diamond_of_shuffles_runs_each_once() {
-    let mut it = Stage::new();
+    let mut it = Script::new();
     let base = shuffle(1, &source(1));
     let left = shuffle(2, &read(1, &[&base]));
     let right = shuffle(3, &read(1, &[&base]));
@@ -81,8 +82,9 @@ fn a_diamond_of_shuffles_runs_each_once() {
 
 #[test]
 fn parents_have_lower_stage_numbers_than_children() {
-    let mut it = Stage::new();
-    let (a, b) = (shuffle(1, &source(1)), shuffle(2, &source(1)));
+    let mut it = Script::new();
+    let a = shuffle(1, &source(1));
+    let b = shuffle(2, &source(1));
     let c = shuffle(3, &read(1, &[&b, &a]));
     it.submit(0, &read(1, &[&a, &c, &b]));
     let stages = it.stages_of(0);
@@ -94,8 +96,8 @@ fn parents_have_lower_stage_numbers_than_children() {
 }
 
 #[test]
-fn a_second_job_skips_a_shuffle_that_is_there_and_does_not_look_behind_it() {
-    let mut it = Stage::new();
+fn a_second_job_skips_a_stored_shuffle_and_does_not_visit_its_parents() {
+    let mut it = Script::new();
     let first = shuffle(1, &source(2));
     let second = shuffle(2, &read(2, &[&first]));
     it.submit(0, &read(1, &[&second])).succeed(maps(1, 2)).succeed(maps(2, 2));
@@ -109,8 +111,8 @@ fn a_second_job_skips_a_shuffle_that_is_there_and_does_not_look_behind_it() {
 }
 
 #[test]
-fn outputs_of_a_failed_job_are_used_by_the_next() {
-    let mut it = Stage::new();
+fn outputs_of_a_failed_job_are_reused_by_the_next() {
+    let mut it = Script::new();
     let pairs = shuffle(1, &source(3));
     it.submit(0, &read(1, &[&pairs])).succeed([map(1, 0), map(1, 2)]);
     it.fail(map(1, 1), panicked()).expect_failed(0);
@@ -120,7 +122,7 @@ fn outputs_of_a_failed_job_are_used_by_the_next() {
 
 #[test]
 fn a_dropped_shuffle_is_forgotten() {
-    let mut it = Stage::new();
+    let mut it = Script::new();
     let pairs = shuffle(1, &source(1));
     it.submit(0, &read(1, &[&pairs])).succeed([map(1, 0), result(0, 0)]).expect_done(0);
     it.drop_shuffle(1).expect_idle(&[]).launched.clear();
@@ -128,8 +130,8 @@ fn a_dropped_shuffle_is_forgotten() {
 }
 
 #[test]
-fn a_stored_node_cuts_the_walk() {
-    let mut it = Stage::new();
+fn a_stored_node_ends_the_walk() {
+    let mut it = Script::new();
     let (node, _) = stored(2, &shuffle(1, &source(5)));
     it.submit(0, &narrow(2, &[&node])).expect(results(0, 2));
     assert_eq!(it.stages_of(0).len(), 1);
@@ -138,7 +140,7 @@ fn a_stored_node_cuts_the_walk() {
 
 #[test]
 fn a_job_without_partitions_ends_at_once() {
-    let mut it = Stage::new();
+    let mut it = Script::new();
     let node = read(3, &[&shuffle(1, &source(2))]);
     it.submit_partitions(0, &node, vec![]).expect_nothing().expect_done(0).expect_idle(&[]);
     assert_eq!(it.count(|event| matches!(event, Event::JobStarted { .. })), 1);
@@ -146,15 +148,15 @@ fn a_job_without_partitions_ends_at_once() {
 }
 
 #[test]
-fn a_shuffle_of_nothing_is_there_at_once() {
-    let mut it = Stage::new();
+fn a_shuffle_without_map_partitions_is_complete_at_once() {
+    let mut it = Script::new();
     it.submit(0, &read(1, &[&shuffle(1, &source(0))])).expect([result(0, 0)]);
     it.succeed([result(0, 0)]).expect_done(0).expect_idle(&[]);
 }
 
 #[test]
 fn a_partition_that_does_not_exist_is_refused_before_anything_runs() {
-    let mut it = Stage::new();
+    let mut it = Script::new();
     let node = read(3, &[&shuffle(1, &source(2))]);
     it.submit_partitions(0, &node, vec![0, 3]).expect_nothing();
     let text = it.expect_failed(0).to_string();
@@ -169,34 +171,34 @@ fn on_a_small_stack(script: impl FnOnce() + Send + 'static) {
 
 #[test]
 fn a_chain_of_a_hundred_thousand_narrow_nodes_is_planned_on_a_small_stack() {
-    let story = || {
+    let script = || {
         let mut node = read(1, &[&shuffle(1, &source(1))]);
         for _ in 0..100_000 {
             node = narrow(1, &[&node]);
         }
-        let mut it = Stage::new();
+        let mut it = Script::new();
         it.submit(0, &node).expect([map(1, 0)]);
         it.succeed([map(1, 0), result(0, 0)]).expect_done(0);
         assert_eq!(super::super::parents_first(&node).len(), 100_002);
     };
-    on_a_small_stack(story);
+    on_a_small_stack(script);
 }
 
 #[test]
 fn a_chain_of_ten_thousand_shuffles_is_planned_on_a_small_stack() {
-    let story = || {
+    let script = || {
         let mut node = source(1);
         for id in 0..10_000 {
             node = read(1, &[&shuffle(id, &node)]);
         }
-        let mut it = Stage::new();
+        let mut it = Script::new();
         it.submit(0, &node).expect([map(0, 0)]);
         for id in 0..10_000 {
             it.succeed([map(id, 0)]);
         }
         it.succeed([result(0, 0)]).expect_done(0);
     };
-    on_a_small_stack(story);
+    on_a_small_stack(script);
 }
 
 #[test]
@@ -205,11 +207,12 @@ fn forty_levels_of_diamonds_are_visited_once_each() {
     for _ in 0..40 {
         flat = narrow(1, &[&flat, &flat, &narrow(1, &[&flat])]);
     }
-    let mut it = Stage::new();
+    let mut it = Script::new();
     it.submit(0, &flat).expect([result(0, 0)]);
     let mut tower = source(1);
     for level in 0..40 {
-        let (left, right) = (shuffle(2 * level, &tower), shuffle(2 * level + 1, &tower));
+        let left = shuffle(2 * level, &tower);
+        let right = shuffle(2 * level + 1, &tower);
         tower = read(1, &[&left, &right]);
     }
     it.submit(1, &tower).expect([map(0, 0), map(1, 0)]);
@@ -222,9 +225,9 @@ fn forty_levels_of_diamonds_are_visited_once_each() {
 
 #[test]
 fn a_stage_of_a_hundred_thousand_tasks_ends_before_the_deadline_and_leaves_nothing() {
-    let mut it = Stage::new();
+    let mut it = Script::new();
     it.submit(0, &source(100_000));
-    it.fail(result(0, 5), lost(9, 9)); // not among what it reads: ends the job
+    it.fail(result(0, 5), lost(9, 9)); // an unknown shuffle ends the job
     assert!(matches!(it.expect_failed(0).kind(), ErrorKind::FetchFailed { .. }));
     assert_eq!(it.cancelled.len(), 99_999);
     it.submit(1, &source(100_000)).succeed(results(1, 100_000)).expect_done(1).expect_idle(&[]);

@@ -1,11 +1,17 @@
-//! The vocabulary of the scheduler's stories, and the stories in the files beside. A story says
-//! what happens and which launches it expects; nothing is computed.
+//! The vocabulary of the scheduler's test scripts. A script lists inputs and the launches it
+//! expects; nothing is computed.
+//!
+//! - `graphs`: cutting the lineage into stages.
+//! - `faults`: failed tasks and lost outputs.
+//! - `sharing`: jobs that run at the same time.
+//! - `speculation`: stragglers.
+//! - `random`: random graphs, orders and losses.
 
-mod copies;
 mod faults;
 mod graphs;
 mod random;
 mod sharing;
+mod speculation;
 
 use super::{Command, Input, Limits, Scheduler};
 use crate::attempt::CommitRight;
@@ -23,7 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use testkit::{DEADLINE, Deadline, deadline};
 
-/// A shuffle whose map tasks must never really run.
+/// A shuffle whose map tasks must never run.
 pub(super) struct FakeShuffle {
     id: ShuffleId,
     operation: Operation,
@@ -48,7 +54,7 @@ impl ShuffleDependency for FakeShuffle {
     }
 }
 
-/// Blocks that are all there or all gone.
+/// Blocks that are all stored or all missing.
 #[derive(Default)]
 pub(super) struct FakeBlocks(AtomicBool);
 
@@ -81,8 +87,8 @@ fn narrow(partitions: usize, parents: &[&Node]) -> Node {
 }
 
 fn shuffle(id: u64, parent: &Node) -> Shuffle {
-    let (operation, parent) = (Operation::new("shuffle"), Arc::clone(parent));
-    Arc::new(FakeShuffle { id: ShuffleId(id), operation, parent })
+    let operation = Operation::new("shuffle");
+    Arc::new(FakeShuffle { id: ShuffleId(id), operation, parent: Arc::clone(parent) })
 }
 
 fn read(partitions: usize, shuffles: &[&Shuffle]) -> Node {
@@ -98,27 +104,27 @@ fn stored(partitions: usize, shuffle: &Shuffle) -> (Node, Arc<FakeBlocks>) {
     (Arc::new(node), blocks)
 }
 
-/// What a task works for: map partition `p` of shuffle 3 is `map(3, p)`, the task for partition `p`
-/// of job 0 is `result(0, p)`.
+/// The task that an attempt runs: map partition `p` of shuffle 3 is `map(3, p)`, the task for
+/// partition `p` of job 0 is `result(0, p)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum StageKind {
+enum TaskKey {
     Map(u64, usize),
     Result(u64, usize),
 }
 
-fn map(shuffle: u64, partition: usize) -> StageKind {
-    StageKind::Map(shuffle, partition)
+fn map(shuffle: u64, partition: usize) -> TaskKey {
+    TaskKey::Map(shuffle, partition)
 }
 
-fn maps(shuffle: u64, partitions: usize) -> Vec<StageKind> {
+fn maps(shuffle: u64, partitions: usize) -> Vec<TaskKey> {
     (0..partitions).map(|partition| map(shuffle, partition)).collect()
 }
 
-fn result(job: u64, partition: usize) -> StageKind {
-    StageKind::Result(job, partition)
+fn result(job: u64, partition: usize) -> TaskKey {
+    TaskKey::Result(job, partition)
 }
 
-fn results(job: u64, partitions: usize) -> Vec<StageKind> {
+fn results(job: u64, partitions: usize) -> Vec<TaskKey> {
     (0..partitions).map(|partition| result(job, partition)).collect()
 }
 
@@ -134,48 +140,52 @@ fn lost(shuffle: u64, map_partition: usize) -> Error {
     all_lost(shuffle, map_partition, [])
 }
 
-/// An output is lost, and whoever found that looked and found others lost as well.
+/// Returns the error of a reader that found an output lost, checked the others, and found `others`
+/// lost as well.
 fn all_lost<const N: usize>(shuffle: u64, map_partition: usize, others: [usize; N]) -> Error {
-    let (shuffle, others) = (ShuffleId(shuffle), others.to_vec());
-    Error::new(ErrorKind::FetchFailed { shuffle, map_partition, others })
+    Error::new(ErrorKind::FetchFailed {
+        shuffle: ShuffleId(shuffle),
+        map_partition,
+        others: others.to_vec(),
+    })
 }
 
-/// The limits of a context whose closures get so many attempts.
+/// Returns the limits of a context with the given attempts for closures.
 fn limits(max_attempts: usize) -> Limits {
     Limits::of(&Config { max_attempts, ..Config::default() })
 }
 
-/// The stage and the test that watches it.
-struct Stage {
+/// A scheduler and the test that drives it.
+struct Script {
     scheduler: Scheduler,
-    /// The live attempt of each goal.
-    live: BTreeMap<StageKind, TaskId>,
-    /// The copy that runs beside it.
-    copies: BTreeMap<StageKind, TaskId>,
-    goals: HashMap<TaskId, StageKind>,
+    /// The live attempt of each task.
+    live: BTreeMap<TaskKey, TaskId>,
+    /// The speculative attempt that runs at the same time.
+    speculative: BTreeMap<TaskKey, TaskId>,
+    keys: HashMap<TaskId, TaskKey>,
     rights: HashMap<TaskId, Arc<CommitRight>>,
-    launched: Vec<StageKind>,
-    cancelled: Vec<StageKind>,
-    /// Attempts that were cancelled and have not come back, if they ever do.
+    launched: Vec<TaskKey>,
+    cancelled: Vec<TaskKey>,
+    /// Cancelled attempts whose end has not been reported.
     late: Vec<TaskId>,
     finished: BTreeMap<u64, Result<()>>,
     events: Vec<Event>,
     actions: BTreeMap<u64, Weak<JobRequest>>,
-    /// The machine has no thread that could wait, but it might walk in a circle.
+    /// The state machine never blocks, but it might loop forever.
     _ends: Deadline,
 }
 
-impl Stage {
+impl Script {
     fn new() -> Self {
-        Stage::with(limits(1))
+        Script::with(limits(1))
     }
 
     fn with(limits: Limits) -> Self {
-        Stage {
+        Script {
             scheduler: Scheduler::new(limits),
             live: BTreeMap::new(),
-            copies: BTreeMap::new(),
-            goals: HashMap::new(),
+            speculative: BTreeMap::new(),
+            keys: HashMap::new(),
             rights: HashMap::new(),
             launched: Vec::new(),
             cancelled: Vec::new(),
@@ -206,35 +216,35 @@ impl Stage {
         for command in self.scheduler.on(input) {
             match command {
                 Command::Launch(task) => {
-                    let goal = match &task.work {
-                        super::Work::ShuffleMap(operation) => {
-                            map(operation.id().0, task.place.partition)
+                    let key = match &task.work {
+                        super::Work::ShuffleMap(shuffle) => {
+                            map(shuffle.id().0, task.attempt_id.partition)
                         }
                         super::Work::Result(request) => {
                             let mut jobs = self.actions.iter();
                             let job = jobs.find(|(_, it)| it.as_ptr() == Arc::as_ptr(request));
-                            result(*job.unwrap().0, task.place.partition)
+                            result(*job.unwrap().0, task.attempt_id.partition)
                         }
                     };
-                    match self.live.entry(goal) {
+                    match self.live.entry(key) {
                         Entry::Vacant(free) => {
                             free.insert(task.id);
                         }
                         Entry::Occupied(_) => {
-                            let before = self.copies.insert(goal, task.id);
-                            assert_eq!(before, None, "two copies of {goal:?}");
+                            let before = self.speculative.insert(key, task.id);
+                            assert_eq!(before, None, "two copies of {key:?}");
                             let may_copy = self.scheduler.limits.speculation.is_some();
-                            assert!(may_copy, "{goal:?} is live");
+                            assert!(may_copy, "{key:?} is live");
                         }
                     }
-                    self.goals.insert(task.id, goal);
+                    self.keys.insert(task.id, key);
                     self.rights.insert(task.id, task.right);
-                    self.launched.push(goal);
+                    self.launched.push(key);
                 }
                 Command::CancelTask(task) => {
-                    let goal = self.goals[&task];
-                    self.forget(goal, task);
-                    self.cancelled.push(goal);
+                    let key = self.keys[&task];
+                    self.forget(key, task);
+                    self.cancelled.push(key);
                     self.late.push(task);
                 }
                 Command::FinishJob { job, result, progress } => {
@@ -252,29 +262,29 @@ impl Stage {
         self
     }
 
-    /// A live attempt ends: its copy, if it has one, is the only one then.
+    /// Removes a live attempt. A speculative attempt, if there is one, becomes the only one.
     #[track_caller]
-    fn forget(&mut self, goal: StageKind, task: TaskId) {
-        if self.copies.get(&goal) == Some(&task) {
-            self.copies.remove(&goal);
+    fn forget(&mut self, key: TaskKey, task: TaskId) {
+        if self.speculative.get(&key) == Some(&task) {
+            self.speculative.remove(&key);
             return;
         }
-        assert_eq!(self.live.remove(&goal), Some(task), "{goal:?} was not live");
-        if let Some(copy) = self.copies.remove(&goal) {
-            self.live.insert(goal, copy);
+        assert_eq!(self.live.remove(&key), Some(task), "{key:?} was not live");
+        if let Some(copy) = self.speculative.remove(&key) {
+            self.live.insert(key, copy);
         }
     }
 
-    /// Whether a task of the job is live, which may hold the request.
+    /// Returns true if a task of the job is live, which may hold the request.
     fn holds(&self, job: u64) -> bool {
-        self.live.keys().any(|goal| matches!(goal, StageKind::Result(owner, _) if *owner == job))
+        self.live.keys().any(|key| matches!(key, TaskKey::Result(owner, _) if *owner == job))
     }
 
-    /// Asserts that exactly these were launched since the last look, in this order.
+    /// Asserts that exactly these tasks were launched since the last check, in this order.
     #[track_caller]
-    fn expect(&mut self, goals: impl IntoIterator<Item = StageKind>) -> &mut Self {
-        let goals: Vec<StageKind> = goals.into_iter().collect();
-        assert_eq!(std::mem::take(&mut self.launched), goals);
+    fn expect(&mut self, keys: impl IntoIterator<Item = TaskKey>) -> &mut Self {
+        let keys: Vec<TaskKey> = keys.into_iter().collect();
+        assert_eq!(std::mem::take(&mut self.launched), keys);
         self
     }
 
@@ -284,51 +294,51 @@ impl Stage {
     }
 
     #[track_caller]
-    fn expect_cancelled(&mut self, goals: impl IntoIterator<Item = StageKind>) -> &mut Self {
-        let goals: Vec<StageKind> = goals.into_iter().collect();
-        assert_eq!(std::mem::take(&mut self.cancelled), goals);
+    fn expect_cancelled(&mut self, keys: impl IntoIterator<Item = TaskKey>) -> &mut Self {
+        let keys: Vec<TaskKey> = keys.into_iter().collect();
+        assert_eq!(std::mem::take(&mut self.cancelled), keys);
         self
     }
 
     #[track_caller]
-    fn task(&self, goal: StageKind) -> TaskId {
-        *self.live.get(&goal).unwrap_or_else(|| panic!("{goal:?} is not live"))
+    fn task(&self, key: TaskKey) -> TaskId {
+        *self.live.get(&key).unwrap_or_else(|| panic!("{key:?} is not live"))
     }
 
     #[track_caller]
-    fn start(&mut self, goal: StageKind) -> &mut Self {
-        let task = self.task(goal);
+    fn start(&mut self, key: TaskKey) -> &mut Self {
+        let task = self.task(key);
         self.on(Input::TaskStarted { task })
     }
 
     #[track_caller]
-    fn end(&mut self, goal: StageKind, result: Result<TaskMetrics>) -> &mut Self {
-        let task = self.task(goal);
+    fn end(&mut self, key: TaskKey, result: Result<TaskMetrics>) -> &mut Self {
+        let task = self.task(key);
         self.end_task(task, result)
     }
 
     #[track_caller]
     fn end_task(&mut self, task: TaskId, result: Result<TaskMetrics>) -> &mut Self {
-        self.forget(self.goals[&task], task);
+        self.forget(self.keys[&task], task);
         self.on(Input::TaskEnded { task, result })
     }
 
     #[track_caller]
-    fn succeed(&mut self, goals: impl IntoIterator<Item = StageKind>) -> &mut Self {
-        for goal in goals {
-            self.end(goal, Ok(TaskMetrics::default()));
+    fn succeed(&mut self, keys: impl IntoIterator<Item = TaskKey>) -> &mut Self {
+        for key in keys {
+            self.end(key, Ok(TaskMetrics::default()));
         }
         self
     }
 
     #[track_caller]
-    fn fail(&mut self, goal: StageKind, error: Error) -> &mut Self {
-        self.end(goal, Err(error))
+    fn fail(&mut self, key: TaskKey, error: Error) -> &mut Self {
+        self.end(key, Err(error))
     }
 
     fn cancel(&mut self, job: u64) -> &mut Self {
-        let why = Error::cancelled("by the test");
-        self.on(Input::JobCancelled { job: JobId(job), why })
+        let error = Error::cancelled("by the test");
+        self.on(Input::JobCancelled { job: JobId(job), error })
     }
 
     fn drop_shuffle(&mut self, shuffle: u64) -> &mut Self {
@@ -356,7 +366,7 @@ impl Stage {
         self
     }
 
-    /// Asserts that nothing is remembered but the outputs of these shuffles.
+    /// Asserts that nothing is stored but the outputs of these shuffles.
     #[track_caller]
     fn expect_idle(&mut self, shuffles: &[u64]) -> &mut Self {
         let it = &self.scheduler;

@@ -1,10 +1,10 @@
-//! Stories about jobs that run at the same time.
+//! Scripts about jobs that run at the same time.
 
 use super::*;
 
-/// Two jobs over one shuffle of two map partitions, which runs.
-fn two_jobs() -> Stage {
-    let mut it = Stage::new();
+/// Starts two jobs over one shuffle of two map partitions, which runs.
+fn two_jobs() -> Script {
+    let mut it = Script::new();
     let pairs = shuffle(1, &source(2));
     it.submit(0, &read(1, &[&pairs])).expect(maps(1, 2));
     it.submit(1, &read(1, &[&pairs])).expect_nothing();
@@ -30,10 +30,10 @@ fn a_shared_stage_that_fails_fails_both_jobs() {
 }
 
 #[test]
-fn a_shared_stage_goes_on_when_one_job_is_cancelled() {
-    for (gone, stays) in [(0, 1), (1, 0)] {
+fn a_shared_stage_continues_when_one_job_is_cancelled() {
+    for (cancelled, stays) in [(0, 1), (1, 0)] {
         let mut it = two_jobs();
-        let error = it.cancel(gone).expect_cancelled([]).expect_failed(gone);
+        let error = it.cancel(cancelled).expect_cancelled([]).expect_failed(cancelled);
         assert!(error.to_string().contains("by the test"), "{error}");
         it.succeed(maps(1, 2)).expect([result(stays, 0)]);
         it.succeed([result(stays, 0)]).expect_done(stays).expect_idle(&[1]);
@@ -41,7 +41,7 @@ fn a_shared_stage_goes_on_when_one_job_is_cancelled() {
 }
 
 #[test]
-fn a_retry_in_a_shared_stage_names_a_job_that_lives() {
+fn a_retry_in_a_shared_stage_belongs_to_a_running_job() {
     let mut it = two_jobs();
     it.cancel(0).expect_failed(0);
     for _ in 0..4 {
@@ -51,9 +51,10 @@ fn a_retry_in_a_shared_stage_names_a_job_that_lives() {
 }
 
 #[test]
-fn the_other_job_goes_on_when_one_fails_on_its_own() {
-    let mut it = Stage::new();
-    let (base, own) = (shuffle(1, &source(2)), shuffle(2, &source(1)));
+fn the_other_job_continues_when_one_fails() {
+    let mut it = Script::new();
+    let base = shuffle(1, &source(2));
+    let own = shuffle(2, &source(1));
     it.submit(0, &read(1, &[&base])).submit(1, &read(1, &[&base, &own]));
     it.fail(map(2, 0), panicked()).expect_failed(1);
     it.expect_cancelled([]).expect_running(0);
@@ -62,7 +63,7 @@ fn the_other_job_goes_on_when_one_fails_on_its_own() {
 
 #[test]
 fn a_job_that_is_past_a_stage_does_not_fail_with_it() {
-    let mut it = Stage::new();
+    let mut it = Script::new();
     let base = shuffle(1, &source(1));
     let next = shuffle(2, &read(1, &[&base]));
     it.submit(0, &read(1, &[&next])).succeed([map(1, 0), map(2, 0)]);
@@ -72,8 +73,8 @@ fn a_job_that_is_past_a_stage_does_not_fail_with_it() {
 }
 
 #[test]
-fn a_stage_that_nobody_waits_for_stops_and_runs_again_when_it_is_needed() {
-    let mut it = Stage::new();
+fn a_stage_that_no_job_needs_is_parked_and_runs_again_when_needed() {
+    let mut it = Script::new();
     let base = shuffle(1, &source(2));
     let next = shuffle(2, &read(1, &[&base]));
     it.submit(0, &read(1, &[&next])).succeed(maps(1, 2)).succeed([map(2, 0)]);
@@ -85,8 +86,8 @@ fn a_stage_that_nobody_waits_for_stops_and_runs_again_when_it_is_needed() {
 }
 
 #[test]
-fn a_job_that_skipped_a_stage_is_served_when_a_later_loss_meets_another_jobs_end() {
-    let mut it = Stage::new();
+fn a_job_that_skipped_a_stage_gets_it_recomputed_after_another_job_ends() {
+    let mut it = Script::new();
     let base = shuffle(1, &source(1));
     let next = shuffle(2, &read(1, &[&base]));
     it.submit(0, &read(1, &[&next])).succeed([map(1, 0), map(2, 0)]);
@@ -100,8 +101,8 @@ fn a_job_that_skipped_a_stage_is_served_when_a_later_loss_meets_another_jobs_end
 }
 
 #[test]
-fn a_stage_that_nobody_waits_for_does_not_start_when_its_input_is_there() {
-    let mut it = Stage::new();
+fn a_parked_stage_does_not_start_when_its_input_is_complete() {
+    let mut it = Script::new();
     let first = shuffle(1, &source(1));
     let second = shuffle(2, &read(1, &[&first]));
     let third = shuffle(3, &read(1, &[&second]));
@@ -117,23 +118,24 @@ fn a_stage_that_nobody_waits_for_does_not_start_when_its_input_is_there() {
 }
 
 #[test]
-fn a_loss_found_by_one_job_is_made_good_for_another_that_waits() {
-    let mut it = Stage::new();
-    let (left, right) = (shuffle(1, &source(1)), shuffle(2, &source(1)));
+fn a_loss_found_by_one_job_is_recomputed_for_another_that_waits() {
+    let mut it = Script::new();
+    let left = shuffle(1, &source(1));
+    let right = shuffle(2, &source(1));
     let both = shuffle(3, &read(1, &[&left, &right]));
     it.submit(0, &read(1, &[&both])).succeed([map(1, 0), map(2, 0), map(3, 0), result(0, 0)]);
     it.submit(1, &read(1, &[&left])).submit(2, &read(1, &[&both])).launched.clear();
     it.fail(result(2, 0), lost(3, 0)).fail(map(3, 0), lost(2, 0));
     it.expect([map(3, 0), map(2, 0)]);
-    // Job 2 waits for shuffle 2 when job 1 finds shuffle 1 lost, and then goes away.
+    // Job 2 waits for shuffle 2 when job 1 finds shuffle 1 lost and is then cancelled.
     it.fail(result(1, 0), lost(1, 0)).expect([map(1, 0)]).cancel(1).expect_failed(1);
     it.expect_cancelled([]).succeed([map(2, 0), map(1, 0)]).expect([map(3, 0)]);
     it.succeed([map(3, 0), result(2, 0)]).expect_done(2).expect_idle(&[1, 2, 3]);
 }
 
 #[test]
-fn nothing_grows_with_the_number_of_jobs() {
-    let mut it = Stage::new();
+fn the_state_does_not_grow_with_the_number_of_jobs() {
+    let mut it = Script::new();
     let pairs = shuffle(1, &source(2));
     it.submit(0, &read(2, &[&pairs])).succeed(maps(1, 2)).succeed(results(0, 2));
     for job in 1..200 {
@@ -151,7 +153,7 @@ fn nothing_grows_with_the_number_of_jobs() {
 
 #[test]
 fn no_lineage_is_held_after_the_job_has_ended() {
-    let mut it = Stage::new();
+    let mut it = Script::new();
     let pairs = shuffle(1, &source(1));
     let node = read(1, &[&pairs]);
     it.submit(0, &node).succeed([map(1, 0), result(0, 0)]).expect_done(0);

@@ -1,4 +1,4 @@
-//! Files, folders and the quota, on disks that are good, bad, full or gone.
+//! Tests of scratch files, directories and the quota, on healthy, failing, full and missing disks.
 
 mod orphans;
 
@@ -16,7 +16,7 @@ fn scratch_in(dirs: &[&TempDir], disk: Arc<dyn Disk>) -> Scratch {
     Scratch::new(&Config { scratch_dirs, disk, ..Config::default() })
 }
 
-/// A scratch on the real disk, which goes wrong as a plan says.
+/// Returns a scratch on the real disk with the faults of a plan.
 fn faulty_in(dirs: &[&TempDir], faults: impl Into<Faults>) -> Scratch {
     scratch_in(dirs, Arc::new(FaultyDisk::new(Arc::new(RealDisk), faults)))
 }
@@ -38,15 +38,16 @@ fn entries(path: &Path) -> usize {
 }
 
 #[test]
-fn nothing_is_made_before_the_first_file() {
+fn no_directory_is_created_before_the_first_file() {
     let (dir, scratch) = scratch();
-    assert_eq!((scratch.folder(), entries(dir.path())), (None, 0));
+    assert_eq!((scratch.dir(), entries(dir.path())), (None, 0));
 }
 
+// Case E44.
 #[test]
-fn e44_a_fork_of_the_process_removes_no_file_that_the_other_one_reads() {
+fn a_forked_process_deletes_no_scratch_file() {
     let (_dir, mut scratch) = scratch();
-    Arc::get_mut(&mut scratch.places).unwrap().made_in += 1;
+    Arc::get_mut(&mut scratch.dirs).unwrap().owner_pid += 1;
     let file = scratch.file("shuffle").unwrap();
     file.create().unwrap();
     let path = file.path().to_path_buf();
@@ -55,24 +56,25 @@ fn e44_a_fork_of_the_process_removes_no_file_that_the_other_one_reads() {
 }
 
 #[test]
-fn files_have_names_of_their_own_in_one_private_locked_folder() {
+fn files_have_unique_names_in_one_private_locked_directory() {
     let (dir, scratch) = scratch();
-    let (a, b) = (scratch.file("run").unwrap(), scratch.file("run").unwrap());
+    let a = scratch.file("run").unwrap();
+    let b = scratch.file("run").unwrap();
     assert_ne!(a.path(), b.path());
     assert_eq!((a.path().parent(), entries(dir.path())), (b.path().parent(), 1));
-    let folder = scratch.folder().unwrap();
-    assert!(folder.file_name().unwrap().to_str().unwrap().starts_with("emberline-"));
-    let lock = folder.join("emberline-scratch.lock");
-    assert!(RealDisk.try_lock(&lock).unwrap().is_none(), "it is held");
+    let dir_path = scratch.dir().unwrap();
+    assert!(dir_path.file_name().unwrap().to_str().unwrap().starts_with("emberline-"));
+    let lock = dir_path.join("emberline-scratch.lock");
+    assert!(RealDisk.try_lock(&lock).unwrap().is_none(), "it is locked");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(dir_path).unwrap().permissions().mode() & 0o777, 0o700);
     }
 }
 
 #[test]
-fn a_file_is_read_back_and_goes_when_it_drops() {
+fn a_file_is_read_back_and_deleted_on_drop() {
     let (_dir, scratch) = scratch();
     let file = scratch.file("run").unwrap();
     file.create().unwrap().append(b"abc").unwrap();
@@ -85,7 +87,7 @@ fn a_file_is_read_back_and_goes_when_it_drops() {
 }
 
 #[test]
-fn the_folder_goes_with_the_scratch_and_its_last_file() {
+fn the_directory_is_deleted_with_its_last_user() {
     let (dir, scratch) = scratch();
     let file = scratch.file("run").unwrap();
     file.create().unwrap();
@@ -96,16 +98,16 @@ fn the_folder_goes_with_the_scratch_and_its_last_file() {
 }
 
 #[test]
-fn a_folder_that_was_cleaned_away_is_made_again() {
+fn a_directory_that_a_cleaner_deleted_is_recreated() {
     let (dir, scratch) = scratch();
     let lost = scratch.file("run").unwrap();
     lost.create().unwrap();
-    let folder = scratch.folder().unwrap();
-    fs::remove_dir_all(&folder).unwrap();
+    let dir_path = scratch.dir().unwrap();
+    fs::remove_dir_all(&dir_path).unwrap();
     let file = scratch.file("run").unwrap();
     file.create().unwrap();
-    let lock = folder.join("emberline-scratch.lock");
-    assert!(RealDisk.try_lock(&lock).unwrap().is_none(), "it is held again");
+    let lock = dir_path.join("emberline-scratch.lock");
+    assert!(RealDisk.try_lock(&lock).unwrap().is_none(), "it is locked again");
     assert!(file.open().is_ok());
     let text = lost.open().err().unwrap().to_string();
     assert!(text.contains("opening") && text.contains("removed"), "{text}");
@@ -114,7 +116,7 @@ fn a_folder_that_was_cleaned_away_is_made_again() {
 }
 
 #[test]
-fn an_error_names_the_file_and_what_was_being_done() {
+fn an_error_names_the_file_and_the_operation() {
     let dir = tempfile::tempdir().unwrap();
     let plan = FaultPlan::new().fail_disk_operation(1);
     let scratch = faulty_in(&[&dir], plan);
@@ -127,7 +129,7 @@ fn an_error_names_the_file_and_what_was_being_done() {
 }
 
 #[test]
-fn a_full_disk_says_what_to_do() {
+fn the_error_of_a_full_disk_says_what_to_do() {
     let (_dir, scratch) = scratch();
     let file = scratch.file("run").unwrap();
     let text = file.error("writing", io::ErrorKind::StorageFull.into()).to_string();
@@ -135,7 +137,7 @@ fn a_full_disk_says_what_to_do() {
 }
 
 #[test]
-fn a_parent_that_is_missing_is_named() {
+fn the_error_of_a_missing_directory_names_the_setting() {
     let (dir, scratch) = scratch();
     drop(dir);
     let text = scratch.file("run").err().unwrap().to_string();
@@ -143,7 +145,7 @@ fn a_parent_that_is_missing_is_named() {
 }
 
 #[test]
-fn files_go_to_the_scratch_folders_in_turn() {
+fn files_use_the_scratch_directories_in_turn() {
     let dirs = [0; 3].map(|_| tempfile::tempdir().unwrap());
     let scratch = scratch_in(&dirs.each_ref(), Arc::new(RealDisk));
     let files: Vec<ScratchFile> = (0..6).map(|_| scratch.file("run").unwrap()).collect();
@@ -156,9 +158,10 @@ fn files_go_to_the_scratch_folders_in_turn() {
 }
 
 #[test]
-fn a_scratch_folder_that_refuses_is_left_out() {
-    let (bad, good) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    // Operation 0 locks the folder, operation 1 makes the first file.
+fn a_failing_scratch_directory_is_skipped() {
+    let bad = tempfile::tempdir().unwrap();
+    let good = tempfile::tempdir().unwrap();
+    // Operation 0 locks the directory, operation 1 creates the first file.
     for fail_from in [0, 1] {
         let faults = FaultPlan::new().fail_from(fail_from).under(bad.path()).arm();
         let scratch = faulty_in(&[&bad, &good], &faults);
@@ -173,14 +176,15 @@ fn a_scratch_folder_that_refuses_is_left_out() {
 }
 
 #[test]
-fn a_scratch_folder_that_is_gone_is_left_out() {
-    let (gone, good) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let scratch = scratch_in(&[&gone, &good], Arc::new(RealDisk));
+fn a_missing_scratch_directory_is_skipped() {
+    let missing = tempfile::tempdir().unwrap();
+    let good = tempfile::tempdir().unwrap();
+    let scratch = scratch_in(&[&missing, &good], Arc::new(RealDisk));
     let before = scratch.file("run").unwrap();
-    assert!(before.path().starts_with(gone.path()));
-    drop(gone);
+    assert!(before.path().starts_with(missing.path()));
+    drop(missing);
     before.create().unwrap();
-    assert!(before.path().starts_with(good.path()), "not made before, it may move");
+    assert!(before.path().starts_with(good.path()), "it was not created before, so it may move");
 }
 
 #[test]
@@ -214,29 +218,31 @@ fn a_full_disk_comes_last_until_the_others_are_full_too() {
 }
 
 #[test]
-fn when_every_scratch_folder_refuses_the_error_names_all() {
+fn if_every_scratch_directory_fails_the_error_names_all() {
     let dirs = [0; 2].map(|_| tempfile::tempdir().unwrap());
     let plan = FaultPlan::new().fail_from(2);
     let scratch = faulty_in(&dirs.each_ref(), plan);
     let files = [scratch.file("run").unwrap(), scratch.file("run").unwrap()];
     let not_created = files[0].create().err().unwrap().to_string();
-    let (paths, gone) = (dirs.each_ref().map(|dir| dir.path().display().to_string()), dirs);
-    drop((files, gone));
+    let paths = dirs.each_ref().map(|dir| dir.path().display().to_string());
+    drop(files);
+    drop(dirs);
     let scratch = Scratch::new(&Config {
         scratch_dirs: paths.iter().map(PathBuf::from).collect(),
         ..Config::default()
     });
-    let no_folder = scratch.file("run").err().unwrap().to_string();
-    for text in [not_created, no_folder] {
+    let no_dir = scratch.file("run").err().unwrap().to_string();
+    for text in [not_created, no_dir] {
         assert!(paths.iter().all(|path| text.contains(path)), "{text}");
     }
 }
 
 #[test]
-fn a_write_past_the_quota_is_an_error_of_its_own_and_writes_nothing() {
+fn a_write_beyond_the_quota_fails_and_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let scratch = with_quota(&dir, 10);
-    let (one, two) = (scratch.file("run").unwrap(), scratch.file("run").unwrap());
+    let one = scratch.file("run").unwrap();
+    let two = scratch.file("run").unwrap();
     one.create().unwrap().append(b"seven b").unwrap();
     let mut writer = two.create().unwrap();
     let error = two.error("writing", writer.append(b"four").unwrap_err());
@@ -254,7 +260,7 @@ fn a_write_past_the_quota_is_an_error_of_its_own_and_writes_nothing() {
 }
 
 #[test]
-fn the_quota_gets_back_what_a_file_took_when_it_goes() {
+fn the_bytes_of_a_file_return_to_the_quota_on_drop() {
     let dir = tempfile::tempdir().unwrap();
     let scratch = with_quota(&dir, 10);
     for _ in 0..5 {
@@ -266,7 +272,7 @@ fn the_quota_gets_back_what_a_file_took_when_it_goes() {
 }
 
 #[test]
-fn a_file_that_cannot_be_removed_still_counts() {
+fn a_file_that_cannot_be_deleted_still_counts() {
     let dir = tempfile::tempdir().unwrap();
     // Lock, create, append, remove.
     let plan = FaultPlan::new().fail_disk_operation(3);
@@ -279,8 +285,9 @@ fn a_file_that_cannot_be_removed_still_counts() {
 }
 
 #[test]
-fn a_file_is_made_once() {
-    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+fn a_file_is_created_only_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = tempfile::tempdir().unwrap();
     let scratch = scratch_in(&[&dir, &other], Arc::new(RealDisk));
     let file = scratch.file("run").unwrap();
     file.create().unwrap().append(b"abc").unwrap();
@@ -289,16 +296,16 @@ fn a_file_is_made_once() {
     assert_eq!(file.open().unwrap().len().unwrap(), 3);
 }
 
-/// A disk whose files cannot be locked, as some that are mounted from elsewhere.
+/// A disk without file locks, as some network file systems are.
 struct Lockless;
 
 #[test]
-fn where_files_cannot_be_locked_a_scratch_works_and_is_never_an_orphan() {
+fn without_file_locks_a_scratch_works_and_is_never_an_orphan() {
     let dir = tempfile::tempdir().unwrap();
     let scratch = scratch_in(&[&dir], Arc::new(Lockless));
     let file = scratch.file("run").unwrap();
     file.create().unwrap();
-    assert_eq!(entries(&scratch.folder().unwrap()), 1);
+    assert_eq!(entries(&scratch.dir().unwrap()), 1);
     let cleaner = scratch_in(&[&dir], Arc::new(RealDisk));
     assert_eq!(cleaner.remove_orphans(), []);
     assert!(file.open().is_ok());
@@ -337,8 +344,8 @@ impl Disk for Lockless {
         RealDisk.list(path)
     }
 
-    fn is_own_folder(&self, path: &Path) -> io::Result<bool> {
-        RealDisk.is_own_folder(path)
+    fn is_own_dir(&self, path: &Path) -> io::Result<bool> {
+        RealDisk.is_own_dir(path)
     }
 
     fn create_lock(&self, _path: &Path) -> io::Result<Box<dyn DiskLock>> {

@@ -1,15 +1,15 @@
-//! What is removed at the start, and what never is.
+//! Tests of which directories are deleted as orphans and which never are.
 
 use super::*;
 
-/// A folder of a process that died: a lock file that nobody holds, and two files.
+/// Creates the directory of a dead process: an unlocked lock file and two files.
 fn orphan(parent: &Path, name: &str) -> PathBuf {
-    let folder = parent.join(name);
-    RealDisk.create_dir(&folder, Access::Private).unwrap();
+    let dir = parent.join(name);
+    RealDisk.create_dir(&dir, Access::Private).unwrap();
     for file in ["emberline-scratch.lock", "shuffle-0", "shuffle-1"] {
-        fs::write(folder.join(file), b"").unwrap();
+        fs::write(dir.join(file), b"").unwrap();
     }
-    folder
+    dir
 }
 
 fn removed(folder: &Path) -> Event {
@@ -25,7 +25,7 @@ fn clean(dir: &TempDir) -> Vec<Event> {
 }
 
 #[test]
-fn orphans_in_every_scratch_folder_are_removed_and_said() {
+fn orphans_in_every_scratch_directory_are_deleted_and_reported() {
     let dirs = [0; 2].map(|_| tempfile::tempdir().unwrap());
     let orphans = dirs.each_ref().map(|dir| orphan(dir.path(), "emberline-Ab12cd"));
     let scratch = scratch_in(&dirs.each_ref(), Arc::new(RealDisk));
@@ -35,20 +35,20 @@ fn orphans_in_every_scratch_folder_are_removed_and_said() {
 }
 
 #[test]
-fn the_folder_of_a_living_scratch_is_left() {
+fn the_directory_of_a_live_scratch_is_kept() {
     let (dir, scratch) = scratch();
     let file = scratch.file("run").unwrap();
     file.create().unwrap();
     assert_eq!((clean(&dir), scratch.remove_orphans()), (vec![], vec![]));
-    fs::remove_dir_all(scratch.folder().unwrap()).unwrap();
-    let again = scratch.file("run").unwrap();
-    again.create().unwrap();
-    assert_eq!(clean(&dir), [], "a folder that was made again is held again");
-    assert!(again.open().is_ok());
+    fs::remove_dir_all(scratch.dir().unwrap()).unwrap();
+    let second = scratch.file("run").unwrap();
+    second.create().unwrap();
+    assert_eq!(clean(&dir), [], "a recreated directory is locked again");
+    assert!(second.open().is_ok());
 }
 
 #[test]
-fn what_has_another_name_no_lock_file_or_is_no_folder_is_left() {
+fn entries_with_other_names_without_lock_file_or_that_are_files_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     orphan(dir.path(), "Emberline-Ab12cd");
     orphan(dir.path(), "my-emberline-Ab12cd");
@@ -64,27 +64,28 @@ fn what_has_another_name_no_lock_file_or_is_no_folder_is_left() {
 
 #[cfg(unix)]
 #[test]
-fn links_are_left_and_never_followed() {
+fn links_are_kept_and_never_followed() {
     use std::os::unix::fs::symlink;
-    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let kept = orphan(elsewhere.path(), "emberline-Ab12cd");
-    symlink(&kept, dir.path().join("emberline-link")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let target = orphan(elsewhere.path(), "emberline-Ab12cd");
+    symlink(&target, dir.path().join("emberline-link")).unwrap();
     let fake_lock = orphan(dir.path(), "emberline-fake-lock");
     let lock = fake_lock.join("emberline-scratch.lock");
     fs::remove_file(&lock).unwrap();
-    symlink(kept.join("emberline-scratch.lock"), &lock).unwrap();
+    symlink(target.join("emberline-scratch.lock"), &lock).unwrap();
     assert_eq!(clean(&dir), []);
-    assert_eq!((entries(dir.path()), entries(&fake_lock), entries(&kept)), (2, 3, 3));
-    // A link in a real orphan goes, and what it points to stays.
+    assert_eq!((entries(dir.path()), entries(&fake_lock), entries(&target)), (2, 3, 3));
+    // A link in a real orphan is deleted, and its target stays.
     let orphan = orphan(dir.path(), "emberline-Ab12cd");
-    symlink(kept.join("shuffle-0"), orphan.join("shuffle-2")).unwrap();
-    symlink(&kept, orphan.join("shuffle-3")).unwrap();
+    symlink(target.join("shuffle-0"), orphan.join("shuffle-2")).unwrap();
+    symlink(&target, orphan.join("shuffle-3")).unwrap();
     assert_eq!(clean(&dir), [removed(&orphan)]);
-    assert_eq!((entries(dir.path()), entries(&kept)), (2, 3));
+    assert_eq!((entries(dir.path()), entries(&target)), (2, 3));
 }
 
 #[test]
-fn a_folder_in_an_orphan_is_not_ours_to_remove() {
+fn a_directory_inside_an_orphan_is_not_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let orphan = orphan(dir.path(), "emberline-Ab12cd");
     fs::create_dir(orphan.join("notes")).unwrap();
@@ -93,9 +94,9 @@ fn a_folder_in_an_orphan_is_not_ours_to_remove() {
     assert_eq!(fs::read(orphan.join("notes/a")).unwrap(), b"mine");
 }
 
-/// Root may read everything, so that the disk refuses here for it.
+// Root may read everything, so a fault plan denies the access.
 #[test]
-fn a_folder_that_may_not_be_read_is_left_and_said() {
+fn a_directory_that_cannot_be_read_is_kept_and_reported() {
     let dir = tempfile::tempdir().unwrap();
     let closed = orphan(dir.path(), "emberline-closed");
     let open = orphan(dir.path(), "emberline-open");
@@ -106,9 +107,9 @@ fn a_folder_that_may_not_be_read_is_left_and_said() {
 }
 
 #[test]
-fn a_cleaner_that_fails_anywhere_leaves_an_orphan_for_the_next() {
+fn a_cleaner_that_fails_leaves_an_orphan_for_the_next() {
     let dir = tempfile::tempdir().unwrap();
-    // List, own folder, lock, list, two files, folder.
+    // The operations: list, is_own_dir, lock, list, two files, directory.
     for operation in 0..7 {
         let orphan = orphan(dir.path(), "emberline-Ab12cd");
         let faults = FaultPlan::new().fail_disk_operation(operation).arm();
@@ -119,7 +120,7 @@ fn a_cleaner_that_fails_anywhere_leaves_an_orphan_for_the_next() {
 }
 
 #[test]
-fn two_cleaners_at_once_remove_each_orphan_once() {
+fn concurrent_cleaners_delete_each_orphan_once() {
     testkit::within(testkit::DEADLINE, cleaners_at_once);
 }
 
@@ -132,7 +133,7 @@ fn cleaners_at_once() {
         let cleaners = [0; 4].map(|_| scope.spawn(|| clean(&dir)));
         cleaners.map(|cleaner| cleaner.join().unwrap()).concat()
     });
-    let said = |event: &Event| matches!(event, Event::OrphanRemoved { .. });
-    assert_eq!(events.iter().filter(|event| said(event)).count(), 20, "{events:?}");
+    let is_removed = |event: &Event| matches!(event, Event::OrphanRemoved { .. });
+    assert_eq!(events.iter().filter(|event| is_removed(event)).count(), 20, "{events:?}");
     assert_eq!((events.len(), entries(dir.path())), (20, 0));
 }

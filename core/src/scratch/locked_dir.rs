@@ -1,0 +1,80 @@
+//! One scratch directory of a context, with the lock that marks it as in use.
+
+use crate::disk::{Access, Disk, DiskLock};
+use crate::faults::{FailPoint, Faults, hit};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use tempfile::TempDir;
+
+/// The prefix of the names of all scratch directories.
+pub(super) const DIR_PREFIX: &str = "emberline-";
+/// The lock file in every scratch directory. It is locked as long as its owner lives.
+pub(super) const LOCK_FILE: &str = "emberline-scratch.lock";
+
+/// A private directory. The fields are dropped in this order, so that it stays locked until it is
+/// deleted.
+pub(super) struct LockedDir {
+    dir: TempDir,
+    lock: Mutex<Option<Box<dyn DiskLock>>>,
+}
+
+impl LockedDir {
+    /// Creates and locks a directory in `parent`.
+    pub fn create(
+        parent: &Path,
+        disk: &dyn Disk,
+        faults: Option<&Faults>,
+    ) -> io::Result<LockedDir> {
+        let dir = create_dir(parent)?;
+        hit(faults, FailPoint::ScratchDirCreated);
+        let lock = Mutex::new(create_lock(dir.path(), disk)?);
+        hit(faults, FailPoint::ScratchDirLocked);
+        Ok(LockedDir { dir, lock })
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Recreates a directory that a cleaner of temporary files deleted.
+    pub fn recreate(&self, disk: &dyn Disk) -> io::Result<()> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        match disk.create_dir(self.path(), Access::Private) {
+            // Another task was faster.
+            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            created => created?,
+        }
+        *lock = create_lock(self.path(), disk)?;
+        Ok(())
+    }
+}
+
+/// Returns the path of the lock file of a directory.
+pub(super) fn lock_path(dir: &Path) -> PathBuf {
+    dir.join(LOCK_FILE)
+}
+
+/// Creates a directory in `parent` and deletes it.
+pub(super) fn probe(parent: &Path) -> io::Result<()> {
+    create_dir(parent)?.close()
+}
+
+/// Creates the directory. It is the only file operation outside [`Disk`]: tempfile chooses the
+/// random name and deletes the directory again, also when this thread unwinds.
+fn create_dir(parent: &Path) -> io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(DIR_PREFIX);
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    builder.tempdir_in(parent)
+}
+
+/// Creates and locks the lock file. Where files cannot be locked, a directory has no lock file and
+/// is therefore never an orphan.
+fn create_lock(dir: &Path, disk: &dyn Disk) -> io::Result<Option<Box<dyn DiskLock>>> {
+    match disk.create_lock(&lock_path(dir)) {
+        Err(cause) if cause.kind() == io::ErrorKind::Unsupported => Ok(None),
+        lock => lock.map(Some),
+    }
+}
