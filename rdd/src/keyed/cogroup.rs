@@ -169,8 +169,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         self.cogrouped_with_size(operation, partitioning, other, heap_bytes, merge)
     }
 
-    /// Like [`cogrouped_by`](Rdd::cogrouped_by), for rows that are not `Stored`: `heap_bytes_of` measures
-    /// the heap memory of one.
+    /// Groups both sides like [`cogrouped_by`](Rdd::cogrouped_by), for rows that need not be `Stored`:
+    /// `heap_bytes_of` measures the heap memory of one.
     fn cogrouped_with_size<W, Q, U, I, F, H>(
         &self,
         operation: Operation,

@@ -16,8 +16,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// partitions), unless the other RDD has ten times as many partitions or more; otherwise the
     /// result is hash-partitioned into the larger number of partitions. An RDD that has this
     /// partitioner already is not shuffled. Rows are ordered by the hash of the key, then by this
-    /// RDD's values and those of `other`. Rows beyond the task memory limit spill, and a skewed key
-    /// is never held in memory.
+    /// RDD's values and those of `other`. Rows beyond the task memory limit spill, also those of a
+    /// single key.
     ///
     /// # Examples
     ///

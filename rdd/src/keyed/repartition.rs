@@ -13,8 +13,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Distributes the rows evenly over `partitions` partitions, in turn.
     ///
     /// Shuffles every row; [`coalesce`](Rdd::coalesce) merges partitions without a shuffle. Each
-    /// input partition contributes equally to all new ones, up to one row, and starts with one that
-    /// depends on its index alone. So the result is the same in every run, also after recovery.
+    /// input partition starts with a partition that depends on its index alone, so the result is
+    /// the same in every run, and the sizes differ by at most one row per input partition.
     ///
     /// # Examples
     ///

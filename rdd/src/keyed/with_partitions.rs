@@ -11,13 +11,13 @@ use emberline_core::operation::Operation;
 use emberline_shuffle::{Group, Partitioning};
 use std::cmp::Ordering;
 
-/// # Sorting and partitioning
+/// # Views
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Sets the partitions of the operation that follows: a count, or a partitioner.
     ///
     /// The operations of [`WithPartitions`] are those of `Rdd` with the same names, except that the
-    /// result has the given partitions. A count partitions by hash; a partitioner applies to the keys, or
-    /// for `distinct`, `intersection` and `subtract` to the rows. An RDD that has this partitioner is
+    /// result has the given partitions. A count partitions by hash. A partitioner applies to keys, or to
+    /// rows in `distinct`, `intersection` and `subtract`. Pairs that have this partitioner already are
     /// not shuffled. Sorts take a count only, since they sample their own ranges.
     ///
     /// # Examples
@@ -41,7 +41,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// An RDD and the partitions of its next operation; see [`Rdd::with_partitions`].
+/// An RDD and the partitions of the result of its next operation; returned by [`Rdd::with_partitions`].
 #[must_use = "partitions do nothing until an operation such as `reduce_by_key` uses them"]
 pub struct WithPartitions<T: 'static, P, B> {
     rdd: Rdd<T, P>,

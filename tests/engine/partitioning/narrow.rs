@@ -100,10 +100,12 @@ fn wide_operations_without_key_partitioning_have_no_partitioner() {
         ("sort_by_key", |rdd| rdd.sort_by_key(|row| row.0)),
         ("sort_by", |rdd| rdd.sort_by(Ord::cmp)),
         ("subtract", |rdd| rdd.subtract(&rdd.filter(|row| row.0 > 50))),
-        ("subtract_with", |rdd| rdd.with_partitions(3).subtract(&rdd.filter(|row| row.0 > 50))),
+        ("subtract with partitions", |rdd| {
+            rdd.with_partitions(3).subtract(&rdd.filter(|row| row.0 > 50))
+        }),
         ("intersection", |rdd| rdd.intersection(rdd)),
-        ("intersection_with", |rdd| rdd.with_partitions(3).intersection(rdd)),
-        ("distinct_with", |rdd| rdd.with_partitions(3).distinct()),
+        ("intersection with partitions", |rdd| rdd.with_partitions(3).intersection(rdd)),
+        ("distinct with partitions", |rdd| rdd.with_partitions(3).distinct()),
     ];
     test(move || {
         let counter = Counter::default();
