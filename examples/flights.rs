@@ -1,13 +1,12 @@
-//! Which makers' planes left New York late, and how many of them into the wind: flights joined with
-//! their planes and with the weather of their hour.
+//! Joins flights from New York with their planes and with the weather: delays and windy departures by manufacturer.
 //!
 //! ```text
-//! cargo run --release --example flights                the first three days of 2013, with the source
-//! cargo run --release --example flights FOLDER         flights.csv, planes.csv and weather.csv there
+//! cargo run --release --example flights                the first three days of 2013, in examples/data
+//! cargo run --release --example flights FOLDER         flights.csv, planes.csv and weather.csv in FOLDER
 //! ```
 //!
-//! Prints the five makers with most flights and then one line `makers=N flights=M delay=D windy=W`:
-//! minutes late on arrival in all, and flights in a wind of at least 15 miles an hour.
+//! Prints the five manufacturers with most flights, and then one line `makers=N flights=M delay=D windy=W`: the total
+//! delay on arrival in minutes, and the number of flights in a wind of at least 15 miles per hour.
 
 use emberline::prelude::*;
 
@@ -25,7 +24,7 @@ fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// What is summed for each maker.
+/// The sums of one manufacturer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sums {
     pub flights: u64,
@@ -46,7 +45,7 @@ impl Sums {
 /// An airport and an hour: year, month, day, hour.
 type Hour = (String, [u32; 4]);
 
-/// The flights that arrived, by maker of their plane, where plane and weather are known.
+/// Sums the flights that arrived by the manufacturer of their plane, if plane and weather are known.
 pub fn makers(ctx: &Context, folder: &str) -> Rdd<(String, Sums)> {
     // tail number -> (airport and hour, minutes late)
     let flights = rows(ctx, folder, "flights.csv", "year,").try_map(|row| {
@@ -73,7 +72,7 @@ pub fn makers(ctx: &Context, folder: &str) -> Rdd<(String, Sums)> {
         .reduce_by_key(Sums::plus)
 }
 
-/// The rows of a CSV file without quotes, without its header, whose first column is `first`.
+/// Reads the rows of a CSV file without quotes. Lines that start with `first` are the header.
 fn rows(ctx: &Context, folder: &str, file: &str, first: &'static str) -> Rdd<Vec<String>> {
     ctx.text_file(format!("{folder}/{file}"))
         .filter(move |line| !line.starts_with(first))

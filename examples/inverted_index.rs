@@ -1,12 +1,12 @@
-//! In which lines of a text each word occurs.
+//! Builds an inverted index: the lines of a text in which each word occurs.
 //!
 //! ```text
-//! cargo run --release --example inverted_index         a book that comes with the source
-//! cargo run --release --example inverted_index WORD... the lines of these words in it
+//! cargo run --release --example inverted_index         a book in examples/data
+//! cargo run --release --example inverted_index WORD... the lines of these words
 //! ```
 //!
 //! A word is a maximal run of ASCII letters or digits, in lower case; lines count from 1. Prints the
-//! lines of each word asked for and then one line `words=N postings=M`.
+//! lines of each given word, and then one line `words=N postings=M`.
 
 use emberline::prelude::*;
 use std::collections::BTreeSet;
@@ -30,14 +30,14 @@ fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Each word with the numbers of its lines, ascending.
+/// Returns each word with the numbers of its lines, ascending.
 pub fn inverted_index(ctx: &Context, lines: Vec<String>) -> Rdd<(String, Vec<u32>)> {
     ctx.parallelize((1..).zip(lines).collect::<Vec<(u32, String)>>())
         .flat_map(|(number, line)| words(&line).into_iter().map(move |word| (word, number)))
         .group_by_key()
 }
 
-/// The words of a line, each once.
+/// Returns the distinct words of a line.
 fn words(line: &str) -> BTreeSet<String> {
     let pieces = line.split(|c: char| !c.is_ascii_alphanumeric());
     pieces.filter(|piece| !piece.is_empty()).map(str::to_ascii_lowercase).collect()

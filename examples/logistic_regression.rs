@@ -1,13 +1,12 @@
-//! Logistic regression: does a flight arrive late, judged by when it left and how far it goes?
+//! Logistic regression: predicts from departure delay and distance if a flight arrives late.
 //!
 //! ```text
-//! cargo run --release --example logistic_regression    three days of flights that come with the source
+//! cargo run --release --example logistic_regression    three days of flights in examples/data
 //! ```
 //!
-//! Gradient descent over points that are read once and cached; every round reads them in place, with
-//! `.refs`, and hands its weights to the tasks with `.with`. Prints one line
-//! `weights=W points=N right=M`: the weights of a constant, of each hour late at departure and of each
-//! thousand miles, and how many points they judge rightly.
+//! Gradient descent over cached points; each iteration reads them by reference (`refs`) and shares its weights
+//! with all tasks (`with`). Prints one line `weights=W points=N right=M`: the weights of a constant, of each
+//! hour late at departure and of each thousand miles, and the number of points that are classified correctly.
 
 use emberline::prelude::*;
 
@@ -23,23 +22,23 @@ fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The weights, how many points lie on the side of them where they belong, and how many there are.
+/// Returns the weights, the number of correctly classified points, and the number of points.
 pub fn logistic_regression(ctx: &Context, path: &str) -> emberline::Result<(Vector, u64, u64)> {
     let points = ctx.text_file(path).filter_map(|line| point(&line)).cache();
     let mut weights = [0.0; 3];
     for _ in 0..ROUNDS {
-        let uphill = points.refs().with(weights).map(|w, (x, y)| {
-            let miss = y / (1.0 + (y * dot(w, x)).exp());
-            x.map(|x| RATE * miss * x)
+        let gradient = points.refs().with(weights).map(|w, (x, y)| {
+            let error = y / (1.0 + (y * dot(w, x)).exp());
+            x.map(|x| RATE * error * x)
         });
-        weights = uphill.reduce(plus)?.map_or(weights, |step| plus(weights, step));
+        weights = gradient.reduce(plus)?.map_or(weights, |step| plus(weights, step));
     }
     let right = points.refs().with(weights).filter(|w, (x, y)| y * dot(w, x) > 0.0).count()?;
     Ok((weights, right, points.count()?))
 }
 
-/// What is known of a flight, and 1 if it arrived late or -1 if not. None for a line that lacks a
-/// number: the header, and flights that never left or arrived.
+/// Parses the features of a flight, and 1 if it arrived late or -1 if not. Returns `None` for the header and for flights
+/// that were cancelled or did not arrive.
 fn point(line: &str) -> Option<(Vector, f64)> {
     let row: Vec<&str> = line.split(',').collect();
     let number = |column: usize| row.get(column)?.parse::<f64>().ok();

@@ -1,12 +1,12 @@
-//! Pi, by throwing darts at a square and counting those inside the circle.
+//! Estimates pi from random points in a square: the fraction that is inside the circle.
 //!
 //! ```text
-//! cargo run --release --example monte_carlo_pi         ten million darts
-//! cargo run --release --example monte_carlo_pi DARTS
+//! cargo run --release --example monte_carlo_pi         ten million points
+//! cargo run --release --example monte_carlo_pi POINTS
 //! ```
 //!
-//! Prints one line `darts=N inside=M pi=X`. Where a dart lands depends on its number alone, so every
-//! run and every number of threads gives the same answer.
+//! Prints one line `darts=N inside=M pi=X`. A point depends only on its index, so every run and every number of
+//! threads gives the same result.
 
 use emberline::prelude::*;
 
@@ -17,13 +17,13 @@ fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// How many of the first `darts` darts hit the circle.
+/// Counts those of the first `darts` points that are inside the circle.
 pub fn inside(ctx: &Context, darts: u64) -> emberline::Result<u64> {
-    let places = ctx.range(0..darts).map(|dart| (unit(2 * dart), unit(2 * dart + 1)));
-    places.filter(|(x, y)| x * x + y * y < 1.0).count()
+    let points = ctx.range(0..darts).map(|dart| (unit(2 * dart), unit(2 * dart + 1)));
+    points.filter(|(x, y)| x * x + y * y < 1.0).count()
 }
 
-/// The `i`-th number of splitmix64 (Steele, Lea and Flood 2014), as a fraction of one.
+/// Returns the `i`-th number of splitmix64 (Steele, Lea and Flood 2014), between 0 and 1.
 fn unit(i: u64) -> f64 {
     let mut z = (i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

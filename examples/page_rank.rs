@@ -1,17 +1,16 @@
-//! PageRank: which R packages of Debian do the others rest on?
+//! PageRank of the R packages of Debian: the packages that most others depend on.
 //!
 //! ```text
-//! cargo run --release --example page_rank              the graph that comes with the source
+//! cargo run --release --example page_rank              the graph in examples/data
 //! cargo run --release --example page_rank PATH         `from`, a tab, `to` on each line
 //! ```
 //!
-//! Every round each page shares its rank among the pages it points at, and a page's new rank is
-//! 0.15 and 0.85 of what it was given. A page that nobody points at keeps 0.15; what flows into a
-//! page without links stays there and is not handed on. Prints the ten highest pages and then one
-//! line `pages=N sum=S`.
+//! In each iteration a page distributes its rank evenly over its links, and its new rank is 0.15 plus 0.85 times what
+//! it receives. A page without incoming links has 0.15; the rank of a page without links is not distributed.
+//! Prints the ten highest pages, and then one line `pages=N sum=S`.
 //!
-//! The links are partitioned by page once. So is every round's result, which `reduce_by_key` leaves
-//! partitioned the same way: the join moves nothing, and only the shares cross between partitions.
+//! The links are partitioned by page once. `reduce_by_key` partitions the ranks in the same way, so the join shuffles
+//! nothing: only the distributed ranks are shuffled.
 
 use emberline::prelude::*;
 use std::sync::Arc;
@@ -35,16 +34,16 @@ pub fn page_rank(ctx: &Context, path: &str, rounds: usize) -> Rdd<(String, f64)>
     let links: Rdd<(String, Arc<[String]>)> = links.map_values(Arc::from).cache(); // shared, not copied
     let mut ranks: Rdd<(String, f64)> = links.map_values(|_| 1.0).boxed();
     for _ in 0..rounds {
-        let both = links.join(&ranks); // both sides lie the same way: no row is moved
+        let both = links.join(&ranks); // both sides are co-partitioned: no shuffle
         let given = both.flat_map(|(page, (to, rank))| shares(page, to, rank));
         let sums = given.reduce_by_key(|a, b| a + b);
-        ranks = sums.map_values(|sum| 0.15 + 0.85 * sum).boxed(); // a loop variable keeps one type
+        ranks = sums.map_values(|sum| 0.15 + 0.85 * sum).boxed(); // a loop variable needs one type
     }
     ranks
 }
 
-/// What a page gives away in a round. The nothing it gives itself keeps it among the ranked pages
-/// when nobody points at it.
+/// Returns what a page distributes in an iteration. The 0 for itself retains it among the ranked pages if no other page
+/// links to it.
 fn shares(page: String, to: Arc<[String]>, rank: f64) -> impl Iterator<Item = (String, f64)> {
     let share = rank / to.len() as f64;
     (0..to.len()).map(move |i| (to[i].clone(), share)).chain([(page, 0.0)])

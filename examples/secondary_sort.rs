@@ -1,11 +1,11 @@
-//! Where each plane went, in order: the flights of a plane together, sorted by when they left.
+//! Secondary sort: groups flights by plane, with the flights of each plane sorted by departure.
 //!
 //! ```text
-//! cargo run --release --example secondary_sort         three days of flights that come with the source
+//! cargo run --release --example secondary_sort         three days of flights in examples/data
 //! ```
 //!
-//! Prints the five planes that left New York most often, each with its destinations in order, and
-//! then one line `planes=N flights=M`.
+//! Prints the five planes with most departures from New York, each with its destinations in order, and then one line
+//! `planes=N flights=M`.
 
 use emberline::prelude::*;
 
@@ -22,10 +22,10 @@ fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// When a flight left (day and time, as one number that sorts) and where it went.
+/// The departure of a flight (day and time, as one number) and its destination.
 pub type Leg = (u32, String);
 
-/// The legs of each plane, in the order they were flown.
+/// Returns the legs of each plane, in the order of departure.
 pub fn routes(ctx: &Context, path: &str) -> Rdd<(String, Vec<Leg>)> {
     ctx.text_file(path)
         .filter(|line| !line.starts_with("year,"))

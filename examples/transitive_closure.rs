@@ -1,18 +1,17 @@
-//! Which packages a package needs in the end: the transitive closure of a real graph.
+//! Transitive closure: all direct and indirect dependencies of each R package of Debian.
 //!
 //! ```text
-//! cargo run --release --example transitive_closure     R packages of Debian that come with the source
+//! cargo run --release --example transitive_closure     the graph in examples/data
 //! ```
 //!
-//! Each round joins the paths that are new with the edges, until it finds none that are not known.
-//! Edges are partitioned once; only paths move. Prints the packages that need most and then one
-//! line `edges=N paths=M`.
+//! Each iteration joins the new paths with the edges, until there are no new paths. Edges are partitioned once; only
+//! paths are shuffled. Prints the packages with most dependencies, and then one line `edges=N paths=M`.
 
 use emberline::prelude::*;
 
 pub const GRAPH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/r_packages.tsv");
 
-/// A package and one that it needs.
+/// A package and one of its dependencies.
 pub type Edge = (String, String);
 
 fn main() -> Result<(), BoxError> {
@@ -34,11 +33,12 @@ pub fn edges(ctx: &Context, path: &str) -> Rdd<Edge> {
     ctx.text_file(path).try_map(edge).distinct().cache()
 }
 
-/// Every package with every one it needs directly or through others.
+/// Returns each package with each of its direct and indirect dependencies.
 pub fn closure(edges: &Rdd<Edge>) -> emberline::Result<Rdd<Edge>> {
-    // A path that ends at a package meets the edges that begin there; these lie still.
+    // Paths are joined by their end with the edges that begin there, which are not shuffled again.
     let by_start = edges.partition_by(8).cache();
-    let (mut paths, mut fresh) = (edges.boxed(), edges.boxed());
+    let mut paths = edges.boxed();
+    let mut fresh = edges.boxed();
     while !fresh.is_empty()? {
         let longer = fresh.map(|(from, to)| (to, from)).join(&by_start).values();
         fresh = longer.with_partitions(8).distinct().subtract(&paths).cache();

@@ -1,16 +1,15 @@
-//! The words of a text and how often each occurs.
+//! Word count: the words of a text with their numbers of occurrences.
 //!
 //! ```text
-//! cargo run --release --example word_count             a book that comes with the source
-//! cargo run --release --example word_count PATH...     files, folders or patterns like *.txt
+//! cargo run --release --example word_count             a book in examples/data
+//! cargo run --release --example word_count PATH...     files, directories or patterns such as *.txt
 //! ```
 //!
 //! A word is a maximal run of ASCII letters or digits, in lower case. Prints the twenty most
 //! frequent words and then one line `distinct=N total=M`.
 //!
-//! Two settings come from the environment, and neither changes a byte of the answer:
-//! `EMBERLINE_THREADS=N` runs on N threads (every core if unset), `EMBERLINE_SHUFFLE=files` moves
-//! all shuffled rows through files even where they would fit in memory.
+//! Two environment variables change how it runs, and not the result: `EMBERLINE_THREADS=N` sets the number of threads
+//! (default: every core), and `EMBERLINE_SHUFFLE=files` writes all map outputs to files.
 
 use emberline::prelude::*;
 
@@ -21,7 +20,7 @@ fn main() -> Result<(), BoxError> {
     if paths.is_empty() {
         paths.push(BOOK.to_string());
     }
-    let counts = word_count(&context()?, paths).cache(); // the text is read and counted once
+    let counts = word_count(&context()?, paths).cache(); // the text is read once
     for (word, n) in counts.top_by_key(20, |(_, n)| *n)? {
         println!("{n:>9}  {word}");
     }

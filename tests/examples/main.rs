@@ -131,36 +131,36 @@ fn k_means_equals_a_loop_over_the_points() -> Result<(), BoxError> {
         let found = k_means::k_means(ctx, k_means::AIRPORTS, k_means::GROUPS)?;
         assert_eq!(found.sizes, expected.sizes, "{place}");
         assert!(close(found.cost, expected.cost), "{} {} {place}", found.cost, expected.cost);
-        let (ours, plain) = (found.centres.iter().flatten(), expected.centres.iter().flatten());
+        let (ours, plain) = (found.centers.iter().flatten(), expected.centers.iter().flatten());
         assert!(ours.zip(plain).all(|(a, b)| (a - b).abs() < 1e-9), "{place}");
         Ok(())
     })
 }
 
 /// Stops when no point changes its group, which is another rule than the example's with the same
-/// end: centres stand still when their groups do.
+/// end: centers stand still when their groups do.
 fn plain_k_means(csv: &str) -> Result<k_means::Groups, BoxError> {
     let points: Vec<[f64; 3]> = csv.lines().skip(1).map(plain_point).collect::<Result<_, _>>()?;
-    let mut centres = points[..k_means::GROUPS].to_vec();
+    let mut centers = points[..k_means::GROUPS].to_vec();
     let (mut groups, mut rounds) = (vec![usize::MAX; points.len()], 0);
     loop {
-        let now: Vec<usize> = points.iter().map(|point| plain_nearest(&centres, point)).collect();
+        let now: Vec<usize> = points.iter().map(|point| plain_nearest(&centers, point)).collect();
         let still = now == groups;
         (groups, rounds) = (now, rounds + 1);
         if still {
             break;
         }
-        for (group, centre) in centres.iter_mut().enumerate() {
+        for (group, center) in centers.iter_mut().enumerate() {
             let own = || points.iter().zip(&groups).filter(|(_, g)| **g == group).map(|(p, _)| p);
-            for (axis, x) in centre.iter_mut().enumerate() {
+            for (axis, x) in center.iter_mut().enumerate() {
                 *x = own().map(|point| point[axis]).sum::<f64>() / own().count() as f64;
             }
         }
     }
     let sizes = (0..k_means::GROUPS).map(|group| groups.iter().filter(|g| **g == group).count());
     let sizes = sizes.map(|size| size as u64).collect();
-    let cost = points.iter().zip(&groups).map(|(p, g)| squared(p, &centres[*g])).sum();
-    Ok(k_means::Groups { centres, sizes, rounds, cost })
+    let cost = points.iter().zip(&groups).map(|(p, g)| squared(p, &centers[*g])).sum();
+    Ok(k_means::Groups { centers, sizes, rounds, cost })
 }
 
 fn plain_point(line: &str) -> Result<[f64; 3], BoxError> {
@@ -170,10 +170,10 @@ fn plain_point(line: &str) -> Result<[f64; 3], BoxError> {
     Ok([phi.cos() * lambda.cos(), phi.cos() * lambda.sin(), phi.sin()])
 }
 
-fn plain_nearest(centres: &[[f64; 3]], point: &[f64; 3]) -> usize {
+fn plain_nearest(centers: &[[f64; 3]], point: &[f64; 3]) -> usize {
     let mut best = 0;
-    for group in 1..centres.len() {
-        if squared(point, &centres[group]) < squared(point, &centres[best]) {
+    for group in 1..centers.len() {
+        if squared(point, &centers[group]) < squared(point, &centers[best]) {
             best = group;
         }
     }

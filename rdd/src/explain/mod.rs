@@ -76,6 +76,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// let ctx = Context::local()?;
     /// let squares = ctx.range(0..9_u64).map(|n| n * n);
     /// squares.evcxr_display(); // a cell that ends in `squares` does the same
+    /// assert!(squares.explain().svg().starts_with("<svg "));
     /// # Ok::<(), emberline_rdd::Error>(())
     /// ```
     pub fn evcxr_display(&self) {
