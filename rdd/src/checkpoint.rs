@@ -73,8 +73,8 @@ fn write<T: Stored>(
 ) -> Result<Part> {
     let (file, attempt_file) = AttemptFile::create(staging, task)?;
     let batches = Batches::new(rows, task).inspect(|_| task.check_cancelled());
-    let place = (attempt_file.path(), file);
-    let part = write_part(batches, task.attempt_id.partition, place, &task.config)?;
+    let target = (attempt_file.path(), file);
+    let part = write_part(batches, task.attempt_id.partition, target, &task.config)?;
     attempt_file.commit(task)?;
     Ok(part)
 }
@@ -102,7 +102,8 @@ impl Context {
     #[doc(alias = "checkpointFile")]
     #[track_caller]
     pub fn read_checkpoint<T: Stored>(&self, path: impl AsRef<Path>) -> Rdd<T> {
-        let (operation, path) = (Operation::new("read_checkpoint"), path.as_ref().to_path_buf());
+        let operation = Operation::new("read_checkpoint");
+        let path = path.as_ref().to_path_buf();
         match read_manifest(&path, &*self.engine.config().disk) {
             Ok(manifest) => {
                 let lineage = self.lineage(operation, manifest.parts.len(), Vec::new());

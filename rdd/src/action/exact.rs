@@ -158,14 +158,14 @@ fn nearest(number: &[u64], unit: i32, has_rest: bool) -> f64 {
     let bit = |at: usize| number.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
     let Some(top) = (0..number.len() * 64).rev().find(|at| bit(*at)) else { return 0.0 };
     // Index of the lowest bit of the result: 52 below the top bit, but not below 2^-1074.
-    let least = (SUM_UNIT - unit) as usize;
-    let lowest = top.saturating_sub(MANTISSA_BITS).max(least);
+    let min_bit = (SUM_UNIT - unit) as usize;
+    let lowest = top.saturating_sub(MANTISSA_BITS).max(min_bit);
     let mantissa = (lowest..=top).rev().fold(0, |bits, at| (bits << 1) | u64::from(bit(at)));
     let half = lowest > 0 && bit(lowest - 1);
     let above_half = has_rest || (0..lowest.saturating_sub(1)).any(bit);
     let up = half && (above_half || mantissa & 1 == 1);
     // The hidden bit of the mantissa adds one to the exponent field, and so does a carry.
-    let exponent = ((lowest - least) as u64).min(MAX_EXPONENT) << MANTISSA_BITS;
+    let exponent = ((lowest - min_bit) as u64).min(MAX_EXPONENT) << MANTISSA_BITS;
     f64::from_bits((exponent + mantissa + u64::from(up)).min(f64::INFINITY.to_bits()))
 }
 

@@ -66,13 +66,15 @@ impl<R: Iterator, F: Fn(&R::Item) -> bool> Iterator for FilteredRows<R, F> {
 
     #[inline]
     fn next(&mut self) -> Option<R::Item> {
-        let (predicate, operation) = (&*self.predicate, &self.operation);
+        let predicate = &*self.predicate;
+        let operation = &self.operation;
         self.rows.find(|row| blame(operation, || predicate(row)))
     }
 
     #[inline]
     fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, mut g: G) -> B {
-        let (predicate, operation) = (&*self.predicate, &self.operation);
+        let predicate = &*self.predicate;
+        let operation = &self.operation;
         self.rows.fold(init, |accumulated, row| {
             if blame(operation, || predicate(&row)) { g(accumulated, row) } else { accumulated }
         })

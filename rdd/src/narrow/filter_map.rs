@@ -68,15 +68,17 @@ impl<R: Iterator, U, F: Fn(R::Item) -> Option<U>> Iterator for FilterMappedRows<
 
     #[inline]
     fn next(&mut self) -> Option<U> {
-        let (f, operation) = (&*self.f, &self.operation);
+        let f = &*self.f;
+        let operation = &self.operation;
         self.rows.find_map(|row| blame(operation, || f(row)))
     }
 
     #[inline]
     fn fold<B, G: FnMut(B, U) -> B>(self, init: B, mut g: G) -> B {
-        let (f, operation) = (&*self.f, &self.operation);
+        let f = &*self.f;
+        let operation = &self.operation;
         self.rows.fold(init, |accumulated, row| match blame(operation, || f(row)) {
-            Some(turned) => g(accumulated, turned),
+            Some(mapped) => g(accumulated, mapped),
             None => accumulated,
         })
     }

@@ -59,7 +59,7 @@ where
     type Rows = FlatMappedRows<R, I::IntoIter, F>;
 
     fn adapt(rows: R, f: Arc<F>, operation: Operation, at: At<'_>) -> Self::Rows {
-        FlatMappedRows { rows, inner: None, f, operation, pace: CancelCheck::new(at.task) }
+        FlatMappedRows { rows, inner: None, f, operation, cancel_check: CancelCheck::new(at.task) }
     }
 }
 
@@ -72,7 +72,7 @@ pub(super) struct FlatMappedRows<R, J, F> {
     f: Arc<F>,
     operation: Operation,
     /// The rows of one row may be endless.
-    pace: CancelCheck,
+    cancel_check: CancelCheck,
 }
 
 impl<R, I, F> Iterator for FlatMappedRows<R, I::IntoIter, F>
@@ -89,7 +89,7 @@ where
             if let Some(inner) = &mut self.inner
                 && let Some(row) = blame(&self.operation, || inner.next())
             {
-                self.pace.tick();
+                self.cancel_check.tick();
                 return Some(row);
             }
             let row = self.rows.next()?;
@@ -100,16 +100,18 @@ where
     // Downstream operations run inside this fold. `blame` keeps the operation that was blamed first.
     #[inline]
     fn fold<B, G: FnMut(B, I::Item) -> B>(self, init: B, mut g: G) -> B {
-        let (f, operation, mut pace) = (&*self.f, &self.operation, self.pace);
+        let f = &*self.f;
+        let operation = &self.operation;
+        let mut cancel_check = self.cancel_check;
         let mut each = |inner: I::IntoIter, accumulated| {
             let hint = inner.size_hint();
             let counts = CancelCheck::is_needed(hint, MAX_ROWS_COUNTED_TOGETHER);
             if !counts {
-                pace.tick_rows(hint.1.unwrap_or(0));
+                cancel_check.tick_rows(hint.1.unwrap_or(0));
             }
             inner.fold(accumulated, |accumulated, row| {
                 if counts {
-                    pace.tick();
+                    cancel_check.tick();
                 }
                 g(accumulated, row)
             })

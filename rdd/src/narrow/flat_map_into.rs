@@ -80,7 +80,7 @@ where
             pushed: VecDeque::new(),
             f,
             operation,
-            pace: CancelCheck::new(at.task),
+            cancel_check: CancelCheck::new(at.task),
         }
     }
 }
@@ -91,7 +91,7 @@ struct FlatMappedIntoRows<R, U, F> {
     f: Arc<F>,
     operation: Operation,
     /// A closure may push rows endlessly.
-    pace: CancelCheck,
+    cancel_check: CancelCheck,
 }
 
 impl<R, U, F> Iterator for FlatMappedIntoRows<R, U, F>
@@ -104,9 +104,11 @@ where
     fn next(&mut self) -> Option<U> {
         while self.pushed.is_empty() {
             let row = self.rows.next()?;
-            let (f, pushed, pace) = (&*self.f, &mut self.pushed, &mut self.pace);
+            let f = &*self.f;
+            let pushed = &mut self.pushed;
+            let cancel_check = &mut self.cancel_check;
             let mut emit = |emitted| {
-                pace.tick();
+                cancel_check.tick();
                 pushed.push_back(emitted);
             };
             blame(&self.operation, || f(row, &mut Out { emit: &mut emit }));
@@ -116,13 +118,15 @@ where
 
     #[inline]
     fn fold<B, G: FnMut(B, U) -> B>(self, init: B, mut g: G) -> B {
-        let (f, operation, mut pace) = (&*self.f, &self.operation, self.pace);
+        let f = &*self.f;
+        let operation = &self.operation;
+        let mut cancel_check = self.cancel_check;
         let accumulated = self.pushed.into_iter().fold(init, &mut g);
         self.rows.fold(accumulated, |accumulated, row| {
             // The accumulated value is in the slot, except while `g` runs.
             let mut slot = Some(accumulated);
             let mut emit = |emitted| {
-                pace.tick();
+                cancel_check.tick();
                 slot = slot.take().map(|value| g(value, emitted));
             };
             blame(operation, || f(row, &mut Out { emit: &mut emit }));

@@ -30,10 +30,10 @@ impl<K: Element + Clone, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> 
         I: IntoIterator<Item = U> + 'static,
         F: Fn(V) -> I + Send + Sync + 'static,
     {
-        let turn = move |(key, value): (K, V)| {
-            f(value).into_iter().map(move |turned| (key.clone(), turned))
+        let f = move |(key, value): (K, V)| {
+            f(value).into_iter().map(move |mapped| (key.clone(), mapped))
         };
         let operation = Operation::new("flat_map_values");
-        self.adapted::<_, FlatMap>(operation, size_of::<F>(), KeyEffect::Preserved, turn)
+        self.adapted::<_, FlatMap>(operation, size_of::<F>(), KeyEffect::Preserved, f)
     }
 }

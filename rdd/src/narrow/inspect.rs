@@ -23,10 +23,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         F: Fn(&T) + Send + Sync + 'static,
     {
-        let look = move |row: T| {
+        let call = move |row: T| {
             f(&row);
             row
         };
-        self.mapped(Operation::new("inspect"), size_of::<F>(), KeyEffect::Preserved, look)
+        self.mapped(Operation::new("inspect"), size_of::<F>(), KeyEffect::Preserved, call)
     }
 }

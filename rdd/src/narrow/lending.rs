@@ -81,7 +81,8 @@ where
 
     #[inline]
     fn next(&mut self) -> Option<U> {
-        let (f, operation) = (&*self.f, &self.operation);
+        let f = &*self.f;
+        let operation = &self.operation;
         match &mut self.rows {
             Lent::Materialized(rows) => rows.next_ref().map(|row| blame(operation, || f(row))),
             Lent::Computed(rows) => rows.next().map(|row| blame(operation, || f(&row))),
@@ -90,7 +91,8 @@ where
 
     #[inline]
     fn fold<B, G: FnMut(B, U) -> B>(self, init: B, mut g: G) -> B {
-        let (f, operation) = (&*self.f, &self.operation);
+        let f = &*self.f;
+        let operation = &self.operation;
         match self.rows {
             Lent::Materialized(rows) => {
                 rows.fold_refs(init, |b, row| g(b, blame(operation, || f(row))))

@@ -77,7 +77,8 @@ impl<R: Iterator, U, F: Fn(R::Item) -> U> Iterator for MappedRows<R, F> {
 
     #[inline]
     fn fold<B, G: FnMut(B, U) -> B>(self, init: B, mut g: G) -> B {
-        let (f, operation) = (&*self.f, &self.operation);
+        let f = &*self.f;
+        let operation = &self.operation;
         self.rows.fold(init, |accumulated, row| g(accumulated, blame(operation, || f(row))))
     }
 

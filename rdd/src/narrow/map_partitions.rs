@@ -54,7 +54,7 @@ where
 pub(super) struct BlamedRows<R> {
     rows: R,
     operation: Operation,
-    pace: CancelCheck,
+    cancel_check: CancelCheck,
 }
 
 impl<R> BlamedRows<R> {
@@ -66,7 +66,7 @@ impl<R> BlamedRows<R> {
     {
         let rows = blame(&operation, || call().into_iter());
         clear_blame();
-        BlamedRows { rows, operation, pace: CancelCheck::new(task) }
+        BlamedRows { rows, operation, cancel_check: CancelCheck::new(task) }
     }
 }
 
@@ -76,19 +76,19 @@ impl<R: Iterator> Iterator for BlamedRows<R> {
     #[inline]
     fn next(&mut self) -> Option<R::Item> {
         let row = blame(&self.operation, || self.rows.next())?;
-        self.pace.tick();
+        self.cancel_check.tick();
         Some(row)
     }
 
     // Downstream operations run inside this fold. `blame` keeps the operation that was blamed first.
     #[inline]
     fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, mut g: G) -> B {
-        let BlamedRows { rows, operation, mut pace } = self;
+        let BlamedRows { rows, operation, mut cancel_check } = self;
         blame(&operation, || {
             let counts = CancelCheck::is_needed(rows.size_hint(), ROWS_PER_CHECK);
             rows.fold(init, |accumulated, row| {
                 if counts {
-                    pace.tick();
+                    cancel_check.tick();
                 }
                 g(accumulated, row)
             })

@@ -27,7 +27,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         U: Element,
         F: Fn(V) -> U + Send + Sync + 'static,
     {
-        let turn = move |(key, value)| (key, f(value));
-        self.mapped(Operation::new("map_values"), size_of::<F>(), KeyEffect::Preserved, turn)
+        let f = move |(key, value)| (key, f(value));
+        self.mapped(Operation::new("map_values"), size_of::<F>(), KeyEffect::Preserved, f)
     }
 }

@@ -87,13 +87,15 @@ impl<R: Iterator> Iterator for SampledRows<R> {
 
     #[inline]
     fn next(&mut self) -> Option<R::Item> {
-        let (random, fraction) = (&mut self.random, self.fraction);
+        let random = &mut self.random;
+        let fraction = self.fraction;
         self.rows.find(|_| random.unit() < fraction)
     }
 
     #[inline]
     fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, mut g: G) -> B {
-        let (mut random, fraction) = (self.random, self.fraction);
+        let mut random = self.random;
+        let fraction = self.fraction;
         self.rows.fold(init, |accumulated, row| {
             if random.unit() < fraction { g(accumulated, row) } else { accumulated }
         })

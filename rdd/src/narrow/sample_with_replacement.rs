@@ -80,7 +80,8 @@ impl<R: Iterator<Item: Clone>> Iterator for DrawnRows<R> {
 
     #[inline]
     fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, mut g: G) -> B {
-        let (mut random, rate) = (self.random, self.rate);
+        let mut random = self.random;
+        let rate = self.rate;
         let accumulated = self.copies.into_iter().flatten().fold(init, &mut g);
         self.rows.fold(accumulated, |accumulated, row| {
             repeat_n(row, poisson(rate, &mut random)).fold(accumulated, &mut g)

@@ -29,10 +29,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(&T) -> Result<bool, BoxError> + Send + Sync + 'static,
     {
         let operation = Operation::new("try_filter");
-        let keep = move |row: &T| match predicate(row) {
-            Ok(kept) => kept,
+        let predicate = move |row: &T| match predicate(row) {
+            Ok(matches) => matches,
             Err(cause) => fail(operation, cause),
         };
-        self.filtered(operation, size_of::<F>(), keep)
+        self.filtered(operation, size_of::<F>(), predicate)
     }
 }

@@ -31,10 +31,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(T) -> Result<I, BoxError> + Send + Sync + 'static,
     {
         let operation = Operation::new("try_flat_map");
-        let turn = move |row| match f(row) {
+        let f = move |row| match f(row) {
             Ok(rows) => rows,
             Err(cause) => fail(operation, cause),
         };
-        self.flat_mapped(operation, size_of::<F>(), turn)
+        self.flat_mapped(operation, size_of::<F>(), f)
     }
 }

@@ -31,11 +31,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(T) -> Result<U, BoxError> + Send + Sync + 'static,
     {
         let operation = Operation::new("try_map");
-        let turn = move |row| match f(row) {
-            Ok(turned) => turned,
+        let f = move |row| match f(row) {
+            Ok(mapped) => mapped,
             Err(cause) => fail(operation, cause),
         };
-        self.mapped(operation, size_of::<F>(), KeyEffect::Changed, turn)
+        self.mapped(operation, size_of::<F>(), KeyEffect::Changed, f)
     }
 }
 

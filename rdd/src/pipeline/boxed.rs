@@ -338,12 +338,12 @@ mod tests {
         // The same for `drain`; and small rows in between do not extend the sampling interval for long.
         let rows = (0..400).map(|n| of(if n % 4 == 0 { 8 } else { oversized }));
         let chunks = RowChunks::new(rows, |row: &Vec<u8>| row.len() as u64);
-        let mut most = 0;
+        let mut max = 0;
         Box::new(chunks).drain(MAX_CHUNK_ROWS_WITH_HEAP, &mut |chunk| {
             let large = chunk.drain(..).filter(|row| row.len() == oversized).count();
-            most = most.max(large);
+            max = max.max(large);
         });
-        assert_eq!(most, 1);
+        assert_eq!(max, 1);
     }
 
     // Threads of the engine have 8 MiB of stack, those of a program 2 MiB.
