@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// A row with all that rows are made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -183,8 +183,8 @@ fn whole_file() -> &'static (Vec<u8>, FileIndex) {
         let spill_compression = Compression::Lz4;
         let config = Config { spill_compression, task_memory_bytes: 1, ..Config::default() };
         let task = TaskContext::for_test(config);
-        let file = task.scratch.file("fuzz").expect("a scratch file");
-        let mut writer = FileWriter::create(&file, &task.config).expect("a new file");
+        let file = Arc::new(task.scratch.file("fuzz").expect("a scratch file"));
+        let mut writer = FileWriter::create(Arc::clone(&file), &task.config).expect("a new file");
         for rows in whole_rows() {
             writer.write_segment(&rows).expect("a written segment");
         }

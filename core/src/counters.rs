@@ -65,8 +65,8 @@ impl Counters {
         self.change(|metrics| metrics.peak_bytes = metrics.peak_bytes.max(held));
     }
 
-    /// Counts the time until now, starts another phase, and returns the previous one.
-    fn enter(&self, next: Phase) -> Phase {
+    /// Adds the time until now to the current phase, begins another, and returns the one before.
+    fn switch(&self, next: Phase) -> Phase {
         let (before, since) = self.now.get();
         let now = Instant::now();
         let mut spent = self.spent.get();
@@ -76,16 +76,9 @@ impl Counters {
         before
     }
 
-    pub(crate) fn in_phase<R>(&self, phase: Phase, work: impl FnOnce() -> R) -> R {
-        /// Returns to the previous phase, also when the work unwinds.
-        struct Leave<'a>(&'a Counters, Phase);
-        impl Drop for Leave<'_> {
-            fn drop(&mut self) {
-                self.0.enter(self.1);
-            }
-        }
-        let _leave = Leave(self, self.enter(phase));
-        work()
+    /// Begins a phase that ends when the guard drops.
+    pub(crate) fn enter(&self, phase: Phase) -> PhaseGuard<'_> {
+        PhaseGuard { counters: self, before: self.switch(phase) }
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -105,6 +98,21 @@ impl Counters {
     }
 }
 
+/// A phase of a task. When it drops, also during unwinding, the phase before it continues.
+///
+/// A guard and not a closure: a closure would be compiled again for each result type of the caller.
+#[must_use = "the phase ends when the guard drops"]
+pub struct PhaseGuard<'a> {
+    counters: &'a Counters,
+    before: Phase,
+}
+
+impl Drop for PhaseGuard<'_> {
+    fn drop(&mut self) {
+        self.counters.switch(self.before);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,13 +121,16 @@ mod tests {
     #[test]
     fn a_nested_phase_pauses_the_outer_one() {
         let counters = Counters::new();
-        let inside = counters.in_phase(Phase::Sort, || {
-            counters.in_phase(Phase::Write, || assert_eq!(counters.now.get().0, Phase::Write));
-            counters.now.get().0
-        });
-        assert_eq!((inside, counters.now.get().0), (Phase::Sort, Phase::Compute));
+        let sorting = counters.enter(Phase::Sort);
+        let writing = counters.enter(Phase::Write);
+        assert_eq!(counters.phase(), Phase::Write);
+        drop(writing);
+        assert_eq!(counters.phase(), Phase::Sort);
+        drop(sorting);
+        assert_eq!(counters.phase(), Phase::Compute);
         let caught = catch_unwind(AssertUnwindSafe(|| {
-            counters.in_phase(Phase::Read, || std::panic::resume_unwind(Box::new("no")))
+            let _reading = counters.enter(Phase::Read);
+            std::panic::resume_unwind(Box::new("no"))
         }));
         assert!(caught.is_err());
         assert_eq!(counters.now.get().0, Phase::Compute);
@@ -130,9 +141,10 @@ mod tests {
         let began = Instant::now();
         let counters = Counters::new();
         for phase in [Phase::Read, Phase::Sort, Phase::Write] {
-            counters.in_phase(phase, || (0..1000_u64).map(std::hint::black_box).sum::<u64>());
+            let _phase = counters.enter(phase);
+            (0..1000_u64).map(std::hint::black_box).sum::<u64>();
         }
-        counters.enter(Phase::Compute);
+        counters.switch(Phase::Compute);
         let spent = counters.spent.get();
         assert!(spent.iter().all(|part| *part > Duration::ZERO), "{spent:?}");
         assert!(spent.iter().sum::<Duration>() <= began.elapsed());

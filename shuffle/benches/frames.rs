@@ -6,6 +6,7 @@ use emberline_core::config::{Compression, Config};
 use emberline_core::task::TaskContext;
 use emberline_shuffle::{FileIndex, FileWriter, FrameReader, OpenFile};
 use emberline_shuffle::{Hashed, hash_of};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const ROWS: u64 = 2_000_000;
@@ -69,7 +70,7 @@ fn one_round<R: Stored>(
         ..Config::default()
     };
     let task = TaskContext::for_test(config);
-    let file = task.scratch.file("bench").expect("a scratch file");
+    let file = Arc::new(task.scratch.file("bench").expect("a scratch file"));
     let start = Instant::now();
     let index = write(&file, segments, &task.config);
     let written = start.elapsed();
@@ -93,11 +94,11 @@ fn one_round<R: Stored>(
 }
 
 fn write<R: Stored>(
-    file: &emberline_core::scratch::ScratchFile,
+    file: &Arc<emberline_core::scratch::ScratchFile>,
     segments: &[Vec<R>],
     config: &Config,
 ) -> FileIndex {
-    let mut writer = FileWriter::create(file, config).expect("a new file");
+    let mut writer = FileWriter::create(Arc::clone(file), config).expect("a new file");
     segments.iter().for_each(|rows| writer.write_segment(rows).expect("a written segment"));
     writer.finish().expect("a finished file")
 }

@@ -12,6 +12,7 @@ mod reader;
 mod writer;
 
 pub use header::FRAME_VERSION;
+pub(crate) use reader::SegmentFrames;
 pub use reader::{FrameReader, OpenFile};
 pub use writer::FileWriter;
 

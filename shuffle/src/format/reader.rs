@@ -80,27 +80,60 @@ impl OpenFile {
     }
 }
 
-/// Reads one segment, a frame at a time. It holds one frame as it is in the file, and once more if
-/// it is compressed.
+/// Reads the rows of one segment, a frame at a time.
 pub struct FrameReader<R> {
-    file: OpenFile,
-    bytes: Bytes,
-    expander: Expander,
-    file_tag: u32,
-    /// Whether the place of the segment was compared with the file.
-    is_in_file: bool,
-    rows_left: u64,
-    frames_left: u64,
-    /// Of the checksums of the frames so far.
-    digest: crc32fast::Hasher,
+    frames: SegmentFrames,
     row: PhantomData<fn() -> R>,
 }
 
 impl<R: Stored> FrameReader<R> {
-    /// Reads the segment at `place`.
-    pub fn new(file: OpenFile, place: SegmentLocation) -> Self {
-        let SegmentLocation { offset, bytes, rows, frames, file_tag } = place;
-        FrameReader {
+    /// Makes a reader of the segment at `location`.
+    pub fn new(file: OpenFile, location: SegmentLocation) -> Self {
+        FrameReader { frames: SegmentFrames::new(file, location), row: PhantomData }
+    }
+
+    /// Returns the rows of the next frame, or nothing after the last, once all rows that were
+    /// promised have been read.
+    pub fn next_frame(&mut self) -> Result<Option<Vec<R>>> {
+        self.frames.next_rows()
+    }
+
+    /// Returns the crc32 of the checksums of the frames so far.
+    pub fn digest(&self) -> u32 {
+        self.frames.digest()
+    }
+
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.frames.held_bytes()
+    }
+}
+
+/// Takes the payload of a frame: the number of its rows, and their bytes.
+pub(crate) type TakeFrame<'a> = dyn FnMut(usize, &[u8]) -> Result<()> + 'a;
+
+/// Reads one segment as bytes, a frame at a time. It holds one frame as it is in the file, and a
+/// second time if it is compressed.
+///
+/// It does not know the type of the rows, so that it is compiled once and not in each program.
+pub(crate) struct SegmentFrames {
+    file: OpenFile,
+    bytes: Bytes,
+    expander: Expander,
+    file_tag: u32,
+    /// Whether the location of the segment was compared with the length of the file.
+    is_in_file: bool,
+    rows_left: u64,
+    frames_left: u64,
+    /// The digest of the checksums of the frames so far.
+    digest: crc32fast::Hasher,
+}
+
+impl SegmentFrames {
+    /// Makes a reader of the segment at `location`.
+    pub(crate) fn new(file: OpenFile, location: SegmentLocation) -> Self {
+        let SegmentLocation { offset, bytes, rows, frames, file_tag } = location;
+        SegmentFrames {
             file,
             bytes: Bytes {
                 buffer: Vec::new(),
@@ -115,43 +148,45 @@ impl<R: Stored> FrameReader<R> {
             rows_left: rows,
             frames_left: frames,
             digest: crc32fast::Hasher::new(),
-            row: PhantomData,
         }
     }
 
-    /// The rows of the next frame; nothing after the last, once all rows that were promised came.
-    pub fn next_frame(&mut self) -> Result<Option<Vec<R>>> {
-        self.next_raw(|count, raw| decode_rows(raw, count))
+    /// Decodes the rows of the next frame. Returns nothing after the last.
+    pub(crate) fn next_rows<R: Stored>(&mut self) -> Result<Option<Vec<R>>> {
+        let mut rows = None;
+        self.next_frame(&mut |count, raw| {
+            rows = Some(decode_rows(raw, count)?);
+            Ok(())
+        })?;
+        Ok(rows)
     }
 
-    /// The same for someone who is content with the number of the rows and with their bytes.
-    pub(super) fn next_raw<T>(
-        &mut self,
-        take: impl FnOnce(usize, &[u8]) -> Result<T>,
-    ) -> Result<Option<T>> {
+    /// Passes the payload of the next frame to `take`. Returns false after the last frame, once all
+    /// rows that were promised have been read.
+    pub(crate) fn next_frame(&mut self, take: &mut TakeFrame<'_>) -> Result<bool> {
         if self.frames_left == 0 {
-            return self.check_end().map(|()| None);
+            return self.check_end().map(|()| false);
         }
         if !self.is_in_file {
             self.file.check_end(self.bytes.disk.end)?;
             self.is_in_file = true;
         }
-        let taken = self.read_frame(take)?;
+        self.read_frame(take)?;
         self.frames_left -= 1;
-        Ok(Some(taken))
+        Ok(true)
     }
 
-    /// The crc32 of the checksums of the frames so far.
-    pub fn digest(&self) -> u32 {
+    /// Returns the crc32 of the checksums of the frames so far.
+    pub(crate) fn digest(&self) -> u32 {
         self.digest.clone().finalize()
     }
 
     #[cfg(test)]
-    pub(super) fn held_bytes(&self) -> usize {
+    fn held_bytes(&self) -> usize {
         self.bytes.buffer.capacity() + self.expander.held_bytes()
     }
 
-    fn read_frame<T>(&mut self, take: impl FnOnce(usize, &[u8]) -> Result<T>) -> Result<T> {
+    fn read_frame(&mut self, take: &mut TakeFrame<'_>) -> Result<()> {
         self.fill(HEADER_BYTES)?;
         let header = Header::parse(self.bytes.unused()).map_err(|what| self.damaged(what))?;
         if header.rows as u64 > self.rows_left {
@@ -165,16 +200,16 @@ impl<R: Stored> FrameReader<R> {
             return Err(self.damaged("its checksum does not match"));
         }
         self.digest.update(&fields[FIELD_BYTES..]);
-        let taken = match self.expander.expand(header.compression, payload, header.raw) {
+        match self.expander.expand(header.compression, payload, header.raw) {
             Ok(raw) => take(header.rows, raw)?,
             Err(what) => return Err(self.damaged(what)),
-        };
+        }
         self.rows_left -= header.rows as u64;
         self.bytes.start += whole;
-        // One large row must not keep its memory: a merge has many readers.
+        // A large row must not retain its buffer: a merge has many readers.
         self.expander.shrink();
         self.bytes.shrink();
-        Ok(taken)
+        Ok(())
     }
 
     /// Makes sure that `wanted` unused bytes are there.

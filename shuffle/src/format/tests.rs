@@ -9,6 +9,7 @@ use emberline_core::task::TaskContext;
 use proptest::prelude::*;
 use serde::Serialize;
 use std::io;
+use std::sync::Arc;
 
 pub(super) struct Memory(pub Vec<u8>);
 
@@ -40,8 +41,8 @@ pub(super) fn with(spill_compression: Compression) -> Config {
 
 pub(super) fn write<R: Stored>(segments: &[Vec<R>], config: Config) -> (Vec<u8>, FileIndex) {
     let task = TaskContext::for_test(config);
-    let file = task.scratch.file("format").unwrap();
-    let mut writer = FileWriter::create(&file, &task.config).unwrap();
+    let file = Arc::new(task.scratch.file("format").unwrap());
+    let mut writer = FileWriter::create(Arc::clone(&file), &task.config).unwrap();
     segments.iter().for_each(|rows| writer.write_segment(rows).unwrap());
     let index = writer.finish().unwrap();
     let bytes = std::fs::read(file.path()).unwrap();
@@ -174,9 +175,11 @@ fn a_row_that_cannot_be_encoded_is_that_error() {
         }
     }
     let task = TaskContext::for_test(Config::default());
-    let file = task.scratch.file("format").unwrap();
-    let error =
-        FileWriter::create(&file, &task.config).unwrap().write_segment(&[Stubborn]).unwrap_err();
+    let file = Arc::new(task.scratch.file("format").unwrap());
+    let error = FileWriter::create(Arc::clone(&file), &task.config)
+        .unwrap()
+        .write_segment(&[Stubborn])
+        .unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::NotEncodable { .. }), "{error}");
 }
 
@@ -199,10 +202,10 @@ fn frames_follow_the_share_of_a_task() {
 fn joined<R: Stored>(segments: &[Vec<R>], config: Config) -> (Vec<u8>, SegmentLocation) {
     let (bytes, index) = write(segments, config.clone());
     let task = TaskContext::for_test(config);
-    let file = task.scratch.file("joined").unwrap();
-    let mut writer = FileWriter::create(&file, &task.config).unwrap();
-    let parts = index.segments.iter().map(|place| FrameReader::<R>::new(open(&bytes), *place));
-    writer.join_frames(parts.collect()).unwrap();
+    let file = Arc::new(task.scratch.file("joined").unwrap());
+    let mut writer = FileWriter::create(Arc::clone(&file), &task.config).unwrap();
+    let parts = index.segments.iter().map(|place| SegmentFrames::new(open(&bytes), *place));
+    writer.join_frames(parts.collect(), size_of::<R>()).unwrap();
     let place = writer.end_segment();
     writer.finish().unwrap();
     (std::fs::read(file.path()).unwrap(), place)

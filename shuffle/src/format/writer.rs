@@ -2,9 +2,8 @@
 
 use super::compress::{FrameCompressor, STORED};
 use super::header::{FIELD_BYTES, FrameLocation, HEADER_BYTES, Header};
-use super::{FileIndex, FrameReader, MAX_FRAME_ROWS, SegmentLocation, frame_target};
+use super::{FileIndex, MAX_FRAME_ROWS, SegmentFrames, SegmentLocation, frame_target};
 use crate::memory::row_sizes::RowSizes;
-use emberline_core::bounds::Stored;
 use emberline_core::codec::encode_into;
 use emberline_core::config::Config;
 use emberline_core::disk::DiskWriter;
@@ -12,7 +11,6 @@ use emberline_core::error::{Error, Result};
 use emberline_core::scratch::ScratchFile;
 use emberline_core::size::{heap_bytes, owns_heap};
 use serde::Serialize;
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,8 +23,10 @@ const FRAMES_AT_ONCE: usize = 4;
 ///
 /// It holds at most about eight frames, whose size follows the task's share; a row that is larger
 /// has a frame of its own.
-pub struct FileWriter<F> {
-    target: Target<F>,
+///
+/// Only the encoding of rows depends on their type. The rest is compiled once, not in each program.
+pub struct FileWriter {
+    target: Target,
     file_tag: u32,
     frame_target: usize,
     squeezer: FrameCompressor,
@@ -43,16 +43,15 @@ pub struct FileWriter<F> {
 }
 
 /// Where the bytes go.
-enum Target<F> {
-    Scratch(F, Box<dyn DiskWriter>),
+enum Target {
+    Scratch(Arc<ScratchFile>, Box<dyn DiskWriter>),
     /// A file that stays, with its name.
     Output(PathBuf, Box<dyn DiskWriter>),
     /// Nowhere: they wait for [`FileWriter::finish_in_memory`].
     Memory,
 }
 
-/// Writers to what is no scratch file; the type of one does not matter.
-impl FileWriter<Arc<ScratchFile>> {
+impl FileWriter {
     /// Writes to a file that stays: `disk` has just made it at `path`. Its frames can be read back
     /// under `file_tag` alone.
     pub fn to_output(
@@ -68,19 +67,17 @@ impl FileWriter<Arc<ScratchFile>> {
     pub fn in_memory(config: &Config) -> Result<Self> {
         FileWriter::to(Target::Memory, 0, config)
     }
-}
 
-impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
     /// Makes the file. The task's share says how large frames are, and `spill_compression` how they
     /// are made smaller.
-    pub fn create(file: F, config: &Config) -> Result<Self> {
+    pub fn create(file: Arc<ScratchFile>, config: &Config) -> Result<Self> {
         let disk = file.create()?;
         // No two files of a context have one name.
         let file_tag = crc32fast::hash(file.path().as_os_str().as_encoded_bytes());
         FileWriter::to(Target::Scratch(file, disk), file_tag, config)
     }
 
-    fn to(target: Target<F>, file_tag: u32, config: &Config) -> Result<Self> {
+    fn to(target: Target, file_tag: u32, config: &Config) -> Result<Self> {
         let squeezer = FrameCompressor::new(config.spill_compression)?;
         let frame_target = frame_target(config.task_memory_limit());
         let pending = match target {
@@ -124,28 +121,32 @@ impl<F: Deref<Target = ScratchFile>> FileWriter<F> {
         Ok(())
     }
 
-    /// Writes the rows of other segments, which own nothing, without a look at them: as many of their
-    /// frames as fit into one are joined.
-    pub(crate) fn join_frames<R: Stored>(&mut self, parts: Vec<FrameReader<R>>) -> Result<()> {
-        let most_rows = MAX_MEMORY_TARGETS * self.frame_target / size_of::<R>().max(1);
-        let most_rows = most_rows.min(MAX_FRAME_ROWS);
-        let in_memory = |rows: usize| (rows * size_of::<R>()) as u64;
-        let (mut start, mut rows) = (self.begin_frame(), 0);
+    /// Writes the rows of other segments, which own no heap and take `row_bytes` each, without decoding
+    /// them: consecutive frames are joined while they fit into one.
+    pub(crate) fn join_frames(
+        &mut self,
+        parts: Vec<SegmentFrames>,
+        row_bytes: usize,
+    ) -> Result<()> {
+        let max_rows = MAX_MEMORY_TARGETS * self.frame_target / row_bytes.max(1);
+        let max_rows = max_rows.min(MAX_FRAME_ROWS);
+        let mut start = self.begin_frame();
+        let mut rows = 0;
         for mut part in parts {
-            let mut add = |count: usize, raw: &[u8]| {
+            while part.next_frame(&mut |count, raw| {
                 let bytes = self.pending.len() - start - HEADER_BYTES + raw.len();
-                if rows > 0 && (bytes > self.frame_target || rows + count > most_rows) {
-                    self.end_frame(start, rows, in_memory(rows))?;
-                    (start, rows) = (self.begin_frame(), 0);
+                if rows > 0 && (bytes > self.frame_target || rows + count > max_rows) {
+                    self.end_frame(start, rows, (rows * row_bytes) as u64)?;
+                    start = self.begin_frame();
+                    rows = 0;
                 }
                 rows += count;
                 self.pending.extend_from_slice(raw);
                 Ok(())
-            };
-            while part.next_raw(&mut add)?.is_some() {}
+            })? {}
         }
         if rows > 0 {
-            return self.end_frame(start, rows, in_memory(rows));
+            return self.end_frame(start, rows, (rows * row_bytes) as u64);
         }
         self.pending.truncate(start);
         Ok(())

@@ -5,7 +5,7 @@
 
 use crate::keys::hash::Hashed;
 use crate::map_output::reader::Chunk;
-use crate::sort::hash_order::HashOrder;
+use crate::sort::hash_order::{HashOrder, HashRange};
 use emberline_core::size::owns_heap;
 use std::{mem, vec};
 
@@ -49,9 +49,9 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
         let chunks: Vec<&[Hashed<K, V>]> = chunks.iter().map(Chunk::rows).collect();
         let numbers = Numbers::of(&chunks);
         let row = |place| numbers.row(&chunks, place);
-        let mut order = HashOrder::of(numbers.hashes(&chunks), numbers.count);
+        let mut order = numbers.hash_order(&chunks);
         Groups::in_order(&order, row).unwrap_or_else(|| {
-            order.look_further(|place| row(place).hash);
+            order.look_further(&|place| row(place).hash);
             Groups::in_order(&order, row).expect("no bit of a hash is left out now")
         })
     }
@@ -133,15 +133,22 @@ impl Numbers {
         &chunks[place >> self.row_bits][place & ((1 << self.row_bits) - 1)]
     }
 
-    /// The place and the hash of each row.
-    fn hashes<'a, K, V>(
-        self,
-        chunks: &'a [&'a [Hashed<K, V>]],
-    ) -> impl Iterator<Item = (usize, u64)> + Clone + 'a {
-        chunks.iter().enumerate().flat_map(move |(chunk, rows)| {
+    /// Returns the order of all rows by their hash.
+    fn hash_order<K, V>(self, chunks: &[&[Hashed<K, V>]]) -> HashOrder {
+        let mut range = HashRange::new();
+        for rows in chunks {
+            for row in *rows {
+                range.add(row.hash);
+            }
+        }
+        let mut order = range.order(self.count);
+        for (chunk, rows) in chunks.iter().enumerate() {
             let first = chunk << self.row_bits;
-            rows.iter().enumerate().map(move |(at, row)| (first | at, row.hash))
-        })
+            for (at, row) in rows.iter().enumerate() {
+                order.push(first | at, row.hash);
+            }
+        }
+        order.finish()
     }
 }
 

@@ -1,9 +1,12 @@
-//! How runs become the output of a map task: in memory where the budget has room, else in its file.
+//! Builds the output of a map task from runs: in memory if the memory limit allows, else in its file.
+//!
+//! Only encoding, decoding and buffering depend on the type of the rows; the rest is in
+//! [`UntypedBuilder`], which is compiled once.
 
-use crate::format::{FileWriter, FrameReader, OpenFile};
+use crate::format::{FileWriter, OpenFile, SegmentFrames};
 use crate::keys::hash::hash_of;
 use crate::map_output::buffers::SegmentRows;
-use crate::map_output::output::{FileRun, MapOutput, MapRun};
+use crate::map_output::output::{FileRun, MapOutput, MapRun, RowsInMemory, UntypedOutput};
 use crate::map_output::segment_index::SegmentIndex;
 use crate::memory::row_sizes::RowSizes;
 use crate::sort::run::Batches;
@@ -15,42 +18,65 @@ use emberline_core::scratch::ScratchFile;
 use emberline_core::size::owns_heap;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::or_raise;
-use std::iter;
+use std::marker::PhantomData;
 use std::sync::Arc;
+use std::vec;
 
-/// A map output in the making.
+/// A map output that is not complete.
 pub(crate) struct MapOutputBuilder<R> {
-    output: MapOutput<R>,
+    untyped: UntypedBuilder,
+    row: PhantomData<fn() -> R>,
+}
+
+/// A map output that is not complete, of rows whose type only its caller knows.
+struct UntypedBuilder {
+    output: UntypedOutput,
     file: Option<TaskFile>,
-    /// What the rows of the file take in memory, estimated.
+    /// The estimated memory of the rows in the file.
     file_estimate: u64,
 }
 
 /// The file of one map task while it is written.
 struct TaskFile {
     file: Arc<ScratchFile>,
-    writer: FileWriter<Arc<ScratchFile>>,
+    writer: FileWriter,
 }
 
-/// What a segment in memory takes beside its rows: the list, its counts and what points to it.
-const SEGMENT_BYTES: usize = 64;
-/// The places of a map output may take so large a part of the task's share: one in this many.
-const INDEX_SHARE: u64 = 16;
-/// However much their places take, fewer runs are not merged before the output ends.
-const MIN_FAN_IN: usize = 8;
+/// The size of a run that is about to be added.
+#[derive(Default)]
+struct RunSize {
+    segments: usize,
+    rows: u64,
+    /// The memory of buffers that no row uses, and of the segments themselves.
+    unused_bytes: u64,
+    /// The estimated memory of the rows.
+    estimated_bytes: u64,
+}
 
-/// More of a run is never read at once when runs are merged.
-const MAX_AHEAD: usize = 64 << 10;
+/// The memory of a segment without its rows: the list, its counters and the pointer to it.
+const SEGMENT_BYTES: usize = 64;
+/// The fraction of the task memory limit that the segment indexes of a map output may take: one in this
+/// many.
+const INDEX_FRACTION: u64 = 16;
+/// Fewer runs are not merged before the output ends, even if their segment indexes are large.
+const MIN_FAN_IN: usize = 8;
+/// The most bytes of a run that are read at once when runs are merged.
+const MAX_AHEAD_BYTES: usize = 64 << 10;
+
+/// Appends the rows of some segments to the open segment of a file, in batches of a number of bytes.
+type Join = fn(&mut FileWriter, Vec<SegmentFrames>, u64) -> Result<()>;
 
 impl<R: Stored> MapOutputBuilder<R> {
-    /// An output without rows, of so many segments.
+    /// Makes an output without rows.
     pub(crate) fn new(segments: usize) -> Self {
-        MapOutputBuilder { output: MapOutput::new(segments), file: None, file_estimate: 0 }
+        let output = UntypedOutput::new(segments);
+        let untyped = UntypedBuilder { output, file: None, file_estimate: 0 };
+        MapOutputBuilder { untyped, row: PhantomData }
     }
 
-    /// Counts the keys of rows, as the sum of their hashes.
+    /// Adds the hashes of keys, as their sum, to the digest of the output.
     pub(crate) fn count_keys(&mut self, hashes: u64) {
-        self.output.digest = self.output.digest.wrapping_add(hashes);
+        self.untyped.output.digest = self.untyped.output.digest.wrapping_add(hashes);
     }
 
     /// Adds a run, in which no row owns more than `max_heap_bytes`.
@@ -65,32 +91,58 @@ impl<R: Stored> MapOutputBuilder<R> {
         task: &TaskContext,
     ) -> Result<()> {
         task.check_cancelled();
-        let mut rows = 0;
-        let mut unused_bytes = 0;
-        let mut estimated_bytes = 0_u64;
-        let digest = &mut self.output.digest;
-        for (number, (bytes, segment)) in self.output.bytes.iter_mut().zip(&segments).enumerate() {
-            let SegmentRows { rows: buffer, heap_bytes } = segment;
-            *digest = digest.wrapping_add(hash_of(&number).wrapping_mul(buffer.len() as u64));
-            rows += buffer.len() as u64;
-            unused_bytes += (buffer.capacity() - buffer.len()) * size_of::<R>() + SEGMENT_BYTES;
-            let taken = (size_of_val(&**buffer) as u64).saturating_add(*heap_bytes);
-            *bytes = bytes.saturating_add(taken);
-            estimated_bytes = estimated_bytes.saturating_add(taken);
+        let mut run = RunSize::default();
+        for SegmentRows { rows, heap_bytes } in &segments {
+            let row_bytes = size_of::<R>();
+            let capacity = rows.capacity();
+            self.untyped.count_segment(&mut run, rows.len(), capacity, row_bytes, *heap_bytes);
         }
-        if rows > 0 {
-            match reserve(estimated_bytes.saturating_add(unused_bytes as u64), task) {
-                Some(held) => self.output.runs.push(in_memory(segments, held)),
+        if run.rows > 0 {
+            match run.reserve(task) {
+                Some(reservation) => self.add_in_memory(segments, reservation),
                 None => {
-                    self.file_estimate = self.file_estimate.saturating_add(estimated_bytes);
-                    let write = || self.write_run(segments, max_heap_bytes, task);
-                    task.in_phase(Phase::Write, write)?;
+                    let _phase = task.enter(Phase::Write);
+                    self.write_run(segments, max_heap_bytes, run.estimated_bytes, task)?;
                 }
             }
         }
-        self.output.rows += rows;
-        self.output.rows_read = task.metrics().rows_read;
+        self.untyped.output.rows += run.rows;
+        self.untyped.output.rows_read = task.metrics().rows_read;
         Ok(())
+    }
+
+    fn add_in_memory(&mut self, segments: Vec<SegmentRows<R>>, reservation: Reservation) {
+        let empty = RowsInMemory::empty();
+        let mut shared = Vec::with_capacity(segments.len());
+        for segment in segments {
+            shared.push(match segment.rows.is_empty() {
+                true => empty.clone(),
+                false => RowsInMemory::new(segment.rows),
+            });
+        }
+        self.untyped.output.runs.push(MapRun::InMemory { segments: shared, reservation });
+    }
+
+    fn write_run(
+        &mut self,
+        segments: Vec<SegmentRows<R>>,
+        max_heap_bytes: u64,
+        estimated_bytes: u64,
+        task: &TaskContext,
+    ) -> Result<()> {
+        let writer = self.untyped.open_file(estimated_bytes, task)?;
+        let mut index = SegmentIndex::default();
+        let mut number = 0;
+        // Each segment is dropped once it is written.
+        for SegmentRows { rows, heap_bytes } in segments {
+            if !rows.is_empty() {
+                task.check_cancelled();
+                writer.write_rows(&rows, RowSizes { heap_bytes, max_heap_bytes })?;
+                index.push(number, writer.end_segment())?;
+            }
+            number += 1;
+        }
+        self.untyped.add_file_run(index, join::<R>, task)
     }
 
     /// Measures rows and adds them as a run.
@@ -110,86 +162,177 @@ impl<R: Stored> MapOutputBuilder<R> {
         self.add_run(segments, max_heap_bytes, task)
     }
 
-    fn write_run(
+    /// Completes the output.
+    pub(crate) fn finish(self, task: &TaskContext) -> Result<MapOutput<R>> {
+        self.untyped.finish(join::<R>, task).map(MapOutput::of_type)
+    }
+}
+
+/// Appends the rows of some segments to the open segment of a file, in batches of `batch_bytes`.
+fn join<R: Stored>(
+    writer: &mut FileWriter,
+    parts: Vec<SegmentFrames>,
+    batch_bytes: u64,
+) -> Result<()> {
+    if !owns_heap::<R>() {
+        return writer.join_frames(parts, size_of::<R>());
+    }
+    let rows = PartRows::<R> { parts: parts.into_iter(), part: None, rows: Vec::new().into_iter() };
+    let mut batches = Batches::of_bytes(rows, batch_bytes);
+    while let Some((rows, sizes)) = batches.next_measured() {
+        writer.write_rows(&rows, sizes)?;
+    }
+    Ok(())
+}
+
+/// The rows of consecutive segments, one frame in memory. A read that fails raises its error.
+struct PartRows<R> {
+    parts: vec::IntoIter<SegmentFrames>,
+    part: Option<SegmentFrames>,
+    rows: vec::IntoIter<R>,
+}
+
+impl<R: Stored> Iterator for PartRows<R> {
+    type Item = R;
+
+    fn next(&mut self) -> Option<R> {
+        loop {
+            if let Some(row) = self.rows.next() {
+                return Some(row);
+            }
+            let part = match &mut self.part {
+                Some(part) => part,
+                none => none.insert(self.parts.next()?),
+            };
+            match or_raise(part.next_rows()) {
+                Some(rows) => self.rows = rows.into_iter(),
+                None => self.part = None,
+            }
+        }
+    }
+}
+
+impl RunSize {
+    /// Reserves the memory of the run, if the configuration and the memory limit allow it.
+    fn reserve(&self, task: &TaskContext) -> Option<Reservation> {
+        if task.config.force_spill {
+            return None;
+        }
+        task.memory.try_reserve(self.estimated_bytes.saturating_add(self.unused_bytes))
+    }
+}
+
+impl UntypedBuilder {
+    /// Counts the next segment of a run.
+    fn count_segment(
         &mut self,
-        segments: Vec<SegmentRows<R>>,
-        max_heap_bytes: u64,
-        task: &TaskContext,
-    ) -> Result<()> {
-        let TaskFile { writer, .. } = match &mut self.file {
+        run: &mut RunSize,
+        rows: usize,
+        capacity: usize,
+        row_bytes: usize,
+        heap_bytes: u64,
+    ) {
+        let number = run.segments;
+        let added = hash_of(&number).wrapping_mul(rows as u64);
+        self.output.digest = self.output.digest.wrapping_add(added);
+        let bytes = ((rows * row_bytes) as u64).saturating_add(heap_bytes);
+        self.output.bytes[number] = self.output.bytes[number].saturating_add(bytes);
+        run.segments += 1;
+        run.rows += rows as u64;
+        run.unused_bytes += ((capacity - rows).saturating_mul(row_bytes) + SEGMENT_BYTES) as u64;
+        run.estimated_bytes = run.estimated_bytes.saturating_add(bytes);
+    }
+
+    /// Returns the writer of the task's file, for a run that takes `estimated_bytes` in memory.
+    fn open_file(&mut self, estimated_bytes: u64, task: &TaskContext) -> Result<&mut FileWriter> {
+        self.file_estimate = self.file_estimate.saturating_add(estimated_bytes);
+        let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(TaskFile::create(task)?),
         };
-        let mut places = SegmentIndex::default();
-        // Each segment is dropped once it is written.
-        let full = (0..).zip(segments).filter(|(_, segment)| !segment.rows.is_empty());
-        for (number, SegmentRows { rows, heap_bytes }) in full {
-            task.check_cancelled();
-            writer.write_rows(&rows, RowSizes { heap_bytes, max_heap_bytes })?;
-            places.push(number, writer.end_segment())?;
-        }
-        places.shrink();
-        self.output.runs.push(MapRun::File(FileRun { places, level: 0 }));
-        self.merge_levels(task)
+        Ok(&mut file.writer)
     }
 
-    /// Merges the last runs of one level while their places take too much, since each has places of its
-    /// own for all segments. So the places stay few, and each row is written again once a level.
-    fn merge_levels(&mut self, task: &TaskContext) -> Result<()> {
+    /// Adds a run that was written to the file.
+    fn add_file_run(
+        &mut self,
+        mut index: SegmentIndex,
+        join: Join,
+        task: &TaskContext,
+    ) -> Result<()> {
+        index.shrink();
+        self.output.runs.push(MapRun::File(FileRun { index, level: 0 }));
+        self.merge_levels(join, task)
+    }
+
+    /// Merges the last runs of one level while their segment indexes take too much memory, since each
+    /// has an entry for every segment. So the indexes stay small, and each row is written again once
+    /// for each level.
+    fn merge_levels(&mut self, join: Join, task: &TaskContext) -> Result<()> {
         while let Some(MapRun::File(FileRun { level, .. })) = self.output.runs.last() {
             let level = *level;
             let is_of_level =
-                |run: &&MapRun<R>| matches!(run, MapRun::File(run) if run.level == level);
+                |run: &&MapRun| matches!(run, MapRun::File(run) if run.level == level);
             let same = self.output.runs.iter().rev().take_while(is_of_level).count();
             let first = self.output.runs.len() - same;
             if same < MIN_FAN_IN || index_bytes(&self.output.runs[first..]) <= max_index_bytes(task)
             {
                 break;
             }
-            self.merge_from(first, level + 1, task)?;
+            self.merge_from(first, level + 1, join, task)?;
         }
         Ok(())
     }
 
-    /// Makes one run of those from number `first` on, which are all in the file.
-    fn merge_from(&mut self, first: usize, level: u32, task: &TaskContext) -> Result<()> {
+    /// Merges the runs from number `first` on, which are all in the file, into one.
+    fn merge_from(
+        &mut self,
+        first: usize,
+        level: u32,
+        join: Join,
+        task: &TaskContext,
+    ) -> Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
-        let merged = self.output.runs.drain(first..);
-        let runs = merged.filter_map(|run| match run {
-            MapRun::File(run) => Some(run),
-            MapRun::Typed { .. } => None,
-        });
-        let places = file.merge::<R>(runs.collect(), self.output.bytes.len(), task)?;
-        self.output.runs.push(MapRun::File(FileRun { places, level }));
+        let mut indexes = Vec::new();
+        for run in self.output.runs.drain(first..) {
+            if let MapRun::File(run) = run {
+                indexes.push(run.index);
+            }
+        }
+        let index = file.merge(indexes, self.output.bytes.len(), join, task)?;
+        self.output.runs.push(MapRun::File(FileRun { index, level }));
         Ok(())
     }
 
-    /// Ends the output.
-    pub(crate) fn finish(mut self, task: &TaskContext) -> Result<MapOutput<R>> {
-        self.merge_last_runs(task)?;
+    fn finish(mut self, join: Join, task: &TaskContext) -> Result<UntypedOutput> {
+        self.merge_last_runs(join, task)?;
         if let Some(TaskFile { file, writer }) = self.file {
-            let (encoded_bytes, estimated_bytes) = (writer.encoded_bytes(), self.file_estimate);
-            let index = task.in_phase(Phase::Write, || writer.finish())?;
+            let encoded_bytes = writer.encoded_bytes();
+            let estimated_bytes = self.file_estimate;
+            let phase = task.enter(Phase::Write);
+            let index = writer.finish()?;
+            drop(phase);
             let file_bytes = index.file_bytes;
             task.count_spilled(SpilledFile { file_bytes, encoded_bytes, estimated_bytes });
             self.output.file = Some((file, index));
         }
         self.output.runs.shrink_to_fit();
-        // Without room they are there all the same: the rows cannot be found without them.
+        // The indexes stay even without a reservation: the rows cannot be found without them.
         self.output.index_reservation =
             task.memory.try_reserve(index_bytes(&self.output.runs) as u64);
         Ok(self.output)
     }
 
-    /// Makes one run of the last ones if the places take too much.
-    fn merge_last_runs(&mut self, task: &TaskContext) -> Result<()> {
-        let in_file = |run: &&MapRun<R>| matches!(run, MapRun::File(_));
+    /// Merges the last runs if the segment indexes take too much memory.
+    fn merge_last_runs(&mut self, join: Join, task: &TaskContext) -> Result<()> {
+        let in_file = |run: &&MapRun| matches!(run, MapRun::File(_));
         let last = self.output.runs.iter().rev().take_while(in_file).count();
         if last < 2 || index_bytes(&self.output.runs) <= max_index_bytes(task) {
             return Ok(());
         }
         let first = self.output.runs.len() - last;
-        task.in_phase(Phase::Write, || self.merge_from(first, u32::MAX, task))
+        let _phase = task.enter(Phase::Write);
+        self.merge_from(first, u32::MAX, join, task)
     }
 }
 
@@ -200,85 +343,57 @@ impl TaskFile {
         Ok(TaskFile { file, writer })
     }
 
-    /// Writes the rows of some runs once more, segment by segment and in the order of the runs. What
-    /// was written first stays in the file, which goes as a whole.
-    fn merge<R: Stored>(
+    /// Writes the rows of some runs again, segment by segment and in the order of the runs. The bytes
+    /// that were written before stay in the file until it is deleted.
+    fn merge(
         &mut self,
-        runs: Vec<FileRun>,
+        runs: Vec<SegmentIndex>,
         segments: usize,
+        join: Join,
         task: &TaskContext,
     ) -> Result<SegmentIndex> {
         self.writer.flush()?;
         let open = OpenFile::new(self.file.open()?, self.file.path().display().to_string());
-        // The segments of a run lie one behind the other, and a piece of one may be a few rows.
-        let ahead = usize::try_from(task.operator_memory_limit() / 2).unwrap_or(usize::MAX)
-            / runs.len().max(1);
-        let ahead = ahead.min(MAX_AHEAD);
-        let files = runs.iter().map(|_| open.reading_ahead(ahead)).collect::<Result<Vec<_>>>()?;
-        let mut next: Vec<_> = runs.iter().map(|run| run.places.iter().peekable()).collect();
-        let mut places = SegmentIndex::default();
+        // The segments of a run are consecutive in the file, and one may have only a few rows.
+        let memory_bytes = usize::try_from(task.operator_memory_limit() / 2).unwrap_or(usize::MAX);
+        let ahead_bytes = (memory_bytes / runs.len().max(1)).min(MAX_AHEAD_BYTES);
+        let mut sources = Vec::with_capacity(runs.len());
+        for run in &runs {
+            sources.push((open.reading_ahead(ahead_bytes)?, run.iter().peekable()));
+        }
+        let mut merged = SegmentIndex::default();
         for segment in 0..segments {
             task.check_cancelled();
-            let parts = next.iter_mut().zip(&files).map(|(places, file)| {
+            let mut parts = Vec::new();
+            for (file, locations) in &mut sources {
                 let is_here = |next: &Result<_>| next.as_ref().map_or(true, |(n, _)| *n == segment);
-                let place = places.next_if(is_here).transpose()?;
-                Ok(place.map(|(_, place)| FrameReader::<R>::new(file.clone(), place)))
-            });
-            let parts = parts.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
+                if let Some((_, location)) = locations.next_if(is_here).transpose()? {
+                    parts.push(SegmentFrames::new(file.clone(), location));
+                }
+            }
             if parts.is_empty() {
                 continue;
             }
-            self.join(parts, task)?;
-            places.push(segment as u32, self.writer.end_segment())?;
+            join(&mut self.writer, parts, task.operator_memory_limit() / 8)?;
+            merged.push(segment as u32, self.writer.end_segment())?;
         }
-        places.shrink();
-        Ok(places)
-    }
-
-    /// Writes the rows of some segments as one.
-    fn join<R: Stored>(&mut self, parts: Vec<FrameReader<R>>, task: &TaskContext) -> Result<()> {
-        if !owns_heap::<R>() {
-            return self.writer.join_frames(parts);
-        }
-        let frames = parts
-            .into_iter()
-            .flat_map(|mut frames| iter::from_fn(move || or_raise(frames.next_frame())));
-        let batches = Batches::of_bytes(frames.flatten(), task.operator_memory_limit() / 8);
-        for (rows, sizes) in batches.measured() {
-            self.writer.write_rows(&rows, sizes)?;
-        }
-        Ok(())
+        merged.shrink();
+        Ok(merged)
     }
 }
 
-/// What the places of a map output may take before runs are merged.
+/// Returns the memory that the segment indexes of a map output may take before runs are merged.
 fn max_index_bytes(task: &TaskContext) -> usize {
-    usize::try_from(task.config.task_memory_limit() / INDEX_SHARE).unwrap_or(usize::MAX)
+    usize::try_from(task.config.task_memory_limit() / INDEX_FRACTION).unwrap_or(usize::MAX)
 }
 
-fn index_bytes<R>(runs: &[MapRun<R>]) -> usize {
-    let of_run = |run: &MapRun<R>| match run {
-        MapRun::Typed { .. } => 0,
-        MapRun::File(run) => size_of::<MapRun<R>>() + run.places.bytes(),
+/// Returns the memory of the segment indexes of `runs`.
+fn index_bytes(runs: &[MapRun]) -> usize {
+    let of_run = |run: &MapRun| match run {
+        MapRun::InMemory { .. } => 0,
+        MapRun::File(run) => size_of::<MapRun>() + run.index.bytes(),
     };
     runs.iter().map(of_run).sum()
-}
-
-fn in_memory<R>(segments: Vec<SegmentRows<R>>, held: Reservation) -> MapRun<R> {
-    let empty = Arc::default();
-    let share = |segment: SegmentRows<R>| match segment.rows.is_empty() {
-        true => Arc::clone(&empty),
-        false => Arc::new(segment.rows),
-    };
-    MapRun::Typed { segments: segments.into_iter().map(share).collect(), held }
-}
-
-/// The part of the budget that rows need to stay in memory, if they may and it is there.
-fn reserve(bytes: u64, task: &TaskContext) -> Option<Reservation> {
-    if task.config.force_spill {
-        return None;
-    }
-    task.memory.try_reserve(bytes)
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ fn check_segments<R: Stored + PartialEq + Debug>(rows: impl Fn(usize, usize) -> 
     for runs in [1, 7, 8, 9, 64, 65, 200] {
         let task = tiny(true);
         let output = output(runs, &task, &rows).unwrap();
-        let places = index_bytes(&output.runs);
+        let places = index_bytes(&output.untyped.runs);
         // Fewer runs of a level than are merged may stay, of all segments each.
         assert!(places <= max_index_bytes(&task) + 8 * SEGMENTS, "{runs}: {places}");
         let outputs = MapOutputs::own(output);
@@ -73,7 +73,8 @@ fn runs_in_memory_stay_between_those_in_the_file() {
         builder.add_rows([vec![run; 3]], &task).unwrap();
     }
     let output = builder.finish(&task).unwrap();
-    let in_memory = output.runs.iter().filter(|run| matches!(run, MapRun::Typed { .. })).count();
+    let in_memory =
+        output.untyped.runs.iter().filter(|run| matches!(run, MapRun::InMemory { .. })).count();
     assert_eq!(in_memory, 4);
     let (outputs, mut found) = (MapOutputs::own(output), Vec::new());
     let mut reader = outputs.read(None, 0, &task);
@@ -90,13 +91,13 @@ fn merged_after(harm: impl Fn(&mut Vec<u8>)) -> ErrorKind {
     for run in 0..7 {
         output.add_rows((0..SEGMENTS).map(|segment| rows(run, segment)), &task).unwrap();
     }
-    let written = output.file.as_mut().unwrap();
+    let written = output.untyped.file.as_mut().unwrap();
     written.writer.flush().unwrap();
     let path = written.file.path();
     let mut bytes = fs::read(path).unwrap();
     harm(&mut bytes);
     fs::write(path, bytes).unwrap();
-    output.merge_from(0, 1, &task).unwrap_err().kind().clone()
+    output.untyped.merge_from(0, 1, join::<(u64, u64)>, &task).unwrap_err().kind().clone()
 }
 
 #[test]

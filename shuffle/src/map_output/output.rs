@@ -1,8 +1,11 @@
-//! What map tasks leave behind, and how the tasks behind the shuffle read it.
+//! The output of a map task, and the table of the outputs of a shuffle.
+//!
+//! Only [`MapOutput`] and [`MapOutputs`] know the type of the rows. They are thin: what they hold does
+//! not, so that it is compiled once in this crate and not again for each row type of a program.
 
 use super::reader::SegmentReader;
 use super::segment_index::SegmentIndex;
-use crate::format::{FileIndex, FrameReader, OpenFile};
+use crate::format::{FileIndex, OpenFile, SegmentFrames};
 use emberline_core::bounds::Stored;
 use emberline_core::error::{Error, ErrorKind, Result, internal};
 use emberline_core::faults::Damage;
@@ -11,93 +14,142 @@ use emberline_core::lineage::StorageStats;
 use emberline_core::memory::Reservation;
 use emberline_core::scratch::ScratchFile;
 use emberline_core::task::TaskContext;
+use std::any::Any;
 use std::error::Error as _;
 use std::io;
+use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// The output of one map task: runs, one behind the other, each with a segment for each partition
-/// after the shuffle, or for each slice of one. Dropping it gives back the memory and the files.
+/// The output of one map task: consecutive runs, each with a segment for each partition after the
+/// shuffle, or for each sub-partition. Dropping it releases the memory and deletes the file.
 pub struct MapOutput<R> {
-    pub(crate) runs: Vec<MapRun<R>>,
-    /// The runs that did not fit in memory, one behind the other.
+    pub(crate) untyped: UntypedOutput,
+    row: PhantomData<fn() -> R>,
+}
+
+/// A map output whose rows have a type that only its readers know.
+pub(crate) struct UntypedOutput {
+    pub(crate) runs: Vec<MapRun>,
+    /// The file of the runs that did not fit in memory.
     pub(crate) file: Option<(Arc<ScratchFile>, FileIndex)>,
-    /// What each segment takes in memory, over all runs, wherever it lies.
+    /// The estimated memory of each segment over all runs, in memory or not.
     pub(crate) bytes: Vec<u64>,
     pub(crate) rows: u64,
-    /// Rows that the map task read for it.
+    /// The rows that the map task read for it.
     pub(crate) rows_read: u64,
-    /// What the places of segments in the file take.
+    /// The memory of the segment indexes of runs in the file.
     pub(crate) index_reservation: Option<Reservation>,
-    /// The sum of its keys' hashes, where rows are placed by hash, and of what says how many rows each
-    /// segment has. An output that is computed again has the same, unless something is not
-    /// deterministic. It does not see a change of values.
+    /// The sum of the hashes of its keys, if rows are placed by hash, and of the number of rows of each
+    /// segment. An output that is recomputed has the same digest unless the program is not
+    /// deterministic. It does not cover values.
     pub(crate) digest: u64,
-    /// Whether a reader has begun with it, or with one whose place it took.
+    /// Whether a reader has begun to read it, or an output that it replaced.
     pub(super) was_read: AtomicBool,
-    /// Whether the disk has refused to read it, once so far.
+    /// Whether a read of it failed once.
     pub(super) was_refused: AtomicBool,
-    /// What a reader found wrong with it; what comes in its place is another output.
+    /// The damage that a reader found. The output that replaces it is another one.
     lost: OnceLock<Error>,
 }
 
-/// An output that was computed again has other rows than the one that was lost.
+/// A recomputed output has other rows than the lost one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed {
-    /// The rows of the one that was lost.
+    /// The number of rows of the lost output.
     pub before: u64,
-    /// The rows of the new one.
+    /// The number of rows of the new output.
     pub now: u64,
 }
 
-/// Rows of a map task that were cut off when they had reached a size. A run stays in memory if the
-/// budget has room, else it goes to the task's file.
-pub(crate) enum MapRun<R> {
-    Typed { segments: Vec<Arc<Vec<R>>>, held: Reservation },
+/// Rows of a map task that were flushed together when they had reached a size. A run stays in memory if
+/// the memory limit allows, else it is in the task's file.
+pub(crate) enum MapRun {
+    InMemory { segments: Vec<RowsInMemory>, reservation: Reservation },
     File(FileRun),
 }
 
 /// A run in the task's file.
 pub(crate) struct FileRun {
-    /// Where the segments that have rows are.
-    pub(crate) places: SegmentIndex,
-    /// How often its rows were merged from smaller runs.
+    /// The locations of the segments that have rows.
+    pub(crate) index: SegmentIndex,
+    /// The number of times that its rows were merged from smaller runs.
     pub(crate) level: u32,
 }
 
+/// The rows of one segment in memory: a `Vec` of a type that the reader knows.
+#[derive(Clone)]
+pub(crate) struct RowsInMemory {
+    rows: Arc<dyn Any + Send + Sync>,
+    pub(crate) count: usize,
+}
+
+impl RowsInMemory {
+    /// Returns a segment without rows.
+    pub(crate) fn empty() -> Self {
+        RowsInMemory { rows: Arc::new(()), count: 0 }
+    }
+
+    /// Returns a segment of `rows`.
+    pub(crate) fn new<R: Send + Sync + 'static>(rows: Vec<R>) -> Self {
+        RowsInMemory { count: rows.len(), rows: Arc::new(rows) }
+    }
+
+    /// Returns the rows, which are of type `R` or the engine is wrong.
+    pub(super) fn downcast<R: Send + Sync + 'static>(self) -> Result<Arc<Vec<R>>> {
+        self.rows.downcast().map_err(|_| wrong_row_type())
+    }
+}
+
+#[cold]
+fn wrong_row_type() -> Error {
+    internal("a map output has rows of another type than its reader")
+}
+
 impl<R> MapOutput<R> {
-    /// An output without rows, of so many segments.
+    /// Returns `untyped` as an output of rows of type `R`, which its writer guarantees.
+    pub(crate) fn of_type(untyped: UntypedOutput) -> Self {
+        MapOutput { untyped, row: PhantomData }
+    }
+
+    /// Returns the number of rows.
+    pub fn rows(&self) -> u64 {
+        self.untyped.rows
+    }
+
+    /// Returns the estimated memory of the rows, in memory or not.
+    pub fn bytes(&self) -> u64 {
+        self.untyped.total_bytes()
+    }
+
+    /// Returns the path of its file, if not all of it is in memory.
+    pub fn file(&self) -> Option<&Path> {
+        self.untyped.path()
+    }
+}
+
+impl UntypedOutput {
+    /// Makes an output without rows.
     pub(crate) fn new(segments: usize) -> Self {
-        let (runs, bytes, file, index_reservation) = (Vec::new(), vec![0; segments], None, None);
-        let (digest, was_read, was_refused, lost) = Default::default();
-        let (rows, rows_read) = (0, 0);
-        MapOutput {
-            runs,
-            file,
-            bytes,
-            rows,
-            rows_read,
-            index_reservation,
-            digest,
-            was_read,
-            was_refused,
-            lost,
+        UntypedOutput {
+            runs: Vec::new(),
+            file: None,
+            bytes: vec![0; segments],
+            rows: 0,
+            rows_read: 0,
+            index_reservation: None,
+            digest: 0,
+            was_read: AtomicBool::default(),
+            was_refused: AtomicBool::default(),
+            lost: OnceLock::new(),
         }
     }
 
-    /// Its rows.
-    pub fn rows(&self) -> u64 {
-        self.rows
-    }
-
-    /// What they take in memory, estimated, wherever they lie.
-    pub fn bytes(&self) -> u64 {
+    fn total_bytes(&self) -> u64 {
         self.bytes.iter().copied().fold(0, u64::saturating_add)
     }
 
-    /// Its file, if not all of it lies in memory.
-    pub fn file(&self) -> Option<&Path> {
+    fn path(&self) -> Option<&Path> {
         self.file.as_ref().map(|(file, _)| file.path())
     }
 
@@ -111,19 +163,20 @@ impl<R> MapOutput<R> {
         self.lost.get().is_some()
     }
 
-    /// What a fault plan did to rows in memory. A file that is lost says so itself; and if one segment
-    /// of it is damaged, the others can be read until another output takes its place.
+    /// Returns the damage of rows in memory, which only a fault plan causes. A damaged file fails by
+    /// itself when it is read; and if one of its segments is damaged, the others stay readable until
+    /// the output is replaced.
     pub(super) fn lost_in_memory(&self) -> Option<&Error> {
         self.lost.get().filter(|_| self.file.is_none())
     }
 
-    /// Notes that it is lost. The first reason stays; says whether this is it.
+    /// Records that it is lost. Returns true if it was not lost before; else the first reason stays.
     pub(super) fn lose(&self, why: &Error) -> bool {
         self.lost.set(why.clone()).is_ok()
     }
 
-    /// Notes that it is lost if its file is gone or has another length.
-    pub(super) fn look(&self) {
+    /// Records that it is lost if its file is missing or has another length.
+    pub(super) fn check_file(&self) {
         let Some((file, index)) = self.file.as_ref().filter(|_| !self.is_lost()) else { return };
         if let Err(error) = Self::open_file(file, index)
             && is_damage(&error)
@@ -132,76 +185,159 @@ impl<R> MapOutput<R> {
         }
     }
 
+    /// Returns the number of rows in memory.
+    pub(super) fn rows_in_memory(&self) -> usize {
+        let of_run = |run: &MapRun| match run {
+            MapRun::InMemory { segments, .. } => segments.iter().map(|rows| rows.count).sum(),
+            MapRun::File(_) => 0,
+        };
+        self.runs.iter().map(of_run).sum()
+    }
+
     fn storage_stats(&self) -> StorageStats {
-        let (rows, rows_read) = (self.rows, self.rows_read);
-        let held = self.runs.iter().map(|run| match run {
-            MapRun::Typed { held, .. } => held.bytes(),
+        let reserved = self.runs.iter().map(|run| match run {
+            MapRun::InMemory { reservation, .. } => reservation.bytes(),
             MapRun::File(_) => 0,
         });
-        let file_bytes = self.file.as_ref().map_or(0, |(_, index)| index.file_bytes);
-        StorageStats { parts: 1, rows, memory_bytes: held.sum(), file_bytes, rows_read }
+        StorageStats {
+            parts: 1,
+            rows: self.rows,
+            memory_bytes: reserved.sum(),
+            file_bytes: self.file.as_ref().map_or(0, |(_, index)| index.file_bytes),
+            rows_read: self.rows_read,
+        }
     }
-}
 
-impl<R: Stored> MapOutput<R> {
-    /// The rows of one segment of a run, or nothing if it has none. The file is opened once for all
-    /// runs.
+    /// Opens one segment of a run. Returns nothing if it has no rows. The file is opened once for all
+    /// runs, into `open`.
     pub(super) fn open(
         &self,
-        run: &MapRun<R>,
+        run: &MapRun,
         segment: usize,
         open: &mut Option<OpenFile>,
-    ) -> Result<Option<Segment<R>>> {
+    ) -> Result<Option<Segment>> {
         let run = match run {
-            MapRun::Typed { segments, .. } => {
+            MapRun::InMemory { segments, .. } => {
                 let rows = segments.get(segment).ok_or_else(|| no_segment(segment))?;
-                return Ok((!rows.is_empty()).then(|| Segment::Shared(Arc::clone(rows))));
+                return Ok((rows.count > 0).then(|| Segment::InMemory(rows.clone())));
             }
             MapRun::File(run) => run,
         };
         let file = self.file.as_ref().filter(|_| segment < self.bytes.len());
         let (file, index) = file.ok_or_else(|| no_segment(segment))?;
-        let Some(place) = run.places.find(segment)? else { return Ok(None) };
+        let Some(location) = run.index.find(segment)? else { return Ok(None) };
         let open = match open {
             Some(open) => open,
             none => none.insert(Self::open_file(file, index)?),
         };
-        Ok(Some(Segment::Frames(FrameReader::new(open.clone(), place))))
+        Ok(Some(Segment::Frames(SegmentFrames::new(open.clone(), location))))
     }
 }
 
-pub(super) enum Segment<R> {
-    Shared(Arc<Vec<R>>),
-    Frames(FrameReader<R>),
+/// An open segment of a run.
+pub(super) enum Segment {
+    InMemory(RowsInMemory),
+    Frames(SegmentFrames),
 }
 
+#[cold]
 fn no_segment(segment: usize) -> Error {
     internal(format_args!("segment {segment} of a map output is out of range"))
 }
 
-pub(super) type Slot<R> = Mutex<Option<Arc<MapOutput<R>>>>;
+/// The output of one map task, once there is one.
+pub(super) type Slot = Mutex<Option<Arc<UntypedOutput>>>;
 
-/// The outputs of all map tasks of one shuffle, as far as they are there; or the one output that a
-/// task keeps for itself.
+/// The outputs of all map tasks of one shuffle, as far as they exist; or the one output that a task
+/// makes for itself.
 pub struct MapOutputs<R> {
-    pub(super) slots: Arc<[Slot<R>]>,
+    pub(super) table: OutputTable,
+    row: PhantomData<fn() -> R>,
+}
+
+/// The outputs of a shuffle whose rows have a type that only readers know.
+#[derive(Clone)]
+pub(super) struct OutputTable {
+    pub(super) slots: Arc<[Slot]>,
 }
 
 impl<R> MapOutputs<R> {
-    /// Room for the outputs of `map_partitions` map tasks.
+    /// Makes a table without outputs for `map_partitions` map tasks.
     pub fn new(map_partitions: usize) -> Self {
-        MapOutputs { slots: (0..map_partitions).map(|_| Mutex::new(None)).collect() }
+        MapOutputs { table: OutputTable::new(map_partitions), row: PhantomData }
     }
 
-    /// The one output of a task that reads it itself.
+    /// Makes a table of the one output of a task that reads it itself.
     pub fn own(output: MapOutput<R>) -> Self {
-        MapOutputs { slots: [Mutex::new(Some(Arc::new(output)))].into() }
+        let outputs = MapOutputs::new(1);
+        *lock(&outputs.table.slots[0]) = Some(Arc::new(output.untyped));
+        outputs
     }
 
-    /// Keeps the output of a map partition, in place of an older one. Readers of the older one may
-    /// read on. If the older one was read and had other rows, it stays: what was made of it and what
-    /// would be made of the new one do not fit together.
+    /// Stores the output of a map partition in place of an older one, which its readers may read to
+    /// the end.
+    ///
+    /// # Errors
+    ///
+    /// If the older one was read and had other rows. It stays: results that were computed from it do
+    /// not fit results that would be computed from the new one.
     pub fn put(&self, map_partition: usize, output: MapOutput<R>) -> Result<(), Changed> {
+        self.table.put(map_partition, output.untyped)
+    }
+
+    /// Damages the file of an output, as a fault plan wants. An output without a file is lost.
+    pub fn harm(&self, map_partition: usize, harm: Damage) {
+        self.table.harm(map_partition, harm);
+    }
+
+    /// Returns statistics of the outputs that are not known to be lost.
+    pub fn storage_stats(&self) -> StorageStats {
+        self.table.storage_stats()
+    }
+
+    /// Returns the estimated memory of one segment of all outputs: the same in memory and in files.
+    pub fn segment_bytes(&self, segment: usize) -> u64 {
+        self.table.segment_bytes(segment)
+    }
+
+    /// Drops the outputs if this is the last handle to them, on up to `threads` threads. They are
+    /// dropped when this returns.
+    pub fn drop_on(&mut self, threads: usize) {
+        super::parallel_drop::drop_on::<R>(&mut self.table, threads);
+    }
+}
+
+impl<R: Stored> MapOutputs<R> {
+    /// Returns a reader of one segment of all outputs. It opens nothing before the first chunk.
+    /// `shuffle` names the shuffle of the outputs; an output that a task makes for itself has none.
+    pub fn read(
+        &self,
+        shuffle: Option<ShuffleId>,
+        segment: usize,
+        task: &TaskContext,
+    ) -> SegmentReader<R> {
+        self.reader(shuffle, segment, Some(task.clone()))
+    }
+
+    /// Returns a reader as [`read`](MapOutputs::read) does, also outside of tasks.
+    pub(crate) fn reader(
+        &self,
+        shuffle: Option<ShuffleId>,
+        segment: usize,
+        task: Option<TaskContext>,
+    ) -> SegmentReader<R> {
+        SegmentReader::new(self.table.clone(), shuffle, segment, task)
+    }
+}
+
+impl OutputTable {
+    fn new(map_partitions: usize) -> Self {
+        let mut slots = Vec::new();
+        slots.resize_with(map_partitions, Slot::default);
+        OutputTable { slots: slots.into() }
+    }
+
+    fn put(&self, map_partition: usize, output: UntypedOutput) -> Result<(), Changed> {
         let mut slot = lock(&self.slots[map_partition]);
         if let Some(older) = slot.as_ref().filter(|older| older.was_read.load(Ordering::Relaxed))
             && (older.rows, older.digest) != (output.rows, output.digest)
@@ -212,77 +348,55 @@ impl<R> MapOutputs<R> {
             return Err(changed);
         }
         if let Some(older) = &*slot {
-            // What was made of the older one must fit whatever comes after this one, too.
+            // Results that were computed from the older one must also fit the output after this one.
             output.was_read.fetch_or(older.was_read.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         let older = slot.replace(Arc::new(output));
         drop(slot);
-        // Dropped here, after the lock: dropping rows runs the user's code.
+        // Dropped after the lock was released: dropping rows runs the user's code.
         drop(older);
         Ok(())
     }
 
-    /// Harms the file of an output, as a fault plan wants; what is not in a file is lost.
-    pub fn harm(&self, map_partition: usize, harm: Damage) {
+    fn harm(&self, map_partition: usize, harm: Damage) {
         let Some(output) = lock(&self.slots[map_partition]).clone() else { return };
-        let harmed = output.file().is_some_and(|file| harm.inflict(file).is_ok());
+        let harmed = output.path().is_some_and(|file| harm.inflict(file).is_ok());
         if !harmed {
-            // Its digest stays, which what comes in its place is compared with.
+            // Its digest stays, with which the digest of its replacement is compared.
             output.lose(&Error::corrupt("a fault plan took its map output"));
         }
     }
 
-    /// How much of them is there, as far as readers know.
-    pub fn storage_stats(&self) -> StorageStats {
+    fn storage_stats(&self) -> StorageStats {
         let outputs = self.slots.iter().filter_map(|slot| lock(slot).clone());
-        let there = outputs.filter(|output| !output.is_lost());
-        there.map(|output| output.storage_stats()).sum()
+        let intact = outputs.filter(|output| !output.is_lost());
+        intact.map(|output| output.storage_stats()).sum()
     }
 
-    /// What one segment of all outputs takes in memory: the same wherever they lie.
-    pub fn segment_bytes(&self, segment: usize) -> u64 {
-        let bytes = |slot: &Slot<R>| lock(slot).as_ref().map_or(0, |output| output.bytes[segment]);
+    fn segment_bytes(&self, segment: usize) -> u64 {
+        let bytes = |slot: &Slot| lock(slot).as_ref().map_or(0, |output| output.bytes[segment]);
         self.slots.iter().map(bytes).fold(0, u64::saturating_add)
-    }
-
-    /// Reads one segment of all outputs. Nothing is opened before the first chunk. `shuffle` says
-    /// whose outputs they are; nobody's are those that a task keeps for itself.
-    pub fn read(
-        &self,
-        shuffle: Option<ShuffleId>,
-        segment: usize,
-        task: &TaskContext,
-    ) -> SegmentReader<R> {
-        self.reader(shuffle, segment, Some(task.clone()))
-    }
-
-    /// As [`read`](MapOutputs::read), also where no task runs.
-    pub(crate) fn reader(
-        &self,
-        shuffle: Option<ShuffleId>,
-        segment: usize,
-        task: Option<TaskContext>,
-    ) -> SegmentReader<R> {
-        SegmentReader::new(Arc::clone(&self.slots), shuffle, segment, task)
     }
 }
 
 impl<R> Clone for MapOutputs<R> {
     fn clone(&self) -> Self {
-        MapOutputs { slots: Arc::clone(&self.slots) }
+        MapOutputs { table: self.table.clone(), row: PhantomData }
     }
 }
 
-pub(super) fn lock<R>(slot: &Slot<R>) -> MutexGuard<'_, Option<Arc<MapOutput<R>>>> {
+/// Locks a slot, also after a thread panicked that had locked it.
+pub(super) fn lock(slot: &Slot) -> MutexGuard<'_, Option<Arc<UntypedOutput>>> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a file is gone, or does not hold what was written.
+/// Returns true if a file is missing, or does not hold the bytes that were written.
 pub(super) fn is_damage(error: &Error) -> bool {
-    let is_gone = || io_cause(error).is_some_and(|it| it.kind() == io::ErrorKind::NotFound);
-    matches!(error.kind(), ErrorKind::Corrupt { .. }) || is_gone()
+    let is_missing = || io_cause(error).is_some_and(|it| it.kind() == io::ErrorKind::NotFound);
+    matches!(error.kind(), ErrorKind::Corrupt { .. }) || is_missing()
 }
 
+/// Returns the error of the operating system that caused `error`.
 pub(super) fn io_cause(error: &Error) -> Option<&io::Error> {
     error.source().and_then(|cause| cause.downcast_ref())
 }

@@ -56,14 +56,14 @@ fn keep(segments: Vec<Vec<Row>>, task: &TaskContext) -> Result<MapOutput<Row>> {
 }
 
 fn lose(outputs: &MapOutputs<Row>, map_partition: usize) {
-    assert!(lock(&outputs.slots[map_partition]).take().is_some());
+    assert!(lock(&outputs.table.slots[map_partition]).take().is_some());
 }
 
 /// The length of the file of each output, or nothing for one in memory.
 fn file_bytes(outputs: &MapOutputs<Row>) -> Vec<Option<u64>> {
     let of_output =
         |slot| lock(slot).as_ref().unwrap().file.as_ref().map(|(_, index)| index.file_bytes);
-    outputs.slots.iter().map(of_output).collect()
+    outputs.table.slots.iter().map(of_output).collect()
 }
 
 fn read(outputs: &MapOutputs<Row>, partition: usize, task: &TaskContext) -> Result<Vec<Row>> {
@@ -133,7 +133,7 @@ fn what_is_kept_is_reserved_or_in_files_and_given_back() {
         let kept = outputs(&task);
         let bytes = file_bytes(&kept).into_iter().map(Option::unwrap).sum::<u64>();
         assert_eq!((task.metrics().bytes_spilled, scratch_files(&task).len()), (bytes, 3));
-        let runs = 3 * size_of::<MapRun<Row>>() as u64;
+        let runs = 3 * size_of::<MapRun>() as u64;
         assert!(task.memory.used_bytes() < runs + 300, "no more than where the rows are");
         drop(kept);
         assert_eq!((scratch_files(&task).len(), task.memory.used_bytes()), (0, 0));
@@ -223,7 +223,7 @@ fn e04_an_output_that_the_disk_refuses_to_read_twice_is_lost_and_others_are_not(
     let (force_spill, faults) = (true, Some(faults));
     let task = TaskContext::for_test(Config { force_spill, disk, faults, ..Config::default() });
     let outputs = outputs(&task);
-    let file = lock(&outputs.slots[1]).as_ref().unwrap().file().map(Path::to_path_buf);
+    let file = lock(&outputs.table.slots[1]).as_ref().unwrap().path().map(Path::to_path_buf);
     fail_reads(task.config.faults.as_ref(), SHUFFLE, 1, file.as_deref());
     let error = read(&outputs, 0, &task).unwrap_err();
     assert!(
@@ -245,11 +245,11 @@ fn e06_too_few_open_files_say_nothing_of_an_output_however_often() {
     let outputs = outputs(&to_files(RealDisk));
     let task = to_files(RealDisk);
     let mut reader = outputs.read(Some(SHUFFLE), 0, &task);
-    reader.output = lock(&outputs.slots[0]).clone();
+    reader.untyped.output = lock(&outputs.table.slots[0]).clone();
     let refused = |code| {
         let open = OpenFile::new(Box::new(BadSector(code)), "shuffle-0");
         let index = FileIndex { segments: vec![], file_bytes: 9 };
-        reader.as_fetch_failure(open.check_length(&index).unwrap_err()).fetch_failure()
+        reader.untyped.as_fetch_failure(open.check_length(&index).unwrap_err()).fetch_failure()
     };
     let (eio, [emfile, enfile, enomem]) = (5, [24, 23, 12]);
     for code in [emfile, enfile, enomem].repeat(2) {
@@ -290,7 +290,7 @@ fn a_reader_that_finds_one_output_gone_looks_at_all_and_names_those_that_are() {
 /// An output with these rows and a digest of its own.
 fn with_digest(digest: u64, task: &TaskContext) -> MapOutput<Row> {
     let mut output = keep(vec![rows(0..1), rows(1..2)], task).unwrap();
-    output.digest = digest;
+    output.untyped.digest = digest;
     output
 }
 

@@ -1,44 +1,38 @@
-//! Dropping what nobody reads any more, on several threads if there is much of it.
+//! Drops outputs that are no longer read, on several threads if they have many rows: dropping millions
+//! of strings takes one thread as long as a stage.
 
-use super::output::{MapOutput, MapOutputs, MapRun};
+use super::output::{OutputTable, UntypedOutput};
 use emberline_core::size::owns_heap;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::vec;
 
-/// With fewer rows that own memory it is not worth a thread.
-const MANY_ROWS: usize = 1 << 17;
+/// With fewer rows that own memory, another thread does not pay off.
+const MIN_PARALLEL_ROWS: usize = 1 << 17;
 
-/// Outputs that wait to be dropped.
-type Queue<R> = Mutex<vec::IntoIter<Arc<MapOutput<R>>>>;
+/// Outputs to be dropped.
+type Queue = Mutex<vec::IntoIter<Arc<UntypedOutput>>>;
 
-impl<R: Send + Sync> MapOutputs<R> {
-    /// Drops the outputs, if these are the last hands on them: millions of strings take one thread as
-    /// long as a stage. It has happened when this returns.
-    pub fn drop_on(&mut self, threads: usize) {
-        let Some(slots) = Arc::get_mut(&mut self.slots) else { return };
-        let taken = slots
-            .iter_mut()
-            .filter_map(|slot| slot.get_mut().unwrap_or_else(PoisonError::into_inner).take());
-        let outputs: Vec<_> = taken.collect();
-        let rows: usize = outputs.iter().map(|output| rows_in_memory(output)).sum();
-        let is_worth_it = owns_heap::<R>() && rows >= MANY_ROWS;
-        let most = if is_worth_it { threads.min(outputs.len()) } else { 1 };
-        let helpers = most.saturating_sub(1);
-        drop_with(helpers, Mutex::new(outputs.into_iter()));
-    }
+/// Drops the outputs of `table` if it is the last handle to them, on up to `threads` threads. They are
+/// dropped when this returns.
+pub(super) fn drop_on<R>(table: &mut OutputTable, threads: usize) {
+    drop_outputs(table, if owns_heap::<R>() { threads } else { 1 });
 }
 
-fn rows_in_memory<R>(output: &MapOutput<R>) -> usize {
-    let of_run = |run: &MapRun<R>| match run {
-        MapRun::Typed { segments, .. } => segments.iter().map(|rows| rows.len()).sum(),
-        MapRun::File(_) => 0,
-    };
-    output.runs.iter().map(of_run).sum()
+fn drop_outputs(table: &mut OutputTable, threads: usize) {
+    let Some(slots) = Arc::get_mut(&mut table.slots) else { return };
+    let taken = slots
+        .iter_mut()
+        .filter_map(|slot| slot.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+    let outputs: Vec<_> = taken.collect();
+    let rows: usize = outputs.iter().map(|output| output.rows_in_memory()).sum();
+    let threads = if rows >= MIN_PARALLEL_ROWS { threads.min(outputs.len()) } else { 1 };
+    let helpers = threads.saturating_sub(1);
+    drop_with(helpers, Mutex::new(outputs.into_iter()));
 }
 
-fn drop_with<R: Send + Sync>(helpers: usize, queue: Queue<R>) {
+fn drop_with(helpers: usize, queue: Queue) {
     thread::scope(|scope| {
         let help = |_| thread::Builder::new().spawn_scoped(scope, || drop_all(&queue)).ok();
         let helping: Vec<_> = (0..helpers).filter_map(help).collect();
@@ -54,7 +48,7 @@ fn drop_with<R: Send + Sync>(helpers: usize, queue: Queue<R>) {
     });
 }
 
-fn drop_all<R>(queue: &Queue<R>) {
+fn drop_all(queue: &Queue) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
         if next.is_none() {
@@ -66,6 +60,7 @@ fn drop_all<R>(queue: &Queue<R>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::map_output::output::MapOutputs;
     use crate::map_output::writer::MapWriter;
     use emberline_core::config::Config;
     use emberline_core::task::TaskContext;

@@ -1,27 +1,31 @@
-//! Reads one segment of all map outputs, and finds out what is lost of them.
+//! Reads one segment of all map outputs, and detects lost outputs.
 
-use super::output::{MapOutput, Segment, Slot, io_cause, is_damage, lock};
-use crate::format::{FrameReader, OpenFile};
+use super::output::{
+    OutputTable, RowsInMemory, Segment, Slot, UntypedOutput, io_cause, is_damage, lock,
+};
+use crate::format::{OpenFile, SegmentFrames};
 use emberline_core::bounds::Stored;
+use emberline_core::codec::decode_rows;
 use emberline_core::counters::Phase;
 use emberline_core::disk::is_resource_exhaustion;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::ids::ShuffleId;
 use emberline_core::task::TaskContext;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Some rows of a segment.
 #[derive(Clone, Debug)]
 pub enum Chunk<R> {
-    /// Rows that other tasks may read too.
+    /// Rows in memory that other tasks may read too.
     Shared(Arc<Vec<R>>),
     /// Rows that were read from a file for this task.
     Owned(Vec<R>),
 }
 
 impl<R> Chunk<R> {
-    /// The rows.
+    /// Returns the rows.
     pub fn rows(&self) -> &[R] {
         match self {
             Chunk::Shared(rows) => rows,
@@ -32,30 +36,19 @@ impl<R> Chunk<R> {
 
 /// Reads one segment of all map outputs, in the order of the map partitions.
 pub struct SegmentReader<R> {
-    slots: Arc<[Slot<R>]>,
-    shuffle: Option<ShuffleId>,
-    segment: usize,
-    map_partition: usize,
-    /// The output that is being read, which keeps its files there, and the next of its runs.
-    pub(super) output: Option<Arc<MapOutput<R>>>,
-    open: Option<OpenFile>,
-    next_run: usize,
-    /// The segment that is being read from a file.
-    frames: Option<FrameReader<R>>,
-    /// A reader that failed once never gives rows again: they would be the wrong ones.
-    failed: Option<Error>,
-    task: Option<TaskContext>,
+    pub(super) untyped: UntypedReader,
+    row: PhantomData<fn() -> R>,
 }
 
-impl<R> SegmentReader<R> {
+impl<R: Stored> SegmentReader<R> {
     pub(super) fn new(
-        slots: Arc<[Slot<R>]>,
+        table: OutputTable,
         shuffle: Option<ShuffleId>,
         segment: usize,
         task: Option<TaskContext>,
     ) -> Self {
-        SegmentReader {
-            slots,
+        let untyped = UntypedReader {
+            table,
             shuffle,
             segment,
             map_partition: 0,
@@ -65,15 +58,61 @@ impl<R> SegmentReader<R> {
             frames: None,
             failed: None,
             task,
-        }
+        };
+        SegmentReader { untyped, row: PhantomData }
+    }
+
+    /// Reads the next rows, or returns nothing after the last.
+    ///
+    /// # Errors
+    ///
+    /// If an output is missing or damaged, or two reads of it failed, the error is
+    /// [`FetchFailed`](ErrorKind::FetchFailed), after which the scheduler recomputes the output. If a
+    /// read failed for the first time, the error is [`Io`](ErrorKind::Io).
+    pub fn next_chunk(&mut self) -> Result<Option<Chunk<R>>> {
+        let mut chunk = None;
+        self.untyped.next_chunk(&mut |raw| {
+            let rows = match raw {
+                RawChunk::InMemory(rows) => Chunk::Shared(rows.downcast()?),
+                RawChunk::Frame { count, bytes } => Chunk::Owned(decode_rows(bytes, count)?),
+            };
+            let count = rows.rows().len();
+            chunk = Some(rows);
+            Ok(count)
+        })?;
+        Ok(chunk)
     }
 }
 
-impl<R: Stored> SegmentReader<R> {
-    /// The next rows, or nothing after the last. An output that is missing or damaged, or that the
-    /// disk refuses to read twice, is a [`FetchFailed`](ErrorKind::FetchFailed), which the scheduler
-    /// mends; a disk that refuses once is an [`Io`](ErrorKind::Io) error.
-    pub fn next_chunk(&mut self) -> Result<Option<Chunk<R>>> {
+/// Some rows of a segment whose type the reader does not know.
+pub(super) enum RawChunk<'a> {
+    InMemory(RowsInMemory),
+    Frame { count: usize, bytes: &'a [u8] },
+}
+
+/// Takes a chunk and returns the number of its rows.
+type TakeChunk<'a> = dyn FnMut(RawChunk<'_>) -> Result<usize> + 'a;
+
+/// A reader that does not know the type of the rows, so that it is compiled once.
+pub(super) struct UntypedReader {
+    table: OutputTable,
+    shuffle: Option<ShuffleId>,
+    segment: usize,
+    map_partition: usize,
+    /// The output that is being read, whose file stays as long as this handle.
+    pub(super) output: Option<Arc<UntypedOutput>>,
+    open: Option<OpenFile>,
+    next_run: usize,
+    /// The segment that is being read from a file.
+    frames: Option<SegmentFrames>,
+    /// The first failure. A reader that failed returns no rows any more: they would be the wrong ones.
+    failed: Option<Error>,
+    task: Option<TaskContext>,
+}
+
+impl UntypedReader {
+    /// Passes the next chunk to `take`, or nothing after the last.
+    fn next_chunk(&mut self, take: &mut TakeChunk<'_>) -> Result<()> {
         if let Some(task) = &self.task {
             task.check_cancelled();
         }
@@ -81,54 +120,63 @@ impl<R: Stored> SegmentReader<R> {
             return Err(error.clone());
         }
         let task = self.task.clone();
-        let found = match &task {
-            Some(task) => task.in_phase(Phase::Read, || self.find_chunk()),
-            None => self.find_chunk(),
-        };
-        let next = found.map_err(|error| self.as_fetch_failure(error));
-        match &next {
-            Ok(Some(chunk)) => {
-                // What a task keeps for itself it has read before.
-                if let Some(task) = self.task.as_ref().filter(|_| self.shuffle.is_some()) {
-                    task.count_read(chunk.rows().len());
+        let phase = task.as_ref().map(|task| task.enter(Phase::Read));
+        let found = self.find_chunk(take);
+        drop(phase);
+        match found {
+            Ok(rows) => {
+                // A task has counted the rows of its own output before.
+                if let Some(task) = task.filter(|_| rows > 0 && self.shuffle.is_some()) {
+                    task.count_read(rows);
                 }
+                Ok(())
             }
-            Ok(None) => {}
-            Err(error) => self.failed = Some(error.clone()),
+            Err(error) => {
+                let error = self.as_fetch_failure(error);
+                self.failed = Some(error.clone());
+                Err(error)
+            }
         }
-        next
     }
 
-    fn find_chunk(&mut self) -> Result<Option<Chunk<R>>> {
+    /// Passes the next chunk to `take` and returns the number of its rows: zero after the last.
+    fn find_chunk(&mut self, take: &mut TakeChunk<'_>) -> Result<usize> {
         loop {
             if let Some(frames) = &mut self.frames {
-                if let Some(rows) = frames.next_frame()? {
-                    return Ok(Some(Chunk::Owned(rows)));
+                let mut rows = 0;
+                let is_read = frames.next_frame(&mut |count, bytes| {
+                    rows = take(RawChunk::Frame { count, bytes })?;
+                    Ok(())
+                })?;
+                if is_read {
+                    return Ok(rows);
                 }
                 self.frames = None;
             }
-            let Some(output) = self.current_output()? else { return Ok(None) };
+            let Some(output) = self.current_output()? else { return Ok(0) };
             let Some(run) = output.runs.get(self.next_run) else {
-                (self.output, self.open, self.next_run) = (None, None, 0);
+                self.output = None;
+                self.open = None;
+                self.next_run = 0;
                 self.map_partition += 1;
                 continue;
             };
             self.next_run += 1;
             match output.open(run, self.segment, &mut self.open)? {
-                Some(Segment::Shared(rows)) => return Ok(Some(Chunk::Shared(rows))),
+                Some(Segment::InMemory(rows)) => return take(RawChunk::InMemory(rows)),
                 Some(Segment::Frames(frames)) => self.frames = Some(frames),
                 None => {}
             }
         }
     }
 
-    /// The output of the map partition at hand; nothing behind the last.
-    fn current_output(&mut self) -> Result<Option<Arc<MapOutput<R>>>> {
-        let Some(slot) = self.slots.get(self.map_partition) else { return Ok(None) };
+    /// Returns the output of the current map partition, or nothing after the last.
+    fn current_output(&mut self) -> Result<Option<Arc<UntypedOutput>>> {
+        let Some(slot) = self.table.slots.get(self.map_partition) else { return Ok(None) };
         if self.output.is_none() {
             let slot = lock(slot);
             if let Some(output) = slot.as_ref().filter(|_| self.shuffle.is_some()) {
-                // Under the lock, so that whoever puts another in its place knows of this reader.
+                // Under the lock, so that the task that replaces the output knows of this reader.
                 output.was_read.store(true, Ordering::Relaxed);
             }
             self.output = slot.clone();
@@ -141,20 +189,20 @@ impl<R: Stored> SegmentReader<R> {
         self.output.clone().ok_or_else(missing).map(Some)
     }
 
-    /// A lost output is a fetch failure; any other error stays what it is.
+    /// Returns a fetch failure if `error` means that the current output is lost, else `error`.
     #[cold]
     pub(super) fn as_fetch_failure(&self, error: Error) -> Error {
         let Some(shuffle) = self.shuffle.filter(|_| self.means_lost(&error)) else { return error };
         if self.output.as_ref().is_some_and(|output| output.lose(&error)) {
-            self.look_at_all();
+            self.check_all_files();
         }
         let map_partition = self.map_partition;
         let others = self.lost_partitions().filter(|other| *other != map_partition).collect();
         Error::new(ErrorKind::FetchFailed { shuffle, map_partition, others }).caused_by(error)
     }
 
-    /// Whether the output at hand is lost: damaged, found lost before, or a file that the disk does not
-    /// read at the second attempt either, as on a bad sector.
+    /// Returns true if the current output is lost: it is damaged, was found lost before, or a second
+    /// read of its file failed too, as on a bad sector.
     fn means_lost(&self, error: &Error) -> bool {
         let is_lost = self.output.as_ref().is_some_and(|output| output.is_lost());
         if is_lost || is_damage(error) {
@@ -165,19 +213,20 @@ impl<R: Stored> SegmentReader<R> {
         output.is_some_and(|output| output.was_refused.swap(true, Ordering::Relaxed))
     }
 
-    /// Who took one file may have taken others. A look at each costs little beside a reader that fails
-    /// for each, one after the other; and only the first who finds an output lost looks. A cancelled
-    /// task looks to the end as well, since nobody else will.
-    fn look_at_all(&self) {
-        for slot in &*self.slots {
+    /// Checks the files of all outputs, since what removed one file may have removed others. That costs
+    /// little compared with a reader that fails for each of them in turn. Only the first reader that
+    /// finds an output lost does it, to the end even if its task is cancelled.
+    fn check_all_files(&self) {
+        for slot in &*self.table.slots {
             let output = lock(slot).clone();
-            output.inspect(|output| output.look());
+            output.inspect(|output| output.check_file());
         }
     }
 
-    /// The outputs that are not there, as far as readers know.
+    /// Returns the map partitions whose outputs are missing or known to be lost.
     fn lost_partitions(&self) -> impl Iterator<Item = usize> {
-        let is_gone = |slot: &Slot<R>| lock(slot).as_ref().is_none_or(|output| output.is_lost());
-        (0..self.slots.len()).filter(move |partition| is_gone(&self.slots[*partition]))
+        let slots = &self.table.slots;
+        let is_lost = |slot: &Slot| lock(slot).as_ref().is_none_or(|output| output.is_lost());
+        (0..slots.len()).filter(move |partition| is_lost(&slots[*partition]))
     }
 }

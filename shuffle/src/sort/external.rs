@@ -75,8 +75,10 @@ impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
         self.task.check_cancelled();
         let mut rows = std::mem::take(&mut self.rows);
         let sizes = std::mem::take(&mut self.sizes);
-        self.task.in_phase(Phase::Sort, || self.order.sort(&mut rows));
-        self.runs.push(Run::keep(rows, sizes, &self.task)?);
+        let phase = self.task.enter(Phase::Sort);
+        self.order.sort(&mut rows);
+        drop(phase);
+        self.runs.push(Run::store(rows, sizes, &self.task)?);
         Ok(())
     }
 
@@ -85,7 +87,7 @@ impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
         if !self.rows.is_empty() {
             or_raise(self.cut());
         }
-        self.runs.push(or_raise(Run::keep(sorted, sizes, &self.task)));
+        self.runs.push(or_raise(Run::store(sorted, sizes, &self.task)));
     }
 
     /// Adds rows of known sizes, which fit in memory, and returns all rows in order.
@@ -102,71 +104,74 @@ impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
     pub fn finish(mut self) -> SortedRows<T, O> {
         self.meter.end();
         if self.runs.is_empty() {
-            self.task.in_phase(Phase::Sort, || self.order.sort(&mut self.rows));
+            let _phase = self.task.enter(Phase::Sort);
+            self.order.sort(&mut self.rows);
             return SortedRows::InMemory(self.rows.into_iter());
         }
         if !self.rows.is_empty() {
             or_raise(self.cut());
         }
-        let merged = || merge_passes(self.runs, &self.order, &self.task);
-        let runs = or_raise(self.task.in_phase(Phase::Sort, merged));
-        SortedRows::Merged(Merge::new(runs, self.order))
+        let phase = self.task.enter(Phase::Sort);
+        let (runs, order) = or_raise(merge_passes(self.runs, self.order, &self.task));
+        drop(phase);
+        SortedRows::Merged(Merge::new(runs, order))
     }
 }
 
-/// Merges neighbouring runs until one merge can take all that are left.
+/// Merges neighbouring runs until one merge can take all that are left. Returns these and the order.
 fn merge_passes<T: Stored, O: RowOrder<T>>(
     mut runs: Vec<Run<T>>,
-    order: &O,
+    mut order: O,
     task: &TaskContext,
-) -> Result<Vec<Run<T>>> {
-    while mergeable(&runs, task) < runs.len() {
+) -> Result<(Vec<Run<T>>, O)> {
+    while fan_in(&runs, task) < runs.len() {
         let mut merged = Vec::new();
         while !runs.is_empty() {
-            let rest = runs.split_off(mergeable(&runs, task));
-            let some = std::mem::replace(&mut runs, rest);
-            match some.len() {
-                1 => merged.extend(some),
-                _ => merged.push(merge_into_one(some, order, task)?),
+            let rest = runs.split_off(fan_in(&runs, task));
+            let mut some = std::mem::replace(&mut runs, rest);
+            if some.len() > 1 {
+                let mut batches = Batches::new(Merge::new(some, order), task);
+                some = vec![Run::InFile(RunFile::write_batches(&mut batches, task)?)];
+                order = batches.into_rows().order;
             }
+            merged.append(&mut some);
         }
         runs = merged;
     }
-    Ok(runs)
+    Ok((runs, order))
 }
 
-/// However much the budget has, no more runs are merged at once: each costs a comparison or two a row.
+/// The most runs that are merged at once, however large the memory: each costs a comparison or two for
+/// each row.
 const MAX_FAN_IN: usize = 64;
-
-/// How many of the first runs can be merged at once: each that is in a file holds a frame as bytes
-/// and as rows, and one large row makes a large frame.
-fn mergeable<T: Stored>(runs: &[Run<T>], task: &TaskContext) -> usize {
-    let least = 4 * frame_target(task.config.task_memory_limit()) as u64;
-    let mut room = task.operator_memory_limit();
-    let fits = |run: &&Run<T>| {
-        let needed = match run.reading_bytes() {
-            0 => 0,
-            bytes => bytes.max(least),
-        };
-        let has_room = room >= needed;
-        room = room.saturating_sub(needed);
-        has_room
-    };
-    let fitting = runs.iter().take(MAX_FAN_IN).take_while(fits).count();
-    let has_large_rows = runs.iter().take(MIN_FAN_IN).any(|run| run.reading_bytes() > least);
-    fitting.max(if has_large_rows { 2 } else { MIN_FAN_IN }).min(runs.len())
-}
-
 /// Fewer runs are merged at once only if they have large rows.
 const MIN_FAN_IN: usize = 4;
 
-fn merge_into_one<T: Stored, O: RowOrder<T>>(
-    runs: Vec<Run<T>>,
-    order: &O,
-    task: &TaskContext,
-) -> Result<Run<T>> {
-    let rows = Merge::new(runs, ByRef(order));
-    RunFile::write_measured(Batches::new(rows, task).measured(), task).map(Run::InFile)
+/// Returns how many of the first runs can be merged at once.
+fn fan_in<T: Stored>(runs: &[Run<T>], task: &TaskContext) -> usize {
+    let mut reading_bytes = Vec::with_capacity(MAX_FAN_IN);
+    for run in runs.iter().take(MAX_FAN_IN) {
+        reading_bytes.push(run.reading_bytes());
+    }
+    fan_in_of(&reading_bytes, task)
+}
+
+/// Returns how many of some runs can be merged at once, by the memory that reading each takes: a run in
+/// a file takes a frame as bytes and as rows, and one large row makes a large frame.
+fn fan_in_of(reading_bytes: &[u64], task: &TaskContext) -> usize {
+    let least = 4 * frame_target(task.config.task_memory_limit()) as u64;
+    let mut room = task.operator_memory_limit();
+    let mut fitting = 0;
+    for bytes in reading_bytes {
+        let needed = if *bytes == 0 { 0 } else { least.max(*bytes) };
+        if room < needed {
+            break;
+        }
+        room -= needed;
+        fitting += 1;
+    }
+    let has_large_rows = reading_bytes.iter().take(MIN_FAN_IN).any(|bytes| *bytes > least);
+    fitting.max(if has_large_rows { 2 } else { MIN_FAN_IN }).min(reading_bytes.len())
 }
 
 impl<T, O: RowOrder<T>> RowOrder<T> for Arc<O> {
@@ -186,29 +191,6 @@ impl<T, O: RowOrder<T>> RowOrder<T> for Arc<O> {
 
     fn row(&self, head: O::Head) -> T {
         (**self).row(head)
-    }
-}
-
-/// An order that someone else owns.
-struct ByRef<'a, O>(&'a O);
-
-impl<T, O: RowOrder<T>> RowOrder<T> for ByRef<'_, O> {
-    type Head = O::Head;
-
-    fn sort(&self, rows: &mut Vec<T>) {
-        self.0.sort(rows);
-    }
-
-    fn head(&self, row: T) -> O::Head {
-        self.0.head(row)
-    }
-
-    fn compare(&self, a: &O::Head, b: &O::Head) -> Ordering {
-        self.0.compare(a, b)
-    }
-
-    fn row(&self, head: O::Head) -> T {
-        self.0.row(head)
     }
 }
 
@@ -253,12 +235,21 @@ struct First<H> {
 
 impl<T: Stored, O: RowOrder<T>> Merge<T, O> {
     fn new(runs: Vec<Run<T>>, order: O) -> Self {
-        let mut runs: Vec<RunRows<T>> = runs.into_iter().map(|run| run.into_rows()).collect();
-        let firsts = runs.iter_mut().enumerate();
-        let heap =
-            firsts.filter_map(|(run, rows)| Some(First { head: order.head(rows.next()?), run }));
-        let mut merge = Merge { heap: heap.collect(), runs, order };
-        (0..merge.heap.len() / 2).rev().for_each(|at| merge.sift_down(at));
+        let mut merge = Merge {
+            heap: Vec::with_capacity(runs.len()),
+            runs: Vec::with_capacity(runs.len()),
+            order,
+        };
+        for (number, run) in runs.into_iter().enumerate() {
+            let mut rows = run.into_rows();
+            if let Some(row) = rows.next() {
+                merge.heap.push(First { head: merge.order.head(row), run: number });
+            }
+            merge.runs.push(rows);
+        }
+        for at in (0..merge.heap.len() / 2).rev() {
+            merge.sift_down(at);
+        }
         merge
     }
 

@@ -24,31 +24,80 @@ const PASS_BITS: u32 = 11;
 /// hashes need.
 const MAX_MOVES: usize = 32;
 
-impl HashOrder {
-    /// The order of rows, given the place and the hash of each. Places are below `places`.
-    pub(crate) fn of(rows: impl Iterator<Item = (usize, u64)> + Clone, places: usize) -> Self {
-        let (mut count, mut least, mut most) = (0, u64::MAX, 0);
-        rows.clone().for_each(|(_, hash)| {
-            (count, least, most) = (count + 1, least.min(hash), most.max(hash));
-        });
-        let differing = u64::BITS - most.saturating_sub(least).leading_zeros();
-        let place_bits = usize::BITS - places.saturating_sub(1).leading_zeros();
-        let mask = u64::MAX.unbounded_shl(place_bits);
-        let mut order = HashOrder { words: Vec::with_capacity(count), place_bits };
-        rows.for_each(|(place, hash)| {
-            let hash = (hash - least).unbounded_shl(u64::BITS - differing);
-            order.words.push((hash & mask) | place as u64);
-        });
-        if !order.words.is_sorted() {
-            order.sort(differing);
-        }
-        order
+/// The number and the range of some hashes: the first of two passes over rows that find their order.
+pub(crate) struct HashRange {
+    count: usize,
+    least: u64,
+    most: u64,
+}
+
+impl HashRange {
+    /// Returns the range of no hashes.
+    pub(crate) fn new() -> Self {
+        HashRange { count: 0, least: u64::MAX, most: 0 }
     }
 
-    /// The places, in order.
+    /// Adds a hash.
+    #[inline]
+    pub(crate) fn add(&mut self, hash: u64) {
+        self.count += 1;
+        self.least = self.least.min(hash);
+        self.most = self.most.max(hash);
+    }
+
+    /// Begins the second pass, in which every hash is pushed with its place, which is below `places`.
+    pub(crate) fn order(self, places: usize) -> HashOrderBuilder {
+        let differing = u64::BITS - self.most.saturating_sub(self.least).leading_zeros();
+        let place_bits = usize::BITS - places.saturating_sub(1).leading_zeros();
+        HashOrderBuilder {
+            least: self.least,
+            differing,
+            mask: u64::MAX.unbounded_shl(place_bits),
+            order: HashOrder { words: Vec::with_capacity(self.count), place_bits },
+        }
+    }
+}
+
+/// An order that does not have all rows yet.
+pub(crate) struct HashOrderBuilder {
+    least: u64,
+    /// The number of bits in which hashes differ.
+    differing: u32,
+    mask: u64,
+    order: HashOrder,
+}
+
+impl HashOrderBuilder {
+    /// Adds a row, given its place and hash.
+    #[inline]
+    pub(crate) fn push(&mut self, place: usize, hash: u64) {
+        let hash = (hash - self.least).unbounded_shl(u64::BITS - self.differing);
+        self.order.words.push((hash & self.mask) | place as u64);
+    }
+
+    /// Returns the order of the rows.
+    pub(crate) fn finish(mut self) -> HashOrder {
+        if !self.order.words.is_sorted() {
+            self.order.sort(self.differing);
+        }
+        self.order
+    }
+}
+
+impl HashOrder {
+    /// Returns the places, in order.
     pub(crate) fn places(&self) -> impl Iterator<Item = usize> + '_ {
         let mask = !u64::MAX.unbounded_shl(self.place_bits);
         self.words.iter().map(move |word| (word & mask) as usize)
+    }
+
+    fn into_places(self) -> Vec<usize> {
+        self.places().collect()
+    }
+
+    #[inline]
+    fn place(&self, word: u64) -> usize {
+        (word & !u64::MAX.unbounded_shl(self.place_bits)) as usize
     }
 
     /// How many rows there are.
@@ -82,7 +131,7 @@ impl HashOrder {
 
     /// Orders rows whose bits of the hash are equal by all bits of it.
     #[cold]
-    pub(crate) fn look_further(&mut self, hash_at: impl Fn(usize) -> u64) {
+    pub(crate) fn look_further(&mut self, hash_at: &dyn Fn(usize) -> u64) {
         let (bits, mask) = (self.place_bits, !u64::MAX.unbounded_shl(self.place_bits));
         let equal = self.words.chunk_by_mut(|a, b| a.unbounded_shr(bits) == b.unbounded_shr(bits));
         for some in equal.filter(|some| some.len() > 1) {
@@ -125,38 +174,66 @@ fn on_job_success(words: &mut [u64]) -> bool {
     true
 }
 
-/// Larger rows are moved within their list: two lists of them would take more than a task counts for rows
-/// and the index of a table.
-const LARGE: usize = 32;
+/// Larger rows are moved within their list: a second list of them would take more than a task counts for
+/// rows and the index of a table.
+const MAX_COPIED_BYTES: usize = 32;
 
 /// Sorts rows by hash and keeps the order of equal hashes.
 pub(crate) fn sort_stable_by_hash<K: Clone, V: Clone>(
     mut rows: Vec<Hashed<K, V>>,
 ) -> Vec<Hashed<K, V>> {
-    if rows.is_sorted_by_key(|row| row.hash) {
+    if is_sorted(&rows) {
         return rows;
     }
-    let hashes = rows.iter().map(|row| row.hash).enumerate();
-    let order = HashOrder::of(hashes, rows.len());
-    if owns_heap::<(K, V)>() || size_of::<Hashed<K, V>>() > LARGE {
-        apply_order(&mut rows, order.places().collect());
+    let order = order_of(&rows);
+    if owns_heap::<(K, V)>() || size_of::<Hashed<K, V>>() > MAX_COPIED_BYTES {
+        apply_order(&mut rows, order.into_places());
     } else {
-        // A row that owns nothing is cheap to clone: one read that jumps and one write that does not.
-        rows = order.places().map(|place| rows[place].clone()).collect();
+        // Such a row is cheap to clone: one random read and one sequential write.
+        let mut moved = Vec::with_capacity(rows.len());
+        for word in &order.words {
+            moved.push(rows[order.place(*word)].clone());
+        }
+        rows = moved;
     }
-    if !rows.is_sorted_by_key(|row| row.hash) {
-        rows.sort_by_key(|row| row.hash);
+    if !is_sorted(&rows) {
+        let mut order = order_of(&rows);
+        order.look_further(&|place| rows[place].hash);
+        apply_order(&mut rows, order.into_places());
     }
     rows
 }
 
-/// Moves `slice[order[i]]` to `slice[i]` for every `i`, a cycle at a time.
-fn apply_order<T>(slice: &mut [T], mut order: Vec<usize>) {
+fn is_sorted<K, V>(rows: &[Hashed<K, V>]) -> bool {
+    let mut last = 0;
+    for row in rows {
+        if row.hash < last {
+            return false;
+        }
+        last = row.hash;
+    }
+    true
+}
+
+fn order_of<K, V>(rows: &[Hashed<K, V>]) -> HashOrder {
+    let mut range = HashRange::new();
+    for row in rows {
+        range.add(row.hash);
+    }
+    let mut order = range.order(rows.len());
+    for place in 0..rows.len() {
+        order.push(place, rows[place].hash);
+    }
+    order.finish()
+}
+
+/// Moves `rows[order[i]]` to `rows[i]` for every `i`, a cycle at a time.
+fn apply_order<T>(rows: &mut [T], mut order: Vec<usize>) {
     for start in 0..order.len() {
         let mut at = start;
         while order[at] != start {
             let next = order[at];
-            slice.swap(at, next);
+            rows.swap(at, next);
             order[at] = at;
             at = next;
         }

@@ -1,13 +1,13 @@
-//! A run: rows in an order that someone chose, in memory or in a file.
+//! A run: rows in a known order, in memory or in a file.
 
 use crate::format::{
-    FileIndex, FileWriter, FrameReader, OpenFile, SMALLEST_TARGET, SegmentLocation,
+    FileIndex, FileWriter, OpenFile, SMALLEST_TARGET, SegmentFrames, SegmentLocation,
 };
 use crate::memory::meter::MemoryMeter;
 use crate::memory::row_sizes::RowSizes;
 use emberline_core::bounds::Stored;
 use emberline_core::config::Config;
-use emberline_core::counters::{Phase, SpilledFile};
+use emberline_core::counters::{Phase, PhaseGuard, SpilledFile};
 use emberline_core::error::{Error, Result};
 use emberline_core::faults::Damage;
 use emberline_core::memory::Reservation;
@@ -20,24 +20,29 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::vec;
 
-/// Rows that are kept to be read once.
+/// Rows that are stored to be read once.
 pub(crate) enum Run<T> {
-    /// The budget knows of them.
+    /// Rows in memory, and the reservation of that memory.
     InMemory(Vec<T>, Reservation),
     InFile(RunFile<T>),
 }
 
 impl<T: Stored> Run<T> {
-    /// Keeps `rows` in memory if the budget has room and the configuration does not want files,
-    /// else in a file.
-    pub(crate) fn keep(rows: Vec<T>, sizes: RowSizes, task: &TaskContext) -> Result<Self> {
-        match reserve(&rows, sizes, task) {
-            Some(held) => Ok(Run::InMemory(rows, held)),
-            None => RunFile::write_measured([(rows, sizes)], task).map(Run::InFile),
+    /// Stores `rows` in memory if the configuration and the memory limit allow it, else in a file.
+    pub(crate) fn store(rows: Vec<T>, sizes: RowSizes, task: &TaskContext) -> Result<Self> {
+        let unused_bytes = (rows.capacity() - rows.len()).saturating_mul(size_of::<T>());
+        match reserve(sizes.bytes_with(&rows).saturating_add(unused_bytes as u64), task) {
+            Some(reservation) => Ok(Run::InMemory(rows, reservation)),
+            None => {
+                let mut writer = TaskRunWriter::create(task)?;
+                task.check_cancelled();
+                writer.write(&rows, sizes)?;
+                writer.finish().map(Run::InFile)
+            }
         }
     }
 
-    /// What reading it takes beside what the budget knows of.
+    /// Returns the memory that reading it takes in addition to reservations.
     pub(crate) fn reading_bytes(&self) -> u64 {
         match self {
             Run::InMemory(..) => 0,
@@ -45,22 +50,23 @@ impl<T: Stored> Run<T> {
         }
     }
 
-    /// The rows, from the first to the last.
+    /// Returns the rows in order.
     pub(crate) fn into_rows(self) -> RunRows<T> {
         match self {
-            Run::InMemory(rows, held) => RunRows::InMemory { rows: rows.into_iter(), _held: held },
+            Run::InMemory(rows, reservation) => {
+                RunRows::InMemory { rows: rows.into_iter(), _reservation: reservation }
+            }
             Run::InFile(file) => RunRows::InFile(file.rows()),
         }
     }
 }
 
-/// The part of the budget that `rows` need to stay in memory, if they may and it is there.
-fn reserve<T>(rows: &Vec<T>, sizes: RowSizes, task: &TaskContext) -> Option<Reservation> {
+/// Reserves the memory of a run, if the configuration and the memory limit allow it.
+fn reserve(bytes: u64, task: &TaskContext) -> Option<Reservation> {
     if task.config.force_spill {
         return None;
     }
-    let unused = (rows.capacity() - rows.len()).saturating_mul(size_of::<T>());
-    task.memory.try_reserve(sizes.bytes_with(rows).saturating_add(unused as u64))
+    task.memory.try_reserve(bytes)
 }
 
 /// Returns rows with their sizes.
@@ -69,18 +75,19 @@ fn measured<T: Stored, R: AsRef<[T]>>(rows: R) -> (R, RowSizes) {
     (rows, sizes)
 }
 
-/// Rows in a file, which several readers may read again and again; it goes with the last of them.
+/// Rows in a file, which several readers may read several times. The last handle deletes the file.
 pub struct RunFile<T> {
     written: Arc<Written>,
     row: PhantomData<fn() -> T>,
 }
 
+/// A file of rows whose type only the readers know.
 struct Written {
-    file: ScratchFile,
+    file: Arc<ScratchFile>,
     index: FileIndex,
-    place: SegmentLocation,
+    location: SegmentLocation,
     size: SpilledFile,
-    /// What its largest frame takes while it is read.
+    /// The memory that its largest frame takes while it is read.
     largest_frame: u64,
 }
 
@@ -90,30 +97,105 @@ impl<T> Clone for RunFile<T> {
     }
 }
 
+/// A run file that is not complete.
+struct RunWriter {
+    file: Arc<ScratchFile>,
+    writer: FileWriter,
+    estimated_bytes: u64,
+}
+
+impl RunWriter {
+    fn create(scratch: &Scratch, config: &Config) -> Result<Self> {
+        let file = Arc::new(scratch.file("run")?);
+        let writer = FileWriter::create(Arc::clone(&file), config)?;
+        Ok(RunWriter { file, writer, estimated_bytes: 0 })
+    }
+
+    fn write<T: Stored>(&mut self, rows: &[T], sizes: RowSizes) -> Result<()> {
+        self.estimated_bytes = self.estimated_bytes.saturating_add(sizes.bytes_with(rows));
+        self.writer.write_rows(rows, sizes)
+    }
+
+    fn finish(mut self) -> Result<Arc<Written>> {
+        let location = self.writer.end_segment();
+        let encoded_bytes = self.writer.encoded_bytes();
+        let largest_frame = self.writer.largest_frame();
+        let index = self.writer.finish()?;
+        let size = SpilledFile {
+            file_bytes: index.file_bytes,
+            encoded_bytes,
+            estimated_bytes: self.estimated_bytes,
+        };
+        Ok(Arc::new(Written { file: self.file, index, location, size, largest_frame }))
+    }
+}
+
+/// Writes a run file of a task: in the writing phase from here to [`finish`](Self::finish).
+struct TaskRunWriter<'a> {
+    writer: RunWriter,
+    phase: PhaseGuard<'a>,
+    task: &'a TaskContext,
+    /// The phase of the caller, in which the rows are computed.
+    outside: Phase,
+}
+
+impl<'a> TaskRunWriter<'a> {
+    fn create(task: &'a TaskContext) -> Result<Self> {
+        let outside = task.phase();
+        let phase = task.enter(Phase::Write);
+        let writer = RunWriter::create(&task.scratch, &task.config)?;
+        Ok(TaskRunWriter { writer, phase, task, outside })
+    }
+
+    /// Returns to the caller's phase: rows may be computed or merged on their way to the file.
+    fn compute(&self) -> PhaseGuard<'a> {
+        self.task.check_cancelled();
+        self.task.enter(self.outside)
+    }
+
+    fn write<T: Stored>(&mut self, rows: &[T], sizes: RowSizes) -> Result<()> {
+        self.writer.write(rows, sizes)
+    }
+
+    /// Completes the file and counts it as the task's.
+    fn finish<T>(self) -> Result<RunFile<T>> {
+        let written = self.writer.finish()?;
+        drop(self.phase);
+        self.task.count_spilled(written.size);
+        Ok(RunFile { written, row: PhantomData })
+    }
+}
+
 impl<T: Stored> RunFile<T> {
     /// Measures rows and writes them to a file, batch by batch.
     pub fn write<R: AsRef<[T]>>(
         batches: impl IntoIterator<Item = R>,
         task: &TaskContext,
     ) -> Result<Self> {
-        RunFile::write_measured(batches.into_iter().map(measured), task)
+        let mut writer = TaskRunWriter::create(task)?;
+        let mut batches = batches.into_iter();
+        loop {
+            let computing = writer.compute();
+            let Some(rows) = batches.next() else { break };
+            drop(computing);
+            writer.write(rows.as_ref(), RowSizes::measure(rows.as_ref()))?;
+        }
+        writer.finish()
     }
 
-    /// Writes rows of known sizes to a file, batch by batch, and counts the file as the task's.
-    pub(crate) fn write_measured<R: AsRef<[T]>>(
-        batches: impl IntoIterator<Item = (R, RowSizes)>,
+    /// Writes batches of known sizes to a file and counts the file as the task's.
+    pub(crate) fn write_batches<I: Iterator<Item = T>>(
+        batches: &mut Batches<I>,
         task: &TaskContext,
     ) -> Result<Self> {
-        let (mut batches, outside) = (batches.into_iter(), task.phase());
-        let next = || {
-            task.check_cancelled();
-            // Rows may be computed or merged on their way here.
-            task.in_phase(outside, || batches.next())
-        };
-        let write = || RunFile::write_to(iter::from_fn(next), &task.scratch, &task.config);
-        let file = task.in_phase(Phase::Write, write)?;
-        task.count_spilled(file.size());
-        Ok(file)
+        let mut writer = TaskRunWriter::create(task)?;
+        loop {
+            let computing = writer.compute();
+            let Some((rows, sizes)) = batches.next_measured() else { break };
+            drop(computing);
+            writer.write(&rows, sizes)?;
+        }
+        writer.finish()
     }
 
     /// Measures rows and writes them to a file, batch by batch, outside of any task.
@@ -131,88 +213,84 @@ impl<T: Stored> RunFile<T> {
         scratch: &Scratch,
         config: &Config,
     ) -> Result<Self> {
-        let file = scratch.file("run")?;
-        let mut writer = FileWriter::create(&file, config)?;
-        let mut estimated_bytes = 0_u64;
+        let mut writer = RunWriter::create(scratch, config)?;
         for (rows, sizes) in batches {
-            let rows = rows.as_ref();
-            estimated_bytes = estimated_bytes.saturating_add(sizes.bytes_with(rows));
-            writer.write_rows(rows, sizes)?;
+            writer.write(rows.as_ref(), sizes)?;
         }
-        let place = writer.end_segment();
-        let encoded_bytes = writer.encoded_bytes();
-        let largest_frame = writer.largest_frame();
-        let index = writer.finish()?;
-        let file_bytes = index.file_bytes;
-        let size = SpilledFile { file_bytes, encoded_bytes, estimated_bytes };
-        let written = Written { file, index, place, size, largest_frame };
-        Ok(RunFile { written: Arc::new(written), row: PhantomData })
+        Ok(RunFile { written: writer.finish()?, row: PhantomData })
     }
 
-    /// Harms the file, as a fault plan wants.
-    pub fn harm(&self, harm: Damage) -> std::io::Result<()> {
-        harm.inflict(self.written.file.path())
-    }
-
-    /// Whether the file is there and as long as it was written.
-    pub fn check(&self) -> Result<()> {
-        self.open().map(drop)
-    }
-
-    fn open(&self) -> Result<OpenFile> {
-        let Written { file, index, .. } = &*self.written;
-        let open = OpenFile::new(file.open()?, file.path().display().to_string());
-        open.check_length(index)?;
-        Ok(open)
-    }
-
-    /// How large the file is, and its rows.
-    pub fn size(&self) -> SpilledFile {
-        self.written.size
-    }
-
-    /// How many rows there are.
-    pub fn len(&self) -> usize {
-        self.written.place.rows as usize
-    }
-
-    /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The length of the file.
-    pub fn bytes(&self) -> u64 {
-        self.written.index.file_bytes
-    }
-
-    /// The rows, from the first to the last, a frame at a time. A read that fails ends the task.
+    /// Returns the rows in order, a frame at a time. A read that fails ends the task.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = Vec<T>> + use<T> {
         let mut rows = self.rows();
         iter::from_fn(move || rows.next_rows().unwrap_or_else(|error| fail(error)))
     }
 
-    /// The rows, from the first to the last.
+    /// Returns the rows in order.
     pub fn rows(&self) -> FileRows<T> {
-        FileRows { file: self.clone(), frames: None, rows: Vec::new().into_iter() }
+        FileRows { file: Arc::clone(&self.written), frames: None, rows: Vec::new().into_iter() }
+    }
+}
+
+impl<T> RunFile<T> {
+    /// Damages the file, as a fault plan wants.
+    pub fn harm(&self, harm: Damage) -> std::io::Result<()> {
+        harm.inflict(self.written.file.path())
+    }
+
+    /// Checks that the file exists and is as long as it was written.
+    pub fn check(&self) -> Result<()> {
+        self.written.open().map(drop)
+    }
+
+    /// Returns the size of the file, and of its rows.
+    pub fn size(&self) -> SpilledFile {
+        self.written.size
+    }
+
+    /// Returns the number of rows.
+    pub fn len(&self) -> usize {
+        self.written.location.rows as usize
+    }
+
+    /// Returns true if there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the length of the file.
+    pub fn bytes(&self) -> u64 {
+        self.written.index.file_bytes
+    }
+}
+
+impl Written {
+    fn open(&self) -> Result<OpenFile> {
+        let open = OpenFile::new(self.file.open()?, self.file.path().display().to_string());
+        open.check_length(&self.index)?;
+        Ok(open)
+    }
+
+    fn frames(&self) -> Result<SegmentFrames> {
+        Ok(SegmentFrames::new(self.open()?, self.location))
     }
 }
 
 /// The rows of a file, one frame of them in memory.
 pub struct FileRows<T> {
-    file: RunFile<T>,
-    frames: Option<FrameReader<T>>,
+    file: Arc<Written>,
+    frames: Option<SegmentFrames>,
     rows: vec::IntoIter<T>,
 }
 
 impl<T: Stored> FileRows<T> {
-    /// The rows of the next frame; nothing after the last.
+    /// Reads the rows of the next frame, or returns nothing after the last.
     pub fn next_rows(&mut self) -> Result<Option<Vec<T>>> {
         let frames = match &mut self.frames {
             Some(frames) => frames,
-            none => none.insert(FrameReader::new(self.file.open()?, self.file.written.place)),
+            none => none.insert(self.file.frames()?),
         };
-        frames.next_frame()
+        frames.next_rows()
     }
 }
 
@@ -230,8 +308,8 @@ impl<T: Stored> Iterator for FileRows<T> {
     }
 }
 
-/// Ends a read that failed: in a task with the error itself, which the scheduler knows what to do
-/// about. A group may also be read outside of any, where nobody would turn that into an error.
+/// Raises the error of a failed read: in a task as it is, for the scheduler. A group may also be read
+/// outside of any task, where nothing would turn the raised error into a result; there it panics.
 #[cold]
 pub(crate) fn fail(error: Error) -> ! {
     if is_task_thread() {
@@ -242,7 +320,7 @@ pub(crate) fn fail(error: Error) -> ! {
 
 /// The rows of a run.
 pub(crate) enum RunRows<T> {
-    InMemory { rows: vec::IntoIter<T>, _held: Reservation },
+    InMemory { rows: vec::IntoIter<T>, _reservation: Reservation },
     InFile(FileRows<T>),
 }
 
@@ -258,33 +336,33 @@ impl<T: Stored> Iterator for RunRows<T> {
     }
 }
 
-/// However small the share, so many bytes of rows make a batch: no frame is meant to be smaller.
+/// The bytes of a batch at least, even if the task memory limit is small: no smaller frame is wanted.
 const MIN_BATCH_BYTES: u64 = SMALLEST_TARGET as u64;
 
-/// Rows in batches that are small beside a task's share.
+/// Rows in batches that are small compared with the task memory limit.
 pub struct Batches<I> {
     rows: I,
     bytes: u64,
 }
 
 impl<I: Iterator<Item: Stored>> Batches<I> {
-    /// Cuts `rows` where their size says.
+    /// Cuts `rows` into batches of an eighth of the memory of one operation.
     pub fn new(rows: I, task: &TaskContext) -> Self {
         Batches::of_bytes(rows, task.operator_memory_limit() / 8)
     }
 
-    /// Cuts `rows` into batches of so many bytes.
+    /// Cuts `rows` into batches of `bytes`.
     pub(crate) fn of_bytes(rows: I, bytes: u64) -> Self {
         Batches { rows, bytes: bytes.max(MIN_BATCH_BYTES) }
     }
 
-    /// The rows that are left.
+    /// Returns the rows that are left.
     pub fn into_rows(self) -> I {
         self.rows
     }
 
     /// Returns the next batch, if there is one, and its sizes.
-    fn next_measured(&mut self) -> Option<(Vec<I::Item>, RowSizes)> {
+    pub(crate) fn next_measured(&mut self) -> Option<(Vec<I::Item>, RowSizes)> {
         let mut batch = Vec::new();
         let mut sizes = RowSizes::default();
         let mut meter = MemoryMeter::new(self.bytes);
