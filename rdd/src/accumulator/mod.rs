@@ -1,10 +1,9 @@
 //! Accumulators: values that tasks add to, and that the program reads after the action.
 //!
-//! A task adds to its own partial value without a lock. The partial value of a result task is stored with its
-//! result, that of a map task with its map output, and that of a stored partition with its block; a later
-//! attempt replaces an earlier one. All of them are merged when the action has succeeded, in the order of
-//! stages and partitions. So every partition counts once, and float sums have the same bits on any
-//! number of threads.
+//! A task adds to its own partial value without a lock. The partial value of a result task is stored with its result,
+//! that of a map task with its map output, and that of a stored partition with its block; a later attempt replaces an
+//! earlier one. All of them are merged when the action has succeeded, in the order of stages and partitions. So every
+//! partition counts once, and float sums have the same bits on any number of threads.
 //!
 //! - `committed`: partial values that belong to map outputs and stored partitions.
 
@@ -54,7 +53,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 /// let words = ctx.parallelize(vec!["an", "ember", "glows", "on"]);
 /// words.for_each(move |word| seen.add(word.to_string()))?;
 /// assert_eq!(longest.value().0, "ember");
-/// # Ok::<(), emberline_rdd::Error>(())
+/// # Ok::<(), Error>(())
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the value of an accumulator",
@@ -87,10 +86,9 @@ impl Context {
     /// Returns an accumulator with the value `start`: closures [`add`](Accumulator::add) to a clone of it while
     /// tasks run, and the program reads its [`value`](Accumulator::value) after the action.
     ///
-    /// An addition in the stage of the result counts once per result partition, however many attempts a task
-    /// needs. An addition before a shuffle or a [`cache`](crate::Rdd::cache) counts once per partition, with
-    /// the first action that succeeds, even if the output is lost and recomputed later. A failed action adds
-    /// nothing.
+    /// An addition in the stage of the result counts once per result partition, however many attempts a task needs.
+    /// An addition before a shuffle or a [`cache`](crate::Rdd::cache) counts once per partition, with the first
+    /// action that succeeds, even if the output is lost and recomputed later. A failed action adds nothing.
     ///
     /// An operation that two actions compute counts in both, and so does a partition that did not fit in the
     /// cache. A sort computes its input twice, first for a sample.
@@ -99,9 +97,7 @@ impl Context {
     /// be detected; count locally there, and add the count once.
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
+    /// # use emberline_rdd::prelude::*;
     /// let ctx = Context::local()?;
     /// let skipped = ctx.accumulator(0_u64);
     /// let counter = skipped.clone();
@@ -114,7 +110,7 @@ impl Context {
     /// });
     /// assert_eq!(numbers.collect()?, [1, 3]);
     /// assert_eq!(skipped.value(), 1);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "longAccumulator")]
     #[doc(alias = "doubleAccumulator")]

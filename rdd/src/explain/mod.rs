@@ -31,9 +31,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
+    /// # use emberline_rdd::prelude::*;
     /// let ctx = Context::local()?;
     /// # let first = line!() + 1;
     /// let few = ctx.range_with(2, 0..9_u64);
@@ -57,7 +55,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// sums.count()?;
     /// let text = sums.explain().to_string();
     /// assert!(text.contains("\n  (read 18 rows; 4 of 4 map outputs hold 8 rows, "), "{text}");
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "toDebugString")]
     pub fn explain(&self) -> Explain {
@@ -70,14 +68,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Examples
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
+    /// # use emberline_rdd::prelude::*;
     /// let ctx = Context::local()?;
     /// let squares = ctx.range(0..9_u64).map(|n| n * n);
     /// squares.evcxr_display(); // a cell that ends in `squares` does the same
     /// assert!(squares.explain().svg().starts_with("<svg "));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     pub fn evcxr_display(&self) {
         self.explain().evcxr_display();
@@ -95,13 +91,11 @@ impl Explain {
     /// pictures.
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
+    /// # use emberline_rdd::prelude::*;
     /// let ctx = Context::local()?;
     /// let svg = ctx.range(0..9_u64).map(|n| (n % 2, n)).group_by_key().explain().svg();
     /// assert!(svg.starts_with("<svg ") && svg.contains("group_by_key"));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     pub fn svg(&self) -> String {
         svg::draw(&self.stages)

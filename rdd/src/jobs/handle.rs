@@ -15,12 +15,10 @@ use std::time::{Duration, Instant};
 
 /// The handle of a closure on another thread, made by [`Context::spawn`](crate::Context::spawn).
 ///
-/// It is a [`Future`] for any executor, and can be waited for without one. Dropping it does not cancel the
-/// closure.
+/// It is a [`Future`] for any executor, and can be waited for without one. Dropping it does not cancel the closure.
 ///
 /// ```
-/// # use emberline_rdd as emberline;
-/// use emberline::prelude::*;
+/// # use emberline_rdd::prelude::*;
 /// use std::time::Duration;
 ///
 /// let ctx = Context::local()?;
@@ -31,7 +29,7 @@ use std::time::{Duration, Instant};
 /// handle.cancel("not needed");
 /// assert!(handle.is_finished());
 /// assert!(handle.wait().unwrap_err().to_string().contains("not needed"));
-/// # Ok::<(), emberline_rdd::Error>(())
+/// # Ok::<(), Error>(())
 /// ```
 pub struct JobHandle<T> {
     promise: Arc<Promise<T>>,
@@ -90,15 +88,14 @@ impl<T> JobHandle<T> {
     /// Cancels the closure with [`TimedOut`](crate::ErrorKind::TimedOut) if it runs longer than `limit` from now.
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
+    /// # use emberline_rdd::prelude::*;
     /// use std::time::Duration;
     ///
     /// let ctx = Context::local()?;
     /// let endless = ctx.range(0..4_u64).flat_map(|_| 0..u64::MAX);
     /// let handle = ctx.spawn(move || endless.count()).timeout(Duration::from_millis(20));
     /// assert!(matches!(handle.wait().unwrap_err().kind(), ErrorKind::TimedOut { .. }));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     pub fn timeout(self, limit: Duration) -> Self {
         if let Some(engine) = self.engine.upgrade() {

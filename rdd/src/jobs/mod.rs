@@ -29,9 +29,7 @@ impl Context {
     /// [`job_group`](Context::job_group) in which `spawn` is called.
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
+    /// # use emberline_rdd::prelude::*;
     /// let ctx = Context::local()?;
     /// let numbers = ctx.range(0..100_000_u64);
     /// let odd = numbers.filter(|n| n % 2 == 1);
@@ -39,7 +37,7 @@ impl Context {
     /// let odd = ctx.spawn(move || odd.count());
     /// let even = ctx.spawn(move || even.count());
     /// assert_eq!((odd.wait()?, even.wait()?), (50_000, 50_000));
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "collectAsync")]
     #[doc(alias = "countAsync")]
@@ -83,9 +81,7 @@ impl Context {
     /// reason; a later call with the same name is not affected.
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
+    /// # use emberline_rdd::prelude::*;
     /// let ctx = Context::local()?;
     /// let endless = ctx.range(0..4_u64).flat_map(|_| 0..u64::MAX);
     /// let report = ctx.job_group("nightly", || ctx.spawn(move || endless.count()));
@@ -95,7 +91,7 @@ impl Context {
     /// ctx.cancel_group("nightly", "deadline passed");
     /// assert!(report.wait().unwrap_err().to_string().contains("deadline passed"));
     /// assert_eq!(other.wait()?, 1_000);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "setJobGroup")]
     pub fn job_group<R>(&self, name: impl AsRef<str>, body: impl FnOnce() -> R) -> R {
@@ -114,16 +110,14 @@ impl Context {
     /// Cancels every running and queued job, spawned closure and group. Later actions are not affected.
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
+    /// # use emberline_rdd::prelude::*;
     /// let ctx = Context::local()?;
     /// let endless = ctx.range(0..4_u64).flat_map(|_| 0..u64::MAX);
     /// let handle = ctx.spawn(move || endless.count());
     /// ctx.cancel_all("shutting down");
     /// assert!(matches!(handle.wait().unwrap_err().kind(), ErrorKind::Cancelled { .. }));
     /// assert_eq!(ctx.range(0..10_u64).count()?, 10);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "cancelAllJobs")]
     pub fn cancel_all(&self, reason: impl Into<String>) {

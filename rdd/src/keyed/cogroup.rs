@@ -25,9 +25,8 @@ type BothGroups<V, W> = (Group<V>, Group<W>);
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Collects the values of each key into one `Vec` from this RDD and one from `other`.
     ///
-    /// A key of one RDD only has an empty `Vec` from the other. Partitions, shuffle, order and
-    /// memory are those of [`join`](Rdd::join). Use [`cogroup_iter`](Rdd::cogroup_iter) for values
-    /// that are read once.
+    /// A key of one RDD only has an empty `Vec` from the other. Partitions, shuffle, order and memory are those of
+    /// [`join`](Rdd::join). Use [`cogroup_iter`](Rdd::cogroup_iter) for values that are read once.
     ///
     /// # Errors
     ///
@@ -62,8 +61,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         )
     }
 
-    /// Groups the values of each key into one [`Group`](crate::group::Group) from this RDD and one
-    /// from `other`.
+    /// Groups the values of each key into one [`Group`](crate::group::Group) from this RDD and one from `other`.
     ///
     /// Groups are read by iterating them and may be larger than memory. They can be neither
     /// shuffled nor cached; the result of [`map_values`](Rdd::map_values) on them can. Partitions,

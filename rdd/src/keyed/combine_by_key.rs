@@ -1,8 +1,7 @@
 //! `combine_by_key`: the base of `reduce_by_key`, `aggregate_by_key` and `distinct`.
 //!
-//! A map task combines its rows in a table, so a key leaves it once, unless that hardly makes the rows
-//! fewer; the reading task merges what all map tasks left, in their order, and gives the keys in the
-//! order of their hash.
+//! A map task combines its rows in a table, so a key leaves it once, unless that hardly makes the rows fewer; the
+//! reading task merges what all map tasks left, in their order, and gives the keys in the order of their hash.
 
 use super::shuffled::{default_partitioning, shuffle, wide};
 use crate::partitioner::KnownPartitioner;
@@ -21,8 +20,7 @@ use std::sync::Arc;
 
 /// # Aggregation by key
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Merges the values of each key into a combiner, whose type may differ from that of the
-    /// values.
+    /// Merges the values of each key into a combiner, whose type may differ from that of the values.
     ///
     /// `create` makes a combiner from a value, `merge_value` adds a value to a combiner, and
     /// `merge_combiners` merges the combiners of two partitions. Partitions, shuffle, order and

@@ -152,9 +152,8 @@ impl<K> Reservoir<K> {
         }
     }
 
-    /// Returns the keys and the number of rows that each represents. A single key larger than the limit
-    /// is returned with the probability `limit / size`, and then represents the rows of the partitions
-    /// that return none.
+    /// Returns the keys and the number of rows that each represents. A single key larger than the limit is returned
+    /// with the probability `limit / size`, and then represents the rows of the partitions that return none.
     fn finish(mut self) -> (Vec<(K, u64)>, f64) {
         let mut weight = self.rows as f64 / self.keys.len().max(1) as f64;
         if self.bytes > self.max_bytes {

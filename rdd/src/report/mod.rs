@@ -18,9 +18,7 @@ impl Context {
     /// Returns the report of the job that ended last.
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
+    /// # use emberline_rdd::prelude::*;
     /// let ctx = Context::local()?;
     /// let pairs = ctx.range_with(4, 0..1000_u64).map(|n| (n % 10, n));
     /// let sums = pairs.with_partitions(2).reduce_by_key(|a, b| a + b);
@@ -31,7 +29,7 @@ impl Context {
     /// assert_eq!((job.action(), job.stages().len()), ("collect", 2));
     /// assert_eq!((job.stages()[0].tasks(), job.stages()[0].totals().rows_read), (4, 1000));
     /// assert_eq!(job.totals().files_spilled, 0);
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "StatusTracker")]
     pub fn last_job(&self) -> Option<JobReport> {
@@ -45,9 +43,7 @@ impl Context {
     /// costs nothing. Waits for the listeners, as [`flush_listeners`](Context::flush_listeners) does.
     ///
     /// ```
-    /// # use emberline_rdd as emberline;
-    /// use emberline::prelude::*;
-    ///
+    /// # use emberline_rdd::prelude::*;
     /// let ctx = Context::local()?;
     /// let sums = ctx.range(0..1000_u64).map(|n| (n % 10, n)).reduce_by_key(|a, b| a + b);
     /// sums.count()?;
@@ -55,7 +51,7 @@ impl Context {
     /// let jobs = ctx.jobs();
     /// assert_eq!(jobs.iter().map(|job| job.action()).collect::<Vec<_>>(), ["count", "collect"]);
     /// assert!(jobs[1].stages()[0].is_skipped());
-    /// # Ok::<(), emberline_rdd::Error>(())
+    /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "StatusTracker")]
     pub fn jobs(&self) -> Vec<JobReport> {

@@ -23,9 +23,7 @@ const MAX_TUPLE_COLUMNS: usize = 12;
 /// row per key in the order of the keys.
 ///
 /// ```
-/// # use emberline_rdd as emberline;
-/// use emberline::prelude::*;
-///
+/// # use emberline_rdd::prelude::*;
 /// let ctx = Context::local()?;
 /// let words = ctx.parallelize(vec!["ember", "line", "ember"]).map(|word| (word.to_string(), 1_u64));
 /// let rows = words.reduce_by_key(|a, b| a + b).top_by_key(5, |(_, n)| *n)?;
@@ -35,7 +33,7 @@ const MAX_TUPLE_COLUMNS: usize = 12;
 /// ember  2
 /// line   1
 /// ");
-/// # Ok::<(), emberline_rdd::Error>(())
+/// # Ok::<(), Error>(())
 /// ```
 pub trait AsTable {
     /// Returns the first 50 rows as a table.
