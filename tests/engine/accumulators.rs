@@ -358,7 +358,7 @@ fn adding_from_rayon_work_outside_a_task_is_refused() {
             rayon::join(piece, piece);
         });
         let text = spread.count().unwrap_err().to_string();
-        assert!(text.contains("rayon work of a closure"), "{text}");
+        assert!(text.contains("rayon work inside a closure"), "{text}");
         assert_eq!(count.value(), 0);
         Ok(())
     });

@@ -203,7 +203,7 @@ fn a_result_can_be_taken_once_and_waiting_can_time_out() {
         let first = handle.wait_timeout(DEADLINE).unwrap();
         assert_eq!((first.unwrap(), handle.is_finished()), (10, true));
         handle.cancel("too late");
-        assert!(handle.wait().unwrap_err().to_string().contains("given once"));
+        assert!(handle.wait().unwrap_err().to_string().contains("result already taken"));
     });
 }
 
