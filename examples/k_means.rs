@@ -40,7 +40,8 @@ pub struct Groups {
 pub fn k_means(ctx: &Context, path: &str, groups: usize) -> emberline::Result<Groups> {
     let lines = ctx.text_file(path).filter(|line| !line.starts_with("faa,")); // the header
     let points = lines.try_map(|line| airport(&line)).cache();
-    let (mut centers, mut rounds) = (points.take(groups)?, 0);
+    let mut centers = points.take(groups)?;
+    let mut rounds = 0;
     loop {
         let near = points.refs().with(centers.clone()).map(|centers, point| {
             let (group, cost) = nearest(centers, point);
@@ -48,9 +49,12 @@ pub fn k_means(ctx: &Context, path: &str, groups: usize) -> emberline::Result<Gr
         });
         let sums = near.reduce_by_key(|a, b| (plus(a.0, b.0), a.1 + b.1, a.2 + b.2)).collect()?;
         // Each center moves to the mean of its points; a center without points stays.
-        let (mut moved, mut sizes, mut cost) = (centers.clone(), vec![0; groups], 0.0);
+        let mut moved = centers.clone();
+        let mut sizes = vec![0; groups];
+        let mut cost = 0.0;
         for (group, (sum, size, costs)) in sums {
-            (moved[group], sizes[group]) = (sum.map(|x| x / size as f64), size);
+            moved[group] = sum.map(|x| x / size as f64);
+            sizes[group] = size;
             cost += costs;
         }
         rounds += 1;

@@ -157,7 +157,7 @@ impl fmt::Debug for Context {
     }
 }
 
-/// The settings of a context. None of them changes a result, except where it says so.
+/// The settings of a context. A setting changes no result unless its documentation says so.
 ///
 /// Each has a default. [`build`](ContextBuilder::build) validates all settings and reports all errors together.
 #[must_use = "a builder does nothing until `build`"]

@@ -115,7 +115,8 @@ fn mean(linked: &[usize], ranks: &[f64], own: usize) -> f64 {
 /// Moves the items of each layer towards their neighbors, as far as there is room. Boxes follow boxes and lanes
 /// follow lanes, so that long chains and long arrows are straight.
 fn position(items: &mut [Item], layers: &[Vec<usize>], above: &[Vec<usize>], below: &[Vec<usize>]) {
-    let (above, below) = (same_kind(items, above), same_kind(items, below));
+    let above = same_kind(items, above);
+    let below = same_kind(items, below);
     let mut centers: Vec<f64> = vec![0.0; items.len()];
     for round in 0..9 {
         let links = if round % 2 == 0 { &above } else { &below };
