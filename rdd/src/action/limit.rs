@@ -24,7 +24,6 @@ pub(crate) struct ResultLimit {
 #[derive(Default)]
 struct Counted {
     bytes: u64,
-    /// Bytes held by each attempt, by partition.
     attempts: HashMap<usize, Vec<u64>>,
 }
 
@@ -169,7 +168,6 @@ mod tests {
         ResultLimit::new(&Config { max_result_bytes: Some(bytes), ..Config::default() })
     }
 
-    /// Collects `rows` rows of eight bytes, or returns `None` past the limit.
     fn gather(limit: &ResultLimit, partition: usize, rows: u64) -> Option<Gathered<u64>> {
         let gathered = catch_unwind(AssertUnwindSafe(|| limit.gather(partition, 0..rows)));
         let _ = take_failure();

@@ -145,7 +145,6 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// Minimum number of rows that are held before they are sorted.
 const MIN_HELD_ROWS: usize = 64;
 
 /// Returns the first `n` rows in the order of `compare`; equal rows keep their order.

@@ -15,8 +15,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Examples
     /// ```
     /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
-    /// let lists = ctx.parallelize_with(2, vec![1, 2, 3, 4]).glom();
-    /// assert_eq!(lists.collect()?, [[1, 2], [3, 4]]);
+    /// assert_eq!(ctx.parallelize_with(2, vec![1, 2, 3, 4]).glom().collect()?, [[1, 2], [3, 4]]);
     /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]

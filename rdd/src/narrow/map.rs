@@ -14,8 +14,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # Examples
     /// ```
     /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
-    /// let lengths = ctx.parallelize(vec!["a", "bcd"]).map(|word| word.len());
-    /// assert_eq!(lengths.collect()?, [1, 3]);
+    /// assert_eq!(ctx.parallelize(vec!["a", "bcd"]).map(|word| word.len()).collect()?, [1, 3]);
     /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]

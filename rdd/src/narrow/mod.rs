@@ -5,8 +5,7 @@
 //! - `adapted`: the pipeline of all operations that are a closure over the rows of one parent.
 //! - `chained`: the rows of several partitions in sequence, for `coalesce` and `union`.
 //! - `coalesce`: fewer partitions without a shuffle.
-//! - `filter`: the rows that match a predicate.
-//! - `filter_map`: filter and map in one pass.
+//! - `filter`, `filter_map`: the rows that match a predicate; filter and map in one pass.
 //! - `flat_map`: any number of rows for each row.
 //! - `flat_map_into`: any number of rows, pushed while the closure borrows from its row.
 //! - `flat_map_values`: any number of values for each value of a pair.
@@ -16,18 +15,13 @@
 //! - `keys`: `keys` and `values` of pairs.
 //! - `lending`: pipelines whose closure reads rows by reference.
 //! - `map`: one row for each row.
-//! - `map_partitions`: a closure over the iterator of a partition.
-//! - `map_partitions_with_index`: the same with the index of the partition.
+//! - `map_partitions`, `map_partitions_with_index`: a closure over the iterator of a partition, also with its index.
 //! - `map_values`: one value for each value of a pair.
-//! - `sample`: a random subset (Bernoulli).
-//! - `sample_with_replacement`: random multiplicities (Poisson).
-//! - `try_filter`: a predicate that may fail.
-//! - `try_flat_map`: `flat_map` with a closure that may fail.
-//! - `try_map`: `map` with a closure that may fail.
+//! - `sample`, `sample_with_replacement`: a random subset (Bernoulli); random multiplicities (Poisson).
+//! - `try_filter`, `try_flat_map`, `try_map`: operations whose closure may fail.
 //! - `union`: the rows of two or more RDDs in sequence.
 //! - `views`: `with` and `refs`, views whose closures get a shared value or references to rows.
-//! - `zip`: the rows of two RDDs in pairs.
-//! - `zip_partitions`: a closure over the iterators of two partitions.
+//! - `zip`, `zip_partitions`: the rows of two RDDs in pairs; a closure over the iterators of two partitions.
 
 pub(crate) mod adapted;
 mod chained;

@@ -20,8 +20,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
     /// let numbers = ctx.parallelize(vec![1, 2, 3]);
-    /// let zipped = numbers.zip(&numbers.map(|n| n * n));
-    /// assert_eq!(zipped.collect()?, [(1, 1), (2, 4), (3, 9)]);
+    /// assert_eq!(numbers.zip(&numbers.map(|n| n * n)).collect()?, [(1, 1), (2, 4), (3, 9)]);
     /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]

@@ -16,7 +16,6 @@ use std::iter;
 use std::mem::needs_drop;
 use std::sync::Arc;
 
-/// Stores one partition while it is computed.
 pub(super) struct PartitionCacher<'a> {
     blocks: &'a Arc<Blocks>,
     partition: usize,
@@ -195,7 +194,6 @@ impl<'a, T: Stored> UnrollBuffer<'a, T> {
         }
     }
 
-    /// Returns the size of the rows, including unused capacity.
     fn bytes(&self) -> u64 {
         self.heap_bytes.saturating_add((self.rows.capacity() * size_of::<T>()) as u64)
     }

@@ -151,9 +151,7 @@ impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> RowChunks<R, W> {
 struct ChunkHeap<W> {
     measure: W,
     bytes: u64,
-    /// Heap size of the row that was measured last.
     last: u64,
-    /// Number of rows for which the last measurement is still used.
     until_sample: usize,
     /// Sampling interval, which grows with each consecutive small row.
     interval: usize,

@@ -121,7 +121,6 @@ impl<T: Clone> Iterator for MaterializedRows<T> {
 struct Batched<T> {
     batches: Box<dyn Iterator<Item = Vec<T>>>,
     rows: vec::IntoIter<T>,
-    /// The row to which a reference was returned last.
     lent: Option<T>,
     task: TaskContext,
 }

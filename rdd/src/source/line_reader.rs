@@ -13,7 +13,6 @@ pub(super) struct LineReader<R> {
     buffer: Vec<u8>,
     at: usize,
     filled: usize,
-    /// Offset of `buffer[at]` in the input.
     offset: u64,
     end: u64,
     length: u64,
@@ -161,7 +160,6 @@ mod tests {
         lines
     }
 
-    /// Splits the whole input into lines with std.
     fn expected_lines(bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut lines: Vec<_> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
         let last = lines.pop().unwrap();

@@ -177,7 +177,6 @@ fn refuse_unmeasured(path: &Path, about: &fs::Metadata) -> Result<()> {
     Err(Error::new(ErrorKind::InvalidInput { path: path.to_path_buf(), what }))
 }
 
-/// Refuses compressed files, whose bytes are not text.
 fn refuse_compressed(path: &Path) -> Result<()> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
     if !["gz", "bz2", "xz", "zst", "lz4", "zip"].contains(&extension) {
