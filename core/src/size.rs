@@ -37,7 +37,7 @@ pub struct RowSize {
 
 /// Measures `row`. The size of a row that fails to serialize is zero.
 pub fn measure<T: Serialize>(row: &T) -> RowSize {
-    if !owns_heap::<T>() {
+    if const { !owns_heap::<T>() } {
         return RowSize::default();
     }
     let mut counter = SizeCounter { heap: 0, values_visited: 0 };
@@ -57,13 +57,13 @@ pub const fn owns_heap<T>() -> bool {
 /// Returns the bytes that `row` owns on the heap, without its own `size_of`.
 #[inline]
 pub fn heap_bytes<T: Serialize>(row: &T) -> u64 {
-    if owns_heap::<T>() { measure(row).heap_bytes } else { 0 }
+    if const { owns_heap::<T>() } { measure(row).heap_bytes } else { 0 }
 }
 
 /// Returns the bytes of `rows` in a vector, with the heap memory they own.
 pub fn estimate_rows<T: Serialize>(rows: &[T]) -> u64 {
     let inline = size_of_val(rows) as u64;
-    if !owns_heap::<T>() {
+    if const { !owns_heap::<T>() } {
         return inline;
     }
     rows.iter().fold(inline, |sum, row| sum.saturating_add(heap_bytes(row)))

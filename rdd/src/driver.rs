@@ -31,28 +31,48 @@ pub(crate) struct Pending {
 /// The updates of a failed action are dropped. An action that runs inside another one, such as the sample that
 /// prepares a sort, is committed with the outer action.
 pub(crate) fn run_action<R>(action: Operation, body: impl FnOnce() -> Result<R>) -> Result<R> {
-    /// Ends the action on this thread, also when the body unwinds.
-    struct Close;
-    impl Drop for Close {
-        fn drop(&mut self) {
+    let frame = ActionFrame::begin();
+    let result = body()?;
+    frame.commit(action)?;
+    Ok(result)
+}
+
+/// An action on this thread. If it is the outermost one, its updates are dropped with it.
+struct ActionFrame {
+    is_outermost: bool,
+}
+
+impl ActionFrame {
+    fn begin() -> Self {
+        let is_outermost = PENDING.with_borrow(Option::is_none);
+        if is_outermost {
+            PENDING.set(Some(Vec::new()));
+        }
+        ActionFrame { is_outermost }
+    }
+
+    /// Ends the action and commits its updates, if it is the outermost one.
+    fn commit(self, action: Operation) -> Result<()> {
+        if !self.is_outermost {
+            return Ok(());
+        }
+        let pending = PENDING.take().unwrap_or_default();
+        drop(self);
+        run_on_driver(action, || {
+            for Pending { ran, result_deltas } in pending {
+                ran.on_job_success();
+                result_deltas.into_iter().for_each(TaskDeltas::merge);
+            }
+        })
+    }
+}
+
+impl Drop for ActionFrame {
+    fn drop(&mut self) {
+        if self.is_outermost {
             drop(PENDING.take());
         }
     }
-    if PENDING.with_borrow(Option::is_some) {
-        return body();
-    }
-    PENDING.set(Some(Vec::new()));
-    let close = Close;
-    let result = body()?;
-    let pending = PENDING.take().unwrap_or_default();
-    drop(close);
-    run_on_driver(action, || {
-        for Pending { ran, result_deltas } in pending {
-            ran.on_job_success();
-            result_deltas.into_iter().for_each(TaskDeltas::merge);
-        }
-    })?;
-    Ok(result)
 }
 
 /// Defers the accumulator updates of a job until its action succeeds.
@@ -62,6 +82,13 @@ pub(crate) fn defer(pending: Pending) {
 
 /// Runs the user's closures on the driver, and returns a panic of them as an error of the action.
 pub(crate) fn run_on_driver<R>(action: Operation, work: impl FnOnce() -> R) -> Result<R> {
+    let mut work = Some(work);
+    let mut result = None;
+    catch_on_driver(action, &mut || result = work.take().map(|work| work()))?;
+    Ok(result.expect("the work did not unwind"))
+}
+
+fn catch_on_driver(action: Operation, work: &mut dyn FnMut()) -> Result<()> {
     // The failure that this thread records while unwinding belongs to this error only. One that the caller
     // recorded before, and one that would stay recorded after, must not be blamed for another failure.
     let failure_of_caller = take_failure();

@@ -72,18 +72,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 
     pub(crate) fn partitioned(
         context: &Context,
-        mut lineage: LineageNode,
+        lineage: LineageNode,
         pipeline: P,
         partitioner: Option<KnownPartitioner>,
     ) -> Self {
-        lineage.info.partitioner = partitioner.as_ref().map(KnownPartitioner::describe);
-        Rdd {
-            context: context.without_owner(),
-            lineage: Arc::new(lineage),
-            pipeline,
-            partitioner,
-            boxed: OnceLock::new(),
-        }
+        let (context, lineage, partitioner) = handle(context, lineage, partitioner);
+        Rdd { context, lineage, pipeline, partitioner, boxed: OnceLock::new() }
     }
 
     /// Returns the RDD of a narrow operation on this one, computed by `pipeline`.
@@ -94,12 +88,36 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         key_effect: KeyEffect,
         pipeline: Q,
     ) -> Rdd<U, Q> {
-        let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
-        let mut lineage = self.context.lineage(operation, self.num_partitions(), parent);
-        lineage.info.closure_bytes = closure_bytes;
-        let partitioner = self.partitioner.clone().filter(|_| key_effect == KeyEffect::Preserved);
+        let lineage = narrow_node(&self.context, &self.lineage, operation, closure_bytes);
+        let partitioner = match key_effect {
+            KeyEffect::Preserved => self.partitioner.clone(),
+            KeyEffect::Changed => None,
+        };
         Rdd::partitioned(&self.context, lineage, pipeline, partitioner)
     }
+}
+
+/// Returns the parts of a new `Rdd` that do not depend on its rows.
+fn handle(
+    context: &Context,
+    mut lineage: LineageNode,
+    partitioner: Option<KnownPartitioner>,
+) -> (Context, Arc<LineageNode>, Option<KnownPartitioner>) {
+    lineage.info.partitioner = partitioner.as_ref().map(KnownPartitioner::describe);
+    (context.without_owner(), Arc::new(lineage), partitioner)
+}
+
+/// Returns the lineage of a narrow operation on `parent`.
+fn narrow_node(
+    context: &Context,
+    parent: &Arc<LineageNode>,
+    operation: Operation,
+    closure_bytes: usize,
+) -> LineageNode {
+    let dependency = vec![Dependency::Narrow(Arc::clone(parent))];
+    let mut lineage = context.lineage(operation, parent.partitions(), dependency);
+    lineage.info.closure_bytes = closure_bytes;
+    lineage
 }
 
 /// # Inspection

@@ -13,6 +13,7 @@
 //! - `min_max`: the smallest and largest row, also by a key.
 //! - `output`: an output directory that appears as a whole or not at all.
 //! - `reduce`: all rows merged into one.
+//! - `results`: runs the tasks of an action and collects their results, of any type.
 //! - `save_as_text_file`: rows as lines of text files.
 //! - `staging`: the staging directory of an output.
 //! - `stats`: statistics of numbers.
@@ -34,6 +35,7 @@ mod lookup;
 mod min_max;
 pub(crate) mod output;
 mod reduce;
+mod results;
 mod save_as_text_file;
 mod staging;
 mod stats;
@@ -45,16 +47,13 @@ mod top;
 pub use stats::{RunningStats, Stats};
 
 use self::limit::{Gathered, ResultLimit};
-use crate::accumulator::{TaskDeltas, with_accumulators};
-use crate::driver::{Pending, defer, run_action};
+use self::results::{AnyResult, lost_result, run_tasks};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
-use emberline_core::error::{Error, Result, internal};
-use emberline_core::job::JobRequest;
+use emberline_core::error::Result;
 use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Runs a job of `work` on some partitions, and returns the results in partition order.
@@ -68,38 +67,18 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         R: Send + 'static,
         F: Fn(P::Rows, &TaskContext) -> Result<R> + Send + Sync + 'static,
     {
-        let slots: Arc<[Slot<R>]> = partitions.clone().map(|_| Mutex::new(None)).collect();
-        let results = Arc::clone(&slots);
         let pipeline = self.pipeline.clone();
-        let first = partitions.start;
-        let task = move |task: &TaskContext| {
-            let partition = task.attempt_id.partition;
-            let (result, deltas) = with_accumulators(|| work(pipeline.open(partition, task), task));
-            let result = result?;
-            let rows_read = task.metrics().rows_read;
-            task.commit(|| {
-                *lock(&results[partition - first]) = Some(TaskResult { result, deltas, rows_read });
-                Ok(())
-            })
+        let work = move |partition, task: &TaskContext| {
+            let result: AnyResult = Box::new(work(pipeline.open(partition, task), task)?);
+            Ok(result)
         };
-        let request = JobRequest {
-            action,
-            lineage: Arc::clone(&self.lineage),
-            partitions: partitions.clone().collect(),
-            task: Arc::new(task),
-        };
-        run_action(action, || {
-            let ran = self.context.engine.run_job(request)?;
-            let taken: Option<Vec<TaskResult<R>>> =
-                slots.iter().map(|slot| lock(slot).take()).collect();
-            let done = taken.ok_or_else(|| lost_result(action))?;
-            let rows_read = done.iter().map(|done| done.rows_read).sum();
-            self.lineage.record_job(action, &partitions, rows_read);
-            let (results, result_deltas) =
-                done.into_iter().map(|done| (done.result, done.deltas)).unzip();
-            defer(Pending { ran, result_deltas });
-            Ok(results)
-        })
+        let results = run_tasks(&self.context, &self.lineage, action, partitions, Box::new(work))?;
+        let mut typed = Vec::with_capacity(results.len());
+        for result in results {
+            let result = result.downcast().map_err(|_| lost_result(action))?;
+            typed.push(*result);
+        }
+        Ok(typed)
     }
 
     /// Runs a job of `work` on all partitions; `work` can fail only by unwinding.
@@ -123,20 +102,4 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let parts = self.run(action, 0..self.num_partitions(), gather)?;
         Ok(parts.into_iter().map(Gathered::into_rows).collect())
     }
-}
-
-struct TaskResult<R> {
-    result: R,
-    deltas: TaskDeltas,
-    rows_read: u64,
-}
-
-type Slot<R> = Mutex<Option<TaskResult<R>>>;
-
-fn lock<R>(slot: &Slot<R>) -> MutexGuard<'_, Option<TaskResult<R>>> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn lost_result(action: Operation) -> Error {
-    internal("a job succeeded but a task result is missing").in_action(action)
 }

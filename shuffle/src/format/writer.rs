@@ -327,7 +327,7 @@ fn encode_frame<R: Serialize>(
             break;
         }
         count += 1;
-        if owns_heap::<R>() && limits.is_skewed {
+        if const { owns_heap::<R>() } && limits.is_skewed {
             measured_bytes += size_of::<R>() as u64;
             measured_bytes = measured_bytes.saturating_add(heap_bytes(row));
             if measured_bytes >= limits.max_memory {

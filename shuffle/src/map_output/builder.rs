@@ -174,7 +174,7 @@ fn join<R: Stored>(
     parts: Vec<SegmentFrames>,
     batch_bytes: u64,
 ) -> Result<()> {
-    if !owns_heap::<R>() {
+    if const { !owns_heap::<R>() } {
         return writer.join_frames(parts, size_of::<R>());
     }
     let rows = PartRows::<R> { parts: parts.into_iter(), part: None, rows: Vec::new().into_iter() };

@@ -59,7 +59,6 @@ fn drop_all(queue: &Queue) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::map_output::output::MapOutputs;
     use crate::map_output::writer::MapWriter;
     use emberline_core::config::Config;

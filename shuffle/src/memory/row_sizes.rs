@@ -16,7 +16,7 @@ impl RowSizes {
     /// Measures each of `rows`.
     pub fn measure<R: Serialize>(rows: &[R]) -> Self {
         let mut sizes = RowSizes::default();
-        if owns_heap::<R>() {
+        if const { owns_heap::<R>() } {
             rows.iter().for_each(|row| sizes.add(heap_bytes(row)));
         }
         sizes

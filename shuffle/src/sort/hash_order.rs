@@ -186,7 +186,7 @@ pub(crate) fn sort_stable_by_hash<K: Clone, V: Clone>(
         return rows;
     }
     let order = order_of(&rows);
-    if owns_heap::<(K, V)>() || size_of::<Hashed<K, V>>() > MAX_COPIED_BYTES {
+    if const { owns_heap::<(K, V)>() || size_of::<Hashed<K, V>>() > MAX_COPIED_BYTES } {
         apply_order(&mut rows, order.into_places());
     } else {
         // Such a row is cheap to clone: one random read and one sequential write.
