@@ -301,6 +301,6 @@ pub trait Listener: Send {
 
 impl<F: FnMut(&EventRecord) + Send> Listener for F {
     fn on_event(&mut self, record: &EventRecord) {
-        self(record)
+        self(record);
     }
 }

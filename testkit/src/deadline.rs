@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 /// The usual time limit of a test, long enough for a busy machine.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The exit status of a test process that [`deadline`] ends, the one that `cargo test` uses.
 const FAILED: i32 = 101;

@@ -129,7 +129,7 @@ fn an_unread_output_may_change_on_recomputation() {
         let rows = ctx.generate(2, move |partition| {
             let call = calls.fetch_add(1, Ordering::SeqCst);
             assert!(partition == 0 || call > 1, "not yet");
-            (0..call + 1).map(|n| (n, n)).collect::<Vec<_>>()
+            (0..=call).map(|n| (n, n)).collect::<Vec<_>>()
         });
         let groups = rows.group_by_key();
         assert!(groups.count().unwrap_err().to_string().contains("not yet"));

@@ -195,7 +195,7 @@ fn a_panicking_listener_is_removed_and_the_others_continue() {
         assert_eq!(two_stages(&ctx).count().unwrap(), 7);
         let events = recorder.events(&ctx);
         assert_eq!(count_of(&events, "JobFinished"), 1);
-        let heard = heard_by_bad.lock().map(|n| *n).unwrap_or_else(|e| *e.into_inner());
+        let heard = heard_by_bad.lock().map_or_else(|e| *e.into_inner(), |n| *n);
         assert_eq!(heard, 1);
     });
 }

@@ -154,7 +154,7 @@ fn partition_by_keeps_all_rows_and_puts_equal_keys_together_in_order() {
             }
             let before = groups(&rdd.collect()?);
             parts.iter().for_each(|part| {
-                groups(part).iter().for_each(|(k, vs)| assert_eq!(vs, &before[k]))
+                groups(part).iter().for_each(|(k, vs)| assert_eq!(vs, &before[k]));
             });
             Ok(parts.concat())
         },

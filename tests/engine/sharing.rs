@@ -61,7 +61,7 @@ fn a_parent_shared_by_two_branches_runs_once() {
             let right =
                 sums.map(|(key, sum)| (key % 2, sum)).with_partitions(5).reduce_by_key(u64::max);
             let mut rows = left.join(&right).collect().unwrap();
-            rows.sort();
+            rows.sort_unstable();
             let sum = |key: u64| (0..60).filter(|n| n % 6 == key).sum::<u64>();
             let odd = |odd| [odd, odd + 2, odd + 4].map(sum);
             let want = [0, 1].map(|n| (n, (odd(n).iter().sum(), *odd(n).iter().max().unwrap())));

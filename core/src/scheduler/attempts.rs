@@ -9,7 +9,7 @@ use crate::ids::{StageId, TaskId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The run run_times_us that decide whether a task is a straggler, in microseconds.
+/// The run times that decide whether a task is a straggler, in microseconds.
 struct Threshold {
     median_us: u64,
     straggler_us: u64,

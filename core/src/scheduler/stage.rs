@@ -43,7 +43,7 @@ pub(super) struct Stage {
     fetch_failures: FetchFailures,
     /// True if it was stopped because no job needs it at the moment.
     pub parked: bool,
-    /// The run run_times_us of its finished tasks in microseconds, recorded only if speculation is
+    /// The run times of its finished tasks in microseconds, recorded only if speculation is
     /// enabled.
     pub run_times_us: Vec<u64>,
 }

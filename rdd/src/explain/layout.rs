@@ -153,7 +153,7 @@ fn without_overlap(items: &[Item], layer: &[usize], wanted: &[f64]) -> Vec<f64> 
     let mut runs: Vec<(f64, f64, usize)> = Vec::new();
     for (&at, wanted) in layer.iter().zip(wanted) {
         let Item { width, stage, .. } = items[at];
-        offset += last_width.map_or(0.0, |last: f64| (last + width) / 2.0 + GAP_X);
+        offset += last_width.map_or(0.0, |last: f64| f64::midpoint(last, width) + GAP_X);
         last_width = Some(width);
         offsets.push(offset);
         let weight = if stage.is_none() { STRAIGHTNESS } else { 1.0 };
@@ -203,7 +203,7 @@ mod tests {
             let reads: Vec<Vec<usize>> = boxes.iter().enumerate().map(|(at, (_, picks))| {
                 let mut reads: Vec<usize> =
                     picks.iter().map(|pick| usize::from(*pick) % 40).filter(|pick| *pick < at).collect();
-                reads.sort();
+                reads.sort_unstable();
                 reads.dedup();
                 reads
             }).collect();
@@ -230,6 +230,6 @@ mod tests {
         let chain = layout(&sizes, &[vec![], vec![0], vec![1]]);
         assert!(chain.items.iter().all(|item| item.x == chain.items[0].x));
         let tee = layout(&sizes, &[vec![], vec![], vec![0, 1]]);
-        assert_eq!(tee.items[2].x, (tee.items[0].x + tee.items[1].x) / 2.0);
+        assert_eq!(tee.items[2].x, f64::midpoint(tee.items[0].x, tee.items[1].x));
     }
 }

@@ -275,7 +275,7 @@ fn port(items: &[Item], links: &[(usize, usize)], at: usize, width: f64) -> f64 
 
 /// Draws a line straight down to `bend` and then a curve to the end.
 fn curve(svg: &mut String, (x, y): (f64, f64), bend: f64, (to_x, to_y): (f64, f64)) {
-    let middle = (bend + to_y) / 2.0;
+    let middle = f64::midpoint(bend, to_y);
     let path = format!("M{x} {y}V{bend}C{x} {middle} {to_x} {middle} {to_x} {to_y}");
     let _ = writeln!(svg, "<path class=\"arrow\" d=\"{path}\"/>");
 }

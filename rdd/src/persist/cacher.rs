@@ -149,7 +149,7 @@ impl<'a> PartitionCacher<'a> {
         let is_unencodable = matches!(error.kind(), ErrorKind::NotEncodable { .. });
         let error = self.blocks.not_written(self.partition, error);
         if is_unencodable || !self.blocks.can_recompute() {
-            or_raise(Err(error))
+            or_raise::<()>(Err(error));
         }
     }
 

@@ -16,7 +16,7 @@ use testkit::{DEADLINE, eventually, within};
 
 fn collected(rows: &Rdd<(u64, u64)>) -> Result<Vec<(u64, u64)>> {
     let mut rows = rows.collect()?;
-    rows.sort();
+    rows.sort_unstable();
     Ok(rows)
 }
 
@@ -31,7 +31,7 @@ fn lost(events: &[Event]) -> Vec<usize> {
         _ => None,
     });
     let mut lost: Vec<usize> = lost.collect();
-    lost.sort();
+    lost.sort_unstable();
     lost.dedup();
     lost
 }

@@ -63,7 +63,7 @@ fn only_the_reduce_task_that_failed_is_retried() {
         });
         let groups = pairs.with_partitions(3).group_by_key();
         let mut keys = groups.map(move |(key, _)| square(key)).collect().unwrap();
-        keys.sort();
+        keys.sort_unstable();
         assert_eq!(keys, [0, 1, 4]);
         assert_eq!((mapped.load(Ordering::SeqCst), calls.load(Ordering::SeqCst)), (9, 2));
     });
@@ -122,7 +122,7 @@ fn a_flaky_map_side_yields_correct_sums() {
             let squares = builder.build().unwrap().range_with(4, 0..40_u64).map(square);
             let sums = squares.map(|n| (n % 2, n)).reduce_by_key(|a, b| a + b);
             let mut rows = sums.collect().unwrap();
-            rows.sort();
+            rows.sort_unstable();
             let want = |odd| (0..40_u64).map(|n| n * n).filter(|n| n % 2 == odd).sum::<u64>();
             assert_eq!(rows, [(0, want(0)), (1, want(1))]);
             assert_eq!(calls.load(Ordering::SeqCst), 4);

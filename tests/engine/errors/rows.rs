@@ -83,7 +83,7 @@ type Program<const K: usize> = fn(&Rdd<Fused<K>>) -> Result<Vec<u64>>;
 
 fn plain<const K: usize>(rows: Vec<Fused<K>>) -> Vec<u64> {
     let mut numbers: Vec<u64> = rows.into_iter().map(|row| row.0).collect();
-    numbers.sort();
+    numbers.sort_unstable();
     numbers
 }
 

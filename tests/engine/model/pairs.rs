@@ -185,12 +185,12 @@ impl Pairs {
             }),
             // Of this RDD less some of its rows, those that are not among them stay.
             PairStep::Subtract(by) => {
-                let gone = BTreeSet::from_iter(some(*by));
+                let gone: BTreeSet<_> = some(*by).collect();
                 let rest = rows.iter().copied().filter(|row| !gone.contains(row));
                 self.unplaced(hashed_rows(rest.collect(), own))
             }
             PairStep::Intersection(by) => {
-                let common = BTreeSet::from_iter(some(*by));
+                let common: BTreeSet<_> = some(*by).collect();
                 self.unplaced(hashed_rows(common.into_iter().collect(), own))
             }
             PairStep::Distinct => self.distinct(),

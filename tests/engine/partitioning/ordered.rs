@@ -1,4 +1,4 @@
-//! Rows that an operation leaves in the order of their keys' hash are joined and group_by_key_iter as they come.
+//! Rows that an operation leaves in the order of their keys' hash are joined and grouped as they come.
 //! Each step that takes the order away, or keeps it, gives what plain Rust gives.
 
 use crate::support::*;
