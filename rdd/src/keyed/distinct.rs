@@ -55,7 +55,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         T: Key,
     {
         let keyed = self.mapped(operation, 0, KeyEffect::Changed, |row| (row, ()));
-        let distinct = keyed.reduced(operation, partitioning, |first, _| first);
+        let distinct = keyed.reduced(operation, partitioning, |(), ()| ());
         distinct.mapped(operation, 0, KeyEffect::Changed, |(row, ())| row).boxed()
     }
 }

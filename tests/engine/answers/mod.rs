@@ -310,7 +310,7 @@ fn to_local_iterator_computes_a_partition_when_its_first_row_is_requested() {
         let (mut local, events) = counter.during(|| rows.to_local_iterator());
         assert_eq!(events.jobs, 0);
         for (asked, tasks) in [(1, 1), (1, 0), (1, 1), (3, 1)] {
-            let (_, events) = counter.during(|| local.by_ref().take(asked).for_each(drop));
+            let ((), events) = counter.during(|| local.by_ref().take(asked).for_each(drop));
             assert_eq!((events.jobs, events.tasks), (tasks, tasks));
         }
         let (rest, events) = counter.during(|| local.by_ref().collect::<Result<Vec<_>>>());
