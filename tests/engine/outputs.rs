@@ -105,7 +105,7 @@ fn an_output_whose_last_sync_fails_is_rolled_back() {
                     Ok(()) => action.assert_whole(&out, 2),
                     Err(error) if out.exists() => {
                         let text = error.to_string();
-                        assert!(text.contains("could not be taken back"), "{text}");
+                        assert!(text.contains("could not be renamed back"), "{text}");
                         action.assert_whole(&out, 2);
                         is_moved_before_it_is_removed(action, operation);
                         stayed += 1;
