@@ -61,7 +61,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         )
     }
 
-    /// Groups the values of each key into one [`Group`](crate::group::Group) from this RDD and one from `other`.
+    /// Groups the values of each key into one [`Group`] from this RDD and one from `other`.
     ///
     /// Groups are read by iterating them and may be larger than memory. They can be neither
     /// shuffled nor cached; the result of [`map_values`](Rdd::map_values) on them can. Partitions,

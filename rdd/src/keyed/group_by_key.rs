@@ -48,7 +48,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         self.grouped_lists(Operation::new("group_by_key"), self.default_partitioning_of_keys())
     }
 
-    /// Groups the values of each key into a [`Group`](crate::group::Group), which is read by iterating it.
+    /// Groups the values of each key into a [`Group`], which is read by iterating it.
     ///
     /// A group may be larger than memory: the values of a skewed key are read from the shuffle each time it is
     /// iterated. It can be neither shuffled nor cached; the result of [`map_values`](Rdd::map_values) on it can.
