@@ -89,7 +89,7 @@ fn imports_go_one_way() {
 fn jobs_are_run_by_actions_and_the_sample_of_a_sort_only() {
     for (name, text) in sources(&["rdd/src"]) {
         let runs = code_lines(&text).iter().any(|line| line.contains(".run_job("));
-        assert!(!runs || name == "rdd/src/action/mod.rs", "{name} runs a job past the actions");
+        assert!(!runs || name.starts_with("rdd/src/action/"), "{name} runs a job past the actions");
     }
 }
 
