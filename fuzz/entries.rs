@@ -27,8 +27,8 @@ pub enum Shape {
 /// Row types, so that each entry tries all.
 const ROW_TYPES: u8 = 6;
 
-/// Any bytes as a segment: as they are; cut into frames whose checksums hold; or as changes to a
-/// file that was whole.
+/// Reads any bytes as a segment: unchanged, as frames with valid checksums, or as changes to a
+/// valid file.
 pub fn frame_reader(data: &[u8]) {
     let mut input = Input(data);
     match input.byte() % 3 {
@@ -38,7 +38,7 @@ pub fn frame_reader(data: &[u8]) {
     }
 }
 
-/// Any bytes as the rows of a frame.
+/// Reads any bytes as the rows of a frame.
 pub fn codec(data: &[u8]) {
     let mut input = Input(data);
     let (row_type, count) = (input.byte(), input.number() as usize % 1_000);
@@ -52,7 +52,7 @@ pub fn codec(data: &[u8]) {
     }
 }
 
-/// Any places, in a file of any bytes and in one that is whole.
+/// Reads any segment locations in a file of any bytes and in a valid one.
 pub fn index(data: &[u8]) {
     let mut input = Input(data);
     let (is_whole, right) = (input.byte().is_multiple_of(2), &whole_file().1);
@@ -78,7 +78,7 @@ pub fn index(data: &[u8]) {
     }
 }
 
-/// Any bytes as the manifest of a checkpoint: as they are, or with a start and a checksum that hold.
+/// Reads any bytes as the manifest of a checkpoint: unchanged, or with a valid magic and checksum.
 pub fn manifest(data: &[u8]) {
     let mut input = Input(data);
     let (is_sealed, most_parts) = (input.byte().is_multiple_of(2), usize::from(input.byte()));
@@ -104,7 +104,7 @@ fn segment_of_any_bytes(mut input: Input<'_>) {
     read_as(row_type, input.0, SegmentLocation { offset: 0, bytes, ..place });
 }
 
-/// Frames as FORMAT.md describes them, but for what `input` says they hold.
+/// Makes frames as FORMAT.md describes them, with the counts of rows and bytes that `input` gives.
 fn sealed_frames(mut input: Input<'_>) {
     let row_type = input.byte();
     let (mut bytes, mut rows, mut frames) = (Vec::new(), 0_u64, 0);
@@ -126,7 +126,7 @@ fn sealed_frames(mut input: Input<'_>) {
 
 const TAG: u32 = 0x5eed;
 
-/// One frame whose checksum holds. Its numbers are the rows, the raw and the stored length.
+/// Makes one frame with a valid checksum and the given rows, raw length and stored length.
 pub fn frame(offset: u64, compression: u8, numbers: [u32; 3], payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![b'F', b'R', b'M', b'E', 3, CODEC_ID, compression, 0];
     frame.extend(numbers.into_iter().flat_map(u32::to_le_bytes));
@@ -140,13 +140,13 @@ pub fn frame(offset: u64, compression: u8, numbers: [u32; 3], payload: &[u8]) ->
     frame
 }
 
-/// The place of one such frame at the beginning of a file.
+/// Returns the location of one such frame at the beginning of a file.
 pub fn place_of(frame: &[u8], rows: u64) -> SegmentLocation {
     SegmentLocation { offset: 0, bytes: frame.len() as u64, rows, frames: 1, file_tag: TAG }
 }
 
-/// A whole file with bytes that were changed, and perhaps an end that was cut off: each segment
-/// gives its rows or is corrupt.
+/// Reads a valid file with changed bytes and possibly a missing end: each segment returns its rows
+/// or is corrupt.
 fn changed_file(mut input: Input<'_>) {
     let (whole, index) = whole_file();
     let mut bytes = whole.clone();
@@ -176,7 +176,7 @@ fn whole_rows() -> [Vec<(u32, String)>; 4] {
     [rows(0..30), vec![], rows(30..1_500), rows(9..10)]
 }
 
-/// A file with those rows and many frames, and where they are.
+/// Makes a file with these rows in many frames, and returns their locations.
 fn whole_file() -> &'static (Vec<u8>, FileIndex) {
     static WHOLE: OnceLock<(Vec<u8>, FileIndex)> = OnceLock::new();
     WHOLE.get_or_init(|| {
@@ -206,7 +206,7 @@ fn read_as(row_type: u8, bytes: &[u8], place: SegmentLocation) {
     }
 }
 
-/// The rows at `place`, or nothing if that is corrupt.
+/// Reads the rows at `place`, or returns `None` if they are corrupt.
 pub fn read<R: Stored>(bytes: &[u8], place: SegmentLocation) -> Option<Vec<R>> {
     let file = OpenFile::new(Box::new(Memory(bytes.to_vec())), "fuzz");
     let (mut reader, mut rows) = (FrameReader::<R>::new(file, place), Vec::new());
@@ -238,7 +238,7 @@ where
     assert_eq!(decode_rows::<R>(&encoded, count).expect("rows that were encoded"), rows);
 }
 
-/// Whether it went well. If not, it must be for damage.
+/// Returns true if the result is `Ok`, and asserts that an error is damage.
 fn is_right<T>(outcome: Result<T>) -> bool {
     match outcome {
         Ok(_) => true,
@@ -249,7 +249,7 @@ fn is_right<T>(outcome: Result<T>) -> bool {
     }
 }
 
-/// A place that is `near`, or has some numbers of its own.
+/// Makes a location that is close to `near` or has arbitrary numbers.
 fn any_place(input: &mut Input<'_>, near: SegmentLocation) -> SegmentLocation {
     let own = input.byte();
     let mut number = |bit: u8, near: u64| match own & (1 << bit) {
@@ -266,7 +266,7 @@ fn any_place(input: &mut Input<'_>, near: SegmentLocation) -> SegmentLocation {
     }
 }
 
-/// What is left of the fuzzer's bytes. Past the end it is zeros.
+/// The remaining bytes of the fuzzer, with zeros after the end.
 struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -280,7 +280,7 @@ impl<'a> Input<'a> {
         bytes
     }
 
-    /// A number of one byte, two, four or eight, so that small ones are frequent.
+    /// Takes a number of one, two, four or eight bytes, so that small ones are frequent.
     fn number(&mut self) -> u64 {
         let width = 1 << (self.byte() % 4);
         let bytes = self.bytes(width).iter().rev();

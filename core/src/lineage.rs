@@ -137,7 +137,7 @@ pub trait StoredBlocks: Send + Sync {
 
 /// Work that runs jobs of its own before the stage of a node can run, such as sampling for a sort.
 pub trait Prerequisite: Send + Sync {
-    /// Does the work once; later calls return at once. A failed call may be repeated.
+    /// Runs the work once; later calls return at once. A failed call may be repeated.
     fn prepare(&self) -> Result<()>;
 }
 

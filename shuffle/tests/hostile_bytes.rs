@@ -6,7 +6,8 @@ mod entries;
 
 use proptest::prelude::*;
 
-/// Bytes as the entries like them: many small numbers, lengths and their edges, and runs.
+/// Makes bytes that reach deep into the entries: small numbers, lengths, their limits, and repeated
+/// bytes.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => prop::collection::vec(0..8_u8, 1..8),

@@ -1,5 +1,5 @@
-//! What lengths that lie can make a reader allocate. It has a program of its own, since it watches
-//! all of its memory.
+//! The memory that a reader allocates for false lengths. This is its own program, since it measures the memory of
+//! the whole process.
 
 #[allow(dead_code, reason = "the other tests use the rest")]
 #[path = "../../fuzz/entries.rs"]
@@ -14,7 +14,7 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// The most that `work` held at once, in bytes.
+/// Returns the peak memory of `work` in bytes.
 fn peak(work: impl FnOnce()) -> usize {
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
@@ -33,7 +33,7 @@ fn is_corrupt_within<R: Stored>(bound: usize, bytes: &[u8], place: SegmentLocati
     assert!(held <= bound, "{what}: {held} bytes");
 }
 
-/// One test, so that nothing else allocates meanwhile.
+// One test, so that nothing else allocates at the same time.
 #[test]
 fn a_length_that_lies_allocates_no_more_than_its_bound() {
     headers_that_lie();
@@ -43,7 +43,8 @@ fn a_length_that_lies_allocates_no_more_than_its_bound() {
 
 const SMALL: usize = 64 << 10;
 
-/// The rows of a frame that could be real are allocated before they turn out not to be.
+/// Checks that a frame with a plausible row count allocates its rows before they turn out to be
+/// missing.
 fn headers_that_lie() {
     let payload = [0xff; 600];
     let stored = payload.len() as u32;
@@ -88,8 +89,8 @@ fn places_that_lie() {
     }
 }
 
-/// A text or a list that announces its length; a count of rows that are large where they lie in
-/// memory and one byte in the file.
+/// Checks a string and a list that declare a length, and a count of rows that are large in memory
+/// and one byte when encoded.
 fn rows_that_lie() {
     const CODEC_BOUND: usize = (16 << 20) + SMALL;
     for length in (16..64).map(|bit| 1_u64 << bit).chain([u64::MAX]) {

@@ -1,5 +1,5 @@
-//! Accumulators: what tasks add is counted exactly once for each partition of a result, whatever
-//! fails, is tried again, gets lost or runs beside it.
+//! Accumulators: what tasks add is counted exactly once for each partition of a result, also if
+//! tasks fail, are retried, lose their output or run concurrently.
 
 use crate::cleanup::files;
 use crate::storage::LEVELS;
@@ -172,7 +172,7 @@ fn a_cached_operation_counts_once_over_all_actions() {
     });
 }
 
-/// A step that counts its rows, and fails at `row` as often as `failures` says.
+/// Makes an operation that counts its rows and fails at `row`, `failures` times.
 fn counted_and_failing(
     rows: &Rdd<u64>,
     count: &Accumulator<u64>,
@@ -257,7 +257,8 @@ fn a_cached_operation_computed_twice_concurrently_counts_once() {
 #[test]
 fn a_partition_that_did_not_fit_the_cache_counts_each_time_it_is_computed() {
     test(|| {
-        let ctx = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET).build()?;
+        let ctx =
+            Context::builder().threads(2).memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES).build()?;
         let count = ctx.accumulator(0_u64);
         let counter = count.clone();
         let rows = ctx.range_with(1, 0..500_000_u64).inspect(move |_| counter.add(1)).cache();
@@ -267,7 +268,7 @@ fn a_partition_that_did_not_fit_the_cache_counts_each_time_it_is_computed() {
     });
 }
 
-/// Rows that are counted, of which one fails.
+/// Makes counted rows of which one fails.
 fn failing_at(ctx: &Context, row: u64) -> (Rdd<u64>, Accumulator<u64>) {
     let count = ctx.accumulator(0_u64);
     let counter = count.clone();

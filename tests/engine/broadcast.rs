@@ -33,7 +33,8 @@ fn left_joined(big: &Pairs, small: &Pairs) -> LeftJoined {
     rows
 }
 
-/// Each shape of a large side with each that is small enough for the smallest share of the grid.
+/// Returns each shape of the probe side with each shape that fits the smallest task memory limit of
+/// the grid.
 fn two_sides() -> Vec<(Pairs, Pairs)> {
     let few: Pairs = (0..90).map(|n| (noise(n) as i64 % 30, n as i64)).collect();
     let many: Pairs = (0..300).map(|n| (noise(n + 7) as i64 % 40, n as i64)).collect();
@@ -186,7 +187,8 @@ fn jobs_that_build_the_table_concurrently_return_the_same_rows() {
     });
 }
 
-/// What the tasks behind the shuffle read, with the rows that the partitions of the large side have.
+/// Returns the rows that the tasks after the shuffle read, next to the rows of each partition of
+/// the probe side.
 fn rows_read(ctx: &Context, recorder: &Recorder, rows: &Rdd<(u64, (u64, u64))>) -> Result<u64> {
     recorder.events(ctx);
     rows.count()?;
@@ -216,7 +218,7 @@ fn the_table_is_built_once_and_freed_with_the_rdd() {
 #[test]
 fn each_task_builds_its_own_table_when_the_memory_limit_is_reached() {
     test(|| {
-        let builder = Context::builder().threads(1).memory_limit_bytes(MIN_BUDGET);
+        let builder = Context::builder().threads(1).memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES);
         let (ctx, recorder) = Recorder::on(builder);
         let pairs = |rows| ctx.range_with(1, 0..rows).map(|n: u64| (n, n));
         let fill = |_| {
@@ -226,21 +228,24 @@ fn each_task_builds_its_own_table_when_the_memory_limit_is_reached() {
         };
         let full: Vec<_> = (0..200).map(fill).collect();
         // An eighth is the share of the one thread.
-        assert!(ctx.memory_used_bytes() > MIN_BUDGET / 8 * 7 - (20 << 10), "there is room");
+        assert!(
+            ctx.memory_used_bytes() > MIN_MEMORY_LIMIT_BYTES / 8 * 7 - (20 << 10),
+            "there is room"
+        );
         let big = ctx.range_with(8, 0..800_u64).map(|n| (n, n));
         let rows = big.broadcast_join(&pairs(700)).boxed();
         for _ in 0..2 {
             assert_eq!(rows_read(&ctx, &recorder, &rows)?, 800 + 8 * 700);
         }
         drop(full);
-        eventually("room", || ctx.memory_used_bytes() < MIN_BUDGET / 2);
+        eventually("room", || ctx.memory_used_bytes() < MIN_MEMORY_LIMIT_BYTES / 2);
         assert_eq!(rows_read(&ctx, &recorder, &rows)?, 800 + 700);
         assert_eq!(rows.count()?, 700);
         Ok(())
     });
 }
 
-/// A join with a small side in four map tasks of a hundred rows each, which are counted.
+/// Makes a join whose build side has four counted map tasks of a hundred rows each.
 fn counted(ctx: &Context, calls: &Arc<AtomicUsize>) -> Rdd<(u64, (u64, u64))> {
     let calls = Arc::clone(calls);
     let small = ctx.range_with(4, 0..400_u64).map(move |n| {
@@ -291,7 +296,7 @@ fn a_built_table_outlives_the_files_it_was_read_from() {
     });
 }
 
-/// A large side and a small one of so many rows, whose table takes 54 bytes for each.
+/// Makes a probe side, and a build side of `rows` rows whose table takes 54 bytes for each.
 fn sized(builder: ContextBuilder, rows: u64) -> Result<u64> {
     let ctx = builder.threads(2).build()?;
     let small = ctx.range_with(3, 0..rows).map(|n| (n, n));
@@ -316,10 +321,11 @@ fn an_oversized_build_side_is_an_error_with_advice() {
         }
         assert_eq!(error.attempts(), 1, "another attempt would end the same way");
         // The budget bounds the share, and the file form of the output bounds nothing.
-        let least = || Context::builder().memory_limit_bytes(MIN_BUDGET).force_spill(true);
-        assert_eq!(sized(least(), MIN_BUDGET / 24 / 54)?, 9);
+        let least =
+            || Context::builder().memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES).force_spill(true);
+        assert_eq!(sized(least(), MIN_MEMORY_LIMIT_BYTES / 24 / 54)?, 9);
         let is_too_large = |kind: &ErrorKind| matches!(kind, ErrorKind::BroadcastTooLarge { .. });
-        assert_kind(sized(least(), MIN_BUDGET / 24 / 54 + 1), is_too_large);
+        assert_kind(sized(least(), MIN_MEMORY_LIMIT_BYTES / 24 / 54 + 1), is_too_large);
         Ok(())
     });
 }

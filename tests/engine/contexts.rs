@@ -83,7 +83,7 @@ fn a_builder_refuses_each_invalid_setting_with_a_valid_range() {
     });
 }
 
-/// Small frames, so that there are many; a build without zstd refuses it and says so.
+// Small frames, so that there are many; a build without zstd refuses it and says so.
 #[test]
 fn compression_changes_file_sizes_and_no_row() {
     within(DEADLINE, || {
@@ -161,7 +161,7 @@ fn actions_may_come_from_a_foreign_pool_of_one_thread() {
     });
 }
 
-/// The threads of this process.
+/// Returns the number of threads of this process.
 fn threads_of_this_process() -> Option<usize> {
     std::fs::read_dir("/proc/self/task").ok().map(Iterator::count)
 }
@@ -177,7 +177,7 @@ fn dropped_contexts_leave_no_thread() {
             let ctx = Context::builder().threads(2).listener(|_: &_| ()).build().unwrap();
             assert_eq!(ctx.range_with(2, 0..4_u8).count().unwrap(), 4);
         }
-        // Other tests run beside this one, and a pool's threads end a moment after their context.
+        // Other tests run concurrently, and the threads of a pool end shortly after their context.
         let most = before + 200;
         for _ in 0..100 {
             if threads_of_this_process().unwrap() < most {
@@ -189,7 +189,7 @@ fn dropped_contexts_leave_no_thread() {
     });
 }
 
-/// A chain of boxed steps.
+/// Makes a chain of boxed operations.
 fn chain(ctx: &Context, steps: usize) -> Rdd<u64> {
     let mut rows = ctx.range_with(2, 0..100_u64).boxed();
     for _ in 0..steps {
@@ -222,7 +222,7 @@ fn a_loop_of_two_hundred_shuffles_holds_few_files() {
         for _ in 0..200 {
             let next = rows.map(|(key, n)| (key % 10, n + 1)).reduce_by_key(|a, b| a + b).cache();
             assert_eq!(next.count().unwrap(), 10);
-            // Cached rows made anew have no lineage to hold on to.
+            // A new source of the cached rows has no lineage.
             rows = ctx.parallelize_with(2, next.collect().unwrap()).boxed();
             let folder = std::fs::read_dir(scratch.path()).unwrap().next();
             let files = folder

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use testkit::{DEADLINE, within};
 
-/// A context that loses the output of map partition 1 of its first shuffle.
+/// Makes a context that loses the output of map partition 1 of its first shuffle.
 fn losing(folder: &std::path::Path) -> Context {
     losing_from(folder, true)
 }
 
-/// The same, from files or from memory.
+/// Makes a context that loses that output from files or from memory.
 fn losing_from(folder: &std::path::Path, files: bool) -> Context {
     let faults = FaultPlan::new().damage_map_output(ShuffleId(0), 1, Damage::Lost);
     let builder = Context::builder().threads(2).force_spill(files);

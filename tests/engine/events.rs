@@ -15,7 +15,7 @@ use testkit::{DEADLINE, eventually, within};
 pub struct Recorder(Arc<Mutex<Vec<EventRecord>>>);
 
 impl Recorder {
-    /// A context with a recorder, and the recorder.
+    /// Returns a context with a recorder, and the recorder.
     pub fn on(builder: ContextBuilder) -> (Context, Recorder) {
         let recorder = Recorder::default();
         let keep = recorder.clone();
@@ -23,24 +23,24 @@ impl Recorder {
         (builder.listener(listener).build().unwrap(), recorder)
     }
 
-    /// All that was heard since the last call.
+    /// Returns the records received since the last call.
     pub fn heard(&self, ctx: &Context) -> Vec<EventRecord> {
         ctx.flush_listeners();
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 
-    /// [`heard`](Recorder::heard), without versions and times.
+    /// Returns the events received since the last call, without versions and times.
     pub fn events(&self, ctx: &Context) -> Vec<Event> {
         self.heard(ctx).into_iter().map(|record| record.event).collect()
     }
 
-    /// How many tasks began since the last call.
+    /// Counts the tasks that started since the last call.
     pub fn tasks_started(&self, ctx: &Context) -> usize {
         self.events(ctx).iter().filter(|event| matches!(event, Event::TaskStarted { .. })).count()
     }
 }
 
-/// The name of an event's kind, as serde writes it.
+/// Returns the name of the kind of an event, as serde writes it.
 pub fn kind(event: &Event) -> String {
     let json = serde_json::to_value(event).unwrap();
     match &json {
@@ -49,17 +49,17 @@ pub fn kind(event: &Event) -> String {
     }
 }
 
-/// How many of the events are of a kind.
+/// Counts the events of a kind.
 pub fn count_of(events: &[Event], wanted: &str) -> usize {
     events.iter().filter(|event| kind(event) == wanted).count()
 }
 
-/// The place of the first event that `wanted` accepts.
+/// Returns the index of the first event that `wanted` accepts.
 fn place(events: &[Event], wanted: impl Fn(&Event) -> bool) -> usize {
     events.iter().position(wanted).unwrap_or_else(|| panic!("no such event in {events:#?}"))
 }
 
-/// Five map tasks and three reduce tasks.
+/// Runs a job of five map tasks and three reduce tasks.
 fn two_stages(ctx: &Context) -> Rdd<(u64, u64)> {
     ctx.range_with(5, 0..100_u64).map(|n| (n % 7, n)).with_partitions(3).reduce_by_key(|a, b| a + b)
 }

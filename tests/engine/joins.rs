@@ -21,7 +21,8 @@ fn cogroup_iter(left: &Pairs, right: &Pairs) -> Both {
     groups.into_iter().collect()
 }
 
-/// Two sides: each shape with the next one, whose keys partly agree, and one with itself.
+/// Returns pairs of sides: each shape with the next one, whose keys partly match, and one with
+/// itself.
 fn two_sides() -> Vec<(Pairs, Pairs)> {
     let few: Pairs = (0..120).map(|n| (noise(n) as i64 % 40, n as i64)).collect();
     let others: Pairs = (0..90).map(|n| (noise(n + 7) as i64 % 30 + 20, n as i64)).collect();
@@ -183,7 +184,7 @@ fn cogroup_returns_both_lists_of_each_key() {
 }
 
 // Case B157 of tests/spark_cases.md.
-/// An RDD always has a partition here, so the nearest to Spark's empty one has no rows.
+// An RDD always has a partition here, so the nearest to Spark's empty one has no rows.
 #[test]
 fn cogroup_with_an_empty_rdd_still_returns_rows() {
     check(vec![4, 4, 4], |ctx, p| {
@@ -196,8 +197,8 @@ fn cogroup_with_an_empty_rdd_still_returns_rows() {
 }
 
 // Case B159 of tests/spark_cases.md.
-/// There is no setting for the parallelism of a shuffle here, so two inputs without a partitioner
-/// give the most of their partitions; a partitioner wins unless it has a tenth of that or less.
+// There is no setting for the parallelism of a shuffle here, so two inputs without a partitioner
+// give the most of their partitions; a partitioner wins unless it has a tenth of that or less.
 #[test]
 fn default_partitioning_prefers_the_largest_existing_partitioner() {
     test(|| {

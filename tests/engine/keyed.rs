@@ -173,7 +173,7 @@ fn repartition_keeps_all_rows_in_a_given_number_of_partitions() {
     );
 }
 
-/// Every keyed operation at once, over keys of one type.
+/// Checks every keyed operation over keys of one type.
 fn every_operation_on<K>(key_of: fn(u64) -> K)
 where
     K: emberline::bounds::Key + Ord + Debug,
@@ -335,8 +335,9 @@ fn heap_memory_of_values_counts_for_the_limit_of_a_list() {
 #[test]
 fn a_small_memory_limit_bounds_a_list_like_the_task_memory_limit() {
     test(|| {
-        let ctx = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET).build()?;
-        let (share, rows) = (MIN_BUDGET / 8, MIN_BUDGET / 64);
+        let ctx =
+            Context::builder().threads(2).memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES).build()?;
+        let (share, rows) = (MIN_MEMORY_LIMIT_BYTES / 8, MIN_MEMORY_LIMIT_BYTES / 64);
         let pairs = |rows| ctx.range_with(3, 0..rows).map(|n| (0_u8, n));
         assert_eq!(pairs(rows).group_by_key().count()?, 1);
         for refused in
@@ -436,7 +437,8 @@ fn partition_by_makes_disjoint_key_sets() {
 #[test]
 fn three_groups_of_two_million_rows_fit_a_memory_limit_of_one_mebibyte() {
     test(|| {
-        let ctx = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET).build()?;
+        let ctx =
+            Context::builder().threads(2).memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES).build()?;
         let groups = ctx.range_with(4, 0..2_000_001_u32).map(|n| (n % 3, n)).group_by_key_iter();
         let twice = groups.map_values(|group| (group.iter().count(), group.into_iter().count()));
         assert_eq!(
@@ -448,8 +450,8 @@ fn three_groups_of_two_million_rows_fit_a_memory_limit_of_one_mebibyte() {
 }
 
 // Case B173 of tests/spark_cases.md.
-/// Spark refuses arrays as keys, since theirs are equal only to themselves. Those of Rust are equal
-/// by value, so they are keys like others.
+// Spark refuses arrays as keys, since theirs are equal only to themselves. Those of Rust are equal
+// by value, so they are keys like others.
 #[test]
 fn arrays_and_lists_are_keys_by_value() {
     check_rows(vec![([1, 2], 2), ([2, 1], 1)], |ctx, p| {

@@ -91,7 +91,7 @@ fn fused_and_boxed_handles_clone_debug_and_cross_threads() {
     });
 }
 
-/// A function that takes every handle.
+/// Sums the rows of any handle.
 fn total(rows: &Rdd<u64>) -> Result<Option<u64>> {
     rows.reduce(|a, b| a + b)
 }
@@ -114,7 +114,7 @@ fn a_function_of_boxed_handles_accepts_fused_ones_and_each_use_computes() {
     });
 }
 
-/// The rows that a chain of 1,000 rows in each of ten partitions computes for `action`.
+/// Counts the rows that a chain of ten partitions of 1,000 rows computes for `action`.
 fn computed(boxed: bool, action: fn(&Rdd<u64>)) -> usize {
     within(DEADLINE, move || {
         let ctx = Context::builder().threads(2).build().unwrap();

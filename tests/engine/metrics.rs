@@ -1,4 +1,4 @@
-//! What tasks count about themselves, what reports say of it, and how much an action may hand over.
+//! The metrics of tasks and reports, and the limit of results.
 
 use crate::events::Recorder;
 use crate::speculation::{self, Race};
@@ -13,7 +13,7 @@ use emberline::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What the tasks of each stage that ran counted together, in the order of the stages.
+/// Returns the sum of the metrics of the tasks of each stage that ran, in stage order.
 fn of_stages(events: &[Event]) -> Vec<TaskMetrics> {
     let ended = events.iter().filter_map(|event| match event {
         Event::TaskFinished { stage, metrics, .. } => Some((*stage, *metrics)),
@@ -24,7 +24,7 @@ fn of_stages(events: &[Event]) -> Vec<TaskMetrics> {
     sums.into_values().collect()
 }
 
-/// 100,000 pairs of 16 bytes with keys of their own, through one shuffle.
+/// Shuffles 100,000 pairs of 16 bytes with distinct keys.
 fn shuffled(builder: ContextBuilder) -> Result<Vec<TaskMetrics>> {
     let (ctx, recorder) = Recorder::on(builder.threads(2));
     let pairs = ctx.range_with(4, 0..100_000_u64).map(|n| (n, n));
@@ -98,7 +98,7 @@ fn the_peak_memory_of_a_task_stays_near_its_limit_and_follows_its_rows() {
         let in_runs = shuffled(Context::builder().task_memory_bytes(share))?;
         // Two operations of a task hold a quarter each, and a little more than that at most.
         assert!(in_runs[0].peak_bytes > share / 8 && in_runs[0].peak_bytes <= share, "{in_runs:?}");
-        // 25,000 rows of at least 24 bytes lie in the buckets of a task.
+        // The buffers of a task have 25,000 rows of at least 24 bytes.
         assert!(in_memory[0].peak_bytes >= 600_000, "{in_memory:?}");
         Ok(())
     });
@@ -118,7 +118,7 @@ fn metrics_of_an_older_version_are_read_with_defaults() {
     assert_eq!(read, wanted);
 }
 
-/// Whether an action was refused for the size of its result.
+/// Returns true if an action was refused for the size of its result.
 fn is_refused<A: std::fmt::Debug>(answer: Result<A>) -> bool {
     match answer {
         Ok(_) => false,

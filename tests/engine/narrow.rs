@@ -11,7 +11,7 @@ fn numbers() -> Vec<i64> {
     (0..300).map(|n| noise(n) as i64 % 100).collect()
 }
 
-/// A step turns the rows of every shape into those that the same iterator adaptor gives.
+/// Checks that an operation returns, for rows of every shape, those of the same iterator adaptor.
 fn same_as_iterator<U, O, S>(oracle: O, step: S)
 where
     U: PartialEq + std::fmt::Debug + Send + 'static,
@@ -321,7 +321,7 @@ fn empty_partitions_appear_between_rows() {
 }
 
 // Case B011 of tests/spark_cases.md.
-/// Ranges have a step of one; the other cases go through `parallelize`, which takes any iterator.
+// Ranges have a step of one; the other cases go through `parallelize`, which takes any iterator.
 #[test]
 fn ranges_are_half_open_and_empty_if_reversed() {
     check(vec![2, 3], |ctx, p| ctx.range_with(p, 2..4).collect());
@@ -385,7 +385,7 @@ fn union_concatenates_in_argument_order() {
 }
 
 // Case B089 of tests/spark_cases.md.
-/// Without `zip`, which comes later, the pairs are mapped.
+// Without `zip`, which comes later, the pairs are mapped.
 #[test]
 fn union_of_an_rdd_with_itself_has_each_row_twice() {
     check(vec![(1, 1), (2, 2), (1, 1), (2, 2)], |ctx, p| {

@@ -1,4 +1,5 @@
-//! Folders of files that actions write: whole or not there, whoever is late, cancels, fails or died.
+//! Directories of files that actions write: complete or missing, whichever attempt is late, is cancelled, fails or
+//! dies.
 
 use crate::events::{Recorder, count_of};
 use crate::speculation::{self, Race, racing};
@@ -37,7 +38,7 @@ impl Action {
         }
     }
 
-    /// Asserts that the output is there with so many parts and nothing else.
+    /// Asserts that the output has the given number of files and nothing else.
     #[track_caller]
     fn assert_whole(self, path: &Path, parts: usize) {
         let last = match self {
@@ -50,7 +51,7 @@ impl Action {
         assert_eq!(names_in(path), names, "{self:?}");
     }
 
-    /// How many operations of the disk it takes where nothing fails.
+    /// Counts the disk operations of a run without a failure.
     fn operations(self) -> u64 {
         let folder = tempfile::tempdir().unwrap();
         let faults = FaultPlan::new().under(folder.path()).arm();
@@ -59,7 +60,7 @@ impl Action {
     }
 }
 
-/// A context whose disk operations always come in the same order.
+/// Makes a context whose disk operations always have the same order.
 fn on(faults: &Faults) -> Context {
     Context::builder().threads(1).faults(faults).build().unwrap()
 }
@@ -118,8 +119,8 @@ fn an_output_whose_last_sync_fails_is_rolled_back() {
     });
 }
 
-/// Fails the last sync, and stalls the second operation after it, the first removal: by then nobody
-/// sees the output, of which every part is still there.
+/// Fails the last sync, and stalls the second operation after it, the first removal: the
+/// output has no name by then, and all of its files still exist.
 fn is_moved_before_it_is_removed(action: Action, sync: u64) {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");

@@ -1,4 +1,4 @@
-//! `refs`: steps over `&T` give what steps over `T` give, and rows that lie in memory are not cloned.
+//! `refs`: operations over `&T` return the rows of those over `T`, and stored rows are not cloned.
 
 use crate::support::*;
 use emberline::ErrorKind;
@@ -11,13 +11,15 @@ fn words() -> Vec<String> {
     (0..200).map(|n| "x".repeat((noise(n) % 9) as usize)).collect()
 }
 
-/// The three ways in which rows are lent: of a collection, of a stored block, computed and dropped.
+/// Returns RDDs that pass references in the three ways: to a collection, to a stored block, and to
+/// computed rows.
 fn lent(ctx: &Context, partitions: usize, rows: &[String]) -> [Rdd<String>; 3] {
     let rows = spread(ctx, partitions, rows);
     [rows.clone(), rows.map(|word| word).cache(), rows.map(|word| word).boxed()]
 }
 
-/// A step over references gives the oracle's rows from each kind of RDD, also the second time.
+/// Checks that an operation over references returns the rows of the oracle from each kind of RDD,
+/// twice.
 fn same_as_oracle<U, S>(oracle: Vec<U>, step: S)
 where
     U: PartialEq + std::fmt::Debug + Send + 'static,
@@ -25,15 +27,15 @@ where
 {
     within(DEADLINE, move || {
         grid(
-            &places(),
+            &grid_cells(),
             |ctx, partitions| {
                 let kinds = lent(ctx, partitions, &words());
                 kinds.iter().flat_map(|rdd| [step(rdd), step(rdd)]).collect::<Result<Vec<_>>>()
             },
             |partitions, answers| {
-                for (place, kinds) in answers {
+                for (cell, kinds) in answers {
                     for rows in kinds {
-                        assert_eq!(rows, oracle, "in {partitions} partitions {place}");
+                        assert_eq!(rows, oracle, "in {partitions} partitions {cell}");
                     }
                 }
             },

@@ -8,7 +8,7 @@ use emberline::{
     report::JobReport,
 };
 
-/// Four map tasks of 1,000 rows in all, and two result tasks of 10 keys.
+/// Runs a job of four map tasks with 1,000 rows in all and two result tasks with 10 keys.
 fn two_stages(ctx: &Context) -> Rdd<(u64, u64)> {
     ctx.range_with(4, 0..1000_u64)
         .map(|n| (n % 10, n))
@@ -16,7 +16,7 @@ fn two_stages(ctx: &Context) -> Rdd<(u64, u64)> {
         .reduce_by_key(|a, b| a + b)
 }
 
-/// The text without what differs from run to run: times, and the lines where calls are.
+/// Returns the text without times and positions, which differ between runs.
 fn timeless(report: &JobReport) -> String {
     let text = report.to_string();
     let mut lines = text.lines();

@@ -10,7 +10,7 @@ use testkit::{DEADLINE, within};
 type Pairs = Vec<(i64, i64)>;
 type Outer = Vec<(i64, (Option<i64>, Option<i64>))>;
 
-/// Keys that are the same modulo a number lie together.
+/// A partitioner by the remainder of the key.
 struct ByModulo(i64);
 
 impl Partitioner<i64> for ByModulo {
@@ -28,7 +28,8 @@ fn pairs(ctx: &Context, partitions: usize, rows: &[(i64, i64)]) -> Rdd<(i64, i64
     spread(ctx, partitions, rows)
 }
 
-/// Two sides: each shape with the next one, whose keys partly agree, one with itself and with none.
+/// Returns pairs of sides: each shape with the next one, whose keys partly match, one with itself
+/// and one with no rows.
 fn two_sides() -> Vec<(Pairs, Pairs)> {
     let few: Pairs = (0..120).map(|n| (noise(n) as i64 % 40, n as i64 % 3)).collect();
     let others: Pairs = (0..90).map(|n| (noise(n + 7) as i64 % 30 + 20, n as i64 % 3)).collect();
@@ -44,14 +45,14 @@ fn two_sides() -> Vec<(Pairs, Pairs)> {
     sides
 }
 
-/// The values of each key, in order.
+/// Returns the values of each key, in order.
 fn groups(rows: &Pairs) -> BTreeMap<i64, Vec<i64>> {
     let mut groups = BTreeMap::<i64, Vec<i64>>::new();
     rows.iter().for_each(|(key, value)| groups.entry(*key).or_default().push(*value));
     groups
 }
 
-/// The full outer join, by nested loops.
+/// Computes the full outer join with nested loops.
 fn full_join(left: &Pairs, right: &Pairs) -> Outer {
     let (left, right) = (groups(left), groups(right));
     let keys: BTreeSet<i64> = left.keys().chain(right.keys()).copied().collect();
@@ -145,7 +146,7 @@ fn subtract_by_key_keeps_the_pairs_whose_key_the_other_lacks() {
     }
 }
 
-/// The other side's values need neither be cloned nor written.
+// The other side's values need neither be cloned nor written.
 #[test]
 fn subtract_by_key_accepts_values_without_serde() {
     struct Plain;
@@ -308,7 +309,7 @@ fn co_partitioned_rows_are_not_shuffled_again() {
         assert_eq!(written(&|| placed.subtract_by_key(&rows).count())?, 100);
         assert_eq!(written(&|| placed.cogroup3(&rows, &placed).count())?, 100);
         assert_eq!(written(&|| placed.with_partitions(5).full_outer_join(&placed).count())?, 200);
-        // What these give lies there too.
+        // The results are partitioned the same way.
         let sorted = placed.repartition_and_sort_within_partitions(3);
         assert_eq!(
             written(&|| sorted.left_outer_join(&placed).reduce_by_key(|a, _| a).count())?,

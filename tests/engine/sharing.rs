@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 use testkit::{DEADLINE, within};
 
-/// How often a closure ran.
+/// The number of calls of a closure.
 #[derive(Clone, Default)]
 struct Calls(Arc<AtomicUsize>);
 
@@ -24,13 +24,13 @@ impl Calls {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The calls since the last look.
+    /// Returns the number of calls since the last check.
     fn take(&self) -> usize {
         self.0.swap(0, Ordering::SeqCst)
     }
 }
 
-/// Sixty pairs of six keys, their closure calls counted.
+/// Makes sixty pairs of six keys whose closure calls are counted.
 fn counted_pairs(ctx: &Context, calls: &Calls) -> Rdd<(u64, u64)> {
     let calls = calls.clone();
     let pair = move |n| {
@@ -114,7 +114,7 @@ fn two_concurrent_actions_on_one_shuffle_run_its_map_side_once() {
 struct Rendezvous(Arc<(Mutex<usize>, Condvar)>);
 
 impl Rendezvous {
-    /// Whether the other one came in time.
+    /// Returns true if the other job arrived in time.
     fn meet(&self) -> bool {
         let (arrived, changed) = &*self.0;
         let mut arrived = arrived.lock().unwrap();

@@ -257,8 +257,9 @@ impl Drop for Counted {
 #[test]
 fn the_sample_of_a_sort_of_large_rows_stays_within_the_task_memory_limit() {
     test(|| {
-        let ctx = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET).build()?;
-        let share = MIN_BUDGET as usize / 8;
+        let ctx =
+            Context::builder().threads(2).memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES).build()?;
+        let share = MIN_MEMORY_LIMIT_BYTES as usize / 8;
         let row = |n: u64| {
             let mut row = vec![0; 4 << 10];
             row[..8].copy_from_slice(&noise(n).to_be_bytes());

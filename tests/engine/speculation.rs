@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use testkit::{DEADLINE, within};
 
-/// What the attempts of the last partition say to each other.
+/// The synchronization between the attempts of the last partition.
 #[derive(Clone, Default)]
 pub struct Race(Arc<(Mutex<Seen>, Condvar)>);
 
@@ -26,7 +26,7 @@ struct Seen {
 }
 
 impl Race {
-    /// Called by each attempt: answers which it is. The first waits until it is let go.
+    /// Returns the number of the calling attempt. The first one waits until it is released.
     pub fn run(&self) -> u64 {
         let (seen, changed) = &*self.0;
         let mut seen = seen.lock().unwrap();
@@ -65,14 +65,14 @@ impl Drop for AtTheEnd {
     }
 }
 
-/// A context that copies stragglers soon.
+/// Makes a context that starts speculative attempts early.
 pub fn builder() -> emberline::ContextBuilder {
     let min_runtime = Duration::from_millis(20);
     let speculation = Speculation { quantile: 0.5, multiplier: 2.0, min_runtime };
     Context::builder().threads(6).speculation(speculation)
 }
 
-/// Four partitions, of which the last has the number of its attempt as its one row.
+/// Makes four partitions, of which the last has the number of its attempt as its only row.
 ///
 /// Not boxed: a boxed step would end a loser before it has come to its end.
 pub fn racing(ctx: &Context, race: &Race) -> Rdd<u64, impl Pipeline<Item = u64> + use<>> {
@@ -164,7 +164,7 @@ fn the_result_of_a_losing_attempt_is_dropped_and_accumulators_count_once() {
             if n == 1 {
                 after.is_over();
             } else if n == 2 {
-                // The winner waits with its result for nobody; the loser comes once it has left it.
+                // The winner does not wait; the loser gets here once the winner has committed.
                 ends.fetch_add(1, Ordering::SeqCst);
             }
             n

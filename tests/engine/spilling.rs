@@ -17,7 +17,7 @@ fn pairs(ctx: &Context, rows: i64) -> Rdd<(i64, i64)> {
     ctx.range_with(5, 0..rows).map(move |n| (key(n), n)).boxed()
 }
 
-/// Each wide operation on rows that pass the share, as a name and a program.
+/// Returns each wide operation on rows beyond the task memory limit, as a name and a program.
 fn operations() -> Vec<(&'static str, Program)> {
     fn few(ctx: &Context) -> Rdd<(i64, i64)> {
         ctx.range_with(3, 0..4000_i64).map(|n| (n % 2000, -n)).boxed()
@@ -106,7 +106,7 @@ fn every_wide_operation_spills_and_returns_the_same_rows_in_the_same_order() {
                 let counter = Counter::default();
                 let builder = Context::builder()
                     .threads(threads)
-                    .memory_limit_bytes(MIN_BUDGET)
+                    .memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES)
                     .max_result_bytes(u64::MAX);
                 let ctx = counter.listen(builder.task_memory_bytes(4096).force_spill(true));
                 let (answer, counts) = counter.during(|| program(&ctx));
@@ -126,8 +126,10 @@ fn one_configuration_writes_the_same_bytes_under_any_threads_and_memory_pressure
                 [(1, false, 0), (4, false, 0), (2, true, 0), (3, false, 100)]
             {
                 let builder = Context::builder().threads(threads).force_spill(files);
-                let ctx =
-                    builder.memory_limit_bytes(2 * MIN_BUDGET).task_memory_bytes(4096).build();
+                let ctx = builder
+                    .memory_limit_bytes(2 * MIN_MEMORY_LIMIT_BYTES)
+                    .task_memory_bytes(4096)
+                    .build();
                 let ctx = ctx.unwrap();
                 // What is cached takes the memory that the runs would stay in.
                 let cached = ctx.range_with(4, 0..kept * 3000_i64).cache();
@@ -155,7 +157,8 @@ fn float_sums_do_not_depend_on_where_shuffled_rows_are_stored() {
         for share in [16 << 10, 64 << 10, 256 << 10] {
             let sums = |threads, files| {
                 let builder = Context::builder().threads(threads).force_spill(files);
-                let builder = builder.memory_limit_bytes(8 * MIN_BUDGET).task_memory_bytes(share);
+                let builder =
+                    builder.memory_limit_bytes(8 * MIN_MEMORY_LIMIT_BYTES).task_memory_bytes(share);
                 float_sums(&builder.build().unwrap())
             };
             let in_memory = sums(1, false);

@@ -14,102 +14,100 @@ use testkit::{DEADLINE, within};
 /// The numbers of partitions a program runs with.
 pub const PARTITIONS: [usize; 4] = [1, 2, 3, 7];
 /// The least budget a context accepts, in bytes.
-pub const MIN_BUDGET: u64 = 1 << 20;
+pub const MIN_MEMORY_LIMIT_BYTES: u64 = 1 << 20;
 
 /// Runs a test that needs no grid under the usual deadline.
 pub fn test(body: impl FnOnce() -> Result<()> + Send + 'static) {
     within(DEADLINE, body).unwrap();
 }
 
-/// A context of a few threads for tests that need no grid.
+/// Makes a context of two threads for tests that need no grid.
 pub fn context() -> Context {
     Context::builder().threads(2).build().unwrap()
 }
 
 /// A way to set up a context, and how a failure names it.
-type Place = (String, Context);
+type Cell = (String, Context);
 
-/// One context for each pair of threads and the way rows are kept.
-pub fn places() -> Vec<Place> {
-    places_that(|builder| builder)
+/// Makes the contexts of the grid: each number of threads with each way to store rows.
+pub fn grid_cells() -> Vec<Cell> {
+    grid_cells_with(|builder| builder)
 }
 
-/// The same contexts with more settings.
-pub fn places_that(set: impl Fn(ContextBuilder) -> ContextBuilder) -> Vec<Place> {
-    let mut places = Vec::new();
+/// Makes the contexts of the grid with more settings.
+pub fn grid_cells_with(set: impl Fn(ContextBuilder) -> ContextBuilder) -> Vec<Cell> {
+    let mut cells = Vec::new();
     for threads in [1, 4] {
         for (way, files, share) in WAYS {
             let builder = Context::builder().threads(threads).force_spill(files);
             let ctx = set(builder.task_memory_bytes(share)).build().unwrap();
-            places.push((format!("on {threads} threads, {way}"), ctx));
+            cells.push((format!("on {threads} threads, {way}"), ctx));
         }
     }
-    places
+    cells
 }
 
 /// The ways in which rows are kept: their name, whether in files, and what a task may hold.
 const WAYS: [(&str, bool, u64); 3] = [
     ("in memory", false, 64 << 20),
     ("through files", true, 64 << 20),
-    ("in small runs", true, TINY_SHARE),
+    ("in small runs", true, TINY_TASK_MEMORY_BYTES),
 ];
 
 /// A task's share in which 200 rows are too many: larger tables, sorts and groups are cut into runs.
-pub const TINY_SHARE: u64 = 16 << 10;
+pub const TINY_TASK_MEMORY_BYTES: u64 = 16 << 10;
 
-/// The answers of a program for each number of partitions: one for each place.
+/// Runs a program for each number of partitions and passes its answers in all cells to `look`.
 pub fn grid<A>(
-    places: &[Place],
+    cells: &[Cell],
     program: impl Fn(&Context, usize) -> Result<A>,
     mut look: impl FnMut(usize, Vec<(&str, A)>),
 ) {
     for partitions in PARTITIONS {
-        let run = |(name, ctx): &'_ Place| match program(ctx, partitions) {
+        let run = |(name, ctx): &'_ Cell| match program(ctx, partitions) {
             Ok(answer) => answer,
             Err(error) => panic!("in {partitions} partitions {name}: {error}"),
         };
-        let answers = places.iter().map(|place| (place.0.as_str(), run(place)));
+        let answers = cells.iter().map(|cell| (cell.0.as_str(), run(cell)));
         look(partitions, answers.collect());
     }
 }
 
-/// The program's answer equals the oracle in every cell of the grid.
+/// Checks that the answer of a program equals the oracle in every cell of the grid.
 pub fn check<A, F>(oracle: A, program: F)
 where
     A: PartialEq + Debug + Send + 'static,
     F: Fn(&Context, usize) -> Result<A> + Send + 'static,
 {
     within(DEADLINE, move || {
-        grid(&places(), program, |partitions, answers| {
-            for (place, answer) in answers {
-                assert_eq!(answer, oracle, "in {partitions} partitions {place}");
+        grid(&grid_cells(), program, |partitions, answers| {
+            for (cell, answer) in answers {
+                assert_eq!(answer, oracle, "in {partitions} partitions {cell}");
             }
         });
     });
 }
 
-/// For one number of partitions the answer is the same, row for row, in every place.
+/// Checks that for each number of partitions the answer is the same, row by row, in every cell.
 pub fn same_bytes<A, F>(program: F)
 where
     A: PartialEq + Debug + Send + 'static,
     F: Fn(&Context, usize) -> Result<A> + Send + 'static,
 {
     within(DEADLINE, move || {
-        grid(&places(), program, |partitions, answers| same_answers(partitions, &answers));
+        grid(&grid_cells(), program, |partitions, answers| same_answers(partitions, &answers));
     });
 }
 
 fn same_answers<A: PartialEq + Debug>(partitions: usize, answers: &[(&str, A)]) {
     let (first, expected) = &answers[0];
-    for (place, answer) in &answers[1..] {
-        assert_eq!(
-            answer, expected,
-            "in {partitions} partitions {place}, left, and {first}, right"
-        );
+    for (cell, answer) in &answers[1..] {
+        assert_eq!(answer, expected, "in {partitions} partitions {cell}, left, and {first}, right");
     }
 }
 
-/// The program's rows are those of the oracle in some order, which is the same in every place.
+/// Checks that the rows of a program are those of the oracle in some order, which is the same in
+/// every cell.
 pub fn check_rows<T, F>(oracle: Vec<T>, program: F)
 where
     T: Ord + Debug + Send + 'static,
@@ -117,16 +115,16 @@ where
 {
     let oracle = sorted(oracle);
     within(DEADLINE, move || {
-        grid(&places(), program, |partitions, mut answers| {
+        grid(&grid_cells(), program, |partitions, mut answers| {
             same_answers(partitions, &answers);
-            let (place, rows) = answers.remove(0);
-            assert_eq!(sorted(rows), oracle, "in {partitions} partitions {place}");
+            let (cell, rows) = answers.remove(0);
+            assert_eq!(sorted(rows), oracle, "in {partitions} partitions {cell}");
         });
     });
 }
 
-/// As [`check_rows`], with so small a budget that map outputs do not fit and go to files; the rows
-/// come in the order they have with enough memory.
+/// Checks rows like [`check_rows`], with a memory limit that spills map outputs. The order is that
+/// of a run with enough memory.
 pub fn check_short_of_memory<T, F>(oracle: Vec<T>, program: F)
 where
     T: Ord + Debug + Send + 'static,
@@ -136,7 +134,8 @@ where
     within(DEADLINE, move || {
         let spilled = Counter::default();
         let small = |threads| {
-            let builder = Context::builder().threads(threads).memory_limit_bytes(MIN_BUDGET);
+            let builder =
+                Context::builder().threads(threads).memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES);
             // The answers are larger than that: they are the test's own.
             let builder = builder.max_result_bytes(u64::MAX);
             (format!("with little memory on {threads} threads"), spilled.listen(builder))
@@ -150,7 +149,7 @@ where
     });
 }
 
-/// What happened in some contexts, in numbers.
+/// The counts of events of some contexts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub jobs: usize,
@@ -179,14 +178,14 @@ impl Counter {
         ctx
     }
 
-    /// What happened so far.
+    /// Returns the counts so far.
     pub fn counts(&self) -> Counts {
         let contexts = self.0.lock().unwrap().1.clone();
         contexts.iter().for_each(Context::flush_listeners);
         self.0.lock().unwrap().0
     }
 
-    /// What happens while `body` runs.
+    /// Returns the counts of the events while `body` runs.
     pub fn during<A>(&self, body: impl FnOnce() -> A) -> (A, Counts) {
         let before = self.counts();
         let answer = body();
@@ -217,18 +216,18 @@ fn count(counts: &mut Counts, event: &Event) {
     }
 }
 
-/// The rows in order.
+/// Returns the rows in order.
 pub fn sorted<T: Ord>(mut rows: Vec<T>) -> Vec<T> {
     rows.sort();
     rows
 }
 
-/// The rows of each partition.
+/// Returns the rows of each partition.
 pub fn glom<T: Send + 'static>(rdd: &Rdd<T>) -> Result<Vec<Vec<T>>> {
     rdd.map_partitions(|rows| [rows.collect::<Vec<T>>()]).collect()
 }
 
-/// How many rows each partition has.
+/// Returns the number of rows of each partition.
 pub fn sizes<T: Send + 'static>(rdd: &Rdd<T>) -> Result<Vec<usize>> {
     rdd.map_partitions(|rows| [rows.count()]).collect()
 }
@@ -258,7 +257,7 @@ pub fn shapes() -> Vec<Vec<(i64, i64)>> {
     ]
 }
 
-/// Rows in a number of partitions; in seven, every second one is empty.
+/// Makes an RDD of the rows; of seven or more partitions every second one is empty.
 pub fn spread<T>(ctx: &Context, partitions: usize, rows: &[T]) -> Rdd<T>
 where
     T: Clone + Send + Sync + 'static,
@@ -288,7 +287,7 @@ impl Hash for OneHash {
     }
 }
 
-/// Whether an error is of the kind that `wanted` accepts, or a panic that shows it.
+/// Returns the error of `answer`, and panics if `wanted` does not accept its kind.
 #[track_caller]
 pub fn assert_kind<A: Debug>(answer: Result<A>, wanted: impl FnOnce(&ErrorKind) -> bool) -> Error {
     match answer {

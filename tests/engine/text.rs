@@ -12,7 +12,7 @@ fn context() -> Context {
     Context::builder().threads(2).build().unwrap()
 }
 
-/// A folder of the given files.
+/// Makes a directory of the given files.
 fn folder(files: &[(&str, &[u8])]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
@@ -21,7 +21,7 @@ fn folder(files: &[(&str, &[u8])]) -> TempDir {
     folder
 }
 
-/// The lines of a file, as one thread without a cut reads them.
+/// Returns the lines of a file, read by one thread without splits.
 fn plain_lines(bytes: &[u8]) -> Vec<String> {
     let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
     let last = lines.pop().unwrap();
@@ -30,7 +30,7 @@ fn plain_lines(bytes: &[u8]) -> Vec<String> {
     lines.map(|line| String::from_utf8_lossy(line).into_owned()).collect()
 }
 
-/// Files in every shape that a cut can get wrong, with names in reading order.
+/// Returns files of every shape that a split can get wrong, named in reading order.
 fn odd_files() -> Vec<(&'static str, Vec<u8>)> {
     let long = [vec![b'x'; 3_000], b"\n".to_vec(), vec![b'y'; 2_000]].concat();
     vec![
@@ -203,7 +203,7 @@ fn compressed_files_are_refused() {
     });
 }
 
-/// The names in a folder, sorted.
+/// Returns the names in a directory, sorted.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =

@@ -5,7 +5,7 @@ use emberline::prelude::*;
 use std::process::Command;
 use testkit::deadline;
 
-/// What each example prints last when it is run as the README says: its name and the line.
+/// The name of each example, and the last line that it prints without arguments.
 const LAST_LINES: [(&str, &str); 11] = [
     ("flights", "makers=19 flights=2199 delay=20923 windy=380"),
     ("inverted_index", "words=10978 postings=58787"),
@@ -42,7 +42,7 @@ fn each_example_runs_without_an_argument_and_prints_its_answer() -> Result<(), B
     Ok(())
 }
 
-/// Brings the programs up to date: `cargo test` has built them, `cargo test --test` has not.
+/// Builds the examples, which `cargo test --test` alone does not.
 fn build_examples() -> Result<(), BoxError> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--examples", "--locked", "--quiet"]);

@@ -28,7 +28,7 @@ struct Function {
     is_test: bool,
 }
 
-/// The functions of a file; the tests of a `mod tests` and of `proptest!` too.
+/// Returns the functions of a file, including those in `mod tests` and in `proptest!`.
 fn functions(text: &str) -> Vec<Function> {
     let (mut found, mut is_test) = (Vec::new(), false);
     let lines: Vec<&str> = text.lines().collect();
@@ -54,7 +54,7 @@ fn functions(text: &str) -> Vec<Function> {
     found
 }
 
-/// The names in a body that a parenthesis follows.
+/// Returns the names in a body that a parenthesis follows.
 fn calls(body: &str) -> HashSet<&str> {
     let before = body.match_indices('(').map(|(at, _)| &body[..at]);
     let names = before.map(|text| match text.rfind(|c| !is_name(c)) {
@@ -64,7 +64,7 @@ fn calls(body: &str) -> HashSet<&str> {
     names.collect()
 }
 
-/// The names that a body calls or hands to others: `within(DEADLINE, two_contexts)` runs both.
+/// Returns the names that a body calls or passes on: `within(DEADLINE, two_contexts)` runs both.
 fn names(body: &str) -> impl Iterator<Item = &str> {
     // `new` is everybody's name, and says nothing.
     body.split(|c| !is_name(c)).filter(|name| !matches!(*name, "" | "new"))
@@ -74,14 +74,14 @@ fn is_name(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Whether a function calls what ends it in time; that it is what others call is not enough.
+/// Returns true if a function itself sets a time limit.
 fn has_deadline(function: &Function) -> bool {
     let called = calls(function.body.split_once('{').map_or("", |(_, inside)| inside));
     DEADLINES.iter().any(|deadline| called.contains(deadline))
 }
 
-/// The functions of some files that reach what `is_source` accepts: by their file and name. A name
-/// means the function of its own file, if there is one, else one of `shared`.
+/// Returns the functions, by file and name, that reach one that `is_source` accepts. A name means
+/// the function of its own file, if there is one, else one of `shared`.
 fn reaching<'a>(
     files: &'a [(String, Vec<Function>)],
     shared: &str,

@@ -1,4 +1,5 @@
-//! Checks that each case in `tests/PROMISES.md` names a test that exists, or a reason why it has none.
+//! Checks that the cases of `tests/PROMISES.md` and `tests/spark_cases.md` name tests that exist, and that
+//! tests name cases that exist.
 
 use super::{root, sources};
 use std::collections::HashSet;
@@ -26,14 +27,72 @@ fn every_promise_about_faults_names_an_existing_test_or_a_missing_feature() {
     }
     assert!(numbers.len() > 130, "only {} promises are listed", numbers.len());
     let tests = all_tests();
+    let mut wrong = Vec::new();
     for row in rows {
         let [_, number, promise, cell, _] = row[..] else { panic!("not three cells: {row:?}") };
         assert!(promise.len() > 10, "{number} promises nothing");
         match cell.strip_prefix(NOT_BUILT) {
             Some(reason) => assert!(reason.len() > 20, "{number} gives no reason"),
-            None => assert_names_tests(number, cell, &tests),
+            None => wrong.extend(wrong_names(number, cell, &tests)),
         }
     }
+    assert_eq!(wrong, [""; 0]);
+}
+
+#[test]
+fn every_case_of_spark_and_its_tests_name_each_other() {
+    let text = fs::read_to_string(root().join("tests/spark_cases.md")).unwrap();
+    let tests = all_tests();
+    let mut listed = Vec::new();
+    let mut wrong = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with("| B")) {
+        let mut cells = line.rsplit(" | ");
+        let names = cells.next().unwrap().trim_end_matches(" |");
+        let number = line[2..].split(' ').next().unwrap();
+        wrong.extend(wrong_names(number, names, &tests));
+        let quoted = names.split('`').skip(1).step_by(2);
+        listed.extend(quoted.map(|test| (number.to_string(), test.to_string())));
+    }
+    assert_eq!(wrong, [""; 0]);
+    let mut named = named_cases(&["B"]);
+    listed.sort();
+    named.sort();
+    assert_eq!(named, listed, "comments above tests, left, and tests/spark_cases.md, right");
+    assert!(listed.len() > 80, "only {} cases", listed.len());
+}
+
+#[test]
+fn every_case_that_a_test_names_is_a_promise() {
+    let text = fs::read_to_string(root().join("tests/PROMISES.md")).unwrap();
+    for (number, test) in named_cases(&["E", "F"]) {
+        let row = text.lines().find(|line| line.starts_with(&format!("| {number} ")));
+        let names_it = row.is_some_and(|row| row.contains(&format!("`{test}`")));
+        assert!(names_it, "{test} names {number}, and that row of tests/PROMISES.md not the test");
+    }
+}
+
+/// Returns the cases with some letters that comments above tests name, each with the test.
+fn named_cases(letters: &[&str]) -> Vec<(String, String)> {
+    let mut cases = Vec::new();
+    for (_, text) in sources(&["core", "shuffle", "rdd", "tests"]) {
+        let mut numbers = Vec::new();
+        for line in text.lines().map(str::trim) {
+            if let Some(comment) = line.strip_prefix("// Case") {
+                let words = comment.split([' ', ',', '.']).filter(|word| is_number(word));
+                let words = words.filter(|word| letters.contains(&&word[..1]));
+                numbers = words.map(str::to_string).collect();
+            } else if let Some(rest) = line.strip_prefix("fn ") {
+                let test = rest.split('(').next().unwrap();
+                cases.extend(numbers.drain(..).map(|number| (number, test.to_string())));
+            }
+        }
+    }
+    cases
+}
+
+/// Returns true if a word is a letter and digits.
+fn is_number(word: &str) -> bool {
+    word.len() > 2 && word[..1].chars().all(char::is_uppercase) && word[1..].parse::<u16>().is_ok()
 }
 
 /// Returns the names of all tests of the workspace.
@@ -53,13 +112,16 @@ fn all_tests() -> HashSet<String> {
     tests
 }
 
-/// Asserts that `cell` is a list of quoted names of tests, each once.
-pub fn assert_names_tests(number: &str, cell: &str, tests: &HashSet<String>) {
+/// Returns what is wrong with the list of quoted names in `cell`: no test, or listed twice.
+fn wrong_names(number: &str, cell: &str, tests: &HashSet<String>) -> Vec<String> {
     let mut named = HashSet::new();
+    let mut wrong = Vec::new();
     for name in cell.split(", ") {
         let quoted = name.strip_prefix('`').and_then(|name| name.strip_suffix('`'));
-        let test = quoted.unwrap_or_else(|| panic!("{number}: {name} is not one quoted name"));
-        assert!(tests.contains(test), "{number} names {test}, which is not a test");
-        assert!(named.insert(test), "{number} names {test} twice");
+        let is_test = quoted.is_some_and(|test| tests.contains(test));
+        if !is_test || !named.insert(name) {
+            wrong.push(format!("{number} names {name}, which is no test or listed twice"));
+        }
     }
+    wrong
 }

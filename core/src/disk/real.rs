@@ -43,7 +43,7 @@ impl Disk for RealDisk {
         File::open(path)?.sync_all()
     }
 
-    /// Does nothing where a directory cannot be opened as a file; the system writes names back by
+    /// Returns at once where a directory cannot be opened as a file; the system writes names back by
     /// itself.
     #[cfg(not(unix))]
     fn sync_dir(&self, _path: &Path) -> io::Result<()> {

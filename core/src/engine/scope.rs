@@ -124,7 +124,7 @@ impl CancelScope {
         notify(state);
     }
 
-    /// Notes that another job was requested, so that the last commit no longer delays a
+    /// Records that another job was requested, so that the last commit no longer delays a
     /// cancellation.
     pub(super) fn resume(&self) {
         let mut state = self.lock();

@@ -338,7 +338,7 @@ fn to_local_iterator_yields_an_error_and_ends() {
     });
 }
 
-/// No partitions are a mistake of the source: every action says so.
+// No partitions are a mistake of the source: every action says so.
 #[test]
 fn zero_partitions_are_an_error_of_the_single_value_actions() {
     test(|| {

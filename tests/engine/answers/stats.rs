@@ -7,7 +7,7 @@ use proptest::prelude::{Strategy, any, prop_assert_eq, prop_oneof, proptest};
 use proptest::test_runner::Config;
 use testkit::{DEADLINE, within};
 
-/// All bits of what `stats` says.
+/// Returns the bits of all values of `stats`.
 fn bits(stats: &Stats) -> (u64, [u64; 8]) {
     let ends = [stats.min(), stats.max()];
     let moments = [stats.sum(), stats.mean(), stats.variance(), stats.sample_variance()];
@@ -45,7 +45,7 @@ fn stats_have_the_same_bits_in_every_cell_of_the_grid() {
     }
 }
 
-/// The exact answers for whole numbers, by 128-bit arithmetic and one division.
+// Computes the exact answers for integers with 128-bit arithmetic and one division.
 #[test]
 fn stats_of_integers_are_exact() {
     for (count, most) in [(1, 9), (2, 1 << 20), (700, 1 << 20), (1000, 1 << 26)] {
@@ -65,8 +65,8 @@ fn stats_of_integers_are_exact() {
     }
 }
 
-/// `top / bottom`, rounded once: the whole part and 60 bits behind the point, the last one set if
-/// more follows, are at least 55 bits wherever this is asked.
+/// Returns `top / bottom`, rounded once: the integer part and 60 fractional bits, the last one set
+/// if more follow.
 fn nearest(top: i128, bottom: i128) -> f64 {
     let (whole, mut rest, mut digits) = (top / bottom, top % bottom, 0_i128);
     for _ in 0..60 {
@@ -78,7 +78,7 @@ fn nearest(top: i128, bottom: i128) -> f64 {
     rounded as f64 / 2_f64.powi(60)
 }
 
-/// Moments of numbers near 1e9 lose all digits when the squares are summed as floats.
+// Moments of numbers near 1e9 lose all digits when the squares are summed as floats.
 #[test]
 fn stats_are_numerically_stable() {
     let stats = stats_of(&[1e9 + 4.0, 1e9 + 7.0, 1e9 + 13.0, 1e9 + 16.0]).unwrap();

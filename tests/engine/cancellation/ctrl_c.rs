@@ -15,7 +15,7 @@ const CHILD: &str = "EMBERLINE_TEST_CTRL_C";
 /// Its value where something runs at the end.
 const BUSY: &str = "busy";
 
-/// Run by the test below in a process of its own.
+// Run by the test below in a process of its own.
 #[test]
 #[ignore = "it waits for Ctrl-C"]
 fn child_process_that_receives_ctrl_c() {

@@ -105,7 +105,7 @@ fn thousands_of_pending_handles_need_no_thread_each() {
 #[test]
 fn closures_that_wait_for_closures_never_wait_for_a_free_thread() {
     within(DEADLINE, || {
-        /// Each waits for the next, so that all are there at the same time.
+        /// Runs `depth` closures that each wait for the next, so that all are pending at the same time.
         fn chain(ctx: &Context, left: u64) -> JobHandle<u64> {
             let inner = ctx.clone();
             ctx.spawn(move || match left {

@@ -12,10 +12,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 use testkit::{DEADLINE, within};
 
-/// How soon a task must have noticed that it is cancelled, on a busy machine.
+/// The time in which a task must notice its cancellation on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Four partitions of rows that never end, and something that its closure holds.
+/// Makes four endless partitions, whose closure holds a value.
 fn endless(ctx: &Context) -> (Rdd<u64>, Arc<()>) {
     let held = Arc::new(());
     let inside = Arc::clone(&held);
@@ -66,7 +66,7 @@ fn a_cancelled_action_ends_and_the_next_job_runs() {
     });
 }
 
-/// Steps whose closures give rows that never end.
+/// Returns operations whose closures yield endless rows.
 fn endless_steps(ctx: &Context, held: &Arc<()>) -> Vec<(&'static str, Rdd<u64>)> {
     let rows = ctx.range_with(2, 0..2_u64);
     let forever = |held: &Arc<()>| {
@@ -125,7 +125,7 @@ fn tasks_notice_a_cancellation_inside_an_endless_iterator() {
     });
 }
 
-/// Steps that have many rows at hand when the first one comes, in one partition.
+/// Returns operations that hold many rows in one partition before they yield the first.
 fn rows_that_are_at_hand(ctx: &Context) -> Vec<(&'static str, Rdd<u64>)> {
     let many = ctx.range_with(1, 0..300_000_u64);
     let (pairs, hot) = (many.map(|n| (n, n)), ctx.range_with(1, 0..3_000_u64).map(|n| (0, n)));

@@ -1,4 +1,4 @@
-//! Closures that never come back: nobody waits for them, and their threads are replaced.
+//! Closures that never return: no caller waits for them, and their threads are replaced.
 
 use super::{is_cancelled, until};
 use crate::events::Recorder;

@@ -2,7 +2,7 @@
 
 use super::{files, scratch, sums};
 use crate::events::{Recorder, count_of};
-use crate::support::TINY_SHARE;
+use crate::support::TINY_TASK_MEMORY_BYTES;
 use emberline::fault::{Damage, FaultPlan};
 use emberline::prelude::*;
 use emberline::{
@@ -24,7 +24,7 @@ fn wanted() -> Vec<(u64, u64)> {
     (0..10).map(|key| (key, (0..400).filter(|n| n % 10 == key).sum())).collect()
 }
 
-/// The map partitions that events say were lost.
+/// Returns the map partitions that the events report as lost.
 fn lost(events: &[Event]) -> Vec<usize> {
     let lost = events.iter().filter_map(|event| match event {
         Event::OutputLost { map_partition, .. } => Some(*map_partition),
@@ -36,7 +36,7 @@ fn lost(events: &[Event]) -> Vec<usize> {
     lost
 }
 
-/// How many map tasks ended well: those that read the range of numbers.
+/// Counts the successful map tasks, which are those that read the range of numbers.
 fn map_tasks(events: &[Event]) -> usize {
     let of_map = |event: &&Event| matches!(event, Event::TaskFinished { metrics, .. } if metrics.rows_written > 0);
     events.iter().filter(of_map).count()
@@ -94,7 +94,7 @@ fn deleting_all_shuffle_files_recomputes_all() {
 fn all_missing_outputs_are_recomputed_in_one_stage_attempt() {
     within(DEADLINE, || {
         let (folder, builder) = scratch();
-        // They are lost once while their job runs, and once more before the next job.
+        // They are lost while their job runs, and again before the next job.
         let lose = |plan: FaultPlan, map| plan.damage_map_output(ShuffleId(0), map, Damage::Lost);
         let plan = (0..40).fold(FaultPlan::new(), lose);
         let (ctx, recorder) = Recorder::on(builder.threads(1).faults(plan));
@@ -117,7 +117,7 @@ fn all_missing_outputs_are_recomputed_in_one_stage_attempt() {
 fn a_group_whose_shuffle_was_lost_is_an_error_with_advice() {
     within(DEADLINE, || {
         let (folder, builder) = scratch();
-        let ctx = builder.task_memory_bytes(TINY_SHARE).build().unwrap();
+        let ctx = builder.task_memory_bytes(TINY_TASK_MEMORY_BYTES).build().unwrap();
         let pairs = ctx.range_with(2, 0..20_000_u64).map(|n| (n % 2, n));
         let group_by_key_iter = pairs.with_partitions(1).group_by_key_iter();
         let groups = group_by_key_iter.collect().unwrap();
@@ -138,7 +138,8 @@ fn a_group_whose_shuffle_was_lost_is_an_error_with_advice() {
     });
 }
 
-/// The attempts of stages of so many partitions: their numbers and tasks.
+/// Returns the attempts of stages with `partitions` partitions: their numbers and their counts of
+/// tasks.
 fn attempts(events: &[Event], partitions: usize) -> Vec<(usize, usize)> {
     let of_size = |info: &&StageInfo| info.partitions == partitions;
     let started = |event: &Event| match event {

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use tempfile::TempDir;
 use testkit::{DEADLINE, eventually, within};
 
-/// A place for scratch folders, and a builder that puts all shuffles there.
+/// Returns a directory for scratch files, and a builder that spills all shuffles there.
 pub fn scratch() -> (TempDir, ContextBuilder) {
     let folder = tempfile::tempdir().unwrap();
     let builder = Context::builder().threads(2).force_spill(true);
@@ -20,7 +20,7 @@ pub fn scratch() -> (TempDir, ContextBuilder) {
     (folder, builder)
 }
 
-/// All files below a folder but the locks of scratch folders.
+/// Returns all files in a directory except the locks of scratch directories.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let (mut found, mut stack) = (Vec::new(), vec![folder.to_path_buf()]);
     while let Some(folder) = stack.pop() {
@@ -38,7 +38,7 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Four map tasks, three reading tasks.
+/// Runs a shuffle of four map tasks and three reduce tasks.
 fn sums(ctx: &Context) -> Rdd<(u64, u64)> {
     ctx.range_with(4, 0..400_u64)
         .map(|n| (n % 10, n))

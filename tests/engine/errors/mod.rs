@@ -22,17 +22,17 @@ fn numbers(ctx: &Context) -> Rdd<u64> {
     ctx.range_with(4, 0..40_u64).boxed()
 }
 
-/// Forty pairs; row 25 is not the first of its key in its partition.
+/// Makes forty pairs in which row 25 is not the first of its key in its partition.
 fn pairs(ctx: &Context) -> Rdd<(u64, u64)> {
     numbers(ctx).map(|n| (n % 5, n)).boxed()
 }
 
-/// Four partitions of one pair each, all of one key: only the reading side merges.
+/// Makes four partitions of one pair each, all with one key, so that only reduce tasks merge.
 fn lonely_pairs(ctx: &Context) -> Rdd<(u8, u64)> {
     ctx.range_with(4, 0..4_u64).map(|n| (0, n)).boxed()
 }
 
-/// The error of a job that fails, on a context that works afterwards.
+/// Returns the error of a failing job, and checks that its context still works.
 fn error_of<R: fmt::Debug>(run: impl FnOnce(&Context) -> Result<R> + Send + 'static) -> Error {
     within(DEADLINE, move || {
         let ctx = Context::builder().threads(2).build().unwrap();
@@ -73,7 +73,7 @@ where
     assert!(text.contains("boom") && text.contains(&place), "{text}");
 }
 
-/// [`breaks`], in the third partition.
+/// Runs [`breaks`] and checks that the third partition failed.
 #[track_caller]
 fn breaks_in_2<R, F>(operation: &str, run: F)
 where
@@ -89,7 +89,7 @@ where
     });
 }
 
-/// [`breaks`], on the thread that called the action.
+/// Runs [`breaks`] and checks that the driver failed.
 #[track_caller]
 fn breaks_on_the_driver<R, F>(operation: &str, run: F)
 where

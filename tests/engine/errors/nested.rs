@@ -4,7 +4,7 @@ use emberline::prelude::*;
 use std::sync::{Arc, Mutex};
 use testkit::{DEADLINE, within};
 
-/// What actions inside closures answered.
+/// The results of actions inside closures.
 type Answers = Arc<Mutex<Vec<Result<u64>>>>;
 
 fn on_threads(

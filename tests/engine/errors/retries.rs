@@ -9,7 +9,8 @@ fn context(attempts: usize) -> Context {
     Context::builder().threads(2).max_attempts(attempts).build().unwrap()
 }
 
-/// A counter and a closure that counts its calls for row 1 and fails the first `failures` of them.
+/// Returns a counter, and a closure that counts its calls for row 1 and fails the first `failures`
+/// of them.
 fn flaky(
     failures: usize,
 ) -> (Arc<AtomicUsize>, impl Fn(u64) -> u64 + Clone + Send + Sync + 'static) {

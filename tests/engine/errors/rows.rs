@@ -14,7 +14,7 @@ const CLONE: usize = 3;
 const SERIALIZE: usize = 4;
 const DESERIALIZE: usize = 5;
 
-/// How many more calls go well, for each kind of call. Each kind is used by one test.
+/// The calls that still succeed, for each kind of call. Each kind is used by one test.
 static FUSES: [AtomicI64; 6] = [const { AtomicI64::new(i64::MAX) }; 6];
 
 /// A number that panics when the fuse of calls of kind `K` has burnt down.
@@ -78,7 +78,7 @@ impl<'de, const K: usize> Deserialize<'de> for Fused<K> {
     }
 }
 
-/// What a program makes of sixty rows, as sorted numbers.
+/// A program over sixty rows, with its result as sorted numbers.
 type Program<const K: usize> = fn(&Rdd<Fused<K>>) -> Result<Vec<u64>>;
 
 fn plain<const K: usize>(rows: Vec<Fused<K>>) -> Vec<u64> {
@@ -87,7 +87,7 @@ fn plain<const K: usize>(rows: Vec<Fused<K>>) -> Vec<u64> {
     numbers
 }
 
-/// Every way for rows to be hashed, compared, cloned and written.
+/// Returns programs that hash, compare, clone and write rows in every way.
 fn programs<const K: usize>() -> Vec<(&'static [&'static str], Program<K>)> {
     vec![
         (&["distinct", "collect"], |rows| Ok(plain(rows.with_partitions(2).distinct().collect()?))),
@@ -130,7 +130,7 @@ fn programs<const K: usize>() -> Vec<(&'static [&'static str], Program<K>)> {
     ]
 }
 
-/// Lets the `n`th call of kind `K` panic, for many `n`, in each program.
+/// Makes the `n`th call of kind `K` panic, for many `n`, in each program.
 fn every_call_may_panic<const K: usize>() {
     within(DEADLINE, || {
         let mut failures = 0;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use testkit::on_stack;
 
-/// The text without the places of this file: operations and shapes stay.
+/// Returns the text of `explain` without positions in this file.
 fn shape<T: Send + 'static>(rdd: &Rdd<T>) -> String {
     let text = rdd.explain().to_string();
     let mut shape = String::new();
@@ -168,7 +168,7 @@ fn sums(ctx: &Context) -> Rdd<(u64, u64)> {
         .reduce_by_key(|a, b| a + b)
 }
 
-/// The lines in brackets: what stages have read and kept.
+/// Returns the lines in brackets, which have the metrics of stages.
 fn numbers<T: Send + 'static>(rdd: &Rdd<T>) -> Vec<String> {
     let text = rdd.explain().to_string();
     let lines = text.lines().filter_map(|line| line.strip_prefix("  (")?.strip_suffix(')'));

@@ -3,7 +3,7 @@
 use crate::support::{context, test};
 use emberline::prelude::*;
 
-/// What a small reader of XML finds: elements with their attributes, and all text.
+/// The content of an XML file: elements with their attributes, and all text.
 #[derive(Debug, Default)]
 struct Xml {
     elements: Vec<(String, Vec<(String, String)>)>,
@@ -20,7 +20,7 @@ impl Xml {
     }
 }
 
-/// Text without entities; panics at anything that XML 1.0 forbids.
+/// Returns the text without entities, and panics at anything that XML 1.0 forbids.
 fn plain(text: &str) -> String {
     assert!(!text.contains(['<', '>', '"', '\'']), "not escaped: {text}");
     let allowed = |c: char| !c.is_control() || c == '\n' || c == '\t';
@@ -75,7 +75,7 @@ fn number(attributes: &[(String, String)], name: &str) -> f64 {
     attributes.iter().find(|(key, _)| key == name).unwrap().1.parse().unwrap()
 }
 
-/// Left, top, right and bottom of the boxes of all stages.
+/// Returns left, top, right and bottom of the boxes of all stages.
 fn boxes(xml: &Xml) -> Vec<[f64; 4]> {
     let bounds = |it: &Vec<(String, String)>| {
         let (x, y) = (number(it, "x"), number(it, "y"));
@@ -84,7 +84,7 @@ fn boxes(xml: &Xml) -> Vec<[f64; 4]> {
     xml.of_class("stage").map(bounds).collect()
 }
 
-/// Two sources that are joined, and a chain that reads the first again and again.
+/// Makes a join of two sources and a chain that reads the first repeatedly.
 fn program(ctx: &Context) -> Rdd<(u64, u64)> {
     let links = ctx.range_with(3, 0..90_u64).map(|n| (n % 9, n)).group_by_key().cache();
     let others = ctx.range_with(2, 0..9_u64).map(|n| (n, n)).repartition(5);
@@ -96,7 +96,8 @@ fn program(ctx: &Context) -> Rdd<(u64, u64)> {
     rows
 }
 
-/// A picture that was looked through: boxes apart and inside, arrows from writers to readers.
+/// Checks that boxes do not overlap and that arrows lead from writers to readers, and returns the
+/// picture.
 fn check(rdd: &Rdd<(u64, u64)>, stages: usize) -> Xml {
     let svg = rdd.explain().svg();
     let xml = parse(&svg);

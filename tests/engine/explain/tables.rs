@@ -51,7 +51,7 @@ fn collected_rows_can_be_displayed_with_the_prelude_alone() {
     });
 }
 
-/// The test starts itself again as the program that a notebook reads.
+// Starts this test again as the program whose output a notebook reads.
 #[test]
 fn a_notebook_receives_pictures_and_tables_on_standard_output() {
     within(DEADLINE, a_notebook);
@@ -135,7 +135,7 @@ fn maps_have_a_column_for_each_key_and_rows_may_differ() {
     assert!([wide].table().to_string().ends_with("... more columns\n"));
 }
 
-/// The cells row by row, and how many columns have a header.
+/// Returns the cells row by row, and the number of columns with a header.
 fn cells_and_headers(table: &emberline::table::Table) -> (Vec<String>, usize) {
     let html = table.html();
     let cells = html.split("<td style=\"text-align:right\">").skip(1);

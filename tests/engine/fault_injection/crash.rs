@@ -13,23 +13,23 @@ use std::time::Duration;
 use tempfile::TempDir;
 use testkit::{DEADLINE, within};
 
-/// Where the child works, and where it dies, as the number of a point and of a pass. Unset in every
-/// other run of the tests.
+/// The directory of the child, and the fail point at which it dies with the number of the pass. Both are unset
+/// in all other runs of the tests.
 const CHILD_FOLDER: &str = "EMBERLINE_TEST_CRASH_FOLDER";
 const CHILD_DEATH: &str = "EMBERLINE_TEST_CRASH_AT";
 /// With which code a closure of the child ends the process.
 const CHILD_EXIT: &str = "EMBERLINE_TEST_CRASH_EXIT";
 const CHILD_READY: &str = "the child begins";
 
-/// Run by the other tests in a process of its own: one round after the other, until it dies.
+// Run by the other tests in a process of its own: one round after the other, until it dies.
 #[test]
 #[ignore = "the other tests here start it"]
 fn child_process_of_the_crash_tests() {
     let Some(folder) = std::env::var_os(CHILD_FOLDER) else { return };
-    let place = Place::at(folder.into());
+    let dirs = Dirs::at(folder.into());
     let mut plan = FaultPlan::new();
     if let Ok(code) = std::env::var(CHILD_EXIT) {
-        let (code, ctx) = (code.parse().unwrap(), on_disk(&place.scratch).build().unwrap());
+        let (code, ctx) = (code.parse().unwrap(), on_disk(&dirs.scratch).build().unwrap());
         let rows = ctx.range_with(2, 0..90_u64).map(|n| (n, n)).repartition(2);
         println!("{CHILD_READY}");
         rows.for_each(move |(n, _)| {
@@ -46,27 +46,27 @@ fn child_process_of_the_crash_tests() {
     println!("{CHILD_READY}");
     within(DEADLINE, move || {
         for round in 0..10_000 {
-            let ctx = on_disk(&place.scratch).faults(plan.clone()).build().unwrap();
-            place.run(&ctx, round).unwrap();
+            let ctx = on_disk(&dirs.scratch).faults(plan.clone()).build().unwrap();
+            dirs.run(&ctx, round).unwrap();
         }
     });
 }
 
 /// A folder for scratch files and a folder for outputs.
-struct Place {
+struct Dirs {
     scratch: PathBuf,
     outputs: PathBuf,
 }
 
-impl Place {
-    fn at(folder: PathBuf) -> Place {
-        let place = Place { scratch: folder.join("scratch"), outputs: folder.join("outputs") };
-        let _ = fs::create_dir(&place.scratch);
-        let _ = fs::create_dir(&place.outputs);
-        place
+impl Dirs {
+    fn at(folder: PathBuf) -> Dirs {
+        let dirs = Dirs { scratch: folder.join("scratch"), outputs: folder.join("outputs") };
+        let _ = fs::create_dir(&dirs.scratch);
+        let _ = fs::create_dir(&dirs.outputs);
+        dirs
     }
 
-    /// One round: the job with its output, and a checkpoint.
+    /// Runs one round: the job with its output, and a checkpoint.
     fn run(&self, ctx: &Context, round: usize) -> Result<()> {
         self.save(ctx, round)?;
         self.checkpoint(ctx, round)
@@ -101,7 +101,7 @@ impl Place {
         assert!(there("out") && there("saved"));
     }
 
-    /// Each output that is there is whole; says how many are, and how many never got their name.
+    /// Checks that each output is complete, and returns the counts of complete and of unnamed ones.
     fn check_outputs(&self) -> (usize, usize) {
         let ctx = Context::builder().threads(1).build().unwrap();
         let (mut whole, mut unnamed) = (0, 0);
@@ -121,8 +121,8 @@ impl Place {
         (whole, unnamed)
     }
 
-    /// The next start removes what the dead process left, and nothing else; the next run at the same
-    /// paths is right, and removes what never got its name.
+    /// Checks that the next start deletes exactly the files of the dead process, and that the next
+    /// run at the same paths succeeds and deletes unnamed outputs.
     fn goes_on(&self, bystanders: &[String], leaves_unlocked: bool) {
         let ctx = on_disk(&self.scratch).build().unwrap();
         let mut left = names_in(&self.scratch);
@@ -141,8 +141,8 @@ impl Place {
     }
 }
 
-/// Of what a dead process made nothing is left but, if the test says so, one folder that it had no time
-/// to lock.
+/// Checks that no file of a dead process remains except, if allowed, one directory that it had not
+/// locked.
 fn assert_unlocked(parent: &Path, left: &[String], may_be: bool) {
     let unlocked = |name: &String| {
         let files = names_in(&parent.join(name));
@@ -184,16 +184,16 @@ impl Drop for Dying {
     }
 }
 
-/// Things that look like scratch folders and are nobody's to remove, and a context that lives.
-fn bystanders(place: &Place) -> (Vec<String>, Context) {
-    fs::create_dir(place.scratch.join("emberline-notes")).unwrap();
-    fs::write(place.scratch.join("emberline-notes").join("a"), "mine").unwrap();
-    fs::write(place.scratch.join("emberline-file"), "mine").unwrap();
-    let living = on_disk(&place.scratch).build().unwrap();
+/// Makes files that look like scratch directories but must stay, and a live context.
+fn bystanders(dirs: &Dirs) -> (Vec<String>, Context) {
+    fs::create_dir(dirs.scratch.join("emberline-notes")).unwrap();
+    fs::write(dirs.scratch.join("emberline-notes").join("a"), "mine").unwrap();
+    fs::write(dirs.scratch.join("emberline-file"), "mine").unwrap();
+    let living = on_disk(&dirs.scratch).build().unwrap();
     let kept = living.range_with(2, 0..90_u64).persist(emberline::StorageLevel::Disk);
     assert_eq!(kept.count().unwrap(), 90);
     std::mem::forget(kept); // its blocks, and so its folder, stay until this process ends
-    (names_in(&place.scratch), living)
+    (names_in(&dirs.scratch), living)
 }
 
 fn killed(status: ExitStatus) -> bool {
@@ -203,12 +203,12 @@ fn killed(status: ExitStatus) -> bool {
     !status.success()
 }
 
-/// How often one round comes to each point.
+/// Counts how often one round reaches each fail point.
 fn passes() -> Vec<(usize, FailPoint, u64)> {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::at(folder.path().to_path_buf());
+    let dirs = Dirs::at(folder.path().to_path_buf());
     let faults = FaultPlan::new().arm();
-    place.run(&on_disk(&place.scratch).faults(&faults).build().unwrap(), 0).unwrap();
+    dirs.run(&on_disk(&dirs.scratch).faults(&faults).build().unwrap(), 0).unwrap();
     let points = FailPoint::ALL.into_iter().enumerate();
     points.map(|(number, point)| (number, point, faults.hits(point))).collect()
 }
@@ -222,16 +222,16 @@ fn a_process_killed_at_any_fail_point_leaves_only_complete_outputs_and_orphans()
             chosen.dedup();
             for pass in chosen {
                 let folder = tempfile::tempdir().unwrap();
-                let place = Place::at(folder.path().to_path_buf());
-                let (bystanders, _living) = bystanders(&place);
+                let dirs = Dirs::at(folder.path().to_path_buf());
+                let (bystanders, _living) = bystanders(&dirs);
                 let status =
                     Dying::start(folder.path(), Some((CHILD_DEATH, format!("{number}:{pass}"))))
                         .dies();
                 assert!(killed(status), "{point:?} {pass}: {status}");
-                let (_, unnamed) = place.check_outputs();
+                let (_, unnamed) = dirs.check_outputs();
                 let in_output = number >= FailPoint::BeforePartRename as usize;
                 assert_eq!(unnamed, usize::from(in_output), "{point:?} {pass}");
-                place.goes_on(&bystanders, point == FailPoint::ScratchDirCreated);
+                dirs.goes_on(&bystanders, point == FailPoint::ScratchDirCreated);
             }
         }
     });
@@ -253,8 +253,8 @@ fn a_process_killed_at_any_time_leaves_only_complete_outputs_and_orphans() {
     let kills = random_kills();
     within(DEADLINE * kills.div_ceil(RANDOM_KILLS), move || {
         let folder: TempDir = tempfile::tempdir().unwrap();
-        let place = Place::at(folder.path().to_path_buf());
-        let (bystanders, _living) = bystanders(&place);
+        let dirs = Dirs::at(folder.path().to_path_buf());
+        let (bystanders, _living) = bystanders(&dirs);
         let (mut whole, mut kill) = (0, 0);
         // On a busy machine it takes more than these to meet a child that has come to an output.
         while kill < u64::from(kills) || whole == 0 {
@@ -264,11 +264,11 @@ fn a_process_killed_at_any_time_leaves_only_complete_outputs_and_orphans() {
             ));
             kill += 1;
             drop(child);
-            whole += place.check_outputs().0;
+            whole += dirs.check_outputs().0;
             // An instant between making a folder and locking it may be hit, if hardly ever.
-            place.goes_on(&bystanders, true);
-            fs::remove_dir_all(&place.outputs).unwrap();
-            fs::create_dir(&place.outputs).unwrap();
+            dirs.goes_on(&bystanders, true);
+            fs::remove_dir_all(&dirs.outputs).unwrap();
+            fs::create_dir(&dirs.outputs).unwrap();
         }
     });
 }
@@ -279,23 +279,23 @@ fn orphans_of_a_closure_that_exits_the_process_are_deleted_by_the_next_start() {
     within(DEADLINE, || {
         for code in [0, 42] {
             let folder = tempfile::tempdir().unwrap();
-            let place = Place::at(folder.path().to_path_buf());
+            let dirs = Dirs::at(folder.path().to_path_buf());
             let how = (CHILD_EXIT, code.to_string());
             assert_eq!(Dying::start(folder.path(), Some(how)).dies().code(), Some(code));
-            assert_eq!(names_in(&place.scratch).len(), 1, "it had files");
-            place.goes_on(&[], false);
+            assert_eq!(names_in(&dirs.scratch).len(), 1, "it had files");
+            dirs.goes_on(&[], false);
         }
     });
 }
 
-/// The same process with so few files that it may have open.
+// Runs the child process with a limit of open files.
 #[cfg(target_os = "linux")]
 #[test]
 fn few_open_files_suffice_and_too_few_are_a_clear_error() {
     const FOLDER: &str = "EMBERLINE_TEST_FEW_FILES";
     if let Some(folder) = std::env::var_os(FOLDER) {
-        let place = Place::at(folder.into());
-        let ran = on_disk(&place.scratch).build().and_then(|ctx| place.run(&ctx, 0));
+        let dirs = Dirs::at(folder.into());
+        let ran = on_disk(&dirs.scratch).build().and_then(|ctx| dirs.run(&ctx, 0));
         println!("ran: {}", ran.map_or_else(|error| error.to_string(), |()| "well".into()));
         return;
     }

@@ -5,12 +5,12 @@ use emberline::fault::FaultPlan;
 use emberline::prelude::*;
 use testkit::{DEADLINE, eventually, within};
 
-/// How a run with a plan ended.
+/// The outcome of a run with a fault plan.
 struct Ended {
     outcome: Result<Counted>,
     fired: u64,
     operations: u64,
-    /// What lies where the output was to be.
+    /// The names at the path of the output.
     left: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ fn run(plan: FaultPlan, what: &str) -> Ended {
     Ended { outcome, fired, operations, left: names_in(outputs.path()) }
 }
 
-/// The error is one of the disk, with the operation, the line of this test and the injected cause.
+/// Checks that an error names the disk operation, the line of this test and the injected cause.
 fn names_its_cause(error: &Error, what: &str) {
     let kind = error.kind();
     let typed = matches!(kind, ErrorKind::Io { .. } | ErrorKind::FetchFailed { .. });

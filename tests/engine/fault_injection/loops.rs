@@ -38,9 +38,9 @@ const CHILD: &str = "EMBERLINE_TEST_LOOP";
 #[cfg(target_os = "linux")]
 const ROUNDS: usize = 1_000;
 
-/// A thousand rounds, each of which shuffles what the one before gave. Long loops cut their lineage;
-/// one that does not keeps the outputs of all rounds, in little memory if the rest is in files. Says
-/// its open files and its memory after round 100 and at the end.
+// Runs a thousand rounds, each of which shuffles the rows of the previous one, and reports the
+// open files and the memory after round 100 and at the end. A lineage that is not truncated holds
+// the outputs of all rounds, in little memory if they are in files.
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "the next test starts it in a process of its own"]

@@ -7,24 +7,26 @@ mod loops;
 mod planned;
 mod user_code;
 
-use crate::support::{MIN_BUDGET, noise, sorted};
+use crate::support::{MIN_MEMORY_LIMIT_BYTES, noise, sorted};
 use emberline::prelude::*;
 use emberline::{ContextBuilder, StorageLevel};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A small context on which everything that can go to disk goes there.
+/// Makes a small context that spills everything that can be spilled.
 fn on_disk(scratch: &Path) -> ContextBuilder {
-    let builder =
-        Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET).task_memory_bytes(8192);
+    let builder = Context::builder()
+        .threads(2)
+        .memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES)
+        .task_memory_bytes(8192);
     builder.force_spill(true).scratch_dir(scratch)
 }
 
 /// Sums of numbers, and their keys in order.
 type Counted = (u64, Vec<u64>);
 
-/// A job with all that meets the disk: sums whose map outputs are files, a cache on disk that is read
-/// three times, a sort that spills runs, and an output of two files.
+/// Runs a job that uses the disk in every way: sums with map outputs in files, a cache on disk that
+/// is read three times, a sort that spills runs, and an output of two files.
 fn whole_job(ctx: &Context, output: &Path) -> Result<Counted> {
     let numbers = ctx.range_with(2, 0..400_u64).map(|n| (noise(n) % 300, n));
     let sums = numbers.with_partitions(1).reduce_by_key(|a, b| a + b).persist(StorageLevel::Disk);
@@ -35,7 +37,7 @@ fn whole_job(ctx: &Context, output: &Path) -> Result<Counted> {
     Ok((sum, keys))
 }
 
-/// What the job counts, and the lines that it writes, in some order.
+/// Returns the counts of the job and the lines that it writes, in some order.
 fn whole_answer() -> (Counted, Vec<String>) {
     let mut sums = BTreeMap::new();
     (0..400_u64).for_each(|n| *sums.entry(noise(n) % 300).or_insert(0) += n);
@@ -44,7 +46,7 @@ fn whole_answer() -> (Counted, Vec<String>) {
     ((399 * 200, sums.into_keys().collect()), sorted(lines))
 }
 
-/// The lines of an output, which is all there, with nothing else in it.
+/// Returns the lines of an output, and checks that it is complete and has no other file.
 fn lines_of(output: &Path) -> Vec<String> {
     let read = |name: &str| std::fs::read_to_string(output.join(name)).unwrap();
     assert_eq!(names_in(output), ["_SUCCESS", "part-00000", "part-00001"]);

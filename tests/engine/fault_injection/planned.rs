@@ -17,7 +17,7 @@ use testkit::{DEADLINE, eventually, within};
 
 const HARMS: [Damage; 3] = [Damage::Lost, Damage::Truncated, Damage::Corrupted];
 
-/// Four map tasks of a hundred rows each, three reading tasks; rows are counted as they are mapped.
+/// Makes a shuffle of four map tasks of a hundred counted rows each and three reduce tasks.
 fn sums(ctx: &Context, calls: &Arc<AtomicUsize>) -> Rdd<(u64, u64)> {
     let calls = Arc::clone(calls);
     let pairs = ctx.range_with(4, 0..400_u64).map(move |n| {
@@ -27,7 +27,7 @@ fn sums(ctx: &Context, calls: &Arc<AtomicUsize>) -> Rdd<(u64, u64)> {
     pairs.with_partitions(3).reduce_by_key(|a, b| a + b)
 }
 
-/// What a run with a plan gave: the rows, how often the map closure was called, and the events.
+/// The outcome of a run with a fault plan: the rows, the calls of the map closure, and the events.
 struct Ran {
     outcome: Result<Vec<(u64, u64)>>,
     calls: usize,
@@ -45,7 +45,7 @@ fn run(plan: FaultPlan, to_files: bool, attempts: usize) -> Ran {
     Ran { outcome, calls, events, faults }
 }
 
-/// The rows in the order that they have without a fault.
+/// Returns the rows in the order that they have without a fault.
 fn answer() -> Vec<(u64, u64)> {
     run(FaultPlan::new(), false, 1).outcome.unwrap()
 }

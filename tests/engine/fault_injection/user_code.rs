@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use testkit::{DEADLINE, within};
 
-/// A small context in which 200 rows are too many for a task's share.
+/// Makes a small context in which 200 rows exceed the task memory limit.
 fn in_small_runs() -> Context {
     let builder = Context::builder().threads(2).force_spill(true);
-    builder.task_memory_bytes(crate::support::TINY_SHARE).build().unwrap()
+    builder.task_memory_bytes(crate::support::TINY_TASK_MEMORY_BYTES).build().unwrap()
 }
 
 // Case F086 of tests/PROMISES.md.
 #[test]
 fn an_inconsistent_order_loses_no_row_and_never_hangs() {
-    /// As likely less as greater, whatever was asked before.
+    /// Returns less or greater with equal probability, independently of earlier calls.
     fn random(_: &u64, _: &u64) -> Order {
         static ASKED: AtomicU64 = AtomicU64::new(0);
         [Order::Less, Order::Greater][noise(ASKED.fetch_add(1, Ordering::SeqCst)) as usize % 2]

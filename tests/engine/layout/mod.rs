@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use testkit::{DEADLINE, within};
 
-/// An action on what cannot work fails, with an invalid argument whose text has all of `words`, and
-/// so does what is behind it; the RDD itself could be made and explained.
+/// Checks that actions on an invalid RDD, and on what follows it, fail with an invalid argument
+/// whose text has all of `words`, while the RDD itself can be made and explained.
 #[track_caller]
 fn refused<T: Send + Debug + 'static>(rdd: &Rdd<T>, words: &[&str]) {
     assert!(rdd.explain().to_string().contains("problem"), "{rdd:?}");
@@ -86,15 +86,15 @@ fn glom_returns_each_partition_as_one_list() {
     for rows in shapes() {
         within(DEADLINE, move || {
             grid(
-                &places(),
+                &grid_cells(),
                 |ctx, p| {
                     let rdd = spread(ctx, p, &rows);
                     Ok((rdd.glom().collect()?, glom(&rdd)?))
                 },
                 |partitions, answers| {
-                    for (place, (lists, by_hand)) in answers {
-                        assert_eq!(lists.len(), partitions, "{place}");
-                        assert_eq!(lists, by_hand, "in {partitions} partitions {place}");
+                    for (cell, (lists, by_hand)) in answers {
+                        assert_eq!(lists.len(), partitions, "{cell}");
+                        assert_eq!(lists, by_hand, "in {partitions} partitions {cell}");
                     }
                 },
             );
@@ -125,16 +125,16 @@ fn map_partitions_with_index_passes_each_index_even_of_empty_partitions() {
     for rows in shapes() {
         within(DEADLINE, move || {
             grid(
-                &places(),
+                &grid_cells(),
                 |ctx, p| {
                     let rdd = spread(ctx, p, &rows);
                     let counted = rdd.map_partitions_with_index(|at, rows| [(at, rows.count())]);
                     Ok((counted.collect()?, sizes(&rdd)?))
                 },
                 |_, answers| {
-                    for (place, (counted, sizes)) in answers {
+                    for (cell, (counted, sizes)) in answers {
                         let oracle: Vec<_> = sizes.into_iter().enumerate().collect();
-                        assert_eq!(counted, oracle, "{place}");
+                        assert_eq!(counted, oracle, "{cell}");
                     }
                 },
             );
@@ -220,8 +220,8 @@ fn coalesce_opens_a_partition_only_when_its_rows_are_needed() {
 }
 
 // Case B113 of tests/spark_cases.md.
-/// Spark's cases B117 and B119 ask that `coalesce` puts partitions of one machine together. They do
-/// not apply: all partitions are on this machine, and neighbours are joined, so that the order stays.
+// Spark's cases B117 and B119 ask that `coalesce` puts partitions of one machine together. They do
+// not apply: all partitions are on this machine, and neighbours are joined, so that the order stays.
 #[test]
 fn coalesce_never_increases_the_number_of_partitions() {
     test(|| {

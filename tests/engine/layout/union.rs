@@ -1,4 +1,4 @@
-//! `union`: any number of RDDs, one behind the other.
+//! `union`: the concatenation of any number of RDDs.
 
 use super::{one_to_four, refused};
 use crate::support::*;

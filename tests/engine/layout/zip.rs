@@ -37,7 +37,7 @@ fn zip_of_different_partition_counts_fails_the_first_action() {
     });
 }
 
-/// Every way to read the zip of two RDDs to its end fails with both words.
+/// Checks that every way to read the zip of two RDDs to its end fails with both words.
 #[track_caller]
 fn torn(left: &Rdd<i64>, right: &Rdd<i64>, longer: &str) {
     let zipped = left.zip(right);

@@ -6,7 +6,7 @@ use crate::support::sorted;
 use Expected::*;
 use std::collections::BTreeMap;
 
-/// What is asked at the end. Those that need pairs ask for `(row % 7, row)`.
+/// The action at the end of a program. Those that need pairs use `(row % 7, row)`.
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
     Collect,
@@ -15,7 +15,7 @@ pub enum Action {
     Reduce,
     Fold,
     Aggregate,
-    /// What an accumulator collects.
+    /// The rows that an accumulator collects.
     Accumulate,
     Sum,
     Min,
@@ -34,18 +34,18 @@ pub enum Action {
     Lookup(i64, Option<usize>),
     /// The rows of each partition, partitions by their rows.
     ForEachPartition,
-    /// So many of a hundred rows, by a seed.
+    /// A sample without replacement: the percentage and the seed.
     Sample(u8, u64),
-    /// So many for each hundred rows, by a seed.
+    /// A sample with replacement: the percentage and the seed.
     Draw(u8, u64),
 }
 
-/// What the documentation lets an answer be.
+/// The answers that the documentation allows.
 #[derive(Debug)]
 pub enum Expected {
     Exactly(Vec<i64>),
     InAnyOrder(Vec<i64>),
-    /// So many of the rows.
+    /// A number of the rows, in any order.
     PartOf(Vec<i64>, usize),
     /// Some of the rows, in their order.
     SomeOf(Vec<i64>),
@@ -74,7 +74,7 @@ impl Expected {
                 let mut left = &rows[..];
                 let mut found = |row| {
                     let at = left.iter().position(|there| there == row);
-                    // The same row may come again.
+                    // The same row may repeat.
                     left = at.map_or(&[], |at| &left[at..]);
                     at.is_some()
                 };
@@ -90,7 +90,7 @@ impl Expected {
     }
 }
 
-/// The pairs that some actions ask for.
+/// Returns the pairs that some actions return.
 pub fn pair(row: i64) -> (i64, i64) {
     (row % 7, row)
 }
@@ -144,7 +144,7 @@ impl Parts<i64> {
     }
 }
 
-/// The answers that do not depend on the order of the rows.
+/// Returns the answers that do not depend on the order of the rows.
 fn of_any_order(action: Action, rows: Vec<i64>) -> Vec<i64> {
     let flat = |counts: BTreeMap<i64, i64>| counts.into_iter().flat_map(|(n, c)| [n, c]).collect();
     let ends = (rows.iter().min().copied(), rows.iter().max().copied());

@@ -14,12 +14,12 @@ pub use rows::Operation;
 
 use std::collections::BTreeMap;
 
-/// Steps that add rows are left out of a program once it has so many.
+/// The number of rows from which a program has no more operations that add rows.
 const MANY_ROWS: usize = 1500;
-/// Steps that add partitions are left out once there are so many.
+/// The number of partitions from which a program has no more operations that add partitions.
 const MANY_PARTITIONS: usize = 30;
 
-/// How often each row occurs.
+/// Counts the occurrences of each row.
 pub fn counts(rows: &[i64]) -> BTreeMap<i64, i64> {
     let mut counts = BTreeMap::new();
     rows.iter().for_each(|row| *counts.entry(*row).or_default() += 1);
@@ -30,7 +30,7 @@ pub fn sum(values: &[i64]) -> i64 {
     values.iter().fold(0, |a, b| a.wrapping_add(*b))
 }
 
-/// A number that tells rows in one order from the same rows in another.
+/// Returns a number that depends on the rows and their order.
 pub fn print(rows: &[i64]) -> i64 {
     rows.iter().fold(7, |print: i64, row| print.wrapping_mul(31).wrapping_add(*row))
 }
@@ -43,12 +43,12 @@ pub fn halved(n: i64, by: i64) -> Option<i64> {
     (n % by != 0).then_some(n / 2)
 }
 
-/// What a join's two values become, also where one is missing.
+/// Combines the two values of a join, of which one may be missing.
 pub fn matched(left: Option<i64>, right: Option<i64>) -> i64 {
     left.unwrap_or(-1000) ^ right.unwrap_or(-3).wrapping_mul(3)
 }
 
-/// The values a join keeps on one side, so that the sides differ.
+/// Filters the values of one side of a join, so that the sides differ.
 pub fn some(n: i64, by: i64) -> bool {
     n % by != 0
 }

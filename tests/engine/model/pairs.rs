@@ -32,7 +32,7 @@ pub enum PairStep {
     BroadcastJoin(i64),
     BroadcastLeftOuterJoin(i64),
     CogroupSizes,
-    /// The groups of two sides, one behind the other.
+    /// The concatenated groups of two sides.
     Cogrouped(i64, Option<usize>),
     Cogroup3(i64, Option<usize>),
     SubtractByKey(i64, Option<usize>),
@@ -65,7 +65,8 @@ impl By {
         partitions
     }
 
-    /// Where a key goes; the bounds of ranges are drawn, so rows in ranges stay where they are.
+    /// Returns the partition of a key, if it is known: the bounds of ranges are sampled, so it is
+    /// not for them.
     fn place(self, key: i64) -> usize {
         match self {
             By::Hash(partitions) => by_hash(&key, partitions),
@@ -79,7 +80,7 @@ impl By {
     }
 }
 
-/// Whether the outcome depends on the order of the values of a key.
+/// True if the outcome depends on the order of the values of a key.
 #[derive(Clone, Copy, PartialEq)]
 enum Values {
     InOrder,
@@ -91,7 +92,7 @@ enum Values {
 pub struct Pairs {
     pub parts: Parts<(i64, i64)>,
     by: Option<By>,
-    /// How many sorts there were.
+    /// The number of sorts so far.
     sorts: usize,
 }
 
@@ -100,7 +101,8 @@ impl Pairs {
         Pairs { parts, by: None, sorts: 0 }
     }
 
-    /// Does one step unless it would grow too much or its outcome is left open; says whether it did.
+    /// Applies one operation unless it would grow too much or its outcome is unspecified, and
+    /// returns true if it did.
     pub fn apply(&mut self, step: &PairStep) -> bool {
         if self.is_left_out(step) {
             return false;
@@ -133,7 +135,8 @@ impl Pairs {
         }
     }
 
-    /// A step that keeps rows where they are, and their partitioner unless it says else.
+    /// Applies an operation that leaves rows in their partitions and, except where noted, keeps
+    /// their partitioner.
     fn narrow(&self, step: &PairStep) -> Option<Self> {
         Some(match step {
             PairStep::MapValues(by) => self.flat(|(key, n)| [(key, n.wrapping_add(*by))]),
@@ -164,7 +167,7 @@ impl Pairs {
         })
     }
 
-    /// A step that brings keys or rows of this RDD together.
+    /// Applies an operation that shuffles the keys or rows of this RDD.
     fn keyed(&self, step: &PairStep) -> Option<Self> {
         let (rows, own) = (self.parts.all(), self.parts.partitions());
         let some = |by: i64| rows.iter().copied().filter(move |(key, n)| some(key ^ n, by));
@@ -208,7 +211,7 @@ impl Pairs {
         })
     }
 
-    /// A step that brings the keys of several RDDs together.
+    /// Applies an operation that shuffles the keys of several RDDs.
     fn joined(&self, step: &PairStep) -> Self {
         let some = |by: i64| self.flat(|(key, n)| Some((key, n)).filter(|_| some(n, by)));
         let pairs = |left: &[Option<i64>], right: &[Option<i64>]| {
@@ -252,7 +255,7 @@ impl Pairs {
         Pairs { parts: self.parts.flat(f), ..self.clone() }
     }
 
-    /// Each row with the values of its key in some of the rows; `or` says what a list of them becomes.
+    /// Returns each row with the values of its key in `others`, transformed by `or`.
     fn looked_up(&self, by: i64, or: impl Fn(&[i64]) -> Vec<Option<i64>>) -> Self {
         let small: Vec<_> = self.parts.all().into_iter().filter(|(_, n)| some(*n, by)).collect();
         self.flat(|(key, n)| {
@@ -281,7 +284,7 @@ impl Pairs {
         Pairs { parts, by: Some(by), sorts: self.sorts }
     }
 
-    /// The values of each key, one behind the other.
+    /// Returns the concatenated values of each key.
     pub fn group_by_key_iter(&self, given: Option<usize>) -> Self {
         self.folded(given, Values::InOrder, <[i64]>::to_vec)
     }
@@ -290,7 +293,7 @@ impl Pairs {
         self.folded(given, Values::InAnyOrder, |all| vec![sum(all)])
     }
 
-    /// What becomes of the values of each key.
+    /// Applies a function to the values of each key.
     fn folded(&self, given: Option<usize>, values: Values, f: impl Fn(&[i64]) -> Vec<i64>) -> Self {
         let own = [self.clone()];
         let by = given.map_or_else(|| default_by(&own), By::Hash);
@@ -320,7 +323,7 @@ impl Pairs {
     }
 }
 
-/// How rows are partitioned when the program does not say.
+/// Returns the default partitioning of rows.
 fn default_by(sides: &[Pairs]) -> By {
     let most = sides.iter().map(|side| side.parts.partitions()).max().unwrap();
     let known = sides.iter().filter_map(|side| side.by);
@@ -330,7 +333,8 @@ fn default_by(sides: &[Pairs]) -> By {
     }
 }
 
-/// What becomes of the values of each key of some RDDs, keys in the order of their hash.
+/// Applies a function to the values of each key of several RDDs, in the order of the hashes of the
+/// keys.
 fn co_grouped(
     sides: &[Pairs],
     by: By,

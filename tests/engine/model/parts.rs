@@ -4,19 +4,19 @@ use super::counts;
 use emberline::{Partitioner, partition::HashPartitioner};
 use std::hash::Hash;
 
-/// What the documentation says of where rows are; each line says more than the one before.
+/// The positions of rows that the documentation promises; each variant promises more than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Known {
-    /// Which rows there are.
+    /// The rows.
     Rows,
-    /// And in which order they come, but not where partitions end.
+    /// The rows and their order, but not the ends of partitions.
     Order,
-    /// And in which partition each is.
+    /// The rows, their order and their partitions.
     Places,
 }
 
-/// Rows in partitions. Where their places are not known, they are all in the first one, unless they
-/// were placed by their keys and it is only their order there that is not known.
+/// Rows in partitions. Rows with unknown partitions are all in the first one, unless they are partitioned by
+/// key and only their order is unknown.
 #[derive(Clone, Debug)]
 pub struct Parts<T> {
     pub parts: Vec<Vec<T>>,
@@ -25,19 +25,19 @@ pub struct Parts<T> {
 
 impl<T: Clone> Parts<T> {
     pub fn new(parts: Vec<Vec<T>>, known: Known) -> Self {
-        // The places in a single partition are the order.
+        // In a single partition the order is all.
         let settled = known == Known::Order && parts.len() == 1;
         Parts { parts, known: if settled { Known::Places } else { known } }
     }
 
-    /// Rows as a source cuts them.
+    /// Splits rows like a source.
     pub fn cut(rows: &[T], partitions: usize) -> Self {
         let end = |n| rows.len() * n / partitions;
         let parts = (0..partitions).map(|n| rows[end(n)..end(n + 1)].to_vec());
         Parts::new(parts.collect(), Known::Places)
     }
 
-    /// Rows of which it is not known in which partition they are.
+    /// Makes rows whose partitions are unknown.
     pub fn somewhere(rows: Vec<T>, partitions: usize, known: Known) -> Self {
         let mut parts = vec![Vec::new(); partitions];
         parts[0] = rows;
@@ -52,42 +52,42 @@ impl<T: Clone> Parts<T> {
         self.parts.len()
     }
 
-    /// The partitions that `f` turns these into. If it does more than turn one row after the other,
-    /// less is known of what becomes of rows whose places are not.
+    /// Applies `f` to each partition. If `f` does more than transform rows one by one, rows in
+    /// unknown partitions become unknown.
     pub fn each<U: Clone>(&self, f: impl Fn(&[T]) -> Vec<U>) -> Parts<U> {
         Parts::new(self.parts.iter().map(|part| f(part)).collect(), self.known)
     }
 
-    /// One row after the other.
+    /// Applies `f` to each row.
     pub fn flat<U: Clone, I: IntoIterator<Item = U>>(&self, f: impl Fn(T) -> I) -> Parts<U> {
         self.each(|part| part.iter().cloned().flat_map(&f).collect())
     }
 
-    /// Only what is known of whole partitions stays known.
+    /// Forgets the rows whose partitions are unknown.
     pub fn by_partition(self) -> Self {
         let known = if self.known == Known::Places { Known::Places } else { Known::Rows };
         Parts { known, ..self }
     }
 
-    /// The partitions of another one behind these.
+    /// Appends the partitions of another model.
     pub fn behind(&self, next: &Self) -> Self {
         Parts::new([&self.parts[..], &next.parts[..]].concat(), self.known.min(next.known))
     }
 
-    /// The rows of another one behind these in each partition.
+    /// Appends the rows of another model to each partition.
     pub fn beside(&self, next: &Self) -> Self {
         let pairs = self.parts.iter().zip(&next.parts);
         let parts = pairs.map(|(own, next)| [&own[..], &next[..]].concat()).collect();
         Parts::new(parts, self.known.min(next.known)).by_partition()
     }
 
-    /// Neighbours joined into fewer partitions.
+    /// Merges neighboring partitions into fewer.
     pub fn coalesced(&self, partitions: usize) -> Self {
         let joined = Parts::cut(&self.parts, partitions.min(self.partitions()));
         Parts::new(joined.parts.iter().map(|parts| parts.concat()).collect(), self.known)
     }
 
-    /// Each row in the partition that `place` says, in the order they had.
+    /// Moves each row to the partition that `place` returns, in the same order.
     pub fn placed(&self, partitions: usize, place: impl Fn(&T) -> usize) -> Self {
         let mut parts = vec![Vec::new(); partitions];
         self.all().into_iter().for_each(|row| parts[place(&row)].push(row));
@@ -96,26 +96,26 @@ impl<T: Clone> Parts<T> {
     }
 }
 
-/// Where a key goes by its hash.
+/// Returns the partition of a key by its hash.
 pub fn by_hash<K: Hash>(key: &K, partitions: usize) -> usize {
     HashPartitioner { partitions }.partition_of(key)
 }
 
-/// The place of a key in the order of hashes: partitions are the high bits of a hash, so a number of
-/// partitions as large as can be shows all of it.
+/// Returns the position of a key in hash order: the partition is the high bits of a hash, so the
+/// largest number of partitions shows all of it.
 pub fn hash_rank<K: Hash>(key: &K) -> usize {
     by_hash(key, usize::MAX)
 }
 
-/// Whole rows where their own hash places them, in its order. Equal rows cannot be told apart, so no
-/// more has to be known of where they were.
+/// Moves whole rows to the partition of their own hash, in hash order. Equal rows are
+/// indistinguishable, so their earlier partitions do not matter.
 pub fn hashed_rows<T: Clone + Hash + Ord>(rows: Vec<T>, partitions: usize) -> Parts<T> {
     let mut rows = Parts { parts: vec![rows], known: Known::Places };
     rows.parts[0].sort_by_cached_key(|row| (hash_rank(row), row.clone()));
     rows.placed(partitions, |row| by_hash(row, partitions))
 }
 
-/// Whether `part` can be taken out of `rows`, each row once.
+/// Returns true if `rows` contains every row of `part` at least as often.
 pub fn is_within(part: &[i64], rows: &[i64]) -> bool {
     let there = counts(rows);
     counts(part).iter().all(|(row, n)| there.get(row).is_some_and(|have| n <= have))

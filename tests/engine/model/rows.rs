@@ -38,7 +38,7 @@ pub enum Operation {
     Distinct(Option<usize>),
     Subtract(i64, Option<usize>),
     Intersection(i64, Option<usize>),
-    /// The groups one behind the other.
+    /// The concatenated groups.
     GroupBy(i64, Option<usize>),
     Repartition(usize),
     /// Looks at the order of the rows in each partition.
@@ -52,8 +52,8 @@ pub enum Operation {
 }
 
 impl Parts<i64> {
-    /// Does one step and gives it back as it was done, without the parts that would grow too much or
-    /// whose outcome the documentation leaves open.
+    /// Applies one operation and returns it as applied, without the parts that would grow too much
+    /// or whose outcome is unspecified.
     pub fn apply(&mut self, step: &Operation) -> Option<Operation> {
         if self.is_left_out(step) {
             return None;
@@ -86,7 +86,7 @@ impl Parts<i64> {
         grows && many || needs_places && self.known < Known::Places
     }
 
-    /// A step that moves no row.
+    /// Applies an operation that moves no row.
     fn narrow(&self, step: &Operation) -> Option<Self> {
         Some(match step {
             Operation::Map(by) | Operation::TryMap(by) | Operation::With(by) => {
@@ -129,7 +129,7 @@ impl Parts<i64> {
         })
     }
 
-    /// A step that moves rows.
+    /// Applies an operation that moves rows.
     fn wide(&self, step: &Operation) -> Self {
         let (rows, own) = (self.all(), self.partitions());
         match step {

@@ -15,12 +15,12 @@ use testkit::{DEADLINE, within};
 
 type Numbers = Rdd<(u32, u32)>;
 
-/// A hundred pairs of as many keys, all in one row each, in four partitions.
+/// Makes a hundred pairs with distinct keys in four partitions.
 fn numbers(ctx: &Context) -> Numbers {
     ctx.range_with(4, 0..100_u32).map(|n| (n, n)).boxed()
 }
 
-/// The stages an action over a hundred rows ran, and the rows they moved.
+/// Counts the stages that an action over a hundred rows ran, and the rows that they shuffled.
 #[track_caller]
 fn assert_moves<T: Send + 'static>(
     stages: usize,

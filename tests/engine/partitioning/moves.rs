@@ -1,5 +1,5 @@
-//! How many rows each operation that may shuffle moves: one for each key and partition where it
-//! combines, all where it does not, none where its inputs lie right or its outputs are there.
+//! The rows that each operation shuffles: one per key and partition if it combines, all if it does not, none if its
+//! inputs are co-partitioned or its outputs exist.
 
 use super::by_tens;
 use crate::support::*;
@@ -16,11 +16,11 @@ type RunWith = fn(&Numbers, &Numbers, Partitioning<u32>) -> Numbers;
 /// An operation that may shuffle.
 struct Wide {
     name: &'static str,
-    /// How many inputs it has; those after the first are the other RDD.
+    /// The number of inputs; those after the first are the other RDD.
     inputs: u64,
-    /// Whether it combines before it shuffles.
+    /// True if it combines before it shuffles.
     combines: bool,
-    /// Whether it leaves rows where they are if they lie right.
+    /// True if it does not shuffle co-partitioned rows.
     in_place: bool,
     run: Run,
 }
@@ -37,12 +37,12 @@ fn always_moves(name: &'static str, inputs: u64, run: Run) -> Wide {
     Wide { name, inputs, combines: false, in_place: false, run }
 }
 
-/// The pairs of a keyed result, with a number in the place of each value.
+/// Returns the pairs of a keyed result, with a number in place of each value.
 fn keys<V: Send + 'static>(rdd: Rdd<(u32, V)>) -> Numbers {
     rdd.map_values(|_| 0).boxed()
 }
 
-/// Every operation that may shuffle, without a partitioner.
+/// Returns every operation that may shuffle, with its default partitioner.
 fn wide() -> Vec<Wide> {
     vec![
         combines("reduce_by_key", |a, _| a.reduce_by_key(|n, m| n + m)),
@@ -71,7 +71,7 @@ fn wide() -> Vec<Wide> {
     ]
 }
 
-/// Every operation that takes a partitioner of its keys, and how many inputs it has.
+/// Returns every operation that accepts a partitioner of its keys, with the number of its inputs.
 fn wide_with() -> Vec<(&'static str, u64, RunWith)> {
     vec![
         ("partition_by", 1, |a, _, by| a.partition_by(by)),
@@ -100,7 +100,7 @@ fn wide_with() -> Vec<(&'static str, u64, RunWith)> {
     ]
 }
 
-/// A hundred pairs in four partitions: each has five of each of the same five pairs.
+/// Makes a hundred pairs in four partitions, each with five copies of the same five pairs.
 fn plain(ctx: &Context) -> Numbers {
     ctx.range_with(4, 0..100_u32).map(|n| (n % 5, n % 5 * 10)).boxed()
 }
@@ -111,13 +111,13 @@ fn counted() -> (Counter, Context) {
     (counter, ctx)
 }
 
-/// The rows that an action on `rdd` moves.
+/// Counts the rows that an action on `rdd` shuffles.
 fn moved(counter: &Counter, rdd: &Numbers) -> Result<u64> {
     let (answer, counts) = counter.during(|| rdd.count());
     answer.map(|_| counts.rows_written)
 }
 
-/// The result lies where its keys belong: what comes next moves nothing.
+/// Checks that the result is partitioned by key, so that the next operation shuffles nothing.
 #[track_caller]
 fn assert_lies_right(name: &str, counter: &Counter, result: &Numbers, partitions: usize) {
     assert_eq!(result.num_partitions(), partitions, "{name}");

@@ -6,14 +6,16 @@ use emberline::prelude::*;
 type Numbers = Rdd<(u32, u32)>;
 type Narrow = (&'static str, fn(&Numbers) -> Numbers);
 
-/// A hundred pairs of as many keys, partitioned by hash into three; the rows are there already.
+/// Makes a hundred pairs with distinct keys, partitioned by hash into three, and computes the
+/// shuffle.
 fn placed(ctx: &Context) -> Numbers {
     let placed = ctx.range_with(4, 0..100_u32).map(|n| (n, n)).partition_by(3);
     placed.count().unwrap();
     placed
 }
 
-/// The rows that a reduction behind each step moves, beside those that come out of the step.
+/// Counts the rows that a reduction after each operation shuffles, next to the rows of the
+/// operation.
 fn assert_moved_behind(steps: Vec<Narrow>, moves: impl Fn(u64) -> u64 + Send + 'static) {
     test(move || {
         let counter = Counter::default();

@@ -9,7 +9,7 @@ use testkit::{DEADLINE, within};
 type Numbers = Rdd<(u32, u32)>;
 type Operation = fn(&Numbers) -> Numbers;
 
-/// Steps on rows that lie in order, with a name: the rows keep their partitioner.
+/// Returns named operations on ordered rows that keep the partitioner.
 fn steps() -> Vec<(&'static str, Operation)> {
     vec![
         ("as it is", |rows| rows.clone()),
@@ -41,14 +41,14 @@ fn lists(rows: Vec<(u32, u32)>) -> BTreeMap<u32, Vec<u32>> {
 #[test]
 fn operations_on_ordered_rows_equal_plain_rust() {
     within(DEADLINE, || {
-        for (place, ctx) in places() {
+        for (cell, ctx) in grid_cells() {
             for partitions in [1, 3] {
                 let pairs = ctx.range_with(3, 0..600_u32).map(|n| (n * 7 % 101, n));
                 let group_by_key_iter = pairs.with_partitions(partitions).group_by_key();
                 let ordered: Numbers = group_by_key_iter.flat_map_values(|list| list).boxed();
                 for (name, step) in steps() {
                     let rows = step(&ordered);
-                    check(&format!("{name} on {place}, {partitions} partitions"), &rows, &pairs);
+                    check(&format!("{name} on {cell}, {partitions} partitions"), &rows, &pairs);
                 }
             }
         }

@@ -62,7 +62,7 @@ pub fn run_action(action: Action, rdd: &Rdd<i64>) -> Result<Vec<i64>> {
     }
 }
 
-/// The entries of a map in the order of their keys.
+/// Returns the entries of a map in key order.
 fn listed<V: TryInto<i64>>(map: HashMap<i64, V>) -> Vec<i64> {
     let entries = BTreeMap::from_iter(map).into_iter();
     entries.flat_map(|(key, value)| [key, value.try_into().ok().unwrap()]).collect()

@@ -7,7 +7,7 @@ mod pairs;
 mod rows;
 
 use crate::model::{Action, Known, Operation, PairStep, Parts};
-use crate::support::{glom, noise, places_that};
+use crate::support::{glom, grid_cells_with, noise};
 use asked::run_action;
 use emberline::prelude::*;
 use proptest::prelude::*;
@@ -29,7 +29,7 @@ struct Program {
     action: Action,
 }
 
-/// How many partitions, if the program says.
+/// Returns the number of partitions, if the program specifies it.
 fn given() -> impl Strategy<Value = Option<usize>> {
     prop::option::of(1_usize..6)
 }
@@ -182,40 +182,40 @@ fn program() -> impl Strategy<Value = Program> {
     })
 }
 
-/// Runs a program in every place, twice, and holds it against the model.
-fn check_program(places: &[(String, Context)], program: Program) -> Result<(), TestCaseError> {
+/// Runs a program in every cell, twice, and holds it against the model.
+fn check_program(cells: &[(String, Context)], program: Program) -> Result<(), TestCaseError> {
     let Program { rows, partitions, steps, action } = program;
     let mut model = Parts::cut(&rows, partitions);
     let steps: Vec<Operation> = steps.iter().filter_map(|step| model.apply(step)).collect();
     let expected = model.answer(action);
     let mut answers = Vec::new();
-    for (place, ctx) in places {
-        let failed = |error| TestCaseError::fail(format!("{place}: {error}; did {steps:?}"));
+    for (cell, ctx) in cells {
+        let failed = |error| TestCaseError::fail(format!("{cell}: {error}; did {steps:?}"));
         let source = ctx.parallelize_with(partitions, rows.clone()).boxed();
         let rdd = steps.iter().fold(source, |rdd, step| run_step(step, &rdd));
         if answers.is_empty() {
             check_places(&model, &steps, &rdd)?;
         }
         for _ in 0..2 {
-            answers.push((place, run_action(action, &rdd).map_err(failed)?));
+            answers.push((cell, run_action(action, &rdd).map_err(failed)?));
         }
     }
-    let (place, first) = &answers[0];
+    let (cell, first) = &answers[0];
     prop_assert!(
         expected.accepts(first),
         "{} {:?}, not {:?}; did {:?}",
-        place,
+        cell,
         first,
         expected,
         steps
     );
     for (other, answer) in &answers[1..] {
-        prop_assert_eq!(answer, first, "{} and {} differ; did {:?}", other, place, steps);
+        prop_assert_eq!(answer, first, "{} and {} differ; did {:?}", other, cell, steps);
     }
     Ok(())
 }
 
-/// There are as many partitions as the documentation says, with the rows that it says.
+/// Checks that the partitions and their rows are those that the documentation promises.
 fn check_places(
     model: &Parts<i64>,
     did: &[Operation],
@@ -234,20 +234,20 @@ fn random_programs_equal_their_model_on_any_threads_in_memory_and_spilled() {
     within(2 * DEADLINE, || {
         let config = Config::with_source_file(file!());
         // Lists of one key get no longer than this in these programs.
-        let places = places_that(|builder| builder.task_memory_bytes(32 << 10));
+        let cells = grid_cells_with(|builder| builder.task_memory_bytes(32 << 10));
         let checked =
-            TestRunner::new(config).run(&program(), |program| check_program(&places, program));
+            TestRunner::new(config).run(&program(), |program| check_program(&cells, program));
         checked.unwrap_or_else(|failure| panic!("{failure}"));
     });
 }
 
-/// Rows that are counted before they are cached, and a step that fails some of its first calls: each
-/// row counts once, whatever is done to them behind that.
-fn check_counts(places: &[(String, Context)], program: Program) -> Result<(), TestCaseError> {
+/// Checks that rows counted before a cache, and an operation that fails some of its first calls,
+/// count each row once in any program.
+fn check_counts(cells: &[(String, Context)], program: Program) -> Result<(), TestCaseError> {
     let Program { rows, partitions, steps, .. } = program;
     let mut model = Parts::cut(&rows, partitions);
     let steps: Vec<Operation> = steps.iter().filter_map(|step| model.apply(step)).collect();
-    for (place, ctx) in places {
+    for (cell, ctx) in cells {
         let counts: [Accumulator<u64>; 2] = std::array::from_fn(|_| ctx.accumulator(0));
         let [before, shuffled] = counts.clone();
         let calls = AtomicUsize::new(0);
@@ -264,7 +264,7 @@ fn check_counts(places: &[(String, Context)], program: Program) -> Result<(), Te
         for _ in 0..2 {
             rdd.collect().map_err(|error| TestCaseError::fail(error.to_string()))?;
             let counts = counts.each_ref().map(Accumulator::value);
-            prop_assert_eq!(counts, [rows.len() as u64; 2], "{}; did {:?}", place, steps);
+            prop_assert_eq!(counts, [rows.len() as u64; 2], "{}; did {:?}", cell, steps);
         }
     }
     Ok(())
@@ -274,22 +274,22 @@ fn check_counts(places: &[(String, Context)], program: Program) -> Result<(), Te
 fn accumulators_before_random_programs_count_each_row_once() {
     within(2 * DEADLINE, || {
         let config = Config { cases: 64, ..Config::with_source_file(file!()) };
-        let places = places_that(|builder| builder.max_attempts(6).task_memory_bytes(32 << 10));
+        let cells = grid_cells_with(|builder| builder.max_attempts(6).task_memory_bytes(32 << 10));
         let checked =
-            TestRunner::new(config).run(&program(), |program| check_counts(&places, program));
+            TestRunner::new(config).run(&program(), |program| check_counts(&cells, program));
         checked.unwrap_or_else(|failure| panic!("{failure}"));
     });
 }
 
-/// How many programs tell what programs are like.
+/// The number of programs from which the coverage is counted.
 const PROGRAMS: u32 = 256;
 
-/// What a step is called, without its numbers.
+/// Returns the name of an operation without its numbers.
 fn name(what: &impl Debug) -> String {
     format!("{what:?}").split('(').next().unwrap_or_default().to_string()
 }
 
-/// The names of steps, those on pairs apart.
+/// Returns the names of operations, with those on pairs marked.
 fn names(steps: &[Operation]) -> BTreeSet<String> {
     let of_pairs = |step: &Operation| match step {
         Operation::Pairs(_, steps) => {

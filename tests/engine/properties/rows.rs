@@ -106,7 +106,7 @@ fn wide(step: &Operation, rdd: &Rdd<i64>) -> Rdd<i64> {
     }
 }
 
-/// The rows with their partitions and their numbers there, which tell equal rows apart.
+/// Returns the rows with their partitions and positions, which make equal rows distinct.
 fn numbered(rdd: &Rdd<i64>) -> Rdd<((u64, u64), i64)> {
     let numbered = rdd.map_partitions_with_index(|at, rows| {
         rows.enumerate().map(move |(number, n)| ((at as u64, number as u64), n))
@@ -114,7 +114,7 @@ fn numbered(rdd: &Rdd<i64>) -> Rdd<((u64, u64), i64)> {
     numbered.boxed()
 }
 
-/// A repartition that fails if it does not keep the order of the rows in each partition.
+/// Repartitions rows, and fails if the order of the rows in a partition changes.
 fn repartition_in_order(rdd: &Rdd<i64>, partitions: usize) -> Rdd<i64> {
     let moved = numbered(rdd).repartition(partitions).map_partitions(|rows| {
         let rows = rows.collect::<Vec<_>>();
@@ -124,8 +124,8 @@ fn repartition_in_order(rdd: &Rdd<i64>, partitions: usize) -> Rdd<i64> {
     moved.values().boxed()
 }
 
-/// A sample, and behind it all that is not in it: all rows, if the sample is the same each time it
-/// is computed and no row comes twice.
+/// Returns a sample followed by all rows outside it. These are all rows if the sample is
+/// reproducible and no row occurs twice.
 fn split_by_sample(rdd: &Rdd<i64>, seed: u64) -> Rdd<i64> {
     let rows = numbered(rdd);
     let sample = rows.sample(0.5, seed);

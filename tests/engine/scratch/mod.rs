@@ -11,7 +11,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use testkit::{DEADLINE, within};
 
-/// Eight map tasks, each with one file of about 4 kB where shuffles go to files.
+/// Makes a shuffle of eight map tasks, each of which spills one file of about 4 kB.
 fn sums(ctx: &Context) -> Rdd<(u64, u64)> {
     ctx.range_with(8, 0..8_000_u64)
         .map(|n| (n % 1_000, n))
@@ -32,7 +32,7 @@ fn to_files(folders: &[TempDir]) -> emberline::ContextBuilder {
     builder.scratch_dirs(folders.iter().map(TempDir::path))
 }
 
-/// How many scratch files lie in the one scratch folder that a context made in `parent`.
+/// Counts the scratch files in the scratch directory that a context made in `parent`.
 fn files_in(parent: &Path) -> usize {
     let made: Vec<_> = fs::read_dir(parent).unwrap().map(|entry| entry.unwrap().path()).collect();
     let [folder] = &made[..] else { panic!("not one folder: {made:?}") };

@@ -12,11 +12,11 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 use testkit::{DEADLINE, within};
 
-/// Where the child puts its scratch folder; unset in every other run of the tests.
+/// The variable with the parent of the scratch directory of the child; unset in all other runs of the tests.
 const CHILD_FOLDER: &str = "EMBERLINE_TEST_CHILD_FOLDER";
 const CHILD_READY: &str = "the child has its files";
 
-/// Another process with a context whose shuffle files lie in a scratch folder.
+/// Another process with a context whose shuffle files are in a scratch directory.
 struct OtherProcess {
     child: Child,
     folder: PathBuf,
@@ -57,8 +57,8 @@ impl Drop for OtherProcess {
     }
 }
 
-/// Run by the other tests in a process of its own. It ends when its parent kills it, or dies and so
-/// closes its input.
+// Run by the other tests in a process of its own. It ends when its parent kills it, or dies and so
+// closes its input.
 #[test]
 #[ignore = "the other tests here start it"]
 fn child_process_with_a_scratch_directory() {
@@ -121,7 +121,7 @@ fn scratch_directories_of_live_processes_are_not_deleted() {
     });
 }
 
-/// Things that look like an orphan of ours, each but for one thing.
+/// Makes files and directories that differ from an orphan in one property each.
 fn lookalikes(folder: &Path) {
     let lookalike = |name: &str, lock: &str| {
         fs::create_dir(folder.join(name)).unwrap();
@@ -133,7 +133,7 @@ fn lookalikes(folder: &Path) {
     fs::write(folder.join("emberline-notes"), b"mine").unwrap();
 }
 
-/// All files below a folder, and what is in them; links as where they point.
+/// Returns all files in a directory with their contents, and links with their targets.
 fn everything(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut all = Vec::new();
     for path in entries(folder) {
@@ -169,7 +169,7 @@ fn only_orphans_are_deleted_at_start() {
     });
 }
 
-/// Not for root, who may look everywhere.
+// Not for root, who may look everywhere.
 #[cfg(unix)]
 #[test]
 fn an_unreadable_directory_does_not_prevent_a_start() {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use testkit::{DEADLINE, within};
 
-/// A checkpoint of three partitions, the first of them empty, in a folder of its own.
+/// Writes a checkpoint of three partitions, of which the first is empty, to a new directory.
 fn written() -> (tempfile::TempDir, PathBuf) {
     written_of(|partition| (0..partition * 20).map(noise).collect())
 }
@@ -27,7 +27,7 @@ fn rows() -> Vec<u64> {
     numbers(20).into_iter().chain(numbers(40)).collect()
 }
 
-/// What is wrong with the checkpoint at `path`.
+/// Returns the error text of the checkpoint at `path`.
 fn refused(path: &Path) -> String {
     let answer = context().read_checkpoint::<u64>(path).collect();
     let error = assert_kind(answer, |kind| matches!(kind, ErrorKind::InvalidCheckpoint { .. }));
@@ -39,7 +39,7 @@ fn refused(path: &Path) -> String {
 #[test]
 fn a_checkpoint_returns_the_same_rows_and_frees_its_parents() {
     within(DEADLINE, || {
-        for ctx in places().into_iter().map(|place| place.1) {
+        for ctx in grid_cells().into_iter().map(|cell| cell.1) {
             let folder = tempfile::tempdir().unwrap();
             let calls = Calls::default();
             let numbered = calls.range(&ctx, 5, 20_000);
@@ -68,7 +68,7 @@ fn a_later_context_with_other_settings_reads_a_checkpoint() {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("saved");
             let builder = Context::builder().threads(2).spill_compression(compression);
-            let ctx = builder.memory_limit_bytes(MIN_BUDGET).build().unwrap();
+            let ctx = builder.memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES).build().unwrap();
             ctx.range_with(4, 0..5_000_u64).map(words).checkpoint(&path).map(drop).unwrap();
             drop(ctx);
             let moved = folder.path().join("moved");

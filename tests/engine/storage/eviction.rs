@@ -4,13 +4,13 @@ use super::*;
 use std::thread;
 use testkit::{DEADLINE, within};
 
-/// About 400 KiB in four partitions, of a budget of 1 MiB.
+/// Makes about 400 KiB in four partitions, with a memory limit of 1 MiB.
 fn some(ctx: &Context, calls: &Calls, level: StorageLevel) -> Rdd<u64> {
     calls.range(ctx, 4, 50_000).persist(level)
 }
 
 fn small() -> (Context, Recorder) {
-    Recorder::on(Context::builder().threads(1).memory_limit_bytes(MIN_BUDGET))
+    Recorder::on(Context::builder().threads(1).memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES))
 }
 
 // Case F064 of tests/PROMISES.md.
@@ -115,7 +115,11 @@ fn a_block_that_cannot_be_written_during_eviction_is_recomputed() {
 #[test]
 fn many_threads_persist_evict_and_read_concurrently() {
     within(DEADLINE, || {
-        let ctx = Context::builder().threads(4).memory_limit_bytes(MIN_BUDGET).build().unwrap();
+        let ctx = Context::builder()
+            .threads(4)
+            .memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES)
+            .build()
+            .unwrap();
         let kept: Vec<Rdd<u64>> =
             LEVELS.map(|level| ctx.range_with(4, 0..40_000_u64).map(noise).persist(level)).into();
         let want = numbers(40_000);

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 use testkit::{DEADLINE, within};
 
-/// What may happen to the file of a block.
+/// A fault of the file of a block.
 type Damage = fn(&Path);
 
 const HARMS: [(&str, Damage); 4] = [
@@ -74,7 +74,7 @@ fn a_disk_error_while_storing_blocks_never_fails_a_job() {
                 let faults = plan.arm();
                 let builder = Context::builder()
                     .threads(1)
-                    .memory_limit_bytes(MIN_BUDGET)
+                    .memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES)
                     .max_result_bytes(u64::MAX);
                 let ctx = builder.faults(&faults).build().unwrap();
                 let before = faults.disk_operations();
@@ -108,7 +108,7 @@ fn a_scratch_quota_too_small_for_blocks_does_not_fail_the_job() {
         for level in [StorageLevel::Disk, StorageLevel::SerializedMemoryAndDisk] {
             let builder = Context::builder()
                 .threads(2)
-                .memory_limit_bytes(MIN_BUDGET)
+                .memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES)
                 .max_result_bytes(u64::MAX);
             let ctx = builder.scratch_quota_bytes(300_000).build().unwrap();
             let kept = ctx.range_with(4, 0..400_000_u64).map(noise).persist(level);
@@ -207,7 +207,11 @@ fn a_partition_whose_job_is_cancelled_midway_is_not_stored() {
 fn a_task_that_stops_reading_a_block_does_not_lock_it() {
     within(DEADLINE, || {
         for level in LEVELS {
-            let ctx = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET).build().unwrap();
+            let ctx = Context::builder()
+                .threads(2)
+                .memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES)
+                .build()
+                .unwrap();
             let kept = ctx.range_with(2, 0..50_000_u64).map(noise).persist(level);
             kept.count().unwrap();
             for _ in 0..5 {

@@ -7,7 +7,7 @@ use testkit::{DEADLINE, within};
 #[test]
 fn a_local_checkpoint_stores_every_partition_and_truncates_the_lineage() {
     within(DEADLINE, || {
-        for budget in [MIN_BUDGET, 1 << 30] {
+        for budget in [MIN_MEMORY_LIMIT_BYTES, 1 << 30] {
             let builder =
                 Context::builder().threads(2).memory_limit_bytes(budget).max_result_bytes(u64::MAX);
             let (ctx, recorder) = Recorder::on(builder);
@@ -34,7 +34,7 @@ fn a_local_checkpoint_stores_every_partition_and_truncates_the_lineage() {
 fn a_lost_block_of_a_local_checkpoint_is_an_error_with_advice() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
-        let builder = Context::builder().threads(1).memory_limit_bytes(MIN_BUDGET);
+        let builder = Context::builder().threads(1).memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES);
         let ctx = builder.scratch_dir(folder.path()).build().unwrap();
         let kept = ctx.range_with(8, 0..300_000_u64).map(noise).local_checkpoint().unwrap();
         let files = block_files(folder.path());
@@ -85,7 +85,7 @@ fn a_local_checkpoint_keeps_the_partitioner_and_frees_its_parents() {
 fn a_failed_local_checkpoint_leaves_nothing() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
-        let builder = Context::builder().threads(1).memory_limit_bytes(MIN_BUDGET);
+        let builder = Context::builder().threads(1).memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES);
         let (ctx, recorder) = Recorder::on(builder.scratch_dir(folder.path()));
         let rows = ctx.range_with(8, 0..300_000_u64).map(|n| {
             assert!(n != 299_999, "boom");

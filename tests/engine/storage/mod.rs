@@ -21,12 +21,12 @@ pub const LEVELS: [StorageLevel; 5] = [
     StorageLevel::SerializedMemoryAndDisk,
 ];
 
-/// How often a closure ran.
+/// The number of calls of a closure.
 #[derive(Clone, Default)]
 struct Calls(Arc<AtomicUsize>);
 
 impl Calls {
-    /// The calls since the last look.
+    /// Returns the number of calls since the last check.
     fn take(&self) -> usize {
         self.0.swap(0, Ordering::SeqCst)
     }
@@ -42,7 +42,7 @@ impl Calls {
     }
 }
 
-/// What a number of events of stored blocks say of their places.
+/// Counts the stored blocks in memory and on disk that the events report.
 fn stored(events: &[Event]) -> (u64, u64) {
     events.iter().fold((0, 0), |(memory, files), event| match event {
         Event::BlockStored { memory_bytes, file_bytes, .. } => {
@@ -60,7 +60,7 @@ fn numbers(end: u64) -> Vec<u64> {
 fn every_storage_level_returns_the_rows_of_the_oracle() {
     within(DEADLINE, || {
         for threads in [1, 4] {
-            for budget in [MIN_BUDGET, 1 << 30] {
+            for budget in [MIN_MEMORY_LIMIT_BYTES, 1 << 30] {
                 for compression in [Compression::Lz4, Compression::None] {
                     let builder = Context::builder().threads(threads).memory_limit_bytes(budget);
                     let ctx = builder.spill_compression(compression).build().unwrap();
@@ -150,7 +150,7 @@ fn serialized_blocks_take_less_memory_than_rows() {
 fn partitions_that_do_not_fit_are_recomputed_or_written_to_disk() {
     within(DEADLINE, || {
         for level in LEVELS {
-            let builder = Context::builder().threads(2).memory_limit_bytes(MIN_BUDGET);
+            let builder = Context::builder().threads(2).memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES);
             let (ctx, recorder) = Recorder::on(builder);
             let calls = Calls::default();
             let kept = calls.range(&ctx, 20, 400_000).persist(level);
@@ -181,7 +181,7 @@ fn a_partition_larger_than_the_memory_limit_is_correct_and_not_in_memory() {
         for level in LEVELS {
             let builder = Context::builder()
                 .threads(1)
-                .memory_limit_bytes(MIN_BUDGET)
+                .memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES)
                 .max_result_bytes(u64::MAX);
             let (ctx, recorder) = Recorder::on(builder);
             let kept = ctx.range_with(1, 0..300_000_u64).map(noise).persist(level);
@@ -257,7 +257,7 @@ fn the_last_handle_frees_blocks_and_files() {
     });
 }
 
-/// The files of blocks under a scratch folder.
+/// Returns the files of blocks in a scratch directory.
 fn files_in(folder: &std::path::Path) -> usize {
     block_files(folder).len()
 }
