@@ -1,5 +1,5 @@
-//! What the fuzzers call with any bytes, and `shuffle/tests/hostile_bytes.rs` on a stable compiler.
-//! Each entry panics if a reader does anything but give the right rows or say `Corrupt`.
+//! Entries of the fuzz targets, which `shuffle/tests/hostile_bytes.rs` also calls on a stable compiler. An
+//! entry panics if a reader neither returns the right rows nor reports `Corrupt`.
 
 use emberline_core::bounds::Stored;
 use emberline_core::codec::{CODEC_ID, decode_rows, encode_into};

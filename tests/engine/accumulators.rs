@@ -213,7 +213,7 @@ fn a_cached_operation_counts_once_when_its_task_is_retried() {
             let rows = kept_and_failing(&rows.boxed(), &count, 12, 2, level);
             assert_eq!((rows.count()?, count.value()), (40, 40), "{level}");
             assert_eq!((rows.count()?, count.value()), (40, 40), "{level}: a second action");
-            // The second and the third attempt read what the first one had kept.
+            // The second and the third attempt read the block of the first one.
             assert_eq!(computed.load(Ordering::SeqCst), 40, "{level}");
         }
         Ok(())
@@ -311,7 +311,7 @@ fn an_action_whose_merge_fails_on_the_driver_adds_nothing() {
     });
 }
 
-/// A sum that tells another accumulator how often it was added to.
+/// A sum that counts its additions in another accumulator.
 #[derive(Clone)]
 struct Watched(u64, Accumulator<u64>);
 

@@ -1,6 +1,6 @@
-//! `broadcast_join` and `broadcast_left_outer_join` against nested loops: the rows of the large side,
-//! in their order and their partitions, each with the values of its key; and what becomes of a table
-//! that is shared, lost, refused or too large.
+//! `broadcast_join` and `broadcast_left_outer_join` against nested loops: the rows of the probe side in
+//! their order and partitions, each with the values of its key; and tables that are shared, lost, refused
+//! or too large.
 
 use crate::cleanup::files;
 use crate::events::{Recorder, count_of};
@@ -141,7 +141,7 @@ fn only_the_build_side_is_shuffled_and_once_for_all_jobs() {
         assert_eq!((answer?, counts.stages, counts.tasks, counts.rows_written), (400, 2, 8, 20));
         let (answer, counts) = counter.during(|| rows.count());
         assert_eq!((answer?, counts.stages, counts.skipped, counts.tasks), (400, 1, 1, 5));
-        // A reduction of what is partitioned moves nothing, also behind the join.
+        // A reduction of partitioned rows shuffles nothing, also after the join.
         let placed = big.partition_by(3);
         placed.count()?;
         let sums = placed.broadcast_left_outer_join(&small).map_values(|(n, _)| n);
@@ -227,7 +227,7 @@ fn each_task_builds_its_own_table_when_the_memory_limit_is_reached() {
             full
         };
         let full: Vec<_> = (0..200).map(fill).collect();
-        // An eighth is the share of the one thread.
+        // An eighth is the task memory limit of the one thread.
         assert!(
             ctx.memory_used_bytes() > MIN_MEMORY_LIMIT_BYTES / 8 * 7 - (20 << 10),
             "there is room"
@@ -320,7 +320,7 @@ fn an_oversized_build_side_is_an_error_with_advice() {
             assert!(text.contains(part), "{part} is not in {text}");
         }
         assert_eq!(error.attempts(), 1, "another attempt would end the same way");
-        // The budget bounds the share, and the file form of the output bounds nothing.
+        // The memory limit bounds the task memory limit, and the encoded size of the output bounds nothing.
         let least =
             || Context::builder().memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES).force_spill(true);
         assert_eq!(sized(least(), MIN_MEMORY_LIMIT_BYTES / 24 / 54)?, 9);

@@ -1,4 +1,4 @@
-//! `cogroup_iter`: what `cogroup` gives, as groups that are iterated.
+//! `cogroup_iter`: the rows of `cogroup`, as groups that are iterated.
 
 use crate::support::*;
 use emberline::prelude::*;

@@ -1,4 +1,4 @@
-//! Contexts come and go, several at once, and their chains may be long.
+//! Contexts: settings, several at once, dropping them, and long chains of operations.
 
 use emberline::prelude::*;
 use emberline::{

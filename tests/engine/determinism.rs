@@ -1,4 +1,4 @@
-//! Map outputs that are lost and come out different the second time.
+//! Map outputs that are lost and recomputed with other contents.
 
 use crate::support::{assert_kind, sorted};
 use emberline::fault::{Damage, FaultPlan};

@@ -1,4 +1,4 @@
-//! What listeners hear, and when.
+//! The events that listeners receive, and their order.
 
 use emberline::prelude::*;
 use emberline::{
@@ -220,7 +220,7 @@ fn every_started_task_of_a_cancelled_or_failed_job_has_one_end() {
                 handle.cancel("no");
             }
             handle.wait().unwrap_err();
-            // Who cancelled is told before the scheduler is.
+            // The caller of the cancellation returns before the scheduler acts on it.
             eventually("the end of the job", || told(&recorder, "JobFinished") == 1);
             let events = recorder.events(&ctx);
             let of = |wanted: &[&str]| {

@@ -1,4 +1,4 @@
-//! Operations that bring the rows of a key together, against hash maps.
+//! Operations that group the rows of a key, against hash maps.
 
 use crate::support::*;
 use emberline::partition::HashPartitioner;

@@ -33,6 +33,7 @@ mod reports;
 mod scratch;
 mod sets;
 mod sharing;
+mod snapshots;
 mod sorting;
 mod speculation;
 mod spilling;

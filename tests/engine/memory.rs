@@ -1,5 +1,5 @@
-//! What the process takes stays near the budget, whatever the rows look like. Each job runs in a process
-//! of its own, whose peak the system tells.
+//! The memory of a process stays near the memory limit for rows of every shape. Each job runs in a child
+//! process whose peak memory the system reports.
 
 use crate::support::*;
 use emberline::prelude::*;
@@ -9,7 +9,7 @@ use testkit::{DEADLINE, within};
 /// Names the job of the other process.
 const JOB: &str = "EMBERLINE_TEST_JOB";
 const BUDGET: u64 = 16 << 20;
-/// The promise is 1.25 times the budget and 64 MiB beyond what a program takes that runs no job.
+/// The promised peak is 1.25 times the memory limit and 64 MiB more than a process without a job.
 const ALLOWED_MIB: u64 = 20 + 64;
 
 /// Runs one job in a process of its own; gives its peak memory beyond that of a process without one.

@@ -1,4 +1,4 @@
-//! Sources and narrow steps against iterators.
+//! Sources and narrow operations against iterators.
 
 use crate::support::*;
 use emberline::prelude::*;
@@ -321,7 +321,7 @@ fn empty_partitions_appear_between_rows() {
 }
 
 // Case B011 of tests/spark_cases.md.
-// Ranges have a step of one; the other cases go through `parallelize`, which takes any iterator.
+// Ranges increment by one; the other cases go through `parallelize`, which takes any iterator.
 #[test]
 fn ranges_are_half_open_and_empty_if_reversed() {
     check(vec![2, 3], |ctx, p| ctx.range_with(p, 2..4).collect());

@@ -1,4 +1,4 @@
-//! What `last_job` and `jobs` say of the jobs that ran.
+//! The reports of `last_job` and `jobs`.
 
 use crate::events::Recorder;
 use crate::support::{context, test};

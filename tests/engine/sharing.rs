@@ -1,4 +1,4 @@
-//! What several stages, jobs and threads share is computed once, and answers come in order.
+//! Stages that jobs and threads share are computed once, and answers are in order.
 
 use crate::events::{Recorder, count_of};
 use emberline::fault::{Damage, FaultPlan};

@@ -1,7 +1,5 @@
-//! Stragglers and their copies: one of the two leaves its result, whichever is first.
-//!
-//! The closures here give away which attempt ran, which no good closure does: so a test sees whose
-//! result it is.
+//! Stragglers and their speculative attempts: one of the two commits. The closures here return the number
+//! of their attempt, which no good closure does, so that a test sees whose result it is.
 
 use crate::events::{Recorder, count_of};
 use crate::support::sorted;
@@ -74,7 +72,7 @@ pub fn builder() -> emberline::ContextBuilder {
 
 /// Makes four partitions, of which the last has the number of its attempt as its only row.
 ///
-/// Not boxed: a boxed step would end a loser before it has come to its end.
+/// It is not boxed, because a boxed operation would stop a losing attempt early.
 pub fn racing(ctx: &Context, race: &Race) -> Rdd<u64, impl Pipeline<Item = u64> + use<>> {
     let race = race.clone();
     ctx.generate(4, move |partition| {

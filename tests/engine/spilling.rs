@@ -1,5 +1,5 @@
-//! Larger than its share: every wide operation works in runs of a few rows, which go to disk, and gives
-//! what it gives in memory.
+//! Every wide operation beyond its memory limit: it spills runs of a few rows and returns the same rows as
+//! in memory.
 
 use crate::support::*;
 use emberline::prelude::*;

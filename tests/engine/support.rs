@@ -1,4 +1,5 @@
-//! What the tests share: the grid that runs one program everywhere, deadlines, rows, counted events.
+//! Helpers of these tests: the grid that runs a program in every configuration, rows of every shape, and
+//! counted events.
 
 use emberline::prelude::*;
 use emberline::{
@@ -13,7 +14,7 @@ use testkit::{DEADLINE, within};
 
 /// The numbers of partitions a program runs with.
 pub const PARTITIONS: [usize; 4] = [1, 2, 3, 7];
-/// The least budget a context accepts, in bytes.
+/// The smallest memory limit that a context accepts.
 pub const MIN_MEMORY_LIMIT_BYTES: u64 = 1 << 20;
 
 /// Runs a test that needs no grid under the usual deadline.
@@ -47,14 +48,14 @@ pub fn grid_cells_with(set: impl Fn(ContextBuilder) -> ContextBuilder) -> Vec<Ce
     cells
 }
 
-/// The ways in which rows are kept: their name, whether in files, and what a task may hold.
+/// The ways to store rows: the name, true for spilled shuffles, and the task memory limit.
 const WAYS: [(&str, bool, u64); 3] = [
     ("in memory", false, 64 << 20),
     ("through files", true, 64 << 20),
     ("in small runs", true, TINY_TASK_MEMORY_BYTES),
 ];
 
-/// A task's share in which 200 rows are too many: larger tables, sorts and groups are cut into runs.
+/// A task memory limit that 200 rows exceed: larger tables, sorts and groups become several runs.
 pub const TINY_TASK_MEMORY_BYTES: u64 = 16 << 10;
 
 /// Runs a program for each number of partitions and passes its answers in all cells to `look`.
@@ -275,7 +276,7 @@ where
     .boxed()
 }
 
-/// A key whose hash is the same for all values: only equality tells them apart.
+/// A key whose hash is the same for all values, so that only equality separates them.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]

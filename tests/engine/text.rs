@@ -1,4 +1,4 @@
-//! Text in and text out: every line once, and all of an output or none.
+//! Text files: every line is read once, and an output is complete or missing.
 
 use emberline::prelude::*;
 use std::fs;

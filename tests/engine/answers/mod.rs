@@ -1,4 +1,4 @@
-//! The smaller actions: ends, sums, statistics, maps, lookups and rows one partition at a time.
+//! The smaller actions: minima, maxima, sums, statistics, maps, lookups and local iterators.
 
 mod stats;
 
@@ -115,7 +115,7 @@ fn a_panicking_sum_is_an_error_of_sum() {
     });
 }
 
-/// A row that some sums do not stand.
+/// A row for which some sums panic.
 #[derive(Debug)]
 struct Touchy(bool);
 

@@ -1,4 +1,4 @@
-//! `stats` against exact arithmetic, and against itself over other cuts of the same rows.
+//! `stats` against exact arithmetic, and for different partitionings of the same rows.
 
 use crate::support::*;
 use emberline::Stats;

@@ -1,4 +1,4 @@
-//! Ctrl-C, in a process of its own.
+//! Ctrl-C, in a child process.
 
 #![cfg(unix)]
 

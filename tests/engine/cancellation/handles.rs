@@ -1,4 +1,4 @@
-//! Handles: results, futures, timeouts, progress, and what their end means.
+//! Handles of background jobs: results, futures, timeouts, progress, and dropping them.
 
 use super::{endless, is_cancelled, until, until_let_go};
 use crate::support::assert_kind;
@@ -33,7 +33,7 @@ fn block_on<F: Future>(future: F) -> (F::Output, usize) {
     }
 }
 
-/// A door that closures wait behind.
+/// A gate at which closures wait.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<bool>, Condvar)>);
 

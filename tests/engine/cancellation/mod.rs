@@ -1,4 +1,4 @@
-//! Jobs that are not wanted any more: handles, groups, timeouts, and closures that never come back.
+//! Cancellation by handle, group, timeout and context, also of closures that never return.
 
 mod ctrl_c;
 mod handles;

@@ -39,7 +39,7 @@ fn a_closure_that_never_returns_is_listed_and_blocks_nothing() {
         let Stuck { rows, stuck, free } = stuck(&ctx);
         let handle = ctx.spawn(move || rows.count());
         until("the start", || stuck.load(Ordering::SeqCst) == 1);
-        // A job that waits behind it in the queue of the only thread.
+        // A job that is queued after it for the only thread.
         let waiting = ctx.range(0..1_000_u64);
         let waiting = ctx.spawn(move || waiting.count());
         handle.cancel("give up");

@@ -1,4 +1,4 @@
-//! Shuffle files that get lost or damaged, and a disk that fails.
+//! Shuffle files that are lost or damaged, and a disk that fails.
 
 use super::{files, scratch, sums};
 use crate::events::{Recorder, count_of};
@@ -131,7 +131,7 @@ fn a_group_whose_shuffle_was_lost_is_an_error_with_advice() {
         for part in ["Group", "run the earlier action again", "removed", "tests/engine/cleanup"] {
             assert!(text.contains(part), "{part}: {text}");
         }
-        // That advice works: what is lost is computed again behind its own action.
+        // That advice works: the lost output is recomputed by its own action.
         let groups =
             group_by_key_iter.map(|(_, group)| group.iter().sum::<u64>()).collect().unwrap();
         assert_eq!(groups.iter().sum::<u64>(), 19_999 * 10_000);

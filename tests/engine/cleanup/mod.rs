@@ -1,4 +1,4 @@
-//! What handles hold goes with them, and what the disk loses is computed again.
+//! Memory and files are freed with their handles, and what the disk loses is recomputed.
 
 mod faults;
 

@@ -1,4 +1,4 @@
-//! What cannot work is the error of the first action, and of nothing before.
+//! An invalid argument is the error of the first action, and of nothing before it.
 
 use super::assert_blames;
 use emberline::bounds::Element;

@@ -1,4 +1,4 @@
-//! A closure that fails is an `Err` that says which one, where, and why; everything else goes on.
+//! A failing closure is an `Err` that names the operation, the line and the cause; other jobs continue.
 
 mod arguments;
 mod nested;

@@ -1,4 +1,4 @@
-//! An action inside a closure is an error at once, whatever the number of threads.
+//! An action inside a closure is an error at once, on any number of threads.
 
 use emberline::prelude::*;
 use std::sync::{Arc, Mutex};

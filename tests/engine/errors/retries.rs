@@ -1,4 +1,4 @@
-//! How often a task is tried, and which error is told.
+//! The number of attempts of a task, and the error that is reported.
 
 use emberline::prelude::*;
 use std::sync::Arc;

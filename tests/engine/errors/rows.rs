@@ -1,4 +1,4 @@
-//! Rows whose own `Hash`, `Eq`, `Ord`, `Clone` or `Serialize` panics at any one call.
+//! Rows whose own `Hash`, `Eq`, `Ord`, `Clone`, `Serialize` or `Deserialize` panics at any one call.
 
 use emberline::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -1,5 +1,5 @@
-//! `explain` as text and as a picture: which operation belongs to which branch, what is there after a
-//! run, and that no name can break either.
+//! `explain` as text and as a picture: the branch of each operation, the metrics after a run, and names
+//! with special characters.
 
 mod picture;
 mod tables;

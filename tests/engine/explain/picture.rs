@@ -1,4 +1,4 @@
-//! The picture: well-formed whatever names hold, without overlaps, and the same for equal programs.
+//! The picture of `explain`: well-formed for any name, without overlaps, and equal for equal programs.
 
 use crate::support::{context, test};
 use emberline::prelude::*;

@@ -1,4 +1,4 @@
-//! Collected rows as tables: any row that serde can write, as text and as HTML.
+//! Collected rows as tables: any row that serde can serialize, as text and as HTML.
 
 use crate::support::{context, test};
 use emberline::prelude::*;

@@ -1,5 +1,5 @@
-//! A process is killed, at the points where it matters and at any moment: outputs are whole or not
-//! there, the next start removes what was left and nothing else, and the next run is right.
+//! A process is killed at each fail point and at arbitrary times: outputs are complete or missing, the next
+//! start deletes exactly the orphans, and the next run succeeds.
 
 use super::{lines_of, names_in, on_disk, whole_answer, whole_job};
 use crate::support::noise;

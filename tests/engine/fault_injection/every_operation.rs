@@ -1,4 +1,4 @@
-//! One operation of the disk fails, whichever it is, once or from then on.
+//! Each disk operation fails, once or from then on.
 
 use super::{Counted, lines_of, names_in, on_disk, whole_answer, whole_job};
 use emberline::fault::FaultPlan;
@@ -55,7 +55,7 @@ fn any_disk_operation_may_fail_once_without_a_leak() {
             let ended = run(FaultPlan::new().fail_disk_operation(operation), &what);
             match &ended.outcome {
                 Ok(_) => survived += 1,
-                // A removal that failed was tried again.
+                // A failed deletion was retried.
                 Err(_) => assert_eq!(ended.left, [""; 0], "{what}"),
             }
             if ended.fired == 0 {
@@ -97,7 +97,7 @@ fn a_disk_that_is_full_after_any_number_of_bytes_is_a_clear_error() {
             if ended.fired == 0 {
                 break;
             }
-            // A partition that cannot be kept on disk is done without.
+            // A partition that cannot be stored on disk is not stored.
             if let Err(error) = &ended.outcome {
                 assert!(error.to_string().contains("full"), "{what}: {error}");
                 assert_eq!(ended.left, [""; 0], "{what}: half an output is left");

@@ -1,4 +1,4 @@
-//! Long lineages and long loops: neither the stack, nor files, nor memory grows with them.
+//! Long lineages and long loops: the stack, open files and memory do not grow with them.
 
 use crate::support::context;
 use emberline::prelude::*;

@@ -1,5 +1,4 @@
-//! Nothing stays lost: every fault is inflicted on the real thing, and the answer is right or the
-//! error names the cause.
+//! Every fault is injected into the real engine, and the answer is right or the error names the cause.
 
 mod crash;
 mod every_operation;

@@ -1,4 +1,4 @@
-//! Faults of tasks, map outputs and kept blocks, through the builder.
+//! Faults of tasks, map outputs and stored blocks, planned with `FaultPlan`.
 
 use super::on_disk;
 use crate::events::{Recorder, count_of};
@@ -160,7 +160,7 @@ fn only_a_damaged_block_is_recomputed() {
     within(DEADLINE, || {
         for (level, harm) in LEVELS.into_iter().flat_map(|level| HARMS.map(|harm| (level, harm))) {
             let scratch = tempfile::tempdir().unwrap();
-            // The source is RDD 0, the map is 1, and what is kept is 2.
+            // The source is RDD 0, the map is 1, and the stored RDD is 2.
             let faults = FaultPlan::new().damage_block(RddId(2), 1, harm).arm();
             let builder = Context::builder().threads(2).scratch_dir(scratch.path());
             let (ctx, recorder) = Recorder::on(builder.faults(&faults));

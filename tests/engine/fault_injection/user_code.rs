@@ -1,4 +1,4 @@
-//! Code of the user that breaks its contract: the answer or an error, and never a hang or a crash.
+//! User code that breaks its contract: an answer or an error, never a hang or a crash.
 
 use crate::support::{assert_kind, check_rows, context, noise, sorted, spread, test};
 use emberline::prelude::*;

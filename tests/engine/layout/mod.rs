@@ -1,5 +1,5 @@
-//! Narrow steps that look at partitions as such, or put partitions and RDDs together: against plain
-//! Rust, over the grid. The numbers in names are those of Spark's own test cases.
+//! Narrow operations that see partitions as a whole or combine partitions and RDDs, against plain Rust over
+//! the grid.
 
 mod sample;
 mod union;

@@ -1,4 +1,4 @@
-//! `sample` and `sample_with_replacement`: chance that is the same everywhere.
+//! `sample` and `sample_with_replacement`: reproducible random samples.
 
 use super::refused;
 use crate::support::*;

@@ -1,4 +1,4 @@
-//! `zip` and `zip_partitions`: two RDDs side by side.
+//! `zip` and `zip_partitions` of two RDDs.
 
 use super::{one_to_four, refused};
 use crate::support::*;

@@ -1,4 +1,4 @@
-//! What a program asks at its end, and what the documentation lets the answer be.
+//! The action at the end of a random program, and the answers that its documentation allows.
 
 use super::parts::{Known, Parts, is_within};
 use super::{counts, sum};

@@ -1,6 +1,6 @@
-//! Random programs as data, and what plain Rust says they give. A step is done to partitions of plain
-//! rows, as its documentation says: `parts` knows partitions, `rows` and `pairs` the steps, `asked`
-//! the actions.
+//! Random programs as data, and a model of them in plain Rust. An operation is applied to partitions of
+//! plain rows as its documentation says: `parts` models partitions, `rows` and `pairs` the operations,
+//! `asked` the actions.
 
 mod asked;
 mod pairs;

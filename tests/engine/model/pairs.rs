@@ -1,4 +1,4 @@
-//! The steps on pairs, and a model that does them: it knows partitioners as well as rows.
+//! The operations on pairs of a random program, and their model, which knows partitioners as well as rows.
 
 use super::parts::{Known, Parts, by_hash, hash_rank, hashed_rows};
 use super::{MANY_PARTITIONS, MANY_ROWS, copies, matched, some, sum};
@@ -47,7 +47,7 @@ pub enum PairStep {
     Rekey(i64),
 }
 
-/// Small sides of a broadcast join have no more rows: an operation behind others has little room.
+/// The maximum rows of a build side: an operation after others has little memory.
 const MANY_BROADCAST: usize = 30;
 
 /// A partitioner: where it puts keys, and which it is.
@@ -123,7 +123,7 @@ impl Pairs {
                 rows.iter().for_each(|(key, _)| *groups.entry(*key).or_default() += 1);
                 groups.values().map(|n| n * n).sum::<usize>() > 2 * MANY_ROWS
             }
-            // The table must fit into a small part of a small share.
+            // The table must fit into a part of a small task memory limit.
             PairStep::BroadcastJoin(by) | PairStep::BroadcastLeftOuterJoin(by) => {
                 let small = rows.iter().filter(|(_, n)| some(*n, *by)).count();
                 many || small > MANY_BROADCAST

@@ -1,4 +1,4 @@
-//! Rows in partitions, as far as the documentation says where they are.
+//! Rows in partitions, as far as the documentation promises their positions.
 
 use super::counts;
 use emberline::{Partitioner, partition::HashPartitioner};

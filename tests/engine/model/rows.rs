@@ -1,11 +1,11 @@
-//! The steps of a program, and a model that does them.
+//! The operations of a random program, and their model.
 
 use super::pairs::{PairStep, Pairs};
 use super::parts::{Known, Parts, hashed_rows};
 use super::{MANY_PARTITIONS, MANY_ROWS, copies, counts, halved, print};
 use crate::support::sorted;
 
-/// A step of a program.
+/// An operation of a program.
 #[derive(Clone, Debug)]
 pub enum Operation {
     Map(i64),
@@ -24,7 +24,7 @@ pub enum Operation {
     /// Adds the number of its partition to each row.
     AddIndex,
     GlomFlat,
-    /// One row for each partition, which tells the order of its rows.
+    /// One row for each partition, which depends on the order of its rows.
     GlomPrints,
     Fused(i64),
     ZipSelf(i64),

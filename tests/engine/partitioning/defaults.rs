@@ -1,5 +1,5 @@
-//! Spark's cases of partitioners: which one an operation takes when the program names none, and what
-//! the ranges of a sort are worth.
+//! Default partitioners: Spark's cases of operations without an explicit partitioner, and of the ranges of
+//! a sort.
 
 use crate::support::*;
 use emberline::prelude::*;

@@ -1,4 +1,4 @@
-//! Where rows go, and that what is already there is not moved again: counted through events.
+//! Partitioning of rows: co-partitioned rows are not shuffled again, which is counted from events.
 
 mod defaults;
 mod moves;

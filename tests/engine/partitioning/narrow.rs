@@ -1,4 +1,4 @@
-//! Which narrow steps keep a partitioner and which drop it, by the rows that move behind them.
+//! Narrow operations keep or drop the partitioner, as shown by the rows that the next operation shuffles.
 
 use crate::support::*;
 use emberline::prelude::*;

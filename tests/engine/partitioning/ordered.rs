@@ -1,5 +1,5 @@
-//! Rows that an operation leaves in the order of their keys' hash are joined and grouped as they come.
-//! Each step that takes the order away, or keeps it, gives what plain Rust gives.
+//! Rows in the hash order of their keys are joined and grouped without sorting. Operations that keep or
+//! lose that order return the rows of plain Rust.
 
 use crate::support::*;
 use emberline::prelude::*;

@@ -1,4 +1,4 @@
-//! What is asked of a random program, by emberline's actions.
+//! The actions of a random program, run by emberline.
 
 use crate::model::{Action, pair};
 use crate::support::sorted;

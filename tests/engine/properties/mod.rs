@@ -1,6 +1,5 @@
-//! Random programs against a model in plain Rust: rows that go through any chain of operations end as
-//! the documentation of each says, in exactly its order and partitions where it promises them; and
-//! neither threads nor the way map outputs go change a row.
+//! Random programs against a model in plain Rust: any chain of operations returns the documented rows, in
+//! the documented order and partitions, independently of threads and of spilling.
 
 mod asked;
 mod pairs;

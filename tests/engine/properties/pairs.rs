@@ -1,4 +1,4 @@
-//! The steps on pairs of a random program, done with emberline.
+//! The operations on pairs of a random program, run by emberline.
 
 use crate::model::{PairStep, copies, matched, some, sum};
 use emberline::Partitioner;

@@ -1,4 +1,4 @@
-//! The steps of a random program, done with emberline.
+//! The operations of a random program, run by emberline.
 
 use super::pairs::run_pair_step;
 use crate::model::{Operation, copies, halved, print};

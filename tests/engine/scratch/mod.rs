@@ -1,5 +1,4 @@
-//! Clean: what a process leaves when it dies is removed by the next start, and only that. And where
-//! scratch files go, and how much they may take.
+//! Scratch files: their directories, their quota, and orphans of dead processes.
 
 mod orphans;
 

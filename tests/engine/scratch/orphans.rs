@@ -1,4 +1,4 @@
-//! A process is killed, and the next start finds what it left.
+//! A process is killed, and the next start deletes its scratch directory.
 
 use super::{files_in, sums, to_files};
 use crate::events::{Recorder, count_of};
@@ -169,7 +169,7 @@ fn only_orphans_are_deleted_at_start() {
     });
 }
 
-// Not for root, who may look everywhere.
+// Root can read every directory, so the test skips it.
 #[cfg(unix)]
 #[test]
 fn an_unreadable_directory_does_not_prevent_a_start() {

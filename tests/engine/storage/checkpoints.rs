@@ -1,4 +1,4 @@
-//! Durable checkpoints: another run reads what this one wrote, or says what is wrong.
+//! Durable checkpoints: another run reads them or reports what is wrong.
 
 use super::*;
 use emberline::fault::FaultPlan;

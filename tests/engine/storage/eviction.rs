@@ -1,4 +1,4 @@
-//! Who makes room for whom, as a user sees it.
+//! Eviction of stored blocks, as a user sees it.
 
 use super::*;
 use std::thread;

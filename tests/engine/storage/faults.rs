@@ -1,4 +1,4 @@
-//! Blocks that get lost, and partitions that are never finished.
+//! Blocks that are lost, and partitions that are never completed.
 
 use super::*;
 use emberline::fault::FaultPlan;

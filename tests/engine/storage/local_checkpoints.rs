@@ -1,4 +1,4 @@
-//! `local_checkpoint`: nothing behind it, and an honest error when it is lost.
+//! `local_checkpoint`: it truncates the lineage, and a lost block is a clear error.
 
 use super::*;
 use testkit::{DEADLINE, within};

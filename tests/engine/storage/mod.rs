@@ -1,4 +1,4 @@
-//! Storage levels: wherever partitions are kept, and whatever happens to them there, rows are right.
+//! Storage levels: rows are correct wherever partitions are stored, and whatever happens to them there.
 
 mod checkpoints;
 mod eviction;
