@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use testkit::{DEADLINE, assert_snapshot, within, without_lines};
 
-/// The settings of all snapshots: one thread, so that no text depends on timing.
+/// Returns the settings of all snapshots: one thread, so that no text depends on timing.
 fn builder() -> ContextBuilder {
     Context::builder().threads(1)
 }

@@ -1,3 +1,5 @@
+//! A word count and a second job with another row type, whose compile cost is measured.
+
 use emberline::prelude::*;
 
 fn words(line: &str) -> Vec<String> {

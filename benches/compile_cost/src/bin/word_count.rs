@@ -1,3 +1,5 @@
+//! A word count, whose compile cost is measured.
+
 use emberline::prelude::*;
 
 fn words(line: &str) -> Vec<String> {
