@@ -43,7 +43,7 @@ impl Chained {
         chained
     }
 
-    /// Another multiplier than the scatter's: rows of one part share the high bits of that.
+    /// Hashes with another multiplier than the scatter, because rows of one part share the high bits of that.
     #[inline(always)]
     fn slot(&self, key: u64) -> usize {
         (key.wrapping_mul(0xFF51_AFD7_ED55_8CCD) >> (u64::BITS - self.bits)) as usize

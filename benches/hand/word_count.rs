@@ -54,7 +54,7 @@ fn add<'a>(table: &mut HashTable<Counted<'a>>, new: Counted<'a>) {
     }
 }
 
-/// Bits in the middle of the hash choose the part: a table reads the lowest and the highest.
+/// Returns the part of a hash by its middle bits: a table reads the lowest and the highest.
 fn by_part(table: HashTable<Counted<'_>>) -> Vec<Vec<Counted<'_>>> {
     let mut parts: Vec<_> = (0..PARTS).map(|_| Vec::new()).collect();
     table.into_iter().for_each(|word| parts[(word.hash >> 32) as usize % PARTS].push(word));

@@ -37,7 +37,7 @@ pub fn sort_pair(index: u64) -> (u64, u64) {
     (random(1, index) >> 1, index)
 }
 
-/// The first of the three operations of `narrow_chain`.
+/// Computes the first of the three operations of `narrow_chain`.
 #[inline(always)]
 pub fn congruential(x: u64) -> u64 {
     x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)

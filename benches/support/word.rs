@@ -67,7 +67,7 @@ impl Word {
 }
 
 impl PartialEq for Letters {
-    /// Two loads a side; what is derived calls a function that compares bytes.
+    /// Compares with two loads a side; a derived implementation calls a function that compares bytes.
     #[inline(always)]
     fn eq(&self, other: &Letters) -> bool {
         match (self, other) {
@@ -78,7 +78,7 @@ impl PartialEq for Letters {
     }
 }
 
-/// The first and the last eight bytes, which share one.
+/// Returns the first and the last eight bytes, which overlap.
 #[inline(always)]
 fn halves(bytes: &[u8; ROOM]) -> (u64, u64) {
     let half = |at: usize| -> [u8; 8] { std::array::from_fn(|i| bytes[at + i]) };

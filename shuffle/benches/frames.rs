@@ -1,5 +1,5 @@
 //! What compression costs and gains: rows encoded and written to a file in memory, and read and
-//! decoded again, beside the same without compression. `cargo bench -p emberline-shuffle`.
+//! decoded again, next to the same without compression. `cargo bench -p emberline-shuffle`.
 
 use emberline_core::bounds::Stored;
 use emberline_core::config::{Compression, Config};

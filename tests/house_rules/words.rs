@@ -10,8 +10,9 @@ const FOLDERS: [&str; 9] =
 /// This folder, which names the retired words in order to find them.
 const RULES: &str = "tests/house_rules/";
 
-/// The folders whose words are still being rewritten.
-const PENDING: [&str; 4] = ["shuffle", "examples", "benches", "rdd/src"];
+/// The files and folders whose words are still being rewritten.
+const PENDING: [&str; 3] =
+    ["shuffle", "rdd/src/keyed/combine_by_key.rs", "rdd/src/keyed/shuffled.rs"];
 
 /// Names that may not occur in any Rust file or document. They are no English words.
 const RETIRED_NAMES: &str = "\
@@ -39,8 +40,8 @@ const RETIRED_NAMES: &str = "\
 const RETIRED_ITEMS: &str = "\
     Step Lineage Kept Preparation Surroundings Ticket Goal Moment Harm Trial Aside Held Slices Combining \
     Combined Parted Waiting Places Place Meter Product Again LookUp Pairing Keeping Leaving Mark Shell \
-    Gathered Form Piece Side OpenSide Home blame_on forgive make_room go_on die reach weigh leading lead \
-    settle kept grouped cogrouped";
+    Form Piece Side OpenSide Home blame_on forgive make_room go_on die reach weigh leading lead \
+    settle kept cogrouped";
 
 /// Beginnings of the names of constants, whose words are `MAX_` and `MIN_`.
 const RETIRED_PREFIXES: [&str; 2] = ["MOST_", "LEAST_"];
@@ -144,7 +145,7 @@ fn rust_files() -> Vec<(String, String)> {
 }
 
 fn is_pending(name: &str) -> bool {
-    PENDING.iter().any(|folder| name.starts_with(folder))
+    PENDING.iter().any(|path| name.starts_with(path))
 }
 
 /// Returns the Rust files and the documents of this workspace that may have no retired words.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Where [`persist`](crate::Rdd::persist) stores partitions. It never changes a result.
+/// The place at which [`persist`](crate::Rdd::persist) stores partitions. It never changes a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StorageLevel {

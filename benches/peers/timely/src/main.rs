@@ -51,7 +51,7 @@ fn run(workload: &str, threads: usize, input: &str) -> String {
     format!("{a},{b},{c}")
 }
 
-/// Distinct words, all words, and the wrapping sum of each word's FNV-1a hash times its count.
+/// Returns the distinct words, all words, and the wrapping sum of each word's FNV-1a hash times its count.
 fn word_count(path: String, threads: usize) -> Totals {
     let words = move |part, parts| {
         lines_of(&path, part, parts).flat_map(|line| {
@@ -63,7 +63,7 @@ fn word_count(path: String, threads: usize) -> Totals {
     by_key(threads, words, |all, n| *all += n, of_word)
 }
 
-/// Keys, the sum of all values, and the sum of each key times its values.
+/// Returns the keys, the sum of all values, and the sum of each key times its values.
 fn aggregate(rows: u64, threads: usize) -> Totals {
     let pairs = move |part, parts| part_of(rows, part, parts).map(aggregate_pair);
     let of_key = |key: &u32, sum: &u64| (1, *sum, u64::from(*key).wrapping_mul(*sum));
