@@ -1,5 +1,6 @@
 //! Jobs that exceed the memory limit: a sort, an aggregation of distinct keys, one skewed key and a
-//! join, each with an eighth of the memory of its rows, compared with the same job without a limit.
+//! join of numbers, and a sort and a join of strings, each with an eighth of the memory of its rows,
+//! compared with the same job without a limit.
 //!
 //! Each run is a separate process, so that its peak memory is its own. Prints one line per case:
 //! `memory_limit_mb` and `rss_mb`, the peak of the process; `unlimited_s`, `limited_s` and their `ratio`;
@@ -22,11 +23,14 @@ use support::Options;
 use support::process::peak_rss_mb;
 
 /// A job, its rows at full size (a tenth at laptop size), and the bytes of a row.
-const CASES: [(&str, u64, u64); 4] = [
+const CASES: [(&str, u64, u64); 6] = [
     ("sort", 20_000_000, 16),
     ("aggregate_distinct", 50_000_000, 16),
     ("skewed_key", 20_000_000, 16),
     ("join", 20_000_000, 32),
+    // A `String` of 20 characters and a number; a key and two values of 20 characters.
+    ("sort_strings", 20_000_000, 68),
+    ("join_strings", 10_000_000, 240),
 ];
 
 fn main() -> Result<(), BoxError> {
@@ -143,6 +147,16 @@ fn answer(ctx: &Context, case: &str, rows: u64) -> emberline::Result<u64> {
             let others = numbers.map(|n| (mixed(n), n ^ 1));
             in_order(&pairs.join(&others).map_values(|(a, b)| a.wrapping_mul(3) ^ b))
         }
+        "sort_strings" => {
+            let rows = numbers.map(|n| (text(mixed(n)), n));
+            texts_in_order(&rows.sort_pairs())
+        }
+        "join_strings" => {
+            let rows = numbers.map(|n| (text(mixed(n)), text(n)));
+            let others = numbers.map(|n| (text(mixed(n)), text(n ^ 1)));
+            let joined = rows.join(&others);
+            texts_in_order(&joined.map_values(|(a, b)| folded(&a).wrapping_mul(3) ^ folded(&b)))
+        }
         other => Err(Error::invalid_argument(format!("unknown case {other}"))),
     }
 }
@@ -152,6 +166,22 @@ where
     P: emberline::pipeline::Pipeline<Item = (u64, u64)>,
 {
     rows.aggregate(7, |sum, (key, n)| rolled(rolled(sum, key), n), rolled)
+}
+
+fn texts_in_order<P>(rows: &Rdd<(String, u64), P>) -> emberline::Result<u64>
+where
+    P: emberline::pipeline::Pipeline<Item = (String, u64)>,
+{
+    rows.aggregate(7, |sum, (key, n)| rolled(rolled(sum, folded(&key)), n), rolled)
+}
+
+/// The digits of a number, with zeros in front: 20 characters.
+fn text(n: u64) -> String {
+    format!("{n:020}")
+}
+
+fn folded(text: &str) -> u64 {
+    text.bytes().fold(0, |sum, byte| sum.wrapping_mul(10).wrapping_add(u64::from(byte)))
 }
 
 fn rolled(sum: u64, n: u64) -> u64 {
