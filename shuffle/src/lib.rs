@@ -9,7 +9,7 @@
 //! 5. `aggregate` again, `group` and `join`: combine, group or join the rows on the reduce side.
 //! 6. `sort`: sorts within bounded memory; used by all of these when rows do not fit.
 //!
-//! `memory` counts the bytes of buffered rows; `checkpoint` writes rows that outlive the program.
+//! `map_side` is the entry of a map task, for steps 1 to 4. `memory` counts the bytes of buffered rows; `checkpoint` writes rows that outlive the program.
 //!
 //! The order of a shuffled partition is a function of the rows and the configuration alone: the
 //! same in memory and through files, and in every attempt.
@@ -23,10 +23,10 @@ mod group;
 mod join;
 mod keys;
 mod map_output;
+pub mod map_side;
 mod memory;
 mod sort;
 
-pub use aggregate::map_side::MapSideCombiner;
 pub use aggregate::spilling::{CombinedRows, SpillingCombiner};
 pub use aggregate::table::CombineTable;
 pub use checkpoint::{MANIFEST_NAME, Manifest, Part, PartReader, write_part};
@@ -50,7 +50,6 @@ pub use keys::sub_partitions::SubPartitions;
 pub use map_output::output::{Changed, MapOutput, MapOutputs};
 pub use map_output::reader::{Chunk, SegmentReader};
 pub use map_output::segment_source::SegmentSource;
-pub use map_output::writer::MapWriter;
 pub use sort::by_hash::ByHash;
 pub use sort::external::{ExternalSort, RowOrder, SortedRows};
 pub use sort::run::{Batches, FileRows, RunFile};

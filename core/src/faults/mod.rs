@@ -399,6 +399,30 @@ pub fn fail_reads(faults: Option<&Faults>, of: ShuffleId, partition: usize, file
     }
 }
 
+/// Applies the faults of a map output that is written to `file`, or to memory, and not yet visible.
+pub fn before_publish(
+    faults: Option<&Faults>,
+    shuffle: ShuffleId,
+    partition: usize,
+    file: Option<&Path>,
+) {
+    hit(faults, FailPoint::BeforeMapOutput);
+    fail_reads(faults, shuffle, partition, file);
+}
+
+/// Applies the faults of a map output that readers can find: `inflict` is called with its damage.
+pub fn after_publish(
+    faults: Option<&Faults>,
+    shuffle: ShuffleId,
+    partition: usize,
+    inflict: impl FnOnce(Damage),
+) {
+    hit(faults, FailPoint::AfterMapOutput);
+    if let Some(damage) = damage_to_output(faults, shuffle, partition) {
+        inflict(damage);
+    }
+}
+
 /// Returns the damage to inject into a block that was just stored.
 pub fn damage_to_block(faults: Option<&Faults>, of: RddId, number: usize) -> Option<Damage> {
     faults?.take(|fault| match *fault {

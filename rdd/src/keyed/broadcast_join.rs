@@ -20,7 +20,8 @@ use emberline_core::memory::Reservation;
 use emberline_core::operation::Operation;
 use emberline_core::task::{CancelCheck, OperatorMemory, TaskContext};
 use emberline_core::unwind::{blame, raise};
-use emberline_shuffle::{BroadcastTable, Hashed, MapWriter, hash_of};
+use emberline_shuffle::map_side::{self, Distribute, Placed};
+use emberline_shuffle::{BroadcastTable, Hashed, hash_of};
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -118,13 +119,14 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         O: Element,
         M: JoinKind<W, Out = O>,
     {
-        let write = move |rows: Q::Rows, _, to: &mut MapWriter<Hashed<K, W>>| {
-            rows.for_each(|(key, value)| {
+        let run_map = move |rows: Q::Rows, task: &TaskContext| {
+            let place = |(key, value)| {
                 let hash = blame(&operation, || hash_of(&key));
-                to.push_keyed(0, hash, Hashed { hash, key, value });
-            });
+                Placed::by_hash(0, hash, Hashed { hash, key, value })
+            };
+            map_side::run(Distribute { segments: 1, place }, rows, task)
         };
-        let (outputs, edge) = shuffle(build_side, operation, (1, 1), write);
+        let (outputs, edge) = shuffle(build_side, operation, 1, run_map);
         let edges = vec![Dependency::Narrow(Arc::clone(&self.lineage)), edge];
         let mut lineage = self.context.lineage(operation, self.num_partitions(), edges);
         lineage.problem = two_contexts(operation, &self.context, &build_side.context);

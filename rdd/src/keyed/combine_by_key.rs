@@ -12,9 +12,9 @@ use emberline_core::lineage::Dependency;
 use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::{blame, or_raise};
+use emberline_shuffle::map_side;
 use emberline_shuffle::{
-    Chunk, Hashed, MapSideCombiner, MapWriter, Partitioning, SegmentReader, SpillingCombiner,
-    SubPartitions, hash_of,
+    Chunk, Hashed, Partitioning, SegmentReader, SpillingCombiner, SubPartitions, hash_of,
 };
 use std::sync::Arc;
 
@@ -101,10 +101,12 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         }
         let slices = Arc::new(SubPartitions::new(partitioning));
         let (map_side, cut) = (Arc::clone(&combine), Arc::clone(&slices));
-        let write = move |rows: P::Rows, _, to: &mut MapWriter<Hashed<K, C>>| {
-            map_side.combine_rows(operation, rows, &cut, to);
+        let run_map = move |rows: P::Rows, task: &TaskContext| {
+            let Combine { create, merge_value: merge, .. } = &*map_side;
+            let spec = map_side::Combine { operation, sub_partitions: &cut, create, merge };
+            map_side::run(spec, rows, task)
         };
-        let (outputs, edge) = shuffle(self, operation, (partitions, slices.each()), write);
+        let (outputs, edge) = shuffle(self, operation, partitions, run_map);
         let compute = move |partition, task: &TaskContext| {
             let (combine, outputs, task) = (combine.clone(), outputs.clone(), task.clone());
             let slices = slices.of_partition(partition);
@@ -126,26 +128,6 @@ pub(crate) struct Combine<F, G, H> {
 }
 
 impl<F, G, H: 'static> Combine<F, G, H> {
-    /// The map side: combiners into the segments of a map output.
-    fn combine_rows<K, V, C>(
-        &self,
-        operation: Operation,
-        rows: impl Iterator<Item = (K, V)>,
-        cut: &SubPartitions<K>,
-        to: &mut MapWriter<Hashed<K, C>>,
-    ) where
-        K: Key,
-        C: Stored,
-        F: Fn(V) -> C,
-        G: Fn(C, V) -> C,
-    {
-        let mut combining = MapSideCombiner::new(cut, to, &self.create, &self.merge_value);
-        rows.for_each(|(key, value)| {
-            blame(&operation, || combining.add(hash_of(&key), key, value));
-        });
-        blame(&operation, || combining.finish());
-    }
-
     /// One combiner for each key of a partition whose keys are all there.
     fn fold_rows<K, V, C, R>(
         self: &Arc<Self>,

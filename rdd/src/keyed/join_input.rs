@@ -13,9 +13,10 @@ use emberline_core::lineage::Dependency;
 use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::{blame, or_raise};
+use emberline_shuffle::map_side::{self, Distribute, Placed};
 use emberline_shuffle::{
-    Hashed, MapOutputs, MapWriter, Partitioning, RowsInOrder, SegmentSource, SortedGroups,
-    SubPartitionGroups, SubPartitions, hash_of,
+    Hashed, MapOutputs, Partitioning, RowsInOrder, SegmentSource, SortedGroups, SubPartitionGroups,
+    SubPartitions, hash_of,
 };
 use std::cell::RefCell;
 use std::iter;
@@ -55,17 +56,17 @@ impl<K: Key, V: Stored> JoinInput<K, V> {
             return (JoinInput { sub_partitions, rows }, narrow);
         }
         let by_key = Arc::clone(&sub_partitions);
-        let write = move |rows: P::Rows, _, to: &mut MapWriter<Hashed<K, V>>| {
-            rows.for_each(|(key, value)| {
-                let (hash, sub_partition) = blame(&operation, || {
+        let run_map = move |rows: P::Rows, task: &TaskContext| {
+            let place = |(key, value)| {
+                let (hash, segment) = blame(&operation, || {
                     let hash = hash_of(&key);
                     (hash, by_key.index_of(&key, hash))
                 });
-                to.push_keyed(sub_partition, hash, Hashed { hash, key, value });
-            });
+                Placed::by_hash(segment, hash, Hashed { hash, key, value })
+            };
+            map_side::run(Distribute { segments: by_key.count(), place }, rows, task)
         };
-        let segments = (partitioning.partitions(), sub_partitions.each());
-        let (outputs, edge) = shuffle(rdd, operation, segments, write);
+        let (outputs, edge) = shuffle(rdd, operation, partitioning.partitions(), run_map);
         (JoinInput { sub_partitions, rows: Rows::Shuffled(outputs) }, edge)
     }
 
@@ -93,13 +94,14 @@ impl<K: Key, V: Stored> JoinInput<K, V> {
             Rows::Narrow(parent) => {
                 // The rows are in the right partition already, so the sub-partition is chosen by hash
                 // alone: a partitioner that answers differently the second time loses no rows.
-                let mut writer = MapWriter::new(self.sub_partitions.each(), task);
-                parent.open(partition, task).for_each(|(key, value)| {
+                let place = |(key, value)| {
                     let hash = blame(&operation, || hash_of(&key));
-                    let sub_partition = self.sub_partitions.within(partition, hash);
-                    writer.push(sub_partition, Hashed { hash, key, value });
-                });
-                let own = MapOutputs::own(or_raise(writer.finish()));
+                    let segment = self.sub_partitions.within(partition, hash);
+                    Placed::new(segment, Hashed { hash, key, value })
+                };
+                let spec = Distribute { segments: self.sub_partitions.each(), place };
+                let output = map_side::run(spec, parent.open(partition, task), task);
+                let own = MapOutputs::own(or_raise(output));
                 OpenJoinInput::Narrow { own, segments: self.sub_partitions.each() }
             }
         }

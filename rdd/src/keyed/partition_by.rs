@@ -8,7 +8,8 @@ use emberline_core::bounds::{Key, Stored};
 use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::blame;
-use emberline_shuffle::{MapWriter, Partitioning, hash_of};
+use emberline_shuffle::map_side::{self, Distribute, Placed};
+use emberline_shuffle::{Partitioning, hash_of};
 
 /// # Sorting and partitioning
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
@@ -55,16 +56,17 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             return self.boxed();
         }
         let (partitions, partitioner) = (by.partitions(), KnownPartitioner::new(&by));
-        let write = move |rows: P::Rows, _, to: &mut MapWriter<(K, V)>| {
-            rows.for_each(|(key, value)| {
+        let run_map = move |rows: P::Rows, task: &TaskContext| {
+            let place = |(key, value)| {
                 let (hash, partition) = blame(&operation, || {
                     let hash = hash_of(&key);
                     (hash, by.partition_of(&key, hash))
                 });
-                to.push_keyed(partition, hash, (key, value));
-            });
+                Placed::by_hash(partition, hash, (key, value))
+            };
+            map_side::run(Distribute { segments: partitions, place }, rows, task)
         };
-        let (outputs, edge) = shuffle(self, operation, (partitions, 1), write);
+        let (outputs, edge) = shuffle(self, operation, partitions, run_map);
         let lineage = self.context.lineage(operation, partitions, vec![edge]);
         let compute =
             move |partition, task: &TaskContext| ConcatRows::new(outputs.read(partition, task));

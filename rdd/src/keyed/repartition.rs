@@ -6,7 +6,8 @@ use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
-use emberline_shuffle::{MapWriter, hash_of};
+use emberline_shuffle::hash_of;
+use emberline_shuffle::map_side::{self, RoundRobin};
 
 /// # Sorting and partitioning
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -31,14 +32,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         T: Stored,
     {
         let operation = Operation::new("repartition");
-        let write = move |rows: P::Rows, map_partition: usize, to: &mut MapWriter<T>| {
-            let mut next = hash_of(&map_partition) as usize % partitions;
-            rows.for_each(|row| {
-                to.push(next, row);
-                next = if next + 1 == partitions { 0 } else { next + 1 };
-            });
+        let run_map = move |rows: P::Rows, task: &TaskContext| {
+            let first = hash_of(&task.place.partition) as usize % partitions;
+            map_side::run(RoundRobin { segments: partitions, first }, rows, task)
         };
-        let (outputs, edge) = shuffle(self, operation, (partitions, 1), write);
+        let (outputs, edge) = shuffle(self, operation, partitions, run_map);
         let lineage = self.context.lineage(operation, partitions, vec![edge]);
         let compute =
             move |partition, task: &TaskContext| ConcatRows::new(outputs.read(partition, task));

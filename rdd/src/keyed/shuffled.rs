@@ -8,9 +8,8 @@ use crate::pipeline::boxed::{Boxed, Chunks, Node, RowChunks};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
-use emberline_core::config::Config;
 use emberline_core::error::{Error, ErrorKind, Result};
-use emberline_core::faults::{FailPoint, damage_to_output, fail_reads, hit};
+use emberline_core::faults::{Faults, after_publish, before_publish};
 use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::{Dependency, LineageNode, ShuffleDependency, StorageStats};
 use emberline_core::operation::Operation;
@@ -18,7 +17,7 @@ use emberline_core::size::heap_bytes;
 use emberline_core::task::{CancelCheck, TaskContext};
 use emberline_core::unwind::or_raise;
 use emberline_shuffle::{
-    Changed, Chunk, MapOutput, MapOutputs, MapWriter, Partitioning, SegmentReader, SegmentSource,
+    Changed, Chunk, MapOutput, MapOutputs, Partitioning, SegmentReader, SegmentSource,
 };
 use std::sync::Arc;
 use std::vec;
@@ -51,23 +50,22 @@ impl<R: Stored> Outputs<R> {
 }
 
 /// The map side of a shuffle: what the scheduler runs.
-struct MapSide<P, R: Stored, W> {
+struct MapSide<P, R: Stored, M> {
     outputs: Arc<Outputs<R>>,
     context: Context,
     operation: Operation,
     parent: Arc<LineageNode>,
     pipeline: P,
     partitions: usize,
-    segments: usize,
-    write: W,
+    run_map: M,
     parts: CommittedDeltas,
 }
 
-impl<P, R, W> ShuffleDependency for MapSide<P, R, W>
+impl<P, R, M> ShuffleDependency for MapSide<P, R, M>
 where
     P: Pipeline,
     R: Stored,
-    W: Fn(P::Rows, usize, &mut MapWriter<R>) + Send + Sync + 'static,
+    M: Fn(P::Rows, &TaskContext) -> Result<MapOutput<R>> + Send + Sync + 'static,
 {
     fn id(&self) -> ShuffleId {
         self.outputs.shuffle
@@ -87,13 +85,12 @@ where
 
     fn run_map(&self, partition: usize, task: &TaskContext) -> Result<()> {
         let task = &task.with_operators(self.parent.operators() + 1);
-        let mut writer = MapWriter::new(self.segments, task);
-        let rows = || self.pipeline.open(partition, task);
-        let ((), parts) = with_accumulators(|| (self.write)(rows(), partition, &mut writer));
-        let output = writer.finish()?;
+        let run = || (self.run_map)(self.pipeline.open(partition, task), task);
+        let (output, parts) = with_accumulators(run);
+        let output = output?;
         task.count_written(output.rows(), output.bytes());
         task.commit(|| {
-            self.put(partition, output, &task.config)?;
+            self.publish(partition, output, task.config.faults.as_ref())?;
             self.parts.store(partition, parts);
             Ok(())
         })
@@ -108,27 +105,28 @@ where
     }
 }
 
-impl<P, R: Stored, W> MapSide<P, R, W> {
-    /// Hands an output to the readers, with all that is to go wrong there.
-    fn put(&self, partition: usize, output: MapOutput<R>, config: &Config) -> Result<()> {
-        let (shuffle, faults) = (self.outputs.shuffle, config.faults.as_ref());
-        hit(faults, FailPoint::BeforeMapOutput);
-        fail_reads(config.faults.as_ref(), shuffle, partition, output.file());
-        let put = self.outputs.table.put(partition, output);
-        put.map_err(|changed| self.not_deterministic(partition, changed))?;
-        hit(faults, FailPoint::AfterMapOutput);
-        if let Some(harm) = damage_to_output(config.faults.as_ref(), shuffle, partition) {
-            self.outputs.table.harm(partition, harm);
-        }
+impl<P, R: Stored, M> MapSide<P, R, M> {
+    /// Makes an output visible to readers.
+    fn publish(
+        &self,
+        partition: usize,
+        output: MapOutput<R>,
+        faults: Option<&Faults>,
+    ) -> Result<()> {
+        let Outputs { shuffle, table, .. } = &*self.outputs;
+        before_publish(faults, *shuffle, partition, output.file());
+        let published = table.put(partition, output);
+        published.map_err(|changed| self.not_deterministic(partition, changed))?;
+        after_publish(faults, *shuffle, partition, |damage| table.harm(partition, damage));
         Ok(())
     }
 
-    fn not_deterministic(&self, map_partition: usize, Changed { before, now }: Changed) -> Error {
+    fn not_deterministic(&self, map_partition: usize, changed: Changed) -> Error {
         Error::new(ErrorKind::NotDeterministic {
             shuffle: self.outputs.shuffle,
             map_partition,
-            rows_before: before,
-            rows_after: now,
+            rows_before: changed.before,
+            rows_after: changed.now,
             operations: narrow_operations(&self.parent),
         })
     }
@@ -148,7 +146,7 @@ fn narrow_operations(last: &Arc<LineageNode>) -> String {
     steps.join(", ")
 }
 
-impl<P, R: Stored, W> Drop for MapSide<P, R, W> {
+impl<P, R: Stored, M> Drop for MapSide<P, R, M> {
     fn drop(&mut self) {
         self.context.engine.forget_shuffle(self.outputs.shuffle);
     }
@@ -156,21 +154,21 @@ impl<P, R: Stored, W> Drop for MapSide<P, R, W> {
 
 /// Adds a shuffle behind `rdd`: `write` puts the rows of one map partition (whose number it is also
 /// given) into segments, so many for each partition after the shuffle: one, or one for each slice.
-pub(crate) fn shuffle<T, P, R, W>(
+pub(crate) fn shuffle<T, P, R, M>(
     rdd: &Rdd<T, P>,
     operation: Operation,
-    (partitions, each): (usize, usize),
-    write: W,
+    partitions: usize,
+    run_map: M,
 ) -> (Arc<Outputs<R>>, Dependency)
 where
     T: Element,
     P: Pipeline<Item = T>,
     R: Stored,
-    W: Fn(P::Rows, usize, &mut MapWriter<R>) + Send + Sync + 'static,
+    M: Fn(P::Rows, &TaskContext) -> Result<MapOutput<R>> + Send + Sync + 'static,
 {
     let shuffle = rdd.context.engine.next_shuffle_id();
-    let (table, threads) =
-        (MapOutputs::new(rdd.num_partitions()), rdd.context.engine.config().threads);
+    let table = MapOutputs::new(rdd.num_partitions());
+    let threads = rdd.context.engine.config().threads;
     let outputs = Arc::new(Outputs { shuffle, table, threads });
     let map_side = MapSide {
         outputs: Arc::clone(&outputs),
@@ -179,8 +177,7 @@ where
         parent: Arc::clone(&rdd.lineage),
         pipeline: rdd.pipeline.clone(),
         partitions,
-        segments: partitions * each,
-        write,
+        run_map,
         parts: CommittedDeltas::default(),
     };
     (outputs, Dependency::Shuffle(Arc::new(map_side)))

@@ -15,8 +15,9 @@ use emberline_core::bounds::Stored;
 use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::blame;
+use emberline_shuffle::map_side::{self, Distribute, Placed};
 use emberline_shuffle::{
-    MapWriter, Partitioner, Partitioning, RangePartitioner, RangeSubPartitions, RowOrder,
+    Partitioner, Partitioning, RangePartitioner, RangeSubPartitions, RowOrder,
 };
 use std::cmp::Ordering;
 use std::sync::{Arc, Mutex};
@@ -143,14 +144,15 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let by_range = Arc::clone(&sub_partitions);
         let each = sub_partitions.each();
         let Ranges { key_of, compare, range_of } = ranges;
-        let write = move |rows: P::Rows, _, to: &mut MapWriter<T>| {
-            rows.for_each(|row| {
-                let sub_partition =
+        let run_map = move |rows: P::Rows, task: &TaskContext| {
+            let place = |row| {
+                let segment =
                     blame(&operation, || by_range.index_of(|bounds| range_of(bounds, &row)));
-                to.push(sub_partition, row);
-            });
+                Placed::new(segment, row)
+            };
+            map_side::run(Distribute { segments: partitions * each, place }, rows, task)
         };
-        let (outputs, edge) = shuffle(self, operation, (partitions, each), write);
+        let (outputs, edge) = shuffle(self, operation, partitions, run_map);
         let mut lineage = self.context.lineage(operation, partitions, vec![edge]);
         lineage.prerequisite = Some(Arc::new(SampleKeys {
             rdd: self.clone(),

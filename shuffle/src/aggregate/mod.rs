@@ -1,11 +1,11 @@
-//! Aggregation by key: one combiner for each key.
+//! Aggregation by key: one combiner for each key. The README of this folder explains the mechanisms.
 //!
+//! - `map_side`: the state machine that combines the rows of a map task (Hash, Radix, PassThrough)
+//! - `skip`: decides when the map side changes its state, and when it stops combining
 //! - `table`: a hash table of combiners
 //! - `table_meter`: compares the size of a table with its limit
-//! - `map_side`: combines the rows of a map task (Hash, Radix, PassThrough)
-//! - `radix`: one table for each sub-partition
-//! - `scatter`: buffers of rows for each sub-partition, on pages of one size
-//! - `skip`: decides when map-side combining no longer pays off
+//! - `radix`: one table for each sub-partition, filled from buffers
+//! - `scatter`: buffers of rows by sub-partition, on pages of one size
 //! - `spilling`: combines the rows of a reduce task in bounded memory
 
 pub(crate) mod map_side;

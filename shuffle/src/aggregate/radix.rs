@@ -1,131 +1,137 @@
-//! SpillingCombiner many keys: rows wait with others of their slice, and are then combined slice by slice, in
-//! a table that fits the cache.
+//! Combines rows of many keys: rows are buffered by sub-partition, and then each sub-partition is
+//! combined in a table that fits the cache.
 //!
-//! One table for a million keys answers each row from main memory. Here a row is written to the end
-//! of a list, read once more in sequence, and meets a small table.
+//! One table for a million keys would answer each row from main memory. Here a row is appended to a
+//! buffer, read again in sequence, and looked up in a small table.
 
 use crate::aggregate::scatter::ScatterBuffers;
-use crate::aggregate::skip::should_skip_combine;
+use crate::aggregate::skip::should_skip_rest;
 use crate::aggregate::table::{CombineTable, INDEX_BYTES};
 use crate::keys::hash::{Hashed, hash_of};
 use emberline_core::bounds::{Key, Stored};
 use std::mem;
 
-/// Combiners in a table for each slice, and the rows on their way there. These go without their hash:
-/// it is found again faster than it is moved.
-pub(crate) struct RadixCombiner<K, V, C> {
-    waiting: ScatterBuffers<(K, V)>,
-    /// The combiners of each slice from before there were slices.
-    early: Vec<Vec<Hashed<K, C>>>,
+/// A combiner by sub-partition. Rows are buffered without their hash: computing it again is faster than
+/// moving it.
+pub(super) struct RadixCombiner<K, V, C> {
+    buffers: ScatterBuffers<(K, V)>,
+    /// The combiners of each sub-partition from before the switch to radix partitioning, until they are
+    /// added to its table.
+    initial: Vec<Vec<Hashed<K, C>>>,
     tables: Vec<CombineTable<K, C>>,
-    /// What all of that may take: three quarters are for rows that wait, and the rest for tables.
-    limit: u64,
+    /// The bytes that all of this may take: three quarters are for buffers, the rest for tables.
+    limit_bytes: u64,
 }
 
-/// After so many rows it shows whether there is anything to combine.
-const ENOUGH_ROWS: usize = 4096;
-
 impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
-    /// The combiners of `table` by their slices, inside a limit in bytes.
-    pub(crate) fn new(
+    /// Distributes the combiners of `table` by sub-partition, and reserves the rest of `limit_bytes`
+    /// for rows.
+    pub(super) fn new(
         table: CombineTable<K, C>,
-        slices: usize,
-        limit: u64,
+        sub_partitions: usize,
+        limit_bytes: u64,
         index_of: impl Fn(&K, u64) -> usize,
     ) -> Self {
-        let (mut early, mut tables) = (Vec::new(), Vec::new());
-        early.resize_with(slices, Vec::new);
-        tables.resize_with(slices, CombineTable::new);
+        let mut initial = Vec::new();
+        initial.resize_with(sub_partitions, Vec::new);
+        let mut tables = Vec::new();
+        tables.resize_with(sub_partitions, CombineTable::new);
         let row_bytes = size_of::<(K, V)>().max(1) as u64;
-        let most_rows = usize::try_from(limit / 4 * 3 / row_bytes).unwrap_or(usize::MAX).max(1);
+        let max_rows = usize::try_from(limit_bytes / 4 * 3 / row_bytes).unwrap_or(usize::MAX);
+        let buffers = ScatterBuffers::new(sub_partitions, max_rows.max(1));
         for entry in table.into_entries() {
-            early[index_of(&entry.key, entry.hash)].push(entry);
+            initial[index_of(&entry.key, entry.hash)].push(entry);
         }
-        RadixCombiner { waiting: ScatterBuffers::new(slices, most_rows), early, tables, limit }
+        RadixCombiner { buffers, initial, tables, limit_bytes }
     }
 
-    /// What the rows that wait and the combiners take.
-    pub(crate) fn bytes(&self) -> u64 {
-        let early = bytes_of::<Hashed<K, C>>(self.early.iter().map(Vec::len).sum());
-        let waiting = self.waiting.bytes().saturating_add(early);
-        self.tables.iter().map(CombineTable::bytes).fold(waiting, u64::saturating_add)
+    /// Returns the bytes of buffers and combiners.
+    pub(super) fn bytes(&self) -> u64 {
+        let initial = bytes_of::<Hashed<K, C>>(self.initial.iter().map(Vec::len).sum());
+        let buffered = self.buffers.bytes().saturating_add(initial);
+        self.tables.iter().map(CombineTable::bytes).fold(buffered, u64::saturating_add)
     }
 
-    /// Adds a row; says whether the rows that wait should be combined now.
+    /// Buffers a row. Returns true if the buffers are full and should be combined.
     #[inline]
-    pub(crate) fn push(&mut self, slice: usize, key: K, value: V) -> bool {
-        self.waiting.push(slice, (key, value))
+    pub(super) fn push(&mut self, sub_partition: usize, key: K, value: V) -> bool {
+        self.buffers.push(sub_partition, (key, value))
     }
 
-    /// Combines what waits; says whether there is room for more. It ends early if there is not: a row
-    /// may become a combiner that takes many times as much.
-    pub(crate) fn combine(&mut self, create: &impl Fn(V) -> C, merge: &impl Fn(C, V) -> C) -> bool {
+    /// Combines the buffered rows. Returns true if there is room for more.
+    ///
+    /// It stops early if there is no room: a combiner may take many times as much as its rows.
+    pub(super) fn combine(&mut self, create: &impl Fn(V) -> C, merge: &impl Fn(C, V) -> C) -> bool {
         let mut bytes: u64 = self.tables.iter().map(CombineTable::bytes).sum();
         let mut keys = 0;
-        for (slice, table) in self.tables.iter_mut().enumerate() {
-            let rows = self.waiting.rows_of(slice);
-            // Should each of them have a key of its own.
-            let most = rows as u64 * (size_of::<Hashed<K, C>>() as u64 + INDEX_BYTES);
-            let waiting = bytes_of::<(K, V)>(self.waiting.rows() - rows);
-            if bytes.saturating_add(most + waiting) > self.limit {
+        for (sub_partition, table) in self.tables.iter_mut().enumerate() {
+            let rows = self.buffers.rows_of(sub_partition);
+            // If each of them had a key of its own.
+            let max_entries = rows as u64 * (size_of::<Hashed<K, C>>() as u64 + INDEX_BYTES);
+            let other_rows = bytes_of::<(K, V)>(self.buffers.rows() - rows);
+            if bytes.saturating_add(max_entries + other_rows) > self.limit_bytes {
                 return false;
             }
             let before = table.bytes();
-            self.early[slice].drain(..).for_each(|entry| table.insert_new(entry));
-            // SubPartitions are alike: this one will have about as many keys as the one before.
+            self.initial[sub_partition].drain(..).for_each(|entry| table.insert_new(entry));
+            // Sub-partitions are alike: this one will have about as many keys as the one before.
             table.reserve(usize::min(keys, rows).saturating_sub(table.len()));
-            combine_waiting(&mut self.waiting, slice, table, create, merge);
+            combine_buffered(&mut self.buffers, sub_partition, table, create, merge);
             keys = table.len();
             bytes = bytes.saturating_add(table.bytes() - before);
         }
-        bytes < self.limit / 4
+        bytes < self.limit_bytes / 4
     }
 
-    /// Combines what waits and gives the combiners of all slices away, as one run or, if they take too
-    /// much together, as several.
+    /// Combines the buffered rows and passes the combiners of all sub-partitions to `emit`: as one run
+    /// or, if they take too much memory together, as several.
     ///
-    /// Where the first slices show that combining hardly makes the rows fewer, those of others become
-    /// combiners as they are; but for a slice that has far more rows than others, since it may have a
-    /// key that has.
-    pub(crate) fn flush(
+    /// If the first sub-partitions show that combining does not pay off, each buffered row of the others
+    /// becomes a combiner of its own. A sub-partition of twice the usual size is combined in any case:
+    /// it may have a skewed key.
+    pub(super) fn flush(
         &mut self,
         create: &impl Fn(V) -> C,
         merge: &impl Fn(C, V) -> C,
-        mut give: impl FnMut(Vec<Vec<Hashed<K, C>>>),
+        mut emit: impl FnMut(Vec<Vec<Hashed<K, C>>>),
     ) {
-        let slices = self.tables.len();
-        let usual_rows = self.waiting.rows() / slices.max(1);
-        let (mut run, mut in_run) = (Vec::with_capacity(slices), 0);
-        // SubPartitions without combiners so far share one table, which need not grow again for each.
-        let (mut shared, mut keys) = (CombineTable::new(), 0);
-        let (mut all_rows, mut all_keys) = (0, 0);
-        for (slice, table) in self.tables.iter_mut().enumerate() {
-            let rows = self.waiting.rows_of(slice);
-            let early = mem::take(&mut self.early[slice]);
-            let should_skip_combine =
-                all_rows >= ENOUGH_ROWS && should_skip_combine(all_rows, all_keys);
-            let entries = if should_skip_combine && table.is_empty() && rows <= 2 * usual_rows {
-                pass_waiting(&mut self.waiting, slice, early, create)
+        let sub_partitions = self.tables.len();
+        let usual_rows = self.buffers.rows() / sub_partitions.max(1);
+        let mut run = Vec::with_capacity(sub_partitions);
+        let mut run_entries = 0;
+        // Sub-partitions without combiners share one table, which then need not grow for each.
+        let mut shared = CombineTable::new();
+        let mut keys = 0;
+        let mut rows_in = 0;
+        let mut entries_out = 0;
+        for (sub_partition, table) in self.tables.iter_mut().enumerate() {
+            let rows = self.buffers.rows_of(sub_partition);
+            let initial = mem::take(&mut self.initial[sub_partition]);
+            let is_usual = table.is_empty() && rows <= 2 * usual_rows;
+            let entries = if is_usual && should_skip_rest(rows_in, entries_out) {
+                pass_buffered(&mut self.buffers, sub_partition, initial, create)
             } else {
                 let table = if table.is_empty() { &mut shared } else { table };
                 table.reserve(usize::min(keys, rows));
-                early.into_iter().for_each(|entry| table.insert_new(entry));
+                initial.into_iter().for_each(|entry| table.insert_new(entry));
                 let before = table.len();
-                combine_waiting(&mut self.waiting, slice, table, create, merge);
+                combine_buffered(&mut self.buffers, sub_partition, table, create, merge);
                 keys = table.len();
-                (all_rows, all_keys) = (all_rows + rows, all_keys + keys - before);
+                rows_in += rows;
+                entries_out += keys - before;
                 table.take_entries()
             };
-            in_run += entries.len();
+            run_entries += entries.len();
             run.push(entries);
-            if bytes_of::<Hashed<K, C>>(in_run) > self.limit / 2 && slice + 1 < slices {
-                run.resize_with(slices, Vec::new);
-                give(mem::take(&mut run));
-                run.resize_with(slice + 1, Vec::new);
-                in_run = 0;
+            let is_large = bytes_of::<Hashed<K, C>>(run_entries) > self.limit_bytes / 2;
+            if is_large && sub_partition + 1 < sub_partitions {
+                run.resize_with(sub_partitions, Vec::new);
+                emit(mem::take(&mut run));
+                run.resize_with(sub_partition + 1, Vec::new);
+                run_entries = 0;
             }
         }
-        give(run);
+        emit(run);
     }
 }
 
@@ -133,27 +139,28 @@ fn bytes_of<R>(rows: usize) -> u64 {
     rows as u64 * size_of::<R>() as u64
 }
 
-fn combine_waiting<K: Key, V, C: Stored>(
-    waiting: &mut ScatterBuffers<(K, V)>,
-    slice: usize,
+/// Merges the buffered rows of a sub-partition into its table.
+fn combine_buffered<K: Key, V, C: Stored>(
+    buffers: &mut ScatterBuffers<(K, V)>,
+    sub_partition: usize,
     table: &mut CombineTable<K, C>,
     create: &impl Fn(V) -> C,
     merge: &impl Fn(C, V) -> C,
 ) {
-    waiting.take(slice, |(key, value)| {
+    buffers.take(sub_partition, |(key, value)| {
         table.merge(hash_of(&key), key, value, create, merge);
     });
 }
 
-/// A combiner for each row, behind those that are there.
-fn pass_waiting<K: Key, V, C>(
-    waiting: &mut ScatterBuffers<(K, V)>,
-    slice: usize,
+/// Appends a combiner for each buffered row of a sub-partition to `entries`.
+fn pass_buffered<K: Key, V, C>(
+    buffers: &mut ScatterBuffers<(K, V)>,
+    sub_partition: usize,
     mut entries: Vec<Hashed<K, C>>,
     create: &impl Fn(V) -> C,
 ) -> Vec<Hashed<K, C>> {
-    entries.reserve_exact(waiting.rows_of(slice));
-    waiting.take(slice, |(key, value)| {
+    entries.reserve_exact(buffers.rows_of(sub_partition));
+    buffers.take(sub_partition, |(key, value)| {
         entries.push(Hashed { hash: hash_of(&key), key, value: create(value) });
     });
     entries

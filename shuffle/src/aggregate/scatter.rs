@@ -1,88 +1,93 @@
-//! Rows that wait, each with others of its slice, in pieces of one size: a list grows without a copy,
-//! and a piece that was emptied is filled again or freed.
+//! Rows buffered by sub-partition, on pages of one size: a buffer grows without copying its rows, and a
+//! page that was emptied is filled again or freed.
 
 use std::mem;
 
-pub(crate) struct ScatterBuffers<R> {
-    /// The last piece of each slice. What every row needs lies close together.
+/// The buffers of all sub-partitions.
+pub(super) struct ScatterBuffers<R> {
+    /// The last page of each sub-partition. All that a push needs is close together.
     open: Vec<Vec<R>>,
-    /// The pieces before it, which are full.
+    /// The full pages before it.
     full: Vec<Vec<Vec<R>>>,
-    /// Pieces without rows.
+    /// Pages without rows.
     spare: Vec<Vec<R>>,
-    most_spare: usize,
-    piece_rows: usize,
+    max_spare: usize,
+    page_rows: usize,
     rows: usize,
-    most_rows: usize,
+    max_rows: usize,
 }
 
-/// The most bytes of a piece: few enough that it matters little if most of it is never used.
-const PIECE_BYTES: usize = 4 << 10;
-/// So many empty pieces are kept, and no more than this part of all that may wait: to free all of a small
-/// task's would cost more than to fill them.
-const MAX_SPARE: usize = 1024;
-const SPARE_PART: usize = 16;
+/// The most bytes of a page: few enough that an unused part of it matters little.
+const PAGE_BYTES: usize = 4 << 10;
+/// The most empty pages that are retained. Freeing all pages of a small task would cost more than
+/// filling them.
+const MAX_SPARE_PAGES: usize = 1024;
+/// Retained pages are at most this fraction of the pages that all rows need.
+const SPARE_FRACTION: usize = 16;
 
 impl<R> ScatterBuffers<R> {
-    /// No rows yet; so many may wait.
-    pub(crate) fn new(slices: usize, most_rows: usize) -> Self {
-        let most_in_piece = PIECE_BYTES / size_of::<R>().max(1);
-        let piece_rows = most_in_piece.min(most_rows / slices.max(1) / 2).max(1);
-        let (mut open, mut full) = (Vec::new(), Vec::new());
-        open.resize_with(slices, Vec::new);
-        full.resize_with(slices, Vec::new);
-        let most_spare = MAX_SPARE.min(most_rows / piece_rows / SPARE_PART);
-        ScatterBuffers { open, full, spare: Vec::new(), most_spare, piece_rows, rows: 0, most_rows }
+    /// Makes an empty buffer for each sub-partition, for `max_rows` rows in all.
+    pub(super) fn new(sub_partitions: usize, max_rows: usize) -> Self {
+        let rows_that_fit = PAGE_BYTES / size_of::<R>().max(1);
+        let page_rows = rows_that_fit.min(max_rows / sub_partitions.max(1) / 2).max(1);
+        let mut open = Vec::new();
+        open.resize_with(sub_partitions, Vec::new);
+        let mut full = Vec::new();
+        full.resize_with(sub_partitions, Vec::new);
+        let max_spare = MAX_SPARE_PAGES.min(max_rows / page_rows / SPARE_FRACTION);
+        ScatterBuffers { open, full, spare: Vec::new(), max_spare, page_rows, rows: 0, max_rows }
     }
 
-    /// What the rows take, and the room that was made for others.
-    pub(crate) fn bytes(&self) -> u64 {
-        let open = self.open.iter().filter(|piece| piece.capacity() > 0).count();
-        let pieces = self.full.iter().map(Vec::len).sum::<usize>() + open + self.spare.len();
-        (pieces * self.piece_rows * size_of::<R>()) as u64
+    /// Returns the bytes of all pages, unused room included.
+    pub(super) fn bytes(&self) -> u64 {
+        let open = self.open.iter().filter(|page| page.capacity() > 0).count();
+        let pages = self.full.iter().map(Vec::len).sum::<usize>() + open + self.spare.len();
+        (pages * self.page_rows * size_of::<R>()) as u64
     }
 
-    /// Adds a row; says whether this was the last for which there is room.
+    /// Adds a row. Returns true if the buffers are full.
     #[inline]
-    pub(crate) fn push(&mut self, slice: usize, row: R) -> bool {
-        let open = &mut self.open[slice];
+    pub(super) fn push(&mut self, sub_partition: usize, row: R) -> bool {
+        let open = &mut self.open[sub_partition];
         if open.len() == open.capacity() {
-            self.push_into_next(slice, row);
+            self.push_to_next_page(sub_partition, row);
         } else {
             open.push(row);
         }
         self.rows += 1;
-        self.rows >= self.most_rows
+        self.rows >= self.max_rows
     }
 
     #[cold]
-    fn push_into_next(&mut self, slice: usize, row: R) {
-        let new_piece = || Vec::with_capacity(self.piece_rows);
-        let mut piece = self.spare.pop().unwrap_or_else(new_piece);
-        piece.push(row);
-        let filled = mem::replace(&mut self.open[slice], piece);
+    fn push_to_next_page(&mut self, sub_partition: usize, row: R) {
+        let new_page = || Vec::with_capacity(self.page_rows);
+        let mut page = self.spare.pop().unwrap_or_else(new_page);
+        page.push(row);
+        let filled = mem::replace(&mut self.open[sub_partition], page);
         if !filled.is_empty() {
-            self.full[slice].push(filled);
+            self.full[sub_partition].push(filled);
         }
     }
 
-    /// How many rows wait.
-    pub(crate) fn rows(&self) -> usize {
+    /// Returns the number of buffered rows.
+    pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// How many of them are of a slice.
-    pub(crate) fn rows_of(&self, slice: usize) -> usize {
-        self.full[slice].iter().map(Vec::len).sum::<usize>() + self.open[slice].len()
+    /// Returns the number of buffered rows of a sub-partition.
+    pub(super) fn rows_of(&self, sub_partition: usize) -> usize {
+        let full = self.full[sub_partition].iter().map(Vec::len).sum::<usize>();
+        full + self.open[sub_partition].len()
     }
 
-    /// Takes the rows of a slice out, in their order.
-    pub(crate) fn take(&mut self, slice: usize, mut each: impl FnMut(R)) {
-        for mut piece in self.full[slice].drain(..).chain([mem::take(&mut self.open[slice])]) {
-            self.rows -= piece.len();
-            piece.drain(..).for_each(&mut each);
-            if piece.capacity() >= self.piece_rows && self.spare.len() < self.most_spare {
-                self.spare.push(piece);
+    /// Removes the rows of a sub-partition, in their order, and passes them to `each`.
+    pub(super) fn take(&mut self, sub_partition: usize, mut each: impl FnMut(R)) {
+        let last = mem::take(&mut self.open[sub_partition]);
+        for mut page in self.full[sub_partition].drain(..).chain([last]) {
+            self.rows -= page.len();
+            page.drain(..).for_each(&mut each);
+            if page.capacity() >= self.page_rows && self.spare.len() < self.max_spare {
+                self.spare.push(page);
             }
         }
     }
@@ -93,30 +98,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_come_out_in_their_order_and_make_room_again() {
-        let mut waiting = ScatterBuffers::new(3, 40_000);
+    fn rows_keep_their_order_and_leave_room_for_others() {
+        let mut buffers = ScatterBuffers::new(3, 40_000);
         for round in 0..3_u64 {
-            let full = (0..40_000).filter(|n| waiting.push(*n as usize % 2, round + n)).count();
-            assert_eq!((full, waiting.rows()), (1, 40_000), "the last row takes the last room");
-            assert!((40_000 * 8..44_000 * 8).contains(&waiting.bytes()), "{}", waiting.bytes());
-            for slice in 0..3_u64 {
+            let full = (0..40_000).filter(|n| buffers.push(*n as usize % 2, round + n)).count();
+            assert_eq!((full, buffers.rows()), (1, 40_000), "the last row takes the last room");
+            assert!((40_000 * 8..44_000 * 8).contains(&buffers.bytes()), "{}", buffers.bytes());
+            for sub_partition in 0..3_usize {
                 let mut rows = Vec::new();
-                let many = waiting.rows_of(slice as usize);
-                waiting.take(slice as usize, |row| rows.push(row));
-                let expected = (0..40_000).filter(|n| n % 2 == slice).map(|n| round + n);
-                assert!(rows.len() == many && rows.into_iter().eq(expected));
+                let count = buffers.rows_of(sub_partition);
+                buffers.take(sub_partition, |row| rows.push(row));
+                let expected = (0..40_000).filter(|n| n % 2 == sub_partition as u64);
+                assert_eq!(rows.len(), count);
+                assert!(rows.into_iter().eq(expected.map(|n| round + n)));
             }
-            assert_eq!(waiting.rows(), 0);
-            assert!(waiting.spare.iter().all(|piece| piece.capacity() == waiting.piece_rows));
+            assert_eq!(buffers.rows(), 0);
+            assert!(buffers.spare.iter().all(|page| page.capacity() == buffers.page_rows));
         }
     }
 
     #[test]
-    fn rows_without_a_size_wait_too() {
-        let mut waiting = ScatterBuffers::new(2, 1);
-        assert!(waiting.push(1, ()));
-        assert_eq!((waiting.rows_of(0), waiting.rows_of(1), waiting.bytes()), (0, 1, 0));
-        waiting.take(1, |()| ());
-        assert_eq!(waiting.rows(), 0);
+    fn rows_without_a_size_are_buffered_too() {
+        let mut buffers = ScatterBuffers::new(2, 1);
+        assert!(buffers.push(1, ()));
+        assert_eq!((buffers.rows_of(0), buffers.rows_of(1), buffers.bytes()), (0, 1, 0));
+        buffers.take(1, |()| ());
+        assert_eq!(buffers.rows(), 0);
     }
 }

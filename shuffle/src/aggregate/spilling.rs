@@ -1,4 +1,4 @@
-//! One combiner for each key, for more keys than a task may hold.
+//! Combines the rows of a reduce task: one combiner for each key, for more keys than fit in memory.
 
 use crate::aggregate::table::CombineTable;
 use crate::aggregate::table_meter::TableMemoryMeter;
@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::iter::Peekable;
 use std::vec;
 
-/// A [`CombineTable`] that is cut into sorted runs when it has reached a size.
+/// A [`CombineTable`] that becomes a sorted run each time it reaches the memory limit.
 pub struct SpillingCombiner<K: Key, C: Stored> {
     table: CombineTable<K, C>,
     meter: TableMemoryMeter,
@@ -21,7 +21,7 @@ pub struct SpillingCombiner<K: Key, C: Stored> {
 }
 
 impl<K: Key, C: Stored> SpillingCombiner<K, C> {
-    /// An empty table inside the share of `task`.
+    /// Makes an empty combiner within the memory limit of `task`.
     pub fn new(task: &TaskContext) -> Self {
         let meter = TableMemoryMeter::new(task, task.table_memory_limit());
         SpillingCombiner { table: CombineTable::new(), meter, runs: None, task: task.clone() }
@@ -38,24 +38,24 @@ impl<K: Key, C: Stored> SpillingCombiner<K, C> {
         merge: &impl Fn(C, V) -> C,
     ) {
         self.table.merge(hash, key, value, create, merge);
-        self.look();
+        self.flush_if_full();
     }
 
-    /// How many keys are there, of those that were not cut into runs.
+    /// Returns the number of keys in memory.
     pub fn keys(&self) -> usize {
         self.table.len()
     }
 
-    /// Makes room for the keys of some rows, if these are the first and as far as the table may grow.
+    /// Makes room for the keys of `rows` rows if the table is empty, up to a quarter of the memory limit.
     pub fn reserve(&mut self, rows: usize) {
         if self.table.is_empty() {
-            let most =
-                self.task.table_memory_limit() / (4 * size_of::<Hashed<K, C>>().max(8) as u64);
-            self.table.reserve(rows.min(most as usize));
+            let entry_bytes = size_of::<Hashed<K, C>>().max(8) as u64;
+            let max_entries = self.task.table_memory_limit() / (4 * entry_bytes);
+            self.table.reserve(rows.min(max_entries as usize));
         }
     }
 
-    /// Adds combiners that other tasks may read too.
+    /// Adds clones of combiners that other tasks may read too.
     pub fn merge_shared(&mut self, entries: &[Hashed<K, C>], merge: &impl Fn(C, C) -> C) {
         let mut entries = entries.iter();
         while entries.len() > 0 {
@@ -65,11 +65,11 @@ impl<K: Key, C: Stored> SpillingCombiner<K, C> {
             } else if let Some(entry) = entries.next() {
                 self.table.merge_shared(entry, merge);
             }
-            self.look();
+            self.flush_if_full();
         }
     }
 
-    /// Adds combiners that no one else needs.
+    /// Adds combiners.
     pub fn merge_owned(&mut self, entries: Vec<Hashed<K, C>>, merge: &impl Fn(C, C) -> C) {
         let mut entries = entries.into_iter();
         while entries.len() > 0 {
@@ -79,19 +79,20 @@ impl<K: Key, C: Stored> SpillingCombiner<K, C> {
             } else if let Some(entry) = entries.next() {
                 self.table.merge_owned(entry, merge);
             }
-            self.look();
+            self.flush_if_full();
         }
     }
 
     #[inline]
-    fn look(&mut self) {
+    fn flush_if_full(&mut self) {
         if self.meter.is_due(&self.table) {
-            self.measure();
+            self.check_table();
         }
     }
 
+    /// Makes a sorted run of a full table.
     #[cold]
-    fn measure(&mut self) {
+    fn check_table(&mut self) {
         if let Some(sizes) = self.meter.full(&mut self.table) {
             let table = std::mem::take(&mut self.table);
             let sorted = self.task.in_phase(Phase::Sort, || table.into_hash_order());
@@ -100,14 +101,16 @@ impl<K: Key, C: Stored> SpillingCombiner<K, C> {
         }
     }
 
-    /// The keys and their combiners in the order of the hash, and of the first occurrence where
-    /// hashes are equal. Combiners of one key in several runs are merged in their order.
+    /// Returns the keys and their combiners in the order of the hash; keys of equal hash in the order in
+    /// which they were first added. Combiners of one key in several runs are merged in their order.
     pub fn finish<M: Fn(C, C) -> C>(mut self, merge: M) -> CombinedRows<K, C, M> {
         self.meter.end(&self.table);
-        let sizes = self.runs.as_ref().map(|_| self.table.recount()).unwrap_or_default();
-        let entries = self.task.in_phase(Phase::Sort, || self.table.into_hash_order());
-        let Some(mut runs) = self.runs else { return CombinedRows::InMemory(entries.into_iter()) };
-        runs.push_run(entries, sizes);
+        let Some(mut runs) = self.runs else {
+            let entries = self.task.in_phase(Phase::Sort, || self.table.into_hash_order());
+            return CombinedRows::InMemory(entries.into_iter());
+        };
+        let sizes = self.table.measure_again();
+        runs.push_run(self.task.in_phase(Phase::Sort, || self.table.into_hash_order()), sizes);
         let rows = runs.finish().peekable();
         CombinedRows::Merged(MergedCombiners { rows, of_hash: VecDeque::new(), merge })
     }
@@ -115,9 +118,9 @@ impl<K: Key, C: Stored> SpillingCombiner<K, C> {
 
 /// The keys of a [`SpillingCombiner`] with their combiners, in order.
 pub enum CombinedRows<K: Key, C: Stored, M> {
-    /// The table was never cut.
+    /// The combiners were all in memory.
     InMemory(vec::IntoIter<Hashed<K, C>>),
-    /// It was.
+    /// They come from several runs.
     Merged(MergedCombiners<K, C, M>),
 }
 
@@ -149,10 +152,10 @@ impl<K: Key, C: Stored, M: Fn(C, C) -> C> Iterator for CombinedRows<K, C, M> {
     }
 }
 
-/// Merges the combiners of each key, which lie in several runs.
+/// A merge of the combiners of each key, which come from several runs.
 pub struct MergedCombiners<K: Key, C: Stored, M> {
     rows: Peekable<SortedRows<Hashed<K, C>, ByHash>>,
-    /// The keys of one hash: nearly always one.
+    /// The other keys of the current hash: nearly always none.
     of_hash: VecDeque<Hashed<K, C>>,
     merge: M,
 }
@@ -173,7 +176,7 @@ impl<K: Key, C: Stored, M: Fn(C, C) -> C> Iterator for MergedCombiners<K, C, M> 
             match self.of_hash.iter().position(|entry| entry.key == next.key) {
                 None => self.of_hash.push_back(next),
                 Some(at) => {
-                    // Out and back in, since a merge takes its combiner by value.
+                    // Removed and inserted again, since a merge takes its combiner by value.
                     let Some(entry) = self.of_hash.remove(at) else { continue };
                     let value = (self.merge)(entry.value, next.value);
                     self.of_hash.insert(at, Hashed { value, ..entry });

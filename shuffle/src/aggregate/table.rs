@@ -1,4 +1,4 @@
-//! One combiner for each key, found by hash, in the order in which keys were first seen.
+//! A hash table of combiners, which keeps its keys in the order in which they were first added.
 
 use crate::keys::hash::{Hashed, table_bits};
 use crate::memory::row_sizes::RowSizes;
@@ -10,79 +10,80 @@ use hashbrown::HashTable;
 use serde::Serialize;
 use std::{mem, slice, vec};
 
-/// A table from keys to combiners. A row costs one look-up with a hash the caller has already, and
-/// one call of the user's function.
+/// A table from keys to combiners. A row costs one look-up with a hash that the caller has, and one call
+/// of the user's function.
 ///
-/// That function takes the combiner by value, so something must lie in the combiner's place while
-/// it runs: one spare combiner for the whole table. If the function panics the spare stays there,
-/// and the table must be thrown away.
+/// That function takes the combiner by value, so another value must take its place meanwhile: a spare
+/// combiner, one for the whole table. If the function panics, the spare stays in the table, which must
+/// then be dropped.
 #[derive(Debug)]
 pub struct CombineTable<K, C> {
-    /// Where in `entries` a key is.
-    index: HashTable<Place>,
+    index: HashTable<IndexEntry>,
     entries: Vec<Hashed<K, C>>,
     spare: Option<C>,
     bytes: u64,
     /// The heap bytes of the largest entry, as it was when its key was added.
     max_heap_bytes: u64,
-    /// Merges until one is weighed again, and how many that one stands for.
-    until_weighed: u64,
-    stands_for: u64,
+    /// The merges until one is measured, this one included.
+    merges_until_measured: u64,
+    /// The merges that the next measured one stands for, itself included.
+    merges_per_measurement: u64,
 }
 
-/// The place of an entry, and the low half of its hash: the index grows without a look at entries.
+/// The position of an entry, with the low half of its hash: the index grows without a look at entries.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct IndexEntry {
     hash: u32,
-    at: u32,
+    position: u32,
 }
 
-/// How many rows are looked up together.
-pub(crate) const BATCH: usize = 32;
-/// A table of so many bytes is worth that: it fits no cache that is near.
-const BATCHED_BYTES: u64 = 256 << 10;
-/// Larger entries are not: nobody weighs the rows of a batch.
-const BATCHED_ENTRY_BYTES: u64 = 1 << 10;
-/// No table has so many entries.
-const UNKNOWN: u32 = u32::MAX;
+/// The number of rows that are looked up together.
+pub(super) const BATCH: usize = 32;
+/// Batches pay off from this table size on: such a table is too large for the caches nearest to a core.
+const MIN_BATCHED_BYTES: u64 = 256 << 10;
+/// Batches are used for entries up to this average size, since the rows of a batch are not measured.
+const MAX_BATCHED_ENTRY_BYTES: u64 = 1 << 10;
+/// A position that no entry has.
+const NOT_FOUND: u32 = u32::MAX;
 
-/// What the index takes for each entry, free places included: between 10 and 20. It is counted by the
-/// entries, since how much room was made beforehand may depend on where rows came from.
-pub(crate) const INDEX_BYTES: u64 = 16;
-/// A merge into a combiner that takes so many steps to measure is weighed once in twice as many.
-const STEPS_A_MERGE: u64 = 4;
-/// However long that takes, no merge stands for more than this.
-const MAX_STOOD_FOR: u64 = 1024;
+/// The bytes of the index for each entry. The index really takes between 10 and 20, which depends on
+/// the room that was reserved; a constant makes the size of a table depend on its rows alone.
+pub(super) const INDEX_BYTES: u64 = 16;
+/// A merge stands for one merge more for each so many values that measuring it looks at.
+const VALUES_PER_MERGE: u64 = 4;
+/// The most merges that a measured one stands for.
+const MAX_MERGES_PER_MEASUREMENT: u64 = 1024;
 
 impl<K, C> CombineTable<K, C> {
-    /// The bytes of an entry and its place in the index, without the heap that it owns.
+    /// The bytes of an entry and its part of the index, without the heap that it owns.
     const ENTRY_BYTES: u64 = size_of::<Hashed<K, C>>() as u64 + INDEX_BYTES;
 
-    /// An empty table. It allocates when the first key comes.
+    /// Makes an empty table. It allocates when the first key is added.
     pub fn new() -> Self {
-        let (index, entries, spare) = (HashTable::new(), Vec::new(), None);
         CombineTable {
-            index,
-            entries,
-            spare,
+            index: HashTable::new(),
+            entries: Vec::new(),
+            spare: None,
             bytes: 0,
             max_heap_bytes: 0,
-            until_weighed: 1,
-            stands_for: 1,
+            merges_until_measured: 1,
+            merges_per_measurement: 1,
         }
     }
 
-    /// About what the table takes: entries, what they own, and the index. Each new entry was counted.
-    /// Where combiners are merged it is at most this; of values that let a combiner grow, those that
-    /// are expensive to measure stand for others.
+    /// Returns about the bytes of the entries, of the heap they own, and of the index.
+    ///
+    /// It is exact for combiners that own no heap. Else it is an upper bound where combiners are merged,
+    /// and an estimate where values are: merges that are expensive to measure are measured now and then.
     #[inline]
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Measures all entries again if merges may have changed their sizes, and returns these.
+    /// Makes [`bytes`](CombineTable::bytes) exact, and returns the sizes of the entries. They are measured
+    /// again only if merges may have changed them.
     #[cold]
-    pub(crate) fn recount(&mut self) -> RowSizes
+    pub(super) fn measure_again(&mut self) -> RowSizes
     where
         K: Serialize,
         C: Serialize,
@@ -97,37 +98,38 @@ impl<K, C> CombineTable<K, C> {
         RowSizes { heap_bytes, max_heap_bytes: self.max_heap_bytes }
     }
 
-    /// Makes room for so many keys, so that the table need not grow again and again.
-    pub(crate) fn reserve(&mut self, keys: usize) {
+    /// Makes room for `keys` more keys.
+    pub(super) fn reserve(&mut self, keys: usize) {
         self.entries.reserve(keys);
-        self.index.reserve(keys, |place| table_bits(place.hash));
+        self.index.reserve(keys, |entry| table_bits(entry.hash));
     }
 
-    /// How many keys there are.
+    /// Returns the number of keys.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is no key.
+    /// Returns true if there is no key.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// As [`into_entries`](CombineTable::into_entries); an empty table that has room stays.
-    pub(crate) fn take_entries(&mut self) -> Vec<Hashed<K, C>> {
+    /// Removes the keys and their combiners, in the order in which keys were first added. The index keeps
+    /// its room.
+    pub(super) fn take_entries(&mut self) -> Vec<Hashed<K, C>> {
         self.index.clear();
         self.bytes = 0;
         self.max_heap_bytes = 0;
         mem::take(&mut self.entries)
     }
 
-    /// The keys and their combiners, in the order of the first occurrence of each key.
+    /// Returns the keys and their combiners, in the order in which keys were first added.
     pub fn into_entries(self) -> Vec<Hashed<K, C>> {
         self.entries
     }
 
-    /// The keys and their combiners in the order of the hash, and of the first occurrence where
-    /// hashes are equal.
+    /// Returns the keys and their combiners in the order of the hash; keys of equal hash in the order in
+    /// which they were first added.
     pub fn into_hash_order(self) -> Vec<Hashed<K, C>>
     where
         K: Clone,
@@ -155,33 +157,33 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         create: &impl Fn(V) -> C,
         merge: &impl Fn(C, V) -> C,
     ) {
-        match self.place_of(hash, &key) {
-            Ok(at) => self.update(at, |combiner| merge(combiner, value)),
-            Err(()) => self.add(Hashed { hash, key, value: create(value) }),
+        match self.find_or_index(hash, &key) {
+            Some(position) => self.update(position, |combiner| merge(combiner, value)),
+            None => self.push_entry(Hashed { hash, key, value: create(value) }),
         }
     }
 
-    /// Whether rows should come many at a time.
+    /// Returns true if rows should be added in batches.
     #[inline]
-    pub(crate) fn is_worth_batches(&self) -> bool {
-        let small = BATCHED_ENTRY_BYTES.saturating_mul(self.entries.len() as u64);
-        (BATCHED_BYTES..=small).contains(&self.bytes)
+    pub(super) fn is_worth_batches(&self) -> bool {
+        let max_bytes = MAX_BATCHED_ENTRY_BYTES.saturating_mul(self.entries.len() as u64);
+        (MIN_BATCHED_BYTES..=max_bytes).contains(&self.bytes)
     }
 
-    /// Adds rows as [`merge`](CombineTable::merge) does, until there are none or `is_due` says after one
-    /// of them that the table is to be looked at. At most [`BATCH`] rows are looked up together.
-    pub(crate) fn merge_batch<V>(
+    /// Adds the first [`BATCH`] rows, as [`merge`](CombineTable::merge) does. It stops after a row for
+    /// which `is_due` returns true.
+    pub(super) fn merge_batch<V>(
         &mut self,
         rows: &mut vec::Drain<'_, Hashed<K, V>>,
         create: &impl Fn(V) -> C,
         merge: &impl Fn(C, V) -> C,
         is_due: impl Fn(&Self) -> bool,
     ) {
-        let places = self.places_of(rows.as_slice());
-        for (at, Hashed { hash, key, value }) in places.into_iter().zip(rows) {
-            match at {
-                UNKNOWN => self.merge(hash, key, value, create, merge),
-                at => self.update(at as usize, |combiner| merge(combiner, value)),
+        let positions = self.find_batch(rows.as_slice());
+        for (position, Hashed { hash, key, value }) in positions.into_iter().zip(rows) {
+            match position {
+                NOT_FOUND => self.merge(hash, key, value, create, merge),
+                found => self.update(found as usize, |combiner| merge(combiner, value)),
             }
             if is_due(self) {
                 return;
@@ -189,18 +191,18 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         }
     }
 
-    /// As [`merge_batch`](CombineTable::merge_batch), for combiners that no one else needs.
-    pub(crate) fn merge_owned_batch(
+    /// Adds the first [`BATCH`] combiners, as [`merge_batch`](CombineTable::merge_batch) adds rows.
+    pub(super) fn merge_owned_batch(
         &mut self,
         entries: &mut vec::IntoIter<Hashed<K, C>>,
         merge: &impl Fn(C, C) -> C,
         is_due: impl Fn(&Self) -> bool,
     ) {
-        let places = self.places_of(entries.as_slice());
-        for (at, entry) in places.into_iter().zip(entries) {
-            match at {
-                UNKNOWN => self.merge_owned(entry, merge),
-                at => self.merge_at(at as usize, entry.value, merge),
+        let positions = self.find_batch(entries.as_slice());
+        for (position, entry) in positions.into_iter().zip(entries) {
+            match position {
+                NOT_FOUND => self.merge_owned(entry, merge),
+                found => self.merge_at(found as usize, entry.value, merge),
             }
             if is_due(self) {
                 return;
@@ -208,8 +210,9 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         }
     }
 
-    /// As [`merge_batch`](CombineTable::merge_batch), for combiners that other tasks may read too.
-    pub(crate) fn merge_shared_batch(
+    /// Adds clones of the first [`BATCH`] combiners, as [`merge_batch`](CombineTable::merge_batch) adds
+    /// rows.
+    pub(super) fn merge_shared_batch(
         &mut self,
         entries: &mut slice::Iter<'_, Hashed<K, C>>,
         merge: &impl Fn(C, C) -> C,
@@ -217,11 +220,11 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
     ) where
         K: Clone,
     {
-        let places = self.places_of(entries.as_slice());
-        for (at, entry) in places.into_iter().zip(entries) {
-            match at {
-                UNKNOWN => self.merge_shared(entry, merge),
-                at => self.merge_at(at as usize, entry.value.clone(), merge),
+        let positions = self.find_batch(entries.as_slice());
+        for (position, entry) in positions.into_iter().zip(entries) {
+            match position {
+                NOT_FOUND => self.merge_shared(entry, merge),
+                found => self.merge_at(found as usize, entry.value.clone(), merge),
             }
             if is_due(self) {
                 return;
@@ -229,89 +232,92 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         }
     }
 
-    /// Where the keys of the first rows are; [`UNKNOWN`] where that takes a longer look.
+    /// Returns the positions of the keys of the first [`BATCH`] rows; [`NOT_FOUND`] for a key that is not
+    /// there or whose look-up takes more than one probe.
     ///
-    /// A look-up in a large table waits for main memory, more than once. Here each step of many
-    /// look-ups comes before the next step of any, so that the processor waits for them at once.
+    /// A look-up in a large table waits for main memory more than once: for the index, for the hash and
+    /// for the key of an entry. Here each of these is read for all rows before the next is read for any,
+    /// so that the processor waits for all rows at once.
     #[inline]
-    fn places_of<V>(&self, rows: &[Hashed<K, V>]) -> [u32; BATCH] {
-        let mut places = [UNKNOWN; BATCH];
-        for (place, row) in places.iter_mut().zip(rows) {
+    fn find_batch<V>(&self, rows: &[Hashed<K, V>]) -> [u32; BATCH] {
+        let mut positions = [NOT_FOUND; BATCH];
+        for (position, row) in positions.iter_mut().zip(rows) {
             let low = row.hash as u32;
-            let found = self.index.find(table_bits(low), |place| place.hash == low);
-            *place = found.map_or(UNKNOWN, |place| place.at);
+            let found = self.index.find(table_bits(low), |entry| entry.hash == low);
+            *position = found.map_or(NOT_FOUND, |entry| entry.position);
         }
-        let entry_at = |place: u32| self.entries.get(place as usize);
-        for (place, row) in places.iter_mut().zip(rows) {
-            let found = entry_at(*place).filter(|entry| entry.hash == row.hash);
-            *place = found.map_or(UNKNOWN, |_| *place);
+        let entry_at = |position: u32| self.entries.get(position as usize);
+        for (position, row) in positions.iter_mut().zip(rows) {
+            let found = entry_at(*position).filter(|entry| entry.hash == row.hash);
+            *position = found.map_or(NOT_FOUND, |_| *position);
         }
-        for (place, row) in places.iter_mut().zip(rows) {
-            let found = entry_at(*place).filter(|entry| entry.key == row.key);
-            *place = found.map_or(UNKNOWN, |_| *place);
+        for (position, row) in positions.iter_mut().zip(rows) {
+            let found = entry_at(*position).filter(|entry| entry.key == row.key);
+            *position = found.map_or(NOT_FOUND, |_| *position);
         }
-        places
+        positions
     }
 
-    /// Adds the combiner of a key that is not there.
-    pub(crate) fn insert_new(&mut self, entry: Hashed<K, C>) {
-        self.add_place(entry.hash as u32);
-        self.add(entry);
+    /// Adds the combiner of a key that is not in the table.
+    pub(super) fn insert_new(&mut self, entry: Hashed<K, C>) {
+        self.index_next(entry.hash as u32);
+        self.push_entry(entry);
     }
 
-    /// Adds a combiner that other tasks may read too: the key is cloned when it is first seen.
+    /// Adds a clone of a combiner that other tasks may read too.
     #[inline]
     pub fn merge_shared(&mut self, entry: &Hashed<K, C>, merge: &impl Fn(C, C) -> C)
     where
         K: Clone,
     {
-        match self.place_of(entry.hash, &entry.key) {
-            Ok(at) => self.merge_at(at, entry.value.clone(), merge),
-            Err(()) => self.add(entry.clone()),
+        match self.find_or_index(entry.hash, &entry.key) {
+            Some(position) => self.merge_at(position, entry.value.clone(), merge),
+            None => self.push_entry(entry.clone()),
         }
     }
 
-    /// Adds a combiner that no one else needs.
+    /// Adds a combiner.
     #[inline]
     pub fn merge_owned(&mut self, entry: Hashed<K, C>, merge: &impl Fn(C, C) -> C) {
-        match self.place_of(entry.hash, &entry.key) {
-            Ok(at) => self.merge_at(at, entry.value, merge),
-            Err(()) => self.add(entry),
+        match self.find_or_index(entry.hash, &entry.key) {
+            Some(position) => self.merge_at(position, entry.value, merge),
+            None => self.push_entry(entry),
         }
     }
 
     #[inline]
-    fn merge_at(&mut self, at: usize, value: C, merge: &impl Fn(C, C) -> C) {
+    fn merge_at(&mut self, position: usize, value: C, merge: &impl Fn(C, C) -> C) {
         self.bytes = self.bytes.saturating_add(heap_bytes(&value));
-        self.replace(at, |combiner| merge(combiner, value));
+        self.replace(position, |combiner| merge(combiner, value));
     }
 
-    /// Where the key is. If it is new, the end of `entries` is made its place, and the caller must
-    /// put it there.
+    /// Returns the position of a key. If it is not in the table, adds it to the index, and the caller
+    /// must push its entry.
     #[inline]
-    fn place_of(&mut self, hash: u64, key: &K) -> Result<usize, ()> {
-        let entries = &self.entries;
+    fn find_or_index(&mut self, hash: u64, key: &K) -> Option<usize> {
         let low = hash as u32;
-        let same = |place: &Place| place.hash == low && entries[place.at as usize].key == *key;
-        match self.index.find(table_bits(low), same) {
-            Some(place) => Ok(place.at as usize),
-            None => {
-                self.add_place(low);
-                Err(())
-            }
+        let entries = &self.entries;
+        let is_same =
+            |entry: &IndexEntry| entry.hash == low && entries[entry.position as usize].key == *key;
+        let found = self.index.find(table_bits(low), is_same);
+        let position = found.map(|entry| entry.position as usize);
+        if position.is_none() {
+            self.index_next(low);
         }
+        position
     }
 
-    /// Makes the end of `entries` the place of a new key.
-    fn add_place(&mut self, hash: u32) {
-        let at = u32::try_from(self.entries.len()).ok().filter(|at| *at != UNKNOWN);
-        let at = at.unwrap_or_else(|| raise(table_full()));
-        let rehash = |place: &Place| table_bits(place.hash);
-        self.index.insert_unique(table_bits(hash), Place { hash, at }, rehash);
+    /// Adds the next entry to the index.
+    fn index_next(&mut self, hash: u32) {
+        let position = u32::try_from(self.entries.len()).ok().filter(|next| *next != NOT_FOUND);
+        let position = position.unwrap_or_else(|| raise(too_many_keys()));
+        let rehash = |entry: &IndexEntry| table_bits(entry.hash);
+        self.index.insert_unique(table_bits(hash), IndexEntry { hash, position }, rehash);
     }
 
+    /// Adds an entry that is in the index, and its size.
     #[inline]
-    fn add(&mut self, entry: Hashed<K, C>) {
+    fn push_entry(&mut self, entry: Hashed<K, C>) {
         let heap = heap_bytes(&entry);
         if owns_heap::<(K, C)>() {
             self.max_heap_bytes = self.max_heap_bytes.max(heap);
@@ -320,22 +326,23 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         self.entries.push(entry);
     }
 
+    /// Merges a value into the combiner at `position`, and measures the change now and then.
     #[inline]
-    fn update(&mut self, at: usize, merge: impl FnOnce(C) -> C) {
+    fn update(&mut self, position: usize, merge: impl FnOnce(C) -> C) {
         if owns_heap::<C>() {
-            self.until_weighed -= 1;
-            if self.until_weighed == 0 {
-                return self.update_weighed(at, merge);
+            self.merges_until_measured -= 1;
+            if self.merges_until_measured == 0 {
+                return self.update_measured(position, merge);
             }
         }
-        self.replace(at, merge);
+        self.replace(position, merge);
     }
 
     #[inline]
-    fn replace(&mut self, at: usize, merge: impl FnOnce(C) -> C) {
-        let slot = &mut self.entries[at].value;
+    fn replace(&mut self, position: usize, merge: impl FnOnce(C) -> C) {
+        let slot = &mut self.entries[position].value;
         if !owns_heap::<C>() {
-            // Such a clone is a copy, which the compiler often does without.
+            // The clone is a copy, which the compiler often removes.
             *slot = merge(slot.clone());
             return;
         }
@@ -344,26 +351,28 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         self.spare = Some(mem::replace(slot, merged));
     }
 
-    /// Notes by how much the combiner grows, for this merge and those before it that were not
-    /// weighed.
-    fn update_weighed(&mut self, at: usize, merge: impl FnOnce(C) -> C) {
-        let before = measure(&self.entries[at].value);
-        self.replace(at, merge);
-        let after = measure(&self.entries[at].value);
+    /// Merges a value and measures by how much the combiner grows, for this merge and those before it
+    /// that were not measured.
+    fn update_measured(&mut self, position: usize, merge: impl FnOnce(C) -> C) {
+        let before = measure(&self.entries[position].value);
+        self.replace(position, merge);
+        let after = measure(&self.entries[position].value);
+        let merges = self.merges_per_measurement;
         let grown = after.heap_bytes.saturating_sub(before.heap_bytes);
         let shrunk = before.heap_bytes.saturating_sub(after.heap_bytes);
-        let bytes = self.bytes.saturating_add(grown.saturating_mul(self.stands_for));
-        self.bytes = bytes.saturating_sub(shrunk.saturating_mul(self.stands_for));
-        self.stands_for =
-            ((before.values_visited + after.values_visited) / STEPS_A_MERGE + 1).min(MAX_STOOD_FOR);
-        self.until_weighed = self.stands_for;
+        let bytes = self.bytes.saturating_add(grown.saturating_mul(merges));
+        self.bytes = bytes.saturating_sub(shrunk.saturating_mul(merges));
+        let values = before.values_visited + after.values_visited;
+        let merges = (values / VALUES_PER_MERGE + 1).min(MAX_MERGES_PER_MEASUREMENT);
+        self.merges_per_measurement = merges;
+        self.merges_until_measured = merges;
     }
 }
 
 #[cold]
-fn table_full() -> Error {
+fn too_many_keys() -> Error {
     Error::invalid_argument(
-        "one partition has more than 4294967295 distinct keys, and a table holds no more: use more \
+        "one partition has more than 4294967295 distinct keys, the most that a table holds: use more \
          partitions",
     )
 }

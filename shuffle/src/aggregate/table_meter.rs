@@ -1,57 +1,58 @@
 //! Compares the size of a table of combiners with its limit.
 
 use crate::aggregate::table::CombineTable;
-use crate::memory::meter::LOOKS;
+use crate::memory::meter::REPORTS;
 use crate::memory::row_sizes::RowSizes;
 use emberline_core::bounds::Stored;
 use emberline_core::task::{OperatorMemory, TaskContext};
 
-/// Says when a table of combiners has reached a size.
-pub(crate) struct TableMemoryMeter {
-    limit: u64,
-    /// When to look at the table again.
-    next: u64,
+/// The limit of a table, and what the task knows of its size.
+pub(super) struct TableMemoryMeter {
+    limit_bytes: u64,
+    /// The size at which the table is compared with the limit again.
+    next_bytes: u64,
     held: OperatorMemory,
 }
 
 impl TableMemoryMeter {
-    /// A meter of a table of `task` that may take `limit` bytes.
-    pub(crate) fn new(task: &TaskContext, limit: u64) -> Self {
-        TableMemoryMeter { limit, next: limit.div_ceil(LOOKS), held: OperatorMemory::new(task) }
+    /// Makes a meter for a table of `task` that may take `limit_bytes`.
+    pub(super) fn new(task: &TaskContext, limit_bytes: u64) -> Self {
+        let next_bytes = limit_bytes.div_ceil(REPORTS);
+        TableMemoryMeter { limit_bytes, next_bytes, held: OperatorMemory::new(task) }
     }
 
     /// Returns true if it is time to call [`full`](TableMemoryMeter::full).
     #[inline]
-    pub(crate) fn is_due<K, C>(&self, table: &CombineTable<K, C>) -> bool {
-        table.bytes() >= self.next
+    pub(super) fn is_due<K, C>(&self, table: &CombineTable<K, C>) -> bool {
+        table.bytes() >= self.next_bytes
     }
 
-    /// Returns the sizes of the entries if the table has reached the limit, but for a small part. Then
-    /// the meter starts again for the next table.
+    /// Returns the sizes of the entries if the table is full, and starts again for the next table.
     #[cold]
-    pub(crate) fn full<K: Stored, C: Stored>(
+    pub(super) fn full<K: Stored, C: Stored>(
         &mut self,
         table: &mut CombineTable<K, C>,
     ) -> Option<RowSizes> {
-        let part = self.limit.div_ceil(LOOKS);
-        let sizes = (table.bytes() >= self.limit).then(|| table.recount());
-        self.held.set(table.bytes());
-        self.next = table.bytes().saturating_add(part).min(self.limit);
-        // A part below the limit is enough: a table near its limit is not measured again and again.
-        let sizes = sizes.filter(|_| table.bytes() >= self.limit - part)?;
+        let part = self.limit_bytes.div_ceil(REPORTS);
+        let sizes = (table.bytes() >= self.limit_bytes).then(|| table.measure_again());
+        let bytes = table.bytes();
+        self.held.set(bytes);
+        self.next_bytes = bytes.saturating_add(part).min(self.limit_bytes);
+        // Full is a part below the limit: so a table near it is not measured again at each row.
+        let sizes = sizes.filter(|_| bytes >= self.limit_bytes - part)?;
         self.held.set(0);
-        self.next = part;
+        self.next_bytes = part;
         Some(sizes)
     }
 
-    /// Notes what a table takes, or several.
-    pub(crate) fn note(&mut self, bytes: u64) {
+    /// Records that the operator holds `bytes`.
+    pub(super) fn record(&mut self, bytes: u64) {
         self.held.set(bytes);
     }
 
-    /// Notes the size of a table that nobody asks about any more.
-    pub(crate) fn end<K, C>(&mut self, table: &CombineTable<K, C>) {
-        self.note(table.bytes());
-        self.note(0);
+    /// Records the last size of a table, and that it no longer grows.
+    pub(super) fn end<K, C>(&mut self, table: &CombineTable<K, C>) {
+        self.record(table.bytes());
+        self.record(0);
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of `combine`.
+//! Tests of the table of combiners.
 
 use super::*;
 use crate::keys::hash::hash_of;
@@ -22,7 +22,7 @@ fn push(mut list: Vec<u32>, n: u32) -> Vec<u32> {
 proptest! {
     /// Few distinct hashes, so that unequal keys of equal hash are common.
     #[test]
-    fn a_table_gives_what_a_map_of_lists_gives(
+    fn combiners_are_those_of_a_map_of_lists(
         rows in prop::collection::vec((0_u32..60, any::<u32>()), 0..300),
         hashes in 1_u64..80,
     ) {
@@ -80,7 +80,7 @@ fn a_table_clones_one_combiner_for_any_number_of_rows() {
 }
 
 #[test]
-fn a_table_knows_what_its_combiners_grow_by() {
+fn the_size_of_a_table_follows_combiners_that_grow() {
     let mut table = CombineTable::new();
     for n in 0..20_000_u64 {
         let (key, create) = (n % 10, |n| vec![n]);
@@ -90,13 +90,13 @@ fn a_table_knows_what_its_combiners_grow_by() {
         });
     }
     let counted = table.bytes();
-    table.recount();
+    table.measure_again();
     let exact = table.bytes();
     assert!(counted.abs_diff(exact) < exact / 20, "{counted} for {exact}");
-    let giant = "x".repeat(1 << 20);
+    let large = "x".repeat(1 << 20);
     let mut table = CombineTable::new();
     for n in 0..100_u64 {
-        let text = if n == 97 { giant.clone() } else { "y".to_string() };
+        let text = if n == 97 { large.clone() } else { "y".to_string() };
         table.merge(hash_of(&3), 3, text, &|text| text, &|a, b| a + &b);
     }
     assert!(table.bytes() > 1 << 20, "one merge of many made it large");

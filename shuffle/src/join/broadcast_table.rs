@@ -140,7 +140,8 @@ impl<K: Key, V: Stored> Building<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MapOutputs, MapWriter};
+    use crate::MapOutputs;
+    use crate::map_output::writer::MapWriter;
     use emberline_core::config::Config;
 
     fn table(rows: &[(&str, u32)], limit: u64) -> Result<BroadcastTable<String, u32>> {

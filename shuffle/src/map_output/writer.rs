@@ -1,4 +1,4 @@
-//! How a map task makes its output: rows into buckets, buckets into runs.
+//! Buffers the rows of a map task by segment, and flushes them as runs of its output.
 
 use crate::map_output::buffers::{SegmentBuffers, SegmentRows};
 use crate::map_output::builder::MapOutputBuilder;
@@ -11,8 +11,8 @@ use emberline_core::task::TaskContext;
 use emberline_core::unwind::or_raise;
 use std::mem;
 
-/// Where a map task puts its rows. When they have reached a size they become a run of the output, so
-/// that a partition of any size fits a task's share.
+/// The writer of one map output. Its buffers become a run each time they reach the memory limit, so a
+/// map partition may be of any size.
 pub struct MapWriter<R> {
     task: TaskContext,
     buffers: SegmentBuffers<R>,
@@ -20,13 +20,13 @@ pub struct MapWriter<R> {
     max_heap_bytes: u64,
     meter: MemoryMeter,
     output: MapOutputBuilder<R>,
-    /// The sum of the hashes that rows were placed by.
+    /// The sum of the hashes of the keys by which rows were placed.
     hashes: u64,
 }
 
 impl<R: Stored> MapWriter<R> {
-    /// A writer of rows into so many segments.
-    pub fn new(segments: usize, task: &TaskContext) -> Self {
+    /// Makes a writer of rows into `segments` segments.
+    pub(crate) fn new(segments: usize, task: &TaskContext) -> Self {
         let limit_bytes = task.operator_memory_limit();
         MapWriter {
             task: task.clone(),
@@ -38,26 +38,26 @@ impl<R: Stored> MapWriter<R> {
         }
     }
 
-    /// The task that writes.
-    pub fn task(&self) -> &TaskContext {
+    /// Returns the task that writes.
+    pub(crate) fn task(&self) -> &TaskContext {
         &self.task
     }
 
-    /// Adds a row to a segment. A disk that refuses a run unwinds with the error.
+    /// Adds a row to a segment, and measures it. If the disk fails, it unwinds with the error.
     ///
     /// # Panics
     ///
-    /// If there is no such segment; [`partition_of`](crate::Partitioning::partition_of) never
-    /// answers with one.
+    /// If there is no such segment; [`partition_of`](crate::Partitioning::partition_of) never returns
+    /// one.
     #[inline]
-    pub fn push(&mut self, segment: usize, row: R) {
+    pub(crate) fn push(&mut self, segment: usize, row: R) {
         let heap = heap_bytes(&row);
         if owns_heap::<R>() {
             self.max_heap_bytes = self.max_heap_bytes.max(heap);
         }
         let more = self.buffers.push(segment, row, heap).saturating_add(heap);
         if more > 0 && self.meter.add_bytes(more) {
-            self.cut();
+            self.flush();
         }
     }
 
@@ -66,27 +66,28 @@ impl<R: Stored> MapWriter<R> {
     pub(crate) fn push_run(&mut self, segments: Vec<Vec<R>>, hashes: u64) {
         self.hashes = self.hashes.wrapping_add(hashes);
         self.meter.end();
-        self.cut();
+        self.flush();
         let segments = segments.into_iter().map(|rows| SegmentRows { rows, heap_bytes: 0 });
         or_raise(self.output.add_run(segments.collect(), 0, &self.task));
     }
 
-    /// [`push`](MapWriter::push) for a row that is placed by the hash of its key, which the output
-    /// remembers in a sum: so keys that change when it is computed again are found out.
+    /// Adds a row that is placed by the hash of its key. The sum of the hashes is a digest of the output:
+    /// it detects keys that change when the output is computed again.
     #[inline]
-    pub fn push_keyed(&mut self, segment: usize, hash: u64, row: R) {
+    pub(crate) fn push_keyed(&mut self, segment: usize, hash: u64, row: R) {
         self.hashes = self.hashes.wrapping_add(hash);
         self.push(segment, row);
     }
 
+    /// Makes a run of the buffered rows.
     #[cold]
-    fn cut(&mut self) {
+    fn flush(&mut self) {
         let max_heap_bytes = mem::take(&mut self.max_heap_bytes);
         or_raise(self.output.add_run(self.buffers.take(), max_heap_bytes, &self.task));
     }
 
-    /// Ends the output.
-    pub fn finish(mut self) -> Result<MapOutput<R>> {
+    /// Flushes what is buffered, and returns the output.
+    pub(crate) fn finish(mut self) -> Result<MapOutput<R>> {
         self.meter.end();
         self.output.count_keys(self.hashes);
         let segments = self.buffers.into_segments();

@@ -1,77 +1,85 @@
-//! When rows in memory have reached a size. The answer depends on the rows and the limit alone, so
-//! that an attempt cuts its rows where every other attempt does.
+//! Adds up the sizes of rows, and reports when they reach a limit.
+//!
+//! The answer depends on the rows and the limit alone, so every attempt of a task ends its runs at the
+//! same rows.
 
 use emberline_core::size::heap_bytes;
 use emberline_core::task::{OperatorMemory, TaskContext};
 use serde::Serialize;
 
-/// Adds up what rows take. Each row is weighed, since one may be as large as all before it; for
-/// rows that own nothing on the heap that is adding a constant.
+/// The sum of the sizes of rows, and its limit.
+///
+/// Each row is measured, since one may be as large as all before it. For rows that own no heap memory
+/// that is adding a constant.
 pub struct MemoryMeter {
-    limit: u64,
+    limit_bytes: u64,
     bytes: u64,
-    /// When the task learns of the size again, or the limit.
-    next: u64,
+    /// The sum at which the size is reported to the task, or the limit is reached.
+    next_bytes: u64,
     held: Option<OperatorMemory>,
 }
 
-/// The task learns of the size after so many parts of the limit.
-pub(crate) const LOOKS: u64 = 16;
+/// The size is reported to the task each time it has grown by one such part of the limit.
+pub(crate) const REPORTS: u64 = 16;
 
 impl MemoryMeter {
-    /// A meter for rows of up to `limit` bytes.
-    pub fn new(limit: u64) -> Self {
-        MemoryMeter { limit, bytes: 0, next: limit, held: None }
+    /// Makes a meter for rows of up to `limit_bytes`.
+    pub fn new(limit_bytes: u64) -> Self {
+        MemoryMeter { limit_bytes, bytes: 0, next_bytes: limit_bytes, held: None }
     }
 
-    /// A meter of what one operation of `task` may hold, which counts to the task's peak.
-    pub(crate) fn of(task: &TaskContext, limit: u64) -> Self {
-        let next = limit.div_ceil(LOOKS);
-        MemoryMeter { held: Some(OperatorMemory::new(task)), next, ..MemoryMeter::new(limit) }
+    /// Makes a meter for rows that an operation of `task` holds, which count towards the task's peak.
+    pub(crate) fn of(task: &TaskContext, limit_bytes: u64) -> Self {
+        let held = Some(OperatorMemory::new(task));
+        MemoryMeter { limit_bytes, bytes: 0, next_bytes: limit_bytes.div_ceil(REPORTS), held }
     }
 
-    /// What was added since the beginning or the last cut.
+    /// Returns the sum since the limit was last reached.
     #[cfg(test)]
     fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Adds a row that lies in a list; says whether the limit is reached. Then it begins again.
+    /// Measures and adds a row that is stored in a list. Returns true if the limit is reached; then the
+    /// sum starts again.
     #[inline]
     pub fn add<T: Serialize>(&mut self, row: &T) -> bool {
         self.add_bytes((size_of::<T>() as u64).saturating_add(heap_bytes(row)))
     }
 
-    /// Adds bytes; says whether the limit is reached. Then it begins again.
+    /// Adds bytes. Returns true if the limit is reached; then the sum starts again.
     #[inline]
     pub fn add_bytes(&mut self, bytes: u64) -> bool {
         self.bytes = self.bytes.saturating_add(bytes);
-        self.bytes >= self.next && self.look()
+        self.bytes >= self.next_bytes && self.check()
     }
 
     #[cold]
-    fn look(&mut self) -> bool {
-        if self.bytes >= self.limit {
+    fn check(&mut self) -> bool {
+        if self.bytes >= self.limit_bytes {
             self.end();
             return true;
         }
-        self.tell();
+        self.report();
         false
     }
 
-    fn tell(&mut self) {
-        if let Some(held) = &mut self.held {
-            held.set(self.bytes);
-        }
-        let step = if self.held.is_some() { self.limit.div_ceil(LOOKS) } else { self.limit };
-        self.next = self.bytes.saturating_add(step).min(self.limit);
+    /// Reports the sum to the task.
+    fn report(&mut self) {
+        let Some(held) = &mut self.held else {
+            self.next_bytes = self.limit_bytes;
+            return;
+        };
+        held.set(self.bytes);
+        let next_bytes = self.bytes.saturating_add(self.limit_bytes.div_ceil(REPORTS));
+        self.next_bytes = next_bytes.min(self.limit_bytes);
     }
 
-    /// Notes the size of the last rows, and begins again.
+    /// Reports the size of the last rows, and starts again.
     pub(crate) fn end(&mut self) {
-        self.tell();
+        self.report();
         self.bytes = 0;
-        self.tell();
+        self.report();
     }
 }
 
@@ -89,24 +97,27 @@ mod tests {
     }
 
     #[test]
-    fn a_giant_behind_many_small_rows_is_noticed_at_once() {
+    fn a_large_row_after_many_small_ones_reaches_the_limit_at_once() {
         let mut meter = MemoryMeter::new(1 << 20);
         assert!((0..10_000).all(|_| !meter.add(&"x".to_string())));
         assert!(meter.add(&"x".repeat(1 << 20)));
     }
 
     #[test]
-    fn rows_of_no_size_never_reach_a_limit() {
+    fn rows_without_a_size_never_reach_a_limit() {
         let mut meter = MemoryMeter::new(1);
         assert!((0..100_000).all(|_| !meter.add(&())));
     }
 
     #[test]
-    fn the_task_learns_the_most_that_was_held() {
+    fn the_largest_size_is_reported_to_the_task() {
         let task = TaskContext::for_test(Config::default());
         let mut meter = MemoryMeter::of(&task, 1600);
         assert!((0..150).all(|n: u64| !meter.add(&n)));
-        assert!((1100..=1200).contains(&task.metrics().peak_bytes), "before it ends");
+        assert!(
+            (1100..=1200).contains(&task.metrics().peak_bytes),
+            "before the last rows are reported"
+        );
         meter.end();
         assert!((0..10).all(|n: u64| !meter.add(&n)));
         assert_eq!((task.metrics().peak_bytes, meter.bytes()), (1200, 80));

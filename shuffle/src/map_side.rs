@@ -1,0 +1,223 @@
+//! The map side of a shuffle: turns the rows of a map task into its output.
+//!
+//! [`run`] is the only entry. A [`MapSideSpec`] chooses the segment of each row: [`Distribute`] asks a
+//! closure, [`RoundRobin`] takes one segment after the other, and [`Combine`] combines the values of a
+//! key first.
+
+use crate::aggregate::map_side::MapSideCombiner;
+use crate::keys::hash::{Hashed, hash_of};
+use crate::keys::sub_partitions::SubPartitions;
+use crate::map_output::output::MapOutput;
+use crate::map_output::writer::MapWriter;
+use emberline_core::bounds::{Key, Stored};
+use emberline_core::error::Result;
+use emberline_core::operation::Operation;
+use emberline_core::task::TaskContext;
+use emberline_core::unwind::blame;
+
+/// A way to turn rows of the type `T` into segments of a map output.
+pub trait MapSideSpec<T> {
+    /// The type of the rows of the output.
+    type Row: Stored;
+
+    /// Returns the number of segments of the output.
+    fn segments(&self) -> usize;
+
+    /// Writes `rows` to the output. It drives the rows by their `fold`, one loop for the whole pipeline.
+    fn write(self, rows: impl Iterator<Item = T>, output: &mut MapWriter<Self::Row>);
+}
+
+/// Computes all rows of a map task and writes them as `spec` says.
+///
+/// # Errors
+///
+/// If the disk fails when the output ends. If it fails earlier, the task unwinds with the error.
+pub fn run<T, S: MapSideSpec<T>>(
+    spec: S,
+    rows: impl Iterator<Item = T>,
+    task: &TaskContext,
+) -> Result<MapOutput<S::Row>> {
+    let mut output = MapWriter::new(spec.segments(), task);
+    spec.write(rows, &mut output);
+    output.finish()
+}
+
+/// Moves each row to the segment that a closure chooses.
+pub struct Distribute<F> {
+    /// The number of segments of the output.
+    pub segments: usize,
+    /// Chooses the segment of a row.
+    pub place: F,
+}
+
+/// A row of a map output and its segment.
+pub struct Placed<R> {
+    segment: usize,
+    /// The hash of the row's key, or 0.
+    hash: u64,
+    row: R,
+}
+
+impl<R> Placed<R> {
+    /// Places a row by something else than the hash of a key.
+    #[inline]
+    pub fn new(segment: usize, row: R) -> Self {
+        Placed { segment, hash: 0, row }
+    }
+
+    /// Places a row by the hash of its key. The output has a digest of these hashes, which detects keys
+    /// that change when it is computed again.
+    #[inline]
+    pub fn by_hash(segment: usize, hash: u64, row: R) -> Self {
+        Placed { segment, hash, row }
+    }
+}
+
+impl<T, R: Stored, F: Fn(T) -> Placed<R>> MapSideSpec<T> for Distribute<F> {
+    type Row = R;
+
+    fn segments(&self) -> usize {
+        self.segments
+    }
+
+    #[inline]
+    fn write(self, rows: impl Iterator<Item = T>, output: &mut MapWriter<R>) {
+        rows.for_each(|row| {
+            let Placed { segment, hash, row } = (self.place)(row);
+            output.push_keyed(segment, hash, row);
+        });
+    }
+}
+
+/// Moves each row to the segment after that of the row before.
+pub struct RoundRobin {
+    /// The number of segments of the output.
+    pub segments: usize,
+    /// The segment of the first row.
+    pub first: usize,
+}
+
+impl<T: Stored> MapSideSpec<T> for RoundRobin {
+    type Row = T;
+
+    fn segments(&self) -> usize {
+        self.segments
+    }
+
+    #[inline]
+    fn write(self, rows: impl Iterator<Item = T>, output: &mut MapWriter<T>) {
+        let mut next = self.first;
+        rows.for_each(|row| {
+            output.push(next, row);
+            next = if next + 1 == self.segments { 0 } else { next + 1 };
+        });
+    }
+}
+
+/// Combines the values of each key, and moves the combiners to the sub-partition of their key.
+pub struct Combine<'a, K, F, G> {
+    /// The operation that is named if a closure panics.
+    pub operation: Operation,
+    /// The segments of the output.
+    pub sub_partitions: &'a SubPartitions<K>,
+    /// Makes a combiner of the first value of a key.
+    pub create: &'a F,
+    /// Adds a value to a combiner.
+    pub merge: &'a G,
+}
+
+impl<K, V, C, F, G> MapSideSpec<(K, V)> for Combine<'_, K, F, G>
+where
+    K: Key,
+    C: Stored,
+    F: Fn(V) -> C,
+    G: Fn(C, V) -> C,
+{
+    type Row = Hashed<K, C>;
+
+    fn segments(&self) -> usize {
+        self.sub_partitions.count()
+    }
+
+    #[inline]
+    fn write(self, rows: impl Iterator<Item = (K, V)>, output: &mut MapWriter<Hashed<K, C>>) {
+        let operation = self.operation;
+        let mut combiner =
+            MapSideCombiner::new(self.sub_partitions, output, self.create, self.merge);
+        rows.for_each(|(key, value)| {
+            blame(&operation, || combiner.add(hash_of(&key), key, value));
+        });
+        blame(&operation, || combiner.finish());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::partitioner::Partitioning;
+    use crate::map_output::output::MapOutputs;
+    use emberline_core::config::Config;
+    use emberline_core::size::estimate_rows;
+
+    fn spilling() -> TaskContext {
+        let config = Config { memory_limit_bytes: 1 << 20, force_spill: true, ..Config::default() };
+        TaskContext::for_test(config)
+    }
+
+    /// Returns the rows of all segments.
+    fn rows_of<R: Stored>(output: MapOutput<R>, segments: usize, task: &TaskContext) -> Vec<R> {
+        let outputs = MapOutputs::own(output);
+        let mut rows = Vec::new();
+        for segment in 0..segments {
+            let mut reader = outputs.read(None, segment, task);
+            while let Some(chunk) = reader.next_chunk().unwrap() {
+                rows.extend_from_slice(chunk.rows());
+            }
+        }
+        rows
+    }
+
+    #[test]
+    fn the_sizes_that_are_carried_along_are_those_of_the_rows() {
+        let text = |n: usize| "x".repeat(if n.is_multiple_of(1000) { n } else { n % 30 });
+        for task in [spilling(), TaskContext::for_test(Config::default())] {
+            let place = |row: String| Placed::new(row.len() % 7, row);
+            let spec = Distribute { segments: 7, place };
+            let output = run(spec, (0..20_000).map(text), &task).unwrap();
+            let bytes = output.bytes();
+            let is_spilled = output.file().is_some();
+            let rows = rows_of(output, 7, &task);
+            assert_eq!((rows.len(), bytes), (20_000, estimate_rows(&rows)));
+            let spilled = if is_spilled { bytes } else { 0 };
+            assert_eq!(task.metrics().estimated_bytes, spilled);
+        }
+    }
+
+    #[test]
+    fn the_sizes_of_combiners_that_grew_are_those_at_the_end() {
+        for task in [spilling(), TaskContext::for_test(Config::default())] {
+            let sub_partitions = SubPartitions::new(Partitioning::<String>::Hash(2));
+            let spec = Combine {
+                operation: Operation::new("test"),
+                sub_partitions: &sub_partitions,
+                create: &|n: u32| vec![n],
+                merge: &|mut list: Vec<u32>, n| {
+                    list.push(n);
+                    list
+                },
+            };
+            let rows = (0..50_000_u32).map(|n| ((n % 3_000).to_string(), n));
+            let output = run(spec, rows, &task).unwrap();
+            let bytes = output.bytes();
+            let rows = rows_of(output, sub_partitions.count(), &task);
+            assert_eq!(bytes, estimate_rows(&rows));
+        }
+    }
+
+    #[test]
+    fn round_robin_starts_at_the_given_segment() {
+        let task = TaskContext::for_test(Config::default());
+        let output = run(RoundRobin { segments: 3, first: 2 }, 0..5_u8, &task).unwrap();
+        assert_eq!(rows_of(output, 3, &task), [1, 4, 2, 0, 3]);
+    }
+}
