@@ -42,11 +42,11 @@ pub fn run<T, S: MapSideSpec<T>>(
     output.finish()
 }
 
-/// Moves each row to the segment that a closure chooses.
+/// Each row in the segment that a closure chooses.
 pub struct Distribute<F> {
     /// The number of segments of the output.
     pub segments: usize,
-    /// Chooses the segment of a row.
+    /// The closure that chooses the segment of a row.
     pub place: F,
 }
 
@@ -89,7 +89,7 @@ impl<T, R: Stored, F: Fn(T) -> Placed<R>> MapSideSpec<T> for Distribute<F> {
     }
 }
 
-/// Moves each row to the segment after that of the row before.
+/// Each row in the segment after that of the row before.
 pub struct RoundRobin {
     /// The number of segments of the output.
     pub segments: usize,
@@ -114,15 +114,15 @@ impl<T: Stored> MapSideSpec<T> for RoundRobin {
     }
 }
 
-/// Combines the values of each key, and moves the combiners to the sub-partition of their key.
+/// The combiners of the values of each key, in the sub-partition of the key.
 pub struct Combine<'a, K, F, G> {
     /// The operation that is named if a closure panics.
     pub operation: Operation,
     /// The segments of the output.
     pub sub_partitions: &'a SubPartitions<K>,
-    /// Makes a combiner of the first value of a key.
+    /// The closure that makes a combiner of the first value of a key.
     pub create: &'a F,
-    /// Adds a value to a combiner.
+    /// The closure that adds a value to a combiner.
     pub merge: &'a G,
 }
 

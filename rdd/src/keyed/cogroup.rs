@@ -211,7 +211,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             })
         };
         let partitioner = Some(KnownPartitioner::new(&partitioning).in_hash_order(true));
-        wide_of(&self.context, lineage, partitioner, (depth, heap_bytes_of), compute)
+        wide_of(&self.context, lineage, partitioner, depth, heap_bytes_of, compute)
     }
 }
 

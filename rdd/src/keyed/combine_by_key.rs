@@ -1,7 +1,8 @@
 //! `combine_by_key`: the base of `reduce_by_key`, `aggregate_by_key` and `distinct`.
 //!
-//! A map task combines its rows in a table, so a key leaves it once, unless that hardly makes the rows fewer; the
-//! reading task merges what all map tasks left, in their order, and gives the keys in the order of their hash.
+//! A map task combines its rows, so that a key leaves it once, unless that hardly reduces the rows. A
+//! reduce task merges the combiners of all map tasks in their order, and returns the keys in the order of
+//! their hash.
 
 use super::shuffled::{default_partitioning, shuffle, wide};
 use crate::partitioner::KnownPartitioner;
@@ -70,6 +71,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         default_partitioning(&[(self.num_partitions(), self.partitioning())])
     }
 
+    /// Combines the values of each key: by a shuffle, or without one if the rows are partitioned by
+    /// `partitioning` already.
     pub(crate) fn combined<C, F, G, H>(
         &self,
         operation: Operation,
@@ -99,21 +102,27 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             };
             return wide(&self.context, lineage, partitioner, depth, compute);
         }
-        let slices = Arc::new(SubPartitions::new(partitioning));
-        let (map_side, cut) = (Arc::clone(&combine), Arc::clone(&slices));
+        let sub_partitions = Arc::new(SubPartitions::new(partitioning));
+        let map_combine = Arc::clone(&combine);
+        let map_sub_partitions = Arc::clone(&sub_partitions);
         let run_map = move |rows: P::Rows, task: &TaskContext| {
-            let Combine { create, merge_value: merge, .. } = &*map_side;
-            let spec = map_side::Combine { operation, sub_partitions: &cut, create, merge };
+            let spec = map_side::Combine {
+                operation,
+                sub_partitions: &map_sub_partitions,
+                create: &map_combine.create,
+                merge: &map_combine.merge_value,
+            };
             map_side::run(spec, rows, task)
         };
         let (outputs, edge) = shuffle(self, operation, partitions, run_map);
         let compute = move |partition, task: &TaskContext| {
             let (combine, outputs, task) = (combine.clone(), outputs.clone(), task.clone());
-            let slices = slices.of_partition(partition);
-            // SubPartitions are alike: the next will have about as many keys.
+            let segments = sub_partitions.of_partition(partition);
+            // Sub-partitions are alike: the next will have about as many keys.
             let mut keys = 0;
-            slices.flat_map(move |slice| {
-                Combine::merge(&combine, operation, outputs.read(slice, &task), &mut keys, &task)
+            segments.flat_map(move |segment| {
+                let reader = outputs.read(segment, &task);
+                Combine::merge(&combine, operation, reader, &mut keys, &task)
             })
         };
         wide(&self.context, node(edge), partitioner, 0, compute)
@@ -128,7 +137,7 @@ pub(crate) struct Combine<F, G, H> {
 }
 
 impl<F, G, H: 'static> Combine<F, G, H> {
-    /// One combiner for each key of a partition whose keys are all there.
+    /// Combines the rows of a partition that has all rows of its keys.
     fn fold_rows<K, V, C, R>(
         self: &Arc<Self>,
         operation: Operation,
@@ -152,7 +161,7 @@ impl<F, G, H: 'static> Combine<F, G, H> {
         self.finish(operation, table)
     }
 
-    /// The reading side: one combiner for each key of one slice.
+    /// Merges the combiners of one sub-partition. `keys` is the expected number of keys, and is updated.
     fn merge<K, C>(
         self: &Arc<Self>,
         operation: Operation,
@@ -179,7 +188,7 @@ impl<F, G, H: 'static> Combine<F, G, H> {
         self.finish(operation, table)
     }
 
-    /// The rows of a table, in the order of their hash.
+    /// Returns the combiners in the order of the hash of their keys.
     fn finish<K, C>(
         self: &Arc<Self>,
         operation: Operation,

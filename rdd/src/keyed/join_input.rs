@@ -138,7 +138,7 @@ impl<K: Key, V: Stored> OpenJoinInput<K, V> {
     pub(crate) fn groups(&self, index: usize, task: &TaskContext) -> SubPartitionGroups<K, V> {
         match self {
             OpenJoinInput::Shuffled { outputs, segments } => {
-                SubPartitionGroups::read(outputs.slice(segments.start + index), task)
+                SubPartitionGroups::read(outputs.segment(segments.start + index), task)
             }
             OpenJoinInput::Narrow { own, .. } => {
                 SubPartitionGroups::read(own_segment(own, index), task)
@@ -154,7 +154,8 @@ impl<K: Key, V: Stored> OpenJoinInput<K, V> {
         match self {
             OpenJoinInput::Shuffled { outputs, segments } => {
                 let outputs = Arc::clone(outputs);
-                let groups = segments.clone().flat_map(move |segment| read(outputs.slice(segment)));
+                let groups =
+                    segments.clone().flat_map(move |segment| read(outputs.segment(segment)));
                 SubPartitionGroups::Whole(Box::new(groups))
             }
             OpenJoinInput::Narrow { own, segments } => {

@@ -33,7 +33,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     {
         let operation = Operation::new("repartition");
         let run_map = move |rows: P::Rows, task: &TaskContext| {
-            let first = hash_of(&task.place.partition) as usize % partitions;
+            let first = hash_of(&task.attempt_id.partition) as usize % partitions;
             map_side::run(RoundRobin { segments: partitions, first }, rows, task)
         };
         let (outputs, edge) = shuffle(self, operation, partitions, run_map);

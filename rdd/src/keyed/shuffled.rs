@@ -1,5 +1,7 @@
-//! The shuffle as `rdd` sees it: [`shuffle`] makes the map side, whose tasks leave outputs in a
-//! shared table; a reading node ([`NodeFn`]) takes its segments from there.
+//! Connects the shuffle of `emberline_shuffle` to lineage and scheduler.
+//!
+//! [`shuffle`] makes the map side of an operation, whose tasks publish their outputs in a shared table.
+//! [`wide`] makes the RDD that reads its segments from there.
 
 use crate::accumulator::{CommittedDeltas, with_accumulators};
 use crate::context::{Context, no_partitions};
@@ -26,7 +28,7 @@ use std::vec;
 pub(crate) struct Outputs<R: Stored> {
     shuffle: ShuffleId,
     table: MapOutputs<R>,
-    /// So many threads drop them.
+    /// The number of threads that drop them.
     threads: usize,
 }
 
@@ -37,28 +39,30 @@ impl<R: Stored> Drop for Outputs<R> {
 }
 
 impl<R: Stored> Outputs<R> {
-    /// The rows of one segment of every map output, a chunk at a time, in map-partition order. There
-    /// is a segment for each partition after the shuffle, or for each slice of one.
+    /// Reads one segment of every map output, a chunk at a time, in map-partition order. There is a
+    /// segment for each partition after the shuffle, or for each sub-partition of one.
     pub(crate) fn read(&self, segment: usize, task: &TaskContext) -> SegmentReader<R> {
         self.table.read(Some(self.shuffle), segment, task)
     }
 
-    /// One segment, to be read more than once.
-    pub(crate) fn slice(&self, segment: usize) -> SegmentSource<R> {
+    /// Returns one segment of every map output, to be read more than once.
+    pub(crate) fn segment(&self, segment: usize) -> SegmentSource<R> {
         SegmentSource { outputs: self.table.clone(), shuffle: Some(self.shuffle), segment }
     }
 }
 
-/// The map side of a shuffle: what the scheduler runs.
+/// The map side of a shuffle: the dependency whose tasks the scheduler runs.
 struct MapSide<P, R: Stored, M> {
     outputs: Arc<Outputs<R>>,
     context: Context,
     operation: Operation,
     parent: Arc<LineageNode>,
     pipeline: P,
+    /// The partitions after the shuffle.
     partitions: usize,
+    /// The closure that turns the rows of a map partition into its output.
     run_map: M,
-    parts: CommittedDeltas,
+    deltas: CommittedDeltas,
 }
 
 impl<P, R, M> ShuffleDependency for MapSide<P, R, M>
@@ -86,18 +90,18 @@ where
     fn run_map(&self, partition: usize, task: &TaskContext) -> Result<()> {
         let task = &task.with_operators(self.parent.operators() + 1);
         let run = || (self.run_map)(self.pipeline.open(partition, task), task);
-        let (output, parts) = with_accumulators(run);
+        let (output, deltas) = with_accumulators(run);
         let output = output?;
         task.count_written(output.rows(), output.bytes());
         task.commit(|| {
             self.publish(partition, output, task.config.faults.as_ref())?;
-            self.parts.store(partition, parts);
+            self.deltas.store(partition, deltas);
             Ok(())
         })
     }
 
     fn on_job_success(&self) {
-        self.parts.merge();
+        self.deltas.merge();
     }
 
     fn storage_stats(&self) -> StorageStats {
@@ -132,18 +136,19 @@ impl<P, R: Stored, M> MapSide<P, R, M> {
     }
 }
 
-/// How many operations an error names.
+/// The most operations that an error names.
 const MAX_OPERATIONS: usize = 8;
 
-/// The operations of the stage that ends in a node, from there up, and where they were called.
+/// Returns the operations of the stage that ends in `last` and their call sites, the last one first.
 fn narrow_operations(last: &Arc<LineageNode>) -> String {
-    let (mut steps, mut nodes) = (Vec::new(), vec![last]);
-    while let Some(node) = nodes.pop().filter(|_| steps.len() < MAX_OPERATIONS) {
-        steps.push(node.operation().to_string());
+    let mut operations = Vec::new();
+    let mut nodes = vec![last];
+    while let Some(node) = nodes.pop().filter(|_| operations.len() < MAX_OPERATIONS) {
+        operations.push(node.operation().to_string());
         nodes.extend(node.dependencies().iter().filter_map(Dependency::narrow));
     }
-    steps.dedup();
-    steps.join(", ")
+    operations.dedup();
+    operations.join(", ")
 }
 
 impl<P, R: Stored, M> Drop for MapSide<P, R, M> {
@@ -152,8 +157,8 @@ impl<P, R: Stored, M> Drop for MapSide<P, R, M> {
     }
 }
 
-/// Adds a shuffle behind `rdd`: `write` puts the rows of one map partition (whose number it is also
-/// given) into segments, so many for each partition after the shuffle: one, or one for each slice.
+/// Adds a shuffle into `partitions` partitions after `rdd`. `run_map` turns the rows of a map task into
+/// its output, by a call of [`map_side::run`](emberline_shuffle::map_side::run).
 pub(crate) fn shuffle<T, P, R, M>(
     rdd: &Rdd<T, P>,
     operation: Operation,
@@ -178,14 +183,17 @@ where
         pipeline: rdd.pipeline.clone(),
         partitions,
         run_map,
-        parts: CommittedDeltas::default(),
+        deltas: CommittedDeltas::default(),
     };
     (outputs, Dependency::Shuffle(Arc::new(map_side)))
 }
 
-/// A node that is a function from partition to rows: the reading side of a shuffle, or a step that
-/// works on whole partitions. Beside it, what a row owns on the heap.
-pub(crate) struct NodeFn<F, W>(pub(crate) F, pub(crate) W);
+/// A boxed node that computes its rows by a function, such as the reduce side of a shuffle.
+struct NodeFn<F, W> {
+    compute: F,
+    /// The function that returns the heap bytes of a row.
+    measure: W,
+}
 
 impl<T: 'static, I, F, W> Node<T> for NodeFn<F, W>
 where
@@ -194,19 +202,20 @@ where
     W: Fn(&T) -> u64 + Copy + Send + Sync + 'static,
 {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>> {
-        let rows = (self.0)(partition, task);
-        Box::new(RowChunks::new(Paced { rows, pace: CancelCheck::new(task) }, self.1))
+        let rows = (self.compute)(partition, task);
+        let check = CancelCheck::new(task);
+        Box::new(RowChunks::new(Cancellable { rows, check }, self.measure))
     }
 }
 
-/// The rows of a wide operation. Who takes them in chunks looks at the cancel flag at each; who counts
-/// them takes none, and a join of hot keys may have billions.
-struct Paced<I> {
+/// The rows of a wide operation. A reader of chunks checks for cancellation at each chunk; `count` reads
+/// no chunks and checks here, since a join of skewed keys may have billions of rows.
+struct Cancellable<I> {
     rows: I,
-    pace: CancelCheck,
+    check: CancelCheck,
 }
 
-impl<I: Iterator> Iterator for Paced<I> {
+impl<I: Iterator> Iterator for Cancellable<I> {
     type Item = I::Item;
 
     #[inline]
@@ -220,15 +229,15 @@ impl<I: Iterator> Iterator for Paced<I> {
     }
 
     fn count(self) -> usize {
-        let mut pace = self.pace;
+        let mut check = self.check;
         self.rows.fold(0, |rows, _| {
-            pace.tick();
+            check.tick();
             rows + 1
         })
     }
 }
 
-/// The RDD of a wide operation: `compute` gives the rows of a partition.
+/// Makes the RDD of a wide operation: `compute` returns the rows of a partition.
 pub(crate) fn wide<T, I, F>(
     context: &Context,
     lineage: LineageNode,
@@ -241,15 +250,17 @@ where
     I: Iterator<Item = T> + 'static,
     F: Fn(usize, &TaskContext) -> I + Send + Sync + 'static,
 {
-    wide_of(context, lineage, partitioner, (depth, heap_bytes), compute)
+    wide_of(context, lineage, partitioner, depth, heap_bytes, compute)
 }
 
-/// As [`wide`], for rows of any type: `measure` says what one of them owns on the heap.
+/// Makes the RDD of a wide operation whose rows need not be serializable: `measure` returns the heap
+/// bytes of one.
 pub(crate) fn wide_of<T, I, F, W>(
     context: &Context,
     mut lineage: LineageNode,
     partitioner: Option<KnownPartitioner>,
-    (depth, measure): (usize, W),
+    depth: usize,
+    measure: W,
     compute: F,
 ) -> Rdd<T>
 where
@@ -258,24 +269,24 @@ where
     W: Fn(&T) -> u64 + Copy + Send + Sync + 'static,
     F: Fn(usize, &TaskContext) -> I + Send + Sync + 'static,
 {
-    lineage.problem =
-        lineage.problem.take().or(no_partitions(lineage.operation(), lineage.partitions()));
+    let no_partitions = no_partitions(lineage.operation(), lineage.partitions());
+    lineage.problem = lineage.problem.take().or(no_partitions);
     lineage.set_holds_rows();
     let operators = lineage.operators();
     let compute =
         move |partition, task: &TaskContext| compute(partition, &task.with_operators(operators));
-    let pipeline = Boxed::from_node(NodeFn(compute, measure), depth);
+    let pipeline = Boxed::from_node(NodeFn { compute, measure }, depth);
     Rdd::partitioned(context, lineage, pipeline, partitioner)
 }
 
-/// The rows of a partition after a shuffle as they lie in its segments, one chunk in memory.
+/// The rows of a partition after a shuffle, in the order of its segments, one chunk at a time in memory.
 pub(crate) struct ConcatRows<R: 'static> {
     reader: SegmentReader<R>,
     chunk: ChunkRows<R>,
 }
 
 enum ChunkRows<R> {
-    Shared(Arc<Vec<R>>, usize),
+    Shared { rows: Arc<Vec<R>>, next: usize },
     Owned(vec::IntoIter<R>),
 }
 
@@ -287,9 +298,9 @@ impl<R: Stored> ConcatRows<R> {
     fn next_in_chunk(&mut self) -> Option<R> {
         match &mut self.chunk {
             ChunkRows::Owned(rows) => rows.next(),
-            ChunkRows::Shared(rows, at) => {
-                let row = rows.get(*at)?.clone();
-                *at += 1;
+            ChunkRows::Shared { rows, next } => {
+                let row = rows.get(*next)?.clone();
+                *next += 1;
                 Some(row)
             }
         }
@@ -305,7 +316,7 @@ impl<R: Stored> Iterator for ConcatRows<R> {
                 return Some(row);
             }
             self.chunk = match or_raise(self.reader.next_chunk())? {
-                Chunk::Shared(rows) => ChunkRows::Shared(rows, 0),
+                Chunk::Shared(rows) => ChunkRows::Shared { rows, next: 0 },
                 Chunk::Owned(rows) => ChunkRows::Owned(rows.into_iter()),
             };
         }
@@ -314,7 +325,7 @@ impl<R: Stored> Iterator for ConcatRows<R> {
     fn fold<B, G: FnMut(B, R) -> B>(mut self, init: B, mut g: G) -> B {
         let mut accumulated = match self.chunk {
             ChunkRows::Owned(rows) => rows.fold(init, &mut g),
-            ChunkRows::Shared(rows, at) => rows[at..].iter().cloned().fold(init, &mut g),
+            ChunkRows::Shared { rows, next } => rows[next..].iter().cloned().fold(init, &mut g),
         };
         while let Some(chunk) = or_raise(self.reader.next_chunk()) {
             accumulated = match chunk {
@@ -326,9 +337,11 @@ impl<R: Stored> Iterator for ConcatRows<R> {
     }
 }
 
-/// How the inputs of a keyed operation should be partitioned when the user does not say: by the
-/// partitioner of the input with the most partitions among those that have one, unless that has
-/// at most a tenth of the most partitions of any input; else by hash into that most.
+/// Returns the partitioning that an operation on these inputs (partitions, known partitioning) uses when
+/// the user gives none.
+///
+/// It is that of the input with the most partitions among those with a known partitioning, if these are
+/// more than a tenth of the most partitions of any input. Else it is by hash into that most.
 pub(crate) fn default_partitioning<K: 'static>(
     inputs: &[(usize, Option<Partitioning<K>>)],
 ) -> Partitioning<K> {
