@@ -89,7 +89,7 @@ impl<K, C> CombineTable<K, C> {
         C: Serialize,
     {
         let fixed_bytes = Self::ENTRY_BYTES * self.entries.len() as u64;
-        if owns_heap::<C>() {
+        if const { owns_heap::<C>() } {
             let sizes = RowSizes::measure(&self.entries);
             self.bytes = sizes.heap_bytes.saturating_add(fixed_bytes);
             self.max_heap_bytes = sizes.max_heap_bytes;
@@ -319,7 +319,7 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
     #[inline]
     fn push_entry(&mut self, entry: Hashed<K, C>) {
         let heap = heap_bytes(&entry);
-        if owns_heap::<(K, C)>() {
+        if const { owns_heap::<(K, C)>() } {
             self.max_heap_bytes = self.max_heap_bytes.max(heap);
         }
         self.bytes = self.bytes.saturating_add(Self::ENTRY_BYTES.saturating_add(heap));
@@ -329,7 +329,7 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
     /// Merges a value into the combiner at `position`, and measures the change now and then.
     #[inline]
     fn update(&mut self, position: usize, merge: impl FnOnce(C) -> C) {
-        if owns_heap::<C>() {
+        if const { owns_heap::<C>() } {
             self.merges_until_measured -= 1;
             if self.merges_until_measured == 0 {
                 return self.update_measured(position, merge);
@@ -341,7 +341,7 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
     #[inline]
     fn replace(&mut self, position: usize, merge: impl FnOnce(C) -> C) {
         let slot = &mut self.entries[position].value;
-        if !owns_heap::<C>() {
+        if const { !owns_heap::<C>() } {
             // The clone is a copy, which the compiler often removes.
             *slot = merge(slot.clone());
             return;

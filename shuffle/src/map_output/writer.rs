@@ -52,7 +52,7 @@ impl<R: Stored> MapWriter<R> {
     #[inline]
     pub(crate) fn push(&mut self, segment: usize, row: R) {
         let heap = heap_bytes(&row);
-        if owns_heap::<R>() {
+        if const { owns_heap::<R>() } {
             self.max_heap_bytes = self.max_heap_bytes.max(heap);
         }
         let more = self.buffers.push(segment, row, heap).saturating_add(heap);
