@@ -439,7 +439,7 @@ fn a_sum_overflow_and_a_panicking_merge_are_errors_of_the_action() {
         let (small, refuses) = (ctx.accumulator(250_u8), ctx.accumulator(Refuses));
         let (counter, refused) = (small.clone(), refuses.clone());
         let error = ctx.range(0..300_u32).for_each(move |_| counter.add(100)).unwrap_err();
-        assert!(error.to_string().contains("past u8"), "{error}");
+        assert!(error.to_string().contains("overflowed u8"), "{error}");
         assert_eq!(small.value(), 250);
         let error = ctx.range(0..3_u32).for_each(move |_| refused.add(())).unwrap_err();
         let text = error.to_string();
