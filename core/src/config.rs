@@ -67,8 +67,8 @@ pub struct Config {
     pub default_partitions: usize,
     /// The seed of all random numbers, such as the sample of a sort. Default: 0.
     pub seed: u64,
-    /// The attempts of a task whose closure fails. Default: 1. Disk errors and lost blocks get at
-    /// least four attempts.
+    /// The attempts of a task whose closure fails. Default: 1. Disk errors get at least four, and
+    /// a stage that loses its inputs four.
     pub max_attempts: usize,
     /// The rule for speculative attempts. Default: none.
     pub speculation: Option<Speculation>,
