@@ -38,7 +38,7 @@ fn drop_with(helpers: usize, queue: Queue) {
         let helping: Vec<_> = (0..helpers).filter_map(help).collect();
         drop_all(&queue);
         for helper in helping {
-            // A row that panics when it is dropped does so for the caller.
+            // The panic of a dropped row is raised in the caller.
             if let Err(panic) = helper.join()
                 && !thread::panicking()
             {
