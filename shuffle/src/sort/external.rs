@@ -115,7 +115,8 @@ impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
         let phase = self.task.enter(Phase::Sort);
         let (runs, order) = or_raise(merge_passes(self.runs, self.order, &self.task));
         drop(phase);
-        SortedRows::Merged(Merge::new(runs, order))
+        let count = runs.len();
+        SortedRows::Merged(Merge::new(&mut runs.into_iter(), count, order))
     }
 }
 
@@ -126,16 +127,18 @@ fn merge_passes<T: Stored, O: RowOrder<T>>(
     task: &TaskContext,
 ) -> Result<(Vec<Run<T>>, O)> {
     while fan_in(&runs, task) < runs.len() {
-        let mut merged = Vec::new();
-        while !runs.is_empty() {
-            let rest = runs.split_off(fan_in(&runs, task));
-            let mut some = std::mem::replace(&mut runs, rest);
-            if some.len() > 1 {
-                let mut batches = Batches::new(Merge::new(some, order), task);
-                some = vec![Run::InFile(RunFile::write_batches(&mut batches, task)?)];
-                order = batches.into_rows().order;
+        let mut merged = Vec::with_capacity(runs.len());
+        let mut rest = runs.into_iter();
+        loop {
+            let count = fan_in(rest.as_slice(), task);
+            if count <= 1 {
+                let Some(run) = rest.next() else { break };
+                merged.push(run);
+                continue;
             }
-            merged.append(&mut some);
+            let mut batches = Batches::new(Merge::new(&mut rest, count, order), task);
+            merged.push(Run::InFile(RunFile::write_batches(&mut batches, task)?));
+            order = batches.into_rows().order;
         }
         runs = merged;
     }
@@ -236,16 +239,16 @@ struct First<H> {
 }
 
 impl<T: Stored, O: RowOrder<T>> Merge<T, O> {
-    fn new(runs: Vec<Run<T>>, order: O) -> Self {
-        let mut merge = Merge {
-            heap: Vec::with_capacity(runs.len()),
-            runs: Vec::with_capacity(runs.len()),
-            order,
-        };
-        for (number, run) in runs.into_iter().enumerate() {
+    /// Begins to merge the next `count` of `runs`.
+    fn new(runs: &mut vec::IntoIter<Run<T>>, count: usize, order: O) -> Self {
+        let mut merge =
+            Merge { heap: Vec::with_capacity(count), runs: Vec::with_capacity(count), order };
+        while merge.runs.len() < count {
+            let Some(run) = runs.next() else { break };
             let mut rows = run.into_rows();
             if let Some(row) = rows.next() {
-                merge.heap.push(First { head: merge.order.head(row), run: number });
+                let head = merge.order.head(row);
+                merge.heap.push(First { head, run: merge.runs.len() });
             }
             merge.runs.push(rows);
         }
