@@ -129,7 +129,7 @@ impl<K: Key, V: Stored> Building<K, V> {
             Some(*end)
         });
         let ends: Vec<u32> = ends.collect();
-        for entry in index.iter_mut() {
+        for entry in &mut index {
             let number = entry.from as usize;
             (entry.from, entry.to) = (ends[number] - counts[number], ends[number]);
         }

@@ -52,7 +52,9 @@ impl<K: 'static> SubPartitions<K> {
     pub fn index_of(&self, key: &K, hash: u64) -> usize {
         match &self.partitioning {
             Partitioning::Hash(partitions) => partition_of_hash(hash, partitions * self.each),
-            by => by.partition_of(key, hash) * self.each + partition_of_hash(hash, self.each),
+            by @ Partitioning::By(_) => {
+                by.partition_of(key, hash) * self.each + partition_of_hash(hash, self.each)
+            }
         }
     }
 

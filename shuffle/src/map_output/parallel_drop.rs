@@ -91,7 +91,7 @@ mod tests {
                 let mut writer = MapWriter::new(2, &task);
                 let rows = map * ROWS + 10..(map + 1) * ROWS + 10;
                 rows.for_each(|n| {
-                    writer.push((n % 2) as usize, Mortal(if n == 100_000 { 7 } else { n }))
+                    writer.push((n % 2) as usize, Mortal(if n == 100_000 { 7 } else { n }));
                 });
                 assert!(outputs.put(map as usize, writer.finish().unwrap()).is_ok());
             }

@@ -221,8 +221,8 @@ fn order_of<K, V>(rows: &[Hashed<K, V>]) -> HashOrder {
         range.add(row.hash);
     }
     let mut order = range.order(rows.len());
-    for place in 0..rows.len() {
-        order.push(place, rows[place].hash);
+    for (place, row) in rows.iter().enumerate() {
+        order.push(place, row.hash);
     }
     order.finish()
 }
@@ -263,7 +263,7 @@ mod tests {
         check_sort(50_000, |n| if n == 9 { u64::MAX } else { hash_of(&n) % 7 });
         check_sort(50_000, |n| n % 2);
         check_sort(50_000, |n| u64::MAX - n % 2);
-        check_sort(50_000, |n| if n == 0 { 1 } else { 0 });
+        check_sort(50_000, |n| u64::from(n == 0));
         check_sort(50_000, |n| u64::MAX - n);
         check_sort(50_000, |n| (n % 3) << 62 | (n % 5));
         check_sort(FEW, |n| FEW as u64 - n);
