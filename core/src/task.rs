@@ -158,13 +158,6 @@ impl TaskState {
         });
     }
 
-    /// Runs `work` as a phase; [`enter`](Self::enter) costs a program less to compile.
-    #[inline]
-    pub fn in_phase<R>(&self, phase: Phase, work: impl FnOnce() -> R) -> R {
-        let _phase = self.enter(phase);
-        work()
-    }
-
     /// Begins a phase that ends when the guard drops. The time of a phase inside another is not
     /// counted for the outer one. Called once for each chunk or run, never for each row.
     pub fn enter(&self, phase: Phase) -> PhaseGuard<'_> {

@@ -1,8 +1,8 @@
-//! The durable form of an RDD: a folder with a file of frames for each partition, and a manifest that
-//! is written last. `FORMAT.md` beside this crate draws it.
+//! The durable form of an RDD: a directory with a file of frames for each partition, and a manifest that is
+//! written last. See `FORMAT.md` of this crate.
 //!
-//! It outlives the program that wrote it, so it holds no type name and no hash of a key, and it says
-//! with which versions of the manifest, the frames and the codec it was written.
+//! It outlives the program that wrote it. So it has no type names and no hashes of keys, and it records the
+//! versions of the manifest, the frames and the codec.
 
 use crate::format::{FRAME_VERSION, FileIndex, FileWriter, FrameReader, OpenFile, SegmentLocation};
 use emberline_core::bounds::Stored;
@@ -12,7 +12,7 @@ use emberline_core::disk::{DiskReader, DiskWriter};
 use emberline_core::error::{Error, Result};
 use std::path::Path;
 
-/// The name of the manifest in its folder.
+/// The name of the manifest in its directory.
 pub const MANIFEST_NAME: &str = "_manifest";
 
 const MAGIC: [u8; 8] = *b"EMBRCKPT";
@@ -20,37 +20,37 @@ const VERSION: u16 = 2;
 const HEADER_BYTES: usize = 20;
 const PART_BYTES: usize = 32;
 const CRC_BYTES: usize = 4;
-/// The rows of a partition that go into its tag.
+/// The number of rows of a partition that its tag covers.
 const TAG_ROWS: usize = 64;
 
-/// What is in a checkpoint.
+/// The content of a checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
-    /// What was written of each partition.
+    /// The partitions, in order.
     pub parts: Vec<Part>,
 }
 
-/// What was written of one partition.
+/// One partition of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Its rows.
+    /// The number of its rows.
     pub rows: u64,
     /// The length of its file.
     pub bytes: u64,
-    /// The frames in it.
+    /// The number of its frames.
     pub frames: u64,
-    /// Tells its frames from those of other partitions and of other rows: a function of its number
-    /// and its first rows, so that the same rows give the same bytes.
+    /// Distinguishes its frames from those of other partitions and other rows. It depends on the partition
+    /// index and the first rows, so that the same rows give the same bytes.
     pub tag: u32,
-    /// The crc32 of the checksums of all its frames, which tells it from a file that differs later.
+    /// The crc32 of the checksums of all its frames, which differs for a file with other rows at its end.
     pub digest: u32,
 }
 
-/// Why bytes are no manifest.
+/// The reason why bytes are not a manifest.
 pub type Refusal = String;
 
 impl Manifest {
-    /// The manifest as bytes.
+    /// Returns the manifest as bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(Manifest::length_of(self.parts.len() as u64) as usize);
         bytes.extend(MAGIC);
@@ -66,16 +66,13 @@ impl Manifest {
         bytes
     }
 
-    /// The bytes of a manifest of so many partitions.
+    /// Returns the length of a manifest of `parts` partitions.
     fn length_of(parts: u64) -> u64 {
         parts.saturating_mul(PART_BYTES as u64).saturating_add((HEADER_BYTES + CRC_BYTES) as u64)
     }
 
-    /// Reads a manifest of at most `most_parts` partitions. It allocates no more than these need.
-    pub fn read(
-        file: &dyn DiskReader,
-        most_parts: usize,
-    ) -> std::io::Result<Result<Self, Refusal>> {
+    /// Reads a manifest of at most `max_parts` partitions. It allocates no more than these need.
+    pub fn read(file: &dyn DiskReader, max_parts: usize) -> std::io::Result<Result<Self, Refusal>> {
         let length = file.len()?;
         if length < Manifest::length_of(0) {
             return Ok(Err(format!("its manifest has only {length} bytes")));
@@ -90,8 +87,8 @@ impl Manifest {
             let what = format!("its manifest of {parts} partitions has {length} bytes");
             return Ok(Err(what));
         }
-        if parts > most_parts as u64 {
-            let what = format!("{parts} partitions were written, but {most_parts} files are there");
+        if parts > max_parts as u64 {
+            let what = format!("{parts} partitions were written, but {max_parts} files are there");
             return Ok(Err(what));
         }
         let mut bytes = vec![0; length as usize];
@@ -113,7 +110,7 @@ impl Manifest {
     }
 }
 
-/// The number of partitions that the first bytes of a manifest announce.
+/// Returns the number of partitions in the first bytes of a manifest.
 fn parts_of(header: &[u8; HEADER_BYTES]) -> Result<u64, Refusal> {
     if !header.starts_with(&MAGIC) {
         return Err("its manifest does not begin as one does".into());
@@ -135,14 +132,14 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(field)
 }
 
-/// The tag of a partition with these rows in front.
+/// Returns the tag of a partition with these first rows.
 fn part_tag<T: Stored>(partition: usize, rows: &[T]) -> Result<u32> {
     let mut bytes = Vec::from((partition as u64).to_le_bytes());
     rows.iter().take(TAG_ROWS).try_for_each(|row| encode_into(row, &mut bytes))?;
     Ok(crc32fast::hash(&bytes))
 }
 
-/// Writes the file of one partition; `disk` has just made it at `path`. It is synced.
+/// Writes and syncs the file of one partition, which `disk` has just created at `path`.
 pub fn write_part<T: Stored>(
     batches: impl Iterator<Item = Vec<T>>,
     partition: usize,
@@ -159,30 +156,31 @@ pub fn write_part<T: Stored>(
     let FileIndex { segments, file_bytes: bytes } = writer.finish()?;
     let sum = |count: fn(&SegmentLocation) -> u64| segments.iter().map(count).sum();
     Ok(Part {
-        rows: sum(|place| place.rows),
+        rows: sum(|location| location.rows),
         bytes,
-        frames: sum(|place| place.frames),
+        frames: sum(|location| location.frames),
         tag,
         digest,
     })
 }
 
-/// Reads the file of one partition, frame by frame.
+/// A reader of the file of one partition, frame by frame.
 pub struct PartReader<T> {
     frames: FrameReader<T>,
     digest: u32,
 }
 
 impl<T: Stored> PartReader<T> {
-    /// Reads the file of what was written as `part`.
+    /// Makes a reader of the file that was written as `part`.
     pub fn new(part: Part, file: OpenFile) -> Result<Self> {
         let Part { rows, bytes, frames, tag: file_tag, digest } = part;
         file.check_length(&FileIndex { segments: Vec::new(), file_bytes: bytes })?;
-        let place = SegmentLocation { offset: 0, bytes, rows, frames, file_tag };
-        Ok(PartReader { frames: FrameReader::new(file, place), digest })
+        let location = SegmentLocation { offset: 0, bytes, rows, frames, file_tag };
+        Ok(PartReader { frames: FrameReader::new(file, location), digest })
     }
 
-    /// The rows of the next frame; nothing after the last, once all that was promised came.
+    /// Returns the rows of the next frame, or nothing after the last, once all rows of the part have been
+    /// read.
     pub fn next_frame(&mut self) -> Result<Option<Vec<T>>> {
         let rows = self.frames.next_frame()?;
         if rows.is_none() && self.frames.digest() != self.digest {
@@ -211,8 +209,8 @@ mod tests {
         }
     }
 
-    fn read(bytes: &[u8], most_parts: usize) -> Result<Manifest, Refusal> {
-        Manifest::read(&Bytes(bytes.to_vec()), most_parts).unwrap()
+    fn read(bytes: &[u8], max_parts: usize) -> Result<Manifest, Refusal> {
+        Manifest::read(&Bytes(bytes.to_vec()), max_parts).unwrap()
     }
 
     fn manifest(parts: u64) -> Manifest {

@@ -53,7 +53,15 @@ const STACK_SEGMENT_BYTES: usize = 2 << 20;
 /// Runs a call into a boxed pipeline, on a new stack segment if little stack is left, since chains may have any
 /// length.
 fn on_enough_stack<R>(call: impl FnOnce() -> R) -> R {
-    stacker::maybe_grow(MIN_STACK_BYTES, STACK_SEGMENT_BYTES, call)
+    let mut call = Some(call);
+    let mut result = None;
+    grow_stack(&mut || result = call.take().map(|call| call()));
+    result.expect("the call returns or unwinds")
+}
+
+/// Runs `call` on enough stack. Without a type parameter, so that it is compiled once.
+fn grow_stack(call: &mut dyn FnMut()) {
+    stacker::maybe_grow(MIN_STACK_BYTES, STACK_SEGMENT_BYTES, call);
 }
 
 impl<T: Element> Boxed<T> {
@@ -164,7 +172,7 @@ impl<W> ChunkHeap<W> {
     where
         W: Fn(&T) -> u64,
     {
-        if !owns_heap::<T>() {
+        if const { !owns_heap::<T>() } {
             return false;
         }
         match self.until_sample.checked_sub(1) {
@@ -184,7 +192,7 @@ impl<W> ChunkHeap<W> {
 
 impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> Chunks<T> for RowChunks<R, W> {
     fn next_chunk(&mut self, chunk: &mut Vec<T>, limit: usize) {
-        if !owns_heap::<T>() {
+        if const { !owns_heap::<T>() } {
             return chunk.extend(self.rows.by_ref().take(limit));
         }
         self.heap.bytes = 0;

@@ -26,7 +26,7 @@
 //! the README of this folder has the reasons.
 
 use crate::aggregate::radix::RadixCombiner;
-use crate::aggregate::skip::{first_radix_check, should_partition, should_skip_combine};
+use crate::aggregate::skip::{first_radix_check, has_radix, should_partition, should_skip_combine};
 use crate::aggregate::table::{BATCH, CombineTable};
 use crate::aggregate::table_meter::TableMemoryMeter;
 use crate::keys::hash::Hashed;
@@ -116,10 +116,12 @@ where
                 }
             }
             State::Radix(combiner) => {
-                let sub_partition = self.sub_partitions.index_of(&key, hash);
-                self.rows_in += 1;
-                if combiner.push(sub_partition, key, value) {
-                    self.combine_buffers();
+                if const { has_radix::<(K, V, C)>() } {
+                    let sub_partition = self.sub_partitions.index_of(&key, hash);
+                    self.rows_in += 1;
+                    if combiner.push(sub_partition, key, value) {
+                        self.combine_buffers();
+                    }
                 }
             }
             State::PassThrough => {
@@ -158,7 +160,7 @@ where
         if self.meter.full(table).is_some() {
             return self.end_run();
         }
-        if table.bytes() >= self.next_check_bytes {
+        if const { has_radix::<(K, V, C)>() } && table.bytes() >= self.next_check_bytes {
             self.next_check_bytes = table.bytes().saturating_mul(2);
             if should_partition(self.rows_in, table.len(), table.bytes()) {
                 self.start_radix();
@@ -209,17 +211,24 @@ where
                 count
             }
             State::Radix(combiner) => {
-                self.meter.record(combiner.bytes());
                 let mut count = 0;
-                combiner.flush(self.create, self.merge, |run| {
-                    let entries: usize = run.iter().map(Vec::len).sum();
-                    self.meter.record((entries * size_of::<Hashed<K, C>>()) as u64);
-                    count += entries;
-                    let hashes = run.iter().flatten().map(|entry| entry.hash);
-                    let hashes = hashes.fold(0, u64::wrapping_add);
-                    self.output.push_run(run, hashes);
-                });
-                self.meter.record(0);
+                if const { has_radix::<(K, V, C)>() } {
+                    self.meter.record(combiner.bytes());
+                    combiner.flush(self.create, self.merge, |run| {
+                        let mut entries = 0;
+                        let mut hashes = 0_u64;
+                        for list in &run {
+                            entries += list.len();
+                            for entry in list {
+                                hashes = hashes.wrapping_add(entry.hash);
+                            }
+                        }
+                        self.meter.record((entries * size_of::<Hashed<K, C>>()) as u64);
+                        count += entries;
+                        self.output.push_run(run, hashes);
+                    });
+                    self.meter.record(0);
+                }
                 count
             }
             State::PassThrough => 0,

@@ -32,10 +32,12 @@ impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
         limit_bytes: u64,
         index_of: impl Fn(&K, u64) -> usize,
     ) -> Self {
-        let mut initial = Vec::new();
-        initial.resize_with(sub_partitions, Vec::new);
-        let mut tables = Vec::new();
-        tables.resize_with(sub_partitions, CombineTable::new);
+        let mut initial = Vec::with_capacity(sub_partitions);
+        let mut tables = Vec::with_capacity(sub_partitions);
+        for _ in 0..sub_partitions {
+            initial.push(Vec::new());
+            tables.push(CombineTable::new());
+        }
         let row_bytes = size_of::<(K, V)>().max(1) as u64;
         let max_rows = usize::try_from(limit_bytes / 4 * 3 / row_bytes).unwrap_or(usize::MAX);
         let buffers = ScatterBuffers::new(sub_partitions, max_rows.max(1));
@@ -47,9 +49,20 @@ impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
 
     /// Returns the bytes of buffers and combiners.
     pub(super) fn bytes(&self) -> u64 {
-        let initial = bytes_of::<Hashed<K, C>>(self.initial.iter().map(Vec::len).sum());
-        let buffered = self.buffers.bytes().saturating_add(initial);
-        self.tables.iter().map(CombineTable::bytes).fold(buffered, u64::saturating_add)
+        let mut initial = 0;
+        for entries in &self.initial {
+            initial += entries.len();
+        }
+        let buffered = self.buffers.bytes().saturating_add(bytes_of::<Hashed<K, C>>(initial));
+        buffered.saturating_add(self.table_bytes())
+    }
+
+    fn table_bytes(&self) -> u64 {
+        let mut bytes = 0_u64;
+        for table in &self.tables {
+            bytes = bytes.saturating_add(table.bytes());
+        }
+        bytes
     }
 
     /// Buffers a row. Returns true if the buffers are full and should be combined.
@@ -62,7 +75,7 @@ impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
     ///
     /// It stops early if there is no room: a combiner may take many times as much as its rows.
     pub(super) fn combine(&mut self, create: &impl Fn(V) -> C, merge: &impl Fn(C, V) -> C) -> bool {
-        let mut bytes: u64 = self.tables.iter().map(CombineTable::bytes).sum();
+        let mut bytes = self.table_bytes();
         let mut keys = 0;
         for (sub_partition, table) in self.tables.iter_mut().enumerate() {
             let rows = self.buffers.rows_of(sub_partition);
@@ -125,13 +138,20 @@ impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
             run.push(entries);
             let is_large = bytes_of::<Hashed<K, C>>(run_entries) > self.limit_bytes / 2;
             if is_large && sub_partition + 1 < sub_partitions {
-                run.resize_with(sub_partitions, Vec::new);
+                pad(&mut run, sub_partitions);
                 emit(mem::take(&mut run));
-                run.resize_with(sub_partition + 1, Vec::new);
+                pad(&mut run, sub_partition + 1);
                 run_entries = 0;
             }
         }
         emit(run);
+    }
+}
+
+/// Adds empty lists up to a number of them.
+fn pad<R>(lists: &mut Vec<Vec<R>>, count: usize) {
+    while lists.len() < count {
+        lists.push(Vec::new());
     }
 }
 

@@ -30,18 +30,25 @@ impl<R> ScatterBuffers<R> {
     pub(super) fn new(sub_partitions: usize, max_rows: usize) -> Self {
         let rows_that_fit = PAGE_BYTES / size_of::<R>().max(1);
         let page_rows = rows_that_fit.min(max_rows / sub_partitions.max(1) / 2).max(1);
-        let mut open = Vec::new();
-        open.resize_with(sub_partitions, Vec::new);
-        let mut full = Vec::new();
-        full.resize_with(sub_partitions, Vec::new);
+        let mut open = Vec::with_capacity(sub_partitions);
+        let mut full = Vec::with_capacity(sub_partitions);
+        for _ in 0..sub_partitions {
+            open.push(Vec::new());
+            full.push(Vec::new());
+        }
         let max_spare = MAX_SPARE_PAGES.min(max_rows / page_rows / SPARE_FRACTION);
         ScatterBuffers { open, full, spare: Vec::new(), max_spare, page_rows, rows: 0, max_rows }
     }
 
     /// Returns the bytes of all pages, unused room included.
     pub(super) fn bytes(&self) -> u64 {
-        let open = self.open.iter().filter(|page| page.capacity() > 0).count();
-        let pages = self.full.iter().map(Vec::len).sum::<usize>() + open + self.spare.len();
+        let mut pages = self.spare.len();
+        for page in &self.open {
+            pages += usize::from(page.capacity() > 0);
+        }
+        for full in &self.full {
+            pages += full.len();
+        }
         (pages * self.page_rows * size_of::<R>()) as u64
     }
 
@@ -76,20 +83,27 @@ impl<R> ScatterBuffers<R> {
 
     /// Returns the number of buffered rows of a sub-partition.
     pub(super) fn rows_of(&self, sub_partition: usize) -> usize {
-        let full = self.full[sub_partition].iter().map(Vec::len).sum::<usize>();
-        full + self.open[sub_partition].len()
+        let mut rows = self.open[sub_partition].len();
+        for page in &self.full[sub_partition] {
+            rows += page.len();
+        }
+        rows
     }
 
     /// Removes the rows of a sub-partition, in their order, and passes them to `each`.
     pub(super) fn take(&mut self, sub_partition: usize, mut each: impl FnMut(R)) {
-        let last = mem::take(&mut self.open[sub_partition]);
-        for mut page in self.full[sub_partition].drain(..).chain([last]) {
+        let mut pages = mem::take(&mut self.full[sub_partition]);
+        pages.push(mem::take(&mut self.open[sub_partition]));
+        for page in &mut pages {
+            let mut page = mem::take(page);
             self.rows -= page.len();
             page.drain(..).for_each(&mut each);
             if page.capacity() >= self.page_rows && self.spare.len() < self.max_spare {
                 self.spare.push(page);
             }
         }
+        pages.clear();
+        self.full[sub_partition] = pages;
     }
 }
 

@@ -33,11 +33,15 @@ pub(super) fn should_skip_rest(rows_in: usize, entries_out: usize) -> bool {
 
 /// Returns the size in bytes at which a hash table is first considered for radix partitioning:
 /// `u64::MAX` if it never is.
-///
-/// Rows that own heap memory are not worth a second move, and buffers do not measure them.
 pub(super) fn first_radix_check<R>(limit_bytes: u64, sub_partitions: usize) -> u64 {
     let min_bytes = MIN_RADIX_BYTES.max(MIN_SUB_PARTITION_BYTES * sub_partitions as u64);
-    if owns_heap::<R>() || limit_bytes < min_bytes { u64::MAX } else { FIRST_CACHE_BYTES }
+    if !has_radix::<R>() || limit_bytes < min_bytes { u64::MAX } else { FIRST_CACHE_BYTES }
+}
+
+/// Returns true if rows of this type may be combined by radix partitioning. Rows that own heap memory
+/// are not worth a second move, and buffers do not measure them. For those, its code is not compiled.
+pub(super) const fn has_radix<R>() -> bool {
+    !owns_heap::<R>()
 }
 
 /// Returns true if rows should be distributed by sub-partition before they are combined: the table has

@@ -8,8 +8,6 @@ use crate::sort::external::{ExternalSort, SortedRows};
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::counters::Phase;
 use emberline_core::task::TaskContext;
-use std::collections::VecDeque;
-use std::iter::Peekable;
 use std::vec;
 
 /// A [`CombineTable`] that becomes a sorted run each time it reaches the memory limit.
@@ -95,7 +93,9 @@ impl<K: Key, C: Stored> SpillingCombiner<K, C> {
     fn check_table(&mut self) {
         if let Some(sizes) = self.meter.full(&mut self.table) {
             let table = std::mem::take(&mut self.table);
-            let sorted = self.task.in_phase(Phase::Sort, || table.into_hash_order());
+            let phase = self.task.enter(Phase::Sort);
+            let sorted = table.into_hash_order();
+            drop(phase);
             let runs = self.runs.get_or_insert_with(|| ExternalSort::new(ByHash, &self.task));
             runs.push_run(sorted, sizes);
         }
@@ -106,13 +106,18 @@ impl<K: Key, C: Stored> SpillingCombiner<K, C> {
     pub fn finish<M: Fn(C, C) -> C>(mut self, merge: M) -> CombinedRows<K, C, M> {
         self.meter.end(&self.table);
         let Some(mut runs) = self.runs else {
-            let entries = self.task.in_phase(Phase::Sort, || self.table.into_hash_order());
+            let _phase = self.task.enter(Phase::Sort);
+            let entries = self.table.into_hash_order();
             return CombinedRows::InMemory(entries.into_iter());
         };
         let sizes = self.table.measure_again();
-        runs.push_run(self.task.in_phase(Phase::Sort, || self.table.into_hash_order()), sizes);
-        let rows = runs.finish().peekable();
-        CombinedRows::Merged(MergedCombiners { rows, of_hash: VecDeque::new(), merge })
+        let phase = self.task.enter(Phase::Sort);
+        let entries = self.table.into_hash_order();
+        drop(phase);
+        runs.push_run(entries, sizes);
+        let rows = runs.finish();
+        let of_hash = Vec::new().into_iter();
+        CombinedRows::Merged(MergedCombiners { rows, next_hash: None, of_hash, merge })
     }
 }
 
@@ -154,34 +159,58 @@ impl<K: Key, C: Stored, M: Fn(C, C) -> C> Iterator for CombinedRows<K, C, M> {
 
 /// A merge of the combiners of each key, which come from several runs.
 pub struct MergedCombiners<K: Key, C: Stored, M> {
-    rows: Peekable<SortedRows<Hashed<K, C>, ByHash>>,
+    rows: SortedRows<Hashed<K, C>, ByHash>,
+    /// The first row of the next hash, if it was read.
+    next_hash: Option<Hashed<K, C>>,
     /// The other keys of the current hash: nearly always none.
-    of_hash: VecDeque<Hashed<K, C>>,
+    of_hash: vec::IntoIter<Hashed<K, C>>,
     merge: M,
+}
+
+impl<K: Key, C: Stored, M: Fn(C, C) -> C> MergedCombiners<K, C, M> {
+    /// Adds a combiner of another key of the current hash to those before, in the order of the keys'
+    /// first occurrence.
+    #[cold]
+    fn merge_other(&self, others: &mut Vec<Hashed<K, C>>, next: Hashed<K, C>) {
+        for at in 0..others.len() {
+            if others[at].key == next.key {
+                // Removed and added again, since a merge takes its combiner by value.
+                let entry = others.swap_remove(at);
+                let value = (self.merge)(entry.value, next.value);
+                others.push(Hashed { value, ..entry });
+                let last = others.len() - 1;
+                return others.swap(at, last);
+            }
+        }
+        others.push(next);
+    }
 }
 
 impl<K: Key, C: Stored, M: Fn(C, C) -> C> Iterator for MergedCombiners<K, C, M> {
     type Item = Hashed<K, C>;
 
     fn next(&mut self) -> Option<Hashed<K, C>> {
-        if let Some(entry) = self.of_hash.pop_front() {
+        if let Some(entry) = self.of_hash.next() {
             return Some(entry);
         }
-        let mut first = self.rows.next()?;
-        while let Some(next) = self.rows.next_if(|next| next.hash == first.hash) {
+        let mut first = match self.next_hash.take() {
+            Some(first) => first,
+            None => self.rows.next()?,
+        };
+        let mut others = Vec::new();
+        while let Some(next) = self.rows.next() {
+            if next.hash != first.hash {
+                self.next_hash = Some(next);
+                break;
+            }
             if next.key == first.key {
                 first.value = (self.merge)(first.value, next.value);
-                continue;
+            } else {
+                self.merge_other(&mut others, next);
             }
-            match self.of_hash.iter().position(|entry| entry.key == next.key) {
-                None => self.of_hash.push_back(next),
-                Some(at) => {
-                    // Removed and inserted again, since a merge takes its combiner by value.
-                    let Some(entry) = self.of_hash.remove(at) else { continue };
-                    let value = (self.merge)(entry.value, next.value);
-                    self.of_hash.insert(at, Hashed { value, ..entry });
-                }
-            }
+        }
+        if !others.is_empty() {
+            self.of_hash = others.into_iter();
         }
         Some(first)
     }

@@ -1,34 +1,34 @@
-//! Frames made smaller, and back. Buffers and tables are used again from frame to frame.
+//! Compresses and decompresses frames. Buffers and tables are reused from frame to frame.
 
 use super::MAX_KEPT;
 use emberline_core::config::Compression;
 use emberline_core::error::{Error, ErrorKind, Result, internal};
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
-/// What a header says of its payload: the rows as they are, ...
+/// The payload is the encoded rows.
 pub(super) const STORED: u8 = 0;
-/// ... one LZ4 block, ...
+/// The payload is one LZ4 block.
 pub(super) const LZ4: u8 = 1;
-/// ... or one zstd frame.
+/// The payload is one zstd frame.
 pub(super) const ZSTD: u8 = 2;
 
-/// A byte of an LZ4 block stands for at most so many of its rows: a match grows by 255 a byte.
+/// The most bytes of rows for each byte of an LZ4 block: a match grows by 255 for each byte.
 pub(super) const MAX_LZ4_GAIN: usize = 255;
-/// A byte of a zstd frame stands for at most so many: a block of 128 KiB takes four.
+/// The most bytes of rows for each byte of a zstd frame: a block of 128 KiB takes four.
 pub(super) const MAX_ZSTD_GAIN: usize = 32 << 10;
 
-/// Fewer bytes are stored as they are: their disk block is not even full.
+/// Fewer bytes are stored uncompressed: their disk block is not even full.
 const MIN_TRIED: usize = 128;
-/// Frames in a row that did not get smaller before the rest is believed to be like them.
+/// The consecutive frames that did not get smaller after which most frames are not tried.
 const PATIENCE: u32 = 4;
-/// From then on, one frame of so many is tried.
+/// After those, one frame in this many is tried.
 const TRIED_AFTER: u32 = 16;
 
 /// Compresses the frames of one file. Which frames it tries depends on the rows alone.
 pub(super) struct FrameCompressor {
     method: Method,
     out: Vec<u8>,
-    /// Frames in a row that did not get smaller, or were not tried after such.
+    /// The number of consecutive frames that did not get smaller, or were not tried.
     misses: u32,
 }
 
@@ -49,8 +49,8 @@ impl FrameCompressor {
         Ok(FrameCompressor { method, out: Vec::new(), misses: 0 })
     }
 
-    /// `raw` in fewer bytes and how that was done, or nothing if it is not worth it.
-    pub(super) fn squeeze(&mut self, raw: &[u8]) -> Result<Option<(u8, &[u8])>> {
+    /// Compresses `raw` and returns the method and the bytes, or nothing if that does not pay off.
+    pub(super) fn compress(&mut self, raw: &[u8]) -> Result<Option<(u8, &[u8])>> {
         let (id, most) = match &self.method {
             Method::Stored => return Ok(None),
             Method::Lz4(_) => (LZ4, get_maximum_output_size(raw.len())),
@@ -60,16 +60,16 @@ impl FrameCompressor {
         if raw.len() < MIN_TRIED || self.gives_up() {
             return Ok(None);
         }
-        let squeezed = self.compress(raw, most)?;
-        if squeezed > raw.len() - raw.len() / 20 {
+        let compressed = self.compress_into(raw, most)?;
+        if compressed > raw.len() - raw.len() / 20 {
             self.misses += 1;
             return Ok(None);
         }
         self.misses = 0;
-        Ok(Some((id, &self.out[..squeezed])))
+        Ok(Some((id, &self.out[..compressed])))
     }
 
-    /// Whether the next frame is not even tried.
+    /// Returns true if the next frame is not tried.
     fn gives_up(&mut self) -> bool {
         let tried = match self.misses.checked_sub(PATIENCE) {
             None => true,
@@ -81,8 +81,8 @@ impl FrameCompressor {
         !tried
     }
 
-    /// The bytes that `raw` takes at the beginning of `out`.
-    fn compress(&mut self, raw: &[u8], most: usize) -> Result<usize> {
+    /// Compresses `raw` to the beginning of `out` and returns the number of bytes.
+    fn compress_into(&mut self, raw: &[u8], most: usize) -> Result<usize> {
         evict(&mut self.out, most);
         match &mut self.method {
             Method::Stored => Ok(raw.len()),
@@ -108,24 +108,24 @@ fn zstd_method() -> Result<Method> {
     Err(Error::new(ErrorKind::InvalidConfig { problems }))
 }
 
-/// There is room for whatever comes out, so this does not happen.
+/// Returns the error of a failed compression, which does not happen: the output has enough space.
 #[cold]
 fn refused(error: &dyn std::fmt::Display) -> Error {
     internal(format_args!("compressing a frame failed: {error}"))
 }
 
-/// Makes `buffer` at least `wanted` long; what is in it does not matter.
+/// Makes `buffer` at least `wanted` long, with any content.
 fn evict(buffer: &mut Vec<u8>, wanted: usize) {
     if buffer.len() > MAX_KEPT && wanted <= MAX_KEPT {
         *buffer = Vec::new();
     }
     if buffer.len() < wanted {
-        // Not by `resize`, which would copy the old bytes and double the room.
+        // Not by `resize`, which would copy the old bytes and double the capacity.
         *buffer = vec![0; wanted];
     }
 }
 
-/// Gives the rows of frames back as they were.
+/// Decompresses the payloads of frames.
 #[derive(Default)]
 pub(super) struct Expander {
     out: Vec<u8>,
@@ -134,7 +134,7 @@ pub(super) struct Expander {
 }
 
 impl Expander {
-    /// Gives the memory back that one large row needed.
+    /// Releases the memory that one large row needed.
     pub(super) fn shrink(&mut self) {
         if self.out.len() > MAX_KEPT {
             self.out = Vec::new();
@@ -146,7 +146,7 @@ impl Expander {
         self.out.capacity()
     }
 
-    /// The `raw` bytes that `payload` stands for. The caller has checked that `raw` is allowed.
+    /// Decompresses `payload` to exactly `raw` bytes. The caller has checked that `raw` is allowed.
     pub(super) fn expand<'a>(
         &'a mut self,
         compression: u8,

@@ -1,5 +1,4 @@
-//! Tests of `format`: whatever happened to a file, its reader says `Corrupt` or gives the rows that
-//! were written.
+//! Tests of damaged files: the reader returns `Corrupt` or the rows that were written.
 
 use super::header::{FIELD_BYTES, FrameLocation, HEADER_BYTES, Header, checksum, u32_at};
 use super::tests::{compressions, frames, open, read_all, read_segment, with, write};
@@ -35,21 +34,21 @@ fn small_files() -> Vec<(Compression, Vec<u8>, FileIndex)> {
     (0..).zip(compressions()).map(file).collect()
 }
 
-/// Gives the frame that begins at a byte a checksum that holds.
+/// Makes the checksum of the frame at an offset valid.
 fn seal(bytes: &mut [u8], at: usize, file_tag: u32) {
     let frame = &mut bytes[at..];
     let stored = u32_at(frame, 16) as usize;
     let end = HEADER_BYTES.saturating_add(stored).min(frame.len());
-    let place = FrameLocation { file_tag, offset: at as u64 };
-    let crc = checksum(place, &frame[..FIELD_BYTES], &frame[HEADER_BYTES..end]);
+    let location = FrameLocation { file_tag, offset: at as u64 };
+    let crc = checksum(location, &frame[..FIELD_BYTES], &frame[HEADER_BYTES..end]);
     frame[FIELD_BYTES..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// A segment of one frame with a checksum that holds.
+/// Returns a segment of one frame with a valid checksum.
 fn sealed(compression: u8, rows: usize, raw: usize, payload: &[u8]) -> (Vec<u8>, SegmentLocation) {
-    let place = FrameLocation { file_tag: 7, offset: 0 };
+    let location = FrameLocation { file_tag: 7, offset: 0 };
     let header = Header { compression, rows, raw, stored: payload.len() };
-    let bytes = [&header.seal(place, payload).unwrap(), payload].concat();
+    let bytes = [&header.seal(location, payload).unwrap(), payload].concat();
     let (length, rows) = (bytes.len() as u64, rows as u64);
     (bytes, SegmentLocation { offset: 0, bytes: length, rows, frames: 1, file_tag: 7 })
 }
@@ -85,17 +84,17 @@ fn any_flipped_bit_is_corrupt() {
     }
 }
 
-/// The same with a checksum that was mended: some damage is then another right file, but none makes
-/// the reader panic.
+/// The same with a valid checksum: some damage then makes another valid file, but none makes the reader
+/// panic.
 #[test]
 fn any_flipped_bit_under_a_checksum_that_holds_is_corrupt_or_rows() {
     for (_, bytes, index) in small_files() {
-        let place = index.segments[2];
-        for bit in place.offset as usize * 8..bytes.len() * 8 {
+        let location = index.segments[2];
+        for bit in location.offset as usize * 8..bytes.len() * 8 {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            seal(&mut damaged, place.offset as usize, place.file_tag);
-            match read_segment::<Row>(&damaged, place) {
+            seal(&mut damaged, location.offset as usize, location.file_tag);
+            match read_segment::<Row>(&damaged, location) {
                 Ok(read) => assert_eq!(read.len(), 7, "bit {bit}"),
                 Err(error) => assert_corrupt::<()>(Err(error), &format!("bit {bit}")),
             }
@@ -103,15 +102,15 @@ fn any_flipped_bit_under_a_checksum_that_holds_is_corrupt_or_rows() {
     }
 }
 
-/// A file may also be cut or changed after its length was checked. Each segment is found out exactly
-/// if the damage is its own.
+/// A file may also be truncated or changed after its length was checked. Each segment fails exactly if it
+/// is damaged itself.
 #[test]
 fn damage_of_one_segment_is_found_by_its_reader_and_hurts_no_other() {
     for (_, bytes, index) in small_files() {
         let check = |damaged: &[u8], is_hurt: &dyn Fn(&SegmentLocation) -> bool, what: &str| {
-            for (place, rows) in index.segments.iter().zip(small()) {
-                let read = read_segment::<Row>(damaged, *place);
-                match is_hurt(place) {
+            for (location, rows) in index.segments.iter().zip(small()) {
+                let read = read_segment::<Row>(damaged, *location);
+                match is_hurt(location) {
                     true => assert_corrupt(read, what),
                     false => assert_eq!(read.unwrap(), rows, "{what}"),
                 }
@@ -119,12 +118,13 @@ fn damage_of_one_segment_is_found_by_its_reader_and_hurts_no_other() {
         };
         for at in 0..bytes.len() {
             let byte = at as u64;
-            let end = |place: &SegmentLocation| place.offset + place.bytes;
-            let is_cut = |place: &SegmentLocation| place.rows > 0 && byte < end(place);
+            let end = |location: &SegmentLocation| location.offset + location.bytes;
+            let is_cut = |location: &SegmentLocation| location.rows > 0 && byte < end(location);
             check(&bytes[..at], &is_cut, &format!("cut to {at}"));
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x55;
-            let is_hurt = |place: &SegmentLocation| (place.offset..end(place)).contains(&byte);
+            let is_hurt =
+                |location: &SegmentLocation| (location.offset..end(location)).contains(&byte);
             check(&damaged, &is_hurt, &format!("byte {at}"));
         }
     }
@@ -133,25 +133,25 @@ fn damage_of_one_segment_is_found_by_its_reader_and_hurts_no_other() {
 #[test]
 fn a_segment_of_another_place_is_corrupt() {
     for (_, bytes, index) in small_files() {
-        let place = index.segments[0];
+        let location = index.segments[0];
         let wrong = [
-            SegmentLocation { offset: place.offset + 1, ..place },
-            SegmentLocation { offset: u64::MAX, ..place },
-            SegmentLocation { offset: u64::MAX - place.bytes, ..place },
-            SegmentLocation { bytes: u64::MAX, ..place },
-            SegmentLocation { bytes: place.bytes - 1, ..place },
-            SegmentLocation { bytes: place.bytes + 1, ..place },
-            SegmentLocation { bytes: index.file_bytes, ..place },
-            SegmentLocation { rows: place.rows - 1, ..place },
-            SegmentLocation { rows: place.rows + 1, ..place },
-            SegmentLocation { rows: u64::MAX, ..place },
-            SegmentLocation { frames: 0, ..place },
-            SegmentLocation { frames: place.frames + 1, ..place },
-            SegmentLocation { frames: u64::MAX, ..place },
-            SegmentLocation { file_tag: !place.file_tag, ..place },
+            SegmentLocation { offset: location.offset + 1, ..location },
+            SegmentLocation { offset: u64::MAX, ..location },
+            SegmentLocation { offset: u64::MAX - location.bytes, ..location },
+            SegmentLocation { bytes: u64::MAX, ..location },
+            SegmentLocation { bytes: location.bytes - 1, ..location },
+            SegmentLocation { bytes: location.bytes + 1, ..location },
+            SegmentLocation { bytes: index.file_bytes, ..location },
+            SegmentLocation { rows: location.rows - 1, ..location },
+            SegmentLocation { rows: location.rows + 1, ..location },
+            SegmentLocation { rows: u64::MAX, ..location },
+            SegmentLocation { frames: 0, ..location },
+            SegmentLocation { frames: location.frames + 1, ..location },
+            SegmentLocation { frames: u64::MAX, ..location },
+            SegmentLocation { file_tag: !location.file_tag, ..location },
         ];
-        for place in wrong {
-            assert_corrupt(read_segment::<Row>(&bytes, place), &format!("{place:?}"));
+        for location in wrong {
+            assert_corrupt(read_segment::<Row>(&bytes, location), &format!("{location:?}"));
         }
     }
 }
@@ -161,14 +161,15 @@ fn frames_in_another_order_are_corrupt() {
     for compression in compressions() {
         let config = Config { task_memory_bytes: 1, ..with(compression) };
         let (bytes, index) = write(&[rows(100_000..116_000)], config);
-        let place = index.segments[0];
-        let lengths: Vec<usize> = frames(&bytes, place).iter().map(|(_, length)| *length).collect();
+        let location = index.segments[0];
+        let lengths: Vec<usize> =
+            frames(&bytes, location).iter().map(|(_, length)| *length).collect();
         let second = lengths[0]..lengths[0] + lengths[1];
         let swapped = [&bytes[second.clone()], &bytes[..second.start], &bytes[second.end..]];
-        assert_corrupt(read_segment::<Row>(&swapped.concat(), place), "swapped");
+        assert_corrupt(read_segment::<Row>(&swapped.concat(), location), "swapped");
         let twice = [&bytes[..second.start], &bytes[..second.start], &bytes[second.end..]].concat();
-        let place = SegmentLocation { bytes: twice.len() as u64, ..place };
-        assert_corrupt(read_segment::<Row>(&twice, place), "the first twice");
+        let location = SegmentLocation { bytes: twice.len() as u64, ..location };
+        assert_corrupt(read_segment::<Row>(&twice, location), "the first twice");
     }
 }
 
@@ -198,13 +199,12 @@ fn foreign_files_are_corrupt() {
     }
 }
 
-/// Every number of a header, wrong, under a checksum that holds: only the comparison of lengths can
-/// find it.
+/// Every number of a header, wrong, with a valid checksum: only the comparison of lengths can detect it.
 #[test]
 fn a_header_that_lies_is_corrupt() {
     for (compression, bytes, index) in small_files() {
-        let place = index.segments[2];
-        let at = place.offset as usize;
+        let location = index.segments[2];
+        let at = location.offset as usize;
         for field in [8, 12, 16] {
             let right = u32_at(&bytes[at..], field);
             let powers = (0..32).map(|bit| 1_u32 << bit);
@@ -212,11 +212,11 @@ fn a_header_that_lies_is_corrupt() {
             for value in wrong.filter(|value| *value != right) {
                 let mut damaged = bytes.clone();
                 damaged[at + field..at + field + 4].copy_from_slice(&value.to_le_bytes());
-                seal(&mut damaged, at, place.file_tag);
-                for rows in [place.rows, u64::from(value), u64::MAX] {
-                    let place = SegmentLocation { rows, ..place };
+                seal(&mut damaged, at, location.file_tag);
+                for rows in [location.rows, u64::from(value), u64::MAX] {
+                    let location = SegmentLocation { rows, ..location };
                     let what = format!("{compression:?}: {value} at {field}");
-                    assert_corrupt(read_segment::<Row>(&damaged, place), &what);
+                    assert_corrupt(read_segment::<Row>(&damaged, location), &what);
                 }
             }
         }
@@ -226,17 +226,17 @@ fn a_header_that_lies_is_corrupt() {
 #[test]
 fn a_header_of_another_kind_is_corrupt() {
     for (compression, bytes, index) in small_files() {
-        let place = index.segments[2];
-        let at = place.offset as usize;
+        let location = index.segments[2];
+        let at = location.offset as usize;
         for field in 0..8 {
             for value in 0..=u8::MAX {
                 let mut damaged = bytes.clone();
                 if std::mem::replace(&mut damaged[at + field], value) == value {
                     continue;
                 }
-                seal(&mut damaged, at, place.file_tag);
+                seal(&mut damaged, at, location.file_tag);
                 let what = format!("{compression:?}: {value} at {field}");
-                assert_corrupt(read_segment::<Row>(&damaged, place), &what);
+                assert_corrupt(read_segment::<Row>(&damaged, location), &what);
             }
         }
     }
@@ -245,65 +245,65 @@ fn a_header_of_another_kind_is_corrupt() {
 #[test]
 fn bytes_behind_the_rows_are_corrupt() {
     let payload = encoded(&rows(0..3));
-    let (bytes, place) = sealed(0, 3, payload.len(), &payload);
-    assert_eq!(read_segment::<Row>(&bytes, place).unwrap(), rows(0..3));
+    let (bytes, location) = sealed(0, 3, payload.len(), &payload);
+    assert_eq!(read_segment::<Row>(&bytes, location).unwrap(), rows(0..3));
     let longer = [&payload[..], &[0]].concat();
-    let (bytes, place) = sealed(0, 3, longer.len(), &longer);
-    assert_corrupt(read_segment::<Row>(&bytes, place), "a byte behind the rows");
-    let (bytes, place) = sealed(0, 3, payload.len(), &payload);
+    let (bytes, location) = sealed(0, 3, longer.len(), &longer);
+    assert_corrupt(read_segment::<Row>(&bytes, location), "a byte behind the rows");
+    let (bytes, location) = sealed(0, 3, payload.len(), &payload);
     let bytes = [bytes, vec![0; 3]].concat();
-    let place = SegmentLocation { bytes: place.bytes + 3, ..place };
-    assert_corrupt(read_segment::<Row>(&bytes, place), "bytes behind the frame");
+    let location = SegmentLocation { bytes: location.bytes + 3, ..location };
+    assert_corrupt(read_segment::<Row>(&bytes, location), "bytes behind the frame");
 }
 
 #[test]
 fn a_payload_that_expands_to_another_length_is_corrupt() {
     let raw = encoded(&rows(0..200));
-    let squeezed = lz4_flex::block::compress(&raw);
-    let (bytes, place) = sealed(1, 200, raw.len(), &squeezed);
-    assert_eq!(read_segment::<Row>(&bytes, place).unwrap(), rows(0..200));
-    for wrong in [raw.len() - 1, raw.len() + 1, 2 * raw.len(), squeezed.len() + 1] {
-        let (bytes, place) = sealed(1, 200, wrong, &squeezed);
-        assert_corrupt(read_segment::<Row>(&bytes, place), &format!("{wrong} bytes"));
+    let compressed = lz4_flex::block::compress(&raw);
+    let (bytes, location) = sealed(1, 200, raw.len(), &compressed);
+    assert_eq!(read_segment::<Row>(&bytes, location).unwrap(), rows(0..200));
+    for wrong in [raw.len() - 1, raw.len() + 1, 2 * raw.len(), compressed.len() + 1] {
+        let (bytes, location) = sealed(1, 200, wrong, &compressed);
+        assert_corrupt(read_segment::<Row>(&bytes, location), &format!("{wrong} bytes"));
     }
-    for cut in 0..squeezed.len() {
-        let (bytes, place) = sealed(1, 200, raw.len(), &squeezed[..cut]);
-        assert_corrupt(read_segment::<Row>(&bytes, place), &format!("cut to {cut}"));
+    for cut in 0..compressed.len() {
+        let (bytes, location) = sealed(1, 200, raw.len(), &compressed[..cut]);
+        assert_corrupt(read_segment::<Row>(&bytes, location), &format!("cut to {cut}"));
     }
-    // What is missing must not be filled with what the buffer had: that would be a row.
+    // Missing bytes must not be filled with the old content of the buffer: that would be a row.
     let text = encoded(&["ember ".repeat(100)]);
-    let (bytes, place) = sealed(1, 1, text.len(), &lz4_flex::block::compress(&text[..500]));
-    assert_corrupt(read_segment::<String>(&bytes, place), "a text that ends early");
+    let (bytes, location) = sealed(1, 1, text.len(), &lz4_flex::block::compress(&text[..500]));
+    assert_corrupt(read_segment::<String>(&bytes, location), "a text that ends early");
     for garbage in [[0; 200], [0xff; 200], [0x0f; 200]] {
-        let (bytes, place) = sealed(1, 200, raw.len(), &garbage);
-        assert_corrupt(read_segment::<Row>(&bytes, place), &format!("{}", garbage[0]));
+        let (bytes, location) = sealed(1, 200, raw.len(), &garbage);
+        assert_corrupt(read_segment::<Row>(&bytes, location), &format!("{}", garbage[0]));
     }
 }
 
-/// Rows that take no bytes could be any number; what bounds them is what the writer counted, and
-/// what it puts in one frame.
+/// Rows that take no bytes could be any number; they are bounded by the number that the writer counted, and
+/// by the rows of one frame.
 #[test]
 fn more_rows_of_no_bytes_than_were_written_are_corrupt() {
-    let (bytes, place) = sealed(0, MAX_FRAME_ROWS, 0, &[]);
-    assert_eq!(read_segment::<()>(&bytes, place).unwrap().len(), MAX_FRAME_ROWS);
-    let fewer = SegmentLocation { rows: 3, ..place };
+    let (bytes, location) = sealed(0, MAX_FRAME_ROWS, 0, &[]);
+    assert_eq!(read_segment::<()>(&bytes, location).unwrap().len(), MAX_FRAME_ROWS);
+    let fewer = SegmentLocation { rows: 3, ..location };
     assert_corrupt(read_segment::<()>(&bytes, fewer), "more rows than the index has");
     for rows in [MAX_FRAME_ROWS + 1, u32::MAX as usize] {
-        let (bytes, place) = sealed(0, rows, 0, &[]);
-        assert_corrupt(read_segment::<()>(&bytes, place), &format!("{rows} rows"));
+        let (bytes, location) = sealed(0, rows, 0, &[]);
+        assert_corrupt(read_segment::<()>(&bytes, location), &format!("{rows} rows"));
     }
 }
 
-/// A length inside a row is the codec's to refuse.
+/// A wrong length inside a row is rejected by the codec.
 #[test]
 fn a_row_that_lies_about_its_length_is_corrupt() {
     for length in [1_u64 << 20, 1 << 33, 1 << 62, u64::MAX] {
         let payload = encoded(&[length]);
-        let (bytes, place) = sealed(0, 1, payload.len(), &payload);
-        assert_corrupt(read_segment::<String>(&bytes, place), "a text");
-        assert_corrupt(read_segment::<Vec<u8>>(&bytes, place), "bytes");
-        assert_corrupt(read_segment::<Vec<[u64; 4]>>(&bytes, place), "a list");
-        assert_corrupt(read_segment::<Vec<Vec<String>>>(&bytes, place), "lists of texts");
+        let (bytes, location) = sealed(0, 1, payload.len(), &payload);
+        assert_corrupt(read_segment::<String>(&bytes, location), "a text");
+        assert_corrupt(read_segment::<Vec<u8>>(&bytes, location), "bytes");
+        assert_corrupt(read_segment::<Vec<[u64; 4]>>(&bytes, location), "a list");
+        assert_corrupt(read_segment::<Vec<Vec<String>>>(&bytes, location), "lists of texts");
     }
 }
 
@@ -314,8 +314,8 @@ fn a_reader_holds_about_one_frame() {
     for compression in compressions() {
         let config = Config { task_memory_bytes: 1, ..with(compression) };
         let (bytes, index) = write(&[many(0), [large.clone(), many(1)].concat()], config);
-        for (at, place) in index.segments.iter().enumerate() {
-            let mut reader = FrameReader::<String>::new(open(&bytes), *place);
+        for (at, location) in index.segments.iter().enumerate() {
+            let mut reader = FrameReader::<String>::new(open(&bytes), *location);
             let mut most_held = 0;
             while let Some(rows) = reader.next_frame().unwrap() {
                 let is_large = rows == large;
@@ -324,7 +324,7 @@ fn a_reader_holds_about_one_frame() {
                     most_held = most_held.max(reader.held_bytes());
                 }
             }
-            // The large row is small where it is compressed, and its buffer may stay.
+            // A compressed large row is small, and its buffer may stay.
             assert!((1..8 * SMALLEST_TARGET).contains(&most_held), "{compression:?}: {most_held}");
         }
     }

@@ -1,4 +1,4 @@
-//! Rows that are kept in memory as bytes: the frames of a file that never was.
+//! Serialized rows in memory: frames without a file.
 
 use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
 use emberline_core::bounds::Stored;
@@ -9,7 +9,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// Some rows as frames. A clone shares them.
+/// Rows as frames in memory. A clone shares them.
 pub struct SerializedRows<T> {
     bytes: Arc<Vec<u8>>,
     index: Arc<FileIndex>,
@@ -24,7 +24,7 @@ impl<T> Clone for SerializedRows<T> {
 }
 
 impl<T: Stored> SerializedRows<T> {
-    /// Packs rows, compressed as the configuration says.
+    /// Serializes rows, compressed as configured.
     pub fn pack(rows: &[T], config: &Config) -> Result<Self> {
         let mut writer = FileWriter::in_memory(config)?;
         writer.write_segment(rows)?;
@@ -32,18 +32,18 @@ impl<T: Stored> SerializedRows<T> {
         Ok(SerializedRows { bytes: Arc::new(bytes), index: Arc::new(index), row: PhantomData })
     }
 
-    /// What they take in memory.
+    /// Returns their memory.
     pub fn bytes(&self) -> u64 {
         let index = size_of::<FileIndex>() + size_of_val(&*self.index.segments);
         (self.bytes.capacity() + index) as u64
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
-        self.index.segments.iter().map(|place| place.rows as usize).sum()
+        self.index.segments.iter().map(|location| location.rows as usize).sum()
     }
 
-    /// Whether there is no row.
+    /// Returns true if there is no row.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -56,11 +56,11 @@ impl<T: Stored> SerializedRows<T> {
     }
 }
 
-/// The frames of packed rows.
+/// The frames of serialized rows.
 pub struct Frames<T>(FrameReader<T>);
 
 impl<T: Stored> Frames<T> {
-    /// The rows of the next frame; nothing after the last.
+    /// Returns the rows of the next frame, or nothing after the last.
     pub fn next_rows(&mut self) -> Result<Option<Vec<T>>> {
         self.0.next_frame()
     }

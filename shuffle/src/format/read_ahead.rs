@@ -1,10 +1,10 @@
-//! Many small pieces of a file with few reads.
+//! Reads many small parts of a file with few reads.
 
 use emberline_core::disk::DiskReader;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, mem};
 
-/// Reads more than it is asked for, since the next piece lies behind this one.
+/// A reader that reads more than requested, since the next part follows.
 pub(super) struct ReadAhead {
     disk: Arc<dyn DiskReader>,
     file_bytes: u64,
@@ -12,7 +12,7 @@ pub(super) struct ReadAhead {
     window: Mutex<Window>,
 }
 
-/// Bytes of the file from `offset` on.
+/// Bytes of the file from `offset`.
 #[derive(Default)]
 struct Window {
     offset: u64,
@@ -20,7 +20,7 @@ struct Window {
 }
 
 impl ReadAhead {
-    /// Reads a file of so many bytes in windows of so many.
+    /// Reads a file of `file_bytes` in windows of `window_bytes`.
     pub(super) fn new(disk: Arc<dyn DiskReader>, file_bytes: u64, window_bytes: usize) -> Self {
         ReadAhead { disk, file_bytes, window_bytes, window: Mutex::default() }
     }
@@ -28,12 +28,13 @@ impl ReadAhead {
 
 impl DiskReader for ReadAhead {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        // A window is taken out while it is read, so one that unwound is empty.
+        // A window is taken out while it is read, so it is empty after a panic.
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         if window.piece(offset, buffer.len()).is_none() {
             let left = self.file_bytes.saturating_sub(offset);
             let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(self.window_bytes);
-            // What a window has of the piece behind this one is read twice: that must be worth it.
+            // The part of the next request that a window has is read twice: a request must be small for
+            // that to pay off.
             if wanted / 2 < buffer.len() {
                 return self.disk.read_at(offset, buffer);
             }
@@ -84,12 +85,12 @@ mod tests {
         ) {
             let bytes: Vec<u8> = (0..=255).collect();
             let direct = Memory(bytes[..256 - 50 * cut].to_vec());
-            // The file may have lost its end since it was opened.
+            // The file may have been truncated since it was opened.
             let ahead = ReadAhead::new(Arc::new(Memory(direct.0.clone())), 256, window);
             for (offset, bytes) in pieces {
                 let (expected, found) = (read(&direct, offset, bytes), read(&ahead, offset, bytes));
                 match expected {
-                    // A window that begins in a file without its end is an error a little early.
+                    // A window that ends after the end of the file fails slightly early.
                     Ok(expected) => prop_assert!(found.map_or(cut == 1, |found| found == expected)),
                     Err(_) => prop_assert!(found.is_err(), "{} bytes at {}", bytes, offset),
                 }

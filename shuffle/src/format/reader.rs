@@ -1,4 +1,4 @@
-//! A file back to rows, frame by frame. It trusts no byte before it was checked.
+//! Reads rows from a file, frame by frame. No byte is used before it was checked.
 
 use super::compress::Expander;
 use super::header::{FIELD_BYTES, FrameLocation, HEADER_BYTES, Header, is_whole};
@@ -12,30 +12,28 @@ use std::io;
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
-/// A file that is open for reading, with the name it has in errors. It has the length that it had when
-/// that was first asked for.
+/// A file that is open for reading, with its name for errors.
 #[derive(Clone)]
 pub struct OpenFile {
     reader: Arc<dyn DiskReader>,
     name: Arc<str>,
-    /// Asked for once: a file that is cut off later ends before its time, which a read notices.
+    /// The length, read once: if the file is truncated later, a read fails.
     bytes: Arc<OnceLock<u64>>,
 }
 
 impl OpenFile {
-    /// The file behind `reader`.
+    /// Makes an open file of `reader`.
     pub fn new(reader: Box<dyn DiskReader>, name: impl Into<String>) -> Self {
         OpenFile { reader: reader.into(), name: name.into().into(), bytes: Arc::default() }
     }
 
-    /// The same file for someone who reads many small pieces one behind the other: so many bytes come
-    /// at once.
+    /// Returns the same file for a reader of many small consecutive parts, which reads `bytes` at once.
     pub(crate) fn reading_ahead(&self, bytes: usize) -> Result<Self> {
         let ahead = ReadAhead::new(Arc::clone(&self.reader), self.bytes()?, bytes);
         Ok(OpenFile { reader: Arc::new(ahead), ..self.clone() })
     }
 
-    /// Refuses a file that is not as long as `index` says.
+    /// Returns an error unless the file has the length in `index`.
     pub fn check_length(&self, index: &FileIndex) -> Result<()> {
         let (found, written) = (self.bytes()?, index.file_bytes);
         if found != written {
@@ -44,7 +42,7 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Refuses a segment that ends behind the file: no length in it could be believed.
+    /// Returns an error if a segment ends after the file: no length in it could be trusted.
     fn check_end(&self, end: u64) -> Result<()> {
         let found = self.bytes()?;
         if found < end {
@@ -194,9 +192,9 @@ impl SegmentFrames {
         }
         let whole = HEADER_BYTES + header.stored;
         self.fill(whole)?;
-        let place = FrameLocation { file_tag: self.file_tag, offset: self.bytes.position() };
+        let location = FrameLocation { file_tag: self.file_tag, offset: self.bytes.position() };
         let (fields, payload) = self.bytes.unused()[..whole].split_at(HEADER_BYTES);
-        if !is_whole(place, fields, payload) {
+        if !is_whole(location, fields, payload) {
             return Err(self.damaged("its checksum does not match"));
         }
         self.digest.update(&fields[FIELD_BYTES..]);
@@ -212,7 +210,7 @@ impl SegmentFrames {
         Ok(())
     }
 
-    /// Makes sure that `wanted` unused bytes are there.
+    /// Reads until `wanted` bytes are unused.
     fn fill(&mut self, wanted: usize) -> Result<()> {
         if self.bytes.left() < wanted as u64 {
             return Err(self.damaged("it is longer than its segment"));
@@ -235,14 +233,14 @@ impl SegmentFrames {
     }
 }
 
-/// The bytes of a segment, as far as they were read: `buffer[start..end]` is not used yet.
+/// The bytes of a segment that were read: `buffer[start..end]` is not used yet.
 struct Bytes {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// The part of the segment that is still only on disk.
+    /// The part of the segment that was not read yet.
     disk: std::ops::Range<u64>,
-    /// The bytes to begin with: those of the average frame.
+    /// The bytes of the first read: those of the average frame.
     first_read: u64,
 }
 
@@ -251,27 +249,27 @@ impl Bytes {
         &self.buffer[self.start..self.end]
     }
 
-    /// Where in the file the unused bytes begin.
+    /// Returns the offset of the unused bytes in the file.
     fn position(&self) -> u64 {
         self.disk.start - self.unused().len() as u64
     }
 
-    /// What is left of the segment.
+    /// Returns the number of bytes of the segment that are not used.
     fn left(&self) -> u64 {
         self.unused().len() as u64 + (self.disk.end - self.disk.start)
     }
 
-    /// Reads until `wanted` bytes are unused, which must be left, and the header behind them if it
-    /// is there: so a frame is one read.
+    /// Reads until `wanted` bytes are unused, which the segment must have, and the next header if there is
+    /// one: so a frame is one read.
     fn fill(&mut self, wanted: usize, file: &OpenFile) -> Result<()> {
         let have = self.unused().len();
         if have >= wanted {
             return Ok(());
         }
         let frame = (wanted as u64).max(std::mem::take(&mut self.first_read));
-        // No more than one frame, so memory has room for it.
+        // No more than one frame, which fits in memory.
         let all = self.left().min(frame + HEADER_BYTES as u64) as usize;
-        self.evict(all);
+        self.make_room(all);
         file.read_at(self.disk.start, &mut self.buffer[have..all])?;
         self.disk.start += (all - have) as u64;
         self.end = all;
@@ -279,7 +277,7 @@ impl Bytes {
     }
 
     /// Moves the unused bytes to the front of a buffer that has room for `all`.
-    fn evict(&mut self, all: usize) {
+    fn make_room(&mut self, all: usize) {
         if self.buffer.len() < all {
             return self.move_to(all);
         }

@@ -1,4 +1,4 @@
-//! Tests of `format`: what is written is read. `hostile_tests` has the rest.
+//! Tests of writing and reading; `hostile_tests` has those of damaged files.
 
 use super::*;
 use emberline_core::bounds::Stored;
@@ -29,7 +29,7 @@ pub(super) fn open(bytes: &[u8]) -> OpenFile {
     OpenFile::new(Box::new(Memory(bytes.to_vec())), "test")
 }
 
-/// All that can be chosen in this build.
+/// The compressions of this build.
 pub(super) fn compressions() -> Vec<Compression> {
     let zstd = cfg!(feature = "zstd").then_some(Compression::Zstd);
     [Compression::None, Compression::Lz4].into_iter().chain(zstd).collect()
@@ -50,21 +50,21 @@ pub(super) fn write<R: Stored>(segments: &[Vec<R>], config: Config) -> (Vec<u8>,
     (bytes, index)
 }
 
-pub(super) fn read_segment<R: Stored>(bytes: &[u8], place: SegmentLocation) -> Result<Vec<R>> {
-    let (mut reader, mut rows) = (FrameReader::new(open(bytes), place), Vec::new());
+pub(super) fn read_segment<R: Stored>(bytes: &[u8], location: SegmentLocation) -> Result<Vec<R>> {
+    let (mut reader, mut rows) = (FrameReader::new(open(bytes), location), Vec::new());
     while let Some(frame) = reader.next_frame()? {
         rows.extend(frame);
     }
     Ok(rows)
 }
 
-/// Reads a file as the reader of a shuffle does: under the index that its writer kept.
+/// Reads a file as a reduce task does: with the index of its writer.
 pub(super) fn read_all<R: Stored>(bytes: &[u8], index: &FileIndex) -> Result<Vec<Vec<R>>> {
     open(bytes).check_length(index)?;
-    index.segments.iter().map(|place| read_segment(bytes, *place)).collect()
+    index.segments.iter().map(|location| read_segment(bytes, *location)).collect()
 }
 
-/// Numbers that look random, the same in every run.
+/// Returns pseudo-random numbers, the same in every run.
 fn noise(rows: u64) -> Vec<u64> {
     (0..rows).map(|n| crate::hash_of(&n)).collect()
 }
@@ -97,10 +97,10 @@ proptest! {
     }
 }
 
-/// How the frames of a segment are compressed, and their lengths in the file.
-pub(super) fn frames(bytes: &[u8], place: SegmentLocation) -> Vec<(u8, usize)> {
-    let (mut at, mut found) = (place.offset as usize, Vec::new());
-    while (at as u64) < place.offset + place.bytes {
+/// Returns the compression of the frames of a segment, and their lengths in the file.
+pub(super) fn frames(bytes: &[u8], location: SegmentLocation) -> Vec<(u8, usize)> {
+    let (mut at, mut found) = (location.offset as usize, Vec::new());
+    while (at as u64) < location.offset + location.bytes {
         let header = header::Header::parse(&bytes[at..]).unwrap();
         found.push((header.compression, header::HEADER_BYTES + header.stored));
         at += header::HEADER_BYTES + header.stored;
@@ -120,8 +120,8 @@ fn frames_are_compressed_as_was_chosen() {
     }
 }
 
-/// A frame that would not get 5 % smaller costs no reader anything; and once four were not, most of
-/// the rest are not even tried.
+/// A frame that would not get 5 % smaller is stored; after four such frames, most of the rest are not
+/// tried.
 #[test]
 fn frames_that_do_not_get_smaller_are_stored_as_they_are() {
     let rows = noise(100_000);
@@ -131,13 +131,16 @@ fn frames_that_do_not_get_smaller_are_stored_as_they_are() {
         let stored = frames(&bytes, index.segments[0]);
         assert!(stored.len() > 50 && stored.iter().all(|(id, _)| *id == 0), "{stored:?}");
         assert_eq!(read_all::<u64>(&bytes, &index).unwrap()[0], rows);
-        // Zeros behind the noise are found at the next try, and then each frame is tried again.
+        // Zeros after the noise are compressed at the next try, and then each frame is tried again.
         let mixed = [rows.clone(), vec![0; 1_000_000]].concat();
         let (bytes, index) = write(std::slice::from_ref(&mixed), config());
         let frames = frames(&bytes, index.segments[0]);
         let late = frames.iter().skip(stored.len() + 16).collect::<Vec<_>>();
-        let squeezed = compression != Compression::None;
-        assert!(late.len() > 10 && late.iter().all(|(id, _)| (*id != 0) == squeezed), "{frames:?}");
+        let compressed = compression != Compression::None;
+        assert!(
+            late.len() > 10 && late.iter().all(|(id, _)| (*id != 0) == compressed),
+            "{frames:?}"
+        );
         assert_eq!(read_all::<u64>(&bytes, &index).unwrap(), [mixed]);
     }
 }
@@ -198,17 +201,17 @@ fn frames_follow_the_share_of_a_task() {
     }
 }
 
-/// Writes segments of a file as one segment of another, and gives that and its place.
+/// Joins the segments of a file to one segment of another, and returns that file and the location.
 fn joined<R: Stored>(segments: &[Vec<R>], config: Config) -> (Vec<u8>, SegmentLocation) {
     let (bytes, index) = write(segments, config.clone());
     let task = TaskContext::for_test(config);
     let file = Arc::new(task.scratch.file("joined").unwrap());
     let mut writer = FileWriter::create(Arc::clone(&file), &task.config).unwrap();
-    let parts = index.segments.iter().map(|place| SegmentFrames::new(open(&bytes), *place));
+    let parts = index.segments.iter().map(|location| SegmentFrames::new(open(&bytes), *location));
     writer.join_frames(parts.collect(), size_of::<R>()).unwrap();
-    let place = writer.end_segment();
+    let location = writer.end_segment();
     writer.finish().unwrap();
-    (std::fs::read(file.path()).unwrap(), place)
+    (std::fs::read(file.path()).unwrap(), location)
 }
 
 #[test]
@@ -216,15 +219,19 @@ fn joined_frames_have_the_rows_of_all_segments_in_few_frames_of_the_usual_size()
     for compression in compressions() {
         let segments: Vec<Vec<u64>> = (0..500).map(|n| noise(n % 40)).collect();
         let rows: Vec<u64> = segments.concat();
-        let (bytes, place) = joined(&segments, with(compression));
-        assert_eq!(read_segment::<u64>(&bytes, place).unwrap(), rows);
-        assert_eq!((place.rows, place.frames), (rows.len() as u64, 1), "{compression:?}");
-        // So small a share that a frame has no more than 4 KiB.
+        let (bytes, location) = joined(&segments, with(compression));
+        assert_eq!(read_segment::<u64>(&bytes, location).unwrap(), rows);
+        assert_eq!((location.rows, location.frames), (rows.len() as u64, 1), "{compression:?}");
+        // The task memory limit is so small that a frame has at most 4 KiB.
         let tiny = Config { task_memory_bytes: 1 << 20, ..with(compression) };
-        let (bytes, place) = joined(&segments, tiny.clone());
-        assert_eq!(read_segment::<u64>(&bytes, place).unwrap(), rows);
+        let (bytes, location) = joined(&segments, tiny.clone());
+        assert_eq!(read_segment::<u64>(&bytes, location).unwrap(), rows);
         let frames = write(&[rows], tiny).1.segments[0].frames;
-        assert!((frames..=frames + frames / 10 + 1).contains(&place.frames), "{}", place.frames);
+        assert!(
+            (frames..=frames + frames / 10 + 1).contains(&location.frames),
+            "{}",
+            location.frames
+        );
     }
 }
 
@@ -233,8 +240,8 @@ fn joined_frames_take_no_more_memory_than_others() {
     // A row of 64 bytes that is written as one byte: many fit into the bytes of a frame.
     let segments: Vec<Vec<Option<[u64; 7]>>> = (0..200).map(|_| vec![None; 100]).collect();
     let config = Config { task_memory_bytes: 1 << 20, ..with(Compression::None) };
-    let (bytes, place) = joined(&segments, config);
-    let mut reader = FrameReader::<Option<[u64; 7]>>::new(open(&bytes), place);
+    let (bytes, location) = joined(&segments, config);
+    let mut reader = FrameReader::<Option<[u64; 7]>>::new(open(&bytes), location);
     let (mut frames, mut all) = (0, 0);
     while let Some(rows) = reader.next_frame().unwrap() {
         assert!(size_of_val(&rows[..]) <= 4 * SMALLEST_TARGET, "{}", rows.len());

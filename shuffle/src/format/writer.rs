@@ -1,4 +1,4 @@
-//! Rows to a file, frame by frame.
+//! Writes rows to a file, frame by frame.
 
 use super::compress::{FrameCompressor, STORED};
 use super::header::{FIELD_BYTES, FrameLocation, HEADER_BYTES, Header};
@@ -16,12 +16,12 @@ use std::sync::Arc;
 
 /// The memory that the rows of a frame may take, in targets of a frame, unless one row takes more.
 const MAX_MEMORY_TARGETS: usize = 4;
-/// Frames that are handed to the disk at once.
+/// The frames that are written to the disk at once.
 const FRAMES_AT_ONCE: usize = 4;
 
-/// Writes one file: a segment for each partition, in order, and then [`finish`](Self::finish).
+/// A writer of one file: its segments in order, and then [`finish`](Self::finish).
 ///
-/// It holds at most about eight frames, whose size follows the task's share; a row that is larger
+/// It holds at most about eight frames, whose size depends on the task memory limit; a row that is larger
 /// has a frame of its own.
 ///
 /// Only the encoding of rows depends on their type. The rest is compiled once, not in each program.
@@ -29,8 +29,8 @@ pub struct FileWriter {
     target: Target,
     file_tag: u32,
     frame_target: usize,
-    squeezer: FrameCompressor,
-    /// What is not on disk yet.
+    compressor: FrameCompressor,
+    /// The bytes that are not on disk yet.
     pending: Vec<u8>,
     on_disk: u64,
     encoded_bytes: u64,
@@ -38,22 +38,22 @@ pub struct FileWriter {
     segments: Vec<SegmentLocation>,
     /// The segment that is being written.
     open: SegmentLocation,
-    /// Of the checksums of all frames.
+    /// The digest of the checksums of all frames.
     digest: crc32fast::Hasher,
 }
 
-/// Where the bytes go.
+/// The destination of the bytes.
 enum Target {
     Scratch(Arc<ScratchFile>, Box<dyn DiskWriter>),
-    /// A file that stays, with its name.
+    /// A durable file, with its path.
     Output(PathBuf, Box<dyn DiskWriter>),
-    /// Nowhere: they wait for [`FileWriter::finish_in_memory`].
+    /// Memory, until [`FileWriter::finish_in_memory`].
     Memory,
 }
 
 impl FileWriter {
-    /// Writes to a file that stays: `disk` has just made it at `path`. Its frames can be read back
-    /// under `file_tag` alone.
+    /// Makes a writer to a durable file, which `disk` has just created at `path`. Its frames can be read
+    /// with `file_tag` only.
     pub fn to_output(
         path: &Path,
         disk: Box<dyn DiskWriter>,
@@ -63,26 +63,26 @@ impl FileWriter {
         FileWriter::to(Target::Output(path.to_path_buf(), disk), file_tag, config)
     }
 
-    /// Writes to memory; end it with [`finish_in_memory`](Self::finish_in_memory).
+    /// Makes a writer to memory; end it with [`finish_in_memory`](Self::finish_in_memory).
     pub fn in_memory(config: &Config) -> Result<Self> {
         FileWriter::to(Target::Memory, 0, config)
     }
 
-    /// Makes the file. The task's share says how large frames are, and `spill_compression` how they
-    /// are made smaller.
+    /// Creates a scratch file. The size of frames follows from the task memory limit, and their compression
+    /// from `spill_compression`.
     pub fn create(file: Arc<ScratchFile>, config: &Config) -> Result<Self> {
         let disk = file.create()?;
-        // No two files of a context have one name.
+        // No two files of a context have the same path.
         let file_tag = crc32fast::hash(file.path().as_os_str().as_encoded_bytes());
         FileWriter::to(Target::Scratch(file, disk), file_tag, config)
     }
 
     fn to(target: Target, file_tag: u32, config: &Config) -> Result<Self> {
-        let squeezer = FrameCompressor::new(config.spill_compression)?;
+        let compressor = FrameCompressor::new(config.spill_compression)?;
         let frame_target = frame_target(config.task_memory_limit());
         let pending = match target {
             Target::Memory => Vec::new(),
-            _ => Vec::with_capacity(most_pending(frame_target)),
+            _ => Vec::with_capacity(max_pending_bytes(frame_target)),
         };
         let segments = Vec::new();
         let (on_disk, encoded_bytes) = (0, 0);
@@ -91,7 +91,7 @@ impl FileWriter {
             target,
             file_tag,
             frame_target,
-            squeezer,
+            compressor,
             pending,
             on_disk,
             encoded_bytes,
@@ -102,11 +102,11 @@ impl FileWriter {
         })
     }
 
-    /// Writes the rows of the next partition.
+    /// Writes the rows of the next segment.
     pub fn write_segment<R: Serialize>(&mut self, rows: &[R]) -> Result<()> {
         self.write_rows(rows, RowSizes::measure(rows))?;
-        let place = self.end_segment();
-        self.segments.push(place);
+        let location = self.end_segment();
+        self.segments.push(location);
         Ok(())
     }
 
@@ -152,33 +152,32 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Ends the partition whose rows were written last and says where they are: a place that the
-    /// caller keeps, and the index does not.
+    /// Ends the open segment and returns its location, which is not in the index of the file.
     pub fn end_segment(&mut self) -> SegmentLocation {
         let offset = self.position();
         let next =
             SegmentLocation { offset, bytes: 0, rows: 0, frames: 0, file_tag: self.file_tag };
-        let place = std::mem::replace(&mut self.open, next);
-        SegmentLocation { bytes: offset - place.offset, ..place }
+        let location = std::mem::replace(&mut self.open, next);
+        SegmentLocation { bytes: offset - location.offset, ..location }
     }
 
-    /// The rows so far as bytes, before they were compressed.
+    /// Returns the bytes of the rows so far, before compression.
     pub fn encoded_bytes(&self) -> u64 {
         self.encoded_bytes
     }
 
-    /// The crc32 of the checksums of all frames so far.
+    /// Returns the crc32 of the checksums of all frames so far.
     pub fn digest(&self) -> u32 {
         self.digest.clone().finalize()
     }
 
-    /// What the largest frame so far takes where it is read, as bytes and as rows.
+    /// Returns the memory that reading the largest frame so far takes, as bytes and as rows.
     pub(crate) fn largest_frame(&self) -> u64 {
         self.largest_frame
     }
 
-    /// Ends the file and says where everything is. A file that stays survives a power cut from now
-    /// on, but for its name.
+    /// Completes the file and returns its index. A durable file then survives a power failure, except for
+    /// its name.
     pub fn finish(mut self) -> Result<FileIndex> {
         self.flush()?;
         if let Target::Output(path, disk) = &mut self.target {
@@ -187,7 +186,7 @@ impl FileWriter {
         Ok(FileIndex { segments: self.segments, file_bytes: self.on_disk })
     }
 
-    /// Ends what was written to memory: the bytes, and where everything is in them.
+    /// Completes what was written to memory, and returns the bytes and their index.
     pub fn finish_in_memory(mut self) -> (Vec<u8>, FileIndex) {
         self.pending.shrink_to_fit();
         let file_bytes = self.pending.len() as u64;
@@ -206,30 +205,30 @@ impl FileWriter {
         Ok(count)
     }
 
-    /// Makes room for a header; says where it is.
+    /// Appends an empty header and returns its position.
     fn begin_frame(&mut self) -> usize {
         let start = self.pending.len();
         self.pending.resize(start + HEADER_BYTES, 0);
         start
     }
 
-    /// Makes a frame of the rows behind a header, which take so much in memory.
+    /// Completes a frame of rows after a header, which take `in_memory` bytes in memory.
     fn end_frame(&mut self, start: usize, rows: usize, in_memory: u64) -> Result<()> {
         let offset = self.on_disk + start as u64;
-        let place = FrameLocation { file_tag: self.file_tag, offset };
+        let location = FrameLocation { file_tag: self.file_tag, offset };
         let payload = start + HEADER_BYTES;
         let raw = self.pending.len() - payload;
         self.largest_frame = self.largest_frame.max(in_memory.saturating_add(raw as u64));
         self.encoded_bytes += raw as u64;
         let mut compression = STORED;
-        if let Some((method, squeezed)) = self.squeezer.squeeze(&self.pending[payload..])? {
+        if let Some((method, compressed)) = self.compressor.compress(&self.pending[payload..])? {
             compression = method;
             self.pending.truncate(payload);
-            self.pending.extend_from_slice(squeezed);
+            self.pending.extend_from_slice(compressed);
         }
         let stored = self.pending.len() - payload;
         let header = Header { compression, rows, raw, stored };
-        let header = header.seal(place, &self.pending[payload..])?;
+        let header = header.seal(location, &self.pending[payload..])?;
         self.pending[start..payload].copy_from_slice(&header);
         self.digest.update(&header[FIELD_BYTES..]);
         self.open.frames += 1;
@@ -240,7 +239,7 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Hands everything to the disk, so that it can be read.
+    /// Writes everything to the disk, so that it can be read.
     pub(crate) fn flush(&mut self) -> Result<()> {
         match &mut self.target {
             Target::Memory => return Ok(()),
@@ -253,8 +252,8 @@ impl FileWriter {
         }
         self.on_disk += self.pending.len() as u64;
         self.pending.clear();
-        // One large row must not keep its memory.
-        self.pending.shrink_to(most_pending(self.frame_target));
+        // A large row must not retain its buffer.
+        self.pending.shrink_to(max_pending_bytes(self.frame_target));
         Ok(())
     }
 }
@@ -263,8 +262,8 @@ fn writing(path: &Path, cause: std::io::Error) -> Error {
     Error::io(format!("writing `{}` failed", path.display()), cause)
 }
 
-/// What a writer holds of frames, in bytes, unless one row is larger.
-fn most_pending(frame_target: usize) -> usize {
+/// Returns the most bytes of frames that a writer holds, unless one row is larger.
+fn max_pending_bytes(frame_target: usize) -> usize {
     (FRAMES_AT_ONCE + 2) * frame_target
 }
 

@@ -1,8 +1,8 @@
-//! The groups of more rows than a task may hold, one at a time.
+//! Groups more rows than fit in the memory of a task, one group at a time.
 //!
-//! Rows are sorted by hash in runs. The first keys that fill a good part of a run by themselves, and
-//! those that fill a good part of the slice, are hot: their rows are left where they are, in the map
-//! outputs, and read from there whenever the group is iterated. So a hot key costs no sort and no copy.
+//! Rows are sorted by hash in runs. A key with a large part of a run, or of the sub-partition, is skewed:
+//! its rows stay in the map outputs and are read from there whenever its group is iterated. So a skewed key
+//! is neither sorted nor copied. See the README of `sort`.
 
 use crate::group::in_memory::{GroupVecs, Groups};
 use crate::group::skewed_values::SkewedValues;
@@ -23,24 +23,24 @@ use std::collections::HashMap;
 use std::iter::Peekable;
 use std::vec;
 
-/// The groups of one slice: in memory if they fit a task's share.
+/// The groups of one sub-partition: in memory if they fit in the memory of a task.
 pub enum SubPartitionGroups<K: Key, V: Stored> {
-    /// All at once.
+    /// Groups in memory.
     InMemory(Groups<K, V>),
-    /// One at a time.
+    /// Groups that are sorted in runs, one at a time.
     Streamed(GroupStream<K, V>),
-    /// Of many slices.
+    /// Groups of several sub-partitions.
     Whole(Box<dyn Iterator<Item = (u64, K, Group<V>)>>),
-    /// Of rows that lie in order.
+    /// Groups of rows that are already in order.
     Ordered(RowsInOrder<K, V>),
 }
 
-/// The rows of a partition in the order of their hash, and their groups.
+/// Rows of a partition in the order of their hash.
 pub type RowsInOrder<K, V> = SortedGroups<K, V, Box<dyn Iterator<Item = Hashed<K, V>>>>;
 
 impl<K: Key, V: Stored> SubPartitionGroups<K, V> {
-    /// Reads a slice. Which way it goes depends on its size and the configuration alone, and both
-    /// ways give the same groups in the same order.
+    /// Reads a sub-partition. Its size and the configuration decide whether it is grouped in memory or
+    /// sorted; both give the same groups in the same order.
     pub fn read(slice: SegmentSource<Hashed<K, V>>, task: &TaskContext) -> Self {
         let bytes = slice.outputs.segment_bytes(slice.segment);
         if Groups::<K, V>::grouping_bytes(bytes) > task.table_memory_limit() {
@@ -50,7 +50,7 @@ impl<K: Key, V: Stored> SubPartitionGroups<K, V> {
         SubPartitionGroups::InMemory(Groups::of_chunks(&chunks))
     }
 
-    /// Each key with its hash and its values, in order.
+    /// Returns each key with its hash and its values, in order.
     pub fn into_groups(self) -> SubPartitionGroupsIter<K, V> {
         match self {
             SubPartitionGroups::InMemory(groups) => {
@@ -65,13 +65,13 @@ impl<K: Key, V: Stored> SubPartitionGroups<K, V> {
 
 /// Made by [`SubPartitionGroups::into_groups`].
 pub enum SubPartitionGroupsIter<K: Key, V: Stored> {
-    /// All are there.
+    /// All groups are in memory.
     InMemory(GroupVecs<K, V>),
-    /// One is.
+    /// One group is in memory.
     Streamed(GroupStream<K, V>),
-    /// One is, of more than a slice.
+    /// One group is in memory, of several sub-partitions.
     Whole(Box<dyn Iterator<Item = (u64, K, Group<V>)>>),
-    /// One is, of rows that lie in order.
+    /// One group is in memory, of rows that are already in order.
     Ordered(RowsInOrder<K, V>),
 }
 
@@ -91,10 +91,10 @@ impl<K: Key, V: Stored> Iterator for SubPartitionGroupsIter<K, V> {
     }
 }
 
-/// Each key with its hash and its values, in the order that [`Groups`] promises.
+/// Each key with its hash and its values, in the order of [`Groups`].
 pub struct GroupStream<K: Key, V: Stored> {
     groups: SortedGroups<K, V, SortedByHash<K, V>>,
-    /// The hot hashes to come, with their keys.
+    /// The skewed hashes that were not returned yet, with their keys.
     hot: Peekable<vec::IntoIter<SkewedHash<K>>>,
     slice: SegmentSource<Hashed<K, V>>,
     task: TaskContext,
@@ -102,13 +102,13 @@ pub struct GroupStream<K: Key, V: Stored> {
 
 type SortedByHash<K, V> = SortedRows<Hashed<K, V>, ByHash>;
 
-/// The keys of one hash in the order of their first occurrence, and how many rows each has.
+/// The keys of one hash in the order of their first occurrence, and the number of rows of each.
 type SkewedKeys<K> = Vec<(K, usize)>;
 type SkewedHash<K> = (u64, SkewedKeys<K>);
 
-/// A hash may be hot if it has so large a part of the rows of a run: one in this many.
+/// A hash may be skewed if it has at least this fraction of the rows of a run: one in this many.
 const SKEWED_SHARE: usize = 8;
-/// Hashes that are hot as soon as they have that.
+/// The number of hashes that are skewed as soon as they have that fraction.
 const SKEWED_IMMEDIATELY: usize = 2;
 
 impl<K: Key, V: Stored> GroupStream<K, V> {
@@ -125,9 +125,9 @@ impl<K: Key, V: Stored> GroupStream<K, V> {
         GroupStream { groups, hot, slice, task: task.clone() }
     }
 
-    /// The groups of the next hash, which is hot: their rows stay in the slice.
+    /// Returns the groups of the next hash, which is skewed: their rows stay in the map outputs.
     fn next_skewed(&mut self, hash: u64, keys: SkewedKeys<K>) -> Option<(u64, K, Group<V>)> {
-        // Rows that came before the hash was hot lie in runs too, and were not counted yet.
+        // Rows from before the hash was skewed are in runs, and were not counted yet.
         let mut all = SkewedKeys::new();
         while let Some(row) = self.groups.rows.next_if(|row| row.hash == hash) {
             count(&mut all, &row.key, 1);
@@ -157,18 +157,18 @@ impl<K: Key, V: Stored> Iterator for GroupStream<K, V> {
     }
 }
 
-/// Rows on their way into runs, without those that are hot.
+/// Rows on their way into runs, without those of skewed hashes.
 struct Sorting<K: Key, V: Stored> {
     rows: Vec<Hashed<K, V>>,
     /// The sizes of `rows`.
     sizes: RowSizes,
     meter: MemoryMeter,
     runs: ExternalSort<Hashed<K, V>, ByHash>,
-    /// What came of each hash since it is hot. There are a few at most.
+    /// The rows of each skewed hash since it is skewed. There are a few at most.
     hot: Vec<SkewedHash<K>>,
-    /// What hashes had that filled a good part of a run and are not hot, in bytes.
+    /// The bytes of hashes that had a large part of a run and are not skewed.
     seen: HashMap<u64, u64>,
-    /// The bytes of a hash with a good part of the slice.
+    /// The bytes of a hash with a large part of the sub-partition.
     many: u64,
 }
 
@@ -193,7 +193,7 @@ impl<K: Key, V: Stored> Sorting<K, V> {
         }
     }
 
-    /// As [`push`](Sorting::push), for a row that others may read too.
+    /// Adds a row as [`push`](Sorting::push) does, cloned since other tasks may read it.
     #[inline]
     fn push_shared(&mut self, row: &Hashed<K, V>) {
         if !self.count_if_skewed(row) {
@@ -201,14 +201,14 @@ impl<K: Key, V: Stored> Sorting<K, V> {
         }
     }
 
-    /// Whether the row's hash is hot: then it was counted, and stays where it is.
+    /// Returns true if the row's hash is skewed. Then the row is counted and stays where it is.
     #[inline]
     fn count_if_skewed(&mut self, row: &Hashed<K, V>) -> bool {
         let found = self.hot.iter_mut().find(|(hash, _)| *hash == row.hash);
         found.map(|(_, keys)| count(keys, &row.key, 1)).is_some()
     }
 
-    /// Makes a run of the rows, but for those whose hash has a good part of them and is hot from now
+    /// Makes a run of the rows, except for those whose hash has a large part of them and is skewed from now
     /// on.
     fn cut(&mut self) {
         let rows = sort_stable_by_hash(std::mem::take(&mut self.rows));
@@ -237,9 +237,10 @@ impl<K: Key, V: Stored> Sorting<K, V> {
         }
     }
 
-    /// Whether a hash that fills a good part of a run should stay in the slice. To read a hot key is
-    /// to read the whole slice, so only a few may be hot at first sight; each further one needs a
-    /// good part of the slice. Where rows come sorted by key, many keys fill a run each.
+    /// Returns true if a hash with a large part of a run should stay in the map outputs. Reading a skewed
+    /// key reads the whole sub-partition, so only a few hashes are skewed for a part of a run; each further
+    /// one needs a large part of the sub-partition. Otherwise input that is sorted by key would make many
+    /// keys skewed.
     fn is_skewed(&mut self, rows: &[Hashed<K, V>]) -> bool {
         if self.hot.len() < SKEWED_IMMEDIATELY {
             return true;

@@ -1,4 +1,4 @@
-//! Tests of `group_stream`.
+//! Tests of `external`.
 
 use super::*;
 use crate::group::values::GroupValues;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 type Rows<K> = Vec<(u64, K, Vec<u64>)>;
 
-/// A key of which so many have one hash.
+/// A key whose hash is shared by a number of keys.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 struct Poor {
     key: u32,
@@ -33,12 +33,12 @@ fn tiny(force_spill: bool) -> TaskContext {
     TaskContext::for_test(Config { memory_limit_bytes: 1 << 20, force_spill, ..Config::default() })
 }
 
-/// Entries of these keys; each one's value is its number.
+/// Returns a row for each key, with its number as its value.
 fn entries<K: Key + Copy>(keys: &[K]) -> Vec<Hashed<K, u64>> {
     (0..).zip(keys).map(|(value, key)| Hashed { hash: hash_of(key), key: *key, value }).collect()
 }
 
-/// A slice that lies in several map outputs.
+/// Returns a sub-partition with rows in several map outputs.
 fn slice<K: Key>(entries: &[Hashed<K, u64>], task: &TaskContext) -> SegmentSource<Hashed<K, u64>> {
     let outputs = MapOutputs::new(3);
     for (at, some) in
@@ -94,7 +94,7 @@ fn a_key_that_gets_hot_late_and_one_that_is_large_but_never_hot_are_whole() {
     }
 }
 
-/// How often the disk was asked.
+/// The number of disk operations.
 fn reads_of<K: Key + Copy>(keys: &[K], work: impl Fn(GroupStream<K, u64>)) -> u64 {
     let faults = FaultPlan::new().arm();
     let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk), &faults));
@@ -114,7 +114,7 @@ fn rows_that_come_sorted_by_key_are_not_read_again_for_each_key() {
         assert!(groups.into_iter().all(|(_, _, group)| group.iter().count() == 2000));
     };
     let (few, many) = (reads_of(&clustered(20), read_all), reads_of(&clustered(80), read_all));
-    // Sorting takes a little more than in proportion.
+    // Sorting takes slightly more than linear time.
     assert!(many < few * 6, "{few} operations for 20 keys, {many} for 80");
 }
 
@@ -130,7 +130,7 @@ fn a_hot_key_that_is_read_again_and_again_is_copied_once() {
             assert_eq!(Rows::new(key, left, hot).count(), 3000 * times);
         }
     };
-    // A key that is not hot at first sight: nothing is, since no run has an eighth of it.
+    // No key is skewed by a run, since none has an eighth of its rows.
     assert!(reads_of(&keys, read(40)) < reads_of(&keys, read(1)) + 400);
     let keys: Vec<u32> = (0..60_000).map(|n| if n % 6 == 0 { 60_001 } else { n }).collect();
     let read = |times: usize| {

@@ -1,7 +1,7 @@
-//! Rows of one partition in the order of their hash, and the values of each key side by side.
+//! Groups rows of one sub-partition in memory, in the order of their hash.
 //!
-//! The order is a function of the rows alone: keys by hash; unequal keys of one hash in the order
-//! of their first occurrence; the values of a key in the order they came.
+//! The order depends on the rows alone: keys by hash; unequal keys of one hash in the order of their first
+//! occurrence; the values of a key in the order of the input.
 
 use crate::keys::hash::Hashed;
 use crate::map_output::reader::Chunk;
@@ -9,7 +9,7 @@ use crate::sort::hash_order::{HashOrder, HashRange};
 use emberline_core::size::owns_heap;
 use std::{mem, vec};
 
-/// The rows of a partition, group_by_key_iter: all values in one `Vec`, so that a group costs no allocation.
+/// Groups of rows: all values in one `Vec`, so that a group costs no allocation.
 #[derive(Clone, Debug)]
 pub struct Groups<K, V> {
     keys: Vec<GroupKey<K>>,
@@ -20,51 +20,51 @@ pub struct Groups<K, V> {
 struct GroupKey<K> {
     hash: u64,
     key: K,
-    /// Where the key's values end; they start where those of the key before end.
+    /// The end of the key's values; they start at the end of those of the previous key.
     end: usize,
 }
 
 impl<K: Eq + Clone, V: Clone> Groups<K, V> {
-    /// Groups rows that lie in one list.
+    /// Groups the rows of one list.
     #[cfg(test)]
     pub(crate) fn new(entries: Vec<Hashed<K, V>>) -> Self {
         Groups::of_chunks(&[Chunk::Owned(entries)])
     }
 
-    /// What grouping rows of so many bytes takes at most: the rows, the order of their hashes, and
-    /// their keys and values once more.
+    /// Returns the most memory that grouping `bytes` of rows takes: the rows, the order of their hashes,
+    /// and a copy of their keys and values.
     pub(crate) fn grouping_bytes(bytes: u64) -> u64 {
         let most_rows = bytes / size_of::<Hashed<K, V>>() as u64;
         let word = size_of::<u64>();
-        // The second list of words goes before the first value comes.
+        // The second list of words is dropped before the first value is cloned.
         let beside = word + word.max(size_of::<V>() + size_of::<GroupKey<K>>());
         let cloned = if owns_heap::<(K, V)>() { bytes } else { 0 };
         let beside = most_rows.saturating_mul(beside as u64);
         bytes.saturating_add(beside).saturating_add(cloned)
     }
 
-    /// Groups the rows of a partition where they lie: each value is cloned into its place, once but where
-    /// hashes are so alike that the first order was wrong.
+    /// Groups the rows of some chunks: each value is cloned to its final index, once unless hashes are so
+    /// similar that the first order was wrong.
     pub fn of_chunks(chunks: &[Chunk<Hashed<K, V>>]) -> Self {
         let chunks: Vec<&[Hashed<K, V>]> = chunks.iter().map(Chunk::rows).collect();
         let numbers = Numbers::of(&chunks);
         let row = |place| numbers.row(&chunks, place);
         let mut order = numbers.hash_order(&chunks);
         Groups::in_order(&order, row).unwrap_or_else(|| {
-            order.look_further(&|place| row(place).hash);
+            order.refine(&|place| row(place).hash);
             Groups::in_order(&order, row).expect("no bit of a hash is left out now")
         })
     }
 
-    /// Groups rows in an order, or nothing if this is not the order of the hash, as it is after
-    /// [`look_further`](HashOrder::look_further).
+    /// Groups rows in a given order. Returns nothing if it is not the order of the hash, which it always is
+    /// after [`refine`](HashOrder::refine).
     fn in_order<'a>(order: &HashOrder, row: impl Fn(usize) -> &'a Hashed<K, V>) -> Option<Self>
     where
         K: 'a,
         V: 'a,
     {
         let mut in_order = order.places().map(row).peekable();
-        // Hashes that seemed equal and are not must not double the list.
+        // Hashes that seemed equal and are not must not make the list grow to twice its size.
         let keys = order.distinct_hashes();
         let keys = Vec::with_capacity((keys + keys / 256 + 8).min(order.len()));
         let mut groups = Groups { keys, values: Vec::with_capacity(order.len()) };
@@ -88,15 +88,15 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
         Some(groups)
     }
 
-    /// Ends the group of the values that came last.
+    /// Ends the group of the values that were added last.
     #[inline]
     fn end_group(&mut self, first: &Hashed<K, V>) {
         let (hash, key, end) = (first.hash, first.key.clone(), self.values.len());
         self.keys.push(GroupKey { hash, key, end });
     }
 
-    /// Unequal keys of one hash are rare unless the user's `Hash` is poor; then this takes a
-    /// comparison for each pair of row and distinct key.
+    /// Adds the rows of other keys of one hash. These are rare unless the user's `Hash` is poor; then this
+    /// compares every row with every distinct key.
     #[cold]
     fn push_mixed(&mut self, rows: &mut Vec<&Hashed<K, V>>) {
         let mut by_key: Vec<Vec<&Hashed<K, V>>> = Vec::new();
@@ -113,11 +113,11 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
     }
 }
 
-/// Numbers for the rows of some chunks: that of a chunk, and in the last bits that of a row in it.
+/// Numbers of the rows of some chunks: the index of the chunk, and in the low bits that of the row in it.
 #[derive(Clone, Copy)]
 struct Numbers {
     row_bits: u32,
-    /// All places are below it.
+    /// All numbers are below it.
     count: usize,
 }
 
@@ -153,14 +153,14 @@ impl Numbers {
 }
 
 impl<K, V> Groups<K, V> {
-    /// The group of a number, in the order this module promises.
+    /// Returns the group of a number, in the order of this module.
     #[inline]
     pub(crate) fn group(&self, number: usize) -> Option<(u64, &K, &[V])> {
         let GroupKey { hash, key, end } = self.keys.get(number)?;
         Some((*hash, key, &self.values[self.start_of(number)..*end]))
     }
 
-    /// Each key with its hash and values, from the group of a number on.
+    /// Returns each key with its hash and values, from the group of a number on.
     pub(crate) fn iter_from(&self, number: usize) -> GroupsIter<'_, K, V> {
         let number = number.min(self.keys.len());
         let start = self.start_of(number);
@@ -171,13 +171,13 @@ impl<K, V> Groups<K, V> {
         number.checked_sub(1).map_or(0, |before| self.keys[before].end)
     }
 
-    /// Each key with its hash and a `Vec` of its values, which are moved.
+    /// Returns each key with its hash and a `Vec` of its values, which are moved.
     pub fn into_vecs(self) -> GroupVecs<K, V> {
         GroupVecs { keys: self.keys.into_iter(), values: self.values.into_iter(), start: 0 }
     }
 }
 
-/// Made by [`Groups::iter_from`].
+/// The iterator of [`Groups::iter_from`].
 #[derive(Clone)]
 pub(crate) struct GroupsIter<'a, K, V> {
     keys: std::slice::Iter<'a, GroupKey<K>>,
@@ -197,7 +197,7 @@ impl<'a, K, V> Iterator for GroupsIter<'a, K, V> {
     }
 }
 
-/// Made by [`Groups::into_vecs`].
+/// The iterator of [`Groups::into_vecs`].
 #[derive(Debug)]
 pub struct GroupVecs<K, V> {
     keys: vec::IntoIter<GroupKey<K>>,
@@ -231,7 +231,7 @@ mod tests {
         Hashed { hash, key, value }
     }
 
-    /// Rows in chunks of these sizes; the rest in one more.
+    /// Returns rows in chunks of these sizes, and the rest in one more.
     fn chunks(
         mut rows: Vec<Hashed<u32, usize>>,
         sizes: &[usize],
@@ -245,7 +245,7 @@ mod tests {
         chunks
     }
 
-    /// What the module promises, said slowly.
+    /// Groups rows as the module documents, by a simple algorithm.
     fn model(entries: &[Hashed<u32, usize>]) -> Vec<(u64, u32, Vec<usize>)> {
         let mut groups: Vec<(u64, u32, Vec<usize>)> = Vec::new();
         for e in entries {
@@ -277,7 +277,7 @@ mod tests {
             prop_assert_eq!(groups.into_vecs().collect::<Vec<_>>(), expected);
         }
 
-        /// The bits that tell them apart do not fit beside a place: the first order is wrong.
+        /// The bits in which they differ do not fit in a word with a row number: the first order is wrong.
         #[test]
         fn hashes_that_differ_in_their_last_bits_are_in_order_whatever_chunks_they_lie_in(
             keys in prop::collection::vec(0_u32..40, 0..300),

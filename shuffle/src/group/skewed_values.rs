@@ -1,4 +1,4 @@
-//! The values of a hot key, where they lie.
+//! The values of a skewed key, read from the map outputs.
 
 use crate::group::values::Reread;
 use crate::keys::hash::Hashed;
@@ -14,8 +14,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// The values of a hot key, read from the slice they lie in. Who reads them again and again, as a
-/// join does that has many values on its other side, gets a file of them alone.
+/// The values of a skewed key, read from its sub-partition. After some readings, as by a join with many
+/// values on its other side, they are copied to a file of their own.
 pub(crate) struct SkewedValues<K, V> {
     slice: SegmentSource<Hashed<K, V>>,
     hash: u64,
@@ -27,7 +27,7 @@ pub(crate) struct SkewedValues<K, V> {
     batch_bytes: u64,
 }
 
-/// So often the whole slice is read for the values of one key before they are copied.
+/// The number of readings of the whole sub-partition before the values of a key are copied.
 const READS_BEFORE_COPY: usize = 2;
 
 impl<K: Key, V: Stored> SkewedValues<K, V> {
@@ -49,14 +49,14 @@ impl<K: Key, V: Stored> SkewedValues<K, V> {
         pieces.map(move |piece| values_of(piece, hash, &key))
     }
 
-    /// The values in a file of their own, if there is one by now.
+    /// Returns the values in a file of their own, if they were copied.
     fn copied(&self) -> Option<&RunFile<V>> {
         let reads = self.reads.fetch_add(1, Ordering::Relaxed);
         if self.copy.get().is_none() && reads >= READS_BEFORE_COPY {
             let batches = Batches::of_bytes(self.scan().flatten(), self.batch_bytes);
-            // A disk that refuses costs time only: they can be read where they lie.
+            // A disk that fails costs time only: the values can be read from the map outputs.
             let file = RunFile::write_to(batches.measured(), &self.scratch, &self.config).ok()?;
-            // Someone else may have been faster.
+            // Another thread may have copied them first.
             let _ = self.copy.set(file);
         }
         self.copy.get()
@@ -72,10 +72,10 @@ impl<K: Key, V: Stored> Reread<V> for SkewedValues<K, V> {
     }
 }
 
-/// Rows of a shared chunk whose values are cloned at once.
+/// The rows of a shared chunk whose values are cloned together.
 const CLONED_AT_ONCE: usize = 1024;
 
-/// Some rows of a chunk: all that are the reader's own, or a few of those that are shared.
+/// Some rows of a chunk: all rows if the reader owns them, or a few of those that are shared.
 type Piece<R> = (Chunk<R>, Range<usize>);
 
 fn pieces<R: Clone>(chunk: Chunk<R>) -> impl Iterator<Item = Piece<R>> {
@@ -92,7 +92,7 @@ fn pieces<R: Clone>(chunk: Chunk<R>) -> impl Iterator<Item = Piece<R>> {
     })
 }
 
-/// The values of one key.
+/// The values of one key, a few at a time.
 fn values_of<K: Key, V: Stored>((chunk, range): Piece<Hashed<K, V>>, hash: u64, key: &K) -> Vec<V> {
     let is_wanted = |row: &Hashed<K, V>| row.hash == hash && row.key == *key;
     match chunk {

@@ -1,4 +1,4 @@
-//! The groups of rows that come in the order of their hash, so that those of a key are neighbours.
+//! Groups rows that are in the order of their hash, so that the rows of a key are consecutive.
 
 use crate::group::values::Group;
 use crate::keys::hash::Hashed;
@@ -11,30 +11,29 @@ use emberline_core::unwind::{or_raise, raise};
 use std::collections::VecDeque;
 use std::iter::Peekable;
 
-/// Each key with its hash and its values, for rows in the order of their hash: one group at a time is
-/// there.
+/// The groups of rows in the order of their hash, one group in memory.
 pub struct SortedGroups<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> {
     pub(crate) rows: Peekable<I>,
-    /// The rest of the keys of one hash that unequal keys share.
+    /// The remaining keys of a hash that several keys share.
     pub(crate) of_hash: VecDeque<(u64, K, Group<V>)>,
     task: TaskContext,
     last_hash: u64,
 }
 
 impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> SortedGroups<K, V, I> {
-    /// The groups of `rows`.
+    /// Returns the groups of `rows`.
     pub fn new(rows: I, task: &TaskContext) -> Self {
         let (rows, of_hash) = (rows.peekable(), VecDeque::new());
         SortedGroups { rows, of_hash, task: task.clone(), last_hash: 0 }
     }
 
-    /// The hash of the next row.
+    /// Returns the hash of the next row.
     #[inline]
     pub(crate) fn next_hash(&mut self) -> Option<u64> {
         self.rows.peek().map(|row| row.hash)
     }
 
-    /// The next row.
+    /// Returns the next row.
     #[inline]
     pub(crate) fn next_row(&mut self) -> Option<Hashed<K, V>> {
         let row = self.rows.next()?;
@@ -45,7 +44,7 @@ impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> SortedGroups<K, V, I> 
         Some(row)
     }
 
-    /// The groups of the hash of a row that was just taken.
+    /// Returns the first group of the hash of a row that was just taken.
     pub(crate) fn groups_from(
         &mut self,
         first: Hashed<K, V>,
@@ -55,7 +54,7 @@ impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> SortedGroups<K, V, I> 
         std::iter::once((key, group)).chain(others)
     }
 
-    /// The groups of the next hash: their rows come one behind the other.
+    /// Returns the first group of the next hash, whose rows are consecutive.
     fn next_of_rows(&mut self) -> Option<(u64, K, Group<V>)> {
         let row = self.next_row()?;
         if self.next_hash() != Some(row.hash) {
@@ -64,11 +63,11 @@ impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> SortedGroups<K, V, I> 
         Some(self.gather(row))
     }
 
-    /// The first group of the hash of `row`; the others wait.
+    /// Returns the first group of the hash of `row`, and stores the others.
     fn gather(&mut self, row: Hashed<K, V>) -> (u64, K, Group<V>) {
         let Hashed { hash, key, value } = row;
         let mut first = Gathered::new(key);
-        // Nearly always there is no other key of this hash.
+        // There is nearly always no other key of this hash.
         let mut others: Vec<Gathered<K, V>> = Vec::new();
         let mut meter = MemoryMeter::new(self.task.operator_memory_limit());
         let mut next = Some((None, value));
@@ -82,7 +81,7 @@ impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> SortedGroups<K, V, I> 
                 },
             }
             if is_full {
-                // Large, but spread so thinly over the runs that it was not hot in any.
+                // Large, but spread so evenly over the runs that it was not skewed in any.
                 let all = others.iter_mut().chain([&mut first]);
                 all.for_each(|gathered| gathered.write(&self.task));
             }
@@ -95,7 +94,7 @@ impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> SortedGroups<K, V, I> 
     }
 }
 
-/// The values of one key, in memory but for those in files, which come before them.
+/// The values of one key: first those in files, then those in memory.
 struct Gathered<K, V> {
     key: K,
     files: Vec<RunFile<V>>,
@@ -133,7 +132,7 @@ impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> Iterator for SortedGro
     }
 }
 
-/// Rows that were sorted by the hash of their keys come in another order.
+/// Returns the error of rows that are not in the order of their hash any more.
 #[cold]
 fn out_of_order() -> Error {
     Error::invalid_argument(

@@ -13,24 +13,24 @@ use std::slice;
 use std::sync::Arc;
 use std::vec;
 
-/// The values of one key, as `group_by_key_iter` and its kin hand them out. It can be iterated any number of
-/// times, by value or through `iter`.
+/// The values of one key, as returned by `group_by_key_iter` and `cogroup_iter`. It can be iterated any
+/// number of times, by value or through `iter`.
 ///
-/// Values that pass a part of a task's share lie where the shuffle put them, or in a file of their
-/// own, which stays as long as a clone of the group. Values that cannot be read fail the task, or
-/// panic outside of one.
+/// Values that exceed a part of the task memory limit stay in the map outputs or in a file of their own,
+/// which lives as long as the last clone of the group. Values that cannot be read fail the task, or panic
+/// outside of tasks.
 ///
-/// It can be mapped, filtered, counted and collected, but neither shuffled nor cached, which is an
-/// error of the compiler: `map_values` makes something of it that can be. Where lists fit in a task's
-/// share, `group_by_key` gives lists.
+/// It can be mapped, filtered, counted and collected. It cannot be shuffled or cached, which the compiler
+/// rejects: use `map_values` to make a row that can. If lists fit in the task memory limit, `group_by_key`
+/// returns lists.
 ///
-/// A `Group` that was collected keeps the memory or the files where its values lie.
+/// A collected `Group` retains the memory or the files that hold its values.
 #[derive(Clone)]
 pub struct Group<V>(Place<V>);
 
 #[derive(Clone)]
 enum Place<V> {
-    /// A list of one value costs no allocation.
+    /// One value, which costs no allocation.
     One(V),
     InMemory(Vec<V>),
     InFile {
@@ -39,20 +39,19 @@ enum Place<V> {
     },
 }
 
-/// Values that can be read again and again, some at a time, by someone who does not know how they
-/// were written.
+/// Values that can be read several times, a few at a time, whatever their file.
 pub(crate) trait Reread<V>: Send + Sync {
     fn read(&self) -> Box<dyn Iterator<Item = Vec<V>>>;
 }
 
-/// Some files, one behind the other.
+/// Some consecutive files.
 impl<V: Stored> Reread<V> for Vec<RunFile<V>> {
     fn read(&self) -> Box<dyn Iterator<Item = Vec<V>>> {
         Box::new(self.clone().into_iter().flat_map(|file| file.chunks()))
     }
 }
 
-/// Values that lie in a file, while they are read.
+/// Values of a file while they are read.
 pub(crate) struct FileValues<V> {
     chunks: Box<dyn Iterator<Item = Vec<V>>>,
     chunk: vec::IntoIter<V>,
@@ -90,22 +89,22 @@ impl<V> Iterator for FileValues<V> {
 }
 
 impl<V> Group<V> {
-    /// Values in memory.
+    /// Makes a group of values in memory.
     pub fn new(values: Vec<V>) -> Self {
         Group(Place::InMemory(values))
     }
 
-    /// One value.
+    /// Makes a group of one value.
     pub(crate) fn one(value: V) -> Self {
         Group(Place::One(value))
     }
 
-    /// So many values that are read wherever they lie.
+    /// Makes a group of `len` values that `source` reads.
     pub(crate) fn reread(rows: usize, values: impl Reread<V> + 'static) -> Self {
         Group(Place::InFile { rows, values: Arc::new(values) })
     }
 
-    /// The number of values.
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         match &self.0 {
             Place::One(_) => 1,
@@ -114,12 +113,12 @@ impl<V> Group<V> {
         }
     }
 
-    /// Whether there is no value: the side of `cogroup_iter` that lacks the key.
+    /// Returns true if there is no value, as on a side of `cogroup_iter` that does not have the key.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The values, in the order of the input's partitions and rows.
+    /// Returns the values, in the order of the input's partitions and rows.
     pub fn iter(&self) -> GroupIter<'_, V> {
         GroupIter(match &self.0 {
             Place::One(value) => Iter::InMemory(slice::from_ref(value).iter()),
@@ -128,7 +127,7 @@ impl<V> Group<V> {
         })
     }
 
-    /// What the values take in memory; those in a file take nothing.
+    /// Returns the memory of the values; those in a file take none.
     pub fn heap_bytes(&self) -> u64
     where
         V: Stored,
@@ -140,7 +139,7 @@ impl<V> Group<V> {
         }
     }
 
-    /// The values in memory, or else the reading of those in a file.
+    /// Returns the values in memory, or else a reader of those in a file.
     pub(crate) fn as_slice(&self) -> Result<&[V], impl FnOnce() -> FileValues<V>> {
         match &self.0 {
             Place::One(value) => Ok(slice::from_ref(value)),
@@ -201,7 +200,7 @@ impl<'a, V: Clone> IntoIterator for &'a Group<V> {
     }
 }
 
-/// The values of a [`Group`] that was given away.
+/// The values of a [`Group`] that was consumed.
 pub struct GroupValues<V>(Values<V>);
 
 enum Values<V> {
@@ -293,9 +292,9 @@ impl<V: Clone + Hash> Hash for Group<V> {
     }
 }
 
-/// What no type is. A [`Group`] has serde's traits only under this bound, so that the compiler says
-/// what to do with one instead: at each estimate of its size all its values would be read, and they
-/// would all be in memory where it is read back.
+/// A bound that no type meets. A [`Group`] has serde's traits only under this bound, so that the compiler's
+/// message says what to use instead: every estimate of its size would read all values, and reading it back
+/// would hold all of them in memory.
 #[diagnostic::on_unimplemented(
     message = "a `Group` cannot be shuffled, cached or serialized, since it may be larger than memory",
     label = "rows here must be serializable; a `Group` can only be iterated",

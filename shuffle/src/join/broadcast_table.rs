@@ -1,4 +1,4 @@
-//! The small side of a join as one table in memory: from each key to its values.
+//! The build side of a broadcast join: a table in memory from each key to its values.
 
 use crate::keys::hash::{Hashed, hash_of};
 use crate::map_output::reader::SegmentReader;
@@ -10,8 +10,8 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
 use std::ops::Range;
 
-/// A table that is built once and then only asked. All values lie in one list, those of a key side by
-/// side, in the order in which they came: a look-up gives places in it and allocates nothing.
+/// A table that is built once and then only read. All values are in one list, those of a key consecutive
+/// and in the order of the input: a lookup returns a range of the list and allocates nothing.
 #[derive(Debug)]
 pub struct BroadcastTable<K, V> {
     index: HashTable<Entry<K>>,
@@ -19,7 +19,7 @@ pub struct BroadcastTable<K, V> {
     bytes: u64,
 }
 
-/// A key and the places of its values. While the table is built, `from` is the number of the key.
+/// A key and the indexes of its values. While the table is built, `from` is the number of the key.
 #[derive(Debug)]
 struct Entry<K> {
     key: K,
@@ -28,7 +28,7 @@ struct Entry<K> {
 }
 
 impl<K: Eq, V> BroadcastTable<K, V> {
-    /// The places of the values of `key`, whose hash is `hash`.
+    /// Returns the indexes of the values of `key`, whose hash is `hash`.
     #[inline]
     pub fn places_of(&self, hash: u64, key: &K) -> Range<usize> {
         match self.index.find(hash, |entry| entry.key == *key) {
@@ -37,21 +37,22 @@ impl<K: Eq, V> BroadcastTable<K, V> {
         }
     }
 
-    /// All values.
+    /// Returns all values.
     #[inline]
     pub fn values(&self) -> &[V] {
         &self.values
     }
 
-    /// About what it takes, with what keys and values own: counted by the rows, not by the room of lists.
+    /// Returns its estimated memory, with the heap that keys and values own: by the number of rows, without
+    /// unused capacity.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 }
 
 impl<K: Key, V: Stored> BroadcastTable<K, V> {
-    /// The table of all rows of a segment, or [`BroadcastTooLarge`](ErrorKind::BroadcastTooLarge) at the
-    /// row that takes it past `limit_bytes`. That depends on the rows and the limit alone.
+    /// Reads the table of all rows of a segment. The row that makes it exceed `limit_bytes` is the error
+    /// [`BroadcastTooLarge`](ErrorKind::BroadcastTooLarge), which depends on the rows and the limit alone.
     pub fn read(
         mut rows: SegmentReader<Hashed<K, V>>,
         limit_bytes: u64,
@@ -59,7 +60,7 @@ impl<K: Key, V: Stored> BroadcastTable<K, V> {
     ) -> Result<Self> {
         let (mut building, mut held) = (Building::new(), OperatorMemory::new(task));
         while let Some(chunk) = rows.next_chunk()? {
-            // Cloned also where the rows are this task's own: they come from a file, and are few.
+            // Rows that this task owns are cloned too: they come from a file, and are few.
             for row in chunk.rows() {
                 building.add(row);
                 building.check(limit_bytes)?;
@@ -70,17 +71,18 @@ impl<K: Key, V: Stored> BroadcastTable<K, V> {
     }
 }
 
-/// A table to be: its rows in the order in which they came, each with the number of its key.
+/// A table that is being built: its rows in the order of the input, each with the number of its key.
 struct Building<K, V> {
     index: HashTable<Entry<K>>,
-    /// How many values each key has.
+    /// The number of values of each key.
     counts: Vec<u32>,
     rows: Vec<(u32, V)>,
     bytes: u64,
 }
 
 impl<K: Key, V: Stored> Building<K, V> {
-    /// With what a key takes: the index has up to twice as many places as keys, of a byte more each.
+    /// Counts the memory of a key: the index has up to twice as many entries as keys, of one more byte
+    /// each.
     const KEY_BYTES: u64 = 2 * (size_of::<Entry<K>>() as u64 + 1) + size_of::<u32>() as u64;
     const ROW_BYTES: u64 = size_of::<(u32, V)>() as u64;
 
@@ -107,7 +109,7 @@ impl<K: Key, V: Stored> Building<K, V> {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// Places are 32 bits wide; rows of no size could be more.
+    /// Indexes are 32 bits wide; rows of no size could be more.
     fn check(&self, limit_bytes: u64) -> Result<()> {
         let (rows, bytes) = (self.rows.len(), self.bytes);
         if bytes <= limit_bytes && rows < u32::MAX as usize {
@@ -118,7 +120,7 @@ impl<K: Key, V: Stored> Building<K, V> {
 
     fn finish(self) -> BroadcastTable<K, V> {
         let Building { mut index, counts, mut rows, bytes } = self;
-        // Where each key has one value, they lie as they must.
+        // If each key has one value, they are in order.
         if counts.len() < rows.len() {
             rows.sort_by_key(|(number, _)| *number);
         }
@@ -127,7 +129,7 @@ impl<K: Key, V: Stored> Building<K, V> {
             Some(*end)
         });
         let ends: Vec<u32> = ends.collect();
-        for entry in index.iter_mut() {
+        for entry in &mut index {
             let number = entry.from as usize;
             (entry.from, entry.to) = (ends[number] - counts[number], ends[number]);
         }

@@ -1,11 +1,11 @@
-//! Two group_by_key_iter partitions side by side: what joins and cogroups walk over.
+//! Pairs the groups of two inputs: the basis of joins and cogroups.
 
 use std::collections::VecDeque;
 use std::iter::Peekable;
 
-/// Walks two sides at once, each in the order of the hash: each key of either side with what both
-/// have for it, in that order; where hashes are equal, in the order of the left side and then of the
-/// right. A side that does not have the key gives its default.
+/// Pairs the groups of two sides, each in the order of the hash. It yields each key of either side with the
+/// values of both, in the order of the hash; keys of one hash in the order of the left side and then of the
+/// right. A side that does not have the key yields its default.
 pub fn into_co_groups<K: Eq, A: Default, B: Default, L, R>(
     left: L,
     right: R,
@@ -17,7 +17,7 @@ where
     CoGroups { left: left.peekable(), right: right.peekable(), waiting: VecDeque::new() }
 }
 
-/// Merges two sides that are sorted by hash; made by [`into_co_groups`].
+/// The iterator of [`into_co_groups`].
 pub struct CoGroups<K, A, B, L, R>
 where
     L: Iterator<Item = (u64, K, A)>,
@@ -25,7 +25,7 @@ where
 {
     left: Peekable<L>,
     right: Peekable<R>,
-    /// The rest of the keys of one hash that unequal keys share.
+    /// The remaining keys of a hash that several keys share.
     waiting: VecDeque<(K, A, B)>,
 }
 
@@ -42,7 +42,7 @@ where
         self.right.next().map(|(_, key, values)| (key, A::default(), values))
     }
 
-    /// Both sides are at `hash`: nearly always they have one key each, and the same.
+    /// Pairs the keys of `hash`, which both sides have: nearly always one key each, and the same.
     #[inline]
     fn next_both(&mut self, hash: u64) -> Option<(K, A, B)> {
         let ((_, key, a), (_, other, b)) = (self.left.next()?, self.right.next()?);
@@ -113,7 +113,7 @@ mod tests {
         )
     }
 
-    /// What the module promises, said slowly.
+    /// Pairs groups as the module documents, by a simple algorithm.
     fn model(left: &Groups<u32, usize>, right: &Groups<u32, usize>) -> Triples {
         let mut all: Vec<(u64, u32, Vec<usize>, Vec<usize>)> = left
             .iter_from(0)

@@ -1,24 +1,23 @@
-//! The pairs of two groups: what a join makes of one key. Either may lie in a file; then it is read
-//! again and again, and never held.
+//! The pairs of two groups of one key. A group in a file is read several times and never held in memory.
 
 use crate::group::values::{FileValues, Group, GroupValues};
 
-/// Rows that can be gone through again and again.
+/// Rows that can be read several times.
 pub trait Rewind {
-    /// A row.
+    /// The type of the rows.
     type Item;
 
-    /// The next row, or nothing after the last.
+    /// Returns the next row, or nothing after the last.
     fn next(&mut self) -> Option<Self::Item>;
-    /// Goes back to the first row.
+    /// Returns to the first row.
     fn rewind(&mut self);
 }
 
-/// The values of a group, again and again.
+/// The values of a group, which can be read several times.
 pub struct GroupRewind<V> {
     group: Group<V>,
     at: usize,
-    /// Where the reading of a file is.
+    /// The reader of a file.
     file: Option<FileValues<V>>,
 }
 
@@ -48,7 +47,7 @@ impl<V: Clone> Rewind for GroupRewind<V> {
     }
 }
 
-/// The values of a group, or one `None` if it has none.
+/// The values of a group, or one `None` if it has none, as in an outer join.
 pub struct OrNone<R> {
     rows: R,
     is_empty: bool,
@@ -99,7 +98,7 @@ impl<R: Iterator> Iterator for OrNone<R> {
     }
 }
 
-/// Each value of the left with each of the right, left by left.
+/// Every left value with every right value, in the order of the left and then of the right.
 pub struct CrossProduct<K, L: Iterator, R> {
     key: K,
     left: L,
@@ -108,7 +107,7 @@ pub struct CrossProduct<K, L: Iterator, R> {
 }
 
 impl<K, L: Iterator, R: Rewind> CrossProduct<K, L, R> {
-    /// The pairs of `left` and `right` under a key.
+    /// Returns the pairs of `left` and `right`, with their key.
     pub fn new(key: K, left: impl Into<L>, right: impl Into<R>) -> Self {
         let (mut left, right) = (left.into(), right.into());
         CrossProduct { value: left.next(), key, left, right }

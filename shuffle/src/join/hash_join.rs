@@ -1,23 +1,23 @@
-//! The rows of an inner join of two group_by_key_iter partitions.
+//! An inner join of two sides that are grouped in memory.
 
 use crate::group::in_memory::Groups;
 
-/// Pairs each value of the left side with each value of the same key on the right: in the order of
-/// the hash, then of the left keys, then of the left values. Nothing is allocated for a key.
+/// Pairs every left value with every right value of its key: in the order of the hash, then of the left
+/// keys, then of the left values. A key costs no allocation.
 pub struct HashJoin<K, V, W> {
     left: Groups<K, V>,
     right: Groups<K, W>,
-    /// The group of the left side that is being paired, and the next of its values.
+    /// The current group of the left side, and its next value.
     left_group: usize,
     left_value: usize,
-    /// The first right group whose hash is not less, and the one that is being paired.
+    /// The first right group whose hash is not less, and the current one.
     right_run: usize,
     right_group: usize,
     right_value: usize,
 }
 
 impl<K, V, W> HashJoin<K, V, W> {
-    /// The join of two sides.
+    /// Joins two sides.
     pub fn new(left: Groups<K, V>, right: Groups<K, W>) -> Self {
         let (left_group, left_value, right_run, right_group, right_value) = (0, 0, 0, 0, 0);
         HashJoin { left, right, left_group, left_value, right_run, right_group, right_value }
@@ -25,7 +25,7 @@ impl<K, V, W> HashJoin<K, V, W> {
 }
 
 impl<K: Eq + Clone, V: Clone, W: Clone> HashJoin<K, V, W> {
-    /// Moves to the next pair of groups with one key, from the one at hand on.
+    /// Moves to the next pair of groups with one key, starting at the current one.
     fn find_groups(&mut self) -> Option<()> {
         loop {
             let (hash, key, values) = self.left.group(self.left_group)?;
@@ -75,7 +75,7 @@ impl<K: Eq + Clone, V: Clone, W: Clone> Iterator for HashJoin<K, V, W> {
 
     fn fold<B, G: FnMut(B, (K, (V, W))) -> B>(mut self, init: B, mut g: G) -> B {
         let mut accumulated = init;
-        // What `next` has begun with, it also ends.
+        // `fold` continues the group that `next` has begun.
         while self.left_value > 0 || self.right_value > 0 {
             let Some(row) = self.next() else { return accumulated };
             accumulated = g(accumulated, row);
@@ -113,7 +113,7 @@ mod tests {
         Groups::new(keys.iter().enumerate().map(entry).collect())
     }
 
-    /// What the type promises, said slowly.
+    /// Joins as the type documents, by a simple algorithm.
     fn model(left: &Groups<u32, usize>, right: &Groups<u32, usize>) -> Rows {
         let mut rows = Vec::new();
         for (_, key, values) in left.iter_from(0) {

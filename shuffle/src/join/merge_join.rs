@@ -1,5 +1,5 @@
-//! The rows of an inner join of two sides whose rows come in the order of their hash: nothing is
-//! gathered but the values of a key that has several.
+//! A merge join: an inner join of two sides whose rows are in the order of their hash. Only the rows of a
+//! hash that has several are held in memory.
 
 use crate::group::sorted::SortedGroups;
 use crate::group::values::{Group, GroupValues};
@@ -8,8 +8,8 @@ use crate::keys::hash::Hashed;
 use emberline_core::bounds::{Key, Stored};
 use std::collections::VecDeque;
 
-/// Pairs each value of the left side with each value of the same key on the right: in the order of
-/// the hash, then of the left keys, then of the left values.
+/// Pairs every left value with every right value of its key: in the order of the hash, then of the left
+/// keys, then of the left values.
 pub struct MergeJoin<K, V, W, L, R>
 where
     K: Key,
@@ -20,7 +20,7 @@ where
 {
     left: SortedGroups<K, V, L>,
     right: SortedGroups<K, W, R>,
-    /// The pairs of one hash that has more than a row on a side.
+    /// The pairs of a hash that has more than one row on a side.
     waiting: VecDeque<CrossProduct<K, GroupValues<V>, GroupRewind<W>>>,
 }
 
@@ -32,7 +32,7 @@ where
     L: Iterator<Item = Hashed<K, V>>,
     R: Iterator<Item = Hashed<K, W>>,
 {
-    /// The join of two sides.
+    /// Joins two sides.
     pub fn new(left: SortedGroups<K, V, L>, right: SortedGroups<K, W, R>) -> Self {
         MergeJoin { left, right, waiting: VecDeque::new() }
     }
@@ -101,7 +101,7 @@ mod tests {
     use emberline_core::task::TaskContext;
     use proptest::prelude::*;
 
-    /// Rows with their numbers as values, in the order of one of few hashes.
+    /// Returns rows with their numbers as values, in the order of a few hashes.
     fn side(keys: &[u32], hashes: u64) -> Vec<Hashed<u32, usize>> {
         let row =
             |(value, key): (usize, &u32)| Hashed { hash: hash_of(key) % hashes, key: *key, value };

@@ -1,4 +1,4 @@
-//! One 64-bit hash for each row, and what its bits are for.
+//! One 64-bit hash for each row.
 //!
 //! | bits          | choose                                                      |
 //! |---------------|-------------------------------------------------------------|
@@ -22,7 +22,7 @@ const INTEGER: u64 = 0x9e37_79b9_7f4a_7c15;
 const BYTE: u64 = 0xa409_3822_299f_31d1;
 const FINISH: u64 = 0x082e_fa98_ec4e_6c89;
 
-/// The high half and the low half of a product, folded: every bit of `a` reaches both ends.
+/// Folds the halves of a product: every bit of `a` affects all bits of the result.
 #[inline(always)]
 const fn fold(a: u64, b: u64) -> u64 {
     let product = a as u128 * b as u128;
@@ -47,7 +47,7 @@ impl Hasher for StableHasher {
         self.state = xxh3_64_with_seed(bytes, self.state);
     }
 
-    /// Also the end of every `str`, so it is one plain multiplication.
+    /// Hashes the end of every `str` too, so it is a single multiplication.
     #[inline]
     fn write_u8(&mut self, value: u8) {
         self.state = (self.state ^ u64::from(value)).wrapping_mul(BYTE);
@@ -80,7 +80,7 @@ impl Hasher for StableHasher {
     }
 }
 
-/// The hash of a key. Call it once for each row and carry the result along.
+/// Returns the hash of a key. Called once for each row, whose hash is stored with it.
 #[inline]
 pub fn hash_of<K: Hash + ?Sized>(key: &K) -> u64 {
     let mut hasher = StableHasher { state: START };
@@ -88,24 +88,24 @@ pub fn hash_of<K: Hash + ?Sized>(key: &K) -> u64 {
     hasher.finish()
 }
 
-/// The partition of a hash: its high bits, scaled, so that no division is needed.
+/// Returns the partition of a hash: its high bits, scaled, without a division.
 #[inline]
 pub fn partition_of_hash(hash: u64, partitions: usize) -> usize {
     ((u128::from(hash) * partitions as u128) >> 64) as usize
 }
 
-/// The low half of a hash as a table should see it. All keys of one partition share their high bits,
-/// and a hashbrown table tells neighbours apart by just those: so low bits are put there.
+/// Returns the low half of a hash as a table needs it. All keys of a partition share their high bits, which
+/// a hashbrown table compares first: so low bits are moved there.
 #[inline]
 pub(crate) fn table_bits(low: u32) -> u64 {
     u64::from(low).rotate_right(7)
 }
 
-/// A pair with the hash of its key. As bytes it is the pair alone; the hash is computed again when
-/// the pair is read.
+/// A pair with the hash of its key. It is serialized without the hash, which is recomputed when the pair is
+/// read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hashed<K, V> {
-    /// [`hash_of`] the key.
+    /// The hash of the key, by [`hash_of`].
     pub hash: u64,
     /// The key.
     pub key: K,
@@ -126,8 +126,8 @@ impl<'de, K: Deserialize<'de> + Hash, V: Deserialize<'de>> Deserialize<'de> for 
     }
 }
 
-/// Takes the two values of a pair one by one. Through `<(K, V)>::deserialize` they would come as one
-/// piece of memory that was just written in two, which the processor waits for.
+/// Reads the two values of a pair one by one. `<(K, V)>::deserialize` would write the pair in two halves
+/// and read it as a whole at once, for which the processor waits.
 struct PairVisitor<K, V>(PhantomData<(K, V)>);
 
 impl<'de, K: Deserialize<'de> + Hash, V: Deserialize<'de>> Visitor<'de> for PairVisitor<K, V> {
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    /// How far the fullest or emptiest of 16 classes is from the mean.
+    /// Returns the largest distance of one of 16 classes from the mean.
     fn unevenness(class_of: impl Fn(u64) -> usize, keys: impl Iterator<Item = u64>) -> f64 {
         let mut counts = [0_u64; 16];
         keys.for_each(|key| counts[class_of(key)] += 1);

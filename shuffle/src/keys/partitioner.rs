@@ -1,4 +1,4 @@
-//! Which partition a key belongs to.
+//! The partition of a key.
 
 use crate::keys::hash::{hash_of, partition_of_hash};
 use emberline_core::error::{Error, ErrorKind};
@@ -9,10 +9,10 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, OnceLock};
 
-/// Chooses a partition for each key. Open to users: implement it to decide which keys meet.
+/// A function from keys to partitions, which users may implement to decide which keys are in one partition.
 ///
-/// The answer must depend on the key alone, and equal keys must get the same one: otherwise rows
-/// of one key end up apart, and a recomputed partition may not hold the rows it held before.
+/// The partition must depend on the key alone, and equal keys must have the same one. Otherwise rows of one
+/// key are in several partitions, and a recomputed partition may have other rows than before.
 ///
 /// # Examples
 ///
@@ -51,23 +51,23 @@ use std::sync::{Arc, OnceLock};
 /// assert!(!orders.same_as(&by(vec!["de", "it"])));
 /// ```
 pub trait Partitioner<K>: Any + Send + Sync {
-    /// How many partitions there are.
+    /// Returns the number of partitions.
     fn partitions(&self) -> usize;
 
-    /// The partition of `key`, below [`partitions`](Partitioner::partitions).
+    /// Returns the partition of `key`, below [`partitions`](Partitioner::partitions).
     fn partition_of(&self, key: &K) -> usize;
 
-    /// Whether `other` puts every key where this one does. One value is always the same as itself;
-    /// two values are taken to differ unless this says otherwise.
+    /// Returns true if `other` assigns every key to the same partition. A value equals itself without a
+    /// call; two values differ unless this returns true.
     fn same_as(&self, _other: &dyn Any) -> bool {
         false
     }
 }
 
-/// Spreads keys evenly by their hash: what a plain number of partitions means.
+/// A partitioner that distributes keys evenly by their hash: the meaning of a plain number of partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashPartitioner {
-    /// How many partitions there are.
+    /// Returns the number of partitions.
     pub partitions: usize,
 }
 
@@ -86,16 +86,16 @@ impl<K: Hash> Partitioner<K> for HashPartitioner {
     }
 }
 
-/// How the rows of an operation are partitioned. A number of partitions means by hash.
+/// The partitioning of the rows of an operation. A number of partitions means by hash.
 pub enum Partitioning<K> {
-    /// By hash into so many partitions.
+    /// By hash into a number of partitions.
     Hash(usize),
-    /// As a partitioner says.
+    /// By a partitioner.
     By(Arc<dyn Partitioner<K>>),
 }
 
 impl<K: 'static> Partitioning<K> {
-    /// How many partitions there are.
+    /// Returns the number of partitions.
     pub fn partitions(&self) -> usize {
         match self {
             Partitioning::Hash(partitions) => *partitions,
@@ -103,8 +103,8 @@ impl<K: 'static> Partitioning<K> {
         }
     }
 
-    /// The partition of `key`, whose hash is `hash`. Raises an error if a partitioner answers with
-    /// a partition that does not exist.
+    /// Returns the partition of `key`, whose hash is `hash`. Raises an error if a partitioner returns a
+    /// partition that does not exist.
     #[inline]
     pub fn partition_of(&self, key: &K, hash: u64) -> usize {
         match self {
@@ -113,7 +113,7 @@ impl<K: 'static> Partitioning<K> {
         }
     }
 
-    /// Whether both put every key into the same partition, as far as is known.
+    /// Returns true if both are known to assign every key to the same partition.
     pub fn same_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Partitioning::By(a), Partitioning::By(b)) => {
@@ -189,8 +189,8 @@ impl<K> From<Arc<dyn Partitioner<K>>> for Partitioning<K> {
     }
 }
 
-/// Cuts ordered keys into ranges: all keys of a partition are less than those of the next. The
-/// bounds come later than the partitioner, since finding them takes a job of its own.
+/// A partitioner of ordered keys into ranges: all keys of a partition are less than those of the next. The
+/// bounds are set later, since finding them takes a job of its own.
 #[derive(Debug)]
 pub struct RangePartitioner<K> {
     partitions: usize,
@@ -198,32 +198,32 @@ pub struct RangePartitioner<K> {
 }
 
 impl<K> RangePartitioner<K> {
-    /// A partitioner that has no bounds yet; until it has, every key is in partition 0.
+    /// Makes a partitioner without bounds, with which every key is in partition 0.
     pub fn new(partitions: usize) -> Self {
         RangePartitioner { partitions, bounds: OnceLock::new() }
     }
 
-    /// How many ranges there may be.
+    /// Returns the largest number of ranges.
     pub fn count(&self) -> usize {
         self.partitions
     }
 
-    /// Sets the upper bound of every partition but the last, ascending, as [`range_bounds`] gives
-    /// them. Only the first call counts, so that a partition never changes under a task. Bounds past
-    /// the last partition are left out.
+    /// Sets the upper bound of every partition except the last, ascending, as [`range_bounds`] returns
+    /// them. Only the first call has an effect, so that a partition never changes during a task. Bounds
+    /// after the last partition are ignored.
     pub fn set_bounds(&self, mut bounds: Vec<K>) {
         bounds.truncate(self.partitions.saturating_sub(1));
-        // Bounds that are there already were found from the same sample.
+        // Existing bounds were computed from the same sample.
         let _ = self.bounds.set(bounds);
     }
 
-    /// The bounds, ascending; none before they are set.
+    /// Returns the bounds, ascending; none before they are set.
     #[inline]
     pub fn bounds(&self) -> &[K] {
         self.bounds.get().map_or(&[][..], Vec::as_slice)
     }
 
-    /// Whether the bounds are set.
+    /// Returns true if the bounds are set.
     pub fn has_bounds(&self) -> bool {
         self.bounds.get().is_some()
     }
@@ -234,16 +234,16 @@ impl<K: Ord + Send + Sync + 'static> Partitioner<K> for RangePartitioner<K> {
         self.partitions
     }
 
-    /// A key that equals a bound belongs to the partition below it.
+    /// Returns the partition of a key. A key that equals a bound is in the partition below it.
     #[inline]
     fn partition_of(&self, key: &K) -> usize {
         self.bounds().partition_point(|bound| bound < key)
     }
 }
 
-/// Upper bounds for all partitions but the last that give each about the same weight of a sample.
-/// There are fewer if a few keys carry most of it. The sample lies in the order of `compare`, in which
-/// the bounds ascend.
+/// Returns upper bounds for all partitions except the last, such that each has about the same weight of a
+/// sample. There are fewer if a few keys have most of the weight. The sample is in the order of `compare`,
+/// in which the bounds ascend.
 pub fn range_bounds<K: Clone>(
     sample: &[(K, f64)],
     partitions: usize,

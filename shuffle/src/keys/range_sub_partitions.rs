@@ -1,13 +1,13 @@
-//! Ranges cut finer, so that a sorting task works on a piece that fits its cache and its share.
+//! Divides ranges of keys, so that a sorting task works on a part that fits in its cache and its memory.
 
 use crate::keys::partitioner::range_bounds;
 use crate::keys::sub_partitions::sub_partitions_per_partition;
 use std::cmp::Ordering;
 use std::sync::OnceLock;
 
-/// The ranges of a sort, each cut into slices of rising keys. A map output has a segment for each
-/// slice, and a reading task sorts one slice after the other. The bounds come later than the rest,
-/// since finding them takes a job of its own; until then every row is in slice 0.
+/// The ranges of a sort, each divided into sub-partitions of ascending keys. A map output has a segment for
+/// each sub-partition, and a reduce task sorts one after the other. The bounds are set later, since finding
+/// them takes a job of its own; until then every row is in sub-partition 0.
 #[derive(Debug)]
 pub struct RangeSubPartitions<K> {
     each: usize,
@@ -17,23 +17,23 @@ pub struct RangeSubPartitions<K> {
 #[derive(Debug)]
 struct Cuts<K> {
     bounds: Vec<K>,
-    /// The slice below each bound, and the one above the last.
+    /// The sub-partition below each bound, and the one above the last.
     slices: Vec<usize>,
 }
 
 impl<K: Clone> RangeSubPartitions<K> {
-    /// SubPartitions of so many ranges: how many depends on that alone.
+    /// Divides `ranges`. The number of sub-partitions depends on their number alone.
     pub fn new(partitions: usize) -> Self {
         RangeSubPartitions { each: sub_partitions_per_partition(partitions), cuts: OnceLock::new() }
     }
 
-    /// The slices of each range.
+    /// Returns the number of sub-partitions of each range.
     pub fn each(&self) -> usize {
         self.each
     }
 
-    /// Cuts the ranges below and above `ranges` into slices of about the same weight of the sorted
-    /// sample that gave them. Only the first call counts.
+    /// Divides the ranges between the bounds `ranges` into sub-partitions of about the same weight of the
+    /// sorted sample from which the bounds were computed. Only the first call has an effect.
     pub fn set(
         &self,
         ranges: &[K],
@@ -48,7 +48,7 @@ impl<K: Clone> RangeSubPartitions<K> {
         for end in ranges.iter().map(Some).chain([None]) {
             let is_below = |bound: &K| end.is_none_or(|end| compare(bound, end).is_lt());
             while let Some(bound) = fine.next_if(is_below) {
-                // The last slice of a range takes what is left of it.
+                // The last sub-partition of a range has the rest of it.
                 if slice + 1 < self.each {
                     bounds.push(bound);
                     slices.push(range * self.each + slice);
@@ -62,11 +62,11 @@ impl<K: Clone> RangeSubPartitions<K> {
             }
             (range, slice) = (range + 1, 0);
         }
-        // Bounds that are there already were found from the same sample.
+        // Existing bounds were computed from the same sample.
         let _ = self.cuts.set(Cuts { bounds, slices });
     }
 
-    /// The slice of a row: `at` says how many of the bounds lie below it.
+    /// Returns the sub-partition of a row: `at` returns the number of bounds below it.
     #[inline]
     pub fn index_of(&self, at: impl FnOnce(&[K]) -> usize) -> usize {
         self.cuts.get().map_or(0, |cuts| cuts.slices[at(&cuts.bounds)])

@@ -1,29 +1,29 @@
-//! Partitions cut finer, so that a reading task works on a piece that fits its cache.
+//! Divides partitions, so that a reduce task works on a part that fits in its cache.
 
 use crate::keys::hash::partition_of_hash;
 use crate::keys::partitioner::Partitioning;
 use std::ops::Range;
 
-/// A partitioning whose partitions are cut into slices of rising hashes. A map output has a segment
-/// for each slice; a reading task groups or merges one slice after the other, so the rows of a
-/// partition still come in the order of their hash.
+/// A partitioning whose partitions are divided into sub-partitions of ascending hashes. A map output has a
+/// segment for each; a reduce task groups or merges one after the other, so the rows of a partition are
+/// still in the order of their hash.
 pub struct SubPartitions<K> {
     partitioning: Partitioning<K>,
     each: usize,
 }
 
-/// About as many segments as a map task can write to at once without leaving its caches.
+/// About the number of segments to which a map task can write without leaving its caches.
 const SEGMENTS: usize = 256;
-/// The most slices of one partition.
+/// The most sub-partitions of one partition.
 const MAX_SLICES: usize = 16;
 
-/// How many slices each of so many partitions is cut into.
+/// Returns the number of sub-partitions of each of `partitions` partitions.
 pub(crate) fn sub_partitions_per_partition(partitions: usize) -> usize {
     (SEGMENTS / partitions.max(1)).clamp(1, MAX_SLICES)
 }
 
 impl<K: 'static> SubPartitions<K> {
-    /// The slices of a partitioning: how many depends on its partitions alone.
+    /// Divides a partitioning. The number of sub-partitions depends on the number of partitions alone.
     pub fn new(partitioning: Partitioning<K>) -> Self {
         SubPartitions {
             each: sub_partitions_per_partition(partitioning.partitions()),
@@ -31,34 +31,36 @@ impl<K: 'static> SubPartitions<K> {
         }
     }
 
-    /// The slices of all partitions.
+    /// Returns the number of sub-partitions of all partitions.
     pub fn count(&self) -> usize {
         self.partitioning.partitions() * self.each
     }
 
-    /// The slices of each partition.
+    /// Returns the number of sub-partitions of each partition.
     pub fn each(&self) -> usize {
         self.each
     }
 
-    /// The slices of one partition, in the order of their hashes.
+    /// Returns the sub-partitions of one partition, in the order of their hashes.
     pub fn of_partition(&self, partition: usize) -> Range<usize> {
         partition * self.each..(partition + 1) * self.each
     }
 
-    /// The slice of a key. By hash the cut is just finer: the high bits say the partition, those
-    /// below them the slice.
+    /// Returns the sub-partition of a key. By hash, the high bits are the partition, and the next lower
+    /// bits the sub-partition in it.
     #[inline]
     pub fn index_of(&self, key: &K, hash: u64) -> usize {
         match &self.partitioning {
             Partitioning::Hash(partitions) => partition_of_hash(hash, partitions * self.each),
-            by => by.partition_of(key, hash) * self.each + partition_of_hash(hash, self.each),
+            by @ Partitioning::By(_) => {
+                by.partition_of(key, hash) * self.each + partition_of_hash(hash, self.each)
+            }
         }
     }
 
-    /// The number of the slice inside `partition`, below [`each`](SubPartitions::each), of a row that is
-    /// there. The hash alone says it: no partitioner is asked, and a row that should be elsewhere
-    /// gets a slice all the same.
+    /// Returns the number of the sub-partition inside `partition`, below [`each`](SubPartitions::each), of
+    /// a row of that partition. It follows from the hash alone: no partitioner is called, and a row that
+    /// should be in another partition has one too.
     #[inline]
     pub fn within(&self, partition: usize, hash: u64) -> usize {
         match &self.partitioning {

@@ -32,8 +32,10 @@ impl<R> SegmentBuffers<R> {
     pub(crate) fn new(segments: usize, limit_bytes: u64) -> Self {
         let first_bytes = (limit_bytes / 4 / segments.max(1) as u64).min(FIRST_BYTES);
         let first_rows = first_bytes as usize / size_of::<R>().max(1);
-        let mut buffers = Vec::new();
-        buffers.resize_with(segments, SegmentRows::default);
+        let mut buffers = Vec::with_capacity(segments);
+        for _ in 0..segments {
+            buffers.push(SegmentRows::default());
+        }
         SegmentBuffers { segments: buffers, first_rows: first_rows.max(1) }
     }
 
@@ -60,7 +62,11 @@ impl<R> SegmentBuffers<R> {
 
     /// Takes the rows of all segments and leaves the buffers empty.
     pub(crate) fn take(&mut self) -> Vec<SegmentRows<R>> {
-        self.segments.iter_mut().map(std::mem::take).collect()
+        let mut taken = Vec::with_capacity(self.segments.len());
+        for segment in &mut self.segments {
+            taken.push(std::mem::take(segment));
+        }
+        taken
     }
 
     /// Returns the rows of all segments, each in the order of the calls of [`push`](Self::push).

@@ -132,15 +132,13 @@ impl<R: Stored> MapOutputBuilder<R> {
     ) -> Result<()> {
         let writer = self.untyped.open_file(estimated_bytes, task)?;
         let mut index = SegmentIndex::default();
-        let mut number = 0;
         // Each segment is dropped once it is written.
-        for SegmentRows { rows, heap_bytes } in segments {
+        for (number, SegmentRows { rows, heap_bytes }) in (0..).zip(segments) {
             if !rows.is_empty() {
                 task.check_cancelled();
                 writer.write_rows(&rows, RowSizes { heap_bytes, max_heap_bytes })?;
                 index.push(number, writer.end_segment())?;
             }
-            number += 1;
         }
         self.untyped.add_file_run(index, join::<R>, task)
     }

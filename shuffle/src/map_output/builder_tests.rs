@@ -1,4 +1,4 @@
-//! Tests of `map_building`.
+//! Tests of `builder`.
 
 use super::*;
 use crate::map_output::output::MapOutputs;
@@ -15,7 +15,7 @@ fn tiny(force_spill: bool) -> TaskContext {
     TaskContext::for_test(Config { memory_limit_bytes: 1 << 20, force_spill, ..Config::default() })
 }
 
-/// The rows that run `run` has for a segment: none for most.
+/// Returns the rows of a segment of run `run`: none for most.
 fn rows(run: usize, segment: usize) -> Vec<(u64, u64)> {
     let rows = if segment % 7 == run % 7 { 5 } else { 0 };
     (0..rows).map(|n| (run as u64, n)).collect()
@@ -36,7 +36,7 @@ fn output<R: Stored>(
 #[test]
 fn many_runs_are_merged_and_every_segment_has_its_rows_in_order() {
     check_segments(rows);
-    // Rows that own something are read and written; others are joined as bytes.
+    // Rows that own memory are decoded and encoded; others are joined as bytes.
     let text = |(run, n): (u64, u64)| (run, n.to_string());
     check_segments(|run, segment| rows(run, segment).into_iter().map(text).collect());
 }
@@ -46,7 +46,7 @@ fn check_segments<R: Stored + PartialEq + Debug>(rows: impl Fn(usize, usize) -> 
         let task = tiny(true);
         let output = output(runs, &task, &rows).unwrap();
         let places = index_bytes(&output.untyped.runs);
-        // Fewer runs of a level than are merged may stay, of all segments each.
+        // A few runs of a level may stay unmerged, with all segments each.
         assert!(places <= max_index_bytes(&task) + 8 * SEGMENTS, "{runs}: {places}");
         let outputs = MapOutputs::own(output);
         for segment in 0..SEGMENTS {
@@ -67,7 +67,7 @@ fn runs_in_memory_stay_between_those_in_the_file() {
     let mut builder = MapOutputBuilder::new(1);
     let mut taken = None;
     for run in 0..40_u64 {
-        // Now and then somebody else has all the memory.
+        // At times another task has all the memory.
         let is_short = !(18..22).contains(&run);
         taken = is_short.then(|| taken.take().unwrap_or_else(|| all_of(&task)));
         builder.add_rows([vec![run; 3]], &task).unwrap();
@@ -84,7 +84,7 @@ fn runs_in_memory_stay_between_those_in_the_file() {
     assert_eq!(found, (0..40).flat_map(|run| [run; 3]).collect::<Vec<u64>>());
 }
 
-/// Runs that lie in a file, and what merging them gives after something happened to it.
+/// Returns the error of merging runs whose file was damaged.
 fn merged_after(harm: impl Fn(&mut Vec<u8>)) -> ErrorKind {
     let task = tiny(true);
     let mut output = MapOutputBuilder::new(SEGMENTS);

@@ -1,4 +1,4 @@
-//! Tests of `map_output`.
+//! Tests of `output` and `reader`.
 
 use super::*;
 use crate::map_output::builder::MapOutputBuilder;
@@ -182,7 +182,7 @@ fn a_removed_cut_or_changed_file_is_a_fetch_failure() {
     fs::write(last, &bytes[..bytes.len() - 1]).unwrap();
     assert_lost(read(&outputs, 1, &task), 2, "were written");
     let mut changed = bytes.clone();
-    // The first byte behind the header of the first frame.
+    // The first byte after the header of the first frame.
     changed[24] ^= 4;
     fs::write(last, &changed).unwrap();
     assert_lost(read(&outputs, 0, &task), 2, "checksum");
@@ -277,7 +277,7 @@ fn a_reader_that_finds_one_output_gone_looks_at_all_and_names_those_that_are() {
     assert_eq!(others_of(&error), [2]);
     assert_lost(Err(error), 0, "and 1 others");
     assert_eq!(outputs.storage_stats().parts, 1);
-    // Whoever comes later needs no look at the disk, and says the same.
+    // A later reader does not access the disk, and reports the same.
     fs::remove_file(&files[1]).unwrap();
     assert_eq!(others_of(&read(&outputs, 0, &task).unwrap_err()), [2]);
     for (at, second) in [(0, rows(10..20)), (2, rows(30..31))] {
@@ -316,7 +316,7 @@ fn e20_what_was_read_is_remembered_when_an_equal_output_takes_its_place_unread()
     outputs.put(0, with_digest(1, &task)).unwrap();
     outputs.put(0, with_digest(2, &task)).unwrap();
     assert_eq!(read(&outputs, 0, &task).unwrap().len(), 1);
-    // An attempt that was cancelled may leave its output all the same.
+    // A cancelled attempt may still store its output.
     outputs.put(0, with_digest(2, &task)).unwrap();
     assert!(outputs.put(0, with_digest(3, &task)).is_err(), "the second one was read");
 }

@@ -38,7 +38,7 @@ fn drop_with(helpers: usize, queue: Queue) {
         let helping: Vec<_> = (0..helpers).filter_map(help).collect();
         drop_all(&queue);
         for helper in helping {
-            // A row that panics when it is dropped does so for the caller.
+            // The panic of a dropped row is raised in the caller.
             if let Err(panic) = helper.join()
                 && !thread::panicking()
             {
@@ -91,7 +91,7 @@ mod tests {
                 let mut writer = MapWriter::new(2, &task);
                 let rows = map * ROWS + 10..(map + 1) * ROWS + 10;
                 rows.for_each(|n| {
-                    writer.push((n % 2) as usize, Mortal(if n == 100_000 { 7 } else { n }))
+                    writer.push((n % 2) as usize, Mortal(if n == 100_000 { 7 } else { n }));
                 });
                 assert!(outputs.put(map as usize, writer.finish().unwrap()).is_ok());
             }

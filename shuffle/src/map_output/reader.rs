@@ -179,7 +179,7 @@ impl UntypedReader {
                 // Under the lock, so that the task that replaces the output knows of this reader.
                 output.was_read.store(true, Ordering::Relaxed);
             }
-            self.output = slot.clone();
+            self.output.clone_from(&slot);
             drop(slot);
             if let Some(why) = self.output.as_ref().and_then(|output| output.lost_in_memory()) {
                 return Err(why.clone());

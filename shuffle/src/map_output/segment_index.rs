@@ -1,39 +1,39 @@
-//! Where the segments of a run are in its file, in about eight bytes each. A task that spills much has
-//! as many places as runs times segments, and how much they take says how often rows are merged.
+//! The index of the segments of a run, in about eight bytes each. A task that spills has an entry for each
+//! segment of each run, and their memory decides how often runs are merged.
 
 use crate::format::SegmentLocation;
 use emberline_core::codec::{decode_rows, encode_into};
 use emberline_core::error::Result;
 
-/// The places of those segments of a run that have rows, in the order of their numbers.
+/// The locations of the segments of a run that have rows, in the order of their numbers.
 #[derive(Default)]
 pub(crate) struct SegmentIndex {
     blocks: Vec<Block>,
     /// The entries of all blocks.
     encoded: Vec<u8>,
-    /// Where the segment that comes next will begin, if nothing is written between them.
+    /// The end of the last segment, at which the next begins if it is consecutive.
     end: u64,
     file_tag: u32,
 }
 
-/// A few segments that lie one behind the other in the file.
+/// A few segments that are consecutive in the file.
 struct Block {
-    /// The number of the first, and where it begins.
+    /// The number of the first, and its offset.
     number: u32,
     offset: u64,
-    /// Where its entries begin.
+    /// The position of its first entry.
     at: usize,
     entries: usize,
 }
 
-/// A segment: by how much its number is above the first of its block, its bytes, rows and frames.
+/// A segment: the difference of its number to the first of its block, its bytes, rows and frames.
 type Entry = (u32, u64, u64, u64);
 
-/// A look-up decodes so many entries at most.
+/// The most entries that a lookup decodes.
 const MAX_ENTRIES: usize = 32;
 
 impl SegmentIndex {
-    /// Adds a segment, whose number is above those that are there.
+    /// Adds a segment, whose number is above all before.
     pub(crate) fn push(&mut self, number: u32, place: SegmentLocation) -> Result<()> {
         let SegmentLocation { offset, bytes, rows, frames, file_tag } = place;
         let is_open = |block: &Block| block.entries < MAX_ENTRIES && offset == self.end;
@@ -49,18 +49,18 @@ impl SegmentIndex {
         Ok(())
     }
 
-    /// Gives back the room that is not needed.
+    /// Releases unused capacity.
     pub(crate) fn shrink(&mut self) {
         self.blocks.shrink_to_fit();
         self.encoded.shrink_to_fit();
     }
 
-    /// What they take in memory.
+    /// Returns its memory in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.blocks.capacity() * size_of::<Block>() + self.encoded.capacity()
     }
 
-    /// Where a segment is, if it has rows.
+    /// Returns the location of a segment, if it has rows.
     pub(crate) fn find(&self, number: usize) -> Result<Option<SegmentLocation>> {
         let behind = self.blocks.partition_point(|block| block.number as usize <= number);
         let Some(block) = behind.checked_sub(1) else { return Ok(None) };
@@ -68,7 +68,7 @@ impl SegmentIndex {
         Ok(found.map(|(_, place)| place))
     }
 
-    /// All segments that have rows, in the order of their numbers.
+    /// Returns all segments that have rows, in the order of their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Result<(usize, SegmentLocation)>> + '_ {
         (0..self.blocks.len()).flat_map(|block| {
             let (places, failed) = match self.of_block(block) {
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The gap of numbers and of bytes before a segment, its bytes, rows and frames.
+    /// Generates segments: the gap of numbers and of bytes before each, its bytes, rows and frames.
     fn segments() -> impl Strategy<Value = Vec<(u32, u64, u64, u64, u64)>> {
         let gap = prop_oneof![9 => Just(0_u64), 1 => any::<u32>().prop_map(u64::from)];
         let bytes = prop_oneof![3 => 1..2000_u64, 1 => 0..u64::MAX >> 12];

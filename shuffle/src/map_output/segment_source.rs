@@ -8,18 +8,18 @@ use emberline_core::ids::ShuffleId;
 use emberline_core::task::TaskContext;
 use std::iter::from_fn;
 
-/// One slice of some map outputs.
+/// One segment of some map outputs.
 pub struct SegmentSource<R> {
     /// The outputs.
     pub outputs: MapOutputs<R>,
-    /// Whose they are, if not the task's own.
+    /// Their shuffle, unless they are the task's own.
     pub shuffle: Option<ShuffleId>,
-    /// The number of the slice.
+    /// The number of the segment.
     pub segment: usize,
 }
 
 impl<R: Stored> SegmentSource<R> {
-    /// The rows, a chunk at a time.
+    /// Returns the rows, a chunk at a time. A read that fails ends the task.
     pub(crate) fn chunks(
         &self,
         task: Option<&TaskContext>,

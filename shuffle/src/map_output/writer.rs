@@ -67,8 +67,11 @@ impl<R: Stored> MapWriter<R> {
         self.hashes = self.hashes.wrapping_add(hashes);
         self.meter.end();
         self.flush();
-        let segments = segments.into_iter().map(|rows| SegmentRows { rows, heap_bytes: 0 });
-        or_raise(self.output.add_run(segments.collect(), 0, &self.task));
+        let mut measured = Vec::with_capacity(segments.len());
+        for rows in segments {
+            measured.push(SegmentRows { rows, heap_bytes: 0 });
+        }
+        or_raise(self.output.add_run(measured, 0, &self.task));
     }
 
     /// Adds a row that is placed by the hash of its key. The sum of the hashes is a digest of the output:

@@ -1,11 +1,11 @@
-//! Rows in the order of their hash, as one order of the external sort.
+//! The order of hashes, for the external sort.
 
 use crate::keys::hash::Hashed;
 use crate::sort::external::RowOrder;
 use crate::sort::hash_order::sort_stable_by_hash;
 use std::cmp::Ordering;
 
-/// The order of the hash; rows of one hash as they came.
+/// The order of the hash; rows of one hash in the order of the input.
 pub struct ByHash;
 
 impl<K: Clone, V: Clone> RowOrder<Hashed<K, V>> for ByHash {

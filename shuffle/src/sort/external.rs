@@ -1,9 +1,10 @@
-//! Sorting more rows than a task may hold: sorted runs, and a merge of them.
+//! Sorts more rows than fit in the memory of a task: in sorted runs, which are merged. See the README of
+//! this folder.
 //!
-//! Rows are cut into runs at sizes, which the rows and the configuration decide. Each run is sorted;
-//! it stays in memory if the budget has room, else it goes to a file. A merge of too many runs goes
-//! in passes over neighbouring ones. Rows that compare as equal come in the order in which they were
-//! pushed, so the result is that of one stable sort, however it was cut.
+//! The rows and the configuration decide where a run is cut. A sorted run stays in memory if the memory
+//! limit allows it, else it is written to a file. Many runs are merged in passes over neighbouring ones.
+//! Rows that compare as equal stay in the order of the input, so the result is that of one stable sort,
+//! however it was cut.
 
 use crate::format::frame_target;
 use crate::memory::meter::MemoryMeter;
@@ -19,9 +20,9 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::vec;
 
-/// An order of rows, and what a merge compares of each.
+/// An order of rows.
 pub trait RowOrder<T> {
-    /// A row on its way through a merge, with what is compared: computed once for each row.
+    /// A row in a merge, with the key that is compared: computed once for each row.
     type Head;
 
     /// Sorts rows; equal ones stay in their order.
@@ -30,11 +31,11 @@ pub trait RowOrder<T> {
     fn head(&self, row: T) -> Self::Head;
     /// Compares two rows.
     fn compare(&self, a: &Self::Head, b: &Self::Head) -> Ordering;
-    /// Gives the row back.
+    /// Returns the row.
     fn row(&self, head: Self::Head) -> T;
 }
 
-/// Rows on their way into an order.
+/// A sort that is not complete.
 pub struct ExternalSort<T, O> {
     task: TaskContext,
     order: O,
@@ -46,7 +47,7 @@ pub struct ExternalSort<T, O> {
 }
 
 impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
-    /// A sort without rows, inside the share of `task`.
+    /// Makes a sort without rows, within the memory of an operation of `task`.
     pub fn new(order: O, task: &TaskContext) -> Self {
         let meter = MemoryMeter::of(task, task.operator_memory_limit());
         ExternalSort {
@@ -59,7 +60,7 @@ impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
         }
     }
 
-    /// Adds a row. A disk that refuses a run unwinds with the error.
+    /// Adds a row. If the disk fails, the error is raised.
     #[inline]
     pub fn push(&mut self, row: T) {
         let heap = heap_bytes(&row);
@@ -100,7 +101,7 @@ impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
         self.finish()
     }
 
-    /// The rows in order.
+    /// Returns the rows in order.
     pub fn finish(mut self) -> SortedRows<T, O> {
         self.meter.end();
         if self.runs.is_empty() {
@@ -114,7 +115,8 @@ impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
         let phase = self.task.enter(Phase::Sort);
         let (runs, order) = or_raise(merge_passes(self.runs, self.order, &self.task));
         drop(phase);
-        SortedRows::Merged(Merge::new(runs, order))
+        let count = runs.len();
+        SortedRows::Merged(Merge::new(&mut runs.into_iter(), count, order))
     }
 }
 
@@ -125,16 +127,18 @@ fn merge_passes<T: Stored, O: RowOrder<T>>(
     task: &TaskContext,
 ) -> Result<(Vec<Run<T>>, O)> {
     while fan_in(&runs, task) < runs.len() {
-        let mut merged = Vec::new();
-        while !runs.is_empty() {
-            let rest = runs.split_off(fan_in(&runs, task));
-            let mut some = std::mem::replace(&mut runs, rest);
-            if some.len() > 1 {
-                let mut batches = Batches::new(Merge::new(some, order), task);
-                some = vec![Run::InFile(RunFile::write_batches(&mut batches, task)?)];
-                order = batches.into_rows().order;
+        let mut merged = Vec::with_capacity(runs.len());
+        let mut rest = runs.into_iter();
+        loop {
+            let count = fan_in(rest.as_slice(), task);
+            if count <= 1 {
+                let Some(run) = rest.next() else { break };
+                merged.push(run);
+                continue;
             }
-            merged.append(&mut some);
+            let mut batches = Batches::new(Merge::new(&mut rest, count, order), task);
+            merged.push(Run::InFile(RunFile::write_batches(&mut batches, task)?));
+            order = batches.into_rows().order;
         }
         runs = merged;
     }
@@ -196,9 +200,9 @@ impl<T, O: RowOrder<T>> RowOrder<T> for Arc<O> {
 
 /// The rows of a sort, in order.
 pub enum SortedRows<T, O: RowOrder<T>> {
-    /// They did fit.
+    /// Rows that fit in memory.
     InMemory(vec::IntoIter<T>),
-    /// They come from runs.
+    /// Rows of several runs.
     Merged(Merge<T, O>),
 }
 
@@ -221,7 +225,8 @@ impl<T: Stored, O: RowOrder<T>> Iterator for SortedRows<T, O> {
     }
 }
 
-/// A merge of sorted runs: a heap of the first row of each. Of equal rows the earlier run's is first.
+/// A merge of sorted runs by a heap of the first row of each. Of equal rows, that of the earlier run is
+/// first.
 pub struct Merge<T, O: RowOrder<T>> {
     heap: Vec<First<O::Head>>,
     runs: Vec<RunRows<T>>,
@@ -234,16 +239,16 @@ struct First<H> {
 }
 
 impl<T: Stored, O: RowOrder<T>> Merge<T, O> {
-    fn new(runs: Vec<Run<T>>, order: O) -> Self {
-        let mut merge = Merge {
-            heap: Vec::with_capacity(runs.len()),
-            runs: Vec::with_capacity(runs.len()),
-            order,
-        };
-        for (number, run) in runs.into_iter().enumerate() {
+    /// Begins to merge the next `count` of `runs`.
+    fn new(runs: &mut vec::IntoIter<Run<T>>, count: usize, order: O) -> Self {
+        let mut merge =
+            Merge { heap: Vec::with_capacity(count), runs: Vec::with_capacity(count), order };
+        while merge.runs.len() < count {
+            let Some(run) = runs.next() else { break };
             let mut rows = run.into_rows();
             if let Some(row) = rows.next() {
-                merge.heap.push(First { head: merge.order.head(row), run: number });
+                let head = merge.order.head(row);
+                merge.heap.push(First { head, run: merge.runs.len() });
             }
             merge.runs.push(rows);
         }
@@ -300,7 +305,7 @@ mod tests {
     use emberline_core::config::Config;
     use proptest::prelude::*;
 
-    /// By the first number.
+    /// The order of the first number.
     struct ByFirst;
 
     impl RowOrder<(u32, u32)> for ByFirst {

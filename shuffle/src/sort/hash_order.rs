@@ -1,26 +1,26 @@
-//! The order of hashes, found on one word for each row, so that rows of any size move once.
+//! A stable radix sort by hash, of one word for each row, so that rows of any size move once.
 
 use crate::keys::hash::Hashed;
 use emberline_core::size::owns_heap;
 use std::mem;
 
-/// The places of some rows in the order of their hash, and of the place where hashes are equal.
+/// The places of some rows in the order of their hash, and of the place if hashes are equal.
 ///
-/// It is found by as many bits of the hash as lie in one word beside the place. So hashes that differ in
-/// none of these can be out of order: among n rows, each of which has a place of b bits, there are about
-/// n * n * 2^b / 2^65 such pairs if all 64 bits of hashes differ. That is none among some thousands and a
-/// few among millions. Who finds one calls [`look_further`](HashOrder::look_further).
+/// A word has the place of a row and as many high bits of its hash as fit. So rows whose hashes differ in
+/// lower bits only can be out of order: among n rows with places of b bits, there are about n * n * 2^b /
+/// 2^65 such pairs. That is none among some thousands of rows and a few among millions. A caller that finds
+/// one calls [`refine`](HashOrder::refine).
 pub(crate) struct HashOrder {
-    /// The first bits in which hashes differ, and below them the place: all words are different.
+    /// The high bits in which hashes differ, and below them the place: all words are different.
     words: Vec<u64>,
     place_bits: u32,
 }
 
-/// Below so many hashes the standard sort is as fast.
+/// With fewer hashes the standard sort is as fast.
 const FEW: usize = 512;
-/// Bits that one pass looks at: as many counters as fit the first cache.
+/// The bits that one pass sorts by: their counters fit in the first cache.
 const PASS_BITS: u32 = 11;
-/// Moves for each word that put nearly sorted words in order: about a hundred times what well mixed
+/// The most moves for each word of an insertion sort: about a hundred times the moves that well mixed
 /// hashes need.
 const MAX_MOVES: usize = 32;
 
@@ -100,19 +100,19 @@ impl HashOrder {
         (word & !u64::MAX.unbounded_shl(self.place_bits)) as usize
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub(crate) fn len(&self) -> usize {
         self.words.len()
     }
 
-    /// How many hashes there are, but for some that differ only in their last bits.
+    /// Returns the number of distinct hashes, except for some that differ only in low bits.
     pub(crate) fn distinct_hashes(&self) -> usize {
         let hash = |word: &u64| word.unbounded_shr(self.place_bits);
         self.words.chunk_by(|a, b| hash(a) == hash(b)).count()
     }
 
-    /// A radix sort, least significant digit first, over as many of the first bits as leave about one
-    /// word in each bucket. What is left to do is little.
+    /// Sorts by radix, least significant digit first, over as many high bits as leave about one word in
+    /// each bucket. An insertion sort does the rest.
     fn sort(&mut self, differing: u32) {
         let words = &mut self.words;
         if words.len() < FEW {
@@ -124,14 +124,14 @@ impl HashOrder {
         one_pass(words, &mut moved, first, low);
         one_pass(&moved, words, first + low, bits - low);
         drop(moved);
-        if !on_job_success(words) {
+        if !insertion_sort(words) {
             words.sort_unstable();
         }
     }
 
-    /// Orders rows whose bits of the hash are equal by all bits of it.
+    /// Orders rows that agree in the bits of the words by all bits of their hash.
     #[cold]
-    pub(crate) fn look_further(&mut self, hash_at: &dyn Fn(usize) -> u64) {
+    pub(crate) fn refine(&mut self, hash_at: &dyn Fn(usize) -> u64) {
         let (bits, mask) = (self.place_bits, !u64::MAX.unbounded_shl(self.place_bits));
         let equal = self.words.chunk_by_mut(|a, b| a.unbounded_shr(bits) == b.unbounded_shr(bits));
         for some in equal.filter(|some| some.len() > 1) {
@@ -140,7 +140,7 @@ impl HashOrder {
     }
 }
 
-/// Moves everything behind what has a lower digit: so many bits from `first` on.
+/// Distributes words by one digit: the `bits` bits from `first` on.
 fn one_pass(from: &[u64], to: &mut [u64], first: u32, bits: u32) {
     let digit = |word: u64| (word >> first) as usize & ((1 << bits) - 1);
     let mut next = vec![0_usize; 1 << bits];
@@ -156,8 +156,8 @@ fn one_pass(from: &[u64], to: &mut [u64], first: u32, bits: u32) {
     }
 }
 
-/// Sorts words that are nearly sorted. Gives up on others.
-fn on_job_success(words: &mut [u64]) -> bool {
+/// Sorts words that are nearly sorted. Returns false if others need too many moves.
+fn insertion_sort(words: &mut [u64]) -> bool {
     let mut moves = MAX_MOVES.saturating_mul(words.len());
     for at in 1..words.len() {
         let (word, mut place) = (words[at], at);
@@ -198,7 +198,7 @@ pub(crate) fn sort_stable_by_hash<K: Clone, V: Clone>(
     }
     if !is_sorted(&rows) {
         let mut order = order_of(&rows);
-        order.look_further(&|place| rows[place].hash);
+        order.refine(&|place| rows[place].hash);
         apply_order(&mut rows, order.into_places());
     }
     rows
@@ -221,8 +221,8 @@ fn order_of<K, V>(rows: &[Hashed<K, V>]) -> HashOrder {
         range.add(row.hash);
     }
     let mut order = range.order(rows.len());
-    for place in 0..rows.len() {
-        order.push(place, rows[place].hash);
+    for (place, row) in rows.iter().enumerate() {
+        order.push(place, row.hash);
     }
     order.finish()
 }
@@ -246,7 +246,7 @@ mod tests {
     use super::*;
     use crate::keys::hash::hash_of;
 
-    /// Sorts as the standard library does, for hashes that lie as `hash` says.
+    /// Compares with the sort of the standard library, for hashes computed by `hash`.
     fn check_sort(entries: usize, hash: impl Fn(u64) -> u64) {
         let entry = |n| Hashed { hash: hash(n), key: 0, value: n };
         let entries: Vec<Hashed<u8, u64>> = (0..entries as u64).map(entry).collect();
@@ -263,7 +263,7 @@ mod tests {
         check_sort(50_000, |n| if n == 9 { u64::MAX } else { hash_of(&n) % 7 });
         check_sort(50_000, |n| n % 2);
         check_sort(50_000, |n| u64::MAX - n % 2);
-        check_sort(50_000, |n| if n == 0 { 1 } else { 0 });
+        check_sort(50_000, |n| u64::from(n == 0));
         check_sort(50_000, |n| u64::MAX - n);
         check_sort(50_000, |n| (n % 3) << 62 | (n % 5));
         check_sort(FEW, |n| FEW as u64 - n);

@@ -1,4 +1,4 @@
-//! A word count and a second job with another row type, whose compile cost is measured.
+//! Word count with a second shuffled row type: words by length.
 
 use emberline::prelude::*;
 

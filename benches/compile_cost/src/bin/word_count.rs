@@ -1,4 +1,4 @@
-//! A word count, whose compile cost is measured.
+//! Word count, the program of the README: four operations, one of which shuffles.
 
 use emberline::prelude::*;
 
