@@ -22,8 +22,6 @@ pub struct CombineTable<K, C> {
     entries: Vec<Hashed<K, C>>,
     spare: Option<C>,
     bytes: u64,
-    /// The heap bytes of the largest entry, as it was when its key was added.
-    max_heap_bytes: u64,
     /// The merges until one is measured, this one included.
     merges_until_measured: u64,
     /// The merges that the next measured one stands for, itself included.
@@ -65,7 +63,6 @@ impl<K, C> CombineTable<K, C> {
             entries: Vec::new(),
             spare: None,
             bytes: 0,
-            max_heap_bytes: 0,
             merges_until_measured: 1,
             merges_per_measurement: 1,
         }
@@ -80,22 +77,18 @@ impl<K, C> CombineTable<K, C> {
         self.bytes
     }
 
-    /// Makes [`bytes`](CombineTable::bytes) exact, and returns the sizes of the entries. They are measured
-    /// again only if merges may have changed them.
+    /// Measures all entries again, which makes [`bytes`](CombineTable::bytes) exact, and returns their
+    /// sizes.
     #[cold]
     pub(super) fn measure_again(&mut self) -> RowSizes
     where
         K: Serialize,
         C: Serialize,
     {
+        let sizes = RowSizes::measure(&self.entries);
         let fixed_bytes = Self::ENTRY_BYTES * self.entries.len() as u64;
-        if const { owns_heap::<C>() } {
-            let sizes = RowSizes::measure(&self.entries);
-            self.bytes = sizes.heap_bytes.saturating_add(fixed_bytes);
-            self.max_heap_bytes = sizes.max_heap_bytes;
-        }
-        let heap_bytes = self.bytes.saturating_sub(fixed_bytes);
-        RowSizes { heap_bytes, max_heap_bytes: self.max_heap_bytes }
+        self.bytes = sizes.heap_bytes.saturating_add(fixed_bytes);
+        sizes
     }
 
     /// Makes room for `keys` more keys.
@@ -119,7 +112,6 @@ impl<K, C> CombineTable<K, C> {
     pub(super) fn take_entries(&mut self) -> Vec<Hashed<K, C>> {
         self.index.clear();
         self.bytes = 0;
-        self.max_heap_bytes = 0;
         mem::take(&mut self.entries)
     }
 
@@ -299,12 +291,13 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         let entries = &self.entries;
         let is_same =
             |entry: &IndexEntry| entry.hash == low && entries[entry.position as usize].key == *key;
-        let found = self.index.find(table_bits(low), is_same);
-        let position = found.map(|entry| entry.position as usize);
-        if position.is_none() {
-            self.index_next(low);
+        match self.index.find(table_bits(low), is_same) {
+            Some(entry) => Some(entry.position as usize),
+            None => {
+                self.index_next(low);
+                None
+            }
         }
-        position
     }
 
     /// Adds the next entry to the index.
@@ -318,11 +311,8 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
     /// Adds an entry that is in the index, and its size.
     #[inline]
     fn push_entry(&mut self, entry: Hashed<K, C>) {
-        let heap = heap_bytes(&entry);
-        if const { owns_heap::<(K, C)>() } {
-            self.max_heap_bytes = self.max_heap_bytes.max(heap);
-        }
-        self.bytes = self.bytes.saturating_add(Self::ENTRY_BYTES.saturating_add(heap));
+        let bytes = Self::ENTRY_BYTES.saturating_add(heap_bytes(&entry));
+        self.bytes = self.bytes.saturating_add(bytes);
         self.entries.push(entry);
     }
 

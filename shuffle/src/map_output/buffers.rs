@@ -1,5 +1,7 @@
 //! The rows of a map task in memory, one buffer for each segment.
 
+use emberline_core::size::owns_heap;
+
 /// The buffers of one map task.
 #[derive(Debug)]
 pub(crate) struct SegmentBuffers<R> {
@@ -54,7 +56,7 @@ impl<R> SegmentBuffers<R> {
             grown = grow(&mut segment.rows, self.first_rows);
         }
         segment.rows.push(row);
-        if heap_bytes > 0 {
+        if const { owns_heap::<R>() } {
             segment.heap_bytes = segment.heap_bytes.saturating_add(heap_bytes);
         }
         grown
@@ -89,13 +91,14 @@ mod tests {
     #[test]
     fn rows_stay_in_order_in_their_segment() {
         let mut buffers = SegmentBuffers::new(3, 1 << 20);
-        (0..1000).for_each(|n| assert!(buffers.push(n % 2, n, n as u64) < 9000));
+        (0..1000).for_each(|n| assert!(buffers.push(n % 2, n.to_string(), n as u64) < 24_000));
         let segments = buffers.into_segments();
         let lengths: Vec<usize> = segments.iter().map(|segment| segment.rows.len()).collect();
         assert_eq!(lengths, [500, 500, 0]);
-        let odd = (0..1000).filter(|n| n % 2 == 1);
-        assert!(segments[1].rows.iter().copied().eq(odd.clone()));
-        assert_eq!(segments[1].heap_bytes, odd.sum::<usize>() as u64);
+        let odd: Vec<u64> = (0..1000).filter(|n| n % 2 == 1).collect();
+        let expected: Vec<String> = odd.iter().map(u64::to_string).collect();
+        assert_eq!(segments[1].rows, expected);
+        assert_eq!(segments[1].heap_bytes, odd.iter().sum::<u64>());
     }
 
     #[test]
