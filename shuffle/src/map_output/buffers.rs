@@ -1,5 +1,6 @@
 //! The rows of a map task in memory, one buffer for each segment.
 
+use crate::memory::row_sizes::RowSizes;
 use emberline_core::size::owns_heap;
 
 /// The buffers of one map task.
@@ -10,17 +11,16 @@ pub(crate) struct SegmentBuffers<R> {
     first_rows: usize,
 }
 
-/// The rows of one segment in memory, and their size.
+/// The rows of one segment in memory, and their sizes.
 #[derive(Debug)]
 pub(crate) struct SegmentRows<R> {
     pub(crate) rows: Vec<R>,
-    /// The heap bytes that the rows own.
-    pub(crate) heap_bytes: u64,
+    pub(crate) sizes: RowSizes,
 }
 
 impl<R> Default for SegmentRows<R> {
     fn default() -> Self {
-        SegmentRows { rows: Vec::new(), heap_bytes: 0 }
+        SegmentRows { rows: Vec::new(), sizes: RowSizes::default() }
     }
 }
 
@@ -57,7 +57,7 @@ impl<R> SegmentBuffers<R> {
         }
         segment.rows.push(row);
         if const { owns_heap::<R>() } {
-            segment.heap_bytes = segment.heap_bytes.saturating_add(heap_bytes);
+            segment.sizes.add(heap_bytes);
         }
         grown
     }
@@ -98,7 +98,9 @@ mod tests {
         let odd: Vec<u64> = (0..1000).filter(|n| n % 2 == 1).collect();
         let expected: Vec<String> = odd.iter().map(u64::to_string).collect();
         assert_eq!(segments[1].rows, expected);
-        assert_eq!(segments[1].heap_bytes, odd.iter().sum::<u64>());
+        let sizes = RowSizes { heap_bytes: odd.iter().sum(), max_heap_bytes: 999 };
+        assert_eq!(segments[1].sizes, sizes);
+        assert_eq!(segments[0].sizes.max_heap_bytes, 998, "sizes of its own");
     }
 
     #[test]

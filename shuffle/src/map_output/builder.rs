@@ -8,7 +8,6 @@ use crate::keys::hash::hash_of;
 use crate::map_output::buffers::SegmentRows;
 use crate::map_output::output::{FileRun, MapOutput, MapRun, RowsInMemory, UntypedOutput};
 use crate::map_output::segment_index::SegmentIndex;
-use crate::memory::row_sizes::RowSizes;
 use crate::sort::run::Batches;
 use emberline_core::bounds::Stored;
 use emberline_core::counters::{Phase, SpilledFile};
@@ -79,7 +78,7 @@ impl<R: Stored> MapOutputBuilder<R> {
         self.untyped.output.digest = self.untyped.output.digest.wrapping_add(hashes);
     }
 
-    /// Adds a run, in which no row owns more than `max_heap_bytes`.
+    /// Adds a run.
     ///
     /// # Errors
     ///
@@ -87,22 +86,21 @@ impl<R: Stored> MapOutputBuilder<R> {
     pub(crate) fn add_run(
         &mut self,
         segments: Vec<SegmentRows<R>>,
-        max_heap_bytes: u64,
         task: &TaskContext,
     ) -> Result<()> {
         task.check_cancelled();
         let mut run = RunSize::default();
-        for SegmentRows { rows, heap_bytes } in &segments {
+        for SegmentRows { rows, sizes } in &segments {
             let row_bytes = size_of::<R>();
             let capacity = rows.capacity();
-            self.untyped.count_segment(&mut run, rows.len(), capacity, row_bytes, *heap_bytes);
+            self.untyped.count_segment(&mut run, rows.len(), capacity, row_bytes, sizes.heap_bytes);
         }
         if run.rows > 0 {
             match run.reserve(task) {
                 Some(reservation) => self.add_in_memory(segments, reservation),
                 None => {
                     let _phase = task.enter(Phase::Write);
-                    self.write_run(segments, max_heap_bytes, run.estimated_bytes, task)?;
+                    self.write_run(segments, run.estimated_bytes, task)?;
                 }
             }
         }
@@ -126,17 +124,16 @@ impl<R: Stored> MapOutputBuilder<R> {
     fn write_run(
         &mut self,
         segments: Vec<SegmentRows<R>>,
-        max_heap_bytes: u64,
         estimated_bytes: u64,
         task: &TaskContext,
     ) -> Result<()> {
         let writer = self.untyped.open_file(estimated_bytes, task)?;
         let mut index = SegmentIndex::default();
         // Each segment is dropped once it is written.
-        for (number, SegmentRows { rows, heap_bytes }) in (0..).zip(segments) {
+        for (number, SegmentRows { rows, sizes }) in (0..).zip(segments) {
             if !rows.is_empty() {
                 task.check_cancelled();
-                writer.write_rows(&rows, RowSizes { heap_bytes, max_heap_bytes })?;
+                writer.write_rows(&rows, sizes)?;
                 index.push(number, writer.end_segment())?;
             }
         }
@@ -150,14 +147,11 @@ impl<R: Stored> MapOutputBuilder<R> {
         segments: impl IntoIterator<Item = Vec<R>>,
         task: &TaskContext,
     ) -> Result<()> {
-        let mut max_heap_bytes = 0;
         let measured = segments.into_iter().map(|rows| {
-            let sizes = RowSizes::measure(&rows);
-            max_heap_bytes = max_heap_bytes.max(sizes.max_heap_bytes);
-            SegmentRows { rows, heap_bytes: sizes.heap_bytes }
+            let sizes = crate::memory::row_sizes::RowSizes::measure(&rows);
+            SegmentRows { rows, sizes }
         });
-        let segments = measured.collect();
-        self.add_run(segments, max_heap_bytes, task)
+        self.add_run(measured.collect(), task)
     }
 
     /// Completes the output.

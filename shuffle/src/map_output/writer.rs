@@ -4,20 +4,18 @@ use crate::map_output::buffers::{SegmentBuffers, SegmentRows};
 use crate::map_output::builder::MapOutputBuilder;
 use crate::map_output::output::MapOutput;
 use crate::memory::meter::MemoryMeter;
+use crate::memory::row_sizes::RowSizes;
 use emberline_core::bounds::Stored;
 use emberline_core::error::Result;
 use emberline_core::size::{heap_bytes, owns_heap};
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::or_raise;
-use std::mem;
 
 /// The writer of one map output. Its buffers become a run each time they reach the memory limit, so a
 /// map partition may be of any size.
 pub struct MapWriter<R> {
     task: TaskContext,
     buffers: SegmentBuffers<R>,
-    /// The heap bytes of the largest row in the buffers.
-    max_heap_bytes: u64,
     meter: MemoryMeter,
     output: MapOutputBuilder<R>,
     /// The sum of the hashes of the keys by which rows were placed.
@@ -31,7 +29,6 @@ impl<R: Stored> MapWriter<R> {
         MapWriter {
             task: task.clone(),
             buffers: SegmentBuffers::new(segments, limit_bytes),
-            max_heap_bytes: 0,
             meter: MemoryMeter::of(task, limit_bytes),
             output: MapOutputBuilder::new(segments),
             hashes: 0,
@@ -52,9 +49,6 @@ impl<R: Stored> MapWriter<R> {
     #[inline]
     pub(crate) fn push(&mut self, segment: usize, row: R) {
         let heap = heap_bytes(&row);
-        if const { owns_heap::<R>() } {
-            self.max_heap_bytes = self.max_heap_bytes.max(heap);
-        }
         let more = self.buffers.push(segment, row, heap).saturating_add(heap);
         if more > 0 && self.meter.add_bytes(more) {
             self.flush();
@@ -64,14 +58,15 @@ impl<R: Stored> MapWriter<R> {
     /// Adds rows that own no heap and are in their segments already, as a run of their own after those
     /// before, with the sum of the hashes of their keys.
     pub(crate) fn push_run(&mut self, segments: Vec<Vec<R>>, hashes: u64) {
+        debug_assert!(!owns_heap::<R>(), "rows that own heap are measured one by one");
         self.hashes = self.hashes.wrapping_add(hashes);
         self.meter.end();
         self.flush();
         let mut measured = Vec::with_capacity(segments.len());
         for rows in segments {
-            measured.push(SegmentRows { rows, heap_bytes: 0 });
+            measured.push(SegmentRows { rows, sizes: RowSizes::default() });
         }
-        or_raise(self.output.add_run(measured, 0, &self.task));
+        or_raise(self.output.add_run(measured, &self.task));
     }
 
     /// Adds a row that is placed by the hash of its key. The sum of the hashes is a digest of the output:
@@ -85,8 +80,7 @@ impl<R: Stored> MapWriter<R> {
     /// Makes a run of the buffered rows.
     #[cold]
     fn flush(&mut self) {
-        let max_heap_bytes = mem::take(&mut self.max_heap_bytes);
-        or_raise(self.output.add_run(self.buffers.take(), max_heap_bytes, &self.task));
+        or_raise(self.output.add_run(self.buffers.take(), &self.task));
     }
 
     /// Flushes what is buffered, and returns the output.
@@ -94,7 +88,7 @@ impl<R: Stored> MapWriter<R> {
         self.meter.end();
         self.output.count_keys(self.hashes);
         let segments = self.buffers.into_segments();
-        self.output.add_run(segments, self.max_heap_bytes, &self.task)?;
+        self.output.add_run(segments, &self.task)?;
         self.output.finish(&self.task)
     }
 }
