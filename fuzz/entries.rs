@@ -70,7 +70,7 @@ pub fn index(data: &[u8]) {
         let end = place.offset.checked_add(place.bytes);
         let is_inside = end.is_some_and(|end| end <= bytes.len() as u64);
         assert!(rows.is_none() || is_inside || place.frames == 0, "rows from past the end");
-        // Where it is the writer's place, it has the writer's rows.
+        // At a location that the writer returned, the rows are those of the writer.
         let known = right.segments.iter().position(|segment| segment == place);
         if let (true, Some(known)) = (is_whole, known) {
             assert_eq!(rows.expect("a whole segment"), whole_rows()[known]);
@@ -206,7 +206,7 @@ fn read_as(row_type: u8, bytes: &[u8], place: SegmentLocation) {
     }
 }
 
-/// Reads the rows at `place`, or returns `None` if they are corrupt.
+/// Reads the rows at a location, or returns `None` if they are corrupt.
 pub fn read<R: Stored>(bytes: &[u8], place: SegmentLocation) -> Option<Vec<R>> {
     let file = OpenFile::new(Box::new(Memory(bytes.to_vec())), "fuzz");
     let (mut reader, mut rows) = (FrameReader::<R>::new(file, place), Vec::new());

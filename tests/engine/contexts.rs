@@ -83,7 +83,7 @@ fn a_builder_refuses_each_invalid_setting_with_a_valid_range() {
     });
 }
 
-// Small frames, so that there are many; a build without zstd refuses it and says so.
+// Small frames, so that there are many. A build without zstd refuses it with an error.
 #[test]
 fn compression_changes_file_sizes_and_no_row() {
     within(DEADLINE, || {
@@ -140,7 +140,7 @@ fn a_context_whose_last_handle_drops_inside_its_own_task_ends() {
         });
         drop(ctx);
         assert_eq!(rows.count().unwrap(), 2);
-        // The last handle of this one goes on a thread of another one's pool.
+        // The last handle of this context is dropped on a pool thread of another context.
         let other = Context::builder().threads(1).build().unwrap();
         other.range(0..3_u8).count().unwrap();
         let held = Mutex::new(Some(other));

@@ -5,8 +5,18 @@ use super::{code_lines, is_test_file, root, sources};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The modules of shuffle, each before those that it may import.
-const SHUFFLE: [&str; 9] =
-    ["checkpoint", "join", "group", "aggregate", "map_output", "sort", "format", "keys", "memory"];
+const SHUFFLE: [&str; 10] = [
+    "checkpoint",
+    "map_side",
+    "join",
+    "group",
+    "aggregate",
+    "map_output",
+    "sort",
+    "format",
+    "keys",
+    "memory",
+];
 
 /// Imports that close a cycle in rdd, each with the reason for which it stays.
 const ACCEPTED: [(&str, &str, &str); 4] = [

@@ -18,13 +18,13 @@ fn rows(numbers: std::ops::Range<u32>) -> Vec<Row> {
     numbers.map(|n| (n, format!("an ember of an ember {}", n % 3))).collect()
 }
 
-/// Three partitions, the middle one empty; small enough to be damaged everywhere, large enough to be
+/// Returns three partitions, the middle one empty; small enough to be damaged everywhere, large enough to be
 /// compressed.
 fn small() -> Vec<Vec<Row>> {
     vec![rows(0..9), vec![], rows(900..907)]
 }
 
-/// That file with every compression there is.
+/// Writes the partitions of `small` with every compression of this build.
 fn small_files() -> Vec<(Compression, Vec<u8>, FileIndex)> {
     let file = |(id, compression)| {
         let (bytes, index) = write(&small(), with(compression));
@@ -84,8 +84,8 @@ fn any_flipped_bit_is_corrupt() {
     }
 }
 
-/// The same with a valid checksum: some damage then makes another valid file, but none makes the reader
-/// panic.
+// The same with a valid checksum: some damage then makes another valid file, but none makes the reader
+// panic.
 #[test]
 fn any_flipped_bit_under_a_checksum_that_holds_is_corrupt_or_rows() {
     for (_, bytes, index) in small_files() {
@@ -102,8 +102,8 @@ fn any_flipped_bit_under_a_checksum_that_holds_is_corrupt_or_rows() {
     }
 }
 
-/// A file may also be truncated or changed after its length was checked. Each segment fails exactly if it
-/// is damaged itself.
+// A file may also be truncated or changed after its length was checked. Each segment fails exactly if it
+// is damaged itself.
 #[test]
 fn damage_of_one_segment_is_found_by_its_reader_and_hurts_no_other() {
     for (_, bytes, index) in small_files() {
@@ -199,7 +199,7 @@ fn foreign_files_are_corrupt() {
     }
 }
 
-/// Every number of a header, wrong, with a valid checksum: only the comparison of lengths can detect it.
+// Each number of a header is wrong, with a valid checksum: only the comparison of lengths can detect it.
 #[test]
 fn a_header_that_lies_is_corrupt() {
     for (compression, bytes, index) in small_files() {
@@ -280,8 +280,8 @@ fn a_payload_that_expands_to_another_length_is_corrupt() {
     }
 }
 
-/// Rows that take no bytes could be any number; they are bounded by the number that the writer counted, and
-/// by the rows of one frame.
+// Rows that take no bytes could be any number; they are bounded by the number that the writer counted, and
+// by the rows of one frame.
 #[test]
 fn more_rows_of_no_bytes_than_were_written_are_corrupt() {
     let (bytes, location) = sealed(0, MAX_FRAME_ROWS, 0, &[]);
@@ -294,7 +294,7 @@ fn more_rows_of_no_bytes_than_were_written_are_corrupt() {
     }
 }
 
-/// A wrong length inside a row is rejected by the codec.
+// The codec rejects a wrong length inside a row.
 #[test]
 fn a_row_that_lies_about_its_length_is_corrupt() {
     for length in [1_u64 << 20, 1 << 33, 1 << 62, u64::MAX] {

@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 use testkit::{DEADLINE, within};
 
-/// Passes rows through but one, of the third of four partitions.
+/// Returns its argument, and panics for row 25, which is in the third of four partitions.
 fn not_25(n: u64) -> u64 {
     assert!(n != 25, "boom at {n}");
     n
@@ -56,7 +56,7 @@ fn assert_blames(error: &Error, operation: &str, here: &Location<'_>) {
     assert!(error.to_string().starts_with(&format!("{operation} at {file}:{line}: ")), "{error}");
 }
 
-/// Runs a job whose closure panics at row 25, and checks what its error says.
+/// Runs a job whose closure panics at row 25, and checks the text of its error.
 #[track_caller]
 fn breaks<R, F>(operation: &str, run: F)
 where
@@ -197,7 +197,7 @@ fn a_panic_while_rows_are_sorted_names_the_sort() {
     });
 }
 
-/// A partitioner of five that has something against key 25.
+/// A partitioner with five partitions that panics for key 25.
 struct Picky;
 
 impl Partitioner<u64> for Picky {
@@ -269,7 +269,7 @@ fn a_panic_in_a_merge_on_the_driver_is_an_error() {
     breaks_on_the_driver("fold", move |ctx| numbers(ctx).fold(0, merge));
 }
 
-/// A row whose text cannot be had.
+/// A row whose `Display` fails or panics.
 struct Unspeakable(bool);
 
 impl fmt::Display for Unspeakable {

@@ -172,7 +172,7 @@ struct Dotted {
     a: Inner,
 }
 
-/// A map that gives one key twice, which serde allows.
+/// A map that serializes one key twice, which serde allows.
 struct Twice;
 
 impl Serialize for Twice {

@@ -17,11 +17,11 @@ use testkit::{DEADLINE, within};
 /// in all other runs of the tests.
 const CHILD_FOLDER: &str = "EMBERLINE_TEST_CRASH_FOLDER";
 const CHILD_DEATH: &str = "EMBERLINE_TEST_CRASH_AT";
-/// With which code a closure of the child ends the process.
+/// The exit code with which a closure of the child ends the process.
 const CHILD_EXIT: &str = "EMBERLINE_TEST_CRASH_EXIT";
 const CHILD_READY: &str = "the child begins";
 
-// Run by the other tests in a process of its own: one round after the other, until it dies.
+// The other tests run this in a child process: rounds in sequence, until it dies.
 #[test]
 #[ignore = "the other tests here start it"]
 fn child_process_of_the_crash_tests() {
@@ -83,8 +83,8 @@ impl Dirs {
         ctx.range_with(2, 0..50_u64).checkpoint(saved).map(drop)
     }
 
-    /// Runs an interrupted round again, at the same paths: what has its name is refused and stays, what
-    /// has none yet gets it.
+    /// Runs an interrupted round again, at the same paths: an existing output is refused and stays, and a
+    /// missing one is written.
     fn run_again(&self, ctx: &Context, round: usize) {
         let there = |name: &str| self.outputs.join(format!("{name}-{round}")).exists();
         for (was_there, ran) in
@@ -237,12 +237,12 @@ fn a_process_killed_at_any_fail_point_leaves_only_complete_outputs_and_orphans()
     });
 }
 
-/// Kills at random moments, unless [`KILLS`] asks for another number.
+/// The number of kills at random moments, unless [`KILLS`] sets another.
 const RANDOM_KILLS: u32 = 20;
 /// The environment variable with the number of kills at random moments (`.ci/nightly` sets it).
 const KILLS: &str = "EMBERLINE_TEST_KILLS";
 
-/// Returns the number of kills that the environment asks for, else [`RANDOM_KILLS`].
+/// Returns the number of kills that the environment sets, else [`RANDOM_KILLS`].
 fn random_kills() -> u32 {
     let asked = std::env::var(KILLS).ok();
     asked.map_or(RANDOM_KILLS, |kills| kills.parse().expect("EMBERLINE_TEST_KILLS is a number"))
@@ -256,7 +256,7 @@ fn a_process_killed_at_any_time_leaves_only_complete_outputs_and_orphans() {
         let dirs = Dirs::at(folder.path().to_path_buf());
         let (bystanders, _living) = bystanders(&dirs);
         let (mut whole, mut kill) = (0, 0);
-        // On a busy machine it takes more than these to meet a child that has come to an output.
+        // On a busy machine, more kills are needed until one child has completed an output.
         while kill < u64::from(kills) || whole == 0 {
             let child = Dying::start(folder.path(), None);
             std::thread::sleep(Duration::from_micros(
@@ -265,7 +265,7 @@ fn a_process_killed_at_any_time_leaves_only_complete_outputs_and_orphans() {
             kill += 1;
             drop(child);
             whole += dirs.check_outputs().0;
-            // An instant between making a folder and locking it may be hit, if hardly ever.
+            // A kill between creating a directory and locking it is possible, but very rare.
             dirs.goes_on(&bystanders, true);
             fs::remove_dir_all(&dirs.outputs).unwrap();
             fs::create_dir(&dirs.outputs).unwrap();

@@ -59,7 +59,7 @@ fn an_unstable_hash_loses_no_row_of_a_reduction_and_never_hangs() {
             let sums = pairs.with_partitions(2).reduce_by_key(|a, b| a + b);
             assert_eq!(sums.values().sum::<u64>().unwrap(), 1999 * 1000);
             assert!(sums.count().unwrap() >= 50);
-            // What these give is anyone's guess, but they end.
+            // The results of these are unspecified, but they end.
             assert!(pairs.distinct().count().unwrap() >= 2000);
             pairs.join(&pairs).count().unwrap();
             pairs.group_by_key_iter().map(|(_, group)| group.len() as u64).sum::<u64>().unwrap();

@@ -1,5 +1,5 @@
 //! Random programs as data, and a model of them in plain Rust. An operation is applied to partitions of
-//! plain rows as its documentation says: `parts` models partitions, `rows` and `pairs` the operations,
+//! plain rows as documented: `parts` models partitions, `rows` and `pairs` the operations,
 //! `asked` the actions.
 
 mod asked;

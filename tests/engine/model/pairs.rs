@@ -4,7 +4,7 @@ use super::parts::{Known, Parts, by_hash, hash_rank, hashed_rows};
 use super::{MANY_PARTITIONS, MANY_ROWS, copies, matched, some, sum};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Steps on pairs, which begin as `(row % n, row)` and end as the sum of key and value.
+/// Operations on pairs, which begin as `(row % n, row)` and end as the sum of key and value.
 #[derive(Clone, Debug)]
 pub enum PairStep {
     PartitionBy(usize),
@@ -50,7 +50,7 @@ pub enum PairStep {
 /// The maximum rows of a build side: an operation after others has little memory.
 const MANY_BROADCAST: usize = 30;
 
-/// A partitioner: where it puts keys, and which it is.
+/// A partitioner: the partitions of keys, and its identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
     Hash(usize),
@@ -186,7 +186,7 @@ impl Pairs {
                 all.sort_by_key(|n| n.rem_euclid(*by));
                 all
             }),
-            // Of this RDD less some of its rows, those that are not among them stay.
+            // Subtracts some rows of this RDD: the rows that are not equal to any of them stay.
             PairStep::Subtract(by) => {
                 let gone: BTreeSet<_> = some(*by).collect();
                 let rest = rows.iter().copied().filter(|row| !gone.contains(row));

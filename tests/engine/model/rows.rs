@@ -17,7 +17,7 @@ pub enum Operation {
     TryFilter(i64),
     TryFlatMap(i64),
     With(i64),
-    /// As `Map`, `Filter`, `FilterMap` and `FlatMap`, one after the other, by reference.
+    /// `Map`, `Filter`, `FilterMap` and `FlatMap` in sequence, by reference.
     Refs(i64),
     RefsWith(i64),
     MapPartitions,
@@ -30,7 +30,7 @@ pub enum Operation {
     ZipSelf(i64),
     /// The rows of each partition, then some of them again.
     ZipPartitions(i64),
-    /// Cuts the rows in two by chance and puts them together again.
+    /// Splits the rows into two at random and concatenates the halves.
     SplitBySample(u64),
     Coalesce(usize),
     UnionSelf,
@@ -41,7 +41,7 @@ pub enum Operation {
     /// The concatenated groups.
     GroupBy(i64, Option<usize>),
     Repartition(usize),
-    /// Looks at the order of the rows in each partition.
+    /// An operation whose result depends on the order of the rows in each partition.
     RepartitionNumbered(usize),
     SortAll(Option<usize>),
     SortDownByCmp,
@@ -152,7 +152,7 @@ impl Parts<i64> {
                 pairs.group_by_key_iter(*given).parts.flat(|(_, n)| [n])
             }
             Operation::Repartition(partitions) | Operation::RepartitionNumbered(partitions) => {
-                // How rows are dealt out is not said, but their order in a partition is.
+                // The documentation does not specify the partition of a row, but it specifies the order in a partition.
                 let known = if *partitions == 1 { self.known } else { Known::Rows };
                 Parts::somewhere(rows, *partitions, known)
             }

@@ -204,7 +204,7 @@ fn rows_already_partitioned_by_the_given_partitioner_are_not_shuffled() {
 fn of_several_inputs_only_those_partitioned_differently_are_shuffled() {
     test(|| {
         let (counter, ctx) = counted();
-        // As many partitions as the plain one: the left side's own number is the placed one's too.
+        // As many partitions as `plain`, so that both inputs have the same default number.
         let placed = plain(&ctx).partition_by(4);
         moved(&counter, &placed)?;
         for Wide { name, inputs, run, .. } in wide().iter().filter(|wide| wide.in_place) {

@@ -19,7 +19,7 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use testkit::{DEADLINE, within};
 
-/// A program: rows, in how many partitions, what is done to them, what is asked.
+/// A program: rows, their number of partitions, operations and an action.
 #[derive(Clone, Debug)]
 struct Program {
     rows: Vec<i64>,
@@ -181,7 +181,7 @@ fn program() -> impl Strategy<Value = Program> {
     })
 }
 
-/// Runs a program in every cell, twice, and holds it against the model.
+/// Runs a program in every cell, twice, and compares it with the model.
 fn check_program(cells: &[(String, Context)], program: Program) -> Result<(), TestCaseError> {
     let Program { rows, partitions, steps, action } = program;
     let mut model = Parts::cut(&rows, partitions);
