@@ -155,7 +155,7 @@ fn a_missing_output_is_a_fetch_failure_until_it_is_put_again() {
     for task in three_ways() {
         let outputs = outputs(&task);
         lose(&outputs, 1);
-        assert_lost(read(&outputs, 1, &task), 1, "not there");
+        assert_lost(read(&outputs, 1, &task), 1, "does not exist");
         outputs.put(1, store(vec![vec![], rows(7..9)], &task).unwrap()).unwrap();
         let expected = [rows(10..20), rows(7..9), rows(30..31)].concat();
         assert_eq!(read(&outputs, 1, &task).unwrap(), expected);
