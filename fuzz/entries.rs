@@ -59,7 +59,7 @@ pub fn index(data: &[u8]) {
     let places = usize::from(input.byte() % 8);
     let segments = (0..places).map(|at| {
         let near = right.segments[at % right.segments.len()];
-        any_place(&mut input, near)
+        any_location(&mut input, near)
     });
     let index = FileIndex { segments: segments.collect(), file_bytes: input.number() };
     let bytes = if is_whole { &whole_file().0[..] } else { input.0 };
@@ -98,7 +98,7 @@ pub fn manifest(data: &[u8]) {
 fn segment_of_any_bytes(mut input: Input<'_>) {
     let row_type = input.byte();
     let near = SegmentLocation { offset: 0, bytes: 0, rows: 1, frames: 1, file_tag: 0 };
-    let place = any_place(&mut input, near);
+    let place = any_location(&mut input, near);
     let bytes = input.0.len() as u64;
     read_as(row_type, input.0, place);
     read_as(row_type, input.0, SegmentLocation { offset: 0, bytes, ..place });
@@ -250,7 +250,7 @@ fn is_right<T>(outcome: Result<T>) -> bool {
 }
 
 /// Makes a location that is close to `near` or has arbitrary numbers.
-fn any_place(input: &mut Input<'_>, near: SegmentLocation) -> SegmentLocation {
+fn any_location(input: &mut Input<'_>, near: SegmentLocation) -> SegmentLocation {
     let own = input.byte();
     let mut number = |bit: u8, near: u64| match own & (1 << bit) {
         0 => near,

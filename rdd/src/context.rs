@@ -146,7 +146,7 @@ pub(crate) fn two_contexts(operation: Operation, one: &Context, other: &Context)
 
 /// Returns the error of an operation with zero partitions.
 pub(crate) fn no_partitions(operation: Operation, partitions: usize) -> Option<Error> {
-    let message = "the number of partitions is 0; give at least 1";
+    let message = "the number of partitions is 0; set at least 1";
     (partitions == 0).then(|| Error::invalid_argument(message).in_operation(operation))
 }
 

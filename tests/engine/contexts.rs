@@ -251,7 +251,7 @@ fn a_lineage_of_two_hundred_shuffles_runs_once_and_leaves_no_file() {
 }
 
 #[test]
-fn mixing_rdds_of_two_contexts_is_an_error_that_says_so() {
+fn mixing_rdds_of_two_contexts_is_an_error() {
     within(DEADLINE, || {
         let (one, two) = (Context::local().unwrap(), Context::local().unwrap());
         let pairs = |ctx: &Context| ctx.range(0..9_u64).map(|n| (n % 3, n)).boxed();

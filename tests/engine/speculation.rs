@@ -258,6 +258,6 @@ fn speculative_attempts_change_no_answer_of_a_longer_program() {
         assert_eq!(sums.collect().unwrap(), expected);
         let copied = recorder.events(&ctx);
         let copies = copied.iter().filter(|it| matches!(it, Event::TaskSpeculated { .. })).count();
-        assert!(copies > 0, "nobody was copied");
+        assert!(copies > 0, "no task was speculated");
     });
 }

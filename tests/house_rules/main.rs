@@ -247,12 +247,12 @@ fn every_operation_that_was_promised_exists() {
 #[test]
 fn every_place_that_the_documents_name_exists() {
     let documents = ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "shuffle/FORMAT.md"];
-    let places: Vec<usize> = documents.iter().map(|document| check_places(document)).collect();
+    let places: Vec<usize> = documents.iter().map(|document| check_paths(document)).collect();
     assert!(places[0] > 20, "ARCHITECTURE.md names only {} places", places[0]);
 }
 
 /// Checks the quoted paths of a document, and the function or type quoted after one.
-fn check_places(document: &str) -> usize {
+fn check_paths(document: &str) -> usize {
     let (document, mut places) = (root().join(document), 0);
     let text = fs::read_to_string(&document).unwrap();
     let (folder, document) = (document.parent().unwrap(), document.display());

@@ -104,7 +104,7 @@ fn zstd_method() -> Result<Method> {
 
 #[cfg(not(feature = "zstd"))]
 fn zstd_method() -> Result<Method> {
-    let problems = vec!["spill_compression is Zstd, which this build lacks".into()];
+    let problems = vec!["spill_compression is Zstd, which this build does not include; enable the feature `zstd` of emberline, or use Lz4".into()];
     Err(Error::new(ErrorKind::InvalidConfig { problems }))
 }
 
@@ -190,6 +190,6 @@ impl Expander {
         _: &[u8],
         _: usize,
     ) -> std::result::Result<Option<usize>, &'static str> {
-        Err("it is compressed by zstd, which this build lacks")
+        Err("it is compressed with zstd, which this build does not include")
     }
 }

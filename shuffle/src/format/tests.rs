@@ -187,7 +187,7 @@ fn a_row_that_cannot_be_encoded_is_that_error() {
 }
 
 #[test]
-fn frames_follow_the_share_of_a_task() {
+fn the_frame_size_follows_the_task_memory_limit() {
     for (task_memory_bytes, target) in
         [(0, 4), (1 << 20, 4), (16 << 20, 64), (64 << 20, 256), (1 << 40, 256)]
     {

@@ -226,7 +226,7 @@ impl<K: Key, V: Stored> Sorting<K, V> {
         let rest = match is_any_hot {
             false => rows,
             true => {
-                let rest = rows.into_iter().filter(|row| !self.has_hot(row.hash));
+                let rest = rows.into_iter().filter(|row| !self.has_skewed(row.hash));
                 let rest: Vec<_> = rest.collect();
                 sizes = RowSizes::measure(&rest);
                 rest
@@ -250,7 +250,7 @@ impl<K: Key, V: Stored> Sorting<K, V> {
         *bytes >= self.many
     }
 
-    fn has_hot(&self, hash: u64) -> bool {
+    fn has_skewed(&self, hash: u64) -> bool {
         self.skewed.iter().any(|(skewed_hash, _)| *skewed_hash == hash)
     }
 

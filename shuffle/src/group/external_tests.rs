@@ -122,7 +122,7 @@ fn rows_that_come_sorted_by_key_are_not_read_again_for_each_key() {
 }
 
 #[test]
-fn a_hot_key_that_is_read_again_and_again_is_copied_once() {
+fn a_skewed_key_that_is_read_several_times_is_copied_once() {
     let keys: Vec<u32> = (0..60_000).map(|n| if n % 20 == 0 { 60_001 } else { n }).collect();
     let read = |times: usize| {
         move |mut groups: GroupStream<u32, u64>| {

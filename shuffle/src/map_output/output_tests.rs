@@ -121,7 +121,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_kept_is_reserved_or_in_files_and_given_back() {
+fn outputs_are_reserved_or_in_files_and_released() {
     let [memory, files, small] = three_ways();
     let stored = outputs(&memory);
     assert!(memory.memory.used_bytes() > 14 * size_of::<Row>() as u64);

@@ -170,7 +170,7 @@ fn tasks_notice_a_cancellation_within_a_few_thousand_rows() {
             is_cancelled_now.store(true, Ordering::Relaxed);
             until("its end", || ctx.abandoned_tasks().is_empty());
             let more = seen.load(Ordering::Relaxed) - AT;
-            assert!(more < MOST, "{name}: {more} rows behind the cancellation");
+            assert!(more < MOST, "{name}: {more} rows after the cancellation");
         }
     });
 }

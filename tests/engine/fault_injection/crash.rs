@@ -123,7 +123,7 @@ impl Dirs {
 
     /// Checks that the next start deletes exactly the files of the dead process, and that the next
     /// run at the same paths succeeds and deletes unnamed outputs.
-    fn goes_on(&self, bystanders: &[String], leaves_unlocked: bool) {
+    fn check_next_start(&self, bystanders: &[String], leaves_unlocked: bool) {
         let ctx = on_disk(&self.scratch).build().unwrap();
         let mut left = names_in(&self.scratch);
         left.retain(|name| !bystanders.contains(name));
@@ -231,7 +231,7 @@ fn a_process_killed_at_any_fail_point_leaves_only_complete_outputs_and_orphans()
                 let (_, unnamed) = dirs.check_outputs();
                 let in_output = number >= FailPoint::BeforePartRename as usize;
                 assert_eq!(unnamed, usize::from(in_output), "{point:?} {pass}");
-                dirs.goes_on(&bystanders, point == FailPoint::ScratchDirCreated);
+                dirs.check_next_start(&bystanders, point == FailPoint::ScratchDirCreated);
             }
         }
     });
@@ -266,7 +266,7 @@ fn a_process_killed_at_any_time_leaves_only_complete_outputs_and_orphans() {
             drop(child);
             whole += dirs.check_outputs().0;
             // A kill between creating a directory and locking it is possible, but very rare.
-            dirs.goes_on(&bystanders, true);
+            dirs.check_next_start(&bystanders, true);
             fs::remove_dir_all(&dirs.outputs).unwrap();
             fs::create_dir(&dirs.outputs).unwrap();
         }
@@ -283,7 +283,7 @@ fn orphans_of_a_closure_that_exits_the_process_are_deleted_by_the_next_start() {
             let how = (CHILD_EXIT, code.to_string());
             assert_eq!(Dying::start(folder.path(), Some(how)).dies().code(), Some(code));
             assert_eq!(names_in(&dirs.scratch).len(), 1, "it had files");
-            dirs.goes_on(&[], false);
+            dirs.check_next_start(&[], false);
         }
     });
 }

@@ -284,12 +284,12 @@ fn a_job_on_a_stalled_disk_can_be_cancelled_and_timed_out() {
             eventually("a report", || ctx.abandoned_tasks().len() == 1);
             assert_eq!(ctx.range_with(2, 0..100_u64).count().unwrap(), 100);
             assert_eq!(ctx.abandoned_tasks().len(), 1, "it stalls still");
-            until_it_comes_back(&ctx);
+            until_no_task_is_abandoned(&ctx);
         }
     });
 }
 
-fn until_it_comes_back(ctx: &Context) {
+fn until_no_task_is_abandoned(ctx: &Context) {
     while !ctx.abandoned_tasks().is_empty() {
         std::thread::sleep(Duration::from_millis(5));
     }

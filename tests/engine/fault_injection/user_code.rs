@@ -88,7 +88,7 @@ fn a_panic_in_the_destructor_of_any_row_is_an_error() {
             let answer = rows.filter(|_| true).map(|row| row.1).count();
             let error = assert_kind(answer, |kind| matches!(kind, ErrorKind::Panicked { .. }));
             assert!(error.to_string().contains("boom"), "{error}");
-            assert_eq!(ctx.range(0..9_u64).count().unwrap(), 9, "the pool goes on");
+            assert_eq!(ctx.range(0..9_u64).count().unwrap(), 9, "the pool still works");
         }
     });
 }

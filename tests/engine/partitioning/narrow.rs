@@ -16,7 +16,7 @@ fn placed(ctx: &Context) -> Numbers {
 
 /// Counts the rows that a reduction after each operation shuffles, next to the rows of the
 /// operation.
-fn assert_moved_behind(steps: Vec<Narrow>, moves: impl Fn(u64) -> u64 + Send + 'static) {
+fn assert_moved_after(steps: Vec<Narrow>, moves: impl Fn(u64) -> u64 + Send + 'static) {
     test(move || {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2));
@@ -58,7 +58,7 @@ fn operations_that_preserve_keys_keep_the_partitioner() {
             rdd.context().union([rdd.clone(), rdd.cache(), rdd.map_values(|n| n).boxed()]).boxed()
         }),
     ];
-    assert_moved_behind(steps, |_| 0);
+    assert_moved_after(steps, |_| 0);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn operations_that_may_change_keys_or_partitions_drop_the_partitioner() {
             rdd.context().union([plain.clone(), plain]).boxed()
         }),
     ];
-    assert_moved_behind(steps, |rows| rows);
+    assert_moved_after(steps, |rows| rows);
 }
 
 #[test]

@@ -193,7 +193,7 @@ fn check_program(cells: &[(String, Context)], program: Program) -> Result<(), Te
         let source = ctx.parallelize_with(partitions, rows.clone()).boxed();
         let rdd = steps.iter().fold(source, |rdd, step| run_step(step, &rdd));
         if answers.is_empty() {
-            check_places(&model, &steps, &rdd)?;
+            check_partitions(&model, &steps, &rdd)?;
         }
         for _ in 0..2 {
             answers.push((cell, run_action(action, &rdd).map_err(failed)?));
@@ -215,7 +215,7 @@ fn check_program(cells: &[(String, Context)], program: Program) -> Result<(), Te
 }
 
 /// Checks that the partitions and their rows are those that the documentation promises.
-fn check_places(
+fn check_partitions(
     model: &Parts<i64>,
     did: &[Operation],
     rdd: &Rdd<i64>,

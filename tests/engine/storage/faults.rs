@@ -95,7 +95,7 @@ fn a_disk_error_while_storing_blocks_never_fails_a_job() {
                 assert!(fired == 1 || operation * 10 > end * 9, "{level}: operation {operation}");
             }
             let plan = FaultPlan::new().fail_from(first);
-            assert!(run(plan).2 > 0, "{level}: a disk that is gone");
+            assert!(run(plan).2 > 0, "{level}: a disk that always fails");
             let plan = FaultPlan::new().full_after(100_000);
             assert!(run(plan).2 > 0, "{level}: a disk that is full");
         }
