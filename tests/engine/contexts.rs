@@ -190,9 +190,9 @@ fn dropped_contexts_leave_no_thread() {
 }
 
 /// Makes a chain of boxed operations.
-fn chain(ctx: &Context, steps: usize) -> Rdd<u64> {
+fn chain(ctx: &Context, operations: usize) -> Rdd<u64> {
     let mut rows = ctx.range_with(2, 0..100_u64).boxed();
-    for _ in 0..steps {
+    for _ in 0..operations {
         rows = rows.map(|n| n + 1).boxed();
     }
     rows

@@ -8,7 +8,7 @@ mod parts;
 mod rows;
 
 pub use asked::{Action, pair};
-pub use pairs::PairStep;
+pub use pairs::PairOperation;
 pub use parts::{Known, Parts};
 pub use rows::Operation;
 

@@ -1,6 +1,6 @@
 //! The operations of a random program, and their model.
 
-use super::pairs::{PairStep, Pairs};
+use super::pairs::{PairOperation, Pairs};
 use super::parts::{Known, Parts, hashed_rows};
 use super::{MANY_PARTITIONS, MANY_ROWS, copies, counts, halved, print};
 use crate::support::sorted;
@@ -48,30 +48,30 @@ pub enum Operation {
     SortBy(i64),
     Cache,
     Inspect,
-    Pairs(i64, Vec<PairStep>),
+    Pairs(i64, Vec<PairOperation>),
 }
 
 impl Parts<i64> {
     /// Applies one operation and returns it as applied, without the parts that would grow too much
     /// or whose outcome is unspecified.
-    pub fn apply(&mut self, step: &Operation) -> Option<Operation> {
-        if self.is_left_out(step) {
+    pub fn apply(&mut self, operation: &Operation) -> Option<Operation> {
+        if self.is_left_out(operation) {
             return None;
         }
-        let mut done = step.clone();
-        if let Operation::Pairs(by, steps) = step {
+        let mut done = operation.clone();
+        if let Operation::Pairs(by, operations) = operation {
             let mut pairs = Pairs::new(self.flat(|n| [(n % by, n)]));
-            let kept = steps.iter().filter(|step| pairs.apply(step));
+            let kept = operations.iter().filter(|operation| pairs.apply(operation));
             done = Operation::Pairs(*by, kept.cloned().collect());
             *self = pairs.parts.flat(|(key, n)| [n.wrapping_add(key)]);
         } else {
-            *self = self.narrow(step).unwrap_or_else(|| self.wide(step));
+            *self = self.narrow(operation).unwrap_or_else(|| self.wide(operation));
         }
         Some(done)
     }
 
-    fn is_left_out(&self, step: &Operation) -> bool {
-        let (grows, needs_places) = match step {
+    fn is_left_out(&self, operation: &Operation) -> bool {
+        let (grows, needs_places) = match operation {
             Operation::FlatMap(_) | Operation::FlatMapInto(_) | Operation::TryFlatMap(_) => {
                 (true, false)
             }
@@ -87,8 +87,8 @@ impl Parts<i64> {
     }
 
     /// Applies an operation that moves no row.
-    fn narrow(&self, step: &Operation) -> Option<Self> {
-        Some(match step {
+    fn narrow(&self, operation: &Operation) -> Option<Self> {
+        Some(match operation {
             Operation::Map(by) | Operation::TryMap(by) | Operation::With(by) => {
                 self.flat(|n| [n.wrapping_add(*by)])
             }
@@ -130,9 +130,9 @@ impl Parts<i64> {
     }
 
     /// Applies an operation that moves rows.
-    fn wide(&self, step: &Operation) -> Self {
+    fn wide(&self, operation: &Operation) -> Self {
         let (rows, own) = (self.all(), self.partitions());
-        match step {
+        match operation {
             Operation::SplitBySample(_) => Parts::somewhere(rows, 2 * own, Known::Rows),
             Operation::Distinct(given) => {
                 hashed_rows(counts(&rows).into_keys().collect(), given.unwrap_or(own))

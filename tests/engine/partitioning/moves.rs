@@ -133,7 +133,11 @@ fn combining_shuffles_one_row_per_key_and_partition_and_others_shuffle_all_rows(
             let first = if combines { 20 } else { 100 * inputs };
             assert_eq!(moved(&counter, &result)?, first, "{name}");
             assert_eq!(moved(&counter, &result)?, 0, "{name} again");
-            assert_eq!(moved(&counter, &result.filter(|_| true).boxed())?, 0, "after a filter of {name}");
+            assert_eq!(
+                moved(&counter, &result.filter(|_| true).boxed())?,
+                0,
+                "after a filter of {name}"
+            );
         }
         Ok(())
     });
