@@ -187,7 +187,7 @@ where
 /// The factor of a polynomial: odd, so that none of its powers is zero.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The digits of a number, with zeros in front: 20 characters.
+/// Returns the digits of a number, with leading zeros: 20 characters.
 fn text(n: u64) -> String {
     format!("{n:020}")
 }

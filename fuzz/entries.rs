@@ -59,7 +59,7 @@ pub fn index(data: &[u8]) {
     let places = usize::from(input.byte() % 8);
     let segments = (0..places).map(|at| {
         let near = right.segments[at % right.segments.len()];
-        any_place(&mut input, near)
+        any_location(&mut input, near)
     });
     let index = FileIndex { segments: segments.collect(), file_bytes: input.number() };
     let bytes = if is_whole { &whole_file().0[..] } else { input.0 };
@@ -70,7 +70,7 @@ pub fn index(data: &[u8]) {
         let end = place.offset.checked_add(place.bytes);
         let is_inside = end.is_some_and(|end| end <= bytes.len() as u64);
         assert!(rows.is_none() || is_inside || place.frames == 0, "rows from past the end");
-        // Where it is the writer's place, it has the writer's rows.
+        // At a location that the writer returned, the rows are those of the writer.
         let known = right.segments.iter().position(|segment| segment == place);
         if let (true, Some(known)) = (is_whole, known) {
             assert_eq!(rows.expect("a whole segment"), whole_rows()[known]);
@@ -98,7 +98,7 @@ pub fn manifest(data: &[u8]) {
 fn segment_of_any_bytes(mut input: Input<'_>) {
     let row_type = input.byte();
     let near = SegmentLocation { offset: 0, bytes: 0, rows: 1, frames: 1, file_tag: 0 };
-    let place = any_place(&mut input, near);
+    let place = any_location(&mut input, near);
     let bytes = input.0.len() as u64;
     read_as(row_type, input.0, place);
     read_as(row_type, input.0, SegmentLocation { offset: 0, bytes, ..place });
@@ -206,7 +206,7 @@ fn read_as(row_type: u8, bytes: &[u8], place: SegmentLocation) {
     }
 }
 
-/// Reads the rows at `place`, or returns `None` if they are corrupt.
+/// Reads the rows at a location, or returns `None` if they are corrupt.
 pub fn read<R: Stored>(bytes: &[u8], place: SegmentLocation) -> Option<Vec<R>> {
     let file = OpenFile::new(Box::new(Memory(bytes.to_vec())), "fuzz");
     let (mut reader, mut rows) = (FrameReader::<R>::new(file, place), Vec::new());
@@ -250,7 +250,7 @@ fn is_right<T>(outcome: Result<T>) -> bool {
 }
 
 /// Makes a location that is close to `near` or has arbitrary numbers.
-fn any_place(input: &mut Input<'_>, near: SegmentLocation) -> SegmentLocation {
+fn any_location(input: &mut Input<'_>, near: SegmentLocation) -> SegmentLocation {
     let own = input.byte();
     let mut number = |bit: u8, near: u64| match own & (1 << bit) {
         0 => near,

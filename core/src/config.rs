@@ -21,7 +21,7 @@ pub enum Compression {
 }
 
 /// The rule that decides when a straggler gets a speculative attempt. The first of the two attempts
-/// to finish gives the result, and the other is cancelled.
+/// to finish provides the result, and the other is cancelled.
 ///
 /// It helps against slow disks and busy machines, not against a partition with more rows than the
 /// others, whose second attempt takes equally long. A second attempt calls the closures again, so

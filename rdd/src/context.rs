@@ -146,7 +146,7 @@ pub(crate) fn two_contexts(operation: Operation, one: &Context, other: &Context)
 
 /// Returns the error of an operation with zero partitions.
 pub(crate) fn no_partitions(operation: Operation, partitions: usize) -> Option<Error> {
-    let message = "the number of partitions is 0; give at least 1";
+    let message = "the number of partitions is 0; set at least 1";
     (partitions == 0).then(|| Error::invalid_argument(message).in_operation(operation))
 }
 
@@ -157,7 +157,7 @@ impl fmt::Debug for Context {
     }
 }
 
-/// The settings of a context. A setting changes no result unless its documentation says so.
+/// The settings of a context. A setting changes a result only if its documentation mentions it.
 ///
 /// Each has a default. [`build`](ContextBuilder::build) validates all settings and reports all errors together.
 #[must_use = "a builder does nothing until `build`"]
@@ -231,7 +231,7 @@ impl ContextBuilder {
 
     /// Sets the number of partitions of a source without an explicit number, at least 1. Default: 16.
     ///
-    /// It is the same on every machine, so that a program gives the same bytes everywhere. A few per core are
+    /// It is the same on every machine, so that a program returns the same bytes everywhere. A few per core are
     /// enough. It changes the partitions, and with them the order of rows after a shuffle.
     #[doc(alias = "spark.default.parallelism")]
     pub fn default_partitions(mut self, partitions: usize) -> Self {
@@ -278,7 +278,7 @@ impl ContextBuilder {
     }
 
     /// Enables speculative execution: a task that runs far longer than the others of its stage is started a second
-    /// time, and the first attempt to finish gives the result. Default: off.
+    /// time, and the first attempt to finish provides the result. Default: off.
     ///
     /// See [`Speculation`] for the thresholds.
     ///
@@ -339,7 +339,7 @@ impl ContextBuilder {
     }
 
     /// Injects the faults of a [`FaultPlan`](crate::fault::FaultPlan), or of one that was armed before so that the
-    /// program can ask what has happened. Default: none, at no cost.
+    /// program can read which faults happened. Default: none, at no cost.
     ///
     /// ```
     /// # use emberline_rdd as emberline;

@@ -88,7 +88,7 @@ impl Manifest {
             return Ok(Err(what));
         }
         if parts > max_parts as u64 {
-            let what = format!("{parts} partitions were written, but {max_parts} files are there");
+            let what = format!("{parts} partitions were written, but there are {max_parts} files");
             return Ok(Err(what));
         }
         let mut bytes = vec![0; length as usize];
@@ -184,7 +184,7 @@ impl<T: Stored> PartReader<T> {
     pub fn next_frame(&mut self) -> Result<Option<Vec<T>>> {
         let rows = self.frames.next_frame()?;
         if rows.is_none() && self.frames.digest() != self.digest {
-            return Err(Error::corrupt("the file is whole, but of another checkpoint"));
+            return Err(Error::corrupt("the file is undamaged, but belongs to another checkpoint"));
         }
         Ok(rows)
     }
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_survives() {
+    fn a_manifest_is_read_as_it_was_written() {
         for parts in [0, 1, 7] {
             let manifest = manifest(parts);
             assert_eq!(read(&manifest.encode(), parts as usize), Ok(manifest));
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_manifest_of_more_partitions_than_there_are_files_is_refused_before_it_is_read() {
-        assert!(read(&manifest(3).encode(), 2).unwrap_err().contains("2 files are there"));
+        assert!(read(&manifest(3).encode(), 2).unwrap_err().contains("there are 2 files"));
         let mut bomb = manifest(0).encode();
         bomb[12..20].copy_from_slice(&u64::MAX.to_le_bytes());
         assert!(read(&bomb, usize::MAX).is_err());

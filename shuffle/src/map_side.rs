@@ -59,13 +59,13 @@ pub struct Placed<R> {
 }
 
 impl<R> Placed<R> {
-    /// Places a row by something else than the hash of a key.
+    /// Returns a row for a segment that does not depend on the hash of a key.
     #[inline]
     pub fn new(segment: usize, row: R) -> Self {
         Placed { segment, hash: 0, row }
     }
 
-    /// Places a row by the hash of its key. The output has a digest of these hashes, which detects keys
+    /// Returns a row for a segment that depends on the hash of its key. The output has a digest of these hashes, which detects keys
     /// that change when it is computed again.
     #[inline]
     pub fn by_hash(segment: usize, hash: u64, row: R) -> Self {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sizes_that_are_carried_along_are_those_of_the_rows() {
+    fn the_recorded_sizes_are_those_of_the_rows() {
         let text = |n: usize| "x".repeat(if n.is_multiple_of(1000) { n } else { n % 30 });
         for task in [spilling(), TaskContext::for_test(Config::default())] {
             let place = |row: String| Placed::new(row.len() % 7, row);

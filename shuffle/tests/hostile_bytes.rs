@@ -28,7 +28,7 @@ proptest! {
     }
 
     #[test]
-    fn any_place_has_its_rows_or_is_corrupt(data in bytes()) {
+    fn any_location_has_its_rows_or_is_corrupt(data in bytes()) {
         entries::index(&data);
     }
 

@@ -35,17 +35,17 @@ fn is_corrupt_within<R: Stored>(bound: usize, bytes: &[u8], place: SegmentLocati
 
 // One test, so that nothing else allocates at the same time.
 #[test]
-fn a_length_that_lies_allocates_no_more_than_its_bound() {
-    headers_that_lie();
+fn a_wrong_length_allocates_no_more_than_its_bound() {
+    check_wrong_headers();
     places_that_lie();
-    rows_that_lie();
+    check_wrong_rows();
 }
 
 const SMALL: usize = 64 << 10;
 
 /// Checks that a frame with a plausible row count allocates its rows before they turn out to be
 /// missing.
-fn headers_that_lie() {
+fn check_wrong_headers() {
     let payload = [0xff; 600];
     let stored = payload.len() as u32;
     let raw_lengths = (0..32).map(|bit| 1_u32 << bit).chain([u32::MAX, stored, 255 * stored]);
@@ -91,7 +91,7 @@ fn places_that_lie() {
 
 /// Checks a string and a list that declare a length, and a count of rows that are large in memory
 /// and one byte when encoded.
-fn rows_that_lie() {
+fn check_wrong_rows() {
     const CODEC_BOUND: usize = (16 << 20) + SMALL;
     for length in (16..64).map(|bit| 1_u64 << bit).chain([u64::MAX]) {
         let payload = [encoded(&length), vec![0; 500]].concat();

@@ -179,10 +179,10 @@ fn counted_and_failing(
     row: u64,
     failures: usize,
 ) -> Rdd<u64> {
-    kept_and_failing(rows, count, row, failures, StorageLevel::Memory)
+    stored_and_failing(rows, count, row, failures, StorageLevel::Memory)
 }
 
-fn kept_and_failing(
+fn stored_and_failing(
     rows: &Rdd<u64>,
     count: &Accumulator<u64>,
     row: u64,
@@ -210,7 +210,7 @@ fn a_cached_operation_counts_once_when_its_task_is_retried() {
             let rows = ctx.range_with(4, 0..40_u64).inspect(move |_| {
                 ran.fetch_add(1, Ordering::SeqCst);
             });
-            let rows = kept_and_failing(&rows.boxed(), &count, 12, 2, level);
+            let rows = stored_and_failing(&rows.boxed(), &count, 12, 2, level);
             assert_eq!((rows.count()?, count.value()), (40, 40), "{level}");
             assert_eq!((rows.count()?, count.value()), (40, 40), "{level}: a second action");
             // The second and the third attempt read the block of the first one.
@@ -444,7 +444,7 @@ fn a_sum_overflow_and_a_panicking_merge_are_errors_of_the_action() {
         let error = ctx.range(0..3_u32).for_each(move |_| refused.add(())).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("will not merge") && text.contains("for_each at"), "{text}");
-        assert_eq!(ctx.range(0..3_u32).count()?, 3, "and the context goes on");
+        assert_eq!(ctx.range(0..3_u32).count()?, 3, "and the context still works");
         Ok(())
     });
 }

@@ -184,7 +184,7 @@ fn aggregate_counts_and_sums() {
 }
 
 // Case B039 of tests/spark_cases.md.
-// Spark fails on an empty RDD; `None` says it here.
+// Spark fails on an empty RDD; here the result is `None`.
 #[test]
 fn reduce_sums_and_is_none_without_rows() {
     check(Some(15), |ctx, p| ctx.parallelize_with(p, 1..=5).reduce(|a, b| a + b));
@@ -224,7 +224,7 @@ fn take_scans_1_4_20_and_38_partitions() {
 }
 
 // Case B053 of tests/spark_cases.md.
-// Spark fails on an empty RDD; `None` says it here.
+// Spark fails on an empty RDD; here the result is `None`.
 #[test]
 fn first_is_the_first_row_or_none() {
     check(Some(2), |ctx, p| ctx.parallelize_with(p, vec![2, 3, 4]).first());

@@ -83,7 +83,7 @@ fn a_builder_refuses_each_invalid_setting_with_a_valid_range() {
     });
 }
 
-// Small frames, so that there are many; a build without zstd refuses it and says so.
+// Small frames, so that there are many. A build without zstd refuses it with an error.
 #[test]
 fn compression_changes_file_sizes_and_no_row() {
     within(DEADLINE, || {
@@ -140,7 +140,7 @@ fn a_context_whose_last_handle_drops_inside_its_own_task_ends() {
         });
         drop(ctx);
         assert_eq!(rows.count().unwrap(), 2);
-        // The last handle of this one goes on a thread of another one's pool.
+        // The last handle of this context is dropped on a pool thread of another context.
         let other = Context::builder().threads(1).build().unwrap();
         other.range(0..3_u8).count().unwrap();
         let held = Mutex::new(Some(other));
@@ -190,9 +190,9 @@ fn dropped_contexts_leave_no_thread() {
 }
 
 /// Makes a chain of boxed operations.
-fn chain(ctx: &Context, steps: usize) -> Rdd<u64> {
+fn chain(ctx: &Context, operations: usize) -> Rdd<u64> {
     let mut rows = ctx.range_with(2, 0..100_u64).boxed();
-    for _ in 0..steps {
+    for _ in 0..operations {
         rows = rows.map(|n| n + 1).boxed();
     }
     rows
@@ -251,7 +251,7 @@ fn a_lineage_of_two_hundred_shuffles_runs_once_and_leaves_no_file() {
 }
 
 #[test]
-fn mixing_rdds_of_two_contexts_is_an_error_that_says_so() {
+fn mixing_rdds_of_two_contexts_is_an_error() {
     within(DEADLINE, || {
         let (one, two) = (Context::local().unwrap(), Context::local().unwrap());
         let pairs = |ctx: &Context| ctx.range(0..9_u64).map(|n| (n % 3, n)).boxed();

@@ -55,7 +55,7 @@ fn a_source_that_yields_more_rows_on_recomputation_is_detected() {
         let rows = changing(&ctx, |call| (0..40 + call).map(|n| (n, n)).collect());
         let groups = rows.with_partitions(3).group_by_key();
         is_found_out(groups.count(), (40, 41), "group_by_key");
-        // And again: there is no answer to be had, and no wrong one.
+        // A second action fails too: it does not return rows of two versions.
         assert!(groups.count().is_err());
         assert_eq!(ctx.range(0..10_u64).count().unwrap(), 10);
     });
@@ -102,7 +102,7 @@ fn rows_that_change_partition_are_detected_in_a_sort() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         let ctx = losing(folder.path());
-        // A sort reads its input once for a sample, which says where its partitions end.
+        // A sort reads its input once for a sample, from which the bounds of its partitions are computed.
         let rows = changing(&ctx, |call| (0..40).map(|n| (n + 10 * call, n)).collect());
         let sorted = rows.with_partitions(4).sort_pairs();
         is_found_out(sorted.count(), (40, 40), "sort_pairs");

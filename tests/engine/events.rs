@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use testkit::{DEADLINE, eventually, within};
 
-/// A listener that keeps what it hears.
+/// A listener that stores the events it receives.
 #[derive(Clone, Default)]
 pub struct Recorder(Arc<Mutex<Vec<EventRecord>>>);
 

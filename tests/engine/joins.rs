@@ -198,7 +198,7 @@ fn cogroup_with_an_empty_rdd_still_returns_rows() {
 
 // Case B159 of tests/spark_cases.md.
 // There is no setting for the parallelism of a shuffle here, so two inputs without a partitioner
-// give the most of their partitions; a partitioner wins unless it has a tenth of that or less.
+// have the larger number of partitions; a partitioner wins unless it has a tenth of that or less.
 #[test]
 fn default_partitioning_prefers_the_largest_existing_partitioner() {
     test(|| {

@@ -12,7 +12,7 @@ const BUDGET: u64 = 16 << 20;
 /// The promised peak is 1.25 times the memory limit and 64 MiB more than a process without a job.
 const ALLOWED_MIB: u64 = 20 + 64;
 
-/// Runs one job in a process of its own; gives its peak memory beyond that of a process without one.
+/// Runs one job in a child process. Returns its peak memory beyond that of a process without a job.
 fn peak_mib(job: &str) -> u64 {
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["memory::child_process_that_runs_one_job", "--exact", "--ignored", "--nocapture"])
@@ -92,7 +92,7 @@ fn thousands_of_partitions_stay_within_the_memory_limit() {
     stays_within_the_promise("partitions");
 }
 
-/// A row that takes two kilobytes in memory and next to nothing as bytes.
+/// A row that takes two kilobytes in memory and a few bytes when encoded.
 type Hollow = Option<[[u64; 32]; 8]>;
 
 fn rows_that_are_small_as_bytes(ctx: &Context) -> Result<()> {

@@ -118,7 +118,7 @@ fn metrics_of_an_older_version_are_read_with_defaults() {
     assert_eq!(read, wanted);
 }
 
-/// Returns true if an action was refused for the size of its result.
+/// Returns true if an action failed because of the size of its result.
 fn is_refused<A: std::fmt::Debug>(answer: Result<A>) -> bool {
     match answer {
         Ok(_) => false,
@@ -188,7 +188,7 @@ fn take_and_top_count_and_hold_only_the_rows_they_return() {
         let wanted = (0..100).map(|n| (0, n)).chain((0..900).map(|n| (1, n)));
         let wanted: Vec<(u32, i32)> = wanted.collect();
         let (taken, counts) = counter.during(|| rows.take(500));
-        // 400 rows of a partition are wanted: two partitions are looked at, not four.
+        // 400 rows are requested of partitions of 1,000: two partitions are computed, not four.
         assert_eq!((taken?, counts.tasks), (wanted[..500].to_vec(), 3));
         assert_eq!(rows.take(1_000)?, wanted);
         assert!(is_refused(rows.take(1_001)));
@@ -301,7 +301,7 @@ fn a_straggler_and_its_speculative_attempt_count_once() {
         let inside = race.clone();
         let rows = ctx.generate(4, move |partition| {
             let (race, rows) = (inside.clone(), if partition == 3 { 9_000 } else { 1 });
-            // The first attempt waits before its last row, with nearly all of them in its hands.
+            // The first attempt waits before its last row, while it holds nearly all rows.
             (1..=rows).map(move |n| if n == 9_000 { race.run() } else { n })
         });
         assert_eq!(rows.collect()?.len(), 9_003);

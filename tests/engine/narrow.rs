@@ -321,7 +321,7 @@ fn empty_partitions_appear_between_rows() {
 }
 
 // Case B011 of tests/spark_cases.md.
-// Ranges increment by one; the other cases go through `parallelize`, which takes any iterator.
+// Ranges increment by one; the other cases use `parallelize`, which takes any iterator.
 #[test]
 fn ranges_are_half_open_and_empty_if_reversed() {
     check(vec![2, 3], |ctx, p| ctx.range_with(p, 2..4).collect());
@@ -385,7 +385,7 @@ fn union_concatenates_in_argument_order() {
 }
 
 // Case B089 of tests/spark_cases.md.
-// Without `zip`, which comes later, the pairs are mapped.
+// `map` makes the pairs that Spark's case makes with `zip`.
 #[test]
 fn union_of_an_rdd_with_itself_has_each_row_twice() {
     check(vec![(1, 1), (2, 2), (1, 1), (2, 2)], |ctx, p| {

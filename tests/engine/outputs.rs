@@ -139,8 +139,8 @@ fn is_moved_before_it_is_removed(action: Action, sync: u64) {
     assert_eq!(names_in(folder.path()), [""; 0], "{action:?}");
 }
 
-/// Spawns the action in a folder, cancels it when `when` returns, and asserts that the handle says
-/// what became of the output; says whether it is there.
+/// Spawns the action in a directory and cancels it when `when` returns. Asserts that the result of the
+/// handle agrees with the output, and returns true if there is an output.
 fn cancelled_when(action: Action, ctx: &Context, folder: &Path, when: impl FnOnce()) -> bool {
     let (out, held) = (folder.join("out"), Arc::new(()));
     let (rows, path, inside) = (rows(ctx), out.clone(), Arc::clone(&held));
@@ -151,7 +151,7 @@ fn cancelled_when(action: Action, ctx: &Context, folder: &Path, when: impl FnOnc
     when();
     handle.cancel("now");
     let outcome = handle.wait();
-    // The handle of what was cancelled does not wait for it.
+    // The handle does not wait for a cancelled closure.
     eventually("the end of the closure", || Arc::strong_count(&held) == 1);
     match &outcome {
         Ok(()) => action.assert_whole(&out, 2),
@@ -178,7 +178,7 @@ fn a_cancellation_at_any_disk_operation_of_an_output_has_one_outcome() {
                     eventually("the stall", || faults.fired() == 1);
                 }));
             }
-            // From the rename on it is too late to cancel.
+            // After the rename a cancellation is too late.
             assert!(!there[0] && there[there.len() - 1], "{action:?}: {there:?}");
             assert!(there.is_sorted(), "{action:?}: {there:?}");
         }
@@ -225,7 +225,7 @@ fn cancel_after_commit_takes_effect_at_the_next_action() {
 fn the_next_output_deletes_only_the_staging_directories_of_dead_processes() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
-        // One that a living context is at work in.
+        // The directory of a context that is still writing.
         let (ctx, race) = (Context::builder().threads(6).build().unwrap(), Race::default());
         let (slow, path) = (racing(&ctx, &race), folder.path().join("out"));
         let slow = thread::spawn(move || slow.save_as_text_file(path));

@@ -109,7 +109,7 @@ fn two_concurrent_actions_on_one_shuffle_run_its_map_side_once() {
     });
 }
 
-/// A place where two tasks wait for each other.
+/// A rendezvous of two tasks.
 #[derive(Clone, Default)]
 struct Rendezvous(Arc<(Mutex<usize>, Condvar)>);
 
@@ -282,7 +282,7 @@ fn an_action_that_reads_a_block_sees_the_accumulators_of_its_computation() {
                 let _ = stored.send(());
             }
         };
-        // Harming a large file keeps the thread that stored it busy while others find it already.
+        // Damaging a large file takes the thread that stored it a while, in which other threads find the file.
         let plan = FaultPlan::new().damage_block(RddId(2), 0, Damage::Corrupted);
         let builder = Context::builder().threads(2).spill_compression(Compression::None);
         let ctx = builder.faults(plan).listener(listener).build().unwrap();

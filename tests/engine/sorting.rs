@@ -104,7 +104,7 @@ fn sorted_pairs_are_reduced_grouped_and_joined_without_a_shuffle() {
     };
     check_rows(keys, move |ctx, p| {
         let ranged = spread(ctx, p, &rows).with_partitions(5).sort_pairs();
-        // The other side goes through the ranges, which only the first action finds.
+        // The other side is shuffled by the ranges, which the first action computes.
         let evens =
             ctx.range_with(2, 0..100_u64).map(|n| (2 * n, n)).with_partitions(3).sort_pairs();
         let plain = ctx.range_with(2, 0..100_u64).map(|n| (2 * n, n));

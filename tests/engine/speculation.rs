@@ -1,5 +1,5 @@
 //! Stragglers and their speculative attempts: one of the two commits. The closures here return the number
-//! of their attempt, which no good closure does, so that a test sees whose result it is.
+//! of their attempt, which a correct closure never does, so that a test can see which attempt produced a result.
 
 use crate::events::{Recorder, count_of};
 use crate::support::sorted;
@@ -17,9 +17,9 @@ pub struct Race(Arc<(Mutex<Seen>, Condvar)>);
 #[derive(Default)]
 struct Seen {
     began: usize,
-    /// The first attempt may go on.
+    /// The first attempt may continue.
     is_free: bool,
-    /// The first attempt has come to its end.
+    /// The first attempt has ended.
     is_over: bool,
 }
 
@@ -52,7 +52,7 @@ impl Race {
     }
 }
 
-/// Says, when it drops with the task, that the first attempt has come to its end.
+/// A guard that is dropped with the task, and then records that the first attempt has ended.
 struct AtTheEnd(Race, u64);
 
 impl Drop for AtTheEnd {
@@ -162,7 +162,7 @@ fn the_result_of_a_losing_attempt_is_dropped_and_accumulators_count_once() {
             if n == 1 {
                 after.is_over();
             } else if n == 2 {
-                // The winner does not wait; the loser gets here once the winner has committed.
+                // The winner does not wait; the loser reaches this line after the winner has committed.
                 ends.fetch_add(1, Ordering::SeqCst);
             }
             n
@@ -197,7 +197,7 @@ fn the_file_of_a_losing_attempt_is_deleted() {
             if n == 1 {
                 inside.is_over();
             } else if n == 2 {
-                // Lets the loser go once the winner has had time to leave its file.
+                // Releases the loser after the winner has had time to write its file.
                 let race = inside.clone();
                 std::thread::spawn(move || {
                     std::thread::sleep(Duration::from_millis(60));
@@ -258,6 +258,6 @@ fn speculative_attempts_change_no_answer_of_a_longer_program() {
         assert_eq!(sums.collect().unwrap(), expected);
         let copied = recorder.events(&ctx);
         let copies = copied.iter().filter(|it| matches!(it, Event::TaskSpeculated { .. })).count();
-        assert!(copies > 0, "nobody was copied");
+        assert!(copies > 0, "no task was speculated");
     });
 }

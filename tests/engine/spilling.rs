@@ -131,7 +131,7 @@ fn one_configuration_writes_the_same_bytes_under_any_threads_and_memory_pressure
                     .task_memory_bytes(4096)
                     .build();
                 let ctx = ctx.unwrap();
-                // What is cached takes the memory that the runs would stay in.
+                // Cached rows take the memory in which the runs would stay.
                 let cached = ctx.range_with(4, 0..kept * 3000_i64).cache();
                 cached.count().unwrap();
                 answers.insert((threads, files, kept), program(&ctx).unwrap());

@@ -241,7 +241,7 @@ pub fn noise(n: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// Pairs in every shape that has gone wrong somewhere: no row, fewer rows than partitions, one key,
+/// Returns pairs in shapes that have caused bugs: no row, fewer rows than partitions, one key,
 /// all keys distinct, equal rows, a few keys, one key with nearly all rows.
 pub fn shapes() -> Vec<Vec<(i64, i64)>> {
     let value = |n: i64| noise(n as u64) as i64 % 1000;
@@ -258,7 +258,7 @@ pub fn shapes() -> Vec<Vec<(i64, i64)>> {
     ]
 }
 
-/// Makes an RDD of the rows; of seven or more partitions every second one is empty.
+/// Makes an RDD of the rows. If there are seven or more partitions, every second one is empty.
 pub fn spread<T>(ctx: &Context, partitions: usize, rows: &[T]) -> Rdd<T>
 where
     T: Clone + Send + Sync + 'static,

@@ -43,7 +43,7 @@ use testkit::deadline;
 /// The time limit of one test, in which the examples may have to be built.
 const LIMIT: Duration = Duration::from_mins(20);
 
-/// Runs `check` on every context of the grid; the message of a failure says which one it was.
+/// Runs `check` on every context of the grid; the message of a failure names the context.
 fn everywhere(check: impl Fn(&Context, &str) -> Result<(), BoxError>) -> Result<(), BoxError> {
     let _deadline = deadline(LIMIT);
     for threads in [1, 2, 8] {
@@ -137,8 +137,8 @@ fn k_means_equals_a_loop_over_the_points() -> Result<(), BoxError> {
     })
 }
 
-/// Stops when no point changes its group, which is another rule than the example's with the same
-/// end: centers stand still when their groups do.
+/// Computes k-means, and stops when no point changes its group. The example stops when no center moves,
+/// which is the same round.
 fn plain_k_means(csv: &str) -> Result<k_means::Groups, BoxError> {
     let points: Vec<[f64; 3]> = csv.lines().skip(1).map(plain_point).collect::<Result<_, _>>()?;
     let mut centers = points[..k_means::GROUPS].to_vec();
@@ -218,8 +218,7 @@ fn monte_carlo_pi_equals_a_loop_over_one_generator() -> Result<(), BoxError> {
     })
 }
 
-/// Throws one dart after the other: splitmix64 with its state, and places in whole numbers of which
-/// 2^53 are the radius.
+/// Throws the darts in sequence: splitmix64 with its state, and integer coordinates with a radius of 2^53.
 fn plain_inside(darts: u64) -> u64 {
     let mut state = 0_u64;
     let mut place = || {
@@ -369,7 +368,7 @@ fn logistic_regression_equals_a_loop_over_the_points() -> Result<(), BoxError> {
     for _ in 0..logistic_regression::ROUNDS {
         let mut slope = [0.0; 3];
         for (hours, miles, late) in &points {
-            // The textbook's other form: what the model gives for "late", against one or zero.
+            // The textbook's other form: the model's probability of "late", compared with one or zero.
             let chance = 1.0 / (1.0 + (-judge(weights, *hours, *miles)).exp());
             let miss = f64::from(*late) - chance;
             slope = [slope[0] + miss, slope[1] + miss * hours, slope[2] + miss * miles];

@@ -1,14 +1,14 @@
 //! No test can hang: one that starts a context, a thread or a process gives up after a while.
 //!
-//! Tests of functions that only compute are exempt: they wait for nobody, and a helper thread for each of
-//! them would say no more. What is left to them is an endless loop. The scheduler's machine, the one of
-//! them where that is conceivable, ends by a `deadline` of its own, and the gate ends each `cargo test`
-//! after a while (`timeout` in `.ci/run`).
+//! Tests of functions that only compute are exempt: they do not wait, so a helper thread for each of them
+//! would detect no more. They could still loop without end. The tests of the scheduler's state machine, where
+//! that is conceivable, have a `deadline` of their own, and the gate limits the time of each `cargo test`
+//! (`timeout` in `.ci/run`).
 
 use super::sources;
 use std::collections::{HashMap, HashSet};
 
-/// What may wait for something that never comes.
+/// Calls that may wait for an event that never happens.
 const STARTS: [&str; 8] = [
     "Context::local(",
     "Context::builder(",
@@ -19,7 +19,7 @@ const STARTS: [&str; 8] = [
     "Command::new(",
     "Pool::build(",
 ];
-/// What ends a test in time, if it is called: a word in a text or the name of a variable does not.
+/// Functions that bound the time of a test. They count only if they are called, not as words or variables.
 const DEADLINES: [&str; 3] = ["within", "deadline", "on_stack"];
 
 struct Function {
@@ -66,7 +66,7 @@ fn calls(body: &str) -> HashSet<&str> {
 
 /// Returns the names that a body calls or passes on: `within(DEADLINE, two_contexts)` runs both.
 fn names(body: &str) -> impl Iterator<Item = &str> {
-    // `new` is everybody's name, and says nothing.
+    // `new` is the name of too many functions to identify one.
     body.split(|c| !is_name(c)).filter(|name| !matches!(*name, "" | "new"))
 }
 

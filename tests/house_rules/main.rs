@@ -247,12 +247,12 @@ fn every_operation_that_was_promised_exists() {
 #[test]
 fn every_place_that_the_documents_name_exists() {
     let documents = ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "shuffle/FORMAT.md"];
-    let places: Vec<usize> = documents.iter().map(|document| check_places(document)).collect();
+    let places: Vec<usize> = documents.iter().map(|document| check_paths(document)).collect();
     assert!(places[0] > 20, "ARCHITECTURE.md names only {} places", places[0]);
 }
 
-/// Checks the quoted paths of a document, and the function or type quoted behind one.
-fn check_places(document: &str) -> usize {
+/// Checks the quoted paths of a document, and the function or type quoted after one.
+fn check_paths(document: &str) -> usize {
     let (document, mut places) = (root().join(document), 0);
     let text = fs::read_to_string(&document).unwrap();
     let (folder, document) = (document.parent().unwrap(), document.display());
@@ -323,7 +323,7 @@ fn what_the_guide_for_sparks_users_calls_missing_is() {
     let list = text.split("### Not here yet").nth(1).unwrap().split("## ").next().unwrap();
     let names: Vec<String> = operations().into_iter().map(|method| method.name).collect();
     let mut missing = 0;
-    // What has a few words behind it is there in part.
+    // A name that is followed by ` of ...` is missing only in part.
     let quoted = list.split('`').skip(1).step_by(2).zip(list.split('`').skip(2).step_by(2));
     for (spark, _) in quoted.filter(|(_, behind)| !behind.starts_with(" of ")) {
         let snake = spark.chars().fold(String::new(), |mut snake, c| {

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The modules of shuffle, each before those that it may import.
 const SHUFFLE: [&str; 10] = [
-    "map_side",
     "checkpoint",
+    "map_side",
     "join",
     "group",
     "aggregate",

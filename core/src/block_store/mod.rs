@@ -31,7 +31,7 @@ pub trait Block: Any + Send + Sync {
         true
     }
 
-    /// Evicts the block from memory: writes it to a file if its storage level says so.
+    /// Evicts the block from memory: writes it to a file if its storage level includes the disk.
     fn evict(&self) -> EvictOutcome {
         EvictOutcome::Dropped
     }

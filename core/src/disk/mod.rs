@@ -18,8 +18,8 @@ pub use real::RealDisk;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Returns true if the process or the machine ran out of open files or memory. Such an error says
-/// nothing about the file.
+/// Returns true if the process or the machine ran out of open files or memory. Such an error does
+/// not mean that the file is damaged.
 pub fn is_resource_exhaustion(cause: &io::Error) -> bool {
     #[cfg(unix)]
     {
@@ -37,7 +37,7 @@ pub fn is_resource_exhaustion(cause: &io::Error) -> bool {
 pub enum Access {
     /// Only the user of this process: directories 0700, files 0600. For files of the engine.
     Private,
-    /// As the umask of the user allows. For outputs.
+    /// The access rights that the umask of the user allows. For outputs.
     Shared,
 }
 

@@ -325,7 +325,7 @@ impl Drop for Engine {
         if self.is_scheduler_thread() || self.is_pool_thread() {
             return;
         }
-        // A thread that panicked has nothing more to report.
+        // The panic of a thread was reported when it happened.
         let _ = self.scheduler.take().map(JoinHandle::join);
         self.emitter.stop();
         if self.emitter.wait_for_end() {

@@ -145,7 +145,7 @@ impl CancelScope {
         notify(state);
     }
 
-    /// Returns the progress of its jobs. It asks the schedulers of those that run.
+    /// Returns the progress of its jobs. Running jobs are queried from their schedulers.
     pub fn progress(&self) -> Progress {
         let state = self.lock();
         let mut all = state.ended;

@@ -35,7 +35,7 @@ struct Inner {
 /// The coordinates of one attempt of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskAttemptId {
-    /// The job that first asked for the stage.
+    /// The job that first needed the stage.
     pub job: JobId,
     /// The stage of the task.
     pub stage: StageId,

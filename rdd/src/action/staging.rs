@@ -94,7 +94,7 @@ fn is_staging_dir_of(path: &Path, name: &OsStr) -> bool {
 /// still recognized as stale.
 fn remove(staging: &Path, disk: &dyn Disk) {
     // Tasks of a job that has ended may still create files, so removing the contents and then the directory can fail.
-    // If all attempts fail, the name of the directory says what it is.
+    // If all attempts fail, the directory can be recognized by its name.
     let removed = |path: &Path| {
         (0..MAX_REMOVALS).any(|_| match disk.remove_dir_all(path) {
             Ok(()) => true,

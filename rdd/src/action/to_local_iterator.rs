@@ -66,7 +66,7 @@ impl<T: Element, P: Pipeline<Item = T>> Iterator for LocalRows<T, P> {
     type Item = Result<T>;
 
     fn next(&mut self) -> Option<Result<T>> {
-        // Without partitions one job runs all the same: only a job reports an error of the lineage.
+        // One job runs even without partitions, since only a job reports an error of the lineage.
         let jobs = self.rdd.num_partitions().max(1);
         loop {
             if let Some(row) = self.rows.next() {

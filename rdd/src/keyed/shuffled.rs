@@ -341,7 +341,8 @@ impl<R: Stored> Iterator for ConcatRows<R> {
 /// the user gives none.
 ///
 /// It is that of the input with the most partitions among those with a known partitioning, if these are
-/// more than a tenth of the most partitions of any input. Else it is by hash into that most.
+/// more than a tenth of the most partitions of any input. Otherwise it is by hash, into the most partitions of
+/// any input.
 pub(crate) fn default_partitioning<K: 'static>(
     inputs: &[(usize, Option<Partitioning<K>>)],
 ) -> Partitioning<K> {

@@ -56,7 +56,7 @@ pub(crate) struct MapSideCombiner<'a, K: Key + 'static, V, C: Stored, F, G> {
     rows_in: usize,
 }
 
-/// How rows are combined.
+/// The state, which decides how rows are combined.
 enum State<K, V, C> {
     /// In one table.
     Hash(CombineTable<K, C>),

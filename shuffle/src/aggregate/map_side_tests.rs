@@ -93,8 +93,8 @@ fn a_skewed_key_among_distinct_keys_is_combined() {
 #[test]
 fn a_task_whose_combiners_are_larger_than_its_rows_stays_within_its_limit() {
     // All rows are buffered until the end; or the buffers are combined twice before it.
-    for share in [24 << 20, 8 << 20] {
-        let task = TaskContext::for_test(Config { task_memory_bytes: share, ..Config::default() });
+    for task_memory_bytes in [24 << 20, 8 << 20] {
+        let task = TaskContext::for_test(Config { task_memory_bytes, ..Config::default() });
         let limit = task.operator_memory_limit();
         let sub_partitions = SubPartitions::new(Partitioning::<u32>::Hash(4));
         let mut writer = MapWriter::new(sub_partitions.count(), &task);

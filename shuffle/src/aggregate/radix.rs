@@ -65,7 +65,7 @@ impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
         bytes
     }
 
-    /// Buffers a row. Returns true if the buffers are full and should be combined.
+    /// Adds a row to its buffer. Returns true if the buffers are full and should be combined.
     #[inline]
     pub(super) fn push(&mut self, sub_partition: usize, key: K, value: V) -> bool {
         self.buffers.push(sub_partition, (key, value))

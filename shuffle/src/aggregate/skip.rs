@@ -4,7 +4,7 @@
 
 use emberline_core::size::owns_heap;
 
-/// Combining is skipped once it keeps more than this share of its rows, in percent.
+/// Combining is skipped if its output has more than this percentage of its input rows.
 const MAX_OUTPUT_PERCENT: usize = 50;
 
 /// A table of this size no longer fits the first cache of a core: its rows and entries are compared
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn combining_is_skipped_when_it_keeps_more_than_half_of_the_rows() {
+    fn combining_is_skipped_if_more_than_half_of_the_rows_remain() {
         assert!(!should_skip_combine(100, 50) && should_skip_combine(100, 51));
         assert!(!should_skip_rest(100, 100) && should_skip_rest(MIN_SAMPLE_ROWS, MIN_SAMPLE_ROWS));
     }

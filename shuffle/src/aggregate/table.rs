@@ -47,7 +47,7 @@ const NOT_FOUND: u32 = u32::MAX;
 /// The bytes of the index for each entry. The index really takes between 10 and 20, which depends on
 /// the room that was reserved; a constant makes the size of a table depend on its rows alone.
 pub(super) const INDEX_BYTES: u64 = 16;
-/// A merge stands for one merge more for each so many values that measuring it looks at.
+/// A measured merge stands for one more merge for each of this many values that measuring it visits.
 const VALUES_PER_MERGE: u64 = 4;
 /// The most merges that a measured one stands for.
 const MAX_MERGES_PER_MEASUREMENT: u64 = 1024;

@@ -20,7 +20,7 @@ fn push(mut list: Vec<u32>, n: u32) -> Vec<u32> {
 }
 
 proptest! {
-    /// Few distinct hashes, so that unequal keys of equal hash are common.
+    // Few distinct hashes, so that unequal keys of equal hash are common.
     #[test]
     fn combiners_are_those_of_a_map_of_lists(
         rows in prop::collection::vec((0_u32..60, any::<u32>()), 0..300),

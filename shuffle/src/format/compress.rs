@@ -1,6 +1,6 @@
 //! Compresses and decompresses frames. Buffers and tables are reused from frame to frame.
 
-use super::MAX_KEPT;
+use super::MAX_RETAINED_BYTES;
 use emberline_core::config::Compression;
 use emberline_core::error::{Error, ErrorKind, Result, internal};
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
@@ -17,12 +17,12 @@ pub(super) const MAX_LZ4_GAIN: usize = 255;
 /// The most bytes of rows for each byte of a zstd frame: a block of 128 KiB takes four.
 pub(super) const MAX_ZSTD_GAIN: usize = 32 << 10;
 
-/// Fewer bytes are stored uncompressed: their disk block is not even full.
-const MIN_TRIED: usize = 128;
+/// Fewer bytes are stored uncompressed: compressing them would not save a disk block.
+const MIN_COMPRESSED_BYTES: usize = 128;
 /// The consecutive frames that did not get smaller after which most frames are not tried.
-const PATIENCE: u32 = 4;
+const MAX_MISSES: u32 = 4;
 /// After those, one frame in this many is tried.
-const TRIED_AFTER: u32 = 16;
+const TRY_INTERVAL: u32 = 16;
 
 /// Compresses the frames of one file. Which frames it tries depends on the rows alone.
 pub(super) struct FrameCompressor {
@@ -57,7 +57,7 @@ impl FrameCompressor {
             #[cfg(feature = "zstd")]
             Method::Zstd(_) => (ZSTD, zstd::zstd_safe::compress_bound(raw.len())),
         };
-        if raw.len() < MIN_TRIED || self.gives_up() {
+        if raw.len() < MIN_COMPRESSED_BYTES || self.gives_up() {
             return Ok(None);
         }
         let compressed = self.compress_into(raw, most)?;
@@ -71,9 +71,9 @@ impl FrameCompressor {
 
     /// Returns true if the next frame is not tried.
     fn gives_up(&mut self) -> bool {
-        let tried = match self.misses.checked_sub(PATIENCE) {
+        let tried = match self.misses.checked_sub(MAX_MISSES) {
             None => true,
-            Some(hopeless) => (hopeless + 1).is_multiple_of(TRIED_AFTER),
+            Some(skipped) => (skipped + 1).is_multiple_of(TRY_INTERVAL),
         };
         if !tried {
             self.misses += 1;
@@ -83,7 +83,7 @@ impl FrameCompressor {
 
     /// Compresses `raw` to the beginning of `out` and returns the number of bytes.
     fn compress_into(&mut self, raw: &[u8], most: usize) -> Result<usize> {
-        evict(&mut self.out, most);
+        ensure_len(&mut self.out, most);
         match &mut self.method {
             Method::Stored => Ok(raw.len()),
             Method::Lz4(table) => {
@@ -104,7 +104,7 @@ fn zstd_method() -> Result<Method> {
 
 #[cfg(not(feature = "zstd"))]
 fn zstd_method() -> Result<Method> {
-    let problems = vec!["spill_compression is Zstd, which this build lacks".into()];
+    let problems = vec!["spill_compression is Zstd, which this build does not include; enable the feature `zstd` of emberline, or use Lz4".into()];
     Err(Error::new(ErrorKind::InvalidConfig { problems }))
 }
 
@@ -115,8 +115,8 @@ fn refused(error: &dyn std::fmt::Display) -> Error {
 }
 
 /// Makes `buffer` at least `wanted` long, with any content.
-fn evict(buffer: &mut Vec<u8>, wanted: usize) {
-    if buffer.len() > MAX_KEPT && wanted <= MAX_KEPT {
+fn ensure_len(buffer: &mut Vec<u8>, wanted: usize) {
+    if buffer.len() > MAX_RETAINED_BYTES && wanted <= MAX_RETAINED_BYTES {
         *buffer = Vec::new();
     }
     if buffer.len() < wanted {
@@ -136,7 +136,7 @@ pub(super) struct Expander {
 impl Expander {
     /// Releases the memory that one large row needed.
     pub(super) fn shrink(&mut self) {
-        if self.out.len() > MAX_KEPT {
+        if self.out.len() > MAX_RETAINED_BYTES {
             self.out = Vec::new();
         }
     }
@@ -156,7 +156,7 @@ impl Expander {
         if compression == STORED {
             return Ok(payload);
         }
-        evict(&mut self.out, raw);
+        ensure_len(&mut self.out, raw);
         let found = match compression {
             LZ4 => lz4_flex::block::decompress_into(payload, &mut self.out[..raw]).ok(),
             ZSTD => self.expand_zstd(payload, raw)?,
@@ -190,6 +190,6 @@ impl Expander {
         _: &[u8],
         _: usize,
     ) -> std::result::Result<Option<usize>, &'static str> {
-        Err("it is compressed by zstd, which this build lacks")
+        Err("it is compressed with zstd, which this build does not include")
     }
 }

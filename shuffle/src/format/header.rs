@@ -46,7 +46,9 @@ impl Header {
         header[6..8].copy_from_slice(&[self.compression, NO_FLAGS]);
         for (at, length) in [(8, self.rows), (12, self.raw), (16, self.stored)] {
             let field = u32::try_from(length);
-            let field = field.map_err(|_| Error::invalid_argument("a row has more than 4 GiB"))?;
+            let field = field.map_err(|_| {
+                Error::invalid_argument("a row is larger than 4 GiB; split it into several rows")
+            })?;
             header[at..at + 4].copy_from_slice(&field.to_le_bytes());
         }
         let crc = checksum(location, &header[..FIELD_BYTES], payload);

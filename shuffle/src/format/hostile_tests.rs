@@ -18,13 +18,13 @@ fn rows(numbers: std::ops::Range<u32>) -> Vec<Row> {
     numbers.map(|n| (n, format!("an ember of an ember {}", n % 3))).collect()
 }
 
-/// Three partitions, the middle one empty; small enough to be damaged everywhere, large enough to be
+/// Returns three partitions, the middle one empty; small enough to be damaged everywhere, large enough to be
 /// compressed.
 fn small() -> Vec<Vec<Row>> {
     vec![rows(0..9), vec![], rows(900..907)]
 }
 
-/// That file with every compression there is.
+/// Writes the partitions of `small` with every compression of this build.
 fn small_files() -> Vec<(Compression, Vec<u8>, FileIndex)> {
     let file = |(id, compression)| {
         let (bytes, index) = write(&small(), with(compression));
@@ -84,8 +84,8 @@ fn any_flipped_bit_is_corrupt() {
     }
 }
 
-/// The same with a valid checksum: some damage then makes another valid file, but none makes the reader
-/// panic.
+// The same with a valid checksum: some damage then makes another valid file, but none makes the reader
+// panic.
 #[test]
 fn any_flipped_bit_under_a_checksum_that_holds_is_corrupt_or_rows() {
     for (_, bytes, index) in small_files() {
@@ -102,8 +102,8 @@ fn any_flipped_bit_under_a_checksum_that_holds_is_corrupt_or_rows() {
     }
 }
 
-/// A file may also be truncated or changed after its length was checked. Each segment fails exactly if it
-/// is damaged itself.
+// A file may also be truncated or changed after its length was checked. Each segment fails exactly if it
+// is damaged itself.
 #[test]
 fn damage_of_one_segment_is_found_by_its_reader_and_hurts_no_other() {
     for (_, bytes, index) in small_files() {
@@ -131,7 +131,7 @@ fn damage_of_one_segment_is_found_by_its_reader_and_hurts_no_other() {
 }
 
 #[test]
-fn a_segment_of_another_place_is_corrupt() {
+fn a_segment_of_another_location_is_corrupt() {
     for (_, bytes, index) in small_files() {
         let location = index.segments[0];
         let wrong = [
@@ -174,7 +174,7 @@ fn frames_in_another_order_are_corrupt() {
 }
 
 #[test]
-fn a_segment_or_a_file_of_the_same_layout_in_its_place_is_corrupt() {
+fn another_segment_or_file_of_the_same_layout_is_corrupt() {
     for compression in compressions() {
         let twins = [rows(0..9), rows(0..9)];
         let (bytes, index) = write(&twins, with(compression));
@@ -199,9 +199,9 @@ fn foreign_files_are_corrupt() {
     }
 }
 
-/// Every number of a header, wrong, with a valid checksum: only the comparison of lengths can detect it.
+// Each number of a header is wrong, with a valid checksum: only the comparison of lengths can detect it.
 #[test]
-fn a_header_that_lies_is_corrupt() {
+fn a_wrong_header_is_corrupt() {
     for (compression, bytes, index) in small_files() {
         let location = index.segments[2];
         let at = location.offset as usize;
@@ -243,17 +243,17 @@ fn a_header_of_another_kind_is_corrupt() {
 }
 
 #[test]
-fn bytes_behind_the_rows_are_corrupt() {
+fn bytes_after_the_rows_are_corrupt() {
     let payload = encoded(&rows(0..3));
     let (bytes, location) = sealed(0, 3, payload.len(), &payload);
     assert_eq!(read_segment::<Row>(&bytes, location).unwrap(), rows(0..3));
     let longer = [&payload[..], &[0]].concat();
     let (bytes, location) = sealed(0, 3, longer.len(), &longer);
-    assert_corrupt(read_segment::<Row>(&bytes, location), "a byte behind the rows");
+    assert_corrupt(read_segment::<Row>(&bytes, location), "a byte after the rows");
     let (bytes, location) = sealed(0, 3, payload.len(), &payload);
     let bytes = [bytes, vec![0; 3]].concat();
     let location = SegmentLocation { bytes: location.bytes + 3, ..location };
-    assert_corrupt(read_segment::<Row>(&bytes, location), "bytes behind the frame");
+    assert_corrupt(read_segment::<Row>(&bytes, location), "bytes after the frame");
 }
 
 #[test]
@@ -280,8 +280,8 @@ fn a_payload_that_expands_to_another_length_is_corrupt() {
     }
 }
 
-/// Rows that take no bytes could be any number; they are bounded by the number that the writer counted, and
-/// by the rows of one frame.
+// Rows that take no bytes could be any number; they are bounded by the number that the writer counted, and
+// by the rows of one frame.
 #[test]
 fn more_rows_of_no_bytes_than_were_written_are_corrupt() {
     let (bytes, location) = sealed(0, MAX_FRAME_ROWS, 0, &[]);
@@ -294,9 +294,9 @@ fn more_rows_of_no_bytes_than_were_written_are_corrupt() {
     }
 }
 
-/// A wrong length inside a row is rejected by the codec.
+// The codec rejects a wrong length inside a row.
 #[test]
-fn a_row_that_lies_about_its_length_is_corrupt() {
+fn a_row_with_a_wrong_length_is_corrupt() {
     for length in [1_u64 << 20, 1 << 33, 1 << 62, u64::MAX] {
         let payload = encoded(&[length]);
         let (bytes, location) = sealed(0, 1, payload.len(), &payload);

@@ -88,14 +88,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packed_rows_come_back_in_frames_and_take_less_memory() {
+    fn serialized_rows_are_read_in_frames_and_take_less_memory() {
         let config = Config { task_memory_bytes: 1 << 20, ..Config::default() };
         for count in [0, 1, 50_000] {
             let rows: Vec<(u64, String)> = (0..count).map(|n| (n, "word".into())).collect();
-            let packed = SerializedRows::pack(&rows, &config).unwrap();
-            assert_eq!(packed.len(), rows.len());
-            assert!(packed.bytes() < 100 + rows.len() as u64 * 16, "{} bytes", packed.bytes());
-            let (mut frames, mut back, mut most) = (packed.frames(), Vec::new(), 0);
+            let serialized = SerializedRows::pack(&rows, &config).unwrap();
+            assert_eq!(serialized.len(), rows.len());
+            assert!(
+                serialized.bytes() < 100 + rows.len() as u64 * 16,
+                "{} bytes",
+                serialized.bytes()
+            );
+            let (mut frames, mut back, mut most) = (serialized.frames(), Vec::new(), 0);
             while let Some(some) = frames.next_rows().unwrap() {
                 most = most.max(some.len());
                 back.extend(some);

@@ -21,12 +21,12 @@ pub const LARGEST_TARGET: usize = 256 << 10;
 /// The smallest target, for a small task memory limit.
 pub const SMALLEST_TARGET: usize = 4 << 10;
 /// The frames that fit in the task memory limit. Merges and writers hold a few each.
-const FRAMES_IN_SHARE: u64 = 256;
+const FRAMES_IN_TASK_MEMORY: u64 = 256;
 /// The most rows of a frame, however small they are.
 pub const MAX_FRAME_ROWS: usize = 1 << 16;
 
 /// Larger buffers were made for one large row and are not retained.
-const MAX_KEPT: usize = 2 * LARGEST_TARGET;
+const MAX_RETAINED_BYTES: usize = 2 * LARGEST_TARGET;
 
 /// The location of a segment in a file, and the rows and frames that it must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub struct FileIndex {
 
 /// Returns the bytes at which a frame ends, given the task memory limit.
 pub(crate) fn frame_target(task_memory_limit: u64) -> usize {
-    let target = usize::try_from(task_memory_limit / FRAMES_IN_SHARE).unwrap_or(usize::MAX);
+    let target = usize::try_from(task_memory_limit / FRAMES_IN_TASK_MEMORY).unwrap_or(usize::MAX);
     target.clamp(SMALLEST_TARGET, LARGEST_TARGET)
 }
 

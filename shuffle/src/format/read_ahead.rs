@@ -30,7 +30,7 @@ impl DiskReader for ReadAhead {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         // A window is taken out while it is read, so it is empty after a panic.
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        if window.piece(offset, buffer.len()).is_none() {
+        if window.part(offset, buffer.len()).is_none() {
             let left = self.file_bytes.saturating_sub(offset);
             let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(self.window_bytes);
             // The part of the next request that a window has is read twice: a request must be small for
@@ -40,8 +40,8 @@ impl DiskReader for ReadAhead {
             }
             window.read(&*self.disk, offset, wanted)?;
         }
-        let piece = window.piece(offset, buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        buffer.copy_from_slice(piece);
+        let part = window.part(offset, buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(part);
         Ok(())
     }
 
@@ -51,7 +51,7 @@ impl DiskReader for ReadAhead {
 }
 
 impl Window {
-    fn piece(&self, offset: u64, bytes: usize) -> Option<&[u8]> {
+    fn part(&self, offset: u64, bytes: usize) -> Option<&[u8]> {
         let start = usize::try_from(offset.checked_sub(self.offset)?).ok()?;
         self.bytes.get(start..start.checked_add(bytes)?)
     }
@@ -78,8 +78,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_are_those_of_the_file_and_what_lies_behind_it_is_an_error(
-            pieces in prop::collection::vec((0..300_u64, 0..60_usize), 1..40),
+        fn parts_are_those_of_the_file_and_reading_past_its_end_is_an_error(
+            parts in prop::collection::vec((0..300_u64, 0..60_usize), 1..40),
             window in 0..100_usize,
             cut in 0..2_usize,
         ) {
@@ -87,7 +87,7 @@ mod tests {
             let direct = Memory(bytes[..256 - 50 * cut].to_vec());
             // The file may have been truncated since it was opened.
             let ahead = ReadAhead::new(Arc::new(Memory(direct.0.clone())), 256, window);
-            for (offset, bytes) in pieces {
+            for (offset, bytes) in parts {
                 let (expected, found) = (read(&direct, offset, bytes), read(&ahead, offset, bytes));
                 match expected {
                     // A window that ends after the end of the file fails slightly early.
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn small_pieces_one_behind_the_other_are_one_read() {
+    fn small_consecutive_parts_are_one_read() {
         struct Counted(Memory, Mutex<usize>);
         impl DiskReader for Counted {
             fn len(&self) -> io::Result<u64> {
@@ -112,8 +112,8 @@ mod tests {
         }
         let counted = Arc::new(Counted(Memory(vec![7; 4096]), Mutex::default()));
         let ahead = ReadAhead::new(Arc::clone(&counted) as Arc<dyn DiskReader>, 4096, 1024);
-        for piece in 0..64 {
-            assert_eq!(read(&ahead, piece * 64, 64).unwrap(), [7; 64]);
+        for part in 0..64 {
+            assert_eq!(read(&ahead, part * 64, 64).unwrap(), [7; 64]);
         }
         assert_eq!(*counted.1.lock().unwrap(), 4);
     }

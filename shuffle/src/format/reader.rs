@@ -3,7 +3,7 @@
 use super::compress::Expander;
 use super::header::{FIELD_BYTES, FrameLocation, HEADER_BYTES, Header, is_whole};
 use super::read_ahead::ReadAhead;
-use super::{FileIndex, MAX_KEPT, SegmentLocation};
+use super::{FileIndex, MAX_RETAINED_BYTES, SegmentLocation};
 use emberline_core::bounds::Stored;
 use emberline_core::codec::decode_rows;
 use emberline_core::disk::DiskReader;
@@ -119,7 +119,7 @@ pub(crate) struct SegmentFrames {
     bytes: Bytes,
     expander: Expander,
     file_tag: u32,
-    /// Whether the location of the segment was compared with the length of the file.
+    /// True if the location of the segment was compared with the length of the file.
     is_in_file: bool,
     rows_left: u64,
     frames_left: u64,
@@ -269,7 +269,7 @@ impl Bytes {
         let frame = (wanted as u64).max(std::mem::take(&mut self.first_read));
         // No more than one frame, which fits in memory.
         let all = self.left().min(frame + HEADER_BYTES as u64) as usize;
-        self.make_room(all);
+        self.compact(all);
         file.read_at(self.disk.start, &mut self.buffer[have..all])?;
         self.disk.start += (all - have) as u64;
         self.end = all;
@@ -277,7 +277,7 @@ impl Bytes {
     }
 
     /// Moves the unused bytes to the front of a buffer that has room for `all`.
-    fn make_room(&mut self, all: usize) {
+    fn compact(&mut self, all: usize) {
         if self.buffer.len() < all {
             return self.move_to(all);
         }
@@ -293,7 +293,7 @@ impl Bytes {
     }
 
     fn shrink(&mut self) {
-        if self.buffer.len() > MAX_KEPT {
+        if self.buffer.len() > MAX_RETAINED_BYTES {
             self.move_to(self.unused().len());
         }
     }

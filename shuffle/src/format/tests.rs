@@ -29,7 +29,7 @@ pub(super) fn open(bytes: &[u8]) -> OpenFile {
     OpenFile::new(Box::new(Memory(bytes.to_vec())), "test")
 }
 
-/// The compressions of this build.
+/// Returns the compressions of this build.
 pub(super) fn compressions() -> Vec<Compression> {
     let zstd = cfg!(feature = "zstd").then_some(Compression::Zstd);
     [Compression::None, Compression::Lz4].into_iter().chain(zstd).collect()
@@ -72,7 +72,7 @@ fn noise(rows: u64) -> Vec<u64> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
-    fn what_was_written_is_read(
+    fn rows_are_read_as_they_were_written(
         segments in prop::collection::vec(
             prop::collection::vec((any::<u64>(), ".{0,40}", any::<Option<i16>>()), 0..40), 0..12),
     ) {
@@ -84,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn what_repeats_itself_is_read_as_it_was(
+    fn repetitive_rows_are_read_as_they_were_written(
         words in prop::collection::vec("[a-c]{1,9}", 1..9),
         rows in prop::collection::vec(any::<prop::sample::Index>(), 0..4000),
     ) {
@@ -120,8 +120,8 @@ fn frames_are_compressed_as_was_chosen() {
     }
 }
 
-/// A frame that would not get 5 % smaller is stored; after four such frames, most of the rest are not
-/// tried.
+// A frame that would not get 5 % smaller is stored; after four such frames, most of the rest are not
+// tried.
 #[test]
 fn frames_that_do_not_get_smaller_are_stored_as_they_are() {
     let rows = noise(100_000);
@@ -187,11 +187,13 @@ fn a_row_that_cannot_be_encoded_is_that_error() {
 }
 
 #[test]
-fn frames_follow_the_share_of_a_task() {
-    for (share, target) in [(0, 4), (1 << 20, 4), (16 << 20, 64), (64 << 20, 256), (1 << 40, 256)] {
+fn the_frame_size_follows_the_task_memory_limit() {
+    for (task_memory_bytes, target) in
+        [(0, 4), (1 << 20, 4), (16 << 20, 64), (64 << 20, 256), (1 << 40, 256)]
+    {
         let target = target << 10;
-        assert_eq!(frame_target(share), target, "{share}");
-        let config = Config { task_memory_bytes: share, ..with(Compression::None) };
+        assert_eq!(frame_target(task_memory_bytes), target, "{task_memory_bytes}");
+        let config = Config { task_memory_bytes, ..with(Compression::None) };
         let (bytes, index) = write(&[noise(200_000)], config);
         let mut frames = frames(&bytes, index.segments[0]);
         let last = frames.pop().unwrap().1;

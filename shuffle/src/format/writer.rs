@@ -283,7 +283,7 @@ struct FrameLimits {
     /// The memory of one row at most, and of all rows.
     max_row_bytes: u64,
     all_bytes: u64,
-    /// Whether the sizes of rows differ so much that each is measured again.
+    /// True if some rows are much larger than others, so that each is measured again.
     is_skewed: bool,
 }
 
@@ -352,7 +352,7 @@ mod tests {
 
     const TARGET: usize = 4 << 10;
 
-    /// Cuts rows into frames as a writer does. Checks what each takes in memory, and returns the number
+    /// Divides rows into frames as a writer does. Checks what each takes in memory, and returns the number
     /// of rows in each.
     fn frames<R: Serialize>(rows: &[R]) -> Vec<usize> {
         let sizes = RowSizes::measure(rows);

@@ -41,12 +41,12 @@ pub type RowsInOrder<K, V> = SortedGroups<K, V, Box<dyn Iterator<Item = Hashed<K
 impl<K: Key, V: Stored> SubPartitionGroups<K, V> {
     /// Reads a sub-partition. Its size and the configuration decide whether it is grouped in memory or
     /// sorted; both give the same groups in the same order.
-    pub fn read(slice: SegmentSource<Hashed<K, V>>, task: &TaskContext) -> Self {
-        let bytes = slice.outputs.segment_bytes(slice.segment);
+    pub fn read(source: SegmentSource<Hashed<K, V>>, task: &TaskContext) -> Self {
+        let bytes = source.outputs.segment_bytes(source.segment);
         if Groups::<K, V>::grouping_bytes(bytes) > task.table_memory_limit() {
-            return SubPartitionGroups::Streamed(GroupStream::new(slice, task));
+            return SubPartitionGroups::Streamed(GroupStream::new(source, task));
         }
-        let chunks: Vec<_> = slice.chunks(Some(task)).collect();
+        let chunks: Vec<_> = source.chunks(Some(task)).collect();
         SubPartitionGroups::InMemory(Groups::of_chunks(&chunks))
     }
 
@@ -95,8 +95,8 @@ impl<K: Key, V: Stored> Iterator for SubPartitionGroupsIter<K, V> {
 pub struct GroupStream<K: Key, V: Stored> {
     groups: SortedGroups<K, V, SortedByHash<K, V>>,
     /// The skewed hashes that were not returned yet, with their keys.
-    hot: Peekable<vec::IntoIter<SkewedHash<K>>>,
-    slice: SegmentSource<Hashed<K, V>>,
+    skewed: Peekable<vec::IntoIter<SkewedHash<K>>>,
+    source: SegmentSource<Hashed<K, V>>,
     task: TaskContext,
 }
 
@@ -112,17 +112,17 @@ const SKEWED_SHARE: usize = 8;
 const SKEWED_IMMEDIATELY: usize = 2;
 
 impl<K: Key, V: Stored> GroupStream<K, V> {
-    fn new(slice: SegmentSource<Hashed<K, V>>, task: &TaskContext) -> Self {
-        let mut sorting = Sorting::new(task, slice.outputs.segment_bytes(slice.segment));
-        for chunk in slice.chunks(Some(task)) {
+    fn new(source: SegmentSource<Hashed<K, V>>, task: &TaskContext) -> Self {
+        let mut sorting = Sorting::new(task, source.outputs.segment_bytes(source.segment));
+        for chunk in source.chunks(Some(task)) {
             match chunk {
                 Chunk::Shared(rows) => rows.iter().for_each(|row| sorting.push_shared(row)),
                 Chunk::Owned(rows) => rows.into_iter().for_each(|row| sorting.push(row)),
             }
         }
-        let (rows, hot) = sorting.finish();
-        let (groups, hot) = (SortedGroups::new(rows, task), hot.peekable());
-        GroupStream { groups, hot, slice, task: task.clone() }
+        let (rows, skewed) = sorting.finish();
+        let (groups, skewed) = (SortedGroups::new(rows, task), skewed.peekable());
+        GroupStream { groups, skewed, source, task: task.clone() }
     }
 
     /// Returns the groups of the next hash, which is skewed: their rows stay in the map outputs.
@@ -133,9 +133,9 @@ impl<K: Key, V: Stored> GroupStream<K, V> {
             count(&mut all, &row.key, 1);
         }
         keys.iter().for_each(|(key, rows)| count(&mut all, key, *rows));
-        let (slice, task) = (&self.slice, &self.task);
+        let (source, task) = (&self.source, &self.task);
         self.groups.of_hash.extend(all.into_iter().map(|(key, rows)| {
-            let values = SkewedValues::new(slice.clone(), hash, key.clone(), task);
+            let values = SkewedValues::new(source.clone(), hash, key.clone(), task);
             (hash, key, Group::reread(rows, values))
         }));
         self.groups.of_hash.pop_front()
@@ -150,7 +150,7 @@ impl<K: Key, V: Stored> Iterator for GroupStream<K, V> {
             return Some(group);
         }
         let next = self.groups.rows.peek().map(|row| row.hash);
-        match self.hot.next_if(|(hot, _)| next.is_none_or(|next| *hot <= next)) {
+        match self.skewed.next_if(|(hash, _)| next.is_none_or(|next| *hash <= next)) {
             Some((hash, keys)) => self.next_skewed(hash, keys),
             None => self.groups.next(),
         }
@@ -165,7 +165,7 @@ struct Sorting<K: Key, V: Stored> {
     meter: MemoryMeter,
     runs: ExternalSort<Hashed<K, V>, ByHash>,
     /// The rows of each skewed hash since it is skewed. There are a few at most.
-    hot: Vec<SkewedHash<K>>,
+    skewed: Vec<SkewedHash<K>>,
     /// The bytes of hashes that had a large part of a run and are not skewed.
     seen: HashMap<u64, u64>,
     /// The bytes of a hash with a large part of the sub-partition.
@@ -177,7 +177,7 @@ impl<K: Key, V: Stored> Sorting<K, V> {
         let meter = MemoryMeter::of(task, task.operator_memory_limit());
         let (runs, many) = (ExternalSort::new(ByHash, task), slice_bytes / SKEWED_SHARE as u64);
         let (rows, sizes) = (Vec::new(), RowSizes::default());
-        Sorting { rows, sizes, meter, runs, hot: Vec::new(), seen: HashMap::new(), many }
+        Sorting { rows, sizes, meter, runs, skewed: Vec::new(), seen: HashMap::new(), many }
     }
 
     #[inline]
@@ -204,7 +204,7 @@ impl<K: Key, V: Stored> Sorting<K, V> {
     /// Returns true if the row's hash is skewed. Then the row is counted and stays where it is.
     #[inline]
     fn count_if_skewed(&mut self, row: &Hashed<K, V>) -> bool {
-        let found = self.hot.iter_mut().find(|(hash, _)| *hash == row.hash);
+        let found = self.skewed.iter_mut().find(|(hash, _)| *hash == row.hash);
         found.map(|(_, keys)| count(keys, &row.key, 1)).is_some()
     }
 
@@ -220,13 +220,13 @@ impl<K: Key, V: Stored> Sorting<K, V> {
                 is_any_hot = true;
                 let mut keys = SkewedKeys::new();
                 some.iter().for_each(|row| count(&mut keys, &row.key, 1));
-                self.hot.push((some[0].hash, keys));
+                self.skewed.push((some[0].hash, keys));
             }
         }
         let rest = match is_any_hot {
             false => rows,
             true => {
-                let rest = rows.into_iter().filter(|row| !self.has_hot(row.hash));
+                let rest = rows.into_iter().filter(|row| !self.has_skewed(row.hash));
                 let rest: Vec<_> = rest.collect();
                 sizes = RowSizes::measure(&rest);
                 rest
@@ -242,7 +242,7 @@ impl<K: Key, V: Stored> Sorting<K, V> {
     /// one needs a large part of the sub-partition. Otherwise input that is sorted by key would make many
     /// keys skewed.
     fn is_skewed(&mut self, rows: &[Hashed<K, V>]) -> bool {
-        if self.hot.len() < SKEWED_IMMEDIATELY {
+        if self.skewed.len() < SKEWED_IMMEDIATELY {
             return true;
         }
         let bytes = self.seen.entry(rows[0].hash).or_default();
@@ -250,14 +250,14 @@ impl<K: Key, V: Stored> Sorting<K, V> {
         *bytes >= self.many
     }
 
-    fn has_hot(&self, hash: u64) -> bool {
-        self.hot.iter().any(|(hot, _)| *hot == hash)
+    fn has_skewed(&self, hash: u64) -> bool {
+        self.skewed.iter().any(|(skewed_hash, _)| *skewed_hash == hash)
     }
 
     fn finish(mut self) -> (SortedByHash<K, V>, vec::IntoIter<SkewedHash<K>>) {
         self.meter.end();
-        self.hot.sort_unstable_by_key(|(hash, _)| *hash);
-        (self.runs.finish_with(self.rows, self.sizes), self.hot.into_iter())
+        self.skewed.sort_unstable_by_key(|(hash, _)| *hash);
+        (self.runs.finish_with(self.rows, self.sizes), self.skewed.into_iter())
     }
 }
 

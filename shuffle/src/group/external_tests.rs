@@ -39,7 +39,10 @@ fn entries<K: Key + Copy>(keys: &[K]) -> Vec<Hashed<K, u64>> {
 }
 
 /// Returns a sub-partition with rows in several map outputs.
-fn slice<K: Key>(entries: &[Hashed<K, u64>], task: &TaskContext) -> SegmentSource<Hashed<K, u64>> {
+fn source_of<K: Key>(
+    entries: &[Hashed<K, u64>],
+    task: &TaskContext,
+) -> SegmentSource<Hashed<K, u64>> {
     let outputs = MapOutputs::new(3);
     for (at, some) in
         (0..3).zip(entries.chunks(entries.len().div_ceil(3).max(1)).chain([&[][..]; 3]))
@@ -52,7 +55,7 @@ fn slice<K: Key>(entries: &[Hashed<K, u64>], task: &TaskContext) -> SegmentSourc
 }
 
 fn streamed<K: Key>(entries: &[Hashed<K, u64>], task: &TaskContext) -> Rows<K> {
-    let groups = GroupStream::new(slice(entries, task), task);
+    let groups = GroupStream::new(source_of(entries, task), task);
     groups.map(|(hash, key, group)| (hash, key, group.into_iter().collect())).collect()
 }
 
@@ -61,21 +64,21 @@ fn in_memory<K: Key>(entries: Vec<Hashed<K, u64>>) -> Rows<K> {
 }
 
 #[test]
-fn a_hot_key_is_read_where_it_lies_again_and_again() {
+fn a_skewed_key_is_read_from_the_map_outputs_each_time() {
     for files in [false, true] {
         let task = tiny(files);
         let keys: Vec<u32> = (0..60_000).map(|n| if n % 100 == 0 { n } else { 7 }).collect();
         let entries = entries(&keys);
-        let slice = slice(&entries, &task);
+        let source = source_of(&entries, &task);
         let spilled = task.metrics().bytes_spilled;
-        let mut groups = GroupStream::new(slice, &task);
-        let (_, _, hot) = groups.find(|(_, key, _)| *key == 7).unwrap();
-        assert!(hot.as_slice().is_err(), "it is not in memory");
+        let mut groups = GroupStream::new(source, &task);
+        let (_, _, skewed) = groups.find(|(_, key, _)| *key == 7).unwrap();
+        assert!(skewed.as_slice().is_err(), "it is not in memory");
         assert!(task.metrics().bytes_spilled - spilled < 20_000, "nor copied");
         let expected: Vec<u64> = (0..60_000).filter(|n| n % 100 != 0).collect();
-        assert_eq!((hot.len(), hot.iter().len()), (expected.len(), expected.len()));
-        assert!(hot.iter().eq(expected.clone()) && hot.iter().eq(expected.clone()));
-        let (again, gone) = (hot.clone(), hot);
+        assert_eq!((skewed.len(), skewed.iter().len()), (expected.len(), expected.len()));
+        assert!(skewed.iter().eq(expected.clone()) && skewed.iter().eq(expected.clone()));
+        let (again, gone) = (skewed.clone(), skewed);
         drop((gone, groups));
         assert!(again.into_iter().eq(expected));
         assert_eq!(streamed(&entries, &task), in_memory(entries));
@@ -94,16 +97,16 @@ fn a_key_that_gets_hot_late_and_one_that_is_large_but_never_hot_are_whole() {
     }
 }
 
-/// The number of disk operations.
+/// Returns the number of disk operations of `work`.
 fn reads_of<K: Key + Copy>(keys: &[K], work: impl Fn(GroupStream<K, u64>)) -> u64 {
     let faults = FaultPlan::new().arm();
     let disk = Arc::new(FaultyDisk::new(Arc::new(RealDisk), &faults));
     let (memory_limit_bytes, force_spill) = (1 << 20, true);
     let config = Config { memory_limit_bytes, force_spill, disk, ..Config::default() };
     let task = TaskContext::for_test(config);
-    let slice = slice(&entries(keys), &task);
+    let source = source_of(&entries(keys), &task);
     let before = faults.disk_operations();
-    work(GroupStream::new(slice, &task));
+    work(GroupStream::new(source, &task));
     faults.disk_operations() - before
 }
 
@@ -119,15 +122,15 @@ fn rows_that_come_sorted_by_key_are_not_read_again_for_each_key() {
 }
 
 #[test]
-fn a_hot_key_that_is_read_again_and_again_is_copied_once() {
+fn a_skewed_key_that_is_read_several_times_is_copied_once() {
     let keys: Vec<u32> = (0..60_000).map(|n| if n % 20 == 0 { 60_001 } else { n }).collect();
     let read = |times: usize| {
         move |mut groups: GroupStream<u32, u64>| {
-            let (_, _, hot) = groups.find(|(_, key, _)| *key == 60_001).unwrap();
-            assert_eq!(hot.len(), 3000);
+            let (_, _, skewed) = groups.find(|(_, key, _)| *key == 60_001).unwrap();
+            assert_eq!(skewed.len(), 3000);
             let (left, key) = (Group::new((0..times).collect()), 7);
             type Rows = CrossProduct<u32, GroupValues<usize>, GroupRewind<u64>>;
-            assert_eq!(Rows::new(key, left, hot).count(), 3000 * times);
+            assert_eq!(Rows::new(key, left, skewed).count(), 3000 * times);
         }
     };
     // No key is skewed by a run, since none has an eighth of its rows.
@@ -135,8 +138,8 @@ fn a_hot_key_that_is_read_again_and_again_is_copied_once() {
     let keys: Vec<u32> = (0..60_000).map(|n| if n % 6 == 0 { 60_001 } else { n }).collect();
     let read = |times: usize| {
         move |mut groups: GroupStream<u32, u64>| {
-            let (_, _, hot) = groups.find(|(_, key, _)| *key == 60_001).unwrap();
-            (0..times).for_each(|_| assert_eq!(hot.iter().count(), 10_000));
+            let (_, _, skewed) = groups.find(|(_, key, _)| *key == 60_001).unwrap();
+            (0..times).for_each(|_| assert_eq!(skewed.iter().count(), 10_000));
         }
     };
     let (twice, often) = (reads_of(&keys, read(2)), reads_of(&keys, read(42)));
@@ -160,7 +163,7 @@ fn keys_of_one_hash_that_are_larger_than_memory_are_whole() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
-    /// Few distinct hashes, so that unequal keys of equal hash are common.
+    // Few distinct hashes, so that unequal keys of equal hash are common.
     #[test]
     fn streamed_groups_are_those_in_memory(
         keys in prop::collection::vec(0_u32..40, 0..9000),

@@ -37,10 +37,10 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
         let most_rows = bytes / size_of::<Hashed<K, V>>() as u64;
         let word = size_of::<u64>();
         // The second list of words is dropped before the first value is cloned.
-        let beside = word + word.max(size_of::<V>() + size_of::<GroupKey<K>>());
+        let extra = word + word.max(size_of::<V>() + size_of::<GroupKey<K>>());
         let cloned = if owns_heap::<(K, V)>() { bytes } else { 0 };
-        let beside = most_rows.saturating_mul(beside as u64);
-        bytes.saturating_add(beside).saturating_add(cloned)
+        let extra = most_rows.saturating_mul(extra as u64);
+        bytes.saturating_add(extra).saturating_add(cloned)
     }
 
     /// Groups the rows of some chunks: each value is cloned to its final index, once unless hashes are so
@@ -48,11 +48,11 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
     pub fn of_chunks(chunks: &[Chunk<Hashed<K, V>>]) -> Self {
         let chunks: Vec<&[Hashed<K, V>]> = chunks.iter().map(Chunk::rows).collect();
         let numbers = Numbers::of(&chunks);
-        let row = |place| numbers.row(&chunks, place);
+        let row = |number| numbers.row(&chunks, number);
         let mut order = numbers.hash_order(&chunks);
         Groups::in_order(&order, row).unwrap_or_else(|| {
-            order.refine(&|place| row(place).hash);
-            Groups::in_order(&order, row).expect("no bit of a hash is left out now")
+            order.refine(&|number| row(number).hash);
+            Groups::in_order(&order, row).expect("the refined order compares all bits of a hash")
         })
     }
 
@@ -63,7 +63,7 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
         K: 'a,
         V: 'a,
     {
-        let mut in_order = order.places().map(row).peekable();
+        let mut in_order = order.indexes().map(row).peekable();
         // Hashes that seemed equal and are not must not make the list grow to twice its size.
         let keys = order.distinct_hashes();
         let keys = Vec::with_capacity((keys + keys / 256 + 8).min(order.len()));
@@ -129,8 +129,8 @@ impl Numbers {
     }
 
     #[inline]
-    fn row<'a, R>(self, chunks: &[&'a [R]], place: usize) -> &'a R {
-        &chunks[place >> self.row_bits][place & ((1 << self.row_bits) - 1)]
+    fn row<'a, R>(self, chunks: &[&'a [R]], number: usize) -> &'a R {
+        &chunks[number >> self.row_bits][number & ((1 << self.row_bits) - 1)]
     }
 
     /// Returns the order of all rows by their hash.
@@ -259,7 +259,7 @@ mod tests {
     }
 
     proptest! {
-        /// Few distinct hashes, so that unequal keys of equal hash are common.
+        // Few distinct hashes, so that unequal keys of equal hash are common.
         #[test]
         fn groups_are_in_hash_order_with_values_in_arrival_order(
             keys in prop::collection::vec(0_u32..40, 0..300),
@@ -277,9 +277,9 @@ mod tests {
             prop_assert_eq!(groups.into_vecs().collect::<Vec<_>>(), expected);
         }
 
-        /// The bits in which they differ do not fit in a word with a row number: the first order is wrong.
+        // The bits in which they differ do not fit in a word with a row number: the first order is wrong.
         #[test]
-        fn hashes_that_differ_in_their_last_bits_are_in_order_whatever_chunks_they_lie_in(
+        fn hashes_that_differ_in_their_last_bits_are_in_order_for_any_chunks(
             keys in prop::collection::vec(0_u32..40, 0..300),
             sizes in prop::collection::vec(0_usize..50, 0..8),
         ) {

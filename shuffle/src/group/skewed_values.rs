@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 /// The values of a skewed key, read from its sub-partition. After some readings, as by a join with many
 /// values on its other side, they are copied to a file of their own.
 pub(crate) struct SkewedValues<K, V> {
-    slice: SegmentSource<Hashed<K, V>>,
+    source: SegmentSource<Hashed<K, V>>,
     hash: u64,
     key: K,
     reads: AtomicUsize,
@@ -32,7 +32,7 @@ const READS_BEFORE_COPY: usize = 2;
 
 impl<K: Key, V: Stored> SkewedValues<K, V> {
     pub(crate) fn new(
-        slice: SegmentSource<Hashed<K, V>>,
+        source: SegmentSource<Hashed<K, V>>,
         hash: u64,
         key: K,
         task: &TaskContext,
@@ -40,13 +40,13 @@ impl<K: Key, V: Stored> SkewedValues<K, V> {
         let (reads, copy) = (AtomicUsize::new(0), OnceLock::new());
         let (scratch, config) = (Arc::clone(&task.scratch), Arc::clone(&task.config));
         let batch_bytes = task.operator_memory_limit() / 8;
-        SkewedValues { slice, hash, key, reads, copy, scratch, config, batch_bytes }
+        SkewedValues { source, hash, key, reads, copy, scratch, config, batch_bytes }
     }
 
     fn scan(&self) -> impl Iterator<Item = Vec<V>> + use<K, V> {
         let (hash, key) = (self.hash, self.key.clone());
-        let pieces = self.slice.chunks(None).flat_map(pieces);
-        pieces.map(move |piece| values_of(piece, hash, &key))
+        let ranges = self.source.chunks(None).flat_map(chunk_ranges);
+        ranges.map(move |range| values_of(range, hash, &key))
     }
 
     /// Returns the values in a file of their own, if they were copied.
@@ -76,9 +76,9 @@ impl<K: Key, V: Stored> Reread<V> for SkewedValues<K, V> {
 const CLONED_AT_ONCE: usize = 1024;
 
 /// Some rows of a chunk: all rows if the reader owns them, or a few of those that are shared.
-type Piece<R> = (Chunk<R>, Range<usize>);
+type ChunkRange<R> = (Chunk<R>, Range<usize>);
 
-fn pieces<R: Clone>(chunk: Chunk<R>) -> impl Iterator<Item = Piece<R>> {
+fn chunk_ranges<R: Clone>(chunk: Chunk<R>) -> impl Iterator<Item = ChunkRange<R>> {
     let (rows, mut at) = (chunk.rows().len(), 0);
     let mut chunk = Some(chunk);
     from_fn(move || {
@@ -87,13 +87,17 @@ fn pieces<R: Clone>(chunk: Chunk<R>) -> impl Iterator<Item = Piece<R>> {
             Chunk::Owned(_) => rows,
         };
         let range = std::mem::replace(&mut at, end)..end;
-        let piece = if end == rows { chunk.take() } else { chunk.clone() };
-        Some((piece?, range))
+        let part = if end == rows { chunk.take() } else { chunk.clone() };
+        Some((part?, range))
     })
 }
 
-/// The values of one key, a few at a time.
-fn values_of<K: Key, V: Stored>((chunk, range): Piece<Hashed<K, V>>, hash: u64, key: &K) -> Vec<V> {
+/// Clones the values of one key in a part of a chunk.
+fn values_of<K: Key, V: Stored>(
+    (chunk, range): ChunkRange<Hashed<K, V>>,
+    hash: u64,
+    key: &K,
+) -> Vec<V> {
     let is_wanted = |row: &Hashed<K, V>| row.hash == hash && row.key == *key;
     match chunk {
         Chunk::Shared(rows) => {

@@ -132,11 +132,11 @@ impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> Iterator for SortedGro
     }
 }
 
-/// Returns the error of rows that are not in the order of their hash any more.
+/// Returns the error of rows that are no longer in the order of their hash.
 #[cold]
 fn out_of_order() -> Error {
     Error::invalid_argument(
-        "the hash of a key is not what it was in the operation before: `Hash` must depend on the \
-         value of the key alone",
+        "the hash of a key changed between two operations: `Hash` must depend on the value of the \
+         key alone",
     )
 }

@@ -26,10 +26,10 @@ use std::vec;
 ///
 /// A collected `Group` retains the memory or the files that hold its values.
 #[derive(Clone)]
-pub struct Group<V>(Place<V>);
+pub struct Group<V>(Location<V>);
 
 #[derive(Clone)]
-enum Place<V> {
+enum Location<V> {
     /// One value, which costs no allocation.
     One(V),
     InMemory(Vec<V>),
@@ -91,25 +91,25 @@ impl<V> Iterator for FileValues<V> {
 impl<V> Group<V> {
     /// Makes a group of values in memory.
     pub fn new(values: Vec<V>) -> Self {
-        Group(Place::InMemory(values))
+        Group(Location::InMemory(values))
     }
 
     /// Makes a group of one value.
     pub(crate) fn one(value: V) -> Self {
-        Group(Place::One(value))
+        Group(Location::One(value))
     }
 
     /// Makes a group of `len` values that `source` reads.
     pub(crate) fn reread(rows: usize, values: impl Reread<V> + 'static) -> Self {
-        Group(Place::InFile { rows, values: Arc::new(values) })
+        Group(Location::InFile { rows, values: Arc::new(values) })
     }
 
     /// Returns the number of values.
     pub fn len(&self) -> usize {
         match &self.0 {
-            Place::One(_) => 1,
-            Place::InMemory(values) => values.len(),
-            Place::InFile { rows, .. } => *rows,
+            Location::One(_) => 1,
+            Location::InMemory(values) => values.len(),
+            Location::InFile { rows, .. } => *rows,
         }
     }
 
@@ -121,9 +121,9 @@ impl<V> Group<V> {
     /// Returns the values, in the order of the input's partitions and rows.
     pub fn iter(&self) -> GroupIter<'_, V> {
         GroupIter(match &self.0 {
-            Place::One(value) => Iter::InMemory(slice::from_ref(value).iter()),
-            Place::InMemory(values) => Iter::InMemory(values.iter()),
-            Place::InFile { rows, values } => Iter::InFile(FileValues::new(*rows, &**values)),
+            Location::One(value) => Iter::InMemory(slice::from_ref(value).iter()),
+            Location::InMemory(values) => Iter::InMemory(values.iter()),
+            Location::InFile { rows, values } => Iter::InFile(FileValues::new(*rows, &**values)),
         })
     }
 
@@ -133,18 +133,18 @@ impl<V> Group<V> {
         V: Stored,
     {
         match &self.0 {
-            Place::One(value) => heap_bytes(value),
-            Place::InMemory(values) => estimate_rows(values),
-            Place::InFile { .. } => 0,
+            Location::One(value) => heap_bytes(value),
+            Location::InMemory(values) => estimate_rows(values),
+            Location::InFile { .. } => 0,
         }
     }
 
     /// Returns the values in memory, or else a reader of those in a file.
     pub(crate) fn as_slice(&self) -> Result<&[V], impl FnOnce() -> FileValues<V>> {
         match &self.0 {
-            Place::One(value) => Ok(slice::from_ref(value)),
-            Place::InMemory(values) => Ok(values),
-            Place::InFile { rows, values } => Err(|| FileValues::new(*rows, &**values)),
+            Location::One(value) => Ok(slice::from_ref(value)),
+            Location::InMemory(values) => Ok(values),
+            Location::InFile { rows, values } => Err(|| FileValues::new(*rows, &**values)),
         }
     }
 }
@@ -252,9 +252,9 @@ impl<V> IntoIterator for Group<V> {
 
     fn into_iter(self) -> GroupValues<V> {
         GroupValues(match self.0 {
-            Place::One(value) => Values::One(Some(value).into_iter()),
-            Place::InMemory(values) => Values::InMemory(values.into_iter()),
-            Place::InFile { rows, values } => Values::InFile(FileValues::new(rows, &*values)),
+            Location::One(value) => Values::One(Some(value).into_iter()),
+            Location::InMemory(values) => Values::InMemory(values.into_iter()),
+            Location::InFile { rows, values } => Values::InFile(FileValues::new(rows, &*values)),
         })
     }
 }

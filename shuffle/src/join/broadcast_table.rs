@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_values_of_a_key_lie_side_by_side_in_the_order_in_which_they_came() {
+    fn the_values_of_a_key_are_consecutive_and_in_input_order() {
         let rows = [("b", 5), ("a", 9), ("b", 1), ("c", 2), ("a", 3), ("b", 4)];
         let table = table(&rows, 1 << 20).unwrap();
         assert_eq!(values(&table, "b"), [5, 1, 4]);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_row_that_passes_the_limit_is_the_error_with_what_there_was() {
+    fn the_row_that_exceeds_the_limit_is_an_error_with_rows_and_bytes() {
         let rows: Vec<(String, u32)> = (0..100).map(|n| (n.to_string(), n)).collect();
         let rows: Vec<(&str, u32)> = rows.iter().map(|row| (row.0.as_str(), row.1)).collect();
         let bytes = table(&rows, u64::MAX).unwrap().bytes();

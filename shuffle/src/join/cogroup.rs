@@ -131,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn both_sides_meet_at_each_key_in_the_promised_order(
+        fn the_sides_are_paired_by_key_in_the_documented_order(
             left in prop::collection::vec(0_u32..40, 0..120),
             right in prop::collection::vec(20_u32..60, 0..120),
             hashes in prop_oneof![1_u64..50, Just(u64::MAX)],

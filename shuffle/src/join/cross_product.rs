@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn each_left_value_meets_each_right_one() {
+    fn every_left_value_is_paired_with_every_right_value() {
         let all = pairs::<GroupValues<u8>, GroupRewind<char>>(&[1, 2], &['a', 'b']);
         assert_eq!(all, [(1, 'a'), (1, 'b'), (2, 'a'), (2, 'b')]);
         assert_eq!(pairs::<GroupValues<u8>, GroupRewind<char>>(&[1], &[]), []);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_side_without_values_is_one_none_where_it_may_be() {
+    fn an_optional_side_without_values_is_one_none() {
         type Left = OrNone<GroupValues<u8>>;
         type Right = OrNone<GroupRewind<char>>;
         assert_eq!(pairs::<Left, Right>(&[], &['a']), [(None, Some('a'))]);

@@ -127,7 +127,7 @@ mod tests {
     }
 
     proptest! {
-        /// Few distinct hashes, so that unequal keys of equal hash are common.
+        // Few distinct hashes, so that unequal keys of equal hash are common.
         #[test]
         fn pulling_folding_and_both_give_the_rows_of_a_nested_loop(
             left in prop::collection::vec(0_u32..30, 0..80),

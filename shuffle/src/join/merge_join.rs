@@ -111,7 +111,7 @@ mod tests {
     }
 
     proptest! {
-        /// Few distinct hashes, so that unequal keys of equal hash are common.
+        // Few distinct hashes, so that unequal keys of equal hash are common.
         #[test]
         fn rows_are_those_of_a_nested_loop_over_keys_in_the_order_of_the_left(
             left in prop::collection::vec(0_u32..30, 0..60),

@@ -3,7 +3,7 @@
 //! | bits          | choose                                                      |
 //! |---------------|-------------------------------------------------------------|
 //! | the high ones | the partition: [`partition_of_hash`]                        |
-//! | the low ones  | the place in a table                                        |
+//! | the low ones  | the position in a table                                     |
 //! | all           | the order of keys in a shuffled partition                   |
 //!
 //! The hash is the same for one binary, in every attempt and on every thread. It is never written

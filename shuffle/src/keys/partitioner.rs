@@ -37,7 +37,7 @@ use std::sync::{Arc, OnceLock};
 ///         known.unwrap_or(self.countries.len())
 ///     }
 ///
-///     // Two values that split keys alike say so, and a join of their RDDs needs no shuffle.
+///     // If two values partition keys in the same way, a join of their RDDs needs no shuffle.
 ///     fn same_as(&self, other: &dyn Any) -> bool {
 ///         other.downcast_ref::<Self>().is_some_and(|other| other.countries == self.countries)
 ///     }
@@ -67,7 +67,7 @@ pub trait Partitioner<K>: Any + Send + Sync {
 /// A partitioner that distributes keys evenly by their hash: the meaning of a plain number of partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashPartitioner {
-    /// Returns the number of partitions.
+    /// The number of partitions.
     pub partitions: usize,
 }
 
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_out_of_range_is_an_error_that_names_it() {
+    fn a_partition_out_of_range_is_an_error_that_names_it() {
         let by = Partitioning::from(Arc::new(Wrong));
         assert_eq!(by.partition_of(&3, 0), 3);
         let caught = catch_unwind(AssertUnwindSafe(|| by.partition_of(&4, 0))).unwrap_err();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn hashing_into_equal_counts_is_the_same_however_it_is_said() {
+    fn partitionings_by_hash_are_the_same_if_their_counts_are() {
         let plain = Partitioning::<u32>::from(8);
         let by = Partitioning::By(Arc::new(HashPartitioner { partitions: 8 }));
         assert!(plain.same_as(&by) && by.same_as(&plain) && by.same_as(&by.clone()));
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partitioner_without_an_opinion_is_the_same_only_as_itself() {
+    fn a_partitioner_without_same_as_is_the_same_only_as_itself() {
         let (a, b) = (Partitioning::from(Arc::new(Wrong)), Partitioning::from(Arc::new(Wrong)));
         assert!(a.same_as(&a.clone()) && !a.same_as(&b) && !a.same_as(&Partitioning::Hash(4)));
         let range = Partitioning::from(Arc::new(RangePartitioner::<u32>::new(4)));
@@ -317,14 +317,14 @@ mod tests {
     }
 
     #[test]
-    fn b169_bounds_are_the_weighted_quantiles_that_spark_finds() {
+    fn bounds_are_the_weighted_quantiles_that_spark_computes() {
         let sample =
             [(0.1, 1.0), (0.2, 1.0), (0.3, 1.0), (0.4, 1.0), (0.5, 1.0), (0.7, 2.0), (1.0, 3.0)];
         assert_eq!(range_bounds(&sample, 3, f64::total_cmp), [0.4, 0.7]);
     }
 
     #[test]
-    fn a_bound_that_comes_twice_is_one_bound() {
+    fn equal_bounds_are_one_bound() {
         let sample: Vec<_> = (0..100).map(|n| (n / 90, 1.0)).collect();
         assert_eq!(range_bounds(&sample, 10, i32::cmp), [0, 1]);
         assert!(range_bounds(&[], 10, u8::cmp).is_empty());
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bounds_stay_and_equal_keys_go_below_them() {
+    fn only_the_first_bounds_count_and_equal_keys_are_below_them() {
         let range = RangePartitioner::new(3);
         assert!(!range.has_bounds() && range.partition_of(&99) == 0);
         range.set_bounds(vec![10, 20, 30]);

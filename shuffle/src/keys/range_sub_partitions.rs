@@ -18,7 +18,7 @@ pub struct RangeSubPartitions<K> {
 struct Cuts<K> {
     bounds: Vec<K>,
     /// The sub-partition below each bound, and the one above the last.
-    slices: Vec<usize>,
+    sub_partitions: Vec<usize>,
 }
 
 impl<K: Clone> RangeSubPartitions<K> {
@@ -42,34 +42,34 @@ impl<K: Clone> RangeSubPartitions<K> {
         compare: impl Fn(&K, &K) -> Ordering,
     ) {
         let fine = range_bounds(sample, partitions * self.each, &compare);
-        let (mut bounds, mut slices) = (Vec::new(), Vec::new());
-        let (mut range, mut slice) = (0, 0);
+        let (mut bounds, mut sub_partitions) = (Vec::new(), Vec::new());
+        let (mut range, mut sub_partition) = (0, 0);
         let mut fine = fine.into_iter().peekable();
         for end in ranges.iter().map(Some).chain([None]) {
             let is_below = |bound: &K| end.is_none_or(|end| compare(bound, end).is_lt());
             while let Some(bound) = fine.next_if(is_below) {
                 // The last sub-partition of a range has the rest of it.
-                if slice + 1 < self.each {
+                if sub_partition + 1 < self.each {
                     bounds.push(bound);
-                    slices.push(range * self.each + slice);
-                    slice += 1;
+                    sub_partitions.push(range * self.each + sub_partition);
+                    sub_partition += 1;
                 }
             }
-            slices.push(range * self.each + slice);
+            sub_partitions.push(range * self.each + sub_partition);
             if let Some(end) = end {
                 while fine.next_if(|bound| compare(bound, end).is_eq()).is_some() {}
                 bounds.push(end.clone());
             }
-            (range, slice) = (range + 1, 0);
+            (range, sub_partition) = (range + 1, 0);
         }
         // Existing bounds were computed from the same sample.
-        let _ = self.cuts.set(Cuts { bounds, slices });
+        let _ = self.cuts.set(Cuts { bounds, sub_partitions });
     }
 
     /// Returns the sub-partition of a row: `at` returns the number of bounds below it.
     #[inline]
     pub fn index_of(&self, at: impl FnOnce(&[K]) -> usize) -> usize {
-        self.cuts.get().map_or(0, |cuts| cuts.slices[at(&cuts.bounds)])
+        self.cuts.get().map_or(0, |cuts| cuts.sub_partitions[at(&cuts.bounds)])
     }
 }
 
@@ -80,35 +80,36 @@ mod tests {
 
     proptest! {
         #[test]
-        fn slices_rise_with_the_keys_and_never_leave_their_range(
+        fn sub_partitions_ascend_with_the_keys_inside_their_range(
             sample in prop::collection::vec((0_u32..500, 1_u32..9), 0..300),
             partitions in 1_usize..20,
         ) {
             let mut sample: Vec<_> = sample.into_iter().map(|(k, w)| (k, f64::from(w))).collect();
             sample.sort_by_key(|(key, _)| *key);
             let ranges = range_bounds(&sample, partitions, u32::cmp);
-            let slices = RangeSubPartitions::new(partitions);
-            slices.set(&ranges, &sample, partitions, u32::cmp);
+            let sub_partitions = RangeSubPartitions::new(partitions);
+            sub_partitions.set(&ranges, &sample, partitions, u32::cmp);
             let mut last = 0;
             for key in 0..500_u32 {
-                let slice = slices.index_of(|bounds| bounds.partition_point(|bound| *bound < key));
+                let sub_partition = sub_partitions.index_of(|bounds| bounds.partition_point(|bound| *bound < key));
                 let range = ranges.partition_point(|bound| *bound < key);
-                prop_assert_eq!(slice / slices.each(), range);
-                prop_assert!(slice >= last);
-                last = slice;
+                prop_assert_eq!(sub_partition / sub_partitions.each(), range);
+                prop_assert!(sub_partition >= last);
+                last = sub_partition;
             }
         }
     }
 
     #[test]
-    fn even_keys_are_cut_into_even_slices() {
+    fn evenly_distributed_keys_have_sub_partitions_of_equal_size() {
         let sample: Vec<_> = (0..6400_u32).map(|key| (key, 1.0)).collect();
         let ranges = range_bounds(&sample, 4, u32::cmp);
-        let slices = RangeSubPartitions::new(4);
-        slices.set(&ranges, &sample, 4, u32::cmp);
-        let mut rows = vec![0; 4 * slices.each()];
+        let sub_partitions = RangeSubPartitions::new(4);
+        sub_partitions.set(&ranges, &sample, 4, u32::cmp);
+        let mut rows = vec![0; 4 * sub_partitions.each()];
         for key in 0..6400_u32 {
-            rows[slices.index_of(|bounds| bounds.partition_point(|bound| *bound < key))] += 1;
+            rows[sub_partitions.index_of(|bounds| bounds.partition_point(|bound| *bound < key))] +=
+                1;
         }
         assert!(rows.iter().all(|rows| (95..=105).contains(rows)), "{rows:?}");
         let none = RangeSubPartitions::<u32>::new(4);

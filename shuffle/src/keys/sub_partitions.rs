@@ -15,11 +15,11 @@ pub struct SubPartitions<K> {
 /// About the number of segments to which a map task can write without leaving its caches.
 const SEGMENTS: usize = 256;
 /// The most sub-partitions of one partition.
-const MAX_SLICES: usize = 16;
+const MAX_SUB_PARTITIONS: usize = 16;
 
 /// Returns the number of sub-partitions of each of `partitions` partitions.
 pub(crate) fn sub_partitions_per_partition(partitions: usize) -> usize {
-    (SEGMENTS / partitions.max(1)).clamp(1, MAX_SLICES)
+    (SEGMENTS / partitions.max(1)).clamp(1, MAX_SUB_PARTITIONS)
 }
 
 impl<K: 'static> SubPartitions<K> {
@@ -66,8 +66,8 @@ impl<K: 'static> SubPartitions<K> {
         match &self.partitioning {
             Partitioning::Hash(partitions) => {
                 let first = partition * self.each;
-                let slice = partition_of_hash(hash, partitions * self.each);
-                slice.clamp(first, first + self.each - 1) - first
+                let sub_partition = partition_of_hash(hash, partitions * self.each);
+                sub_partition.clamp(first, first + self.each - 1) - first
             }
             Partitioning::By(_) => partition_of_hash(hash, self.each),
         }
@@ -82,36 +82,36 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn a_slice_lies_in_the_partition_of_its_key_and_slices_rise_with_the_hash() {
+    fn sub_partitions_are_in_the_partition_of_their_key_and_ascend_with_the_hash() {
         let range = Arc::new(RangePartitioner::new(3));
         range.set_bounds(vec![300_u32, 600]);
         let some = [1, 2, 3, 7, 16, 100, 256, 1000].map(Partitioning::Hash);
         for partitioning in some.into_iter().chain([Partitioning::from(range)]) {
-            let slices = SubPartitions::new(partitioning.clone());
+            let sub_partitions = SubPartitions::new(partitioning.clone());
             let mut hashed: Vec<_> = (0..1000_u32).map(|key| (hash_of(&key), key)).collect();
             hashed.sort_unstable();
             let mut last = vec![0; partitioning.partitions()];
             for (hash, key) in hashed {
-                let (partition, slice) =
-                    (partitioning.partition_of(&key, hash), slices.index_of(&key, hash));
-                assert!(slices.of_partition(partition).contains(&slice));
-                assert!(last[partition] <= slice && slice < slices.count());
-                last[partition] = slice;
-                let first = slices.of_partition(partition).start;
-                assert_eq!(first + slices.within(partition, hash), slice);
+                let (partition, sub_partition) =
+                    (partitioning.partition_of(&key, hash), sub_partitions.index_of(&key, hash));
+                assert!(sub_partitions.of_partition(partition).contains(&sub_partition));
+                assert!(last[partition] <= sub_partition && sub_partition < sub_partitions.count());
+                last[partition] = sub_partition;
+                let first = sub_partitions.of_partition(partition).start;
+                assert_eq!(first + sub_partitions.within(partition, hash), sub_partition);
             }
         }
     }
 
     #[test]
-    fn a_row_of_another_partition_stays_within_the_slices() {
+    fn a_row_of_another_partition_has_a_sub_partition_too() {
         let range = Partitioning::from(Arc::new(RangePartitioner::<u32>::new(3)));
         for partitioning in [range].into_iter().chain([1, 3, 7, 1000].map(Partitioning::Hash)) {
-            let slices = SubPartitions::new(partitioning.clone());
+            let sub_partitions = SubPartitions::new(partitioning.clone());
             let hashes = (0..100_u32).map(|key| hash_of(&key)).chain([0, u64::MAX]);
             for (hash, partition) in hashes.flat_map(|hash| [0, 1, 2, 999].map(|n| (hash, n))) {
                 let partition = partition % partitioning.partitions();
-                assert!(slices.within(partition, hash) < slices.each());
+                assert!(sub_partitions.within(partition, hash) < sub_partitions.each());
             }
         }
     }

@@ -45,9 +45,9 @@ fn check_segments<R: Stored + PartialEq + Debug>(rows: impl Fn(usize, usize) -> 
     for runs in [1, 7, 8, 9, 64, 65, 200] {
         let task = tiny(true);
         let output = output(runs, &task, &rows).unwrap();
-        let places = index_bytes(&output.untyped.runs);
+        let used_bytes = index_bytes(&output.untyped.runs);
         // A few runs of a level may stay unmerged, with all segments each.
-        assert!(places <= max_index_bytes(&task) + 8 * SEGMENTS, "{runs}: {places}");
+        assert!(used_bytes <= max_index_bytes(&task) + 8 * SEGMENTS, "{runs}: {used_bytes}");
         let outputs = MapOutputs::own(output);
         for segment in 0..SEGMENTS {
             let mut reader = outputs.read(None, segment, &task);

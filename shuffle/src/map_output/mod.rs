@@ -2,7 +2,7 @@
 //!
 //! - `buffers`: one buffer of rows for each segment
 //! - `writer`: buffers the rows of a map task and flushes them as runs
-//! - `builder`: keeps each run in memory or appends it to the task's file
+//! - `builder`: stores each run in memory or appends it to the task's file
 //! - `output`: the output of one map task, and the table of all outputs of a shuffle
 //! - `segment_index`: where the segments of a run are in its file
 //! - `segment_source`: one segment of every map output, to be read several times

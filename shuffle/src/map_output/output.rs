@@ -45,9 +45,9 @@ pub(crate) struct UntypedOutput {
     /// segment. An output that is recomputed has the same digest unless the program is not
     /// deterministic. It does not cover values.
     pub(crate) digest: u64,
-    /// Whether a reader has begun to read it, or an output that it replaced.
+    /// True if a reader has begun to read it, or an output that it replaced.
     pub(super) was_read: AtomicBool,
-    /// Whether a read of it failed once.
+    /// True if a read of it failed once.
     pub(super) was_refused: AtomicBool,
     /// The damage that a reader found. The output that replaces it is another one.
     lost: OnceLock<Error>,
@@ -95,7 +95,7 @@ impl RowsInMemory {
         RowsInMemory { count: rows.len(), rows: Arc::new(rows) }
     }
 
-    /// Returns the rows, which are of type `R` or the engine is wrong.
+    /// Returns the rows. If they are not of type `R`, that is an internal error.
     pub(super) fn downcast<R: Send + Sync + 'static>(self) -> Result<Arc<Vec<R>>> {
         self.rows.downcast().map_err(|_| wrong_row_type())
     }
@@ -285,7 +285,7 @@ impl<R> MapOutputs<R> {
         self.table.put(map_partition, output.untyped)
     }
 
-    /// Damages the file of an output, as a fault plan wants. An output without a file is lost.
+    /// Damages the file of an output for a fault plan. An output without a file is lost.
     pub fn harm(&self, map_partition: usize, harm: Damage) {
         self.table.harm(map_partition, harm);
     }
@@ -363,7 +363,7 @@ impl OutputTable {
         let harmed = output.path().is_some_and(|file| harm.inflict(file).is_ok());
         if !harmed {
             // Its digest stays, with which the digest of its replacement is compared.
-            output.lose(&Error::corrupt("a fault plan took its map output"));
+            output.lose(&Error::corrupt("an injected fault lost the map output"));
         }
     }
 

@@ -16,8 +16,8 @@ const SHUFFLE: ShuffleId = ShuffleId(3);
 
 type Row = (u32, String);
 
-/// Tasks that keep their output in memory, in files because they are told to, and in files because
-/// the budget is too small.
+/// Returns tasks that store their output in memory, in files because of `force_spill`, and in files because
+/// the memory limit is too small.
 fn three_ways() -> [TaskContext; 3] {
     let to_files = Config { force_spill: true, ..Config::default() };
     let small = Config { memory_limit_bytes: 1, ..Config::default() };
@@ -37,19 +37,19 @@ fn rows(numbers: std::ops::Range<u32>) -> Vec<Row> {
     numbers.map(|n| (n, format!("row {n}"))).collect()
 }
 
-/// Three outputs for two partitions; the middle one has nothing for the second.
+/// Makes three outputs for two partitions; the middle one has no rows for the second partition.
 fn outputs(task: &TaskContext) -> MapOutputs<Row> {
     let outputs = MapOutputs::new(3);
     for (map_partition, second) in [(0, rows(10..20)), (1, vec![]), (2, rows(30..31))] {
         let segments = vec![rows(map_partition..map_partition + 1), second];
-        let output = keep(segments, task).unwrap();
+        let output = store(segments, task).unwrap();
         outputs.put(map_partition as usize, output).unwrap();
     }
     outputs
 }
 
-/// An output of one run.
-fn keep(segments: Vec<Vec<Row>>, task: &TaskContext) -> Result<MapOutput<Row>> {
+/// Makes an output of one run.
+fn store(segments: Vec<Vec<Row>>, task: &TaskContext) -> Result<MapOutput<Row>> {
     let mut output = MapOutputBuilder::new(segments.len());
     output.add_rows(segments, task)?;
     output.finish(task)
@@ -59,7 +59,7 @@ fn lose(outputs: &MapOutputs<Row>, map_partition: usize) {
     assert!(lock(&outputs.table.slots[map_partition]).take().is_some());
 }
 
-/// The length of the file of each output, or nothing for one in memory.
+/// Returns the length of the file of each output, or `None` for one in memory.
 fn file_bytes(outputs: &MapOutputs<Row>) -> Vec<Option<u64>> {
     let of_output =
         |slot| lock(slot).as_ref().unwrap().file.as_ref().map(|(_, index)| index.file_bytes);
@@ -82,7 +82,7 @@ fn scratch_files(task: &TaskContext) -> Vec<std::path::PathBuf> {
     files
 }
 
-/// A lost output is named, and so is what was wrong with it.
+/// Checks that a fetch failure names the lost output and the reason.
 fn assert_lost(result: Result<Vec<Row>>, map_partition: usize, why: &str) {
     let error = result.expect_err(why);
     assert_eq!(error.fetch_failure(), Some((SHUFFLE, map_partition)), "{error}");
@@ -111,7 +111,7 @@ proptest! {
         for task in three_ways() {
             let outputs = MapOutputs::new(maps.len());
             for (at, map) in maps.iter().enumerate() {
-                outputs.put(at, keep(map.clone(), &task).unwrap()).unwrap();
+                outputs.put(at, store(map.clone(), &task).unwrap()).unwrap();
             }
             for partition in 0..3 {
                 prop_assert_eq!(read(&outputs, partition, &task).unwrap(), expected(partition));
@@ -121,21 +121,21 @@ proptest! {
 }
 
 #[test]
-fn what_is_kept_is_reserved_or_in_files_and_given_back() {
+fn outputs_are_reserved_or_in_files_and_released() {
     let [memory, files, small] = three_ways();
-    let kept = outputs(&memory);
+    let stored = outputs(&memory);
     assert!(memory.memory.used_bytes() > 14 * size_of::<Row>() as u64);
-    assert_eq!(file_bytes(&kept), [None; 3]);
+    assert_eq!(file_bytes(&stored), [None; 3]);
     assert_eq!((memory.metrics().bytes_spilled, scratch_files(&memory).len()), (0, 0));
-    drop(kept);
+    drop(stored);
     assert_eq!(memory.memory.used_bytes(), 0);
     for task in [files, small] {
-        let kept = outputs(&task);
-        let bytes = file_bytes(&kept).into_iter().map(Option::unwrap).sum::<u64>();
+        let stored = outputs(&task);
+        let bytes = file_bytes(&stored).into_iter().map(Option::unwrap).sum::<u64>();
         assert_eq!((task.metrics().bytes_spilled, scratch_files(&task).len()), (bytes, 3));
         let runs = 3 * size_of::<MapRun>() as u64;
         assert!(task.memory.used_bytes() < runs + 300, "no more than where the rows are");
-        drop(kept);
+        drop(stored);
         assert_eq!((scratch_files(&task).len(), task.memory.used_bytes()), (0, 0));
     }
 }
@@ -144,7 +144,7 @@ fn what_is_kept_is_reserved_or_in_files_and_given_back() {
 fn an_output_without_rows_makes_no_file() {
     for task in three_ways() {
         let outputs = MapOutputs::new(1);
-        outputs.put(0, keep(vec![vec![], vec![]], &task).unwrap()).unwrap();
+        outputs.put(0, store(vec![vec![], vec![]], &task).unwrap()).unwrap();
         assert_eq!(read(&outputs, 1, &task).unwrap(), []);
         assert_eq!(scratch_files(&task).len(), 0);
     }
@@ -155,8 +155,8 @@ fn a_missing_output_is_a_fetch_failure_until_it_is_put_again() {
     for task in three_ways() {
         let outputs = outputs(&task);
         lose(&outputs, 1);
-        assert_lost(read(&outputs, 1, &task), 1, "not there");
-        outputs.put(1, keep(vec![vec![], rows(7..9)], &task).unwrap()).unwrap();
+        assert_lost(read(&outputs, 1, &task), 1, "does not exist");
+        outputs.put(1, store(vec![vec![], rows(7..9)], &task).unwrap()).unwrap();
         let expected = [rows(10..20), rows(7..9), rows(30..31)].concat();
         assert_eq!(read(&outputs, 1, &task).unwrap(), expected);
     }
@@ -204,7 +204,7 @@ fn a_disk_that_loses_or_changes_bytes_is_found_out() {
     assert_lost(Err(lost), 2, "");
 }
 
-/// Reads that fail with an error of the system.
+/// A file whose reads fail with an error of the operating system.
 struct BadSector(i32);
 
 impl DiskReader for BadSector {
@@ -216,8 +216,9 @@ impl DiskReader for BadSector {
     }
 }
 
+// Case E04 of tests/PROMISES.md.
 #[test]
-fn e04_an_output_that_the_disk_refuses_to_read_twice_is_lost_and_others_are_not() {
+fn an_output_that_cannot_be_read_twice_is_lost_and_others_are_not() {
     let faults = FaultPlan::new().fail_reads_of_map_output(SHUFFLE, 1).arm();
     let disk = Arc::new(faulty(&faults));
     let (force_spill, faults) = (true, Some(faults));
@@ -228,20 +229,25 @@ fn e04_an_output_that_the_disk_refuses_to_read_twice_is_lost_and_others_are_not(
     let error = read(&outputs, 0, &task).unwrap_err();
     assert!(
         matches!(error.kind(), ErrorKind::Io { .. }),
-        "the first time it may be chance: {error}"
+        "one failed read may be accidental: {error}"
     );
     let error = read(&outputs, 0, &task).unwrap_err();
     assert_eq!(others_of(&error), []);
     assert_lost(Err(error), 1, "injected fault");
     assert_eq!(outputs.storage_stats().parts, 2);
     assert_lost(read(&outputs, 0, &task), 1, "injected fault");
-    assert_eq!(read(&outputs, 1, &task).unwrap().len(), 11, "it has nothing for the second");
-    outputs.put(1, keep(vec![rows(1..2), vec![]], &task).unwrap()).unwrap();
+    assert_eq!(
+        read(&outputs, 1, &task).unwrap().len(),
+        11,
+        "it has no rows for the second partition"
+    );
+    outputs.put(1, store(vec![rows(1..2), vec![]], &task).unwrap()).unwrap();
     assert_eq!(read(&outputs, 0, &task).unwrap(), rows(0..3));
 }
 
+// Case E06 of tests/PROMISES.md.
 #[test]
-fn e06_too_few_open_files_say_nothing_of_an_output_however_often() {
+fn an_output_is_never_lost_because_of_too_many_open_files() {
     let outputs = outputs(&to_files(RealDisk));
     let task = to_files(RealDisk);
     let mut reader = outputs.read(Some(SHUFFLE), 0, &task);
@@ -258,7 +264,7 @@ fn e06_too_few_open_files_say_nothing_of_an_output_however_often() {
     assert_eq!([refused(eio), refused(emfile), refused(eio)], [None, None, Some((SHUFFLE, 0))]);
 }
 
-/// The other outputs that a fetch failure says are gone.
+/// Returns the other outputs that a fetch failure reports as lost.
 fn others_of(error: &Error) -> Vec<usize> {
     match error.kind() {
         ErrorKind::FetchFailed { others, .. } => others.clone(),
@@ -267,7 +273,7 @@ fn others_of(error: &Error) -> Vec<usize> {
 }
 
 #[test]
-fn a_reader_that_finds_one_output_gone_looks_at_all_and_names_those_that_are() {
+fn a_reader_that_finds_one_output_lost_checks_all_and_names_the_lost_ones() {
     let [_, task, _] = three_ways();
     let outputs = outputs(&task);
     let files = scratch_files(&task);
@@ -282,20 +288,20 @@ fn a_reader_that_finds_one_output_gone_looks_at_all_and_names_those_that_are() {
     assert_eq!(others_of(&read(&outputs, 0, &task).unwrap_err()), [2]);
     for (at, second) in [(0, rows(10..20)), (2, rows(30..31))] {
         let first = rows(at..at + 1);
-        outputs.put(at as usize, keep(vec![first, second], &task).unwrap()).unwrap();
+        outputs.put(at as usize, store(vec![first, second], &task).unwrap()).unwrap();
     }
     assert_lost(read(&outputs, 0, &task), 1, "removed");
 }
 
-/// An output with these rows and a digest of its own.
+/// Makes an output with the given digest.
 fn with_digest(digest: u64, task: &TaskContext) -> MapOutput<Row> {
-    let mut output = keep(vec![rows(0..1), rows(1..2)], task).unwrap();
+    let mut output = store(vec![rows(0..1), rows(1..2)], task).unwrap();
     output.untyped.digest = digest;
     output
 }
 
 #[test]
-fn e20_an_output_in_memory_that_is_lost_is_compared_with_what_comes_in_its_place() {
+fn a_lost_output_in_memory_is_compared_with_its_replacement() {
     for task in three_ways() {
         let outputs = MapOutputs::new(1);
         outputs.put(0, with_digest(1, &task)).unwrap();
@@ -309,8 +315,9 @@ fn e20_an_output_in_memory_that_is_lost_is_compared_with_what_comes_in_its_place
     }
 }
 
+// Case E20 of tests/PROMISES.md.
 #[test]
-fn e20_what_was_read_is_remembered_when_an_equal_output_takes_its_place_unread() {
+fn an_equal_replacement_of_a_read_output_counts_as_read() {
     let [task, ..] = three_ways();
     let outputs = MapOutputs::new(1);
     outputs.put(0, with_digest(1, &task)).unwrap();
@@ -321,24 +328,24 @@ fn e20_what_was_read_is_remembered_when_an_equal_output_takes_its_place_unread()
     assert!(outputs.put(0, with_digest(3, &task)).is_err(), "the second one was read");
 }
 
-/// One output, kept and read.
-fn keep_and_read(task: &TaskContext) -> Result<Vec<Row>> {
+/// Stores one output and reads it.
+fn store_and_read(task: &TaskContext) -> Result<Vec<Row>> {
     let outputs = MapOutputs::new(1);
-    outputs.put(0, keep(vec![rows(0..1), rows(10..20)], task)?).unwrap();
+    outputs.put(0, store(vec![rows(0..1), rows(10..20)], task)?).unwrap();
     read(&outputs, 1, task)
 }
 
-/// Every single operation fails once: the writer's error is its own, and a reader's is the disk's.
+// Each disk operation fails once. Writers and readers return the error of the disk.
 #[test]
 fn a_disk_that_refuses_once_is_an_io_error_and_not_a_lost_output() {
     let faults = FaultPlan::new().arm();
-    assert_eq!(keep_and_read(&to_files(faulty(&faults))).unwrap(), rows(10..20));
+    assert_eq!(store_and_read(&to_files(faulty(&faults))).unwrap(), rows(10..20));
     // The last operation removes the file.
     let operations = faults.disk_operations() - 1;
     assert!(operations >= 5);
     for operation in 0..operations {
         let task = to_files(faulty(FaultPlan::new().fail_disk_operation(operation)));
-        let error = keep_and_read(&task).unwrap_err();
+        let error = store_and_read(&task).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Io { .. }), "{operation}: {error}");
         assert!(error.to_string().contains("shuffle-"), "{error}");
         assert_eq!(scratch_files(&task).len(), 0, "{operation}");

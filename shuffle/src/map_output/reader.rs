@@ -185,7 +185,7 @@ impl UntypedReader {
                 return Err(why.clone());
             }
         }
-        let missing = || Error::corrupt("its map output is not there");
+        let missing = || Error::corrupt("its map output does not exist");
         self.output.clone().ok_or_else(missing).map(Some)
     }
 

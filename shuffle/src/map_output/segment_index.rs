@@ -34,8 +34,8 @@ const MAX_ENTRIES: usize = 32;
 
 impl SegmentIndex {
     /// Adds a segment, whose number is above all before.
-    pub(crate) fn push(&mut self, number: u32, place: SegmentLocation) -> Result<()> {
-        let SegmentLocation { offset, bytes, rows, frames, file_tag } = place;
+    pub(crate) fn push(&mut self, number: u32, location: SegmentLocation) -> Result<()> {
+        let SegmentLocation { offset, bytes, rows, frames, file_tag } = location;
         let is_open = |block: &Block| block.entries < MAX_ENTRIES && offset == self.end;
         if !self.blocks.last().is_some_and(is_open) {
             self.blocks.push(Block { number, offset, at: self.encoded.len(), entries: 0 });
@@ -65,17 +65,17 @@ impl SegmentIndex {
         let behind = self.blocks.partition_point(|block| block.number as usize <= number);
         let Some(block) = behind.checked_sub(1) else { return Ok(None) };
         let found = self.of_block(block)?.into_iter().find(|(other, _)| *other == number);
-        Ok(found.map(|(_, place)| place))
+        Ok(found.map(|(_, location)| location))
     }
 
     /// Returns all segments that have rows, in the order of their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Result<(usize, SegmentLocation)>> + '_ {
         (0..self.blocks.len()).flat_map(|block| {
-            let (places, failed) = match self.of_block(block) {
-                Ok(places) => (places, None),
+            let (locations, failed) = match self.of_block(block) {
+                Ok(locations) => (locations, None),
                 Err(error) => (Vec::new(), Some(Err(error))),
             };
-            places.into_iter().map(Ok).chain(failed)
+            locations.into_iter().map(Ok).chain(failed)
         })
     }
 
@@ -84,12 +84,12 @@ impl SegmentIndex {
         let end = self.blocks.get(number + 1).map_or(self.encoded.len(), |next| next.at);
         let entries: Vec<Entry> = decode_rows(&self.encoded[block.at..end], block.entries)?;
         let (mut offset, file_tag) = (block.offset, self.file_tag);
-        let place = |(above, bytes, rows, frames): Entry| {
-            let place = SegmentLocation { offset, bytes, rows, frames, file_tag };
+        let location = |(above, bytes, rows, frames): Entry| {
+            let location = SegmentLocation { offset, bytes, rows, frames, file_tag };
             offset += bytes;
-            ((block.number + above) as usize, place)
+            ((block.number + above) as usize, location)
         };
-        Ok(entries.into_iter().map(place).collect())
+        Ok(entries.into_iter().map(location).collect())
     }
 }
 
@@ -107,37 +107,37 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_place_is_found_as_it_was_pushed_and_no_other(segments in segments()) {
-            let (mut places, mut expected) = (SegmentIndex::default(), Vec::new());
+        fn every_location_is_found_as_it_was_pushed_and_no_other(segments in segments()) {
+            let (mut locations, mut expected) = (SegmentIndex::default(), Vec::new());
             let (mut number, mut offset) = (0, 7_u64);
             for (step, gap, bytes, rows, frames) in segments {
                 number += step;
                 offset += gap;
-                let place = SegmentLocation { offset, bytes, rows, frames, file_tag: 9 };
-                places.push(number, place).unwrap();
-                expected.push((number, place));
+                let location = SegmentLocation { offset, bytes, rows, frames, file_tag: 9 };
+                locations.push(number, location).unwrap();
+                expected.push((number, location));
                 offset += bytes;
             }
-            places.shrink();
+            locations.shrink();
             for wanted in 0..number + 50 {
                 let found = expected.iter().find(|(number, _)| *number == wanted);
-                let found = found.map(|(_, place)| *place);
-                prop_assert_eq!(places.find(wanted as usize).unwrap(), found, "{}", wanted);
+                let found = found.map(|(_, location)| *location);
+                prop_assert_eq!(locations.find(wanted as usize).unwrap(), found, "{}", wanted);
             }
-            let expected = expected.into_iter().map(|(number, place)| (number as usize, place));
-            prop_assert!(places.iter().map(|place| place.unwrap()).eq(expected));
+            let expected = expected.into_iter().map(|(number, location)| (number as usize, location));
+            prop_assert!(locations.iter().map(|location| location.unwrap()).eq(expected));
         }
     }
 
     #[test]
-    fn a_place_takes_about_eight_bytes() {
-        let (mut places, mut offset) = (SegmentIndex::default(), 0);
+    fn an_entry_takes_about_eight_bytes() {
+        let (mut locations, mut offset) = (SegmentIndex::default(), 0);
         for number in 0..256 {
-            let place = SegmentLocation { offset, bytes: 900, rows: 54, frames: 1, file_tag: 1 };
-            places.push(number, place).unwrap();
+            let location = SegmentLocation { offset, bytes: 900, rows: 54, frames: 1, file_tag: 1 };
+            locations.push(number, location).unwrap();
             offset += 900;
         }
-        places.shrink();
-        assert!(places.bytes() <= 8 * 256, "{}", places.bytes());
+        locations.shrink();
+        assert!(locations.bytes() <= 8 * 256, "{}", locations.bytes());
     }
 }

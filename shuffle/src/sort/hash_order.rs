@@ -4,16 +4,16 @@ use crate::keys::hash::Hashed;
 use emberline_core::size::owns_heap;
 use std::mem;
 
-/// The places of some rows in the order of their hash, and of the place if hashes are equal.
+/// The indexes of some rows in the order of their hash, and of the index if hashes are equal.
 ///
-/// A word has the place of a row and as many high bits of its hash as fit. So rows whose hashes differ in
-/// lower bits only can be out of order: among n rows with places of b bits, there are about n * n * 2^b /
+/// A word has the index of a row and as many high bits of its hash as fit. So rows whose hashes differ in
+/// lower bits only can be out of order: among n rows with indexes of b bits, there are about n * n * 2^b /
 /// 2^65 such pairs. That is none among some thousands of rows and a few among millions. A caller that finds
 /// one calls [`refine`](HashOrder::refine).
 pub(crate) struct HashOrder {
-    /// The high bits in which hashes differ, and below them the place: all words are different.
+    /// The high bits in which hashes differ, and below them the index: all words are different.
     words: Vec<u64>,
-    place_bits: u32,
+    index_bits: u32,
 }
 
 /// With fewer hashes the standard sort is as fast.
@@ -45,15 +45,15 @@ impl HashRange {
         self.most = self.most.max(hash);
     }
 
-    /// Begins the second pass, in which every hash is pushed with its place, which is below `places`.
-    pub(crate) fn order(self, places: usize) -> HashOrderBuilder {
+    /// Begins the second pass, in which every hash is pushed with its index, which is below `indexes`.
+    pub(crate) fn order(self, indexes: usize) -> HashOrderBuilder {
         let differing = u64::BITS - self.most.saturating_sub(self.least).leading_zeros();
-        let place_bits = usize::BITS - places.saturating_sub(1).leading_zeros();
+        let index_bits = usize::BITS - indexes.saturating_sub(1).leading_zeros();
         HashOrderBuilder {
             least: self.least,
             differing,
-            mask: u64::MAX.unbounded_shl(place_bits),
-            order: HashOrder { words: Vec::with_capacity(self.count), place_bits },
+            mask: u64::MAX.unbounded_shl(index_bits),
+            order: HashOrder { words: Vec::with_capacity(self.count), index_bits },
         }
     }
 }
@@ -68,11 +68,11 @@ pub(crate) struct HashOrderBuilder {
 }
 
 impl HashOrderBuilder {
-    /// Adds a row, given its place and hash.
+    /// Adds a row, given its index and hash.
     #[inline]
-    pub(crate) fn push(&mut self, place: usize, hash: u64) {
+    pub(crate) fn push(&mut self, index: usize, hash: u64) {
         let hash = (hash - self.least).unbounded_shl(u64::BITS - self.differing);
-        self.order.words.push((hash & self.mask) | place as u64);
+        self.order.words.push((hash & self.mask) | index as u64);
     }
 
     /// Returns the order of the rows.
@@ -85,19 +85,19 @@ impl HashOrderBuilder {
 }
 
 impl HashOrder {
-    /// Returns the places, in order.
-    pub(crate) fn places(&self) -> impl Iterator<Item = usize> + '_ {
-        let mask = !u64::MAX.unbounded_shl(self.place_bits);
+    /// Returns the indexes, in order.
+    pub(crate) fn indexes(&self) -> impl Iterator<Item = usize> + '_ {
+        let mask = !u64::MAX.unbounded_shl(self.index_bits);
         self.words.iter().map(move |word| (word & mask) as usize)
     }
 
-    fn into_places(self) -> Vec<usize> {
-        self.places().collect()
+    fn into_indexes(self) -> Vec<usize> {
+        self.indexes().collect()
     }
 
     #[inline]
-    fn place(&self, word: u64) -> usize {
-        (word & !u64::MAX.unbounded_shl(self.place_bits)) as usize
+    fn index_of(&self, word: u64) -> usize {
+        (word & !u64::MAX.unbounded_shl(self.index_bits)) as usize
     }
 
     /// Returns the number of rows.
@@ -107,7 +107,7 @@ impl HashOrder {
 
     /// Returns the number of distinct hashes, except for some that differ only in low bits.
     pub(crate) fn distinct_hashes(&self) -> usize {
-        let hash = |word: &u64| word.unbounded_shr(self.place_bits);
+        let hash = |word: &u64| word.unbounded_shr(self.index_bits);
         self.words.chunk_by(|a, b| hash(a) == hash(b)).count()
     }
 
@@ -132,7 +132,7 @@ impl HashOrder {
     /// Orders rows that agree in the bits of the words by all bits of their hash.
     #[cold]
     pub(crate) fn refine(&mut self, hash_at: &dyn Fn(usize) -> u64) {
-        let (bits, mask) = (self.place_bits, !u64::MAX.unbounded_shl(self.place_bits));
+        let (bits, mask) = (self.index_bits, !u64::MAX.unbounded_shl(self.index_bits));
         let equal = self.words.chunk_by_mut(|a, b| a.unbounded_shr(bits) == b.unbounded_shr(bits));
         for some in equal.filter(|some| some.len() > 1) {
             some.sort_by_key(|word| hash_at((word & mask) as usize));
@@ -150,9 +150,9 @@ fn one_pass(from: &[u64], to: &mut [u64], first: u32, bits: u32) {
         before += mem::replace(counter, before);
     }
     for word in from {
-        let place = &mut next[digit(*word)];
-        to[*place] = *word;
-        *place += 1;
+        let index = &mut next[digit(*word)];
+        to[*index] = *word;
+        *index += 1;
     }
 }
 
@@ -160,13 +160,13 @@ fn one_pass(from: &[u64], to: &mut [u64], first: u32, bits: u32) {
 fn insertion_sort(words: &mut [u64]) -> bool {
     let mut moves = MAX_MOVES.saturating_mul(words.len());
     for at in 1..words.len() {
-        let (word, mut place) = (words[at], at);
-        while place > 0 && words[place - 1] > word {
-            words[place] = words[place - 1];
-            place -= 1;
+        let (word, mut index) = (words[at], at);
+        while index > 0 && words[index - 1] > word {
+            words[index] = words[index - 1];
+            index -= 1;
         }
-        words[place] = word;
-        moves = moves.saturating_sub(at - place);
+        words[index] = word;
+        moves = moves.saturating_sub(at - index);
         if moves == 0 {
             return false;
         }
@@ -187,19 +187,19 @@ pub(crate) fn sort_stable_by_hash<K: Clone, V: Clone>(
     }
     let order = order_of(&rows);
     if const { owns_heap::<(K, V)>() || size_of::<Hashed<K, V>>() > MAX_COPIED_BYTES } {
-        apply_order(&mut rows, order.into_places());
+        apply_order(&mut rows, order.into_indexes());
     } else {
         // Such a row is cheap to clone: one random read and one sequential write.
         let mut moved = Vec::with_capacity(rows.len());
         for word in &order.words {
-            moved.push(rows[order.place(*word)].clone());
+            moved.push(rows[order.index_of(*word)].clone());
         }
         rows = moved;
     }
     if !is_sorted(&rows) {
         let mut order = order_of(&rows);
-        order.refine(&|place| rows[place].hash);
-        apply_order(&mut rows, order.into_places());
+        order.refine(&|index| rows[index].hash);
+        apply_order(&mut rows, order.into_indexes());
     }
     rows
 }
@@ -221,8 +221,8 @@ fn order_of<K, V>(rows: &[Hashed<K, V>]) -> HashOrder {
         range.add(row.hash);
     }
     let mut order = range.order(rows.len());
-    for (place, row) in rows.iter().enumerate() {
-        order.push(place, row.hash);
+    for (index, row) in rows.iter().enumerate() {
+        order.push(index, row.hash);
     }
     order.finish()
 }

@@ -233,7 +233,7 @@ impl<T: Stored> RunFile<T> {
 }
 
 impl<T> RunFile<T> {
-    /// Damages the file, as a fault plan wants.
+    /// Damages the file for a fault plan.
     pub fn harm(&self, harm: Damage) -> std::io::Result<()> {
         harm.inflict(self.written.file.path())
     }
@@ -346,12 +346,12 @@ pub struct Batches<I> {
 }
 
 impl<I: Iterator<Item: Stored>> Batches<I> {
-    /// Cuts `rows` into batches of an eighth of the memory of one operation.
+    /// Divides `rows` into batches of an eighth of the memory of one operation.
     pub fn new(rows: I, task: &TaskContext) -> Self {
         Batches::of_bytes(rows, task.operator_memory_limit() / 8)
     }
 
-    /// Cuts `rows` into batches of `bytes`.
+    /// Divides `rows` into batches of `bytes`.
     pub(crate) fn of_bytes(rows: I, bytes: u64) -> Self {
         Batches { rows, bytes: bytes.max(MIN_BATCH_BYTES) }
     }

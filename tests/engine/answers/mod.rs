@@ -230,7 +230,7 @@ fn an_out_of_range_partitioner_is_an_error_of_lookup() {
     });
 }
 
-/// Puts a key where it says itself.
+/// A partitioner whose keys are their partitions.
 struct Literal(usize);
 
 impl Partitioner<i64> for Literal {
@@ -338,7 +338,7 @@ fn to_local_iterator_yields_an_error_and_ends() {
     });
 }
 
-// No partitions are a mistake of the source: every action says so.
+// A source without partitions is an error of every action.
 #[test]
 fn zero_partitions_are_an_error_of_the_single_value_actions() {
     test(|| {

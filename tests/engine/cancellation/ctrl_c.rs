@@ -12,10 +12,10 @@ use testkit::{DEADLINE, within};
 
 /// Set for the child, and in no other run of the tests.
 const CHILD: &str = "EMBERLINE_TEST_CTRL_C";
-/// Its value where something runs at the end.
+/// Its value if a job runs at the end.
 const BUSY: &str = "busy";
 
-// Run by the test below in a process of its own.
+// The test below runs this in a child process.
 #[test]
 #[ignore = "it waits for Ctrl-C"]
 fn child_process_that_receives_ctrl_c() {
@@ -37,7 +37,7 @@ fn child_process_that_receives_ctrl_c() {
         println!("second: {}", others.wait().unwrap_err());
         println!("third: {}", quiet.wait().is_ok());
         println!("next: {}", ctx.range(0..10_u64).count().unwrap());
-        // The second one, soon after the first, ends the process; so does one with nothing to cancel.
+        // A second signal soon after the first ends the process, and so does a signal without running jobs.
         let rows = endless(&ctx).0;
         let is_busy = std::env::var(CHILD).unwrap() == BUSY;
         let _busy = is_busy.then(|| ctx.spawn(move || rows.count()));
@@ -49,7 +49,7 @@ fn child_process_that_receives_ctrl_c() {
 }
 
 /// Starts the child, sends it a signal when it is ready and `at_the_end` others a tenth of a second
-/// apart, and gives what it said and its status.
+/// apart, and returns its output and its exit status.
 fn signalled(signal: &str, value: &str, at_the_end: usize) -> (String, Option<i32>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["cancellation::ctrl_c::child_process_that_receives_ctrl_c", "--exact"])

@@ -180,7 +180,7 @@ fn dropping_the_context_cancels_jobs_and_dropping_a_handle_does_not() {
         assert!(!handle.is_finished(), "a handle to the context is left");
         drop(ctx);
         is_cancelled(handle.wait(), "the context was dropped");
-        // RDDs that are left work on.
+        // RDDs that still have a handle work.
         assert_eq!(kept.take(2).unwrap(), [0, 1]);
         drop(kept);
         until_let_go(&held);

@@ -26,7 +26,7 @@ fn endless(ctx: &Context) -> (Rdd<u64>, Arc<()>) {
     (rows.boxed(), held)
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 #[track_caller]
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let began = Instant::now();
@@ -36,7 +36,7 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Waits until the tasks of a job have let go of what their closures hold.
+/// Waits until the tasks of a job have dropped their closures.
 #[track_caller]
 fn until_let_go(held: &Arc<()>) {
     until("letting go", || Arc::strong_count(held) == 1);
@@ -67,7 +67,7 @@ fn a_cancelled_action_ends_and_the_next_job_runs() {
 }
 
 /// Returns operations whose closures yield endless rows.
-fn endless_steps(ctx: &Context, held: &Arc<()>) -> Vec<(&'static str, Rdd<u64>)> {
+fn endless_operations(ctx: &Context, held: &Arc<()>) -> Vec<(&'static str, Rdd<u64>)> {
     let rows = ctx.range_with(2, 0..2_u64);
     let forever = |held: &Arc<()>| {
         let held = Arc::clone(held);
@@ -100,7 +100,7 @@ fn tasks_notice_a_cancellation_inside_an_endless_iterator() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let held = Arc::new(());
-        for (name, rows) in endless_steps(&ctx, &held) {
+        for (name, rows) in endless_operations(&ctx, &held) {
             for pulls in [false, true] {
                 let (rows, before) = (rows.clone(), ctx.abandoned_tasks());
                 let job = ctx.spawn(move || match pulls {
@@ -126,7 +126,7 @@ fn tasks_notice_a_cancellation_inside_an_endless_iterator() {
 }
 
 /// Returns operations that hold many rows in one partition before they yield the first.
-fn rows_that_are_at_hand(ctx: &Context) -> Vec<(&'static str, Rdd<u64>)> {
+fn buffered_rows(ctx: &Context) -> Vec<(&'static str, Rdd<u64>)> {
     let many = ctx.range_with(1, 0..300_000_u64);
     let (pairs, hot) = (many.map(|n| (n, n)), ctx.range_with(1, 0..3_000_u64).map(|n| (0, n)));
     let listed = many.map_partitions(Iterator::collect::<Vec<_>>);
@@ -148,7 +148,7 @@ fn tasks_notice_a_cancellation_within_a_few_thousand_rows() {
     const MOST: usize = 10_000;
     within(DEADLINE, || {
         let ctx = Context::builder().threads(1).build().unwrap();
-        for (name, rows) in rows_that_are_at_hand(&ctx) {
+        for (name, rows) in buffered_rows(&ctx) {
             let (seen, is_cancelled_now) = (Arc::default(), Arc::new(AtomicBool::new(false)));
             let (reached, until_reached) = mpsc::channel();
             let (counted, waits): (Arc<AtomicUsize>, _) =
@@ -170,7 +170,7 @@ fn tasks_notice_a_cancellation_within_a_few_thousand_rows() {
             is_cancelled_now.store(true, Ordering::Relaxed);
             until("its end", || ctx.abandoned_tasks().is_empty());
             let more = seen.load(Ordering::Relaxed) - AT;
-            assert!(more < MOST, "{name}: {more} rows behind the cancellation");
+            assert!(more < MOST, "{name}: {more} rows after the cancellation");
         }
     });
 }
@@ -203,7 +203,7 @@ fn cancelling_a_group_reports_the_reason_and_spares_other_groups() {
                 ctx.job_group("nightly", || {
                     entered.send(()).unwrap();
                     let first = slow.count();
-                    // A closure that goes on all the same gets the reason again.
+                    // An action after the cancellation fails with the same reason.
                     (first, ctx.range(0..10_u64).count())
                 })
             })

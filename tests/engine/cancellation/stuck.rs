@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 use testkit::{DEADLINE, within};
 
-/// Rows of which the first keeps its task's thread until it is let go.
+/// Rows whose first one blocks its thread until it is released.
 struct Stuck {
     rows: Rdd<u64>,
     stuck: Arc<AtomicUsize>,
@@ -85,7 +85,7 @@ fn a_spawned_closure_that_never_returns_is_abandoned_and_others_run() {
                 Ok(())
             })
         };
-        // As many as may run at the same time.
+        // The most closures that may run at the same time.
         let handles: Vec<JobHandle<()>> = (0..64).map(spin).collect();
         let rows = ctx.range(0..10_u64);
         let waiting = ctx.spawn(move || rows.count());
@@ -129,7 +129,7 @@ fn a_slow_listener_receives_every_event_before_the_context_ends() {
             thread::sleep(Duration::from_millis(20));
             counter.fetch_add(1, Ordering::SeqCst);
         };
-        // A scratch folder of its own, since what others left in it would be events too.
+        // A scratch directory of its own, since orphans of other tests would be events too.
         let scratch = tempfile::tempdir().unwrap();
         let builder = Context::builder().threads(1).scratch_dir(scratch.path());
         let ctx = builder.listener(listener).build().unwrap();

@@ -42,8 +42,8 @@ fn map_tasks(events: &[Event]) -> usize {
     events.iter().filter(of_map).count()
 }
 
-/// Damages some of the files between two jobs, and checks that the second is right and computes
-/// only what is lost; says how many map tasks ran again.
+/// Damages some of the files between two jobs. Checks that the second job returns the same rows and
+/// recomputes only lost outputs. Returns the number of map tasks that ran again.
 fn recovers(what: &str, damage: impl Fn(&[PathBuf]) + Send + 'static) -> usize {
     let what = what.to_string();
     within(DEADLINE, move || {
@@ -182,8 +182,8 @@ fn a_flipped_bit_anywhere_in_a_shuffle_file_is_detected_and_recomputed() {
 
 type Sums = Vec<(u64, u64)>;
 
-/// Runs the sums on a faulty disk: the answer, the faults that fired and how many operations the
-/// disk saw. Nothing may be left afterwards but what a failed removal left.
+/// Runs the sums on a faulty disk, after which the scratch directory must be empty. Returns the answer and
+/// the numbers of faults that fired, of disk operations and of failed tasks.
 fn on_faulty_disk(plan: FaultPlan) -> (Result<Sums>, u64, u64, usize) {
     within(DEADLINE, move || {
         let (folder, builder) = scratch();

@@ -135,7 +135,7 @@ fn a_failed_job_leaves_no_file() {
     });
 }
 
-/// Rows that count how many of them are alive. The count is this thread's own test's.
+/// Rows that count how many of them are alive. Each test has its own count.
 mod alive {
     use serde::{Deserialize, Serialize};
     use std::sync::atomic::{AtomicI64, Ordering};

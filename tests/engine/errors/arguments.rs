@@ -1,4 +1,4 @@
-//! An invalid argument is the error of the first action, and of nothing before it.
+//! An invalid argument is an error of the first action, not of the transformation.
 
 use super::assert_blames;
 use emberline::bounds::Element;
@@ -6,8 +6,8 @@ use emberline::prelude::*;
 use std::panic::Location;
 use testkit::{DEADLINE, within};
 
-/// Checks that an RDD that was asked for zero partitions can be made and explained, and that each
-/// action on it and on what is made of it is the error of `operation`.
+/// Checks that an RDD with zero partitions can be defined and explained, and that every action on it and
+/// on RDDs derived from it returns the error of `operation`.
 #[track_caller]
 fn refused<T: Element>(
     operation: &'static str,

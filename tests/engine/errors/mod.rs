@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 use testkit::{DEADLINE, within};
 
-/// Passes rows through but one, of the third of four partitions.
+/// Returns its argument, and panics for row 25, which is in the third of four partitions.
 fn not_25(n: u64) -> u64 {
     assert!(n != 25, "boom at {n}");
     n
@@ -45,7 +45,7 @@ fn error_of<R: fmt::Debug>(run: impl FnOnce(&Context) -> Result<R> + Send + 'sta
 /// Checks that `error` blames `operation`, on a line of the test that holds its call, which is at
 /// most a few lines below the one this was called at.
 fn assert_blames(error: &Error, operation: &str, here: &Location<'_>) {
-    let blamed = error.operation().unwrap_or_else(|| panic!("nobody is blamed: {error}"));
+    let blamed = error.operation().unwrap_or_else(|| panic!("no operation is blamed: {error}"));
     let (file, line) = (blamed.call_site.file(), blamed.call_site.line());
     assert_eq!((blamed.name, file), (operation, here.file()), "{error}");
     assert!((here.line()..here.line() + 12).contains(&line), "line {line}: {error}");
@@ -56,7 +56,7 @@ fn assert_blames(error: &Error, operation: &str, here: &Location<'_>) {
     assert!(error.to_string().starts_with(&format!("{operation} at {file}:{line}: ")), "{error}");
 }
 
-/// Runs a job whose closure panics at row 25, and checks what its error says.
+/// Runs a job whose closure panics at row 25, and checks the text of its error.
 #[track_caller]
 fn breaks<R, F>(operation: &str, run: F)
 where
@@ -197,7 +197,7 @@ fn a_panic_while_rows_are_sorted_names_the_sort() {
     });
 }
 
-/// A partitioner of five that has something against key 25.
+/// A partitioner with five partitions that panics for key 25.
 struct Picky;
 
 impl Partitioner<u64> for Picky {
@@ -269,7 +269,7 @@ fn a_panic_in_a_merge_on_the_driver_is_an_error() {
     breaks_on_the_driver("fold", move |ctx| numbers(ctx).fold(0, merge));
 }
 
-/// A row whose text cannot be had.
+/// A row whose `Display` fails or panics.
 struct Unspeakable(bool);
 
 impl fmt::Display for Unspeakable {

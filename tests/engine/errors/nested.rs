@@ -15,7 +15,7 @@ fn on_threads(
         let ctx = Context::builder().threads(threads).build().unwrap();
         let answers = Answers::default();
         let ended = run(&ctx, &answers);
-        // Whatever the closure made of the refusal, the outer action fails with it.
+        // The outer action fails with the refusal even if the closure ignored it.
         let error = ended.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::NestedAction { .. }), "{error}");
         let answers = answers.lock().unwrap();
@@ -30,7 +30,7 @@ fn on_threads(
     });
 }
 
-/// Counts `inner` where an action must not run, and keeps the answer.
+/// Calls an action on `inner` inside a closure, and stores its result.
 fn ask(inner: &Rdd<u64>, answers: &Answers) {
     let answer = inner.count();
     answers.lock().unwrap().push(answer);

@@ -17,7 +17,7 @@ const DESERIALIZE: usize = 5;
 /// The calls that still succeed, for each kind of call. Each kind is used by one test.
 static FUSES: [AtomicI64; 6] = [const { AtomicI64::new(i64::MAX) }; 6];
 
-/// A number that panics when the fuse of calls of kind `K` has burnt down.
+/// A number that panics at a call of kind `K` once no more of these calls may succeed.
 struct Fused<const K: usize>(u64);
 
 impl<const K: usize> Fused<K> {
@@ -144,7 +144,7 @@ fn every_call_may_panic<const K: usize>() {
                 for n in [1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144] {
                     FUSES[K].store(n, Ordering::SeqCst);
                     let outcome = program(&rows);
-                    // The count of hash tables on the caller's own thread is the caller's.
+                    // Calls on this thread from here on, as by a hash table of the test, must not panic.
                     FUSES[K].store(i64::MAX, Ordering::SeqCst);
                     match outcome {
                         Ok(rows) => assert_eq!(rows, answer, "program {number}, call {n}"),

@@ -317,7 +317,7 @@ fn ten_thousand_operations_are_explained_and_drawn_on_a_small_stack() {
             "{}",
             svg.len()
         );
-        // To the right without end: each round's union is the second branch of the next.
+        // Each round's union is the second branch of the next, so every round is nested one level deeper.
         let mut nested = ctx.range_with(1, 0..9_u64).boxed();
         for _ in 0..2_000 {
             nested = ctx.range_with(1, 0..9_u64).union(&nested).boxed();

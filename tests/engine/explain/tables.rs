@@ -172,7 +172,7 @@ struct Dotted {
     a: Inner,
 }
 
-/// A map that gives one key twice, which serde allows.
+/// A map that serializes one key twice, which serde allows.
 struct Twice;
 
 impl Serialize for Twice {
@@ -216,7 +216,7 @@ fn fifty_rows_are_shown_and_the_rest_counted() {
 }
 
 #[test]
-fn an_empty_table_says_that_it_has_no_rows() {
+fn an_empty_table_displays_that_it_has_no_rows() {
     let none: Vec<Plane> = Vec::new();
     assert_eq!(none.table().to_string(), "no rows\n");
     assert!(none.table().html().contains("no rows"));

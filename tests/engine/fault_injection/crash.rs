@@ -17,11 +17,11 @@ use testkit::{DEADLINE, within};
 /// in all other runs of the tests.
 const CHILD_FOLDER: &str = "EMBERLINE_TEST_CRASH_FOLDER";
 const CHILD_DEATH: &str = "EMBERLINE_TEST_CRASH_AT";
-/// With which code a closure of the child ends the process.
+/// The exit code with which a closure of the child ends the process.
 const CHILD_EXIT: &str = "EMBERLINE_TEST_CRASH_EXIT";
 const CHILD_READY: &str = "the child begins";
 
-// Run by the other tests in a process of its own: one round after the other, until it dies.
+// The other tests run this in a child process: rounds in sequence, until it dies.
 #[test]
 #[ignore = "the other tests here start it"]
 fn child_process_of_the_crash_tests() {
@@ -83,8 +83,8 @@ impl Dirs {
         ctx.range_with(2, 0..50_u64).checkpoint(saved).map(drop)
     }
 
-    /// Runs an interrupted round again, at the same paths: what has its name is refused and stays, what
-    /// has none yet gets it.
+    /// Runs an interrupted round again, at the same paths: an existing output is refused and stays, and a
+    /// missing one is written.
     fn run_again(&self, ctx: &Context, round: usize) {
         let there = |name: &str| self.outputs.join(format!("{name}-{round}")).exists();
         for (was_there, ran) in
@@ -123,7 +123,7 @@ impl Dirs {
 
     /// Checks that the next start deletes exactly the files of the dead process, and that the next
     /// run at the same paths succeeds and deletes unnamed outputs.
-    fn goes_on(&self, bystanders: &[String], leaves_unlocked: bool) {
+    fn check_next_start(&self, bystanders: &[String], leaves_unlocked: bool) {
         let ctx = on_disk(&self.scratch).build().unwrap();
         let mut left = names_in(&self.scratch);
         left.retain(|name| !bystanders.contains(name));
@@ -231,18 +231,18 @@ fn a_process_killed_at_any_fail_point_leaves_only_complete_outputs_and_orphans()
                 let (_, unnamed) = dirs.check_outputs();
                 let in_output = number >= FailPoint::BeforePartRename as usize;
                 assert_eq!(unnamed, usize::from(in_output), "{point:?} {pass}");
-                dirs.goes_on(&bystanders, point == FailPoint::ScratchDirCreated);
+                dirs.check_next_start(&bystanders, point == FailPoint::ScratchDirCreated);
             }
         }
     });
 }
 
-/// Kills at random moments, unless [`KILLS`] asks for another number.
+/// The number of kills at random moments, unless [`KILLS`] sets another.
 const RANDOM_KILLS: u32 = 20;
 /// The environment variable with the number of kills at random moments (`.ci/nightly` sets it).
 const KILLS: &str = "EMBERLINE_TEST_KILLS";
 
-/// Returns the number of kills that the environment asks for, else [`RANDOM_KILLS`].
+/// Returns the number of kills that the environment sets, else [`RANDOM_KILLS`].
 fn random_kills() -> u32 {
     let asked = std::env::var(KILLS).ok();
     asked.map_or(RANDOM_KILLS, |kills| kills.parse().expect("EMBERLINE_TEST_KILLS is a number"))
@@ -256,7 +256,7 @@ fn a_process_killed_at_any_time_leaves_only_complete_outputs_and_orphans() {
         let dirs = Dirs::at(folder.path().to_path_buf());
         let (bystanders, _living) = bystanders(&dirs);
         let (mut whole, mut kill) = (0, 0);
-        // On a busy machine it takes more than these to meet a child that has come to an output.
+        // On a busy machine, more kills are needed until one child has completed an output.
         while kill < u64::from(kills) || whole == 0 {
             let child = Dying::start(folder.path(), None);
             std::thread::sleep(Duration::from_micros(
@@ -265,8 +265,8 @@ fn a_process_killed_at_any_time_leaves_only_complete_outputs_and_orphans() {
             kill += 1;
             drop(child);
             whole += dirs.check_outputs().0;
-            // An instant between making a folder and locking it may be hit, if hardly ever.
-            dirs.goes_on(&bystanders, true);
+            // A kill between creating a directory and locking it is possible, but very rare.
+            dirs.check_next_start(&bystanders, true);
             fs::remove_dir_all(&dirs.outputs).unwrap();
             fs::create_dir(&dirs.outputs).unwrap();
         }
@@ -283,7 +283,7 @@ fn orphans_of_a_closure_that_exits_the_process_are_deleted_by_the_next_start() {
             let how = (CHILD_EXIT, code.to_string());
             assert_eq!(Dying::start(folder.path(), Some(how)).dies().code(), Some(code));
             assert_eq!(names_in(&dirs.scratch).len(), 1, "it had files");
-            dirs.goes_on(&[], false);
+            dirs.check_next_start(&[], false);
         }
     });
 }

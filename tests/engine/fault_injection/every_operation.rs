@@ -14,7 +14,7 @@ struct Ended {
     left: Vec<String>,
 }
 
-/// Runs the job in folders of its own. Whatever becomes of it, nothing of the engine's is left, and
+/// Runs the job in folders of its own. Whatever its outcome, the engine leaves no file, and
 /// an output is whole.
 fn run(plan: FaultPlan, what: &str) -> Ended {
     let (scratch, outputs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

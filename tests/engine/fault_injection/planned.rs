@@ -121,7 +121,7 @@ fn only_a_map_output_on_a_bad_sector_is_recomputed() {
         assert_eq!(ran.outcome.unwrap(), answer());
         assert_eq!((ran.calls, ran.faults.fired()), (500, 1));
         assert_eq!(count_of(&ran.events, "OutputLost"), 1);
-        // What is in memory is not read from the disk.
+        // Outputs in memory are not read from the disk.
         let ran = run(FaultPlan::new().fail_reads_of_map_output(ShuffleId(0), 2), false, 1);
         assert_eq!((ran.outcome.unwrap(), ran.calls, ran.faults.fired()), (answer(), 400, 0));
         let bad = |plan: FaultPlan, _| plan.fail_reads_of_map_output(ShuffleId(0), 1);
@@ -217,8 +217,8 @@ fn losses_two_shuffles_deep_are_recomputed_in_order() {
         };
         let (rows, calls, _) = deep(FaultPlan::new());
         assert_eq!(calls, 400);
-        // The second output of the first shuffle goes twice: also when it was made for the reader of
-        // the second shuffle, whose own output is lost.
+        // The second output of the first shuffle is damaged twice: the second time after it was
+        // recomputed for a map task of the second shuffle, whose output is lost.
         let plan = FaultPlan::new()
             .damage_map_output(ShuffleId(0), 1, Damage::Lost)
             .damage_map_output(ShuffleId(0), 1, Damage::Corrupted)
@@ -280,16 +280,16 @@ fn a_job_on_a_stalled_disk_can_be_cancelled_and_timed_out() {
             let given_up =
                 matches!(error.kind(), ErrorKind::Cancelled { .. } | ErrorKind::TimedOut { .. });
             assert!(given_up && ctx.abandoned_tasks().is_empty(), "{error}");
-            // Half a second later its thread is given up: others take its place.
+            // Half a second later its thread is abandoned and replaced.
             eventually("a report", || ctx.abandoned_tasks().len() == 1);
             assert_eq!(ctx.range_with(2, 0..100_u64).count().unwrap(), 100);
             assert_eq!(ctx.abandoned_tasks().len(), 1, "it stalls still");
-            until_it_comes_back(&ctx);
+            until_no_task_is_abandoned(&ctx);
         }
     });
 }
 
-fn until_it_comes_back(ctx: &Context) {
+fn until_no_task_is_abandoned(ctx: &Context) {
     while !ctx.abandoned_tasks().is_empty() {
         std::thread::sleep(Duration::from_millis(5));
     }

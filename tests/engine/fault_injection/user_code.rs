@@ -59,7 +59,7 @@ fn an_unstable_hash_loses_no_row_of_a_reduction_and_never_hangs() {
             let sums = pairs.with_partitions(2).reduce_by_key(|a, b| a + b);
             assert_eq!(sums.values().sum::<u64>().unwrap(), 1999 * 1000);
             assert!(sums.count().unwrap() >= 50);
-            // What these give is anyone's guess, but they end.
+            // The results of these are unspecified, but they end.
             assert!(pairs.distinct().count().unwrap() >= 2000);
             pairs.join(&pairs).count().unwrap();
             pairs.group_by_key_iter().map(|(_, group)| group.len() as u64).sum::<u64>().unwrap();
@@ -88,7 +88,7 @@ fn a_panic_in_the_destructor_of_any_row_is_an_error() {
             let answer = rows.filter(|_| true).map(|row| row.1).count();
             let error = assert_kind(answer, |kind| matches!(kind, ErrorKind::Panicked { .. }));
             assert!(error.to_string().contains("boom"), "{error}");
-            assert_eq!(ctx.range(0..9_u64).count().unwrap(), 9, "the pool goes on");
+            assert_eq!(ctx.range(0..9_u64).count().unwrap(), 9, "the pool still works");
         }
     });
 }

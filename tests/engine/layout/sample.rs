@@ -83,7 +83,7 @@ fn a_sample_zipped_with_itself_agrees() {
 fn samples_of_different_seeds_are_independent() {
     test(|| {
         let numbers = context().range_with(4, 0..10_000_u32);
-        // Of the half that one seed keeps, another keeps about a half.
+        // Another seed keeps about half of the rows that one seed keeps.
         for seed in [0, 1, 2, 1 << 32, u64::MAX] {
             let both = numbers.sample(0.5, seed).filter(|_| true).collect()?;
             let other = numbers.sample(0.5, seed.wrapping_add(1)).collect()?;

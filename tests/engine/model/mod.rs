@@ -1,5 +1,5 @@
 //! Random programs as data, and a model of them in plain Rust. An operation is applied to partitions of
-//! plain rows as its documentation says: `parts` models partitions, `rows` and `pairs` the operations,
+//! plain rows as documented: `parts` models partitions, `rows` and `pairs` the operations,
 //! `asked` the actions.
 
 mod asked;
@@ -8,7 +8,7 @@ mod parts;
 mod rows;
 
 pub use asked::{Action, pair};
-pub use pairs::PairStep;
+pub use pairs::PairOperation;
 pub use parts::{Known, Parts};
 pub use rows::Operation;
 

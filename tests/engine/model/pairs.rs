@@ -4,9 +4,9 @@ use super::parts::{Known, Parts, by_hash, hash_rank, hashed_rows};
 use super::{MANY_PARTITIONS, MANY_ROWS, copies, matched, some, sum};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Steps on pairs, which begin as `(row % n, row)` and end as the sum of key and value.
+/// Operations on pairs, which begin as `(row % n, row)` and end as the sum of key and value.
 #[derive(Clone, Debug)]
-pub enum PairStep {
+pub enum PairOperation {
     PartitionBy(usize),
     PlaceBy(usize),
     MapValues(i64),
@@ -50,7 +50,7 @@ pub enum PairStep {
 /// The maximum rows of a build side: an operation after others has little memory.
 const MANY_BROADCAST: usize = 30;
 
-/// A partitioner: where it puts keys, and which it is.
+/// A partitioner: the partitions of keys, and its identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
     Hash(usize),
@@ -103,58 +103,61 @@ impl Pairs {
 
     /// Applies one operation unless it would grow too much or its outcome is unspecified, and
     /// returns true if it did.
-    pub fn apply(&mut self, step: &PairStep) -> bool {
-        if self.is_left_out(step) {
+    pub fn apply(&mut self, operation: &PairOperation) -> bool {
+        if self.is_left_out(operation) {
             return false;
         }
-        *self = self.narrow(step).or_else(|| self.keyed(step)).unwrap_or_else(|| self.joined(step));
+        *self = self
+            .narrow(operation)
+            .or_else(|| self.keyed(operation))
+            .unwrap_or_else(|| self.joined(operation));
         true
     }
 
-    fn is_left_out(&self, step: &PairStep) -> bool {
+    fn is_left_out(&self, operation: &PairOperation) -> bool {
         let rows = self.parts.all();
         let many = rows.len() > MANY_ROWS || self.parts.partitions() > MANY_PARTITIONS;
-        match step {
-            PairStep::JoinSelf
-            | PairStep::LeftOuterJoin(..)
-            | PairStep::RightOuterJoin(..)
-            | PairStep::FullOuterJoin(..) => {
+        match operation {
+            PairOperation::JoinSelf
+            | PairOperation::LeftOuterJoin(..)
+            | PairOperation::RightOuterJoin(..)
+            | PairOperation::FullOuterJoin(..) => {
                 let mut groups = BTreeMap::<i64, usize>::new();
                 rows.iter().for_each(|(key, _)| *groups.entry(*key).or_default() += 1);
                 groups.values().map(|n| n * n).sum::<usize>() > 2 * MANY_ROWS
             }
             // The table must fit into a part of a small task memory limit.
-            PairStep::BroadcastJoin(by) | PairStep::BroadcastLeftOuterJoin(by) => {
+            PairOperation::BroadcastJoin(by) | PairOperation::BroadcastLeftOuterJoin(by) => {
                 let small = rows.iter().filter(|(_, n)| some(*n, *by)).count();
                 many || small > MANY_BROADCAST
             }
-            PairStep::UnionSelf | PairStep::UnionAll(_) => many,
-            PairStep::FlatMapValues(_) | PairStep::SampleAll(_) => many,
-            PairStep::ReduceToFirst => self.parts.known == Known::Rows,
+            PairOperation::UnionSelf | PairOperation::UnionAll(_) => many,
+            PairOperation::FlatMapValues(_) | PairOperation::SampleAll(_) => many,
+            PairOperation::ReduceToFirst => self.parts.known == Known::Rows,
             _ => false,
         }
     }
 
     /// Applies an operation that leaves rows in their partitions and, except where noted, keeps
     /// their partitioner.
-    fn narrow(&self, step: &PairStep) -> Option<Self> {
-        Some(match step {
-            PairStep::MapValues(by) => self.flat(|(key, n)| [(key, n.wrapping_add(*by))]),
-            PairStep::FlatMapValues(most) => {
+    fn narrow(&self, operation: &PairOperation) -> Option<Self> {
+        Some(match operation {
+            PairOperation::MapValues(by) => self.flat(|(key, n)| [(key, n.wrapping_add(*by))]),
+            PairOperation::FlatMapValues(most) => {
                 self.flat(|(key, n)| copies(n, *most).map(move |copy| (key, copy)))
             }
-            PairStep::Filter(by) | PairStep::TryFilter(by) => {
+            PairOperation::Filter(by) | PairOperation::TryFilter(by) => {
                 self.flat(|(key, n)| Some((key, n)).filter(|_| some(key ^ n, *by)))
             }
-            PairStep::BroadcastJoin(by) => self.looked_up(*by, options),
-            PairStep::BroadcastLeftOuterJoin(by) => self.looked_up(*by, or_none),
-            PairStep::Cache => self.clone(),
-            PairStep::SampleAll(_) => self.union(&self.flat(|_| None)),
-            PairStep::KeysZipValues => self.unplaced(self.parts.clone()),
-            PairStep::Coalesce(partitions) => self.unplaced(self.parts.coalesced(*partitions)),
-            PairStep::Rekey(by) => self.unplaced(self.parts.flat(|(key, n)| [(n % by, key)])),
-            PairStep::UnionSelf => self.union(self),
-            PairStep::UnionAll(partitions) => {
+            PairOperation::BroadcastJoin(by) => self.looked_up(*by, options),
+            PairOperation::BroadcastLeftOuterJoin(by) => self.looked_up(*by, or_none),
+            PairOperation::Cache => self.clone(),
+            PairOperation::SampleAll(_) => self.union(&self.flat(|_| None)),
+            PairOperation::KeysZipValues => self.unplaced(self.parts.clone()),
+            PairOperation::Coalesce(partitions) => self.unplaced(self.parts.coalesced(*partitions)),
+            PairOperation::Rekey(by) => self.unplaced(self.parts.flat(|(key, n)| [(n % by, key)])),
+            PairOperation::UnionSelf => self.union(self),
+            PairOperation::UnionAll(partitions) => {
                 let others = self.reduced(Some(*partitions));
                 if self.by == others.by {
                     self.union(&others).union(self)
@@ -168,37 +171,37 @@ impl Pairs {
     }
 
     /// Applies an operation that shuffles the keys or rows of this RDD.
-    fn keyed(&self, step: &PairStep) -> Option<Self> {
+    fn keyed(&self, operation: &PairOperation) -> Option<Self> {
         let (rows, own) = (self.parts.all(), self.parts.partitions());
         let some = |by: i64| rows.iter().copied().filter(move |(key, n)| some(key ^ n, by));
-        Some(match step {
-            PairStep::PartitionBy(partitions) => self.placed(By::Hash(*partitions)),
-            PairStep::PlaceBy(partitions) => self.placed(By::Remainder(*partitions)),
-            PairStep::Reduce(given) | PairStep::Fold(given) => self.reduced(*given),
-            PairStep::GroupSum => self.reduced(None),
-            PairStep::ReduceToFirst => self.folded(None, Values::InOrder, |all| vec![all[0]]),
-            PairStep::Aggregate => self.folded(None, Values::InAnyOrder, |all| {
+        Some(match operation {
+            PairOperation::PartitionBy(partitions) => self.placed(By::Hash(*partitions)),
+            PairOperation::PlaceBy(partitions) => self.placed(By::Remainder(*partitions)),
+            PairOperation::Reduce(given) | PairOperation::Fold(given) => self.reduced(*given),
+            PairOperation::GroupSum => self.reduced(None),
+            PairOperation::ReduceToFirst => self.folded(None, Values::InOrder, |all| vec![all[0]]),
+            PairOperation::Aggregate => self.folded(None, Values::InAnyOrder, |all| {
                 all.iter().copied().max().into_iter().collect()
             }),
-            PairStep::GroupFlatten => self.unplaced(self.group_by_key_iter(None).parts),
-            PairStep::GroupSorted(by, given) => self.folded(*given, Values::InOrder, |all| {
+            PairOperation::GroupFlatten => self.unplaced(self.group_by_key_iter(None).parts),
+            PairOperation::GroupSorted(by, given) => self.folded(*given, Values::InOrder, |all| {
                 let mut all = all.to_vec();
                 all.sort_by_key(|n| n.rem_euclid(*by));
                 all
             }),
-            // Of this RDD less some of its rows, those that are not among them stay.
-            PairStep::Subtract(by) => {
+            // Subtracts some rows of this RDD: the rows that are not equal to any of them stay.
+            PairOperation::Subtract(by) => {
                 let gone: BTreeSet<_> = some(*by).collect();
                 let rest = rows.iter().copied().filter(|row| !gone.contains(row));
                 self.unplaced(hashed_rows(rest.collect(), own))
             }
-            PairStep::Intersection(by) => {
+            PairOperation::Intersection(by) => {
                 let common: BTreeSet<_> = some(*by).collect();
                 self.unplaced(hashed_rows(common.into_iter().collect(), own))
             }
-            PairStep::Distinct => self.distinct(),
-            PairStep::SortByKey(partitions) => self.sorted_by_key(*partitions),
-            PairStep::RepartitionAndSort(partitions) => {
+            PairOperation::Distinct => self.distinct(),
+            PairOperation::SortByKey(partitions) => self.sorted_by_key(*partitions),
+            PairOperation::RepartitionAndSort(partitions) => {
                 let placed = self.placed(By::Hash(*partitions));
                 let parts = placed.parts.each(|part| {
                     let mut part = part.to_vec();
@@ -212,26 +215,26 @@ impl Pairs {
     }
 
     /// Applies an operation that shuffles the keys of several RDDs.
-    fn joined(&self, step: &PairStep) -> Self {
+    fn joined(&self, operation: &PairOperation) -> Self {
         let some = |by: i64| self.flat(|(key, n)| Some((key, n)).filter(|_| some(n, by)));
         let pairs = |left: &[Option<i64>], right: &[Option<i64>]| {
             let each = left.iter().flat_map(|n| right.iter().map(|m| matched(*n, *m)));
             each.collect::<Vec<_>>()
         };
         let inner = |all: &[Vec<i64>]| pairs(&options(&all[0]), &options(&all[1]));
-        let (given, sides) = match step {
-            PairStep::JoinSelf => (None, vec![self.clone(), self.clone()]),
-            PairStep::JoinReduced(None) => (None, vec![self.clone(), self.reduced(None)]),
-            PairStep::JoinReduced(given) => (None, vec![self.reduced(*given), self.clone()]),
-            PairStep::LeftOuterJoin(by, given) => (*given, vec![self.clone(), some(*by)]),
-            PairStep::RightOuterJoin(by, given) => (*given, vec![some(*by), self.clone()]),
-            PairStep::FullOuterJoin(by, given) => (*given, vec![some(*by), some(*by + 1)]),
-            PairStep::CogroupSizes => (None, vec![self.clone(), some(2)]),
-            PairStep::Cogrouped(by, given) => (*given, vec![some(*by), self.clone()]),
-            PairStep::Cogroup3(by, given) => {
+        let (given, sides) = match operation {
+            PairOperation::JoinSelf => (None, vec![self.clone(), self.clone()]),
+            PairOperation::JoinReduced(None) => (None, vec![self.clone(), self.reduced(None)]),
+            PairOperation::JoinReduced(given) => (None, vec![self.reduced(*given), self.clone()]),
+            PairOperation::LeftOuterJoin(by, given) => (*given, vec![self.clone(), some(*by)]),
+            PairOperation::RightOuterJoin(by, given) => (*given, vec![some(*by), self.clone()]),
+            PairOperation::FullOuterJoin(by, given) => (*given, vec![some(*by), some(*by + 1)]),
+            PairOperation::CogroupSizes => (None, vec![self.clone(), some(2)]),
+            PairOperation::Cogrouped(by, given) => (*given, vec![some(*by), self.clone()]),
+            PairOperation::Cogroup3(by, given) => {
                 (*given, vec![some(*by), self.reduced(Some(4)), some(2)])
             }
-            PairStep::SubtractByKey(by, given) => {
+            PairOperation::SubtractByKey(by, given) => {
                 let by_own = By::Hash(self.parts.partitions());
                 let own = given.map_or(self.by.unwrap_or(by_own), By::Hash);
                 return co_grouped(&[self.clone(), some(*by)], own, Values::InOrder, |all| {
@@ -241,12 +244,12 @@ impl Pairs {
             other => unreachable!("{other:?} has one input"),
         };
         let by = given.map_or_else(|| default_by(&sides), By::Hash);
-        co_grouped(&sides, by, values_of(step), |all| match step {
-            PairStep::LeftOuterJoin(..) => pairs(&options(&all[0]), &or_none(&all[1])),
-            PairStep::RightOuterJoin(..) => pairs(&or_none(&all[0]), &options(&all[1])),
-            PairStep::FullOuterJoin(..) => pairs(&or_none(&all[0]), &or_none(&all[1])),
-            PairStep::CogroupSizes => vec![all[0].len() as i64 * 10_000 + all[1].len() as i64],
-            PairStep::Cogrouped(..) | PairStep::Cogroup3(..) => all.concat(),
+        co_grouped(&sides, by, values_of(operation), |all| match operation {
+            PairOperation::LeftOuterJoin(..) => pairs(&options(&all[0]), &or_none(&all[1])),
+            PairOperation::RightOuterJoin(..) => pairs(&or_none(&all[0]), &options(&all[1])),
+            PairOperation::FullOuterJoin(..) => pairs(&or_none(&all[0]), &or_none(&all[1])),
+            PairOperation::CogroupSizes => vec![all[0].len() as i64 * 10_000 + all[1].len() as i64],
+            PairOperation::Cogrouped(..) | PairOperation::Cogroup3(..) => all.concat(),
             _ => inner(all),
         })
     }
@@ -362,8 +365,12 @@ fn co_grouped(
     Pairs { parts, by: Some(by), sorts: sides[0].sorts }
 }
 
-fn values_of(step: &PairStep) -> Values {
-    if matches!(step, PairStep::CogroupSizes) { Values::InAnyOrder } else { Values::InOrder }
+fn values_of(operation: &PairOperation) -> Values {
+    if matches!(operation, PairOperation::CogroupSizes) {
+        Values::InAnyOrder
+    } else {
+        Values::InOrder
+    }
 }
 
 fn options(values: &[i64]) -> Vec<Option<i64>> {

@@ -25,7 +25,7 @@ pub struct Parts<T> {
 
 impl<T: Clone> Parts<T> {
     pub fn new(parts: Vec<Vec<T>>, known: Known) -> Self {
-        // In a single partition the order is all.
+        // A single partition has no ends that could differ, so the order is all that is promised.
         let settled = known == Known::Order && parts.len() == 1;
         Parts { parts, known: if settled { Known::Places } else { known } }
     }

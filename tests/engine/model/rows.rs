@@ -1,6 +1,6 @@
 //! The operations of a random program, and their model.
 
-use super::pairs::{PairStep, Pairs};
+use super::pairs::{PairOperation, Pairs};
 use super::parts::{Known, Parts, hashed_rows};
 use super::{MANY_PARTITIONS, MANY_ROWS, copies, counts, halved, print};
 use crate::support::sorted;
@@ -17,7 +17,7 @@ pub enum Operation {
     TryFilter(i64),
     TryFlatMap(i64),
     With(i64),
-    /// As `Map`, `Filter`, `FilterMap` and `FlatMap`, one after the other, by reference.
+    /// `Map`, `Filter`, `FilterMap` and `FlatMap` in sequence, by reference.
     Refs(i64),
     RefsWith(i64),
     MapPartitions,
@@ -30,7 +30,7 @@ pub enum Operation {
     ZipSelf(i64),
     /// The rows of each partition, then some of them again.
     ZipPartitions(i64),
-    /// Cuts the rows in two by chance and puts them together again.
+    /// Splits the rows into two at random and concatenates the halves.
     SplitBySample(u64),
     Coalesce(usize),
     UnionSelf,
@@ -41,37 +41,37 @@ pub enum Operation {
     /// The concatenated groups.
     GroupBy(i64, Option<usize>),
     Repartition(usize),
-    /// Looks at the order of the rows in each partition.
+    /// An operation whose result depends on the order of the rows in each partition.
     RepartitionNumbered(usize),
     SortAll(Option<usize>),
     SortDownByCmp,
     SortBy(i64),
     Cache,
     Inspect,
-    Pairs(i64, Vec<PairStep>),
+    Pairs(i64, Vec<PairOperation>),
 }
 
 impl Parts<i64> {
     /// Applies one operation and returns it as applied, without the parts that would grow too much
     /// or whose outcome is unspecified.
-    pub fn apply(&mut self, step: &Operation) -> Option<Operation> {
-        if self.is_left_out(step) {
+    pub fn apply(&mut self, operation: &Operation) -> Option<Operation> {
+        if self.is_left_out(operation) {
             return None;
         }
-        let mut done = step.clone();
-        if let Operation::Pairs(by, steps) = step {
+        let mut done = operation.clone();
+        if let Operation::Pairs(by, operations) = operation {
             let mut pairs = Pairs::new(self.flat(|n| [(n % by, n)]));
-            let kept = steps.iter().filter(|step| pairs.apply(step));
+            let kept = operations.iter().filter(|operation| pairs.apply(operation));
             done = Operation::Pairs(*by, kept.cloned().collect());
             *self = pairs.parts.flat(|(key, n)| [n.wrapping_add(key)]);
         } else {
-            *self = self.narrow(step).unwrap_or_else(|| self.wide(step));
+            *self = self.narrow(operation).unwrap_or_else(|| self.wide(operation));
         }
         Some(done)
     }
 
-    fn is_left_out(&self, step: &Operation) -> bool {
-        let (grows, needs_places) = match step {
+    fn is_left_out(&self, operation: &Operation) -> bool {
+        let (grows, needs_places) = match operation {
             Operation::FlatMap(_) | Operation::FlatMapInto(_) | Operation::TryFlatMap(_) => {
                 (true, false)
             }
@@ -87,8 +87,8 @@ impl Parts<i64> {
     }
 
     /// Applies an operation that moves no row.
-    fn narrow(&self, step: &Operation) -> Option<Self> {
-        Some(match step {
+    fn narrow(&self, operation: &Operation) -> Option<Self> {
+        Some(match operation {
             Operation::Map(by) | Operation::TryMap(by) | Operation::With(by) => {
                 self.flat(|n| [n.wrapping_add(*by)])
             }
@@ -130,9 +130,9 @@ impl Parts<i64> {
     }
 
     /// Applies an operation that moves rows.
-    fn wide(&self, step: &Operation) -> Self {
+    fn wide(&self, operation: &Operation) -> Self {
         let (rows, own) = (self.all(), self.partitions());
-        match step {
+        match operation {
             Operation::SplitBySample(_) => Parts::somewhere(rows, 2 * own, Known::Rows),
             Operation::Distinct(given) => {
                 hashed_rows(counts(&rows).into_keys().collect(), given.unwrap_or(own))
@@ -152,7 +152,7 @@ impl Parts<i64> {
                 pairs.group_by_key_iter(*given).parts.flat(|(_, n)| [n])
             }
             Operation::Repartition(partitions) | Operation::RepartitionNumbered(partitions) => {
-                // How rows are dealt out is not said, but their order in a partition is.
+                // The documentation does not specify the partition of a row, but it specifies the order in a partition.
                 let known = if *partitions == 1 { self.known } else { Known::Rows };
                 Parts::somewhere(rows, *partitions, known)
             }

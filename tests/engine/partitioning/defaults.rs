@@ -32,8 +32,8 @@ fn default_of_two(a: &Numbers, b: &Numbers) -> usize {
 }
 
 // Case B175 of tests/spark_cases.md.
-// Spark's case sets a default parallelism of 4, which would answer where no partitioner does; here
-// the most partitions of any input answer.
+// Spark's case sets a default parallelism of 4, which is the result if no input has a partitioner; here
+// the result is the most partitions of any input.
 #[test]
 fn default_partitioner_of_inputs_with_and_without_one() {
     test(|| {
@@ -53,7 +53,7 @@ fn default_partitioner_of_inputs_with_and_without_one() {
     });
 }
 
-// `subtract_by_key` asks its left side alone, `subtract` the rows, which have no partitioner.
+// `subtract_by_key` uses the partitioner of its left side, and `subtract` that of whole rows, which have none.
 #[test]
 fn subtractions_have_the_partitions_of_their_left_side() {
     test(|| {
@@ -69,9 +69,8 @@ fn subtractions_have_the_partitions_of_their_left_side() {
 }
 
 // Case B167 of tests/spark_cases.md.
-// Spark compares the bounds of two sorts. Here they are drawn by the first action, so they cannot be
-// compared when a join is written down: the ranges of a sort are the same as themselves alone, and
-// descending keys are keys of another type.
+// Spark compares the bounds of two sorts. Here the first action computes them, so they do not exist when a
+// join is defined: the range partitioner of a sort equals only itself. Descending keys have another type.
 #[test]
 fn a_range_partitioner_equals_only_itself() {
     test(|| {

@@ -250,7 +250,7 @@ fn a_finished_shuffle_is_not_repeated() {
     });
 }
 
-/// Puts a key where it says itself.
+/// A partitioner whose keys are their partitions.
 struct Literal(usize);
 
 impl Partitioner<i64> for Literal {
@@ -359,7 +359,7 @@ fn repartition_from_two_to_twenty_leaves_none_empty() {
     });
 }
 
-/// A partitioner that answers otherwise each time it is asked.
+/// A partitioner that returns another partition at each call.
 struct Fickle(AtomicUsize);
 
 impl Partitioner<u64> for Fickle {

@@ -119,7 +119,7 @@ fn moved(counter: &Counter, rdd: &Numbers) -> Result<u64> {
 
 /// Checks that the result is partitioned by key, so that the next operation shuffles nothing.
 #[track_caller]
-fn assert_lies_right(name: &str, counter: &Counter, result: &Numbers, partitions: usize) {
+fn assert_partitioned(name: &str, counter: &Counter, result: &Numbers, partitions: usize) {
     assert_eq!(result.num_partitions(), partitions, "{name}");
     assert_eq!(moved(counter, &keys(result.group_by_key())).unwrap(), 0, "after {name}");
 }
@@ -133,7 +133,11 @@ fn combining_shuffles_one_row_per_key_and_partition_and_others_shuffle_all_rows(
             let first = if combines { 20 } else { 100 * inputs };
             assert_eq!(moved(&counter, &result)?, first, "{name}");
             assert_eq!(moved(&counter, &result)?, 0, "{name} again");
-            assert_eq!(moved(&counter, &result.filter(|_| true).boxed())?, 0, "behind {name}");
+            assert_eq!(
+                moved(&counter, &result.filter(|_| true).boxed())?,
+                0,
+                "after a filter of {name}"
+            );
         }
         Ok(())
     });
@@ -150,7 +154,7 @@ fn given_partitioners_shuffle_as_many_rows_as_the_default_one() {
                 let first = if combines { 20 } else { 100 * inputs };
                 assert_eq!(moved(&counter, &result)?, first, "{name}");
                 assert_eq!(moved(&counter, &result)?, 0, "{name} again");
-                assert_lies_right(name, &counter, &result, result.num_partitions());
+                assert_partitioned(name, &counter, &result, result.num_partitions());
             }
         }
         Ok(())
@@ -174,7 +178,7 @@ fn co_partitioned_rows_are_not_shuffled_by_hash_custom_or_range_partitioner() {
             for Wide { name, run, .. } in wide().iter().filter(|wide| wide.in_place) {
                 let result = run(left, right);
                 assert_eq!(moved(&counter, &result)?, 0, "{name}");
-                assert_lies_right(name, &counter, &result, left.num_partitions());
+                assert_partitioned(name, &counter, &result, left.num_partitions());
             }
         }
         Ok(())
@@ -193,7 +197,7 @@ fn rows_already_partitioned_by_the_given_partitioner_are_not_shuffled() {
             for (name, _, run) in wide_with() {
                 let result = run(&left, &right, by.clone());
                 assert_eq!(moved(&counter, &result)?, 0, "{name}");
-                assert_lies_right(name, &counter, &result, by.partitions());
+                assert_partitioned(name, &counter, &result, by.partitions());
             }
         }
         Ok(())
@@ -204,7 +208,7 @@ fn rows_already_partitioned_by_the_given_partitioner_are_not_shuffled() {
 fn of_several_inputs_only_those_partitioned_differently_are_shuffled() {
     test(|| {
         let (counter, ctx) = counted();
-        // As many partitions as the plain one: the left side's own number is the placed one's too.
+        // As many partitions as `plain`, so that both inputs have the same default number.
         let placed = plain(&ctx).partition_by(4);
         moved(&counter, &placed)?;
         for Wide { name, inputs, run, .. } in wide().iter().filter(|wide| wide.in_place) {

@@ -16,12 +16,12 @@ fn placed(ctx: &Context) -> Numbers {
 
 /// Counts the rows that a reduction after each operation shuffles, next to the rows of the
 /// operation.
-fn assert_moved_behind(steps: Vec<Narrow>, moves: impl Fn(u64) -> u64 + Send + 'static) {
+fn assert_moved_after(operations: Vec<Narrow>, moves: impl Fn(u64) -> u64 + Send + 'static) {
     test(move || {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2));
         let placed = placed(&ctx);
-        for (name, step) in steps {
+        for (name, step) in operations {
             let turned = step(&placed);
             let keys = turned.map(|(key, _)| key).collect()?.len() as u64;
             // Grouping does not combine: each row that moves is written.
@@ -35,7 +35,7 @@ fn assert_moved_behind(steps: Vec<Narrow>, moves: impl Fn(u64) -> u64 + Send + '
 
 #[test]
 fn operations_that_preserve_keys_keep_the_partitioner() {
-    let steps: Vec<Narrow> = vec![
+    let operations: Vec<Narrow> = vec![
         ("filter", |rdd| rdd.filter(|row| row.0 % 2 == 0).boxed()),
         ("try_filter", |rdd| rdd.try_filter(|row| Ok(row.0 % 2 == 0)).boxed()),
         ("map_values", |rdd| rdd.map_values(|n| n + 1).boxed()),
@@ -58,12 +58,12 @@ fn operations_that_preserve_keys_keep_the_partitioner() {
             rdd.context().union([rdd.clone(), rdd.cache(), rdd.map_values(|n| n).boxed()]).boxed()
         }),
     ];
-    assert_moved_behind(steps, |_| 0);
+    assert_moved_after(operations, |_| 0);
 }
 
 #[test]
 fn operations_that_may_change_keys_or_partitions_drop_the_partitioner() {
-    let steps: Vec<Narrow> = vec![
+    let operations: Vec<Narrow> = vec![
         ("map", |rdd| rdd.map(|row| row).boxed()),
         ("filter_map", |rdd| rdd.filter_map(Some).boxed()),
         ("flat_map", |rdd| rdd.flat_map(|row| [row, row]).boxed()),
@@ -92,12 +92,12 @@ fn operations_that_may_change_keys_or_partitions_drop_the_partitioner() {
             rdd.context().union([plain.clone(), plain]).boxed()
         }),
     ];
-    assert_moved_behind(steps, |rows| rows);
+    assert_moved_after(operations, |rows| rows);
 }
 
 #[test]
 fn wide_operations_without_key_partitioning_have_no_partitioner() {
-    let steps: Vec<Narrow> = vec![
+    let operations: Vec<Narrow> = vec![
         ("repartition", |rdd| rdd.repartition(3)),
         ("sort_by_key", |rdd| rdd.sort_by_key(|row| row.0)),
         ("sort_by", |rdd| rdd.sort_by(Ord::cmp)),
@@ -113,7 +113,7 @@ fn wide_operations_without_key_partitioning_have_no_partitioner() {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2));
         let placed = placed(&ctx);
-        for (name, step) in steps {
+        for (name, step) in operations {
             let turned = step(&placed);
             let rows = turned.count()?;
             let (_, counts) = counter.during(|| turned.group_by_key().count());

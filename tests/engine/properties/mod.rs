@@ -5,7 +5,7 @@ mod asked;
 mod pairs;
 mod rows;
 
-use crate::model::{Action, Known, Operation, PairStep, Parts};
+use crate::model::{Action, Known, Operation, PairOperation, Parts};
 use crate::support::{glom, grid_cells_with, noise};
 use asked::run_action;
 use emberline::prelude::*;
@@ -19,12 +19,12 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use testkit::{DEADLINE, within};
 
-/// A program: rows, in how many partitions, what is done to them, what is asked.
+/// A program: rows, their number of partitions, operations and an action.
 #[derive(Clone, Debug)]
 struct Program {
     rows: Vec<i64>,
     partitions: usize,
-    steps: Vec<Operation>,
+    operations: Vec<Operation>,
     action: Action,
 }
 
@@ -33,7 +33,7 @@ fn given() -> impl Strategy<Value = Option<usize>> {
     prop::option::of(1_usize..6)
 }
 
-fn step() -> impl Strategy<Value = Operation> {
+fn operation() -> impl Strategy<Value = Operation> {
     let n = || 1_i64..12;
     let narrow = prop_oneof![
         n().prop_map(Operation::Map),
@@ -79,55 +79,55 @@ fn step() -> impl Strategy<Value = Operation> {
         4 => narrow,
         3 => of_partitions,
         3 => wide,
-        4 => pairs.prop_map(|(n, steps)| Operation::Pairs(n, steps)),
+        4 => pairs.prop_map(|(n, operations)| Operation::Pairs(n, operations)),
     ]
 }
 
-fn pair_step() -> impl Strategy<Value = PairStep> {
+fn pair_step() -> impl Strategy<Value = PairOperation> {
     let n = || 1_i64..9;
     let narrow = prop_oneof![
-        n().prop_map(PairStep::MapValues),
-        (0_i64..4).prop_map(PairStep::FlatMapValues),
-        (2_i64..9).prop_map(PairStep::Filter),
-        (2_i64..9).prop_map(PairStep::TryFilter),
-        any::<u64>().prop_map(PairStep::SampleAll),
-        Just(PairStep::KeysZipValues),
-        (1_usize..5).prop_map(PairStep::Coalesce),
-        Just(PairStep::UnionSelf),
-        (1_usize..6).prop_map(PairStep::UnionAll),
-        Just(PairStep::Cache),
-        n().prop_map(PairStep::Rekey),
+        n().prop_map(PairOperation::MapValues),
+        (0_i64..4).prop_map(PairOperation::FlatMapValues),
+        (2_i64..9).prop_map(PairOperation::Filter),
+        (2_i64..9).prop_map(PairOperation::TryFilter),
+        any::<u64>().prop_map(PairOperation::SampleAll),
+        Just(PairOperation::KeysZipValues),
+        (1_usize..5).prop_map(PairOperation::Coalesce),
+        Just(PairOperation::UnionSelf),
+        (1_usize..6).prop_map(PairOperation::UnionAll),
+        Just(PairOperation::Cache),
+        n().prop_map(PairOperation::Rekey),
     ];
     let placing = prop_oneof![
-        (1_usize..6).prop_map(PairStep::PartitionBy),
-        (1_usize..6).prop_map(PairStep::PlaceBy),
-        (1_usize..6).prop_map(PairStep::SortByKey),
-        (1_usize..6).prop_map(PairStep::RepartitionAndSort),
+        (1_usize..6).prop_map(PairOperation::PartitionBy),
+        (1_usize..6).prop_map(PairOperation::PlaceBy),
+        (1_usize..6).prop_map(PairOperation::SortByKey),
+        (1_usize..6).prop_map(PairOperation::RepartitionAndSort),
     ];
     let keyed = prop_oneof![
-        given().prop_map(PairStep::Reduce),
-        Just(PairStep::ReduceToFirst),
-        Just(PairStep::Aggregate),
-        given().prop_map(PairStep::Fold),
-        Just(PairStep::GroupSum),
-        Just(PairStep::GroupFlatten),
-        (n(), given()).prop_map(|(by, given)| PairStep::GroupSorted(by, given)),
-        n().prop_map(PairStep::Subtract),
-        n().prop_map(PairStep::Intersection),
-        Just(PairStep::Distinct),
+        given().prop_map(PairOperation::Reduce),
+        Just(PairOperation::ReduceToFirst),
+        Just(PairOperation::Aggregate),
+        given().prop_map(PairOperation::Fold),
+        Just(PairOperation::GroupSum),
+        Just(PairOperation::GroupFlatten),
+        (n(), given()).prop_map(|(by, given)| PairOperation::GroupSorted(by, given)),
+        n().prop_map(PairOperation::Subtract),
+        n().prop_map(PairOperation::Intersection),
+        Just(PairOperation::Distinct),
     ];
     let joined = prop_oneof![
-        Just(PairStep::JoinSelf),
-        given().prop_map(PairStep::JoinReduced),
-        (n(), given()).prop_map(|(by, given)| PairStep::LeftOuterJoin(by, given)),
-        (n(), given()).prop_map(|(by, given)| PairStep::RightOuterJoin(by, given)),
-        (n(), given()).prop_map(|(by, given)| PairStep::FullOuterJoin(by, given)),
-        n().prop_map(PairStep::BroadcastJoin),
-        n().prop_map(PairStep::BroadcastLeftOuterJoin),
-        Just(PairStep::CogroupSizes),
-        (n(), given()).prop_map(|(by, given)| PairStep::Cogrouped(by, given)),
-        (n(), given()).prop_map(|(by, given)| PairStep::Cogroup3(by, given)),
-        (n(), given()).prop_map(|(by, given)| PairStep::SubtractByKey(by, given)),
+        Just(PairOperation::JoinSelf),
+        given().prop_map(PairOperation::JoinReduced),
+        (n(), given()).prop_map(|(by, given)| PairOperation::LeftOuterJoin(by, given)),
+        (n(), given()).prop_map(|(by, given)| PairOperation::RightOuterJoin(by, given)),
+        (n(), given()).prop_map(|(by, given)| PairOperation::FullOuterJoin(by, given)),
+        n().prop_map(PairOperation::BroadcastJoin),
+        n().prop_map(PairOperation::BroadcastLeftOuterJoin),
+        Just(PairOperation::CogroupSizes),
+        (n(), given()).prop_map(|(by, given)| PairOperation::Cogrouped(by, given)),
+        (n(), given()).prop_map(|(by, given)| PairOperation::Cogroup3(by, given)),
+        (n(), given()).prop_map(|(by, given)| PairOperation::SubtractByKey(by, given)),
     ];
     prop_oneof![narrow, placing, keyed, joined]
 }
@@ -172,28 +172,26 @@ fn program() -> impl Strategy<Value = Program> {
         3 => prop::collection::vec(row, 0..60),
         1 => (0_u64..900).prop_map(|n| (0..n).map(|n| noise(n) as i64 % 97).collect()),
     ];
-    let steps = prop::collection::vec(step(), 0..8);
-    (rows, 1_usize..9, steps, action()).prop_map(|(rows, partitions, steps, action)| Program {
-        rows,
-        partitions,
-        steps,
-        action,
+    let operations = prop::collection::vec(operation(), 0..8);
+    (rows, 1_usize..9, operations, action()).prop_map(|(rows, partitions, operations, action)| {
+        Program { rows, partitions, operations, action }
     })
 }
 
-/// Runs a program in every cell, twice, and holds it against the model.
+/// Runs a program in every cell, twice, and compares it with the model.
 fn check_program(cells: &[(String, Context)], program: Program) -> Result<(), TestCaseError> {
-    let Program { rows, partitions, steps, action } = program;
+    let Program { rows, partitions, operations, action } = program;
     let mut model = Parts::cut(&rows, partitions);
-    let steps: Vec<Operation> = steps.iter().filter_map(|step| model.apply(step)).collect();
+    let operations: Vec<Operation> =
+        operations.iter().filter_map(|operation| model.apply(operation)).collect();
     let expected = model.answer(action);
     let mut answers = Vec::new();
     for (cell, ctx) in cells {
-        let failed = |error| TestCaseError::fail(format!("{cell}: {error}; did {steps:?}"));
+        let failed = |error| TestCaseError::fail(format!("{cell}: {error}; did {operations:?}"));
         let source = ctx.parallelize_with(partitions, rows.clone()).boxed();
-        let rdd = steps.iter().fold(source, |rdd, step| run_step(step, &rdd));
+        let rdd = operations.iter().fold(source, |rdd, operation| run_step(operation, &rdd));
         if answers.is_empty() {
-            check_places(&model, &steps, &rdd)?;
+            check_partitions(&model, &operations, &rdd)?;
         }
         for _ in 0..2 {
             answers.push((cell, run_action(action, &rdd).map_err(failed)?));
@@ -206,16 +204,16 @@ fn check_program(cells: &[(String, Context)], program: Program) -> Result<(), Te
         cell,
         first,
         expected,
-        steps
+        operations
     );
     for (other, answer) in &answers[1..] {
-        prop_assert_eq!(answer, first, "{} and {} differ; did {:?}", other, cell, steps);
+        prop_assert_eq!(answer, first, "{} and {} differ; did {:?}", other, cell, operations);
     }
     Ok(())
 }
 
 /// Checks that the partitions and their rows are those that the documentation promises.
-fn check_places(
+fn check_partitions(
     model: &Parts<i64>,
     did: &[Operation],
     rdd: &Rdd<i64>,
@@ -243,9 +241,10 @@ fn random_programs_equal_their_model_on_any_threads_in_memory_and_spilled() {
 /// Checks that rows counted before a cache, and an operation that fails some of its first calls,
 /// count each row once in any program.
 fn check_counts(cells: &[(String, Context)], program: Program) -> Result<(), TestCaseError> {
-    let Program { rows, partitions, steps, .. } = program;
+    let Program { rows, partitions, operations, .. } = program;
     let mut model = Parts::cut(&rows, partitions);
-    let steps: Vec<Operation> = steps.iter().filter_map(|step| model.apply(step)).collect();
+    let operations: Vec<Operation> =
+        operations.iter().filter_map(|operation| model.apply(operation)).collect();
     for (cell, ctx) in cells {
         let counts: [Accumulator<u64>; 2] = std::array::from_fn(|_| ctx.accumulator(0));
         let [before, shuffled] = counts.clone();
@@ -259,11 +258,11 @@ fn check_counts(cells: &[(String, Context)], program: Program) -> Result<(), Tes
             n
         });
         let counted = kept.inspect(move |_| shuffled.add(1)).repartition(3);
-        let rdd = steps.iter().fold(counted, |rdd, step| run_step(step, &rdd));
+        let rdd = operations.iter().fold(counted, |rdd, operation| run_step(operation, &rdd));
         for _ in 0..2 {
             rdd.collect().map_err(|error| TestCaseError::fail(error.to_string()))?;
             let counts = counts.each_ref().map(Accumulator::value);
-            prop_assert_eq!(counts, [rows.len() as u64; 2], "{}; did {:?}", cell, steps);
+            prop_assert_eq!(counts, [rows.len() as u64; 2], "{}; did {:?}", cell, operations);
         }
     }
     Ok(())
@@ -289,14 +288,17 @@ fn name(what: &impl Debug) -> String {
 }
 
 /// Returns the names of operations, with those on pairs marked.
-fn names(steps: &[Operation]) -> BTreeSet<String> {
-    let of_pairs = |step: &Operation| match step {
-        Operation::Pairs(_, steps) => {
-            steps.iter().map(|step| format!("on pairs: {}", name(step))).collect()
+fn names(operations: &[Operation]) -> BTreeSet<String> {
+    let of_pairs = |operation: &Operation| match operation {
+        Operation::Pairs(_, operations) => {
+            operations.iter().map(|operation| format!("on pairs: {}", name(operation))).collect()
         }
         _ => Vec::new(),
     };
-    steps.iter().flat_map(|step| [vec![name(step)], of_pairs(step)].concat()).collect()
+    operations
+        .iter()
+        .flat_map(|operation| [vec![name(operation)], of_pairs(operation)].concat())
+        .collect()
 }
 
 #[test]
@@ -308,8 +310,8 @@ fn random_programs_cover_every_operation_and_mostly_have_partitioners() {
         let program = program().new_tree(&mut runner).unwrap().current();
         let mut model = Parts::cut(&program.rows, program.partitions);
         let kept: Vec<Operation> =
-            program.steps.iter().filter_map(|step| model.apply(step)).collect();
-        wanted.append(&mut names(&program.steps));
+            program.operations.iter().filter_map(|operation| model.apply(operation)).collect();
+        wanted.append(&mut names(&program.operations));
         done.append(&mut names(&kept));
         ordered += u32::from(model.known >= Known::Order);
         placed += u32::from(model.known == Known::Places);

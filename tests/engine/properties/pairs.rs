@@ -1,6 +1,6 @@
 //! The operations on pairs of a random program, run by emberline.
 
-use crate::model::{PairStep, copies, matched, some, sum};
+use crate::model::{PairOperation, copies, matched, some, sum};
 use emberline::Partitioner;
 use emberline::prelude::*;
 use std::any::Any;
@@ -25,52 +25,56 @@ impl Partitioner<i64> for ByRemainder {
     }
 }
 
-pub fn run_pair_step(step: &PairStep, rdd: &Pairs) -> Pairs {
-    narrow(step, rdd).or_else(|| keyed(step, rdd)).unwrap_or_else(|| joined(step, rdd))
+pub fn run_pair_step(operation: &PairOperation, rdd: &Pairs) -> Pairs {
+    narrow(operation, rdd)
+        .or_else(|| keyed(operation, rdd))
+        .unwrap_or_else(|| joined(operation, rdd))
 }
 
-fn narrow(step: &PairStep, rdd: &Pairs) -> Option<Pairs> {
-    Some(match *step {
-        PairStep::MapValues(by) => rdd.map_values(move |n| n.wrapping_add(by)).boxed(),
-        PairStep::FlatMapValues(most) => rdd.flat_map_values(move |n| copies(n, most)).boxed(),
-        PairStep::Filter(by) => rdd.filter(move |(key, n)| some(key ^ n, by)).boxed(),
-        PairStep::TryFilter(by) => rdd.try_filter(move |(key, n)| Ok(some(key ^ n, by))).boxed(),
-        PairStep::SampleAll(seed) => {
+fn narrow(operation: &PairOperation, rdd: &Pairs) -> Option<Pairs> {
+    Some(match *operation {
+        PairOperation::MapValues(by) => rdd.map_values(move |n| n.wrapping_add(by)).boxed(),
+        PairOperation::FlatMapValues(most) => rdd.flat_map_values(move |n| copies(n, most)).boxed(),
+        PairOperation::Filter(by) => rdd.filter(move |(key, n)| some(key ^ n, by)).boxed(),
+        PairOperation::TryFilter(by) => {
+            rdd.try_filter(move |(key, n)| Ok(some(key ^ n, by))).boxed()
+        }
+        PairOperation::SampleAll(seed) => {
             rdd.sample(1.0, seed).union(&rdd.sample_with_replacement(0.0, seed)).boxed()
         }
-        PairStep::KeysZipValues => rdd.keys().zip(&rdd.values()).boxed(),
-        PairStep::Coalesce(partitions) => rdd.coalesce(partitions).boxed(),
-        PairStep::Rekey(by) => rdd.map(move |(key, n)| (n % by, key)).boxed(),
-        PairStep::UnionSelf => rdd.union(rdd).boxed(),
-        PairStep::UnionAll(partitions) => {
+        PairOperation::KeysZipValues => rdd.keys().zip(&rdd.values()).boxed(),
+        PairOperation::Coalesce(partitions) => rdd.coalesce(partitions).boxed(),
+        PairOperation::Rekey(by) => rdd.map(move |(key, n)| (n % by, key)).boxed(),
+        PairOperation::UnionSelf => rdd.union(rdd).boxed(),
+        PairOperation::UnionAll(partitions) => {
             let sums = rdd.with_partitions(partitions).reduce_by_key(i64::wrapping_add);
             rdd.context().union([rdd.clone(), sums, rdd.clone()]).boxed()
         }
-        PairStep::Cache => rdd.cache(),
+        PairOperation::Cache => rdd.cache(),
         _ => return None,
     })
 }
 
-fn keyed(step: &PairStep, rdd: &Pairs) -> Option<Pairs> {
-    Some(match *step {
-        PairStep::PartitionBy(partitions) => rdd.partition_by(partitions),
-        PairStep::PlaceBy(partitions) => rdd.partition_by(Arc::new(ByRemainder(partitions))),
-        PairStep::Reduce(None) => rdd.reduce_by_key(i64::wrapping_add),
-        PairStep::Reduce(Some(partitions)) => {
+fn keyed(operation: &PairOperation, rdd: &Pairs) -> Option<Pairs> {
+    Some(match *operation {
+        PairOperation::PartitionBy(partitions) => rdd.partition_by(partitions),
+        PairOperation::PlaceBy(partitions) => rdd.partition_by(Arc::new(ByRemainder(partitions))),
+        PairOperation::Reduce(None) => rdd.reduce_by_key(i64::wrapping_add),
+        PairOperation::Reduce(Some(partitions)) => {
             rdd.with_partitions(partitions).reduce_by_key(i64::wrapping_add)
         }
-        PairStep::ReduceToFirst => rdd.reduce_by_key(|first, _| first),
-        PairStep::Aggregate => rdd.aggregate_by_key(i64::MIN, i64::max, i64::max),
-        PairStep::Fold(None) => rdd.fold_by_key(0, i64::wrapping_add),
-        PairStep::Fold(Some(partitions)) => {
+        PairOperation::ReduceToFirst => rdd.reduce_by_key(|first, _| first),
+        PairOperation::Aggregate => rdd.aggregate_by_key(i64::MIN, i64::max, i64::max),
+        PairOperation::Fold(None) => rdd.fold_by_key(0, i64::wrapping_add),
+        PairOperation::Fold(Some(partitions)) => {
             rdd.with_partitions(partitions).fold_by_key(0, i64::wrapping_add)
         }
-        PairStep::GroupSum => rdd.group_by_key().map_values(|all| sum(&all)).boxed(),
-        PairStep::GroupFlatten => rdd
+        PairOperation::GroupSum => rdd.group_by_key().map_values(|all| sum(&all)).boxed(),
+        PairOperation::GroupFlatten => rdd
             .group_by_key_iter()
             .flat_map(|(key, group)| group.into_iter().map(move |n| (key, n)))
             .boxed(),
-        PairStep::GroupSorted(by, given) => {
+        PairOperation::GroupSorted(by, given) => {
             let groups = match given {
                 None => rdd.group_sorted_by_key(move |n| n.rem_euclid(by)),
                 Some(partitions) => {
@@ -79,43 +83,43 @@ fn keyed(step: &PairStep, rdd: &Pairs) -> Option<Pairs> {
             };
             groups.flat_map_values(|all| all).boxed()
         }
-        PairStep::Subtract(by) => rdd.subtract(&rdd.filter(move |(key, n)| some(key ^ n, by))),
-        PairStep::Intersection(by) => {
+        PairOperation::Subtract(by) => rdd.subtract(&rdd.filter(move |(key, n)| some(key ^ n, by))),
+        PairOperation::Intersection(by) => {
             rdd.intersection(&rdd.filter(move |(key, n)| some(key ^ n, by)))
         }
-        PairStep::Distinct => rdd.distinct(),
-        PairStep::SortByKey(partitions) => rdd.with_partitions(partitions).sort_pairs(),
-        PairStep::RepartitionAndSort(partitions) => {
+        PairOperation::Distinct => rdd.distinct(),
+        PairOperation::SortByKey(partitions) => rdd.with_partitions(partitions).sort_pairs(),
+        PairOperation::RepartitionAndSort(partitions) => {
             rdd.repartition_and_sort_within_partitions(partitions)
         }
         _ => return None,
     })
 }
 
-fn joined(step: &PairStep, rdd: &Pairs) -> Pairs {
+fn joined(operation: &PairOperation, rdd: &Pairs) -> Pairs {
     let some = |by| rdd.filter(move |(_, n)| some(*n, by)).boxed();
     let reduced = |partitions| rdd.with_partitions(partitions).reduce_by_key(i64::wrapping_add);
     let both =
         |rows: Rdd<(i64, (i64, i64))>| rows.map_values(|(n, m)| matched(Some(n), Some(m))).boxed();
-    match *step {
-        PairStep::JoinSelf => both(rdd.join(rdd)),
-        PairStep::JoinReduced(None) => both(rdd.join(&rdd.reduce_by_key(i64::wrapping_add))),
-        PairStep::JoinReduced(Some(partitions)) => both(reduced(partitions).join(rdd)),
-        PairStep::LeftOuterJoin(by, given) => {
+    match *operation {
+        PairOperation::JoinSelf => both(rdd.join(rdd)),
+        PairOperation::JoinReduced(None) => both(rdd.join(&rdd.reduce_by_key(i64::wrapping_add))),
+        PairOperation::JoinReduced(Some(partitions)) => both(reduced(partitions).join(rdd)),
+        PairOperation::LeftOuterJoin(by, given) => {
             let rows = match given {
                 None => rdd.left_outer_join(&some(by)),
                 Some(partitions) => rdd.with_partitions(partitions).left_outer_join(&some(by)),
             };
             rows.map_values(|(n, m)| matched(Some(n), m)).boxed()
         }
-        PairStep::RightOuterJoin(by, given) => {
+        PairOperation::RightOuterJoin(by, given) => {
             let rows = match given {
                 None => some(by).right_outer_join(rdd),
                 Some(partitions) => some(by).with_partitions(partitions).right_outer_join(rdd),
             };
             rows.map_values(|(n, m)| matched(n, Some(m))).boxed()
         }
-        PairStep::FullOuterJoin(by, given) => {
+        PairOperation::FullOuterJoin(by, given) => {
             let rows = match given {
                 None => some(by).full_outer_join(&some(by + 1)),
                 Some(partitions) => {
@@ -124,26 +128,26 @@ fn joined(step: &PairStep, rdd: &Pairs) -> Pairs {
             };
             rows.map_values(|(n, m)| matched(n, m)).boxed()
         }
-        PairStep::BroadcastJoin(by) => {
+        PairOperation::BroadcastJoin(by) => {
             let rows = rdd.broadcast_join(&some(by));
             rows.map_values(|(n, m)| matched(Some(n), Some(m))).boxed()
         }
-        PairStep::BroadcastLeftOuterJoin(by) => {
+        PairOperation::BroadcastLeftOuterJoin(by) => {
             let rows = rdd.broadcast_left_outer_join(&some(by));
             rows.map_values(|(n, m)| matched(Some(n), m)).boxed()
         }
-        PairStep::CogroupSizes => rdd
+        PairOperation::CogroupSizes => rdd
             .cogroup(&some(2))
             .map_values(|(all, odd)| all.len() as i64 * 10_000 + odd.len() as i64)
             .boxed(),
-        PairStep::Cogrouped(by, given) => {
+        PairOperation::Cogrouped(by, given) => {
             let groups = match given {
                 None => some(by).cogroup_iter(rdd),
                 Some(partitions) => some(by).with_partitions(partitions).cogroup_iter(rdd),
             };
             groups.flat_map_values(|(a, b)| a.into_iter().chain(b).collect::<Vec<_>>()).boxed()
         }
-        PairStep::Cogroup3(by, given) => {
+        PairOperation::Cogroup3(by, given) => {
             let groups = match given {
                 None => some(by).cogroup3(&reduced(4), &some(2)),
                 Some(partitions) => {
@@ -152,7 +156,7 @@ fn joined(step: &PairStep, rdd: &Pairs) -> Pairs {
             };
             groups.flat_map_values(|(a, b, c)| [a, b, c].concat()).boxed()
         }
-        PairStep::SubtractByKey(by, given) => match given {
+        PairOperation::SubtractByKey(by, given) => match given {
             None => rdd.subtract_by_key(&some(by)),
             Some(partitions) => rdd.with_partitions(partitions).subtract_by_key(&some(by)),
         },

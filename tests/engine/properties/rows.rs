@@ -5,12 +5,12 @@ use crate::model::{Operation, copies, halved, print};
 use emberline::prelude::*;
 use std::cmp::Reverse;
 
-pub fn run_step(step: &Operation, rdd: &Rdd<i64>) -> Rdd<i64> {
-    narrow(step, rdd).unwrap_or_else(|| wide(step, rdd))
+pub fn run_step(operation: &Operation, rdd: &Rdd<i64>) -> Rdd<i64> {
+    narrow(operation, rdd).unwrap_or_else(|| wide(operation, rdd))
 }
 
-fn narrow(step: &Operation, rdd: &Rdd<i64>) -> Option<Rdd<i64>> {
-    Some(match *step {
+fn narrow(operation: &Operation, rdd: &Rdd<i64>) -> Option<Rdd<i64>> {
+    Some(match *operation {
         Operation::Map(by) => rdd.map(move |n| n.wrapping_add(by)).boxed(),
         Operation::TryMap(by) => rdd.try_map(move |n| Ok(n.wrapping_add(by))).boxed(),
         Operation::With(by) => rdd.with(by).map(|by, n| n.wrapping_add(*by)).boxed(),
@@ -63,8 +63,8 @@ fn narrow(step: &Operation, rdd: &Rdd<i64>) -> Option<Rdd<i64>> {
     })
 }
 
-fn wide(step: &Operation, rdd: &Rdd<i64>) -> Rdd<i64> {
-    match step.clone() {
+fn wide(operation: &Operation, rdd: &Rdd<i64>) -> Rdd<i64> {
+    match operation.clone() {
         Operation::SplitBySample(seed) => split_by_sample(rdd, seed),
         Operation::Distinct(None) => rdd.distinct(),
         Operation::Distinct(Some(partitions)) => rdd.with_partitions(partitions).distinct(),
@@ -97,9 +97,10 @@ fn wide(step: &Operation, rdd: &Rdd<i64>) -> Rdd<i64> {
         Operation::SortAll(Some(partitions)) => rdd.with_partitions(partitions).sort_by_key(|n| *n),
         Operation::SortDownByCmp => rdd.sort_by(|a, b| Reverse(a).cmp(&Reverse(b))),
         Operation::SortBy(by) => rdd.sort_by_key(move |n| n.rem_euclid(by)),
-        Operation::Pairs(by, steps) => {
+        Operation::Pairs(by, operations) => {
             let pairs = rdd.key_by(move |n| n % by).boxed();
-            let pairs = steps.iter().fold(pairs, |pairs, step| run_pair_step(step, &pairs));
+            let pairs =
+                operations.iter().fold(pairs, |pairs, operation| run_pair_step(operation, &pairs));
             pairs.map(|(key, n)| n.wrapping_add(key)).boxed()
         }
         narrow => unreachable!("{narrow:?} moves no row"),

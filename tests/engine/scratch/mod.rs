@@ -59,7 +59,7 @@ fn a_full_or_failing_disk_is_skipped_and_the_answer_is_right() {
     within(DEADLINE, || {
         let plans = [
             FaultPlan::new().fail_from(0),
-            // The first task that writes there fails, and its next attempt goes elsewhere.
+            // The first task that writes there fails, and its next attempt writes to another directory.
             FaultPlan::new().full_after(10),
         ];
         for plan in plans {

@@ -41,11 +41,11 @@ impl OtherProcess {
         OtherProcess { child, folder }
     }
 
-    /// Kills the process, which has no chance to clean up, and says what it left.
+    /// Kills the process, which cannot clean up, and returns its scratch directory.
     fn kill(mut self) -> PathBuf {
         self.child.kill().unwrap();
         assert!(!self.child.wait().unwrap().success());
-        assert!(self.folder.exists(), "nobody has removed it yet");
+        assert!(self.folder.exists(), "it has not been removed yet");
         self.folder.clone()
     }
 }
@@ -57,8 +57,8 @@ impl Drop for OtherProcess {
     }
 }
 
-// Run by the other tests in a process of its own. It ends when its parent kills it, or dies and so
-// closes its input.
+// The other tests run this in a child process. It ends when its parent kills it, or dies, which
+// closes its standard input.
 #[test]
 #[ignore = "the other tests here start it"]
 fn child_process_with_a_scratch_directory() {

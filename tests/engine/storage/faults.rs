@@ -90,12 +90,12 @@ fn a_disk_error_while_storing_blocks_never_fails_a_job() {
             let step = ((end - first) / 25).max(1);
             for operation in (first..end).step_by(step as usize) {
                 let plan = FaultPlan::new().fail_disk_operation(operation);
-                // The last ones remove files, which a run may not have come to when it is asked.
+                // The last operations remove files, which a run may not have reached when the counter is read.
                 let fired = run(plan).2;
                 assert!(fired == 1 || operation * 10 > end * 9, "{level}: operation {operation}");
             }
             let plan = FaultPlan::new().fail_from(first);
-            assert!(run(plan).2 > 0, "{level}: a disk that is gone");
+            assert!(run(plan).2 > 0, "{level}: a disk that always fails");
             let plan = FaultPlan::new().full_after(100_000);
             assert!(run(plan).2 > 0, "{level}: a disk that is full");
         }

@@ -129,7 +129,7 @@ fn an_error_names_the_file_and_the_operation() {
 }
 
 #[test]
-fn the_error_of_a_full_disk_says_what_to_do() {
+fn the_error_of_a_full_disk_has_advice() {
     let (_dir, scratch) = scratch();
     let file = scratch.file("run").unwrap();
     let text = file.error("writing", io::ErrorKind::StorageFull.into()).to_string();
