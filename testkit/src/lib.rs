@@ -1,6 +1,6 @@
 //! Helpers for the tests of all emberline crates.
 //!
-//! - [`deadline`]: no test may hang.
+//! - [`deadline`](mod@deadline): no test may hang.
 //! - [`snapshot`]: texts for users are files that are reviewed in diffs.
 //!
 //! This crate depends on std alone, so every crate can use it in its unit tests.
