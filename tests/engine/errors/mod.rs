@@ -46,7 +46,8 @@ fn error_of<R: fmt::Debug>(run: impl FnOnce(&Context) -> Result<R> + Send + 'sta
 /// most a few lines below the one this was called at.
 fn assert_blames(error: &Error, operation: &str, here: &Location<'_>) {
     let blamed = error.operation().unwrap_or_else(|| panic!("nobody is blamed: {error}"));
-    let (file, line) = (blamed.call_site.file(), blamed.call_site.line());
+    let file = blamed.call_site.file();
+    let line = blamed.call_site.line();
     assert_eq!((blamed.name, file), (operation, here.file()), "{error}");
     assert!((here.line()..here.line() + 12).contains(&line), "line {line}: {error}");
     let root = env!("CARGO_MANIFEST_DIR");

@@ -169,7 +169,8 @@ impl Pairs {
 
     /// Applies an operation that shuffles the keys or rows of this RDD.
     fn keyed(&self, step: &PairStep) -> Option<Self> {
-        let (rows, own) = (self.parts.all(), self.parts.partitions());
+        let rows = self.parts.all();
+        let own = self.parts.partitions();
         let some = |by: i64| rows.iter().copied().filter(move |(key, n)| some(key ^ n, by));
         Some(match step {
             PairStep::PartitionBy(partitions) => self.placed(By::Hash(*partitions)),
@@ -316,7 +317,8 @@ impl Pairs {
     }
 
     fn sorted_by_key(&self, partitions: usize) -> Self {
-        let (mut rows, sorts) = (self.parts.all(), self.sorts + 1);
+        let mut rows = self.parts.all();
+        let sorts = self.sorts + 1;
         rows.sort_by_key(|pair| pair.0);
         let parts = Parts::somewhere(rows, partitions, self.parts.known);
         Pairs { parts, by: Some(By::Ranges(partitions, sorts)), sorts }

@@ -131,7 +131,8 @@ impl Parts<i64> {
 
     /// Applies an operation that moves rows.
     fn wide(&self, step: &Operation) -> Self {
-        let (rows, own) = (self.all(), self.partitions());
+        let rows = self.all();
+        let own = self.partitions();
         match step {
             Operation::SplitBySample(_) => Parts::somewhere(rows, 2 * own, Known::Rows),
             Operation::Distinct(given) => {
