@@ -10,9 +10,6 @@ const FOLDERS: [&str; 9] =
 /// This folder, which names the retired words in order to find them.
 const RULES: &str = "tests/house_rules/";
 
-/// The files and folders whose words are still being rewritten.
-const PENDING: [&str; 0] = [];
-
 /// Names that may not occur in any Rust file or document. They are no English words.
 const RETIRED_NAMES: &str = "\
     ShuffleStep LeftTask LeftBehind ThreadLeftBehind leave_behind left_behind patience_ends GivesWay \
