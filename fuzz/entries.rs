@@ -41,7 +41,8 @@ pub fn frame_reader(data: &[u8]) {
 /// Reads any bytes as the rows of a frame.
 pub fn codec(data: &[u8]) {
     let mut input = Input(data);
-    let (row_type, count) = (input.byte(), input.number() as usize % 1_000);
+    let row_type = input.byte();
+    let count = input.number() as usize % 1_000;
     match row_type % ROW_TYPES {
         0 => decoded_rows_survive::<(u64, u64)>(input.0, count),
         1 => decoded_rows_survive::<(String, u64)>(input.0, count),
@@ -55,7 +56,8 @@ pub fn codec(data: &[u8]) {
 /// Reads any segment locations in a file of any bytes and in a valid one.
 pub fn index(data: &[u8]) {
     let mut input = Input(data);
-    let (is_whole, right) = (input.byte().is_multiple_of(2), &whole_file().1);
+    let is_whole = input.byte().is_multiple_of(2);
+    let right = &whole_file().1;
     let places = usize::from(input.byte() % 8);
     let segments = (0..places).map(|at| {
         let near = right.segments[at % right.segments.len()];
@@ -81,7 +83,8 @@ pub fn index(data: &[u8]) {
 /// Reads any bytes as the manifest of a checkpoint: unchanged, or with a valid magic and checksum.
 pub fn manifest(data: &[u8]) {
     let mut input = Input(data);
-    let (is_sealed, most_parts) = (input.byte().is_multiple_of(2), usize::from(input.byte()));
+    let is_sealed = input.byte().is_multiple_of(2);
+    let most_parts = usize::from(input.byte());
     let mut bytes = input.0.to_vec();
     if is_sealed {
         let start = Manifest::default().encode();
@@ -107,10 +110,13 @@ fn segment_of_any_bytes(mut input: Input<'_>) {
 /// Makes frames as FORMAT.md describes them, with the counts of rows and bytes that `input` gives.
 fn sealed_frames(mut input: Input<'_>) {
     let row_type = input.byte();
-    let (mut bytes, mut rows, mut frames) = (Vec::new(), 0_u64, 0);
+    let mut bytes = Vec::new();
+    let mut rows = 0_u64;
+    let mut frames = 0;
     while !input.0.is_empty() && frames < 8 {
         let compression = input.byte() % 4;
-        let (count, stored) = (input.number() as u32, usize::from(input.byte()));
+        let count = input.number() as u32;
+        let stored = usize::from(input.byte());
         let raw_gain = input.number() as u32;
         let payload = input.bytes(stored);
         let stored = payload.len() as u32;
@@ -154,7 +160,8 @@ fn changed_file(mut input: Input<'_>) {
         bytes.truncate(input.number() as usize % (bytes.len() + 1));
     }
     while !input.0.is_empty() && !bytes.is_empty() {
-        let (at, change) = (input.number() as usize % bytes.len(), input.byte());
+        let at = input.number() as usize % bytes.len();
+        let change = input.byte();
         bytes[at] ^= change;
     }
     for (place, rows) in index.segments.iter().zip(whole_rows()) {
@@ -209,7 +216,8 @@ fn read_as(row_type: u8, bytes: &[u8], place: SegmentLocation) {
 /// Reads the rows at a location, or returns `None` if they are corrupt.
 pub fn read<R: Stored>(bytes: &[u8], place: SegmentLocation) -> Option<Vec<R>> {
     let file = OpenFile::new(Box::new(Memory(bytes.to_vec())), "fuzz");
-    let (mut reader, mut rows) = (FrameReader::<R>::new(file, place), Vec::new());
+    let mut reader = FrameReader::<R>::new(file, place);
+    let mut rows = Vec::new();
     loop {
         let frame = reader.next_frame();
         match frame {

@@ -37,7 +37,8 @@ fn accumulator_adds_on_the_driver_and_merges() {
             (stats.count(), stats.sum(), stats.mean())
         };
         assert_eq!(of(stats.value()), (3, 3.0, 1.0));
-        let (mut merged, mut other) = (stats.value(), RunningStats::default());
+        let mut merged = stats.value();
+        let mut other = RunningStats::default();
         other.add(2.0);
         merged.merge(other);
         assert_eq!(of(merged), (4, 5.0, 1.25));
@@ -50,7 +51,9 @@ fn an_action_adds_each_row_once() {
     check((300, (0..300).collect::<Vec<i64>>(), 300), |ctx, p| {
         let (count, rows, floats) =
             (ctx.accumulator(0_u32), ctx.accumulator(Vec::new()), ctx.accumulator(0.0_f64));
-        let (counter, log, sum) = (count.clone(), rows.clone(), floats.clone());
+        let counter = count.clone();
+        let log = rows.clone();
+        let sum = floats.clone();
         ctx.range_with(p, 0..300_i64).for_each(move |n| {
             counter.add(1);
             log.add(n);
@@ -78,8 +81,10 @@ fn operations_on_both_sides_of_a_shuffle_count_each_row_once() {
 #[test]
 fn float_sums_have_the_same_bits_on_any_number_of_threads() {
     same_bytes(|ctx, p| {
-        let (result, map) = (ctx.accumulator(0.0_f64), ctx.accumulator(0.0_f64));
-        let (in_result, in_map) = (result.clone(), map.clone());
+        let result = ctx.accumulator(0.0_f64);
+        let map = ctx.accumulator(0.0_f64);
+        let in_result = result.clone();
+        let in_map = map.clone();
         let noisy = |n: u64| 1.0 / (1 + noise(n) % 1000) as f64;
         let pairs = ctx.range_with(p, 0..500_u64).map(move |n| {
             in_map.add(noisy(n));
@@ -94,8 +99,10 @@ fn float_sums_have_the_same_bits_on_any_number_of_threads() {
 fn a_failed_attempt_adds_nothing() {
     test(|| {
         let ctx = Context::builder().threads(2).max_attempts(3).build()?;
-        let (count, calls) = (ctx.accumulator(0_u64), Arc::new(AtomicUsize::new(0)));
-        let (counter, ran) = (count.clone(), Arc::clone(&calls));
+        let count = ctx.accumulator(0_u64);
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counter = count.clone();
+        let ran = Arc::clone(&calls);
         ctx.range_with(4, 0..40_u64).for_each(move |n| {
             counter.add(1);
             let fails = n % 10 == 9 && ran.fetch_add(1, Ordering::SeqCst) < 5;
@@ -138,8 +145,10 @@ fn a_recomputed_map_output_counts_once() {
         let folder = tempfile::tempdir().unwrap();
         let builder = Context::builder().threads(2).force_spill(true);
         let ctx = builder.scratch_dir(folder.path()).build()?;
-        let (count, ran) = (ctx.accumulator(0_u64), Arc::new(AtomicUsize::new(0)));
-        let (counter, calls) = (count.clone(), Arc::clone(&ran));
+        let count = ctx.accumulator(0_u64);
+        let ran = Arc::new(AtomicUsize::new(0));
+        let counter = count.clone();
+        let calls = Arc::clone(&ran);
         let sums = ctx.range_with(4, 0..40_u64).map(move |n| {
             counter.add(1);
             calls.fetch_add(1, Ordering::SeqCst);
@@ -189,7 +198,8 @@ fn stored_and_failing(
     failures: usize,
     level: StorageLevel,
 ) -> Rdd<u64> {
-    let (counter, left) = (count.clone(), Arc::new(AtomicUsize::new(failures)));
+    let counter = count.clone();
+    let left = Arc::new(AtomicUsize::new(failures));
     let counted = rows.inspect(move |_| counter.add(1)).persist(level);
     let fails = move |n: &u64| {
         let take = |left: usize| left.checked_sub(1);
@@ -205,7 +215,8 @@ fn a_cached_operation_counts_once_when_its_task_is_retried() {
     test(|| {
         for level in LEVELS {
             let ctx = Context::builder().threads(2).max_attempts(3).build()?;
-            let (count, computed) = (ctx.accumulator(0), Arc::new(AtomicUsize::new(0)));
+            let count = ctx.accumulator(0);
+            let computed = Arc::new(AtomicUsize::new(0));
             let ran = Arc::clone(&computed);
             let rows = ctx.range_with(4, 0..40_u64).inspect(move |_| {
                 ran.fetch_add(1, Ordering::SeqCst);
@@ -384,7 +395,8 @@ fn accumulators_of_one_type_and_of_several_are_distinct() {
         let ctx = context();
         let by_digit: Vec<Accumulator<u64>> = (0..10).map(|_| ctx.accumulator(0)).collect();
         let odd = ctx.accumulator(Vec::new());
-        let (digits, log) = (by_digit.clone(), odd.clone());
+        let digits = by_digit.clone();
+        let log = odd.clone();
         ctx.range_with(7, 0..1000_u64).for_each(move |n| {
             digits[(n % 10) as usize].add(1);
             if n % 500 == 1 {
@@ -404,7 +416,8 @@ fn actions_on_many_threads_add_to_one_accumulator() {
         let count = ctx.accumulator(0_u64);
         let shared = ctx.range_with(4, 0..100_u64).map(|n| (n % 3, n)).reduce_by_key(|a, b| a + b);
         let actions = (0..8).map(|_| {
-            let (rows, counter) = (shared.clone(), count.clone());
+            let rows = shared.clone();
+            let counter = count.clone();
             thread::spawn(move || rows.for_each(move |_| counter.add(1)))
         });
         let actions: Vec<_> = actions.collect();
@@ -436,8 +449,10 @@ impl Accumulate for Refuses {
 fn a_sum_overflow_and_a_panicking_merge_are_errors_of_the_action() {
     test(|| {
         let ctx = context();
-        let (small, refuses) = (ctx.accumulator(250_u8), ctx.accumulator(Refuses));
-        let (counter, refused) = (small.clone(), refuses.clone());
+        let small = ctx.accumulator(250_u8);
+        let refuses = ctx.accumulator(Refuses);
+        let counter = small.clone();
+        let refused = refuses.clone();
         let error = ctx.range(0..300_u32).for_each(move |_| counter.add(100)).unwrap_err();
         assert!(error.to_string().contains("overflowed u8"), "{error}");
         assert_eq!(small.value(), 250);

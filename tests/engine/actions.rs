@@ -159,7 +159,8 @@ fn an_action_returns_the_same_answer_twice() {
         },
         |rdd| {
             let counts = rdd.map(|n| ((n % 5).unsigned_abs(), 1_u64)).reduce_by_key(|a, b| a + b);
-            let (first, second) = (counts.collect()?, counts.collect()?);
+            let first = counts.collect()?;
+            let second = counts.collect()?;
             assert_eq!(first, second);
             let mut answer = [0; 5];
             second.into_iter().for_each(|(class, n)| answer[class as usize] = n);

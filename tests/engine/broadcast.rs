@@ -52,7 +52,8 @@ fn broadcast_joins_equal_nested_loops_row_by_row() {
     for (big, small) in two_sides() {
         let oracle = (joined(&big, &small), left_joined(&big, &small));
         check(oracle, move |ctx, p| {
-            let (big, small) = (spread(ctx, p, &big), spread(ctx, 3, &small));
+            let big = spread(ctx, p, &big);
+            let small = spread(ctx, 3, &small);
             let left = big.broadcast_left_outer_join(&small);
             assert_eq!(left.num_partitions(), big.num_partitions());
             Ok((big.broadcast_join(&small).collect()?, left.collect()?))
@@ -157,7 +158,8 @@ fn combined_rows_stay_in_order_for_the_next_join() {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2));
         let sums = |rows| ctx.range(0..rows).map(|n: u64| (n % 60, n)).reduce_by_key(|a, b| a + b);
-        let (left, right) = (sums(300), sums(900));
+        let left = sums(300);
+        let right = sums(900);
         let small = ctx.range_with(2, 0..40_u64).map(|n| (n, n + 7));
         let direct = left.join(&right).collect()?;
         let named = left.broadcast_join(&small).map_values(|(sum, _)| sum);
@@ -282,7 +284,8 @@ fn only_the_lost_output_of_the_build_side_is_recomputed() {
 #[test]
 fn a_built_table_outlives_the_files_it_was_read_from() {
     within(DEADLINE, || {
-        let (folder, calls) = (tempfile::tempdir().unwrap(), Arc::default());
+        let folder = tempfile::tempdir().unwrap();
+        let calls = Arc::default();
         let builder = Context::builder().threads(2).force_spill(true);
         let ctx = builder.scratch_dir(folder.path()).build().unwrap();
         let rows = counted(&ctx, &calls);
@@ -366,7 +369,8 @@ fn a_cancelled_broadcast_join_ends_and_its_table_is_reused() {
 #[test]
 fn broadcast_joins_of_two_contexts_are_refused() {
     test(|| {
-        let (one, two) = (context(), context());
+        let one = context();
+        let two = context();
         let big = one.parallelize(vec![(1, 1)]);
         let rows = big.broadcast_join(&two.parallelize(vec![(1, 2)]));
         let error =

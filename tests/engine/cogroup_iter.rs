@@ -24,7 +24,8 @@ fn in_lists((key, (values, others)): Groups) -> Lists {
 fn cogroup_iter_yields_the_rows_of_cogroup_in_order() {
     for (left, right) in [(pairs(0), pairs(10)), (pairs(0), vec![]), (vec![], vec![])] {
         same_bytes(move |ctx, p| {
-            let (left, right) = (spread(ctx, p, &left), spread(ctx, 3, &right));
+            let left = spread(ctx, p, &left);
+            let right = spread(ctx, 3, &right);
             let groups = left.cogroup_iter(&right).map(in_lists).collect()?;
             assert_eq!(groups, left.cogroup(&right).collect()?);
             let groups = left.with_partitions(5).cogroup_iter(&right).map(in_lists).collect()?;
@@ -40,7 +41,8 @@ fn cogroup_iter_does_not_shuffle_a_co_partitioned_side() {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2));
         let placed = |shift| spread(&ctx, 3, &pairs(shift)).partition_by(4).cache();
-        let (left, right) = (placed(0), placed(10));
+        let left = placed(0);
+        let right = placed(10);
         assert_eq!((left.count()?, right.count()?), (200, 200));
         let written = |rows: Rdd<Groups>| {
             let (count, counts) = counter.during(|| rows.count());
@@ -62,7 +64,8 @@ fn a_cogroup_list_beyond_the_task_memory_limit_names_the_streaming_method() {
     test(|| {
         let ctx = Context::builder().threads(2).task_memory_bytes(4096).build()?;
         let rows = |n| ctx.range_with(3, 0..n).map(|n| (0_u8, n));
-        let (few, many) = (rows(512_u64), rows(513));
+        let few = rows(512_u64);
+        let many = rows(513);
         assert_eq!(few.cogroup(&few).count()?, 1);
         for refused in [few.cogroup(&many), many.with_partitions(2).cogroup(&few)] {
             let text = refused.count().unwrap_err().to_string();

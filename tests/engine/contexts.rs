@@ -120,7 +120,8 @@ fn rdds_work_after_their_context_handle_is_dropped() {
     within(DEADLINE, || {
         for files in [false, true] {
             let ctx = Context::builder().threads(2).force_spill(files).build().unwrap();
-            let (rows, sums) = (ctx.range_with(3, 0..9_u64), sums(&ctx));
+            let rows = ctx.range_with(3, 0..9_u64);
+            let sums = sums(&ctx);
             drop(ctx);
             assert_eq!(rows.count().unwrap(), 9);
             assert_eq!(sums.count().unwrap(), 4);
@@ -253,9 +254,11 @@ fn a_lineage_of_two_hundred_shuffles_runs_once_and_leaves_no_file() {
 #[test]
 fn mixing_rdds_of_two_contexts_is_an_error() {
     within(DEADLINE, || {
-        let (one, two) = (Context::local().unwrap(), Context::local().unwrap());
+        let one = Context::local().unwrap();
+        let two = Context::local().unwrap();
         let pairs = |ctx: &Context| ctx.range(0..9_u64).map(|n| (n % 3, n)).boxed();
-        let (left, right) = (pairs(&one), pairs(&two));
+        let left = pairs(&one);
+        let right = pairs(&two);
         let errors = [
             left.join(&right).count().unwrap_err(),
             left.cogroup(&right).count().unwrap_err(),

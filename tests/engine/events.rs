@@ -85,7 +85,8 @@ fn a_job_of_two_stages_emits_its_events_in_order() {
         let events = recorder.events(&ctx);
         assert_eq!(kind(&events[0]), "ContextStarted");
         let stages = stages_of_job(&events);
-        let (map, reduce) = (&stages[0], &stages[1]);
+        let map = &stages[0];
+        let reduce = &stages[1];
         assert_eq!((stages.len(), map.partitions, reduce.partitions), (2, 5, 3));
         assert!(map.parents.is_empty() && reduce.parents == [map.stage], "{stages:?}");
         assert!(map.shuffle.is_some() && reduce.shuffle.is_none(), "{stages:?}");
@@ -115,7 +116,8 @@ fn a_task_ends_after_it_began_and_counts_its_rows() {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
         two_stages(&ctx).count().unwrap();
         let events = recorder.events(&ctx);
-        let (mut read, mut written) = (0, 0);
+        let mut read = 0;
+        let mut written = 0;
         for (at, event) in events.iter().enumerate() {
             let Event::TaskFinished { task, metrics, .. } = event else { continue };
             let same = |e: &Event| matches!(e, Event::TaskStarted { task: t, .. } if t == task);

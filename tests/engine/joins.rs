@@ -63,7 +63,8 @@ fn cogroup_equals_two_maps_of_lists_in_order() {
     for (left, right) in two_sides() {
         let oracle = cogroup_iter(&left, &right);
         check_rows(oracle.clone(), {
-            let (left, right) = (left.clone(), right.clone());
+            let left = left.clone();
+            let right = right.clone();
             move |ctx, p| spread(ctx, p, &left).cogroup(&spread(ctx, 2, &right)).collect()
         });
         check_rows(oracle, move |ctx, p| {

@@ -32,7 +32,8 @@ fn stays_within_the_promise(job: &'static str) {
         return;
     }
     within(DEADLINE * 2, move || {
-        let (peak, idle) = (peak_mib(job), peak_mib("none"));
+        let peak = peak_mib(job);
+        let idle = peak_mib("none");
         let taken = peak.saturating_sub(idle);
         assert!(taken <= ALLOWED_MIB, "{job}: {taken} MiB beyond {idle}, at most {ALLOWED_MIB}");
     });

@@ -300,7 +300,8 @@ fn a_straggler_and_its_speculative_attempt_count_once() {
         let race = Race::default();
         let inside = race.clone();
         let rows = ctx.generate(4, move |partition| {
-            let (race, rows) = (inside.clone(), if partition == 3 { 9_000 } else { 1 });
+            let race = inside.clone();
+            let rows = if partition == 3 { 9_000 } else { 1 };
             // The first attempt waits before its last row, while it holds nearly all rows.
             (1..=rows).map(move |n| if n == 9_000 { race.run() } else { n })
         });

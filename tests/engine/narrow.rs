@@ -379,7 +379,8 @@ fn map_partitions_receives_whole_partitions() {
 #[test]
 fn union_concatenates_in_argument_order() {
     check(vec![1, 2, 3, 4, 1, 2, 3, 4, 9], |ctx, p| {
-        let (nums, nine) = (one_to_four(ctx), ctx.parallelize_with(p, vec![9]));
+        let nums = one_to_four(ctx);
+        let nine = ctx.parallelize_with(p, vec![9]);
         nums.union(&nums).union(&nine).collect()
     });
 }

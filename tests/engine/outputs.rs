@@ -75,7 +75,8 @@ fn a_losing_attempt_still_stuck_after_the_action_leaves_nothing_in_its_output() 
     within(DEADLINE, || {
         for action in Action::ALL {
             let (ctx, recorder) = Recorder::on(speculation::builder());
-            let (folder, race) = (tempfile::tempdir().unwrap(), Race::default());
+            let folder = tempfile::tempdir().unwrap();
+            let race = Race::default();
             let out = folder.path().join("out");
             action.run(&racing(&ctx, &race).boxed(), &out).unwrap();
             action.assert_whole(&out, 4);
@@ -127,7 +128,8 @@ fn is_moved_before_it_is_removed(action: Action, sync: u64) {
     let plan = FaultPlan::new().fail_disk_operation(sync);
     let faults =
         plan.stall_disk_operation(sync + 2, Duration::from_secs(1)).under(folder.path()).arm();
-    let (ctx, path) = (on(&faults), out.clone());
+    let ctx = on(&faults);
+    let path = out.clone();
     let job = thread::spawn(move || action.run(&rows(&ctx), &path));
     eventually("the stall", || faults.fired() == 2);
     assert!(!out.exists(), "{action:?}");
@@ -142,8 +144,11 @@ fn is_moved_before_it_is_removed(action: Action, sync: u64) {
 /// Spawns the action in a directory and cancels it when `when` returns. Asserts that the result of the
 /// handle agrees with the output, and returns true if there is an output.
 fn cancelled_when(action: Action, ctx: &Context, folder: &Path, when: impl FnOnce()) -> bool {
-    let (out, held) = (folder.join("out"), Arc::new(()));
-    let (rows, path, inside) = (rows(ctx), out.clone(), Arc::clone(&held));
+    let out = folder.join("out");
+    let held = Arc::new(());
+    let rows = rows(ctx);
+    let path = out.clone();
+    let inside = Arc::clone(&held);
     let handle = ctx.spawn(move || {
         let _ = &inside;
         action.run(&rows, &path)
@@ -207,7 +212,8 @@ fn cancel_after_commit_takes_effect_at_the_next_action() {
         let folder = tempfile::tempdir().unwrap();
         let (ctx, out) =
             (Context::builder().threads(2).build().unwrap(), folder.path().join("out"));
-        let (few, endless) = (rows(&ctx), ctx.range_with(2, 0..2_u64).flat_map(|_| 0..u64::MAX));
+        let few = rows(&ctx);
+        let endless = ctx.range_with(2, 0..2_u64).flat_map(|_| 0..u64::MAX);
         let path = out.clone();
         let handle = ctx.spawn(move || {
             few.save_as_text_file(&path)?;
@@ -226,8 +232,10 @@ fn the_next_output_deletes_only_the_staging_directories_of_dead_processes() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         // The directory of a context that is still writing.
-        let (ctx, race) = (Context::builder().threads(6).build().unwrap(), Race::default());
-        let (slow, path) = (racing(&ctx, &race), folder.path().join("out"));
+        let ctx = Context::builder().threads(6).build().unwrap();
+        let race = Race::default();
+        let slow = racing(&ctx, &race);
+        let path = folder.path().join("out");
         let slow = thread::spawn(move || slow.save_as_text_file(path));
         eventually("the slow one", || names_in(folder.path()).len() == 1);
         let make = |name: &str, files: &[&str]| {

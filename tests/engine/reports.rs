@@ -64,7 +64,8 @@ fn a_report_sums_the_metrics_of_its_task_events() {
             ctx.range_with(4, 0..20_000_u64).map(|n| (n, n)).with_partitions(3).group_by_key();
         assert_eq!(rows.count()?, 20_000);
         let events = recorder.events(&ctx);
-        let (mut sum, mut times) = (TaskMetrics::default(), Vec::new());
+        let mut sum = TaskMetrics::default();
+        let mut times = Vec::new();
         for event in &events {
             if let Event::TaskFinished { metrics, .. } = event {
                 sum.add(metrics);

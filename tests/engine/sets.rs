@@ -54,7 +54,8 @@ fn groups(rows: &Pairs) -> BTreeMap<i64, Vec<i64>> {
 
 /// Computes the full outer join with nested loops.
 fn full_join(left: &Pairs, right: &Pairs) -> Outer {
-    let (left, right) = (groups(left), groups(right));
+    let left = groups(left);
+    let right = groups(right);
     let keys: BTreeSet<i64> = left.keys().chain(right.keys()).copied().collect();
     let mut rows = Vec::new();
     for key in keys {
@@ -76,7 +77,9 @@ fn outer_joins_equal_nested_loops() {
         let of_left = full.iter().filter_map(|(k, (v, w))| Some((*k, ((*v)?, *w)))).collect();
         let of_right = full.iter().filter_map(|(k, (v, w))| Some((*k, (*v, (*w)?)))).collect();
         let sides = (left, right);
-        let (a, b, c) = (sides.clone(), sides.clone(), sides);
+        let a = sides.clone();
+        let b = sides.clone();
+        let c = sides;
         check_rows(of_left, move |ctx, p| {
             pairs(ctx, p, &a.0).left_outer_join(&pairs(ctx, 2, &a.1)).collect()
         });
@@ -96,7 +99,8 @@ fn outer_joins_with_given_partitions_equal_nested_loops() {
     let of_left = counts.iter().filter(|row| row.1.0.is_some()).count();
     let of_right = counts.iter().filter(|row| row.1.1.is_some()).count();
     check((of_left, of_right, sorted(counts)), move |ctx, p| {
-        let (left, right) = (pairs(ctx, 3, &left), pairs(ctx, 7, &right));
+        let left = pairs(ctx, 3, &left);
+        let right = pairs(ctx, 7, &right);
         let full = left.with_partitions(p).full_outer_join(&right);
         let by_left = left.with_partitions(p).left_outer_join(&right);
         let by_right = left.with_partitions(p).right_outer_join(&right);
@@ -124,7 +128,8 @@ fn subtract_and_intersection_equal_sets() {
         let common: BTreeSet<_> = left.iter().filter(|row| right.contains(row)).copied().collect();
         let other = (left.clone(), right.clone());
         check_rows(without, move |ctx, p| {
-            let (left, right) = (pairs(ctx, p, &left), pairs(ctx, 2, &right));
+            let left = pairs(ctx, p, &left);
+            let right = pairs(ctx, 2, &right);
             assert_eq!(left.subtract(&right).num_partitions(), left.num_partitions());
             left.subtract(&right).collect()
         });
@@ -161,10 +166,8 @@ fn set_operations_use_the_given_partitions() {
     check((vec![1, 1, 2], vec![3], vec![(1, 1), (1, 1), (2, 2)]), |ctx, p| {
         let left = ctx.parallelize_with(3, vec![1, 3, 2, 3, 1_i64]);
         let right = ctx.parallelize_with(7, vec![4, 3, 3_i64]);
-        let (rest, common) = (
-            left.with_partitions(p).subtract(&right),
-            left.with_partitions(p).intersection(&right),
-        );
+        let rest = left.with_partitions(p).subtract(&right);
+        let common = left.with_partitions(p).intersection(&right);
         let twice = |n| (n, n);
         let by_key = left.map(twice).with_partitions(p).subtract_by_key(&right.map(twice));
         assert_eq!([rest.num_partitions(), common.num_partitions()], [p, p]);
@@ -254,13 +257,15 @@ fn cogroup3_equals_three_maps_of_lists() {
         let oracle: Vec<_> = keys.into_iter().map(of_key).collect();
         let again = rows.clone();
         check_rows(oracle.clone(), move |ctx, p| {
-            let (second, third) = (pairs(ctx, 2, &rows[1]), pairs(ctx, 3, &rows[2]));
+            let second = pairs(ctx, 2, &rows[1]);
+            let third = pairs(ctx, 3, &rows[2]);
             let all = pairs(ctx, p, &rows[0]).cogroup3(&second, &third);
             assert_eq!(all.num_partitions(), p.max(3));
             all.collect()
         });
         check_rows(oracle, move |ctx, p| {
-            let (second, third) = (pairs(ctx, 7, &again[1]), pairs(ctx, 1, &again[2]));
+            let second = pairs(ctx, 7, &again[1]);
+            let third = pairs(ctx, 1, &again[2]);
             pairs(ctx, 2, &again[0]).with_partitions(p).cogroup3(&second, &third).collect()
         });
     }
@@ -329,8 +334,10 @@ fn set_operations_on_two_contexts_are_refused() {
 }
 
 fn two_contexts() {
-    let (one, two) = (context(), context());
-    let (left, right) = (pairs(&one, 2, &[(1, 1)]), pairs(&two, 2, &[(1, 2)]));
+    let one = context();
+    let two = context();
+    let left = pairs(&one, 2, &[(1, 1)]);
+    let right = pairs(&two, 2, &[(1, 2)]);
     let refused = |answer: Result<u64>, operation| {
         let error = assert_kind(answer, |kind| matches!(kind, ErrorKind::InvalidArgument { .. }));
         assert!(error.to_string().contains("two contexts"), "{error}");

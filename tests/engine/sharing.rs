@@ -95,7 +95,8 @@ fn two_concurrent_actions_on_one_shuffle_run_its_map_side_once() {
             let sums = counted_pairs(&ctx, &calls).with_partitions(3).reduce_by_key(|a, b| a + b);
             let start = Arc::new(std::sync::Barrier::new(4));
             let actions = (0..4).map(|_| {
-                let (sums, start) = (sums.clone(), Arc::clone(&start));
+                let sums = sums.clone();
+                let start = Arc::clone(&start);
                 thread::spawn(move || {
                     start.wait();
                     sums.count().unwrap()
@@ -136,7 +137,8 @@ fn independent_stages_run_at_the_same_time() {
             let pairs = ctx.range_with(1, 0..1_u64).map(move |n| (n, place.meet()));
             pairs.partition_by(at as usize + 1)
         };
-        let (left, right) = (side(1), side(2));
+        let left = side(1);
+        let right = side(2);
         assert_eq!(left.with_partitions(4).join(&right).collect().unwrap(), [(0, (true, true))]);
     });
 }
@@ -148,7 +150,8 @@ fn jobs_of_two_threads_run_at_the_same_time() {
         let ctx = Context::builder().threads(2).build().unwrap();
         let place = Rendezvous::default();
         let jobs = [0, 1].map(|_| {
-            let (ctx, place) = (ctx.clone(), place.clone());
+            let ctx = ctx.clone();
+            let place = place.clone();
             thread::spawn(move || ctx.range_with(1, 0..1_u8).map(move |_| place.meet()).collect())
         });
         for job in jobs {
@@ -235,7 +238,8 @@ fn many_threads_run_many_jobs_on_one_context() {
         let shared =
             counted_pairs(&ctx, &Calls::default()).with_partitions(3).reduce_by_key(|a, b| a + b);
         let threads = (0..12_u64).map(|thread| {
-            let (ctx, shared) = (ctx.clone(), shared.clone());
+            let ctx = ctx.clone();
+            let shared = shared.clone();
             thread::spawn(move || {
                 for job in 0..12_u64 {
                     let own = ctx.range_with(3, 0..90_u64).map(move |n| (n % (thread + 1), job));

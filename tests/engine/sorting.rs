@@ -127,7 +127,8 @@ fn one_long_partition_does_not_unbalance_the_sample() {
             (0..rows).map(move |n| noise(n * 10 + i as u64))
         });
         let sizes = sizes(&rows.with_partitions(8).sort_by_key(|n| *n))?;
-        let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
+        let least = sizes.iter().min().unwrap();
+        let most = sizes.iter().max().unwrap();
         assert!(*most < 3 * least, "B171: {sizes:?}");
         Ok(())
     });

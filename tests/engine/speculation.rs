@@ -154,9 +154,12 @@ fn the_map_output_of_a_losing_attempt_does_not_replace_the_winning_one() {
 fn the_result_of_a_losing_attempt_is_dropped_and_accumulators_count_once() {
     within(DEADLINE, || {
         let ctx = builder().build().unwrap();
-        let (race, ended) = (Race::default(), Arc::new(AtomicUsize::new(0)));
+        let race = Race::default();
+        let ended = Arc::new(AtomicUsize::new(0));
         let total = ctx.accumulator(0_u64);
-        let (adder, after, ends) = (total.clone(), race.clone(), Arc::clone(&ended));
+        let adder = total.clone();
+        let after = race.clone();
+        let ends = Arc::clone(&ended);
         let rows = racing(&ctx, &race).map(move |n| {
             adder.add(n);
             if n == 1 {
@@ -168,7 +171,8 @@ fn the_result_of_a_losing_attempt_is_dropped_and_accumulators_count_once() {
             n
         });
         let last = {
-            let (race, ended) = (race.clone(), Arc::clone(&ended));
+            let race = race.clone();
+            let ended = Arc::clone(&ended);
             ctx.generate(1, move |_| {
                 while ended.load(Ordering::SeqCst) == 0 {
                     std::thread::sleep(Duration::from_millis(1));
@@ -229,7 +233,8 @@ fn the_file_of_a_losing_attempt_is_deleted() {
 #[test]
 fn a_straggler_that_never_returns_costs_its_thread_and_not_the_job() {
     within(DEADLINE, || {
-        let (ctx, race) = (builder().build().unwrap(), Race::default());
+        let ctx = builder().build().unwrap();
+        let race = Race::default();
         let rows = racing(&ctx, &race);
         assert_eq!(rows.count().unwrap(), 4);
         while ctx.abandoned_tasks().is_empty() {

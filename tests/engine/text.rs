@@ -95,7 +95,8 @@ fn a_file_a_directory_a_pattern_and_a_list_are_read_in_order() {
             ("_SUCCESS", b"no\n"),
             (".hidden", b"no\n"),
         ];
-        let (folder, ctx) = (folder(&files), context());
+        let folder = folder(&files);
+        let ctx = context();
         let path = |name: &str| folder.path().join(name);
         assert_eq!(ctx.text_file(path("a.txt")).collect().unwrap(), ["a"]);
         assert_eq!(ctx.text_file(folder.path()).collect().unwrap(), ["a", "b", "c"]);
@@ -112,7 +113,8 @@ fn a_file_a_directory_a_pattern_and_a_list_are_read_in_order() {
 fn the_default_splits_of_a_large_file_read_each_line_once() {
     within(DEADLINE, || {
         let text: String = (0..400_000).map(|n| format!("line {n}\n")).collect();
-        let (folder, ctx) = (folder(&[("big.txt", text.as_bytes())]), context());
+        let folder = folder(&[("big.txt", text.as_bytes())]);
+        let ctx = context();
         let lines = ctx.text_file(folder.path().join("big.txt"));
         let cuts = lines.num_partitions();
         assert!((4..=64).contains(&cuts), "{} bytes in {cuts} partitions", text.len());
@@ -125,7 +127,8 @@ fn the_default_splits_of_a_large_file_read_each_line_once() {
 fn invalid_utf8_is_replaced_or_refused_with_its_offset() {
     within(DEADLINE, || {
         let bytes = b"good\nstill good\nb\xffd\n";
-        let (folder, ctx) = (folder(&[("f.txt", bytes)]), context());
+        let folder = folder(&[("f.txt", bytes)]);
+        let ctx = context();
         let path = folder.path().join("f.txt");
         let lines = ctx.text_file(&path).collect().unwrap();
         assert_eq!(lines, ["good", "still good", "b\u{FFFD}d"]);
@@ -164,8 +167,10 @@ fn a_file_truncated_while_it_is_read_is_an_error() {
     within(DEADLINE, || {
         let rows = b"a line of some length\n".repeat(200_000);
         let folder = folder(&[("f.txt", &rows)]);
-        let (path, ctx) = (folder.path().join("f.txt"), context());
-        let (seen, cut) = (AtomicUsize::new(0), path.clone());
+        let path = folder.path().join("f.txt");
+        let ctx = context();
+        let seen = AtomicUsize::new(0);
+        let cut = path.clone();
         let shorten = move |_: &String| {
             if seen.fetch_add(1, Ordering::Relaxed) == 50_000 {
                 fs::File::options().write(true).open(&cut).unwrap().set_len(1_500_000).unwrap();
@@ -182,7 +187,8 @@ fn a_file_truncated_while_it_is_read_is_an_error() {
 #[test]
 fn a_missing_input_fails_the_first_action_and_not_the_call() {
     within(DEADLINE, || {
-        let (folder, ctx) = (folder(&[]), context());
+        let folder = folder(&[]);
+        let ctx = context();
         for name in ["none.txt", "*.txt"] {
             let lines = ctx.text_file(folder.path().join(name)).map(|line| line.len());
             let missing = |kind: &ErrorKind| matches!(kind, ErrorKind::InputNotFound { .. });
@@ -196,7 +202,8 @@ fn a_missing_input_fails_the_first_action_and_not_the_call() {
 #[test]
 fn compressed_files_are_refused() {
     within(DEADLINE, || {
-        let (folder, ctx) = (folder(&[("a.txt", b"a\n"), ("b.gz", b"\x1f\x8b")]), context());
+        let folder = folder(&[("a.txt", b"a\n"), ("b.gz", b"\x1f\x8b")]);
+        let ctx = context();
         let refused = ctx.text_file(folder.path()).count();
         let text = error_of(refused, |kind| matches!(kind, ErrorKind::InvalidInput { .. }));
         assert!(text.contains("b.gz") && text.contains("decompress"), "{text}");
@@ -215,7 +222,8 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn a_save_writes_one_file_per_partition_even_if_empty_and_a_marker() {
     within(DEADLINE, || {
-        let (folder, ctx) = (folder(&[]), context());
+        let folder = folder(&[]);
+        let ctx = context();
         let path = folder.path().join("out");
         let rows = ctx.range_with(4, 0..8_u32).filter(|n| !(2..4).contains(n));
         rows.save_as_text_file(&path).unwrap();
@@ -248,7 +256,8 @@ fn saved_text_is_read_back_row_by_row() {
 #[test]
 fn an_existing_output_is_refused_and_stays_untouched() {
     within(DEADLINE, || {
-        let (folder, ctx) = (folder(&[("file", b"mine"), ("kept.txt", b"x")]), context());
+        let folder = folder(&[("file", b"mine"), ("kept.txt", b"x")]);
+        let ctx = context();
         let taken = folder.path().join("taken");
         fs::create_dir(&taken).unwrap();
         fs::write(taken.join("part-00000"), "mine too").unwrap();

@@ -71,7 +71,8 @@ fn word_count_equals_a_loop_over_the_bytes() -> Result<(), BoxError> {
 }
 
 fn plain_word_count(text: &[u8]) -> HashMap<String, u64> {
-    let (mut counts, mut word) = (HashMap::new(), String::new());
+    let mut counts = HashMap::new();
+    let mut word = String::new();
     for &byte in text.iter().chain(b" ") {
         if byte.is_ascii_alphanumeric() {
             word.push(byte.to_ascii_lowercase().into());
@@ -131,7 +132,8 @@ fn k_means_equals_a_loop_over_the_points() -> Result<(), BoxError> {
         let found = k_means::k_means(ctx, k_means::AIRPORTS, k_means::GROUPS)?;
         assert_eq!(found.sizes, expected.sizes, "{place}");
         assert!(close(found.cost, expected.cost), "{} {} {place}", found.cost, expected.cost);
-        let (ours, plain) = (found.centers.iter().flatten(), expected.centers.iter().flatten());
+        let ours = found.centers.iter().flatten();
+        let plain = expected.centers.iter().flatten();
         assert!(ours.zip(plain).all(|(a, b)| (a - b).abs() < 1e-9), "{place}");
         Ok(())
     })
@@ -142,7 +144,8 @@ fn k_means_equals_a_loop_over_the_points() -> Result<(), BoxError> {
 fn plain_k_means(csv: &str) -> Result<k_means::Groups, BoxError> {
     let points: Vec<[f64; 3]> = csv.lines().skip(1).map(plain_point).collect::<Result<_, _>>()?;
     let mut centers = points[..k_means::GROUPS].to_vec();
-    let (mut groups, mut rounds) = (vec![usize::MAX; points.len()], 0);
+    let mut groups = vec![usize::MAX; points.len()];
+    let mut rounds = 0;
     loop {
         let now: Vec<usize> = points.iter().map(|point| plain_nearest(&centers, point)).collect();
         let still = now == groups;
@@ -165,8 +168,10 @@ fn plain_k_means(csv: &str) -> Result<k_means::Groups, BoxError> {
 
 fn plain_point(line: &str) -> Result<[f64; 3], BoxError> {
     let fields: Vec<&str> = line.split(',').collect();
-    let (phi, lambda) = (fields[2].parse::<f64>()?, fields[3].parse::<f64>()?);
-    let (phi, lambda) = (phi.to_radians(), lambda.to_radians());
+    let phi = fields[2].parse::<f64>()?;
+    let lambda = fields[3].parse::<f64>()?;
+    let phi = phi.to_radians();
+    let lambda = lambda.to_radians();
     Ok([phi.cos() * lambda.cos(), phi.cos() * lambda.sin(), phi.sin()])
 }
 
@@ -230,7 +235,8 @@ fn plain_inside(darts: u64) -> u64 {
     };
     let mut inside = 0;
     for _ in 0..darts {
-        let (x, y) = (place(), place());
+        let x = place();
+        let y = place();
         inside += u64::from(x * x + y * y < 1 << 106);
     }
     inside
@@ -312,7 +318,10 @@ fn secondary_sort_equals_a_sorted_list_for_each_plane() -> Result<(), BoxError> 
 #[test]
 fn log_mining_equals_a_loop_over_the_lines() -> Result<(), BoxError> {
     let log = std::fs::read_to_string(log_mining::LOG)?;
-    let (mut errors, mut mysql, mut times, mut broken) = (0, 0, Vec::new(), 0);
+    let mut errors = 0;
+    let mut mysql = 0;
+    let mut times = Vec::new();
+    let mut broken = 0;
     for line in log.lines() {
         let columns: Vec<&str> = line.split('\t').collect();
         if columns[0] == "ERROR" {
@@ -358,7 +367,8 @@ fn log_mining_reads_the_log_only_for_its_first_answer() -> Result<(), BoxError> 
 #[test]
 fn logistic_regression_equals_a_loop_over_the_points() -> Result<(), BoxError> {
     let flights = std::fs::read_to_string(logistic_regression::FLIGHTS)?;
-    let (mut points, mut weights) = (Vec::new(), [0.0; 3]);
+    let mut points = Vec::new();
+    let mut weights = [0.0; 3];
     for row in flights.lines().skip(1).map(|line| line.split(',').collect::<Vec<&str>>()) {
         if let (Ok(left), Ok(arrived)) = (row[5].parse::<f64>(), row[8].parse::<i32>()) {
             points.push((left / 60.0, row[15].parse::<f64>()? / 1000.0, arrived > 0));
@@ -393,8 +403,10 @@ fn lost_partition_recomputes_only_the_lost_partition() -> Result<(), BoxError> {
     let lose = FaultPlan::new().damage_map_output(ShuffleId(0), 2, Damage::Lost);
     for (plan, rerun) in [(FaultPlan::new(), 0), (lose, 1)] {
         for threads in [1, 2, 8] {
-            let (calls, events) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
-            let (counter, heard) = (Arc::clone(&calls), Arc::clone(&events));
+            let calls = Arc::new(AtomicUsize::new(0));
+            let events = Arc::new(Mutex::new(Vec::new()));
+            let counter = Arc::clone(&calls);
+            let heard = Arc::clone(&events);
             let listener =
                 move |record: &EventRecord| heard.lock().unwrap().push(record.event.clone());
             let builder = Context::builder().threads(threads).force_spill(true);

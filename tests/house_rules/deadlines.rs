@@ -30,7 +30,8 @@ struct Function {
 
 /// Returns the functions of a file, including those in `mod tests` and in `proptest!`.
 fn functions(text: &str) -> Vec<Function> {
-    let (mut found, mut is_test) = (Vec::new(), false);
+    let mut found = Vec::new();
+    let mut is_test = false;
     let lines: Vec<&str> = text.lines().collect();
     for (at, line) in lines.iter().enumerate() {
         let trimmed = line.trim_start();
@@ -117,7 +118,8 @@ fn reaching<'a>(
 
 #[test]
 fn no_test_can_hang() {
-    let (mut tests, mut without) = (0, Vec::new());
+    let mut tests = 0;
+    let mut without = Vec::new();
     for (folders, shared) in [
         (&["tests/engine"][..], "tests/engine/support.rs"),
         (&["core/src", "shuffle", "rdd/src"], "testkit/src/deadline.rs"),

@@ -156,7 +156,9 @@ struct Method {
 
 /// Returns the public methods of the `impl` blocks whose first line `wanted` accepts.
 fn methods(name: &str, text: &str, wanted: impl Fn(&str) -> bool) -> Vec<Method> {
-    let (mut inside, mut docs, mut found) = (false, String::new(), Vec::new());
+    let mut inside = false;
+    let mut docs = String::new();
+    let mut found = Vec::new();
     for (number, line) in text.lines().enumerate() {
         if line.starts_with("impl") {
             inside = wanted(line);
@@ -255,7 +257,8 @@ fn every_place_that_the_documents_name_exists() {
 fn check_paths(document: &str) -> usize {
     let (document, mut places) = (root().join(document), 0);
     let text = fs::read_to_string(&document).unwrap();
-    let (folder, document) = (document.parent().unwrap(), document.display());
+    let folder = document.parent().unwrap();
+    let document = document.display();
     for quoted in text.split('`').skip(1).step_by(2) {
         let (path, function) = quoted.split_once(": ").unwrap_or((quoted, ""));
         let is_path = path.contains('/') && !path.contains(' ') && !path.contains('*');
@@ -277,7 +280,8 @@ fn check_paths(document: &str) -> usize {
 #[test]
 fn no_program_of_the_tutorial_hides_a_line() {
     let text = fs::read_to_string(root().join("src/guide/tutorial.rs")).unwrap();
-    let (mut programs, mut inside) = (0, false);
+    let mut programs = 0;
+    let mut inside = false;
     for line in text.lines().filter_map(|line| line.strip_prefix("//!")) {
         let line = line.trim();
         if line.starts_with("```") {

@@ -51,7 +51,8 @@ fn stats_of_integers_are_exact() {
     for (count, most) in [(1, 9), (2, 1 << 20), (700, 1 << 20), (1000, 1 << 26)] {
         let rows: Vec<i64> = (0..count).map(|n| noise(n) as i64 % most).collect();
         let exact = |power| rows.iter().map(|n| i128::from(*n).pow(power)).sum::<i128>();
-        let (n, sum) = (i128::from(count), exact(1));
+        let n = i128::from(count);
+        let sum = exact(1);
         let spread_out = n * exact(2) - sum * sum;
         let stats = stats_of(&rows.iter().map(|n| *n as f64).collect::<Vec<_>>()).unwrap();
         assert_eq!((stats.count(), stats.sum()), (count, sum as f64));
@@ -68,7 +69,9 @@ fn stats_of_integers_are_exact() {
 /// Returns `top / bottom`, rounded once: the integer part and 60 fractional bits, the last one set
 /// if more follow.
 fn nearest(top: i128, bottom: i128) -> f64 {
-    let (whole, mut rest, mut digits) = (top / bottom, top % bottom, 0_i128);
+    let whole = top / bottom;
+    let mut rest = top % bottom;
+    let mut digits = 0_i128;
     for _ in 0..60 {
         rest *= 2;
         digits = digits * 2 + rest / bottom;
@@ -114,7 +117,8 @@ fn stats_of_no_rows() {
 
 #[test]
 fn stats_of_infinities_and_nan() {
-    let (inf, nan) = (f64::INFINITY, f64::NAN);
+    let inf = f64::INFINITY;
+    let nan = f64::NAN;
     // Rows, then the sum, the least and the largest.
     let cases = [
         (vec![1.0, inf], inf, 1.0, inf),

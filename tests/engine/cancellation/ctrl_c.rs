@@ -24,8 +24,11 @@ fn child_process_that_receives_ctrl_c() {
     }
     within(DEADLINE, || {
         let build = || Context::builder().threads(1).cancel_on_ctrl_c(true).build().unwrap();
-        let (ctx, other, deaf) = (build(), build(), Context::local().unwrap());
-        let (rows, others) = (endless(&ctx).0, endless(&other).0);
+        let ctx = build();
+        let other = build();
+        let deaf = Context::local().unwrap();
+        let rows = endless(&ctx).0;
+        let others = endless(&other).0;
         let others = other.spawn(move || others.count());
         let quiet = deaf.spawn(|| {
             thread::sleep(Duration::from_secs(1));

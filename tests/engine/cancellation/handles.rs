@@ -24,7 +24,8 @@ impl Wake for Unpark {
 
 fn block_on<F: Future>(future: F) -> (F::Output, usize) {
     let unpark = Arc::new(Unpark(thread::current(), AtomicUsize::new(0)));
-    let (waker, mut future) = (Waker::from(Arc::clone(&unpark)), pin!(future));
+    let waker = Waker::from(Arc::clone(&unpark));
+    let mut future = pin!(future);
     loop {
         match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
             Poll::Ready(output) => return (output, unpark.1.load(Ordering::SeqCst)),
@@ -54,7 +55,8 @@ impl Gate {
 fn a_handle_is_a_future_that_wakes_any_executor_once() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
-        let (rows, gate) = (ctx.range(0..1_000_u64), Gate::default());
+        let rows = ctx.range(0..1_000_u64);
+        let gate = Gate::default();
         let behind = gate.clone();
         let handle = ctx.spawn(move || {
             behind.pass();
@@ -76,9 +78,12 @@ fn a_handle_is_a_future_that_wakes_any_executor_once() {
 fn thousands_of_pending_handles_need_no_thread_each() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
-        let (gate, began) = (Gate::default(), Arc::new(AtomicUsize::new(0)));
+        let gate = Gate::default();
+        let began = Arc::new(AtomicUsize::new(0));
         let spawn = |n: u64| {
-            let (ctx_of, gate, began) = (ctx.clone(), gate.clone(), Arc::clone(&began));
+            let ctx_of = ctx.clone();
+            let gate = gate.clone();
+            let began = Arc::clone(&began);
             ctx.spawn(move || {
                 began.fetch_add(1, Ordering::SeqCst);
                 gate.pass();
@@ -162,8 +167,11 @@ fn a_timeout_cancels_late_tasks_with_its_own_error() {
 fn dropping_the_context_cancels_jobs_and_dropping_a_handle_does_not() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
-        let (rows, gate, done) = (ctx.range(0..10_u64), Gate::default(), Gate::default());
-        let (behind, told) = (gate.clone(), done.clone());
+        let rows = ctx.range(0..10_u64);
+        let gate = Gate::default();
+        let done = Gate::default();
+        let behind = gate.clone();
+        let told = done.clone();
         drop(ctx.spawn(move || {
             behind.pass();
             assert_eq!(rows.count()?, 10);
@@ -191,7 +199,8 @@ fn dropping_the_context_cancels_jobs_and_dropping_a_handle_does_not() {
 fn a_result_can_be_taken_once_and_waiting_can_time_out() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(1).build().unwrap();
-        let (rows, gate) = (ctx.range(0..10_u64), Gate::default());
+        let rows = ctx.range(0..10_u64);
+        let gate = Gate::default();
         let behind = gate.clone();
         let handle = ctx.spawn(move || {
             behind.pass();
@@ -212,7 +221,8 @@ fn progress_counts_tasks_over_the_jobs_of_the_closure() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(1).build().unwrap();
         let gate = Gate::default();
-        let (rows, behind) = (ctx.range_with(5, 0..5_u64), gate.clone());
+        let rows = ctx.range_with(5, 0..5_u64);
+        let behind = gate.clone();
         let rows = rows.map(move |n| {
             if n == 3 {
                 behind.pass();
@@ -258,7 +268,8 @@ fn accumulators_count_a_spawned_closure_unless_it_is_cancelled() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let seen = ctx.accumulator(0_u64);
-        let (adds, forever) = (seen.clone(), seen.clone());
+        let adds = seen.clone();
+        let forever = seen.clone();
         let rows = ctx.range(0..10_u64).inspect(move |_| adds.add(1)).boxed();
         assert_eq!(ctx.spawn(move || rows.count()).wait().unwrap(), 10);
         let rows = endless(&ctx).0.inspect(move |_| forever.add(1)).boxed();

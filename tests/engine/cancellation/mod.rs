@@ -54,7 +54,8 @@ fn a_cancelled_action_ends_and_the_next_job_runs() {
             let ctx = Context::builder().threads(threads).build().unwrap();
             let (rows, held) = endless(&ctx);
             let all = rows.filter(|n| *n == u64::MAX);
-            let (count, take) = (ctx.spawn(move || rows.count()), ctx.spawn(move || all.take(1)));
+            let count = ctx.spawn(move || rows.count());
+            let take = ctx.spawn(move || all.take(1));
             until("the start", || count.progress().tasks > 0 && take.progress().tasks > 0);
             count.cancel("enough");
             take.cancel("enough");
@@ -76,8 +77,13 @@ fn endless_operations(ctx: &Context, held: &Arc<()>) -> Vec<(&'static str, Rdd<u
             std::iter::repeat_with(move || Arc::strong_count(&held) as u64)
         }
     };
-    let (one, two, three) = (forever(held), forever(held), forever(held));
-    let (four, five, six, seven) = (forever(held), forever(held), forever(held), forever(held));
+    let one = forever(held);
+    let two = forever(held);
+    let three = forever(held);
+    let four = forever(held);
+    let five = forever(held);
+    let six = forever(held);
+    let seven = forever(held);
     let eight = forever(held);
     vec![
         ("flat_map", rows.flat_map(move |_| one()).boxed()),
@@ -102,7 +108,8 @@ fn tasks_notice_a_cancellation_inside_an_endless_iterator() {
         let held = Arc::new(());
         for (name, rows) in endless_operations(&ctx, &held) {
             for pulls in [false, true] {
-                let (rows, before) = (rows.clone(), ctx.abandoned_tasks());
+                let rows = rows.clone();
+                let before = ctx.abandoned_tasks();
                 let job = ctx.spawn(move || match pulls {
                     false => rows.count(),
                     true => rows
@@ -128,7 +135,8 @@ fn tasks_notice_a_cancellation_inside_an_endless_iterator() {
 /// Returns operations that hold many rows in one partition before they yield the first.
 fn buffered_rows(ctx: &Context) -> Vec<(&'static str, Rdd<u64>)> {
     let many = ctx.range_with(1, 0..300_000_u64);
-    let (pairs, hot) = (many.map(|n| (n, n)), ctx.range_with(1, 0..3_000_u64).map(|n| (0, n)));
+    let pairs = many.map(|n| (n, n));
+    let hot = ctx.range_with(1, 0..3_000_u64).map(|n| (0, n));
     let listed = many.map_partitions(Iterator::collect::<Vec<_>>);
     vec![
         ("join", hot.join(&hot).map(|(_, (n, _))| n).boxed()),
@@ -149,7 +157,8 @@ fn tasks_notice_a_cancellation_within_a_few_thousand_rows() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(1).build().unwrap();
         for (name, rows) in buffered_rows(&ctx) {
-            let (seen, is_cancelled_now) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+            let seen = Arc::default();
+            let is_cancelled_now = Arc::new(AtomicBool::new(false));
             let (reached, until_reached) = mpsc::channel();
             let (counted, waits): (Arc<AtomicUsize>, _) =
                 (Arc::clone(&seen), Arc::clone(&is_cancelled_now));
@@ -250,7 +259,8 @@ fn spawned_closures_and_inner_groups_belong_to_the_enclosing_group() {
 #[test]
 fn groups_of_the_same_name_in_two_contexts_are_independent() {
     within(DEADLINE, || {
-        let (one, two) = (Context::local().unwrap(), Context::local().unwrap());
+        let one = Context::local().unwrap();
+        let two = Context::local().unwrap();
         let rows = endless(&one).0;
         let handle = one.job_group("jobs", || one.spawn(move || rows.count()));
         two.cancel_group("jobs", "not yours");
@@ -291,7 +301,8 @@ fn cancel_all_ends_actions_groups_and_spawned_closures_but_no_later_ones() {
 #[test]
 fn a_cancelled_save_or_shuffle_leaves_no_file() {
     within(DEADLINE, || {
-        let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = tempfile::tempdir().unwrap();
         let builder = Context::builder().threads(8).scratch_dir(scratch.path());
         let ctx = builder.task_memory_bytes(64 << 10).force_spill(true).build().unwrap();
         let out = folder.path().join("out");
@@ -323,7 +334,8 @@ fn a_cancellation_racing_with_the_end_of_a_job_has_one_correct_outcome() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
         let sums = ctx.range_with(4, 0..400_u64).map(|n| (n % 7, n)).reduce_by_key(|a, b| a + b);
-        let (mut done, mut cancelled) = (0, 0);
+        let mut done = 0;
+        let mut cancelled = 0;
         for round in 0..200_u64 {
             let sums = sums.clone();
             let handle = ctx.spawn(move || sums.count());

@@ -18,8 +18,10 @@ struct Stuck {
 }
 
 fn stuck(ctx: &Context) -> Stuck {
-    let (stuck, free) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    let (counter, freed) = (Arc::clone(&stuck), Arc::clone(&free));
+    let stuck = Arc::new(AtomicUsize::new(0));
+    let free = Arc::new(AtomicBool::new(false));
+    let counter = Arc::clone(&stuck);
+    let freed = Arc::clone(&free);
     let rows = ctx.range_with(1, 0..1_u64).map(move |n| {
         counter.fetch_add(1, Ordering::SeqCst);
         while !freed.load(Ordering::SeqCst) {
@@ -102,8 +104,10 @@ fn a_spawned_closure_that_never_returns_is_abandoned_and_others_run() {
 #[test]
 fn a_listener_that_never_returns_delays_neither_flush_nor_shutdown() {
     within(DEADLINE, || {
-        let (free, stuck) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let (freed, counter) = (Arc::clone(&free), Arc::clone(&stuck));
+        let free = Arc::new(AtomicBool::new(false));
+        let stuck = Arc::new(AtomicUsize::new(0));
+        let freed = Arc::clone(&free);
+        let counter = Arc::clone(&stuck);
         let listener = move |_: &EventRecord| {
             counter.fetch_add(1, Ordering::SeqCst);
             while !freed.load(Ordering::SeqCst) {

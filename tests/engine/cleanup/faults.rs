@@ -55,7 +55,8 @@ fn recovers(what: &str, damage: impl Fn(&[PathBuf]) + Send + 'static) -> usize {
         damage(&files(folder.path()));
         assert_eq!(collected(&rows).unwrap(), wanted(), "{what}");
         let events = recorder.events(&ctx);
-        let (lost, again) = (lost(&events), map_tasks(&events));
+        let lost = lost(&events);
+        let again = map_tasks(&events);
         assert_eq!(lost.len(), again, "{what}: only the lost ones run again: {events:#?}");
         assert_eq!(collected(&rows).unwrap(), wanted(), "{what}");
         assert_eq!(map_tasks(&recorder.events(&ctx)), 0, "{what}: what was recovered stays");
@@ -192,7 +193,8 @@ fn on_faulty_disk(plan: FaultPlan) -> (Result<Sums>, u64, u64, usize) {
         let rows = sums(&ctx);
         let outcome = collected(&rows);
         let failed = count_of(&recorder.events(&ctx), "TaskFailed");
-        let (fired, operations) = (faults.fired(), faults.disk_operations());
+        let fired = faults.fired();
+        let operations = faults.disk_operations();
         drop((rows, ctx));
         eventually("an empty folder", || fs::read_dir(folder.path()).unwrap().count() == 0);
         (outcome, fired, operations, failed)

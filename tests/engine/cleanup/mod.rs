@@ -22,7 +22,8 @@ pub fn scratch() -> (TempDir, ContextBuilder) {
 
 /// Returns all files in a directory except the locks of scratch directories.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
-    let (mut found, mut stack) = (Vec::new(), vec![folder.to_path_buf()]);
+    let mut found = Vec::new();
+    let mut stack = vec![folder.to_path_buf()];
     while let Some(folder) = stack.pop() {
         let Ok(entries) = fs::read_dir(folder) else { continue };
         for path in entries.flatten().map(|entry| entry.path()) {
@@ -214,7 +215,8 @@ fn captured_values_are_freed_with_the_last_handle() {
         let ctx = Context::builder().threads(2).build().unwrap();
         let captured = Arc::new(());
         for action in 0..3 {
-            let (one, two) = (Arc::clone(&captured), Arc::clone(&captured));
+            let one = Arc::clone(&captured);
+            let two = Arc::clone(&captured);
             let rows = ctx
                 .range_with(4, 0..40_u64)
                 .map(move |n| (n % 3, n + Arc::strong_count(&one) as u64));

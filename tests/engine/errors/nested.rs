@@ -108,7 +108,8 @@ fn an_action_inside_rayon_join_in_a_closure_is_refused_on_one_thread_and_on_four
 #[test]
 fn an_action_of_another_context_in_a_closure_is_refused() {
     within(DEADLINE, || {
-        let (one, two) = (Context::local().unwrap(), Context::local().unwrap());
+        let one = Context::local().unwrap();
+        let two = Context::local().unwrap();
         let inner = two.range(0..5_u64).boxed();
         let error = one.range(0..8_u64).try_map(move |_| Ok(inner.count()?)).count().unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::NestedAction { .. }), "{error}");

@@ -123,7 +123,8 @@ fn programs<const K: usize>() -> Vec<(&'static [&'static str], Program<K>)> {
             Ok(plain(kept.collect()?))
         }),
         (&["top", "take_ordered"], |rows| {
-            let (low, high) = (rows.take_ordered(5)?, rows.top(5)?);
+            let low = rows.take_ordered(5)?;
+            let high = rows.top(5)?;
             Ok(plain(low.into_iter().chain(high).collect()))
         }),
         (&["count_by_value"], |rows| Ok(plain(rows.count_by_value()?.into_keys().collect()))),

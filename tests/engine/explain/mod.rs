@@ -292,7 +292,8 @@ fn a_partial_action_shows_the_rows_it_read() {
 #[test]
 fn an_rdd_of_two_contexts_can_be_explained() {
     test(|| {
-        let (one, other) = (context(), context());
+        let one = context();
+        let other = context();
         let deep = other.range_with(1, 0..9_u64).map(|n| n).map(|n| n).map(|n| n);
         let both = one.range_with(1, 0..9_u64).union(&deep).boxed();
         assert_eq!(both.explain().to_string().matches("map at").count(), 3);

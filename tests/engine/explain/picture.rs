@@ -38,7 +38,8 @@ fn plain(text: &str) -> String {
 
 /// Reads XML; panics where it is not well-formed.
 fn parse(svg: &str) -> Xml {
-    let (mut xml, mut open) = (Xml::default(), Vec::new());
+    let mut xml = Xml::default();
+    let mut open = Vec::new();
     let mut parts = svg.split('<');
     assert_eq!(parts.next(), Some(""));
     for part in parts {
@@ -78,7 +79,8 @@ fn number(attributes: &[(String, String)], name: &str) -> f64 {
 /// Returns left, top, right and bottom of the boxes of all stages.
 fn boxes(xml: &Xml) -> Vec<[f64; 4]> {
     let bounds = |it: &Vec<(String, String)>| {
-        let (x, y) = (number(it, "x"), number(it, "y"));
+        let x = number(it, "x");
+        let y = number(it, "y");
         [x, y, x + number(it, "width"), y + number(it, "height")]
     };
     xml.of_class("stage").map(bounds).collect()

@@ -29,7 +29,8 @@ fn child_process_of_the_crash_tests() {
     let dirs = Dirs::at(folder.into());
     let mut plan = FaultPlan::new();
     if let Ok(code) = std::env::var(CHILD_EXIT) {
-        let (code, ctx) = (code.parse().unwrap(), on_disk(&dirs.scratch).build().unwrap());
+        let code = code.parse().unwrap();
+        let ctx = on_disk(&dirs.scratch).build().unwrap();
         let rows = ctx.range_with(2, 0..90_u64).map(|n| (n, n)).repartition(2);
         println!("{CHILD_READY}");
         rows.for_each(move |(n, _)| {
@@ -104,7 +105,8 @@ impl Dirs {
     /// Checks that each output is complete, and returns the counts of complete and of unnamed ones.
     fn check_outputs(&self) -> (usize, usize) {
         let ctx = Context::builder().threads(1).build().unwrap();
-        let (mut whole, mut unnamed) = (0, 0);
+        let mut whole = 0;
+        let mut unnamed = 0;
         for name in names_in(&self.outputs) {
             let path = self.outputs.join(&name);
             match name.split('-').next().unwrap() {
@@ -255,7 +257,8 @@ fn a_process_killed_at_any_time_leaves_only_complete_outputs_and_orphans() {
         let folder: TempDir = tempfile::tempdir().unwrap();
         let dirs = Dirs::at(folder.path().to_path_buf());
         let (bystanders, _living) = bystanders(&dirs);
-        let (mut whole, mut kill) = (0, 0);
+        let mut whole = 0;
+        let mut kill = 0;
         // On a busy machine, more kills are needed until one child has completed an output.
         while kill < u64::from(kills) || whole == 0 {
             let child = Dying::start(folder.path(), None);

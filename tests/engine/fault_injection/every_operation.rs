@@ -17,7 +17,8 @@ struct Ended {
 /// Runs the job in folders of its own. Whatever its outcome, the engine leaves no file, and
 /// an output is whole.
 fn run(plan: FaultPlan, what: &str) -> Ended {
-    let (scratch, outputs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let scratch = tempfile::tempdir().unwrap();
+    let outputs = tempfile::tempdir().unwrap();
     let output = outputs.path().join("out");
     let faults = plan.arm();
     let ctx = on_disk(scratch.path()).faults(&faults).build().unwrap();
@@ -33,7 +34,8 @@ fn run(plan: FaultPlan, what: &str) -> Ended {
         Ok(answer) => assert!(*answer == counted && output.exists(), "{what}: {answer:?}"),
         Err(error) => names_its_cause(error, what),
     }
-    let (fired, operations) = (faults.fired(), faults.disk_operations());
+    let fired = faults.fired();
+    let operations = faults.disk_operations();
     Ended { outcome, fired, operations, left: names_in(outputs.path()) }
 }
 
@@ -49,7 +51,8 @@ fn names_its_cause(error: &Error, what: &str) {
 #[test]
 fn any_disk_operation_may_fail_once_without_a_leak() {
     within(2 * DEADLINE, || {
-        let (mut survived, mut operation) = (0, 0);
+        let mut survived = 0;
+        let mut operation = 0;
         loop {
             let what = format!("operation {operation} fails once");
             let ended = run(FaultPlan::new().fail_disk_operation(operation), &what);
@@ -72,7 +75,8 @@ fn any_disk_operation_may_fail_once_without_a_leak() {
 #[test]
 fn a_disk_that_fails_from_any_operation_on_is_an_error_with_its_cause() {
     within(2 * DEADLINE, || {
-        let (mut failed, mut operation) = (0, 0);
+        let mut failed = 0;
+        let mut operation = 0;
         loop {
             let what = format!("operations from {operation} on fail");
             let ended = run(FaultPlan::new().fail_from(operation), &what);
@@ -90,7 +94,8 @@ fn a_disk_that_fails_from_any_operation_on_is_an_error_with_its_cause() {
 #[test]
 fn a_disk_that_is_full_after_any_number_of_bytes_is_a_clear_error() {
     within(2 * DEADLINE, || {
-        let (mut failed, mut bytes) = (0, 0);
+        let mut failed = 0;
+        let mut bytes = 0;
         loop {
             let what = format!("the disk is full after {bytes} bytes");
             let ended = run(FaultPlan::new().full_after(bytes), &what);

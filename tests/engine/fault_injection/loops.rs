@@ -92,7 +92,8 @@ fn a_thousand_shuffles_use_no_more_files_or_memory_than_a_hundred() {
                 let words = text.split_whitespace();
                 words.filter_map(|word| word.strip_prefix(name)?.parse().ok()).collect()
             };
-            let (open, resident) = (field("open="), field("resident_kib="));
+            let open = field("open=");
+            let resident = field("resident_kib=");
             println!("{way}: open files {open:?}, resident KiB {resident:?}");
             assert!(open.len() == 2 && open[0] == open[1], "{way}: {text}");
             assert!(resident[1] - resident[0] <= 16 << 10, "{way}: {text}");

@@ -37,11 +37,13 @@ struct Ran {
 
 fn run(plan: FaultPlan, to_files: bool, attempts: usize) -> Ran {
     let scratch = tempfile::tempdir().unwrap();
-    let (faults, calls) = (plan.arm(), Arc::default());
+    let faults = plan.arm();
+    let calls = Arc::default();
     let builder = Context::builder().threads(2).force_spill(to_files).max_attempts(attempts);
     let (ctx, recorder) = Recorder::on(builder.scratch_dir(scratch.path()).faults(&faults));
     let outcome = sums(&ctx, &calls).collect();
-    let (events, calls) = (recorder.events(&ctx), calls.load(Ordering::SeqCst));
+    let events = recorder.events(&ctx);
+    let calls = calls.load(Ordering::SeqCst);
     Ran { outcome, calls, events, faults }
 }
 
@@ -177,7 +179,8 @@ fn only_a_damaged_block_is_recomputed() {
             }
             assert_eq!(calls.load(Ordering::SeqCst), 4000, "{level} {harm:?}");
             let events = recorder.events(&ctx);
-            let (lost, stored) = (count_of(&events, "BlockLost"), count_of(&events, "BlockStored"));
+            let lost = count_of(&events, "BlockLost");
+            let stored = count_of(&events, "BlockStored");
             assert_eq!((lost, stored, faults.fired()), (1, 4, 1), "{level} {harm:?}");
         }
     });
@@ -248,7 +251,8 @@ fn a_stalled_disk_delays_only_the_jobs_that_wait_for_it() {
         let scratch = tempfile::tempdir().unwrap();
         let faults = FaultPlan::new().stall_disk_operation(4, Duration::from_millis(1500)).arm();
         let ctx = on_disk(scratch.path()).faults(&faults).build().unwrap();
-        let (slow, calls) = (ctx.clone(), Arc::default());
+        let slow = ctx.clone();
+        let calls = Arc::default();
         let slow = std::thread::spawn(move || sums(&slow, &calls).collect().unwrap());
         while faults.fired() == 0 {
             std::thread::sleep(Duration::from_millis(1));

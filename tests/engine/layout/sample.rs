@@ -7,8 +7,10 @@ use crate::support::*;
 fn a_sample_is_reproducible_and_has_about_the_expected_size() {
     same_bytes(|ctx, p| {
         let numbers = ctx.range_with(p, 0..2000_u64);
-        let (once, often) = (numbers.sample(0.3, 7), numbers.sample_with_replacement(2.5, 7));
-        let (once, often) = (once.collect()?, often.collect()?);
+        let once = numbers.sample(0.3, 7);
+        let often = numbers.sample_with_replacement(2.5, 7);
+        let once = once.collect()?;
+        let often = often.collect()?;
         assert!((500..700).contains(&once.len()), "{} rows", once.len());
         assert!((4700..5300).contains(&often.len()), "{} rows", often.len());
         assert!(once.is_sorted_by(|a, b| a < b), "a row came twice, or rows moved");
@@ -21,7 +23,8 @@ fn a_sample_is_reproducible_and_has_about_the_expected_size() {
 fn a_sample_is_the_same_whether_rows_are_pushed_or_pulled() {
     test(|| {
         let numbers = context().range_with(1, 0..2000_u64);
-        let (once, often) = (numbers.sample(0.3, 7), numbers.sample_with_replacement(0.8, 7));
+        let once = numbers.sample(0.3, 7);
+        let often = numbers.sample_with_replacement(0.8, 7);
         assert_eq!(once.take(5000)?, once.collect()?);
         assert_eq!(often.take(5000)?, often.collect()?);
         assert_eq!(once.boxed().take(5000)?, once.collect()?);
@@ -68,7 +71,8 @@ fn partitions_are_sampled_with_different_seeds() {
 fn a_sample_zipped_with_itself_agrees() {
     test(|| {
         let numbers = context().range_with(2, 0..1000_u32);
-        let (once, often) = (numbers.sample(0.5, 1), numbers.sample_with_replacement(0.5, 1));
+        let once = numbers.sample(0.5, 1);
+        let often = numbers.sample_with_replacement(0.5, 1);
         assert!(once.zip(&once).collect()?.into_iter().all(|(a, b)| a == b));
         assert!(often.zip(&often).collect()?.into_iter().all(|(a, b)| a == b));
         // Two samples on two lines, and one with other numbers of partitions around it, agree too.

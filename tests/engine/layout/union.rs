@@ -51,7 +51,8 @@ fn union_keeps_a_partitioner_only_if_all_inputs_have_it() {
     test(|| {
         let ctx = context();
         let pairs = ctx.range_with(3, 0..12_i64).map(|n| (n % 4, n)).boxed();
-        let (left, right) = (pairs.partition_by(5), pairs.map_values(|n| -n).partition_by(5));
+        let left = pairs.partition_by(5);
+        let right = pairs.map_values(|n| -n).partition_by(5);
         let together = ctx.union([left.clone(), right.clone(), left.clone()]);
         assert_eq!(together.num_partitions(), 5);
         let sums = together.with_partitions(5).reduce_by_key(|a, b| a + b);
@@ -129,7 +130,8 @@ fn a_union_of_no_rdds_is_empty_for_every_action() {
 #[test]
 fn context_union_refuses_an_rdd_of_another_context() {
     test(|| {
-        let (ctx, other) = (context(), context());
+        let ctx = context();
+        let other = context();
         let mixed = ctx.union([one_to_four(&ctx), one_to_four(&other)]);
         refused(&mixed, &["union at", "two contexts"]);
         Ok(())

@@ -30,7 +30,8 @@ fn zip_is_the_same_whether_rows_are_pushed_or_pulled() {
 fn zip_of_different_partition_counts_fails_the_first_action() {
     test(|| {
         let ctx = context();
-        let (two, one) = (one_to_four(&ctx), ctx.parallelize_with(1, 1..5_i64).boxed());
+        let two = one_to_four(&ctx);
+        let one = ctx.parallelize_with(1, 1..5_i64).boxed();
         refused(&two.zip(&one), &["zip at", "2 partitions", "right one 1"]);
         refused(&two.zip_partitions(&one, |a, _| a), &["zip_partitions at", "2 partitions"]);
         Ok(())
@@ -50,7 +51,8 @@ fn torn(left: &Rdd<i64>, right: &Rdd<i64>, longer: &str) {
     for answer in answers {
         let invalid = |kind: &ErrorKind| matches!(kind, ErrorKind::InvalidArgument { .. });
         let error = assert_kind(answer, invalid);
-        let (text, place) = (error.to_string(), error.task().unwrap());
+        let text = error.to_string();
+        let place = error.task().unwrap();
         assert_eq!((error.operation().unwrap().name, place.partition), ("zip", 1), "{text}");
         assert!(text.contains(&format!("the {longer} RDD has more rows in partition 1")), "{text}");
     }
@@ -61,7 +63,8 @@ fn torn(left: &Rdd<i64>, right: &Rdd<i64>, longer: &str) {
 fn zip_of_different_row_counts_is_an_error_that_names_the_partition() {
     test(|| {
         let ctx = context();
-        let (four, five) = (one_to_four(&ctx), ctx.parallelize_with(2, 1..6_i64).boxed());
+        let four = one_to_four(&ctx);
+        let five = ctx.parallelize_with(2, 1..6_i64).boxed();
         assert_eq!(five.glom().collect()?, [vec![1, 2], vec![3, 4, 5]]);
         torn(&four, &five, "right");
         torn(&five, &four, "left");
@@ -134,7 +137,8 @@ fn zip_partitions_of_three_rdds_returns_their_sizes() {
 #[test]
 fn two_contexts_cannot_be_zipped() {
     test(|| {
-        let (left, right) = (one_to_four(&context()), one_to_four(&context()));
+        let left = one_to_four(&context());
+        let right = one_to_four(&context());
         refused(&left.zip(&right), &["zip at", "two contexts"]);
         refused(&left.zip_partitions(&right, |a, _| a), &["zip_partitions at", "two contexts"]);
         Ok(())

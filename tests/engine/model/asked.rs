@@ -97,7 +97,8 @@ pub fn pair(row: i64) -> (i64, i64) {
 
 impl Parts<i64> {
     pub fn answer(&self, action: Action) -> Expected {
-        let (rows, ordered) = (self.all(), self.known >= Known::Order);
+        let rows = self.all();
+        let ordered = self.known >= Known::Order;
         match action {
             Action::Collect | Action::LocalIterator | Action::Aggregate | Action::Accumulate => {
                 self.in_order(rows)

@@ -319,7 +319,8 @@ impl Pairs {
     }
 
     fn sorted_by_key(&self, partitions: usize) -> Self {
-        let (mut rows, sorts) = (self.parts.all(), self.sorts + 1);
+        let mut rows = self.parts.all();
+        let sorts = self.sorts + 1;
         rows.sort_by_key(|pair| pair.0);
         let parts = Parts::somewhere(rows, partitions, self.parts.known);
         Pairs { parts, by: Some(By::Ranges(partitions, sorts)), sorts }

@@ -38,8 +38,11 @@ fn default_of_two(a: &Numbers, b: &Numbers) -> usize {
 fn default_partitioner_of_inputs_with_and_without_one() {
     test(|| {
         let ctx = context();
-        let (a, b, c) = (plain(&ctx, 150), placed(&ctx, 10), placed(&ctx, 100));
-        let (d, e) = (placed(&ctx, 9), plain(&ctx, 11));
+        let a = plain(&ctx, 150);
+        let b = placed(&ctx, 10);
+        let c = placed(&ctx, 100);
+        let d = placed(&ctx, 9);
+        let e = plain(&ctx, 11);
         assert_eq!(default_of_two(&a, &b), 150, "10 is less than a tenth of 150");
         assert_eq!(default_of_two(&b, &c), 100);
         assert_eq!(default_of_two(&c, &a), 100);
@@ -58,7 +61,8 @@ fn default_partitioner_of_inputs_with_and_without_one() {
 fn subtractions_have_the_partitions_of_their_left_side() {
     test(|| {
         let ctx = context();
-        let (plain, placed) = (plain(&ctx, 5), placed(&ctx, 3));
+        let plain = plain(&ctx, 5);
+        let placed = placed(&ctx, 3);
         assert_eq!(plain.subtract_by_key(&placed).num_partitions(), 5);
         assert_eq!(placed.subtract_by_key(&plain).num_partitions(), 3);
         assert_eq!(plain.subtract(&placed).num_partitions(), 5);
@@ -77,10 +81,8 @@ fn a_range_partitioner_equals_only_itself() {
         let counter = Counter::default();
         let ctx = counter.listen(Context::builder().threads(2));
         let constant = |partitions| ctx.range_with(partitions, 0..50_u32).map(|n| (7_u32, n));
-        let (one, two) = (
-            constant(2).with_partitions(3).sort_pairs(),
-            constant(5).with_partitions(3).sort_pairs(),
-        );
+        let one = constant(2).with_partitions(3).sort_pairs();
+        let two = constant(5).with_partitions(3).sort_pairs();
         assert_eq!((one.count()?, two.count()?), (50, 50));
         let (rows, counts) = counter.during(|| one.join(&one).count());
         assert_eq!((rows?, counts.rows_written), (2500, 0));
@@ -102,7 +104,8 @@ fn ranges_of_skewed_input_stay_even() {
             rows.map(move |n| (noise(n << 8 | partition as u64), n))
         });
         let sizes = sizes(&skewed.with_partitions(10).sort_pairs())?;
-        let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
+        let least = sizes.iter().min().unwrap();
+        let most = sizes.iter().max().unwrap();
         assert_eq!((sizes.len(), sizes.iter().sum::<usize>()), (10, 21_900));
         assert!(*most < 3 * least, "{sizes:?}");
         Ok(())

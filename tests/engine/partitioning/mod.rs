@@ -74,7 +74,8 @@ fn reduced_rows_are_reduced_grouped_and_sorted_again_without_a_shuffle() {
 #[test]
 fn co_partitioned_sides_join_without_a_shuffle() {
     assert_moves(3, 200, |ctx| {
-        let (left, right) = (numbers(ctx).reduce_by_key(|a, b| a + b), numbers(ctx).group_by_key());
+        let left = numbers(ctx).reduce_by_key(|a, b| a + b);
+        let right = numbers(ctx).group_by_key();
         left.join(&right).cogroup(&left)
     });
 }
@@ -201,18 +202,21 @@ fn distinct_of_a_partitioned_rdd_does_not_shuffle() {
 fn union_of_co_partitioned_rdds_keeps_their_partitions() {
     test(|| {
         let ctx = context();
-        let (plain, placed) = (numbers(&ctx), numbers(&ctx).partition_by(3));
+        let plain = numbers(&ctx);
+        let placed = numbers(&ctx).partition_by(3);
         assert_eq!(plain.union(&placed).num_partitions(), 7);
         assert_eq!(placed.union(&plain).num_partitions(), 7);
         assert_eq!(placed.union(&numbers(&ctx).partition_by(2)).num_partitions(), 5);
         let both = placed.union(&numbers(&ctx).with_partitions(3).reduce_by_key(|a, b| a + b));
         assert_eq!((both.num_partitions(), both.count()?), (3, 200));
-        let (parts, both) = (glom(&placed)?, glom(&both)?);
+        let parts = glom(&placed)?;
+        let both = glom(&both)?;
         assert!(parts.iter().zip(&both).all(|(part, both)| both.starts_with(part)));
         Ok(())
     });
     assert_moves(3, 200, |ctx| {
-        let (a, b) = (numbers(ctx).partition_by(3), numbers(ctx).partition_by(3));
+        let a = numbers(ctx).partition_by(3);
+        let b = numbers(ctx).partition_by(3);
         a.union(&b).reduce_by_key(|a, b| a + b)
     });
 }

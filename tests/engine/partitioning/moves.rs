@@ -190,7 +190,8 @@ fn rows_already_partitioned_by_the_given_partitioner_are_not_shuffled() {
     test(|| {
         let (counter, ctx) = counted();
         for by in [Partitioning::from(3), by_tens(5, false).into()] {
-            let (left, right) = (plain(&ctx).partition_by(by.clone()), plain(&ctx));
+            let left = plain(&ctx).partition_by(by.clone());
+            let right = plain(&ctx);
             let right = right.partition_by(by.clone());
             moved(&counter, &left)?;
             moved(&counter, &right)?;
@@ -242,7 +243,8 @@ fn operations_that_always_shuffle_do_so_for_co_partitioned_rows() {
 fn counts_by_key_and_value_shuffle_one_row_per_distinct_one_and_partition() {
     test(|| {
         let (counter, ctx) = counted();
-        let (rows, placed) = (plain(&ctx), plain(&ctx).partition_by(4));
+        let rows = plain(&ctx);
+        let placed = plain(&ctx).partition_by(4);
         moved(&counter, &placed)?;
         let (counts, events) = counter.during(|| rows.count_by_key());
         assert_eq!((counts?.len(), events.rows_written), (5, 20));

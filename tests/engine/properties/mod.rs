@@ -304,8 +304,10 @@ fn names(operations: &[Operation]) -> BTreeSet<String> {
 #[test]
 fn random_programs_cover_every_operation_and_mostly_have_partitioners() {
     let mut runner = TestRunner::deterministic();
-    let (mut wanted, mut done) = (BTreeSet::new(), BTreeSet::new());
-    let (mut ordered, mut placed) = (0, 0);
+    let mut wanted = BTreeSet::new();
+    let mut done = BTreeSet::new();
+    let mut ordered = 0;
+    let mut placed = 0;
     for _ in 0..PROGRAMS {
         let program = program().new_tree(&mut runner).unwrap().current();
         let mut model = Parts::cut(&program.rows, program.partitions);

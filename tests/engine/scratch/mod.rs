@@ -83,8 +83,8 @@ fn exceeding_the_quota_is_an_error_with_advice() {
         let passed = |kind: &ErrorKind| matches!(kind, ErrorKind::ScratchQuotaExceeded { .. });
         let error = assert_kind(rows.count(), passed);
         let text = error.to_string();
-        assert!(text.contains("scratch_quota_bytes is 10000"), "{text}");
-        assert!(text.contains("larger quota") && text.contains("scratch/mod.rs"), "{text}");
+        assert!(text.contains("scratch_quota_bytes (10000)"), "{text}");
+        assert!(text.contains("raise the quota") && text.contains("scratch/mod.rs"), "{text}");
         assert_eq!(error.attempts(), 1, "trying again would not help: {text}");
     });
 }
@@ -104,7 +104,8 @@ fn the_quota_counts_live_files_only() {
             let rows = sums(&ctx);
             assert_eq!(sorted(rows.collect().unwrap()), wanted());
         }
-        let (one, two) = (sums(&ctx), sums(&ctx));
+        let one = sums(&ctx);
+        let two = sums(&ctx);
         one.count().unwrap();
         let passed = |kind: &ErrorKind| matches!(kind, ErrorKind::ScratchQuotaExceeded { .. });
         assert_kind(two.count(), passed);

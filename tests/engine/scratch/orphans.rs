@@ -110,7 +110,8 @@ fn scratch_directories_of_live_processes_are_not_deleted() {
         let ctx = to_files(&folders).build().unwrap();
         let rows = sums(&ctx);
         rows.count().unwrap();
-        let (living, dying) = (OtherProcess::start(folder), OtherProcess::start(folder));
+        let living = OtherProcess::start(folder);
+        let dying = OtherProcess::start(folder);
         assert_eq!(entries(folder).len(), 3, "no start has removed what another uses");
         let orphan = dying.kill();
         let (next, recorder) = Recorder::on(Context::builder().scratch_dir(folder));
@@ -153,7 +154,8 @@ fn everything(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn only_orphans_are_deleted_at_start() {
     within(DEADLINE, || {
-        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
         lookalikes(folder.path());
         let orphan = OtherProcess::start(elsewhere.path()).kill();
         #[cfg(unix)]

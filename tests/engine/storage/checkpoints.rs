@@ -183,7 +183,8 @@ fn a_file_of_an_earlier_checkpoint_that_differs_in_a_late_row_is_an_error() {
         let rows = |last: u64| move |_| (0..20_000).map(noise).chain([last]).collect();
         let ((_one, path), (_two, other)) = (written_of(rows(1)), written_of(rows(2)));
         let bytes = |path: &Path| fs::read(path.join("part-00001")).unwrap();
-        let (one, two) = (bytes(&path), bytes(&other));
+        let one = bytes(&path);
+        let two = bytes(&other);
         assert!(one.len() == two.len() && one[..16_000] == two[..16_000] && one != two);
         fs::write(path.join("part-00001"), two).unwrap();
         assert!(refused(&path).contains("another checkpoint"), "{}", refused(&path));

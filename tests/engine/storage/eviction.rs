@@ -125,7 +125,8 @@ fn many_threads_persist_evict_and_read_concurrently() {
         let want = numbers(40_000);
         let sum = want.iter().fold(0, |a: u64, b| a.wrapping_add(*b));
         let jobs = (0..4_usize).map(|thread| {
-            let (kept, want) = (kept.clone(), want.clone());
+            let kept = kept.clone();
+            let want = want.clone();
             thread::spawn(move || {
                 for round in 0..6 {
                     let rdd = &kept[(round + thread) % kept.len()];
