@@ -9,7 +9,8 @@
 //! 5. `aggregate` again, `group` and `join`: combine, group or join the rows on the reduce side.
 //! 6. `sort`: sorts within bounded memory; used by all of these when rows do not fit.
 //!
-//! `map_side` is the entry of a map task, for steps 1 to 4. `memory` counts the bytes of buffered rows; `checkpoint` writes rows that outlive the program.
+//! `map_side` is the entry of a map task, for steps 1 to 4. `memory` counts the bytes of buffered rows;
+//! `checkpoint` writes rows that outlive the program.
 //!
 //! The order of a shuffled partition is a function of the rows and the configuration alone: the
 //! same in memory and through files, and in every attempt.

@@ -72,7 +72,7 @@ macro_rules! operations {
         where { $($bounds:tt)* }
         => $method:ident($($passed:expr),*);
     )+) => {$(
-        #[doc = concat!("Like [`Rdd::", stringify!($name), "`], into the given partitions.")]
+        #[doc = concat!("Calls [`Rdd::", stringify!($name), "`] with the given partitions.")]
         #[track_caller]
         pub fn $name $(<$($type),+>)? (&self, $($arg: $arg_type),*) -> $out
         where

@@ -17,13 +17,14 @@
 //! - **partition** (`should_partition`): the table has reached 64 KiB, or has doubled since the last
 //!   look, and now has 512 KiB or more than half as many entries as rows. Never if rows own heap
 //!   memory, or the memory limit is too small for buffers (`first_radix_check`).
-//! - **flush**: the combiners have reached the memory limit. They become a run of the output, and the
-//!   state starts again without rows.
+//! - **flush**: the combiners take too much memory: a table about the limit, radix tables a quarter of
+//!   it, since rows are buffered next to them. They become a run of the output, and the state starts
+//!   again without rows.
 //! - **skip** (`should_skip_combine`): the combiners that were just flushed were more than half as many
 //!   as their rows. All later rows of the task pass through.
 //!
-//! The end of the rows flushes what is left in any state. The thresholds are constants in `skip.rs`;
-//! the README of this folder has the reasons.
+//! The end of the rows flushes what is left in any state. The thresholds of partition and
+//! skip are constants in `skip.rs`; the README of this folder has the reasons, and where the others are.
 
 use crate::aggregate::radix::RadixCombiner;
 use crate::aggregate::skip::{first_radix_check, has_radix, should_partition, should_skip_combine};

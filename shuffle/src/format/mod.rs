@@ -3,6 +3,13 @@
 //!
 //! Every byte is covered by a checksum, which also covers the location of the frame. Every length is
 //! compared with the bytes that exist before memory of that length is allocated.
+//!
+//! - `header`: the header of a frame, with its checksum
+//! - `writer`: encodes rows as frames and appends them to a file
+//! - `reader`: reads and checks the frames of a segment
+//! - `read_ahead`: reads consecutive segments of a run in large blocks
+//! - `compress`: compresses and decompresses frames
+//! - `in_memory`: rows that are stored as frames in memory
 
 mod compress;
 mod header;
