@@ -29,21 +29,25 @@ pub fn encode_into<T: Serialize>(row: &T, out: &mut Vec<u8>) -> Result<()> {
     let before = out.len();
     let encoded =
         bincode::serde::encode_into_writer(row, VecWriter(out), bincode::config::standard());
-    let problem = match encoded {
-        Err(error) => error.to_string(),
-        Ok(()) if out.len() - before > MAX_ROW_BYTES => too_large(),
+    let error = match encoded {
+        Err(error) => unsupported::<T>(&error.to_string()),
+        Ok(()) if out.len() - before > MAX_ROW_BYTES => not_encodable::<T>(too_large()),
         Ok(()) => return Ok(()),
     };
     out.truncate(before);
-    Err(not_encodable::<T>(problem))
+    Err(error)
 }
 
 /// Decodes exactly `count` rows, which must use all of `bytes`.
 ///
-/// Both arguments come from a frame whose checksum was correct. If they are wrong nevertheless,
-/// decoding fails: no length in `bytes` and no `count` reserves more than 16 MiB, or
-/// [`MAX_ROW_BYTES`] if `bytes` is longer than 1 MiB. Only values that take no bytes, such as `()`,
-/// may have any count, since every count is valid for them.
+/// Both arguments come from a frame whose checksum was correct, so the bytes are those that
+/// [`encode_into`] wrote. If they do not decode, `Serialize` and `Deserialize` of the row disagree,
+/// and the error is [`NotEncodable`](ErrorKind::NotEncodable): another attempt would read the same
+/// bytes.
+///
+/// If the arguments are wrong nevertheless, no length in `bytes` and no `count` reserves more than
+/// 16 MiB, or [`MAX_ROW_BYTES`] if `bytes` is longer than 1 MiB. Only values that take no bytes,
+/// such as `()`, may have any count, since every count is valid for them.
 pub fn decode_rows<T: DeserializeOwned>(bytes: &[u8], count: usize) -> Result<Vec<T>> {
     match bytes.len().saturating_mul(MAX_COUNTED_PER_BYTE) {
         max_bytes if max_bytes <= DECODE_LIMITS_BYTES[0] => {
@@ -72,33 +76,55 @@ fn decode_with_limit<T: DeserializeOwned, const LIMIT: usize>(
     }
     if !rest.0.is_empty() {
         let left = rest.0.len();
-        let name = type_name::<T>();
-        return Err(Error::corrupt(format!(
-            "{left} bytes follow the last of {count} rows of `{name}`"
-        )));
+        return Err(asymmetric::<T>(format!("{left} bytes follow the last of {count} rows")));
     }
     Ok(rows)
 }
 
-/// Returns the error of a failed decode. A type that bincode can never decode is the user's error;
-/// everything else is a damaged file.
+/// Returns the error of a row that does not decode.
 #[cold]
 fn undecodable<T>(error: &DecodeError, index: usize, bytes: usize) -> Error {
     // An input this short cannot hold a row beyond the limit, whatever length it contains.
     let can_be_too_large = bytes.saturating_mul(MAX_COUNTED_PER_BYTE) > MAX_ROW_BYTES;
     match error {
-        DecodeError::Serde(error) => not_encodable::<T>(format!("{error:?}")),
+        DecodeError::Serde(error) => unsupported::<T>(&format!("{error:?}")),
         DecodeError::LimitExceeded if can_be_too_large => not_encodable::<T>(too_large()),
-        error => Error::corrupt(format!(
-            "row {index} does not decode as `{}`: {error} (if the disk is healthy, the type does not \
-             deserialize what it serializes: `skip_serializing_if` needs a self-describing format)",
-            type_name::<T>()
-        )),
+        error => asymmetric::<T>(format!("row {index} does not decode ({error})")),
     }
 }
 
+/// Returns the error of a type whose implementations of serde need what the codec does not have.
+#[cold]
+fn unsupported<T>(problem: &str) -> Error {
+    not_encodable::<T>(format!(
+        "{problem} (serde attributes such as `flatten`, `tag` and `untagged` need a self-describing \
+         format: use plain fields)"
+    ))
+}
+
+/// Returns the error of a type that does not deserialize what it serializes.
+#[cold]
+fn asymmetric<T>(problem: String) -> Error {
+    not_encodable::<T>(format!(
+        "{problem}: its implementations of `Serialize` and `Deserialize` disagree (remove attributes \
+         such as `skip_serializing` and `skip_serializing_if`, or correct an implementation that was \
+         written by hand)"
+    ))
+}
+
+#[cold]
 fn not_encodable<T>(what: String) -> Error {
-    Error::new(ErrorKind::NotEncodable { type_name: type_name::<T>(), what })
+    Error::new(ErrorKind::NotEncodable { type_name: row_type_name(type_name::<T>()), what })
+}
+
+/// Returns the name of a row type as the user wrote it. A shuffle stores pairs in a generic struct
+/// of its own, whose arguments are the types of the key and the value.
+fn row_type_name(name: &str) -> String {
+    let inside = name.strip_prefix("emberline_shuffle::").and_then(|it| it.strip_suffix('>'));
+    match inside.and_then(|it| it.split_once('<')) {
+        Some((_, arguments)) => format!("({arguments})"),
+        None => name.to_string(),
+    }
 }
 
 fn too_large() -> String {
@@ -166,8 +192,11 @@ mod tests {
         assert_eq!(decode_rows::<T>(&encode(rows), rows.len()).unwrap(), rows);
     }
 
-    fn is_corrupt<T>(outcome: Result<T>) -> bool {
-        outcome.is_err_and(|error| matches!(error.kind(), ErrorKind::Corrupt { .. }))
+    /// Returns true if the error says that the type is asymmetric.
+    fn is_asymmetric<T>(outcome: Result<T>) -> bool {
+        outcome.is_err_and(|error| {
+            error.is_final() && error.to_string().contains("`Serialize` and `Deserialize` disagree")
+        })
     }
 
     fn is_not_encodable<T>(outcome: Result<T>) -> bool {
@@ -195,7 +224,7 @@ mod tests {
     #[test]
     fn rows_that_encode_to_no_bytes_round_trip() {
         assert_round_trip(&[(); 1000]);
-        assert!(is_corrupt(decode_rows::<()>(&[0], 3)));
+        assert!(is_asymmetric(decode_rows::<()>(&[0], 3)));
     }
 
     #[test]
@@ -214,20 +243,20 @@ mod tests {
     }
 
     #[test]
-    fn rows_truncated_at_any_byte_are_corrupt() {
+    fn rows_truncated_at_any_byte_do_not_decode() {
         let text = Shape::Text { at: (-3, 1 << 90), words: vec![Some("word".into()), None] };
         let rows = [Shape::Circle(1.5), text];
         let bytes = encode(&rows);
         for cut in 0..bytes.len() {
-            assert!(is_corrupt(decode_rows::<Shape>(&bytes[..cut], rows.len())), "cut at {cut}");
+            assert!(is_asymmetric(decode_rows::<Shape>(&bytes[..cut], rows.len())), "cut at {cut}");
         }
     }
 
     #[test]
-    fn a_wrong_count_is_corrupt() {
+    fn a_wrong_count_does_not_decode() {
         let bytes = encode(&[1_u32, 2, 3]);
         for count in [0, 2, 4, usize::MAX] {
-            assert!(is_corrupt(decode_rows::<u32>(&bytes, count)), "{count}");
+            assert!(is_asymmetric(decode_rows::<u32>(&bytes, count)), "{count}");
         }
     }
 
@@ -235,23 +264,23 @@ mod tests {
     fn a_wrong_length_never_reserves_its_memory() {
         for length in [1 << 33, 1 << 62, u64::MAX] {
             let bytes = encode(&[length]);
-            assert!(is_corrupt(decode_rows::<String>(&bytes, 1)));
-            assert!(is_corrupt(decode_rows::<Vec<u8>>(&bytes, 1)));
-            assert!(is_corrupt(decode_rows::<Vec<[u64; 4]>>(&bytes, 1)));
-            assert!(is_corrupt(decode_rows::<HashMap<u64, String>>(&bytes, 1)));
+            assert!(is_asymmetric(decode_rows::<String>(&bytes, 1)));
+            assert!(is_asymmetric(decode_rows::<Vec<u8>>(&bytes, 1)));
+            assert!(is_asymmetric(decode_rows::<Vec<[u64; 4]>>(&bytes, 1)));
+            assert!(is_asymmetric(decode_rows::<HashMap<u64, String>>(&bytes, 1)));
         }
     }
 
     // Longer inputs account for larger lengths. Only an input that could hold a row beyond the
     // limit may be reported as too large.
     #[test]
-    fn a_wrong_length_is_corrupt_at_every_decode_limit() {
+    fn a_wrong_length_does_not_decode_at_any_limit() {
         for filler in [0, 1 << 10, 1 << 16, (1 << 20) - 9, 1 << 20, 2 << 20, 20 << 20] {
             for length in [1 << 25, 1 << 30, 1 << 33, u64::MAX] {
                 let bytes = [encode(&[length]), vec![1; filler]].concat();
-                assert!(is_corrupt(decode_rows::<String>(&bytes, 1)), "{filler}, {length}");
-                assert!(is_corrupt(decode_rows::<Vec<u8>>(&bytes, 1)), "{filler}, {length}");
-                assert!(is_corrupt(decode_rows::<Vec<f64>>(&bytes, 1)), "{filler}, {length}");
+                assert!(is_asymmetric(decode_rows::<String>(&bytes, 1)), "{filler}, {length}");
+                assert!(is_asymmetric(decode_rows::<Vec<u8>>(&bytes, 1)), "{filler}, {length}");
+                assert!(is_asymmetric(decode_rows::<Vec<f64>>(&bytes, 1)), "{filler}, {length}");
             }
         }
     }
@@ -261,8 +290,8 @@ mod tests {
         type Wide = Option<[[u64; 32]; 32]>;
         assert_round_trip::<Wide>(&[None; 500]);
         let bytes = encode::<Wide>(&[None; 500]);
-        assert!(is_corrupt(decode_rows::<Wide>(&bytes, usize::MAX)));
-        assert!(is_corrupt(decode_rows::<Wide>(&[1; 500], 500)));
+        assert!(is_asymmetric(decode_rows::<Wide>(&bytes, usize::MAX)));
+        assert!(is_asymmetric(decode_rows::<Wide>(&[1; 500], 500)));
     }
 
     #[test]
@@ -291,6 +320,15 @@ mod tests {
         let error = decode_rows::<Either>(&encode(&[Either::Number(1)]), 1).unwrap_err();
         assert!(error.to_string().contains("Either"), "{error}");
         assert!(is_not_encodable::<()>(Err(error)));
+    }
+
+    #[test]
+    fn a_type_is_named_as_the_user_wrote_it() {
+        let hashed = "emberline_shuffle::keys::hash::Hashed<u64, program::Sale<'_, u8>>";
+        assert_eq!(row_type_name(hashed), "(u64, program::Sale<'_, u8>)");
+        for name in ["program::Sale", "alloc::vec::Vec<u64>", "(u64, alloc::string::String)"] {
+            assert_eq!(row_type_name(name), name);
+        }
     }
 
     proptest! {

@@ -193,9 +193,13 @@ impl<T: Stored> Saved<T> {
         PartReader::new(self.manifest.parts[partition], OpenFile::new(file, name))
     }
 
-    /// Turns damage of a file into `InvalidCheckpoint`, which is not retried.
+    /// Turns damage of a file, and rows of another type, into `InvalidCheckpoint`, which is not
+    /// retried.
     fn explain(&self, error: Error) -> Error {
-        let ErrorKind::Corrupt { what } = error.kind() else { return error };
+        let (ErrorKind::Corrupt { what } | ErrorKind::NotEncodable { what, .. }) = error.kind()
+        else {
+            return error;
+        };
         let rows = type_name::<T>();
         let what = format!("{what} (the file is damaged, or its rows are not `{rows}`)");
         invalid(&self.folder, what)

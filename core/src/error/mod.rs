@@ -185,14 +185,11 @@ pub enum ErrorKind {
         what: String,
     },
     /// A row cannot be encoded, or its bytes cannot be decoded.
-    #[error(
-        "`{type_name}` does not round-trip through the row codec: {what} (serde attributes such as \
-         `flatten`, `tag`, `untagged` and `skip` need a self-describing format; use plain fields)"
-    )]
+    #[error("a row of type `{type_name}` does not round-trip through the row codec: {what}")]
     NotEncodable {
         /// The type of the row.
-        type_name: &'static str,
-        /// The message of the codec.
+        type_name: String,
+        /// The message of the codec, and what to do.
         what: String,
     },
     /// The values of one key exceed the task memory limit.
@@ -394,9 +391,13 @@ impl Error {
 
     /// Returns true if every other attempt would fail in the same way.
     pub fn is_final(&self) -> bool {
-        use ErrorKind::{BroadcastTooLarge, NotDeterministic, ResultTooLarge};
-        let kind = &self.0.kind;
-        matches!(kind, ResultTooLarge { .. } | BroadcastTooLarge { .. } | NotDeterministic { .. })
+        matches!(
+            self.0.kind,
+            ErrorKind::ResultTooLarge { .. }
+                | ErrorKind::BroadcastTooLarge { .. }
+                | ErrorKind::NotDeterministic { .. }
+                | ErrorKind::NotEncodable { .. }
+        )
     }
 
     fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {

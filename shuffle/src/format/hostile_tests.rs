@@ -14,6 +14,14 @@ fn assert_corrupt<T: std::fmt::Debug>(result: Result<T>, what: &str) {
     assert!(matches!(error.kind(), ErrorKind::Corrupt { .. }), "{what}: {error}");
 }
 
+/// Checks that rows under a valid checksum were refused: as damage, or as rows that do not decode.
+fn assert_refused<T: std::fmt::Debug>(result: Result<T>, what: &str) {
+    let error = result.expect_err(what);
+    let is_refusal =
+        matches!(error.kind(), ErrorKind::Corrupt { .. } | ErrorKind::NotEncodable { .. });
+    assert!(is_refusal, "{what}: {error}");
+}
+
 fn rows(numbers: std::ops::Range<u32>) -> Vec<Row> {
     numbers.map(|n| (n, format!("an ember of an ember {}", n % 3))).collect()
 }
@@ -87,7 +95,7 @@ fn any_flipped_bit_is_corrupt() {
 // The same with a valid checksum: some damage then makes another valid file, but none makes the reader
 // panic.
 #[test]
-fn any_flipped_bit_under_a_checksum_that_holds_is_corrupt_or_rows() {
+fn any_flipped_bit_under_a_checksum_that_holds_is_refused_or_rows() {
     for (_, bytes, index) in small_files() {
         let location = index.segments[2];
         for bit in location.offset as usize * 8..bytes.len() * 8 {
@@ -96,7 +104,7 @@ fn any_flipped_bit_under_a_checksum_that_holds_is_corrupt_or_rows() {
             seal(&mut damaged, location.offset as usize, location.file_tag);
             match read_segment::<Row>(&damaged, location) {
                 Ok(read) => assert_eq!(read.len(), 7, "bit {bit}"),
-                Err(error) => assert_corrupt::<()>(Err(error), &format!("bit {bit}")),
+                Err(error) => assert_refused::<()>(Err(error), &format!("bit {bit}")),
             }
         }
     }
@@ -201,7 +209,7 @@ fn foreign_files_are_corrupt() {
 
 // Each number of a header is wrong, with a valid checksum: only the comparison of lengths can detect it.
 #[test]
-fn a_wrong_header_is_corrupt() {
+fn a_wrong_header_is_refused() {
     for (compression, bytes, index) in small_files() {
         let location = index.segments[2];
         let at = location.offset as usize;
@@ -216,7 +224,7 @@ fn a_wrong_header_is_corrupt() {
                 for rows in [location.rows, u64::from(value), u64::MAX] {
                     let location = SegmentLocation { rows, ..location };
                     let what = format!("{compression:?}: {value} at {field}");
-                    assert_corrupt(read_segment::<Row>(&damaged, location), &what);
+                    assert_refused(read_segment::<Row>(&damaged, location), &what);
                 }
             }
         }
@@ -243,13 +251,13 @@ fn a_header_of_another_kind_is_corrupt() {
 }
 
 #[test]
-fn bytes_after_the_rows_are_corrupt() {
+fn bytes_after_the_rows_are_refused() {
     let payload = encoded(&rows(0..3));
     let (bytes, location) = sealed(0, 3, payload.len(), &payload);
     assert_eq!(read_segment::<Row>(&bytes, location).unwrap(), rows(0..3));
     let longer = [&payload[..], &[0]].concat();
     let (bytes, location) = sealed(0, 3, longer.len(), &longer);
-    assert_corrupt(read_segment::<Row>(&bytes, location), "a byte after the rows");
+    assert_refused(read_segment::<Row>(&bytes, location), "a byte after the rows");
     let (bytes, location) = sealed(0, 3, payload.len(), &payload);
     let bytes = [bytes, vec![0; 3]].concat();
     let location = SegmentLocation { bytes: location.bytes + 3, ..location };
@@ -296,14 +304,14 @@ fn more_rows_of_no_bytes_than_were_written_are_corrupt() {
 
 // The codec rejects a wrong length inside a row.
 #[test]
-fn a_row_with_a_wrong_length_is_corrupt() {
+fn a_row_with_a_wrong_length_is_refused() {
     for length in [1_u64 << 20, 1 << 33, 1 << 62, u64::MAX] {
         let payload = encoded(&[length]);
         let (bytes, location) = sealed(0, 1, payload.len(), &payload);
-        assert_corrupt(read_segment::<String>(&bytes, location), "a text");
-        assert_corrupt(read_segment::<Vec<u8>>(&bytes, location), "bytes");
-        assert_corrupt(read_segment::<Vec<[u64; 4]>>(&bytes, location), "a list");
-        assert_corrupt(read_segment::<Vec<Vec<String>>>(&bytes, location), "lists of texts");
+        assert_refused(read_segment::<String>(&bytes, location), "a text");
+        assert_refused(read_segment::<Vec<u8>>(&bytes, location), "bytes");
+        assert_refused(read_segment::<Vec<[u64; 4]>>(&bytes, location), "a list");
+        assert_refused(read_segment::<Vec<Vec<String>>>(&bytes, location), "lists of texts");
     }
 }
 

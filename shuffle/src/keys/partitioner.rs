@@ -153,11 +153,16 @@ impl<K> Clone for Partitioning<K> {
     }
 }
 
+/// Formats the kind of the partitioner and its number of partitions, as `explain` shows them.
 impl<K: 'static> fmt::Debug for Partitioning<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Partitioning::Hash(partitions) => write!(f, "Hash({partitions})"),
-            Partitioning::By(partitioner) => write!(f, "By({})", partitioner.partitions()),
+            Partitioning::By(partitioner) => {
+                let is_range = (&**partitioner as &dyn Any).is::<RangePartitioner<K>>();
+                let name = if is_range { "Range" } else { "Custom" };
+                write!(f, "{name}({})", partitioner.partitions())
+            }
         }
     }
 }
@@ -313,7 +318,8 @@ mod tests {
         assert!(a.same_as(&a.clone()) && !a.same_as(&b) && !a.same_as(&Partitioning::Hash(4)));
         let range = Partitioning::from(Arc::new(RangePartitioner::<u32>::new(4)));
         assert!(range.same_as(&range.clone()) && !range.same_as(&a));
-        assert_eq!(format!("{range:?} {:?}", Partitioning::<u32>::Hash(3)), "By(4) Hash(3)");
+        let hash = Partitioning::<u32>::Hash(3);
+        assert_eq!(format!("{range:?} {a:?} {hash:?}"), "Range(4) Custom(4) Hash(3)");
     }
 
     #[test]
