@@ -1,12 +1,14 @@
-//! Joins flights from New York with their planes and with the weather: delays and windy departures by manufacturer.
+//! Joins flights from New York with their planes and with the weather: delays and windy departures
+//! by manufacturer.
 //!
 //! ```text
 //! cargo run --release --example flights                the first three days of 2013, in examples/data
 //! cargo run --release --example flights FOLDER         flights.csv, planes.csv and weather.csv in FOLDER
 //! ```
 //!
-//! Prints the five manufacturers with most flights, and then one line `makers=N flights=M delay=D windy=W`: the total
-//! delay on arrival in minutes, and the number of flights in a wind of at least 15 miles per hour.
+//! Prints the five manufacturers with most flights, and then one line
+//! `makers=N flights=M delay=D windy=W`: the total delay on arrival in minutes, and the number of
+//! flights in a wind of at least 15 miles per hour.
 
 use emberline::prelude::*;
 
@@ -45,7 +47,8 @@ impl Sums {
 /// An airport and an hour: year, month, day, hour.
 type Hour = (String, [u32; 4]);
 
-/// Sums the flights that arrived by the manufacturer of their plane, if plane and weather are known.
+/// Sums the flights that arrived by the manufacturer of their plane, if plane and weather are
+/// known.
 pub fn makers(ctx: &Context, folder: &str) -> Rdd<(String, Sums)> {
     // tail number -> (airport and hour, minutes late)
     let flights = rows(ctx, folder, "flights.csv", "year,").try_map(|row| {

@@ -5,8 +5,8 @@
 //! cargo run --release --example inverted_index WORD... the lines of these words
 //! ```
 //!
-//! A word is a maximal run of ASCII letters or digits, in lower case; lines count from 1. Prints the
-//! lines of each given word, and then one line `words=N postings=M`.
+//! A word is a maximal run of ASCII letters or digits, in lower case; lines count from 1. Prints
+//! the lines of each given word, and then one line `words=N postings=M`.
 
 use emberline::prelude::*;
 use std::collections::BTreeSet;

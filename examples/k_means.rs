@@ -4,12 +4,14 @@
 //! cargo run --release --example k_means                the airports in examples/data
 //! ```
 //!
-//! Airports are points on the unit sphere, so that neither the date line nor the poles are special. Iterates
-//! until the centers no longer move. Prints the center and size of each group, and then one line
-//! `rounds=N cost=C`, where the cost is the sum of squared distances to the nearest center.
+//! Airports are points on the unit sphere, so that neither the date line nor the poles are special.
+//! Iterates until the centers no longer move. Prints the center and size of each group, and then
+//! one line `rounds=N cost=C`, where the cost is the sum of squared distances to the nearest
+//! center.
 //!
-//! One group is three airports with wrong coordinates in the file, which is what clustering finds. The points
-//! are cached; each iteration reads them by reference (`refs`) and shares its centers with all tasks (`with`).
+//! One group is three airports with wrong coordinates in the file, which is what clustering finds.
+//! The points are cached; each iteration reads them by reference (`refs`) and shares its centers
+//! with all tasks (`with`).
 
 use emberline::prelude::*;
 

@@ -1,13 +1,13 @@
-//! Log mining, the first example of the RDD paper (Zaharia et al., NSDI 2012, section 2.2.1): several queries on
-//! the cached errors of a web site's log.
+//! Log mining, the first example of the RDD paper (Zaharia et al., NSDI 2012, section 2.2.1):
+//! several queries on the cached errors of a web site's log.
 //!
 //! ```text
 //! cargo run --release --example log_mining             a generated log in examples/data
 //! cargo run --release --example log_mining PATH        tab-separated lines, field 3 the time
 //! ```
 //!
-//! Fields count from 0, as in the paper. Prints the times of the errors that mention HDFS, without lines that
-//! end before their time, and then one line `errors=N mysql=M hdfs=H`.
+//! Fields count from 0, as in the paper. Prints the times of the errors that mention HDFS, without
+//! lines that end before their time, and then one line `errors=N mysql=M hdfs=H`.
 
 use emberline::prelude::*;
 
@@ -21,7 +21,8 @@ fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Returns the number of errors, the number that mention MySQL, and the times of those that mention HDFS.
+/// Returns the number of errors, the number that mention MySQL, and the times of those that mention
+/// HDFS.
 pub fn log_mining(ctx: &Context, path: &str) -> emberline::Result<(u64, u64, Vec<String>)> {
     let errors = ctx.text_file(path).filter(|line| line.starts_with("ERROR")).cache();
     let mysql = errors.refs().filter(|line| line.contains("MySQL"));

@@ -4,9 +4,10 @@
 //! cargo run --release --example logistic_regression    three days of flights in examples/data
 //! ```
 //!
-//! Gradient descent over cached points; each iteration reads them by reference (`refs`) and shares its weights
-//! with all tasks (`with`). Prints one line `weights=W points=N right=M`: the weights of a constant, of each
-//! hour late at departure and of each thousand miles, and the number of points that are classified correctly.
+//! Gradient descent over cached points; each iteration reads them by reference (`refs`) and shares
+//! its weights with all tasks (`with`). Prints one line `weights=W points=N right=M`: the weights
+//! of a constant, of each hour late at departure and of each thousand miles, and the number of
+//! points that are classified correctly.
 
 use emberline::prelude::*;
 
@@ -37,8 +38,8 @@ pub fn logistic_regression(ctx: &Context, path: &str) -> emberline::Result<(Vect
     Ok((weights, right, points.count()?))
 }
 
-/// Parses the features of a flight, and 1 if it arrived late or -1 if not. Returns `None` for the header and for flights
-/// that were cancelled or did not arrive.
+/// Parses the features of a flight, and 1 if it arrived late or -1 if not. Returns `None` for the
+/// header and for flights that were cancelled or did not arrive.
 fn point(line: &str) -> Option<(Vector, f64)> {
     let row: Vec<&str> = line.split(',').collect();
     let number = |column: usize| row.get(column)?.parse::<f64>().ok();

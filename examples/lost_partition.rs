@@ -1,11 +1,13 @@
-//! Recovery of a lost map output: its file is deleted during a job, and the events show which tasks run again.
+//! Recovery of a lost map output: its file is deleted during a job, and the events show which tasks
+//! run again.
 //!
 //! ```text
 //! cargo run --release --example lost_partition
 //! ```
 //!
-//! Prints the events of the scheduler and the tasks in order, and then one line `rerun_tasks=N answer=same`: the
-//! number of successful tasks that had to run again, and a comparison with the result of a run without the loss.
+//! Prints the events of the scheduler and the tasks in order, and then one line
+//! `rerun_tasks=N answer=same`: the number of successful tasks that had to run again, and a
+//! comparison with the result of a run without the loss.
 
 use emberline::event::{Event, EventRecord};
 use emberline::fault::{Damage, FaultPlan};
@@ -27,7 +29,8 @@ fn main() -> Result<(), BoxError> {
 
 type Sums = Vec<(u64, u64)>;
 
-/// Returns the sums of a few numbers by their last digit, and all events. One thread makes their order deterministic.
+/// Returns the sums of a few numbers by their last digit, and all events. One thread makes their
+/// order deterministic.
 fn run(plan: FaultPlan) -> emberline::Result<(Sums, Vec<Event>)> {
     let events = Arc::new(Mutex::new(Vec::new()));
     let recorded = Arc::clone(&events);

@@ -5,8 +5,8 @@
 //! cargo run --release --example monte_carlo_pi POINTS
 //! ```
 //!
-//! Prints one line `darts=N inside=M pi=X`. A point depends only on its index, so every run and every number of
-//! threads gives the same result.
+//! Prints one line `darts=N inside=M pi=X`. A point depends only on its index, so every run and
+//! every number of threads gives the same result.
 
 use emberline::prelude::*;
 

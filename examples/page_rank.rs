@@ -5,12 +5,13 @@
 //! cargo run --release --example page_rank PATH         `from`, a tab, `to` on each line
 //! ```
 //!
-//! In each iteration a page distributes its rank evenly over its links, and its new rank is 0.15 plus 0.85 times what
-//! it receives. A page without incoming links has 0.15; the rank of a page without links is not distributed.
-//! Prints the ten highest pages, and then one line `pages=N sum=S`.
+//! In each iteration a page distributes its rank evenly over its links, and its new rank is 0.15
+//! plus 0.85 times what it receives. A page without incoming links has 0.15; the rank of a page
+//! without links is not distributed. Prints the ten highest pages, and then one line
+//! `pages=N sum=S`.
 //!
-//! The links are partitioned by page once. `reduce_by_key` partitions the ranks in the same way, so the join shuffles
-//! nothing: only the distributed ranks are shuffled.
+//! The links are partitioned by page once. `reduce_by_key` partitions the ranks in the same way, so
+//! the join shuffles nothing: only the distributed ranks are shuffled.
 
 use emberline::prelude::*;
 use std::sync::Arc;
@@ -42,8 +43,8 @@ pub fn page_rank(ctx: &Context, path: &str, rounds: usize) -> Rdd<(String, f64)>
     ranks
 }
 
-/// Returns what a page distributes in an iteration. The 0 for itself retains it among the ranked pages if no other page
-/// links to it.
+/// Returns what a page distributes in an iteration. The 0 for itself retains it among the ranked
+/// pages if no other page links to it.
 fn shares(page: String, to: Arc<[String]>, rank: f64) -> impl Iterator<Item = (String, f64)> {
     let share = rank / to.len() as f64;
     (0..to.len()).map(move |i| (to[i].clone(), share)).chain([(page, 0.0)])

@@ -4,8 +4,8 @@
 //! cargo run --release --example secondary_sort         three days of flights in examples/data
 //! ```
 //!
-//! Prints the five planes with most departures from New York, each with its destinations in order, and then one line
-//! `planes=N flights=M`.
+//! Prints the five planes with most departures from New York, each with its destinations in order,
+//! and then one line `planes=N flights=M`.
 
 use emberline::prelude::*;
 

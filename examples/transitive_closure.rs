@@ -4,8 +4,9 @@
 //! cargo run --release --example transitive_closure     the graph in examples/data
 //! ```
 //!
-//! Each iteration joins the new paths with the edges, until there are no new paths. Edges are partitioned once; only
-//! paths are shuffled. Prints the packages with most dependencies, and then one line `edges=N paths=M`.
+//! Each iteration joins the new paths with the edges, until there are no new paths. Edges are
+//! partitioned once; only paths are shuffled. Prints the packages with most dependencies, and then
+//! one line `edges=N paths=M`.
 
 use emberline::prelude::*;
 

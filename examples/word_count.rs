@@ -8,8 +8,9 @@
 //! A word is a maximal run of ASCII letters or digits, in lower case. Prints the twenty most
 //! frequent words and then one line `distinct=N total=M`.
 //!
-//! Two environment variables change how it runs, and not the result: `EMBERLINE_THREADS=N` sets the number of threads
-//! (default: every core), and `EMBERLINE_SHUFFLE=files` writes all map outputs to files.
+//! Two environment variables change how it runs, and not the result: `EMBERLINE_THREADS=N` sets the
+//! number of threads (default: every core), and `EMBERLINE_SHUFFLE=files` writes all map outputs to
+//! files.
 
 use emberline::prelude::*;
 

@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::hash::Hash;
 
-/// A row that can be cached, shared between tasks and written to disk. Every type that meets the bounds is one.
+/// A row that can be cached, shared between tasks and written to disk. Every type that meets the
+/// bounds is one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be shuffled or cached",
     label = "rows here must be `Clone + Send + Sync + Serialize + Deserialize`",
@@ -15,7 +16,8 @@ pub trait Stored: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {
 
 impl<T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static> Stored for T {}
 
-/// A key of a shuffle: a stored row that is also `Hash + Eq`. Every type that meets the bounds is one.
+/// A key of a shuffle: a stored row that is also `Hash + Eq`. Every type that meets the bounds is
+/// one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a key of a shuffle",
     label = "a key must also be `Hash + Eq`",

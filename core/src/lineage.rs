@@ -36,7 +36,8 @@ pub struct LineageNode {
     pub info: NodeInfo,
 }
 
-/// Facts about a node for `explain`, events and reports. No decision of the scheduler depends on them.
+/// Facts about a node for `explain`, events and reports. No decision of the scheduler depends on
+/// them.
 #[derive(Default)]
 pub struct NodeInfo {
     /// The bytes that the closures of the node captured.

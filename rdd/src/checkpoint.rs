@@ -1,4 +1,5 @@
-//! `checkpoint` and `read_checkpoint`: an RDD in files that outlive the program (see the README of `action`).
+//! `checkpoint` and `read_checkpoint`: an RDD in files that outlive the program (see the README of
+//! `action`).
 
 use crate::action::output::{AttemptFile, Output, part_name};
 use crate::context::Context;
@@ -25,14 +26,14 @@ use std::sync::Arc;
 impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Writes all rows into the new directory `path`, and returns an RDD that reads them.
     ///
-    /// The lineage of the result begins at the files: one for each partition, and a manifest. They are written into a
-    /// hidden staging directory, synced and renamed, so a crash leaves a whole checkpoint or none. A later run reads
-    /// it with [`read_checkpoint`](Context::read_checkpoint). The directory is never deleted by emberline. Keeps the
-    /// partitioner.
+    /// The lineage of the result begins at the files: one for each partition, and a manifest. They
+    /// are written into a hidden staging directory, synced and renamed, so a crash leaves a whole
+    /// checkpoint or none. A later run reads it with [`read_checkpoint`](Context::read_checkpoint).
+    /// The directory is never deleted by emberline. Keeps the partitioner.
     ///
     /// # Errors
-    /// `OutputExists` if `path` exists, and I/O errors. Nothing of a failed checkpoint remains, except for created
-    /// parent directories.
+    /// `OutputExists` if `path` exists, and I/O errors. Nothing of a failed checkpoint remains,
+    /// except for created parent directories.
     ///
     /// # Examples
     /// ```
@@ -82,12 +83,13 @@ fn write<T: Stored>(
 impl Context {
     /// Reads a directory that [`checkpoint`](Rdd::checkpoint) wrote, in this run or in another one.
     ///
-    /// `T` must be the type that was written, which the files do not record. Partitions are those that were written;
-    /// the partitioner is not, since hashes may differ between builds. A task holds one frame.
+    /// `T` must be the type that was written, which the files do not record. Partitions are those
+    /// that were written; the partitioner is not, since hashes may differ between builds. A task
+    /// holds one frame.
     ///
     /// # Errors
-    /// The first action fails with `InvalidCheckpoint` if the directory is missing, incomplete, damaged, or of
-    /// another format version.
+    /// The first action fails with `InvalidCheckpoint` if the directory is missing, incomplete,
+    /// damaged, or of another format version.
     ///
     /// # Examples
     /// ```

@@ -13,10 +13,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-/// The entry point of a program: owns the threads, the memory limit and the scratch directory of its RDDs.
+/// The entry point of a program: owns the threads, the memory limit and the scratch directory of
+/// its RDDs.
 ///
-/// A context is a handle, and clones refer to the same threads. When the last clone and the last RDD made from it are
-/// dropped, the threads end and the scratch directory is deleted. A process may have several contexts.
+/// A context is a handle, and clones refer to the same threads. When the last clone and the last
+/// RDD made from it are dropped, the threads end and the scratch directory is deleted. A process
+/// may have several contexts.
 ///
 /// ```
 /// # use emberline_rdd::prelude::*;
@@ -31,7 +33,8 @@ pub struct Context {
     _owner: Option<Arc<Owner>>,
 }
 
-/// The program's own handles to a context, as opposed to those of RDDs. Dropping the last one cancels spawned jobs.
+/// The program's own handles to a context, as opposed to those of RDDs. Dropping the last one
+/// cancels spawned jobs.
 struct Owner(Weak<Engine>);
 
 impl Drop for Owner {
@@ -48,8 +51,8 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// `InvalidConfig` if the process was built with `panic = "abort"`, and an I/O error if threads cannot be
-    /// started.
+    /// `InvalidConfig` if the process was built with `panic = "abort"`, and an I/O error if threads
+    /// cannot be started.
     pub fn local() -> Result<Context> {
         Context::builder().build()
     }
@@ -89,7 +92,8 @@ impl Context {
 
 /// # Monitoring
 impl Context {
-    /// Returns the bytes that map outputs, stored partitions and finished runs hold of the memory limit.
+    /// Returns the bytes that map outputs, stored partitions and finished runs hold of the memory
+    /// limit.
     ///
     /// ```
     /// # use emberline_rdd::prelude::*;
@@ -105,8 +109,8 @@ impl Context {
         self.engine.memory().used_bytes()
     }
 
-    /// Waits until the listeners have received every event so far, or one of them has been busy with
-    /// an event for five seconds.
+    /// Waits until the listeners have received every event so far, or one of them has been busy
+    /// with an event for five seconds.
     pub fn flush_listeners(&self) {
         self.engine.flush_listeners();
     }
@@ -128,7 +132,8 @@ impl Context {
         LineageNode::new(self.engine.next_rdd_id(), operation, partitions, dependencies)
     }
 
-    /// Returns the lineage node of a source. A number of partitions of 0 is the error of its first action.
+    /// Returns the lineage node of a source. A number of partitions of 0 is the error of its first
+    /// action.
     pub(crate) fn source_lineage(&self, operation: Operation, partitions: usize) -> LineageNode {
         let mut lineage = self.lineage(operation, partitions, Vec::new());
         lineage.problem = no_partitions(operation, partitions);
@@ -159,7 +164,8 @@ impl fmt::Debug for Context {
 
 /// The settings of a context. A setting changes a result only if its documentation mentions it.
 ///
-/// Each has a default. [`build`](ContextBuilder::build) validates all settings and reports all errors together.
+/// Each has a default. [`build`](ContextBuilder::build) validates all settings and reports all
+/// errors together.
 #[must_use = "a builder does nothing until `build`"]
 pub struct ContextBuilder {
     config: Config,
@@ -183,45 +189,47 @@ impl ContextBuilder {
         self
     }
 
-    /// Sets the bytes that the engine may hold in memory, at least 1 MiB. Default: 60 % of the memory of the
-    /// machine or its control group.
+    /// Sets the bytes that the engine may hold in memory, at least 1 MiB. Default: 60 % of the
+    /// memory of the machine or its control group.
     ///
-    /// Tables, sorts and map outputs beyond it spill to disk; stored partitions do so if their storage level
-    /// allows it.
+    /// Tables, sorts and map outputs beyond it spill to disk; stored partitions do so if their
+    /// storage level allows it.
     #[doc(alias = "spark.executor.memory")]
     pub fn memory_limit_bytes(mut self, bytes: u64) -> Self {
         self.config.memory_limit_bytes = bytes;
         self
     }
 
-    /// Sets the bytes that one task may hold, at least 4 KiB. Default: 256 MiB, and at most an eighth of the
-    /// memory limit.
+    /// Sets the bytes that one task may hold, at least 4 KiB. Default: 256 MiB, and at most an
+    /// eighth of the memory limit.
     ///
-    /// Tables, sorts and groups are split into runs by it, so the last bits of a float sum depend on it. A group
-    /// of `group_by_key` beyond it is an error.
+    /// Tables, sorts and groups are split into runs by it, so the last bits of a float sum depend
+    /// on it. A group of `group_by_key` beyond it is an error.
     pub fn task_memory_bytes(mut self, bytes: u64) -> Self {
         self.config.task_memory_bytes = bytes;
         self
     }
 
-    /// Sets the directory in which the scratch directory is made, as [`scratch_dirs`](ContextBuilder::scratch_dirs)
-    /// does for several.
+    /// Sets the directory in which the scratch directory is made, as
+    /// [`scratch_dirs`](ContextBuilder::scratch_dirs) does for several.
     pub fn scratch_dir(self, folder: impl Into<PathBuf>) -> Self {
         self.scratch_dirs([folder])
     }
 
-    /// Sets the directories in which scratch directories are made, such as one per disk. Default: the system's
-    /// temporary directory.
+    /// Sets the directories in which scratch directories are made, such as one per disk. Default:
+    /// the system's temporary directory.
     ///
-    /// They must exist. Files alternate between them, and a directory that is full or not writable is skipped.
-    /// `build` deletes the orphans it finds in them: scratch directories of processes that have died.
+    /// They must exist. Files alternate between them, and a directory that is full or not writable
+    /// is skipped. `build` deletes the orphans it finds in them: scratch directories of processes
+    /// that have died.
     #[doc(alias = "spark.local.dir")]
     pub fn scratch_dirs<D: Into<PathBuf>>(mut self, folders: impl IntoIterator<Item = D>) -> Self {
         self.config.scratch_dirs = folders.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets the bytes that all scratch files together may take on disk, at least 1. Default: no limit.
+    /// Sets the bytes that all scratch files together may take on disk, at least 1. Default: no
+    /// limit.
     ///
     /// A write beyond it fails with `ScratchQuotaExceeded`. Deleted files no longer count.
     pub fn scratch_quota_bytes(mut self, bytes: u64) -> Self {
@@ -229,10 +237,12 @@ impl ContextBuilder {
         self
     }
 
-    /// Sets the number of partitions of a source without an explicit number, at least 1. Default: 16.
+    /// Sets the number of partitions of a source without an explicit number, at least 1. The
+    /// default is 16.
     ///
-    /// It is the same on every machine, so that a program returns the same bytes everywhere. A few per core are
-    /// enough. It changes the partitions, and with them the order of rows after a shuffle.
+    /// It is the same on every machine, so that a program returns the same bytes everywhere. A few
+    /// per core are enough. It changes the partitions, and with them the order of rows after a
+    /// shuffle.
     #[doc(alias = "spark.default.parallelism")]
     pub fn default_partitions(mut self, partitions: usize) -> Self {
         self.config.default_partitions = partitions;
@@ -241,10 +251,11 @@ impl ContextBuilder {
 
     /// Sets the bytes of rows that one action may return, at least 1. Default: the memory limit.
     ///
-    /// An action beyond it fails with `ResultTooLarge`, and its tasks stop within a few thousand rows. It applies
-    /// to `collect`, `collect_as_map`, `take`, `top`, `lookup`, `count_by_key` and similar actions, and to each
-    /// partition of `to_local_iterator`. A row counts with the `size_of` of its type; memory that it points to,
-    /// such as the text of a `String`, does not count.
+    /// An action beyond it fails with `ResultTooLarge`, and its tasks stop within a few thousand
+    /// rows. It applies to `collect`, `collect_as_map`, `take`, `top`, `lookup`, `count_by_key` and
+    /// similar actions, and to each partition of `to_local_iterator`. A row counts with the
+    /// `size_of` of its type; memory that it points to, such as the text of a `String`, does not
+    /// count.
     ///
     /// ```
     /// # use emberline_rdd::prelude::*;
@@ -268,7 +279,8 @@ impl ContextBuilder {
         self
     }
 
-    /// Sets the number of attempts of a task whose closure panics or returns an error, at least 1. Default: 1.
+    /// Sets the number of attempts of a task whose closure panics or returns an error, at least 1.
+    /// Default: 1.
     ///
     /// I/O errors and lost map outputs are retried up to four times in any case.
     #[doc(alias = "spark.task.maxFailures")]
@@ -277,8 +289,8 @@ impl ContextBuilder {
         self
     }
 
-    /// Enables speculative execution: a task that runs far longer than the others of its stage is started a second
-    /// time, and the first attempt to finish provides the result. Default: off.
+    /// Enables speculative execution: a task that runs far longer than the others of its stage is
+    /// started a second time, and the first attempt to finish provides the result. Default: off.
     ///
     /// See [`Speculation`] for the thresholds.
     ///
@@ -298,34 +310,36 @@ impl ContextBuilder {
         self
     }
 
-    /// Sets whether Ctrl-C, SIGTERM or SIGHUP cancels all jobs, as [`cancel_all`](Context::cancel_all) does, instead
-    /// of ending the process. Default: no.
+    /// Sets whether Ctrl-C, SIGTERM or SIGHUP cancels all jobs, as
+    /// [`cancel_all`](Context::cancel_all) does, instead of ending the process. Default: no.
     ///
-    /// A second signal within two seconds, or one while no job runs, ends the process with status 130. The
-    /// handler belongs to the process and stays installed; `build` fails if the program has installed one with
-    /// the crate `ctrlc`. Needs the feature `ctrl-c`, which is on by default.
+    /// A second signal within two seconds, or one while no job runs, ends the process with status
+    /// 130. The handler belongs to the process and stays installed; `build` fails if the program
+    /// has installed one with the crate `ctrlc`. Needs the feature `ctrl-c`, which is on by
+    /// default.
     #[cfg(feature = "ctrl-c")]
     pub fn cancel_on_ctrl_c(mut self, cancels: bool) -> Self {
         self.ctrl_c = cancels;
         self
     }
 
-    /// Sets whether map outputs are written to files even where they fit in memory. Default: no. For tests.
+    /// Sets whether map outputs are written to files even where they fit in memory. Default: no.
+    /// For tests.
     pub fn force_spill(mut self, files: bool) -> Self {
         self.config.force_spill = files;
         self
     }
 
-    /// Sets the compression of spilled rows. Default: [`Compression::Lz4`]. [`Compression::Zstd`] needs the feature
-    /// `zstd`.
+    /// Sets the compression of spilled rows. Default: [`Compression::Lz4`]. [`Compression::Zstd`]
+    /// needs the feature `zstd`.
     #[doc(alias = "spark.io.compression.codec")]
     pub fn spill_compression(mut self, compression: Compression) -> Self {
         self.config.spill_compression = compression;
         self
     }
 
-    /// Sets whether progress is drawn on standard error while it is a terminal. Default: no. Needs the feature `console`,
-    /// which is on by default.
+    /// Sets whether progress is drawn on standard error while it is a terminal. Default: no. Needs
+    /// the feature `console`, which is on by default.
     #[doc(alias = "spark.ui.showConsoleProgress")]
     pub fn progress(mut self, progress: bool) -> Self {
         self.config.progress = progress;
@@ -338,8 +352,8 @@ impl ContextBuilder {
         self
     }
 
-    /// Injects the faults of a [`FaultPlan`](crate::fault::FaultPlan), or of one that was armed before so that the
-    /// program can read which faults happened. Default: none, at no cost.
+    /// Injects the faults of a [`FaultPlan`](crate::fault::FaultPlan), or of one that was armed
+    /// before so that the program can read which faults happened. Default: none, at no cost.
     ///
     /// ```
     /// # use emberline_rdd as emberline;
@@ -384,7 +398,8 @@ impl ContextBuilder {
     ///
     /// # Errors
     ///
-    /// `InvalidConfig` with one sentence per invalid setting, and an I/O error if threads cannot be started.
+    /// `InvalidConfig` with one sentence per invalid setting, and an I/O error if threads cannot be
+    /// started.
     pub fn build(self) -> Result<Context> {
         let history = History::default();
         let mut listeners = self.listeners;

@@ -1,8 +1,9 @@
 //! The frame of an action: the work that the driver does around its jobs.
 //!
-//! An action runs any number of jobs. The accumulator updates of their tasks stay pending until the whole action has
-//! succeeded; then they are committed together. User closures that run on the driver, such as the last merge of a
-//! `reduce`, run in [`run_on_driver`], so that a panic becomes an error of the action.
+//! An action runs any number of jobs. The accumulator updates of their tasks stay pending until the
+//! whole action has succeeded; then they are committed together. User closures that run on the
+//! driver, such as the last merge of a `reduce`, run in [`run_on_driver`], so that a panic becomes
+//! an error of the action.
 
 use crate::accumulator::TaskDeltas;
 use emberline_core::error::Result;
@@ -28,8 +29,8 @@ pub(crate) struct Pending {
 
 /// Runs a whole action, and commits the accumulator updates of its jobs if it succeeds.
 ///
-/// The updates of a failed action are dropped. An action that runs inside another one, such as the sample that
-/// prepares a sort, is committed with the outer action.
+/// The updates of a failed action are dropped. An action that runs inside another one, such as the
+/// sample that prepares a sort, is committed with the outer action.
 pub(crate) fn run_action<R>(action: Operation, body: impl FnOnce() -> Result<R>) -> Result<R> {
     let frame = ActionFrame::begin();
     let result = body()?;
@@ -89,8 +90,9 @@ pub(crate) fn run_on_driver<R>(action: Operation, work: impl FnOnce() -> R) -> R
 }
 
 fn catch_on_driver(action: Operation, work: &mut dyn FnMut()) -> Result<()> {
-    // The failure that this thread records while unwinding belongs to this error only. One that the caller
-    // recorded before, and one that would stay recorded after, must not be blamed for another failure.
+    // The failure that this thread records while unwinding belongs to this error only. One that the
+    // caller recorded before, and one that would stay recorded after, must not be blamed for
+    // another failure.
     let failure_of_caller = take_failure();
     let outcome = catch_unwind(AssertUnwindSafe(work));
     let _ = take_failure();

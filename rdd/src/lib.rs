@@ -1,11 +1,12 @@
 //! The RDD layer of emberline: handles, sources, operations and actions.
 //!
-//! This crate builds descriptions of work: an operation adds a node to the lineage, and an action passes
-//! the last node to the engine (`emberline-core`). Programs use it through the `emberline` crate.
+//! This crate builds descriptions of work: an operation adds a node to the lineage, and an action
+//! passes the last node to the engine (`emberline-core`). Programs use it through the `emberline`
+//! crate.
 //!
-//! The modules follow the data: a `source` makes an RDD; `narrow` operations compute a partition from the
-//! same partition of the parent and compile to one loop; `keyed` operations move rows between
-//! partitions; an `action` runs a job and returns a result.
+//! The modules follow the data: a `source` makes an RDD; `narrow` operations compute a partition
+//! from the same partition of the parent and compile to one loop; `keyed` operations move rows
+//! between partitions; an `action` runs a job and returns a result.
 
 #![deny(missing_docs)]
 
@@ -43,7 +44,8 @@ pub use source::Text;
 pub use table::AsTable;
 
 pub mod config {
-    //! Types of the settings of [`ContextBuilder`](crate::ContextBuilder): compression and speculation.
+    //! Types of the settings of [`ContextBuilder`](crate::ContextBuilder): compression and
+    //! speculation.
 
     pub use emberline_core::config::{Compression, Speculation};
 }
@@ -63,7 +65,8 @@ pub mod error {
 }
 
 pub mod event {
-    //! Events that a context sends to its listeners ([`ContextBuilder::listener`](crate::ContextBuilder::listener)).
+    //! Events that a context sends to its listeners
+    //! ([`ContextBuilder::listener`](crate::ContextBuilder::listener)).
 
     pub use emberline_core::event::{
         EVENT_VERSION, Event, EventRecord, Listener, StageInfo, TaskMetrics,
@@ -91,7 +94,8 @@ pub mod id {
 }
 
 pub mod job {
-    //! Jobs in the background ([`Context::spawn`](crate::Context::spawn)) and tasks that did not stop when cancelled.
+    //! Jobs in the background ([`Context::spawn`](crate::Context::spawn)) and tasks that did not
+    //! stop when cancelled.
 
     pub use crate::jobs::JobHandle;
     pub use emberline_core::job::Progress;

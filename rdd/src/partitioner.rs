@@ -4,11 +4,11 @@ use emberline_shuffle::Partitioning;
 use std::any::Any;
 use std::sync::Arc;
 
-/// The partitioner of an RDD of pairs, stored without the type of the keys: `filter` does not know whether its rows
-/// are pairs, but keeps the partitioner if they are.
+/// The partitioner of an RDD of pairs, stored without the type of the keys: `filter` does not know
+/// whether its rows are pairs, but keeps the partitioner if they are.
 ///
-/// [`KnownPartitioner::of_keys`] restores the type by a downcast. It is always the same type, because an operation
-/// that changes keys drops the partitioner.
+/// [`KnownPartitioner::of_keys`] restores the type by a downcast. It is always the same type,
+/// because an operation that changes keys drops the partitioner.
 #[derive(Clone)]
 pub(crate) struct KnownPartitioner {
     by: Arc<dyn AnyPartitioning>,
@@ -41,8 +41,8 @@ impl KnownPartitioner {
         KnownPartitioner { in_hash_order, ..self }
     }
 
-    /// Returns true if the rows of each partition are in the order of the hash of their keys. Then rows of one key
-    /// are adjacent, and a join can merge its inputs.
+    /// Returns true if the rows of each partition are in the order of the hash of their keys. Then
+    /// rows of one key are adjacent, and a join can merge its inputs.
     pub(crate) fn is_hash_ordered(&self) -> bool {
         self.in_hash_order
     }

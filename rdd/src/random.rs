@@ -9,8 +9,8 @@ impl Random {
         Random(seed)
     }
 
-    /// Returns the generator of one partition. Seed and partition are mixed first: otherwise the numbers of one
-    /// partition could be those of the next one, shifted by a row.
+    /// Returns the generator of one partition. Seed and partition are mixed first: otherwise the
+    /// numbers of one partition could be those of the next one, shifted by a row.
     pub(crate) fn of_partition(seed: u64, partition: usize) -> Self {
         let mixed = Random(seed).next();
         Random(Random(mixed.wrapping_add(partition as u64)).next())

@@ -14,27 +14,29 @@ use std::sync::{Arc, OnceLock};
 
 /// A lazy, typed, partitioned collection of rows, which can be recomputed from its lineage.
 ///
-/// An `Rdd` is a handle: cloning it copies a few pointers, and dropping the last one frees what is stored for it.
-/// Transformations are lazy, take `&self`, never fail and never run a job. Actions run jobs and return
-/// [`Result`](crate::Result).
+/// An `Rdd` is a handle: cloning it copies a few pointers, and dropping the last one frees what is
+/// stored for it. Transformations are lazy, take `&self`, never fail and never run a job. Actions
+/// run jobs and return [`Result`](crate::Result).
 ///
 /// # Defaults
 ///
-/// Unless its documentation says otherwise, a transformation is **narrow** (it computes each partition from the same
-/// partition of its parent, in the same task), leaves the number of **partitions** unchanged, drops the
-/// **partitioner** of keys, takes a constant amount of **memory**, and leaves the **order** of rows unchanged. An
-/// invalid argument, such as zero partitions, is the error of the first action.
+/// Unless its documentation says otherwise, a transformation is **narrow** (it computes each
+/// partition from the same partition of its parent, in the same task), leaves the number of
+/// **partitions** unchanged, drops the **partitioner** of keys, takes a constant amount of
+/// **memory**, and leaves the **order** of rows unchanged. An invalid argument, such as zero
+/// partitions, is the error of the first action.
 ///
-/// An action computes all partitions, one task each, and returns the first error of a task. An action that returns
-/// rows fails with `ResultTooLarge` if they exceed [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
+/// An action computes all partitions, one task each, and returns the first error of a task. An
+/// action that returns rows fails with `ResultTooLarge` if they exceed
+/// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
 ///
 /// The table `emberline::guide::operations` lists all operations with all of these properties.
 ///
 /// # Type of the pipeline
 ///
-/// The second type parameter carries the narrow operations since the last shuffle, so that they compile to one loop.
-/// Write `Rdd<T>` where a type must be named, and call [`boxed`](Rdd::boxed) to get one, as for a loop variable. A
-/// `&Rdd<T>` argument accepts an RDD with any pipeline:
+/// The second type parameter carries the narrow operations since the last shuffle, so that they
+/// compile to one loop. Write `Rdd<T>` where a type must be named, and call [`boxed`](Rdd::boxed)
+/// to get one, as for a loop variable. A `&Rdd<T>` argument accepts an RDD with any pipeline:
 ///
 /// ```
 /// # use emberline_rdd::prelude::*;
@@ -139,8 +141,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 
     /// Erases the type of the pipeline, so that variables, fields and branches can hold the RDD.
     ///
-    /// Costs one virtual call for each chunk of rows, and the memory of a chunk: up to 1,024 rows and 64 KiB. Keeps
-    /// the partitioner.
+    /// Costs one virtual call for each chunk of rows, and the memory of a chunk: up to 1,024 rows
+    /// and 64 KiB. Keeps the partitioner.
     ///
     /// # Examples
     /// ```

@@ -1,7 +1,7 @@
 //! Compiler errors and what they mean.
 //!
-//! Each section is a common mistake, the first lines of the compiler's message, and the fix. The full messages are
-//! recorded in `tests/ui/`.
+//! Each section is a common mistake, the first lines of the compiler's message, and the fix. The
+//! full messages are recorded in `tests/ui/`.
 //!
 //! # A row without serde
 //!
@@ -36,8 +36,8 @@
 //!    = note: `&str` must implement `Deserialize<'0>`, for any lifetime `'0`...
 //! ```
 //!
-//! The message of this mistake cannot be replaced, so remember it: a row of a shuffle or cache owns its data. Convert
-//! to `String`:
+//! The message of this mistake cannot be replaced, so remember it: a row of a shuffle or cache owns
+//! its data. Convert to `String`:
 //!
 //! ```
 //! # use emberline::prelude::*;
@@ -136,7 +136,8 @@
 //!    |          ^^^^^^^^^^^ ------ takes 2 arguments
 //! ```
 //!
-//! As in std, `sort_by_key` takes the key of a row, and `sort_by` compares two rows. Descending is `Reverse`:
+//! As in std, `sort_by_key` takes the key of a row, and `sort_by` compares two rows. Descending is
+//! `Reverse`:
 //!
 //! ```
 //! # use emberline::prelude::*;
@@ -157,7 +158,8 @@
 //!    |            ---- ^^^^^^ expected `&Rdd<(u32, _), _>`, found `&Rdd<(u64, String), ...>`
 //! ```
 //!
-//! Convert the keys of one side: `names.map(|(id, name)| (id as u32, name))`. `&i32` and `i32` are different keys too.
+//! Convert the keys of one side: `names.map(|(id, name)| (id as u32, name))`. `&i32` and `i32` are
+//! different keys too.
 //!
 //! # An `Rc` in a closure
 //!
@@ -176,9 +178,10 @@
 //! error[E0373]: closure may outlive the current function, but it borrows `limit`
 //! ```
 //!
-//! Transformations are lazy, so a closure may run after the function has returned. Add `move`, as the message says. If
-//! the variable is needed later, clone it before: `let limits = limits.clone();`. A large value is shared without
-//! copies by [`with`](crate::Rdd::with).
+//! Transformations are lazy, so a closure may run after the function has returned. Add `move`, as
+//! the message says. If the variable is needed later, clone it before:
+//! `let limits = limits.clone();`. A large value is shared without copies by
+//! [`with`](crate::Rdd::with).
 //!
 //! # A transformation that never runs, or an error that is not read
 //!
@@ -188,10 +191,11 @@
 //! warning: unused `Result` that must be used
 //! ```
 //!
-//! Call an action on the RDD, and `?` on the result of the action. `for_each` is the action for side effects.
+//! Call an action on the RDD, and `?` on the result of the action. `for_each` is the action for
+//! side effects.
 //!
 //! # An action inside a closure
 //!
 //! The compiler cannot detect this one. The action fails at run time with
-//! [`NestedAction`](crate::ErrorKind::NestedAction), which names both lines. Run the inner action first and pass its
-//! result with [`with`](crate::Rdd::with), or use a join.
+//! [`NestedAction`](crate::ErrorKind::NestedAction), which names both lines. Run the inner action
+//! first and pass its result with [`with`](crate::Rdd::with), or use a join.

@@ -1,12 +1,13 @@
 //! All sources, transformations and actions in one table per family.
 //!
-//! A dash is the default of a transformation: **partitions** unchanged, **partitioner** dropped, no **shuffle**,
-//! constant **memory**, **order** unchanged. Memory is per task, in addition to what closures hold; "spills" means
-//! that a task writes runs to disk beyond the task memory limit.
+//! A dash is the default of a transformation: **partitions** unchanged, **partitioner** dropped, no
+//! **shuffle**, constant **memory**, **order** unchanged. Memory is per task, in addition to what
+//! closures hold; "spills" means that a task writes runs to disk beyond the task memory limit.
 //!
 //! # Sources
 //!
-//! Sources are methods of [`Context`](crate::Context). They have no partitioner and list their input once, when they are called.
+//! Sources are methods of [`Context`](crate::Context). They have no partitioner and list their
+//! input once, when they are called.
 //!
 //! | operation | shape | partitions | partitioner | shuffle | memory | order |
 //! |---|---|---|---|---|---|---|
@@ -74,7 +75,8 @@
 //!
 //! # Grouping
 //!
-//! No shuffle if the input already has the partitioner. Values of a group are in the order of partitions and rows.
+//! No shuffle if the input already has the partitioner. Values of a group are in the order of
+//! partitions and rows.
 //!
 //! | operation | shape | partitions | partitioner | shuffle | memory | order |
 //! |---|---|---|---|---|---|---|
@@ -130,7 +132,9 @@
 //!
 //! # Views
 //!
-//! A view takes the next operation: `refs` passes stored rows by reference, `with` passes a shared value, and the view of `with_partitions` has the operations by key, joins, sets and sorts with explicit partitions.
+//! A view takes the next operation: `refs` passes stored rows by reference, `with` passes a shared
+//! value, and the view of `with_partitions` has the operations by key, joins, sets and sorts with
+//! explicit partitions.
 //!
 //! | operation | shape | partitions | partitioner | shuffle | memory | order |
 //! |---|---|---|---|---|---|---|

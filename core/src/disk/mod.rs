@@ -5,9 +5,10 @@
 //! - `real`: the file system of the operating system.
 //! - `faulty`: a wrapper that injects faults.
 //!
-//! A disk error is retried by running the task again, since disks may recover. A file that cannot be read
-//! twice counts as lost and is recomputed, since a bad sector stays bad. Running out of open files
-//! or memory is not an error of the file and never counts against it ([`is_resource_exhaustion`]).
+//! A disk error is retried by running the task again, since disks may recover. A file that cannot
+//! be read twice counts as lost and is recomputed, since a bad sector stays bad. Running out of
+//! open files or memory is not an error of the file and never counts against it
+//! ([`is_resource_exhaustion`]).
 
 mod faulty;
 mod real;

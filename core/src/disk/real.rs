@@ -43,8 +43,8 @@ impl Disk for RealDisk {
         File::open(path)?.sync_all()
     }
 
-    /// Returns at once where a directory cannot be opened as a file; the system writes names back by
-    /// itself.
+    /// Returns at once where a directory cannot be opened as a file; the system writes names back
+    /// by itself.
     #[cfg(not(unix))]
     fn sync_dir(&self, _path: &Path) -> io::Result<()> {
         Ok(())

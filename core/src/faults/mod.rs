@@ -169,8 +169,8 @@ impl FaultPlan {
         self.and(Fault::FullAfter(bytes))
     }
 
-    /// Drops, without an error, the last `bytes` bytes of the file that this create operation makes. A
-    /// shorter file becomes empty.
+    /// Drops, without an error, the last `bytes` bytes of the file that this create operation
+    /// makes. A shorter file becomes empty.
     pub fn truncate_file(self, create: u64, bytes: usize) -> Self {
         self.and(Fault::TruncateFile { create, bytes })
     }
@@ -384,8 +384,8 @@ pub fn damage_to_output(
     })
 }
 
-/// Marks the file of a map output as unreadable if the plan contains that. The output is not published to
-/// readers yet.
+/// Marks the file of a map output as unreadable if the plan contains that. The output is not
+/// published to readers yet.
 pub fn fail_reads(faults: Option<&Faults>, of: ShuffleId, partition: usize, file: Option<&Path>) {
     let (Some(faults), Some(file)) = (faults, file) else { return };
     let is_this_output = |fault: &Fault| match *fault {

@@ -150,9 +150,10 @@ impl Scheduler {
         Some(found)
     }
 
-    /// Marks a map output lost that a reader, which started at `reader_started_at`, reported. A reader
-    /// that started before the output was finished refers to the previous output. An output that is
-    /// being recomputed is not marked: if it is damaged as well, the next reader reports it.
+    /// Marks a map output lost that a reader, which started at `reader_started_at`, reported. A
+    /// reader that started before the output was finished refers to the previous output. An output
+    /// that is being recomputed is not marked: if it is damaged as well, the next reader reports
+    /// it.
     fn mark_lost(
         &mut self,
         shuffle: &Arc<dyn ShuffleDependency>,

@@ -1,5 +1,5 @@
-//! The scheduler, a pure state machine: inputs report what has happened, commands state what to do. It
-//! has no clock, thread, lock or disk, so a test can play any order of inputs and check the
+//! The scheduler, a pure state machine: inputs report what has happened, commands state what to do.
+//! It has no clock, thread, lock or disk, so a test can play any order of inputs and check the
 //! commands. See the README of this directory.
 //!
 //! - `plan`: walks over the lineage.

@@ -49,7 +49,8 @@ impl QuotaAccount {
         Ok(())
     }
 
-    /// Leaks the bytes: they are never returned, because the file could not be deleted and is still on the disk.
+    /// Leaks the bytes: they are never returned, because the file could not be deleted and is still
+    /// on the disk.
     pub fn leak(&self) {
         self.bytes.store(0, Ordering::Release);
     }

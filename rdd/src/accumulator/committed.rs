@@ -1,11 +1,12 @@
-//! Additions that belong to stored outputs: map outputs of a shuffle, or stored partitions of an RDD.
+//! Additions that belong to stored outputs: map outputs of a shuffle, or stored partitions of an
+//! RDD.
 
 use super::TaskDeltas;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The additions of each partition. `None` marks a partition that has been merged: it counts once, however
-/// often it is recomputed.
+/// The additions of each partition. `None` marks a partition that has been merged: it counts once,
+/// however often it is recomputed.
 #[derive(Default)]
 pub(crate) struct CommittedDeltas(Mutex<BTreeMap<usize, Option<TaskDeltas>>>);
 
@@ -15,9 +16,9 @@ impl CommittedDeltas {
         self.store_if_first(partition, deltas, || ((), true));
     }
 
-    /// Stores the additions of a partition if `publish` returns true: this attempt was the first to make the
-    /// partition visible. Both happen under one lock, so that an action that reads the partition also
-    /// counts its additions.
+    /// Stores the additions of a partition if `publish` returns true: this attempt was the first to
+    /// make the partition visible. Both happen under one lock, so that an action that reads the
+    /// partition also counts its additions.
     pub(crate) fn store_if_first<R>(
         &self,
         partition: usize,

@@ -1,9 +1,10 @@
 //! Accumulators: values that tasks add to, and that the program reads after the action.
 //!
-//! A task adds to its own partial value without a lock. The partial value of a result task is stored with its result,
-//! that of a map task with its map output, and that of a stored partition with its block; a later attempt replaces an
-//! earlier one. All of them are merged when the action has succeeded, in the order of stages and partitions. So every
-//! partition counts once, and float sums have the same bits on any number of threads.
+//! A task adds to its own partial value without a lock. The partial value of a result task is
+//! stored with its result, that of a map task with its map output, and that of a stored partition
+//! with its block; a later attempt replaces an earlier one. All of them are merged when the action
+//! has succeeded, in the order of stages and partitions. So every partition counts once, and float
+//! sums have the same bits on any number of threads.
 //!
 //! - `committed`: partial values that belong to map outputs and stored partitions.
 
@@ -22,7 +23,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// A value that an [`Accumulator`] can hold: numbers are summed and a `Vec` collects; implement it for other types.
+/// A value that an [`Accumulator`] can hold: numbers are summed and a `Vec` collects; implement it
+/// for other types.
 ///
 /// ```
 /// # use emberline_rdd as emberline;
@@ -83,18 +85,20 @@ pub struct Accumulator<A: Accumulate> {
 
 /// # Shared values
 impl Context {
-    /// Returns an accumulator with the value `start`: closures [`add`](Accumulator::add) to a clone of it while
-    /// tasks run, and the program reads its [`value`](Accumulator::value) after the action.
+    /// Returns an accumulator with the value `start`: closures [`add`](Accumulator::add) to a clone
+    /// of it while tasks run, and the program reads its [`value`](Accumulator::value) after the
+    /// action.
     ///
-    /// An addition in the stage of the result counts once per result partition, however many attempts a task needs.
-    /// An addition before a shuffle or a [`cache`](crate::Rdd::cache) counts once per partition, with the first
-    /// action that succeeds, even if the output is lost and recomputed later. A failed action adds nothing.
+    /// An addition in the stage of the result counts once per result partition, however many
+    /// attempts a task needs. An addition before a shuffle or a [`cache`](crate::Rdd::cache) counts
+    /// once per partition, with the first action that succeeds, even if the output is lost and
+    /// recomputed later. A failed action adds nothing.
     ///
-    /// An operation that two actions compute counts in both, and so does a partition that did not fit in the
-    /// cache. A sort computes its input twice, first for a sample.
+    /// An operation that two actions compute counts in both, and so does a partition that did not
+    /// fit in the cache. A sort computes its input twice, first for a sample.
     ///
-    /// Call `add` on the thread of the closure. In rayon work that a closure starts it is an error where it can
-    /// be detected; count locally there, and add the count once.
+    /// Call `add` on the thread of the closure. In rayon work that a closure starts it is an error
+    /// where it can be detected; count locally there, and add the count once.
     ///
     /// ```
     /// # use emberline_rdd::prelude::*;
@@ -121,8 +125,8 @@ impl Context {
 }
 
 impl<A: Accumulate> Accumulator<A> {
-    /// Adds `input` to the partial value of the current task, or to the value itself on a thread that runs no task,
-    /// such as one that a closure starts.
+    /// Adds `input` to the partial value of the current task, or to the value itself on a thread
+    /// that runs no task, such as one that a closure starts.
     pub fn add(&self, input: A::Input) {
         match TaskDeltas::take_out(self) {
             Some(mut delta) => {
@@ -145,7 +149,8 @@ impl<A: Accumulate> Accumulator<A> {
         }
     }
 
-    /// Returns the value: the start, and the additions of successful actions and of the program itself.
+    /// Returns the value: the start, and the additions of successful actions and of the program
+    /// itself.
     pub fn value(&self) -> A {
         self.lock().clone()
     }
@@ -284,8 +289,8 @@ impl<A: Accumulate> AnyDelta for Delta<A> {
 }
 
 impl TaskDeltas {
-    /// Takes out the partial value of the task on this thread; `None` where no task runs. It is out while the
-    /// user's `add` runs, which may add to other accumulators.
+    /// Takes out the partial value of the task on this thread; `None` where no task runs. It is out
+    /// while the user's `add` runs, which may add to other accumulators.
     fn take_out<A: Accumulate>(accumulator: &Accumulator<A>) -> Option<Box<Delta<A>>> {
         let existing = TASK.with_borrow_mut(|deltas| {
             let deltas = deltas.as_mut()?;
@@ -320,7 +325,8 @@ impl TaskDeltas {
         })
     }
 
-    /// Takes the additions so far of the task on this thread, which then no longer count with its result.
+    /// Takes the additions so far of the task on this thread, which then no longer count with its
+    /// result.
     pub(crate) fn take() -> TaskDeltas {
         TASK.with_borrow_mut(|deltas| deltas.as_mut().map(std::mem::take)).unwrap_or_default()
     }

@@ -12,8 +12,8 @@ use std::sync::Arc;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Folds all rows with `f`, starting from `zero`.
     ///
-    /// `zero` is used once for each partition and once for the result, so it must be neutral. Results of partitions
-    /// are merged in order, so `f` need not commute.
+    /// `zero` is used once for each partition and once for the result, so it must be neutral.
+    /// Results of partitions are merged in order, so `f` need not commute.
     ///
     /// # Examples
     /// ```
@@ -38,10 +38,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         )
     }
 
-    /// Folds the rows of each partition with `merge_row`, then the partial results with `merge_accumulators`.
+    /// Folds the rows of each partition with `merge_row`, then the partial results with
+    /// `merge_accumulators`.
     ///
-    /// `zero` is used once for each partition and once for the result, so it must be neutral. Results of partitions
-    /// are merged in order, so the closures need not commute.
+    /// `zero` is used once for each partition and once for the result, so it must be neutral.
+    /// Results of partitions are merged in order, so the closures need not commute.
     ///
     /// # Examples
     /// ```

@@ -12,8 +12,8 @@ use std::collections::HashMap;
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Returns the number of pairs of each key.
     ///
-    /// Shuffles with map-side combine, unless the RDD is already partitioned by key. For many keys use
-    /// `map_values(|_| 1).reduce_by_key(..)`, whose result is an RDD.
+    /// Shuffles with map-side combine, unless the RDD is already partitioned by key. For many keys
+    /// use `map_values(|_| 1).reduce_by_key(..)`, whose result is an RDD.
     ///
     /// # Examples
     /// ```

@@ -11,8 +11,8 @@ use std::collections::HashMap;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the number of occurrences of each distinct row.
     ///
-    /// Shuffles with map-side combine. For many distinct rows use `map(|row| (row, 1)).reduce_by_key(..)`, whose
-    /// result is an RDD.
+    /// Shuffles with map-side combine. For many distinct rows use
+    /// `map(|row| (row, 1)).reduce_by_key(..)`, whose result is an RDD.
     ///
     /// # Examples
     /// ```

@@ -1,8 +1,9 @@
 //! Exact sums of floats, which are rounded once at the end.
 //!
-//! A finite `f64` is an integer multiple of 2^-1074, and its square of 2^-2148. Integers of 34 and 68 words hold the
-//! sum of 2^64 of them. So adding is integer arithmetic: exact, and the same in any order and partitioning. This is
-//! Kulisch's long accumulator ("Computer Arithmetic and Validity", 2nd edition, 2013, chapter 8).
+//! A finite `f64` is an integer multiple of 2^-1074, and its square of 2^-2148. Integers of 34 and
+//! 68 words hold the sum of 2^64 of them. So adding is integer arithmetic: exact, and the same in
+//! any order and partitioning. This is Kulisch's long accumulator ("Computer Arithmetic and
+//! Validity", 2nd edition, 2013, chapter 8).
 
 /// Exponent of the lowest bit of a sum, as a power of two.
 pub(super) const SUM_UNIT: i32 = -1074;
@@ -86,7 +87,8 @@ impl Moments {
         self.squares.merge(&other.squares);
     }
 
-    /// Returns the absolute value of the sum in units of 2^[`SUM_UNIT`], and true if the sum is negative.
+    /// Returns the absolute value of the sum in units of 2^[`SUM_UNIT`], and true if the sum is
+    /// negative.
     pub(super) fn sum(&self) -> (Vec<u64>, bool) {
         let is_negative = self.positive.0.iter().rev().lt(self.negative.0.iter().rev());
         let (large, small) = if is_negative {
@@ -142,18 +144,19 @@ fn divide(number: &mut [u64], by: u64) -> bool {
     rest != 0
 }
 
-/// Returns the float nearest to `number * 2^unit / (n * m)`, with ties to even and overflow to infinity. `n` and `m`
-/// must not be 0.
+/// Returns the float nearest to `number * 2^unit / (n * m)`, with ties to even and overflow to
+/// infinity. `n` and `m` must not be 0.
 pub(super) fn quotient(number: &[u64], unit: i32, n: u64, m: u64) -> f64 {
-    // One more word at the bottom: a quotient of a few units would have too few bits to round correctly.
+    // One more word at the bottom: a quotient of a few units would have too few bits to round
+    // correctly.
     let mut number: Vec<u64> = [&[0], number].concat();
     let first_rest = divide(&mut number, n);
     let second_rest = divide(&mut number, m);
     nearest(&number, unit - 64, first_rest | second_rest)
 }
 
-/// Returns the float nearest to `number * 2^unit`, or to slightly more if `has_rest` below the lowest bit. The unit
-/// is at most 2^-1074.
+/// Returns the float nearest to `number * 2^unit`, or to slightly more if `has_rest` below the
+/// lowest bit. The unit is at most 2^-1074.
 fn nearest(number: &[u64], unit: i32, has_rest: bool) -> f64 {
     let bit = |at: usize| number.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
     let Some(top) = (0..number.len() * 64).rev().find(|at| bit(*at)) else { return 0.0 };

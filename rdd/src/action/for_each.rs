@@ -34,8 +34,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 
     /// Calls `f` once for each partition with an iterator of its rows, also if it is empty.
     ///
-    /// Use it for what is opened once and used for many rows, such as a connection. Rows that `f` does not take are
-    /// not computed. A retried task calls `f` again.
+    /// Use it for what is opened once and used for many rows, such as a connection. Rows that `f`
+    /// does not take are not computed. A retried task calls `f` again.
     ///
     /// # Examples
     /// ```

@@ -19,8 +19,9 @@ pub(crate) struct ResultLimit {
 
 /// Bytes that count against the limit.
 ///
-/// A partition can have several attempts that hold rows: a straggler and its speculative attempt, or an attempt that
-/// failed late and the next one. Only one of them is returned, so the largest counts.
+/// A partition can have several attempts that hold rows: a straggler and its speculative attempt,
+/// or an attempt that failed late and the next one. Only one of them is returned, so the largest
+/// counts.
 #[derive(Default)]
 struct Counted {
     bytes: u64,
@@ -28,7 +29,8 @@ struct Counted {
 }
 
 impl Counted {
-    /// Records that an attempt now holds `now` instead of `before` bytes, and returns the bytes that count.
+    /// Records that an attempt now holds `now` instead of `before` bytes, and returns the bytes
+    /// that count.
     fn change(&mut self, partition: usize, before: u64, now: u64) -> u64 {
         let largest = |held: &[u64]| held.iter().copied().max().unwrap_or(0);
         let held = self.attempts.entry(partition).or_default();
@@ -52,7 +54,8 @@ impl ResultLimit {
         ResultPart { limit: self.clone(), partition, row_bytes, rows: 0 }
     }
 
-    /// Returns a part that is compared with the limit on its own, after `rows` rows that the action already has.
+    /// Returns a part that is compared with the limit on its own, after `rows` rows that the action
+    /// already has.
     ///
     /// For actions that return only some of the rows that their tasks hold, such as `take`.
     pub(crate) fn reserve(&self, row_bytes: usize, rows: usize) -> ResultPart {
@@ -61,7 +64,8 @@ impl ResultLimit {
         ResultLimit { limit_bytes: self.limit_bytes, counted }.part(0, row_bytes as u64)
     }
 
-    /// Returns the number of partitions, at least one, that can hold `rows` rows each within the limit.
+    /// Returns the number of partitions, at least one, that can hold `rows` rows each within the
+    /// limit.
     pub(crate) fn partitions_per_job(&self, row_bytes: usize, rows: usize) -> usize {
         let bytes = (row_bytes as u64).saturating_mul(rows as u64);
         let partitions = self.limit_bytes.checked_div(bytes).unwrap_or(u64::MAX);
@@ -116,7 +120,8 @@ impl ResultPart {
         Gathered { rows, _part: self }
     }
 
-    /// Charges for `rows` rows in all, and unwinds with an error past the limit. Checks only every few thousand rows.
+    /// Charges for `rows` rows in all, and unwinds with an error past the limit. Checks only every
+    /// few thousand rows.
     #[inline]
     pub(crate) fn charge(&mut self, rows: usize) {
         if rows >= self.rows + ROWS_PER_CHECK {
@@ -133,7 +138,8 @@ impl ResultPart {
         let bytes = self.hold(rows);
         let limit_bytes = self.limit.limit_bytes;
         if bytes > limit_bytes {
-            // All rows of the action have one type, so the bytes of other tasks can be counted in rows too.
+            // All rows of the action have one type, so the bytes of other tasks can be counted in
+            // rows too.
             let rows = bytes / self.row_bytes.max(1);
             raise(Error::new(ErrorKind::ResultTooLarge { rows, limit_bytes }));
         }

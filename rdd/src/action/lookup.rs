@@ -19,8 +19,9 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Computes only the partition of the key if the partitioner is known, else all partitions.
     ///
     /// # Errors
-    /// `PartitionOutOfRange` if the partitioner returns a partition that does not exist. `ResultTooLarge` if the
-    /// returned rows exceed [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
+    /// `PartitionOutOfRange` if the partitioner returns a partition that does not exist.
+    /// `ResultTooLarge` if the returned rows exceed
+    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
     ///
     /// # Examples
     /// ```
@@ -56,7 +57,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let known = self.partitioning().filter(|by| by.partitions() == all.end && all.end > 0);
         let Some(by) = known else { return Ok(all) };
         if needs_sample(&by) {
-            // A job without tasks takes the sample. Without it the ranges put every key into the first partition.
+            // A job without tasks takes the sample. Without it the ranges put every key into the
+            // first partition.
             self.run(action, 0..0, |_, _| Ok(()))?;
         }
         let partition = run_on_driver(action, || by.partition_of(key, hash_of(key)))?;

@@ -25,7 +25,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.merged(Operation::new("min"), std::cmp::min)
     }
 
-    /// Returns the largest row, the last of equal ones (as [`Iterator::max`]), or `None` without rows.
+    /// Returns the largest row, the last of equal ones (as [`Iterator::max`]), or `None` without
+    /// rows.
     ///
     /// # Examples
     /// ```

@@ -1,5 +1,5 @@
-//! Actions: operations that run jobs and return a result. All jobs of the crate are run here. See the README of this
-//! folder for the result limit and staging directories.
+//! Actions: operations that run jobs and return a result. All jobs of the crate are run here. See
+//! the README of this folder for the result limit and staging directories.
 //!
 //! - `aggregate`: `aggregate` and `fold`.
 //! - `collect`: all rows.

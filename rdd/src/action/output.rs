@@ -14,8 +14,8 @@ pub(crate) fn part_name(partition: usize) -> String {
     format!("part-{partition:05}")
 }
 
-/// The file of one attempt at one partition, under a name of its own. It is deleted when the attempt fails, also by
-/// unwinding.
+/// The file of one attempt at one partition, under a name of its own. It is deleted when the
+/// attempt fails, also by unwinding.
 pub(crate) struct AttemptFile {
     /// Path while the file is written.
     path: PathBuf,
@@ -26,8 +26,8 @@ pub(crate) struct AttemptFile {
 }
 
 impl AttemptFile {
-    /// Creates the file in the [staging directory](Output::staging) of an output. Fails if the output has been
-    /// committed, since its staging directory has been deleted.
+    /// Creates the file in the [staging directory](Output::staging) of an output. Fails if the
+    /// output has been committed, since its staging directory has been deleted.
     pub(crate) fn create(
         staging: &Path,
         task: &TaskContext,
@@ -71,13 +71,15 @@ impl AttemptFile {
 impl Drop for AttemptFile {
     fn drop(&mut self) {
         if !self.renamed {
-            // The file may not exist. If it cannot be removed, it is deleted with the staging directory.
+            // The file may not exist. If it cannot be removed, it is deleted with the staging
+            // directory.
             let _ = self.disk.remove_file(&self.path);
         }
     }
 }
 
-/// An output directory that is being written. Nothing of it remains if it drops before it is committed.
+/// An output directory that is being written. Nothing of it remains if it drops before it is
+/// committed.
 pub(crate) struct Output {
     path: PathBuf,
     parent: PathBuf,
@@ -86,8 +88,8 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Creates the staging directory of the output `path`, which must not exist, and missing parents of `path`.
-    /// Removes stale staging directories of the same output.
+    /// Creates the staging directory of the output `path`, which must not exist, and missing
+    /// parents of `path`. Removes stale staging directories of the same output.
     pub(crate) fn begin(path: &Path, config: &Arc<Config>) -> Result<Output> {
         let name = path.file_name().ok_or_else(|| {
             Error::invalid_argument(format!(
@@ -110,8 +112,8 @@ impl Output {
         self.staging.path()
     }
 
-    /// Writes the last file and renames the output to its path, unless the job was cancelled. After that the output
-    /// survives a power failure, and cancelling has no effect.
+    /// Writes the last file and renames the output to its path, unless the job was cancelled. After
+    /// that the output survives a power failure, and cancelling has no effect.
     pub(crate) fn commit(self, last: &str, bytes: &[u8]) -> Result<()> {
         let last = self.staging.output().join(last);
         self.hit(FailPoint::BeforeSuccessFile);
@@ -138,8 +140,8 @@ impl Output {
         disk.sync_dir(&self.parent).map_err(|cause| self.roll_back(cause))
     }
 
-    /// Renames the output back, since a power failure could undo the rename at any time. It is not deleted in place:
-    /// readers see all of it or none.
+    /// Renames the output back, since a power failure could undo the rename at any time. It is not
+    /// deleted in place: readers see all of it or none.
     fn roll_back(&self, cause: std::io::Error) -> Error {
         match self.config.disk.rename(&self.path, &self.staging.output()) {
             Ok(()) => cannot_create(&self.path, cause),

@@ -18,14 +18,14 @@ const BLOCK_BYTES: usize = 1 << 20;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Writes each row as a line of text into the new directory `path`.
     ///
-    /// There is one file for each partition (`part-00000` and up), and an empty `_SUCCESS`. The output is written
-    /// into a hidden staging directory, synced and renamed, so readers see all of it or none, also after a crash.
-    /// Missing parent directories are created. Staging directories of killed processes are removed. A task holds a
-    /// block of 1 MiB.
+    /// There is one file for each partition (`part-00000` and up), and an empty `_SUCCESS`. The
+    /// output is written into a hidden staging directory, synced and renamed, so readers see all of
+    /// it or none, also after a crash. Missing parent directories are created. Staging directories
+    /// of killed processes are removed. A task holds a block of 1 MiB.
     ///
     /// # Errors
-    /// `OutputExists` if `path` exists, and I/O errors. Nothing of a failed output remains, except for created parent
-    /// directories.
+    /// `OutputExists` if `path` exists, and I/O errors. Nothing of a failed output remains, except
+    /// for created parent directories.
     ///
     /// # Examples
     /// ```

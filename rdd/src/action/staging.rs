@@ -1,7 +1,8 @@
-//! The staging directory of an output: the hidden directory in which it is written before it is renamed.
+//! The staging directory of an output: the hidden directory in which it is written before it is
+//! renamed.
 //!
-//! It holds the output, the files of attempts that have not committed, and a lock file. See the README of this
-//! folder.
+//! It holds the output, the files of attempts that have not committed, and a lock file. See the
+//! README of this folder.
 
 use emberline_core::disk::{Access, Disk, DiskLock};
 use std::ffi::OsStr;
@@ -22,8 +23,8 @@ const MAX_REMOVALS: usize = 16;
 pub(super) struct StagingDir {
     path: PathBuf,
     disk: Arc<dyn Disk>,
-    /// Held until the directory is deleted. On filesystems without locks there is no lock file, and the directory is
-    /// never taken for a stale one.
+    /// Held until the directory is deleted. On filesystems without locks there is no lock file, and
+    /// the directory is never taken for a stale one.
     _lock: Option<Box<dyn DiskLock>>,
 }
 
@@ -65,8 +66,9 @@ pub(super) fn attempts_dir(staging: &Path) -> PathBuf {
     staging.join(ATTEMPTS)
 }
 
-/// Removes stale staging directories of the output `name` in `parent`: those of this user whose lock is free, so that
-/// their process has died. Ignores what cannot be removed, since the new directory has another name.
+/// Removes stale staging directories of the output `name` in `parent`: those of this user whose
+/// lock is free, so that their process has died. Ignores what cannot be removed, since the new
+/// directory has another name.
 pub(super) fn remove_stale(parent: &Path, name: &OsStr, disk: &dyn Disk) {
     let entries = disk.list(parent).unwrap_or_default();
     for staging in entries.iter().filter(|path| is_staging_dir_of(path, name)) {
@@ -82,19 +84,19 @@ fn prefix(name: &OsStr) -> String {
     format!(".{}.writing-", name.to_string_lossy())
 }
 
-/// Returns true if a path is named like a staging directory of the output `name`, and not of an output whose name
-/// only begins with it.
+/// Returns true if a path is named like a staging directory of the output `name`, and not of an
+/// output whose name only begins with it.
 fn is_staging_dir_of(path: &Path, name: &OsStr) -> bool {
     let found = path.file_name().map(|found| found.to_string_lossy()).unwrap_or_default();
     let unique = found.strip_prefix(&prefix(name));
     unique.is_some_and(|unique| unique.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Removes a staging directory. The lock file is removed last, so that a directory whose removal was interrupted is
-/// still recognized as stale.
+/// Removes a staging directory. The lock file is removed last, so that a directory whose removal
+/// was interrupted is still recognized as stale.
 fn remove(staging: &Path, disk: &dyn Disk) {
-    // Tasks of a job that has ended may still create files, so removing the contents and then the directory can fail.
-    // If all attempts fail, the directory can be recognized by its name.
+    // Tasks of a job that has ended may still create files, so removing the contents and then the
+    // directory can fail. If all attempts fail, the directory can be recognized by its name.
     let removed = |path: &Path| {
         (0..MAX_REMOVALS).any(|_| match disk.remove_dir_all(path) {
             Ok(()) => true,

@@ -1,4 +1,5 @@
-//! `stats`: count, sum, mean, variance, minimum and maximum of numbers, with the same bits for any partitioning.
+//! `stats`: count, sum, mean, variance, minimum and maximum of numbers, with the same bits for any
+//! partitioning.
 
 use super::exact::{Moments, SQUARES_UNIT, SUM_UNIT, quotient};
 use crate::accumulator::Accumulate;
@@ -12,9 +13,9 @@ use std::fmt;
 
 /// Statistics of numbers, returned by [`stats`](Rdd::stats).
 ///
-/// If one number is NaN, all fields but the count are NaN. With an infinite number the sum and the mean are that
-/// infinity (NaN if there are both), and the variances are NaN. -0 is less than 0. Formats without NaN and infinity,
-/// such as JSON, can store it only if no field is one of them.
+/// If one number is NaN, all fields but the count are NaN. With an infinite number the sum and the
+/// mean are that infinity (NaN if there are both), and the variances are NaN. -0 is less than 0.
+/// Formats without NaN and infinity, such as JSON, can store it only if no field is one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
     count: u64,
@@ -85,9 +86,9 @@ impl fmt::Display for Stats {
 impl<P: Pipeline<Item = f64>> Rdd<f64, P> {
     /// Returns the count, sum, mean, variances, minimum and maximum of the rows.
     ///
-    /// The result has the same bits for any partitioning and order of the rows: sums of numbers and squares are exact
-    /// (Kulisch's long accumulator), and each result is rounded once. See [`Stats`] for empty inputs, NaN and
-    /// infinities. A task holds about 1 KiB.
+    /// The result has the same bits for any partitioning and order of the rows: sums of numbers and
+    /// squares are exact (Kulisch's long accumulator), and each result is rounded once. See
+    /// [`Stats`] for empty inputs, NaN and infinities. A task holds about 1 KiB.
     ///
     /// # Examples
     /// ```
@@ -159,7 +160,8 @@ impl fmt::Debug for RunningStats {
     }
 }
 
-/// Exact sums of numbers. Nothing is rounded before [`ExactStats::stats`], so the order of merging does not matter.
+/// Exact sums of numbers. Nothing is rounded before [`ExactStats::stats`], so the order of merging
+/// does not matter.
 #[derive(Clone)]
 struct ExactStats {
     count: u64,
@@ -201,7 +203,8 @@ impl ExactStats {
         self.widen(other.min, other.max);
     }
 
-    /// Extends the range by the total order, in which -0 is less than 0 and NaN is beyond the infinities.
+    /// Extends the range by the total order, in which -0 is less than 0 and NaN is beyond the
+    /// infinities.
     #[inline]
     fn widen(&mut self, min: f64, max: f64) {
         if min.total_cmp(&self.min).is_lt() {
@@ -216,7 +219,8 @@ impl ExactStats {
         if self.has_nan() {
             Stats { min: f64::NAN, max: f64::NAN, ..self.without_moments(f64::NAN) }
         } else if self.non_finite.is_nan() {
-            // Both infinities were added. The bits of a computed NaN depend on the processor, so use a constant.
+            // Both infinities were added. The bits of a computed NaN depend on the processor, so
+            // use a constant.
             self.without_moments(f64::NAN)
         } else if self.non_finite != 0.0 {
             self.without_moments(self.non_finite)

@@ -12,8 +12,8 @@ use std::iter::Sum;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the sum of the rows, for all types that [`Iterator::sum`] supports.
     ///
-    /// Integers overflow as they do in std. The last digits of a sum of floats depend on the partitioning; see
-    /// [`stats`](Rdd::stats) for an exact sum.
+    /// Integers overflow as they do in std. The last digits of a sum of floats depend on the
+    /// partitioning; see [`stats`](Rdd::stats) for an exact sum.
     ///
     /// # Examples
     /// ```

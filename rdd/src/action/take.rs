@@ -10,8 +10,8 @@ use emberline_core::operation::Operation;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the first `n` rows, or all rows if there are fewer.
     ///
-    /// Runs one job on the first partition, and further jobs on up to four times as many partitions each until there
-    /// are enough rows.
+    /// Runs one job on the first partition, and further jobs on up to four times as many partitions
+    /// each until there are enough rows.
     ///
     /// # Examples
     /// ```
@@ -97,8 +97,9 @@ const MAX_GROWTH: usize = 4;
 /// Excess of the partitions scanned over the number that the rows found so far suggest.
 const SAFETY_FACTOR: f64 = 1.5;
 
-/// Returns the number of partitions of the next job: one at first, [`MAX_GROWTH`] times as many as were scanned while
-/// no row was found, and otherwise the number that the rows found so far suggest, with some excess.
+/// Returns the number of partitions of the next job: one at first, [`MAX_GROWTH`] times as many as
+/// were scanned while no row was found, and otherwise the number that the rows found so far
+/// suggest, with some excess.
 fn next_batch(scanned: usize, found: usize, wanted: usize) -> usize {
     if scanned == 0 {
         return 1;

@@ -12,12 +12,12 @@ use std::vec;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns an iterator over all rows, which runs one job for each partition when it reaches it.
     ///
-    /// Holds the rows of one partition, not counted against the memory limit. [Cache](Rdd::cache) the RDD first if
-    /// its shuffles or sources should not be repeated.
+    /// Holds the rows of one partition, not counted against the memory limit. [Cache](Rdd::cache)
+    /// the RDD first if its shuffles or sources should not be repeated.
     ///
     /// # Errors
-    /// The iterator yields the first error of a task and then ends; `ResultTooLarge` if one partition exceeds
-    /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
+    /// The iterator yields the first error of a task and then ends; `ResultTooLarge` if one
+    /// partition exceeds [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
     ///
     /// # Examples
     /// ```

@@ -1,4 +1,5 @@
-//! `top`, `top_by_key`, `take_ordered` and `bottom_by_key`: the first rows of an order, without sorting all of them.
+//! `top`, `top_by_key`, `take_ordered` and `bottom_by_key`: the first rows of an order, without
+//! sorting all of them.
 
 use crate::driver::{run_action, run_on_driver};
 use crate::pipeline::{Element, Pipeline};
@@ -13,8 +14,8 @@ use std::sync::Arc;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the `n` largest rows in descending order, the first of equal ones first.
     ///
-    /// A task holds at most `2 * n` rows (64 or more). Runs several jobs if `n` rows of every partition would exceed
-    /// the result limit.
+    /// A task holds at most `2 * n` rows (64 or more). Runs several jobs if `n` rows of every
+    /// partition would exceed the result limit.
     ///
     /// # Examples
     /// ```
@@ -30,7 +31,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.top_n(Operation::new("top"), size_of::<T>(), n, |a, b| b.cmp(a))
     }
 
-    /// Returns the `n` rows with the largest keys in descending order, the first of equal ones first.
+    /// Returns the `n` rows with the largest keys in descending order, the first of equal ones
+    /// first.
     ///
     /// See [`top`](Rdd::top) for memory and jobs.
     ///
@@ -51,7 +53,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.top_n_by_key(Operation::new("top_by_key"), n, key_of, |a, b| b.cmp(a))
     }
 
-    /// Returns the `n` rows with the smallest keys in ascending order, the first of equal ones first.
+    /// Returns the `n` rows with the smallest keys in ascending order, the first of equal ones
+    /// first.
     ///
     /// See [`top`](Rdd::top) for memory and jobs.
     ///
@@ -109,7 +112,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         Ok(pairs.into_iter().map(|(_, row)| row).collect())
     }
 
-    /// Returns the first `n` rows in the order of `compare`, of each of which the action returns `row_bytes`.
+    /// Returns the first `n` rows in the order of `compare`, of each of which the action returns
+    /// `row_bytes`.
     fn top_n<C>(&self, action: Operation, row_bytes: usize, n: usize, compare: C) -> Result<Vec<T>>
     where
         C: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
@@ -149,8 +153,9 @@ const MIN_HELD_ROWS: usize = 64;
 
 /// Returns the first `n` rows in the order of `compare`; equal rows keep their order.
 ///
-/// Sorts and truncates the rows each time that `2 * n` of them are held, so a row costs no more than the logarithm of
-/// `n` comparisons. `charge` is called with the number of rows held that will be returned.
+/// Sorts and truncates the rows each time that `2 * n` of them are held, so a row costs no more
+/// than the logarithm of `n` comparisons. `charge` is called with the number of rows held that will
+/// be returned.
 fn top_n_of<T>(
     rows: impl Iterator<Item = T>,
     n: usize,

@@ -1,7 +1,7 @@
 //! Positions of stages: in layers from top to bottom, each stage below all stages it reads.
 //!
-//! An edge that passes other layers gets a lane in each of them, so that no arrow crosses a box; all readers
-//! of a stage use the same lanes.
+//! An edge that passes other layers gets a lane in each of them, so that no arrow crosses a box;
+//! all readers of a stage use the same lanes.
 
 /// Space between items of one layer.
 const GAP_X: f64 = 36.0;
@@ -30,7 +30,8 @@ pub(super) struct Layout {
     pub layers: Vec<(f64, f64)>,
 }
 
-/// Computes the positions of boxes of the given sizes; `reads` has the parents of each box, which come earlier.
+/// Computes the positions of boxes of the given sizes; `reads` has the parents of each box, which
+/// come earlier.
 pub(super) fn layout(sizes: &[(f64, f64)], reads: &[Vec<usize>]) -> Layout {
     let mut items: Vec<Item> = Vec::new();
     for (stage, (width, _)) in sizes.iter().enumerate() {
@@ -83,7 +84,8 @@ fn neighbors(items: usize, links: &[(usize, usize)]) -> (Vec<Vec<usize>>, Vec<Ve
     (above, below)
 }
 
-/// Orders each layer so that few links cross: by the mean rank of an item's neighbors, in sweeps down and up.
+/// Orders each layer so that few links cross: by the mean rank of an item's neighbors, in sweeps
+/// down and up.
 fn sort(layers: &mut [Vec<usize>], above: &[Vec<usize>], below: &[Vec<usize>]) {
     let mut ranks = vec![0.0; above.len()];
     let number = |layer: &[usize], ranks: &mut [f64]| {
@@ -112,8 +114,8 @@ fn mean(linked: &[usize], ranks: &[f64], own: usize) -> f64 {
     }
 }
 
-/// Moves the items of each layer towards their neighbors, as far as there is room. Boxes follow boxes and lanes
-/// follow lanes, so that long chains and long arrows are straight.
+/// Moves the items of each layer towards their neighbors, as far as there is room. Boxes follow
+/// boxes and lanes follow lanes, so that long chains and long arrows are straight.
 fn position(items: &mut [Item], layers: &[Vec<usize>], above: &[Vec<usize>], below: &[Vec<usize>]) {
     let above = same_kind(items, above);
     let below = same_kind(items, below);
@@ -143,8 +145,8 @@ fn same_kind(items: &[Item], links: &[Vec<usize>]) -> Vec<Vec<usize>> {
     chosen.collect()
 }
 
-/// Returns the centers nearest to the wanted ones (least squares) that preserve order and gaps. Items that would
-/// overlap move together, to the mean of their wanted centers.
+/// Returns the centers nearest to the wanted ones (least squares) that preserve order and gaps.
+/// Items that would overlap move together, to the mean of their wanted centers.
 fn without_overlap(items: &[Item], layer: &[usize], wanted: &[f64]) -> Vec<f64> {
     let mut offset = 0.0;
     let mut last_width = None;

@@ -20,13 +20,15 @@ use std::fmt;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the lineage as stages, with call sites, partitions, partitioners and storage.
     ///
-    /// An action runs these stages, except those whose outputs exist from an earlier job or that only
-    /// stored partitions need. A sort also runs a job that samples the keys. The result displays as text,
-    /// or as a picture with [`Explain::svg`], and never fails: the error of a source is a line of it.
+    /// An action runs these stages, except those whose outputs exist from an earlier job or that
+    /// only stored partitions need. A sort also runs a job that samples the keys. The result
+    /// displays as text, or as a picture with [`Explain::svg`], and never fails: the error of a
+    /// source is a line of it.
     ///
-    /// Operations are in the order of the data, and each input of an operation with several is a branch. An
-    /// operation that is reached twice is written once, with a number. After a run it also shows the rows
-    /// that each stage has read, and the rows and bytes of map outputs and stored partitions.
+    /// Operations are in the order of the data, and each input of an operation with several is a
+    /// branch. An operation that is reached twice is written once, with a number. After a run it
+    /// also shows the rows that each stage has read, and the rows and bytes of map outputs and
+    /// stored partitions.
     ///
     /// # Examples
     ///
@@ -62,8 +64,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         Explain { stages: stages::stages_of(&self.lineage) }
     }
 
-    /// Prints [`explain`](Rdd::explain) as a picture and as text for the evcxr Jupyter kernel, which calls it for
-    /// the value of a cell.
+    /// Prints [`explain`](Rdd::explain) as a picture and as text for the evcxr Jupyter kernel,
+    /// which calls it for the value of a cell.
     ///
     /// # Examples
     ///
@@ -87,8 +89,8 @@ pub struct Explain {
 }
 
 impl Explain {
-    /// Returns the stages as an SVG picture: a box per stage and an arrow per shuffle. Equal lineages give equal
-    /// pictures.
+    /// Returns the stages as an SVG picture: a box per stage and an arrow per shuffle. Equal
+    /// lineages give equal pictures.
     ///
     /// ```
     /// # use emberline_rdd::prelude::*;

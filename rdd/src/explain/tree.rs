@@ -1,8 +1,9 @@
 //! The operations of one stage as lines of a tree, source first.
 //!
-//! A straight chain stays in one column. An operation with several parents closes a block: each branch begins with a
-//! corner or a tee and has a rail on its left, which ends at the operation. A first branch that contains blocks has
-//! no rail of its own, so that a loop that adds one branch per iteration does not move to the right.
+//! A straight chain stays in one column. An operation with several parents closes a block: each
+//! branch begins with a corner or a tee and has a rail on its left, which ends at the operation. A
+//! first branch that contains blocks has no rail of its own, so that a loop that adds one branch
+//! per iteration does not move to the right.
 
 use super::stages::Node;
 use crate::display::with_separators;

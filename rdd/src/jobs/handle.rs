@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 /// The handle of a closure on another thread, made by [`Context::spawn`](crate::Context::spawn).
 ///
-/// It is a [`Future`] for any executor, and can be waited for without one. Dropping it does not cancel the closure.
+/// It is a [`Future`] for any executor, and can be waited for without one. Dropping it does not
+/// cancel the closure.
 ///
 /// ```
 /// # use emberline_rdd::prelude::*;
@@ -53,8 +54,8 @@ impl<T> JobHandle<T> {
     /// # Errors
     ///
     /// The error of the closure, [`Panicked`](crate::ErrorKind::Panicked) if it panicked,
-    /// [`Cancelled`](crate::ErrorKind::Cancelled) or [`TimedOut`](crate::ErrorKind::TimedOut); inside a
-    /// task, [`NestedAction`](crate::ErrorKind::NestedAction).
+    /// [`Cancelled`](crate::ErrorKind::Cancelled) or [`TimedOut`](crate::ErrorKind::TimedOut);
+    /// inside a task, [`NestedAction`](crate::ErrorKind::NestedAction).
     #[track_caller]
     pub fn wait(self) -> Result<T> {
         refuse_nested(Operation::new("wait"))?;
@@ -62,8 +63,8 @@ impl<T> JobHandle<T> {
         self.promise.wait(None).unwrap_or_else(|| Err(taken()))
     }
 
-    /// Waits for the result for at most `limit`; `None` if it takes longer. The result is returned once: later
-    /// calls return an error.
+    /// Waits for the result for at most `limit`; `None` if it takes longer. The result is returned
+    /// once: later calls return an error.
     #[track_caller]
     pub fn wait_timeout(&self, limit: Duration) -> Option<Result<T>> {
         if let Err(error) = refuse_nested(Operation::new("wait_timeout")) {
@@ -73,19 +74,22 @@ impl<T> JobHandle<T> {
         self.promise.wait(until)
     }
 
-    /// Cancels the closure, which then fails with [`Cancelled`](crate::ErrorKind::Cancelled) and this reason.
+    /// Cancels the closure, which then fails with [`Cancelled`](crate::ErrorKind::Cancelled) and
+    /// this reason.
     ///
-    /// The handle has its error before this returns; tasks stop within a few thousand rows, and further actions
-    /// of the closure fail. Does nothing if the closure has finished. It comes too late for an output of
-    /// [`save_as_text_file`](crate::Rdd::save_as_text_file) or [`checkpoint`](crate::Rdd::checkpoint) that is
-    /// being renamed or is complete: until the closure starts another job, its own result counts.
+    /// The handle has its error before this returns; tasks stop within a few thousand rows, and
+    /// further actions of the closure fail. Does nothing if the closure has finished. It comes too
+    /// late for an output of [`save_as_text_file`](crate::Rdd::save_as_text_file) or
+    /// [`checkpoint`](crate::Rdd::checkpoint) that is being renamed or is complete: until the
+    /// closure starts another job, its own result counts.
     pub fn cancel(&self, reason: impl Into<String>) {
         if !self.is_finished() {
             self.scope.cancel(&Error::cancelled(reason));
         }
     }
 
-    /// Cancels the closure with [`TimedOut`](crate::ErrorKind::TimedOut) if it runs longer than `limit` from now.
+    /// Cancels the closure with [`TimedOut`](crate::ErrorKind::TimedOut) if it runs longer than
+    /// `limit` from now.
     ///
     /// ```
     /// # use emberline_rdd::prelude::*;
@@ -173,7 +177,8 @@ impl<T> Promise<T> {
         drop_quietly(waker.map(WakeOnDrop));
     }
 
-    /// Returns a guard that completes the promise in any case, also if the closure is dropped before it runs.
+    /// Returns a guard that completes the promise in any case, also if the closure is dropped
+    /// before it runs.
     pub fn completer(self: Arc<Self>, operation: Operation) -> Completer<T> {
         Completer { promise: self, operation }
     }

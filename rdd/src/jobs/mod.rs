@@ -21,12 +21,13 @@ use std::sync::Arc;
 
 /// # Jobs
 impl Context {
-    /// Runs `work`, a closure of any number of actions, on another thread, and returns a handle to its result.
+    /// Runs `work`, a closure of any number of actions, on another thread, and returns a handle to
+    /// its result.
     ///
-    /// The handle is a future and can also be [waited](JobHandle::wait) for. Dropping it cancels nothing;
-    /// dropping the last `Context` does. At most 64 closures run at the same time, on threads that run no
-    /// tasks; further ones wait in a queue. A panic is the error of the handle. The jobs belong to the
-    /// [`job_group`](Context::job_group) in which `spawn` is called.
+    /// The handle is a future and can also be [waited](JobHandle::wait) for. Dropping it cancels
+    /// nothing; dropping the last `Context` does. At most 64 closures run at the same time, on
+    /// threads that run no tasks; further ones wait in a queue. A panic is the error of the handle.
+    /// The jobs belong to the [`job_group`](Context::job_group) in which `spawn` is called.
     ///
     /// ```
     /// # use emberline_rdd::prelude::*;
@@ -74,11 +75,11 @@ impl Context {
         JobHandle::new(promise, scope, spawned.ok(), &self.engine)
     }
 
-    /// Runs `body` on this thread. Its jobs, and those of closures that it spawns, belong to the group `name`,
-    /// which [`cancel_group`](Context::cancel_group) cancels from any thread.
+    /// Runs `body` on this thread. Its jobs, and those of closures that it spawns, belong to the
+    /// group `name`, which [`cancel_group`](Context::cancel_group) cancels from any thread.
     ///
-    /// Groups may be nested. After a cancellation every further action of this `body` fails with the same
-    /// reason; a later call with the same name is not affected.
+    /// Groups may be nested. After a cancellation every further action of this `body` fails with
+    /// the same reason; a later call with the same name is not affected.
     ///
     /// ```
     /// # use emberline_rdd::prelude::*;
@@ -101,13 +102,15 @@ impl Context {
 
     /// Cancels the running and queued jobs of a group, and the further actions of its `body`.
     ///
-    /// They fail with [`Cancelled`](crate::ErrorKind::Cancelled) and this reason. A group that does not exist is no error.
+    /// They fail with [`Cancelled`](crate::ErrorKind::Cancelled) and this reason. A group that does
+    /// not exist is no error.
     #[doc(alias = "cancelJobGroup")]
     pub fn cancel_group(&self, name: impl AsRef<str>, reason: impl Into<String>) {
         self.engine.cancel(Some(name.as_ref()), Error::cancelled(reason));
     }
 
-    /// Cancels every running and queued job, spawned closure and group. Later actions are not affected.
+    /// Cancels every running and queued job, spawned closure and group. Later actions are not
+    /// affected.
     ///
     /// ```
     /// # use emberline_rdd::prelude::*;
@@ -126,8 +129,8 @@ impl Context {
 
     /// Returns the cancelled tasks that have not stopped for half a second or more.
     ///
-    /// Their jobs have ended, and other threads have replaced theirs. A thread cannot be stopped from outside, so
-    /// a stuck closure keeps its thread and its memory until it returns.
+    /// Their jobs have ended, and other threads have replaced theirs. A thread cannot be stopped
+    /// from outside, so a stuck closure keeps its thread and its memory until it returns.
     pub fn abandoned_tasks(&self) -> Vec<AbandonedTask> {
         self.engine.abandoned_tasks()
     }

@@ -3,10 +3,11 @@
 //! The build side is shuffled into one partition, so that a lost output is recovered as any other.
 //! The probe side stays narrow: each row is looked up inside the fused loop.
 //!
-//! No task waits for another task, so the first tasks each build the table; the one that finishes first stores its
-//! table next to the shuffle outputs, under a reservation, for as long as the RDD exists. If the memory limit has no
-//! room, nothing is stored and each task builds a table within its own memory. Memory pressure therefore costs time,
-//! but only the rows and the task memory limit decide whether a table is too large.
+//! No task waits for another task, so the first tasks each build the table; the one that finishes
+//! first stores its table next to the shuffle outputs, under a reservation, for as long as the RDD
+//! exists. If the memory limit has no room, nothing is stored and each task builds a table within
+//! its own memory. Memory pressure therefore costs time, but only the rows and the task memory
+//! limit decide whether a table is too large.
 
 use super::shuffled::{Outputs, shuffle};
 use crate::context::two_contexts;
@@ -33,12 +34,14 @@ type LeftBoth<K, V, W> = (K, (V, Option<W>));
 
 /// # Joins
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Pairs each value with each value of the same key in `build_side`, which must fit into memory.
+    /// Pairs each value with each value of the same key in `build_side`, which must fit into
+    /// memory.
     ///
-    /// An inner join as [`join`](Rdd::join), but each row of this RDD is looked up in a hash table of `build_side`.
-    /// This RDD is not shuffled, and its partitioner and order are unchanged; `build_side` is shuffled into one
-    /// partition. The first tasks each build the table; it is stored as long as the RDD if the memory limit has room
-    /// for it, otherwise each task builds its own.
+    /// An inner join as [`join`](Rdd::join), but each row of this RDD is looked up in a hash table
+    /// of `build_side`. This RDD is not shuffled, and its partitioner and order are unchanged;
+    /// `build_side` is shuffled into one partition. The first tasks each build the table; it is
+    /// stored as long as the RDD if the memory limit has room for it, otherwise each task builds
+    /// its own.
     ///
     /// # Errors
     ///
@@ -71,9 +74,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         self.hash_joined::<Inner, _, _, _>(Operation::new("broadcast_join"), build_side)
     }
 
-    /// Pairs each value with each value of the same key in `build_side`, or with `None` if there is none.
+    /// Pairs each value with each value of the same key in `build_side`, or with `None` if there is
+    /// none.
     ///
-    /// Differs from [`broadcast_join`](Rdd::broadcast_join) only in that every row of this RDD remains.
+    /// Differs from [`broadcast_join`](Rdd::broadcast_join) only in that every row of this RDD
+    /// remains.
     ///
     /// # Errors
     ///
@@ -196,8 +201,9 @@ struct TaskTable<K, W> {
 impl<K: Key, W: Stored> BuildSide<K, W> {
     /// Returns the stored table, or builds one and tries to store it.
     ///
-    /// A stored table stays valid if an output that it was built from is lost later: the recomputed output has the
-    /// same keys and the same number of rows, or the job fails with `NotDeterministic`.
+    /// A stored table stays valid if an output that it was built from is lost later: the recomputed
+    /// output has the same keys and the same number of rows, or the job fails with
+    /// `NotDeterministic`.
     fn table(&self, task: &TaskContext) -> Result<TaskTable<K, W>> {
         if let Some(table) = self.stored() {
             return Ok(TaskTable { table, memory: None });
@@ -314,8 +320,8 @@ impl<K: Key, V: Clone> PendingMatches<K, V> {
         row.map(|(key, value)| (key, (value, right)))
     }
 
-    /// Folds all rows. Cold and out of line, because most keys have one value, and the loop over those
-    /// contains the downstream operations and must not carry the state of a pending row.
+    /// Folds all rows. Cold and out of line, because most keys have one value, and the loop over
+    /// those contains the downstream operations and must not carry the state of a pending row.
     #[cold]
     #[inline(never)]
     fn fold_all<W: Stored, M: JoinKind<W>, B>(

@@ -25,8 +25,9 @@ type BothGroups<V, W> = (Group<V>, Group<W>);
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Collects the values of each key into one `Vec` from this RDD and one from `other`.
     ///
-    /// A key of one RDD only has an empty `Vec` from the other. Partitions, shuffle, order and memory are those of
-    /// [`join`](Rdd::join). Use [`cogroup_iter`](Rdd::cogroup_iter) for values that are read once.
+    /// A key of one RDD only has an empty `Vec` from the other. Partitions, shuffle, order and
+    /// memory are those of [`join`](Rdd::join). Use [`cogroup_iter`](Rdd::cogroup_iter) for values
+    /// that are read once.
     ///
     /// # Errors
     ///
@@ -167,8 +168,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         self.cogrouped_with_size(operation, partitioning, other, heap_bytes, merge)
     }
 
-    /// Groups both sides like [`cogrouped_by`](Rdd::cogrouped_by), for rows that need not be `Stored`:
-    /// `heap_bytes_of` measures the heap memory of one.
+    /// Groups both sides like [`cogrouped_by`](Rdd::cogrouped_by), for rows that need not be
+    /// `Stored`: `heap_bytes_of` measures the heap memory of one.
     fn cogrouped_with_size<W, Q, U, I, F, H>(
         &self,
         operation: Operation,
@@ -199,7 +200,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             let right_input = right.open(operation, partition, task);
             let task = task.clone();
             let merge = Arc::clone(&merge);
-            // An input that is ordered by hash has no sub-partitions, so the other is read whole too.
+            // An input that is ordered by hash has no sub-partitions, so the other is read whole
+            // too.
             let is_whole = left.is_ordered() || right.is_ordered();
             let pieces = if is_whole { 1 } else { left.sub_partitions() };
             (0..pieces).flat_map(move |index| {
@@ -215,7 +217,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     }
 }
 
-/// Collects both groups of each key. Raises `GroupTooLarge` for one that exceeds the task memory limit.
+/// Collects both groups of each key. Raises `GroupTooLarge` for one that exceeds the task memory
+/// limit.
 pub(super) fn collect_pairs_of_groups<K: Key, V: Stored, W: Stored>(
     operation: Operation,
     task_memory_limit: u64,

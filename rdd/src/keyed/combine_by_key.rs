@@ -1,8 +1,8 @@
 //! `combine_by_key`: the base of `reduce_by_key`, `aggregate_by_key` and `distinct`.
 //!
-//! A map task combines its rows, so that a key leaves it once, unless that hardly reduces the rows. A
-//! reduce task merges the combiners of all map tasks in their order, and returns the keys in the order of
-//! their hash.
+//! A map task combines its rows, so that a key leaves it once, unless that hardly reduces the rows.
+//! A reduce task merges the combiners of all map tasks in their order, and returns the keys in the
+//! order of their hash.
 
 use super::shuffled::{default_partitioning, shuffle, wide};
 use crate::partitioner::KnownPartitioner;
@@ -21,7 +21,8 @@ use std::sync::Arc;
 
 /// # Aggregation by key
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Merges the values of each key into a combiner, whose type may differ from that of the values.
+    /// Merges the values of each key into a combiner, whose type may differ from that of the
+    /// values.
     ///
     /// `create` makes a combiner from a value, `merge_value` adds a value to a combiner, and
     /// `merge_combiners` merges the combiners of two partitions. Partitions, shuffle, order and
@@ -161,7 +162,8 @@ impl<F, G, H: 'static> Combine<F, G, H> {
         self.finish(operation, table)
     }
 
-    /// Merges the combiners of one sub-partition. `keys` is the expected number of keys, and is updated.
+    /// Merges the combiners of one sub-partition. `keys` is the expected number of keys, and is
+    /// updated.
     fn merge<K, C>(
         self: &Arc<Self>,
         operation: Operation,

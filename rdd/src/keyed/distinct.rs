@@ -15,9 +15,10 @@ use std::sync::Arc;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Removes duplicate rows, keeping the first of equal rows.
     ///
-    /// An RDD that has a partitioner keeps it and is not shuffled, since equal rows have equal keys; any other is
-    /// shuffled by the hash of its rows, after removing the duplicates within each partition. Rows are ordered by
-    /// their hash. Memory holds one entry per distinct row and spills beyond the task memory limit.
+    /// An RDD that has a partitioner keeps it and is not shuffled, since equal rows have equal
+    /// keys; any other is shuffled by the hash of its rows, after removing the duplicates within
+    /// each partition. Rows are ordered by their hash. Memory holds one entry per distinct row and
+    /// spills beyond the task memory limit.
     ///
     /// # Examples
     ///

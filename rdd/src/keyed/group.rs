@@ -7,8 +7,8 @@ use emberline_core::size::{heap_bytes, owns_heap};
 use emberline_core::unwind::raise;
 use emberline_shuffle::Group;
 
-/// Collects the values of a key. Raises `GroupTooLarge`, which names the `streaming` operation to use
-/// instead, if they exceed the task memory limit.
+/// Collects the values of a key. Raises `GroupTooLarge`, which names the `streaming` operation to
+/// use instead, if they exceed the task memory limit.
 pub(super) fn collect_group<V: Stored>(
     operation: Operation,
     task_memory_limit: u64,

@@ -10,9 +10,10 @@ use emberline_shuffle::Partitioning;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Collects the rows with equal `key_of(row)` into a `Vec`.
     ///
-    /// The same as [`key_by`](Rdd::key_by) and then [`group_by_key`](Rdd::group_by_key): it shuffles every row. To
-    /// sum, count or pick rows, use `key_by` and [`reduce_by_key`](Rdd::reduce_by_key). The result is
-    /// hash-partitioned, ordered by the hash of the key, and spills beyond the task memory limit.
+    /// The same as [`key_by`](Rdd::key_by) and then [`group_by_key`](Rdd::group_by_key): it
+    /// shuffles every row. To sum, count or pick rows, use `key_by` and
+    /// [`reduce_by_key`](Rdd::reduce_by_key). The result is hash-partitioned, ordered by the hash
+    /// of the key, and spills beyond the task memory limit.
     ///
     /// # Errors
     ///

@@ -17,16 +17,18 @@ use emberline_shuffle::{Group, Partitioning};
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Collects the values of each key into a `Vec`.
     ///
-    /// Shuffles every value. To sum, count or pick values, use [`reduce_by_key`](Rdd::reduce_by_key) or
-    /// [`aggregate_by_key`](Rdd::aggregate_by_key), which shuffle one value per key and partition. An RDD that has a
-    /// partitioner keeps it and is not shuffled; otherwise the result is hash-partitioned into the same number of
-    /// partitions. Rows are ordered by the hash of the key, values by partition and row. Rows beyond the task memory
+    /// Shuffles every value. To sum, count or pick values, use
+    /// [`reduce_by_key`](Rdd::reduce_by_key) or [`aggregate_by_key`](Rdd::aggregate_by_key), which
+    /// shuffle one value per key and partition. An RDD that has a partitioner keeps it and is not
+    /// shuffled; otherwise the result is hash-partitioned into the same number of partitions. Rows
+    /// are ordered by the hash of the key, values by partition and row. Rows beyond the task memory
     /// limit spill.
     ///
     /// # Errors
     ///
-    /// The action fails with [`GroupTooLarge`](crate::ErrorKind::GroupTooLarge) if the values of a key exceed the
-    /// task memory limit; [`group_by_key_iter`](Rdd::group_by_key_iter) has no such limit.
+    /// The action fails with [`GroupTooLarge`](crate::ErrorKind::GroupTooLarge) if the values of a
+    /// key exceed the task memory limit; [`group_by_key_iter`](Rdd::group_by_key_iter) has no such
+    /// limit.
     ///
     /// # Examples
     ///
@@ -50,9 +52,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
 
     /// Groups the values of each key into a [`Group`], which is read by iterating it.
     ///
-    /// A group may be larger than memory: the values of a skewed key are read from the shuffle each time it is
-    /// iterated. It can be neither shuffled nor cached; the result of [`map_values`](Rdd::map_values) on it can.
-    /// Partitions, shuffle and order are those of [`group_by_key`](Rdd::group_by_key).
+    /// A group may be larger than memory: the values of a skewed key are read from the shuffle each
+    /// time it is iterated. It can be neither shuffled nor cached; the result of
+    /// [`map_values`](Rdd::map_values) on it can. Partitions, shuffle and order are those of
+    /// [`group_by_key`](Rdd::group_by_key).
     ///
     /// # Examples
     ///
@@ -104,7 +107,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         self.grouped(operation, partitioning, stream::<V>, group_bytes)
     }
 
-    /// Groups by key and passes each group to `finish`. `heap_bytes_of` measures the heap memory of a resulting row.
+    /// Groups by key and passes each group to `finish`. `heap_bytes_of` measures the heap memory of
+    /// a resulting row.
     fn grouped<U: Element, W>(
         &self,
         operation: Operation,

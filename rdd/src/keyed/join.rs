@@ -12,11 +12,12 @@ use emberline_shuffle::{
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Pairs each value with each value of the same key in `other`: an inner join.
     ///
-    /// If one of the two has a partitioner, the result has it (of two, the one with more partitions), unless the
-    /// other RDD has ten times as many partitions or more; otherwise the result is hash-partitioned into the larger
-    /// number of partitions. An RDD that has this partitioner already is not shuffled. Rows are ordered by the hash
-    /// of the key, then by this RDD's values and those of `other`. Rows beyond the task memory limit spill, also
-    /// those of a single key.
+    /// If one of the two has a partitioner, the result has it (of two, the one with more
+    /// partitions), unless the other RDD has ten times as many partitions or more; otherwise the
+    /// result is hash-partitioned into the larger number of partitions. An RDD that has this
+    /// partitioner already is not shuffled. Rows are ordered by the hash of the key, then by this
+    /// RDD's values and those of `other`. Rows beyond the task memory limit spill, also those of a
+    /// single key.
     ///
     /// # Examples
     ///
@@ -45,8 +46,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     }
 }
 
-/// Returns the pairs of each key that both sides have. Allocates nothing per key if both sides are in
-/// memory or both are ordered by hash.
+/// Returns the pairs of each key that both sides have. Allocates nothing per key if both sides are
+/// in memory or both are ordered by hash.
 pub(super) fn inner_rows<K: Key, V: Stored, W: Stored>(
     left: SubPartitionGroups<K, V>,
     right: SubPartitionGroups<K, W>,

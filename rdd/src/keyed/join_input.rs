@@ -1,8 +1,10 @@
-//! One input of a grouping or join: shuffled, or read as it is if it has the right partitioner already.
+//! One input of a grouping or join: shuffled, or read as it is if it has the right partitioner
+//! already.
 //!
-//! Rows that an aggregation, a grouping or a join returned are ordered by the hash of their keys, and
-//! `filter`, `map_values` and storage keep that order (`KnownPartitioner::in_hash_order`). An input that
-//! has the partitioner and this order is merged while it is read: nothing is collected or sorted.
+//! Rows that an aggregation, a grouping or a join returned are ordered by the hash of their keys,
+//! and `filter`, `map_values` and storage keep that order (`KnownPartitioner::in_hash_order`). An
+//! input that has the partitioner and this order is merged while it is read: nothing is collected
+//! or sorted.
 
 use super::shuffled::{Outputs, shuffle};
 use crate::pipeline::Pipeline;
@@ -37,8 +39,8 @@ enum Rows<K: Key, V: Stored> {
 }
 
 impl<K: Key, V: Stored> JoinInput<K, V> {
-    /// Returns the input that reads `rdd` with `partitioning`, and the dependency on it. Shuffles `rdd`
-    /// unless it has that partitioning already.
+    /// Returns the input that reads `rdd` with `partitioning`, and the dependency on it. Shuffles
+    /// `rdd` unless it has that partitioning already.
     pub(crate) fn of<P>(
         rdd: &Rdd<(K, V), P>,
         operation: Operation,
@@ -92,8 +94,8 @@ impl<K: Key, V: Stored> JoinInput<K, V> {
                 OpenJoinInput::Ordered(RefCell::new(Some(SortedGroups::new(rows, task))))
             }
             Rows::Narrow(parent) => {
-                // The rows are in the right partition already, so the sub-partition is chosen by hash
-                // alone: a partitioner that answers differently the second time loses no rows.
+                // The rows are in the right partition already, so the sub-partition is chosen by
+                // hash alone: a partitioner that answers differently the second time loses no rows.
                 let place = |(key, value)| {
                     let hash = blame(&operation, || hash_of(&key));
                     let segment = self.sub_partitions.within(partition, hash);
@@ -112,7 +114,8 @@ impl<K: Key, V: Stored> JoinInput<K, V> {
         self.sub_partitions.each()
     }
 
-    /// Returns true if partitions are ordered by hash, and so are read whole and without collecting rows.
+    /// Returns true if partitions are ordered by hash, and so are read whole and without collecting
+    /// rows.
     pub(crate) fn is_ordered(&self) -> bool {
         matches!(self.rows, Rows::Ordered(_))
     }
@@ -147,7 +150,8 @@ impl<K: Key, V: Stored> OpenJoinInput<K, V> {
         }
     }
 
-    /// Returns the groups of the whole partition, one sub-partition after another. Must be called once.
+    /// Returns the groups of the whole partition, one sub-partition after another. Must be called
+    /// once.
     pub(crate) fn whole(&self, task: &TaskContext) -> SubPartitionGroups<K, V> {
         let task = task.clone();
         let read = move |source| SubPartitionGroups::read(source, &task).into_groups();

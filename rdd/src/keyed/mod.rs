@@ -1,10 +1,12 @@
-//! Operations that need all rows of a key, or a range of keys, in one partition. They shuffle, unless
-//! the input has the right partitioner already.
+//! Operations that need all rows of a key, or a range of keys, in one partition. They shuffle,
+//! unless the input has the right partitioner already.
 //!
-//! A file has the public methods of one operation, or of a few related ones, and how they merge rows.
+//! A file has the public methods of one operation, or of a few related ones, and how they merge
+//! rows.
 //!
 //! Aggregation by key:
-//! - `combine_by_key.rs`: the base of all aggregations: combines values before and after the shuffle.
+//! - `combine_by_key.rs`: the base of all aggregations: combines values before and after the
+//!   shuffle.
 //! - `reduce_by_key.rs`: merges the values of each key.
 //! - `fold_by_key.rs`: folds the values of each key, starting from a zero value.
 //! - `aggregate_by_key.rs`: folds the values of each key into an accumulator of another type.

@@ -1,4 +1,5 @@
-//! `left_outer_join`, `right_outer_join` and `full_outer_join`: joins that include keys of one side only.
+//! `left_outer_join`, `right_outer_join` and `full_outer_join`: joins that include keys of one side
+//! only.
 
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -13,7 +14,8 @@ type Either<V, W> = (Option<V>, Option<W>);
 
 /// # Joins
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Pairs each value with each value of the same key in `other`, or with `None` if there is none.
+    /// Pairs each value with each value of the same key in `other`, or with `None` if there is
+    /// none.
     ///
     /// Partitions, shuffle, order and memory are those of [`join`](Rdd::join).
     ///
@@ -46,7 +48,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         )
     }
 
-    /// Pairs each value of `other` with each value of the same key in this RDD, or with `None` if there is none.
+    /// Pairs each value of `other` with each value of the same key in this RDD, or with `None` if
+    /// there is none.
     ///
     /// Partitions, shuffle, order and memory are those of [`join`](Rdd::join).
     ///
@@ -79,7 +82,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         )
     }
 
-    /// Pairs each value with each value of the same key in `other`, and those of a key in one RDD only with `None`.
+    /// Pairs each value with each value of the same key in `other`, and those of a key in one RDD
+    /// only with `None`.
     ///
     /// Partitions, shuffle, order and memory are those of [`join`](Rdd::join).
     ///

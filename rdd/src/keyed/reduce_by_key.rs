@@ -12,10 +12,11 @@ use std::sync::Arc;
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Merges the values of each key with `f`, which must be associative.
     ///
-    /// Merges within each partition first, so that at most one value per key and partition is shuffled, and then over
-    /// the partitions in their order. An RDD that has a partitioner keeps it and is not shuffled; otherwise the
-    /// result is hash-partitioned into the same number of partitions. Rows are ordered by the hash of the key. Memory
-    /// holds one entry per distinct key and spills beyond the task memory limit.
+    /// Merges within each partition first, so that at most one value per key and partition is
+    /// shuffled, and then over the partitions in their order. An RDD that has a partitioner keeps
+    /// it and is not shuffled; otherwise the result is hash-partitioned into the same number of
+    /// partitions. Rows are ordered by the hash of the key. Memory holds one entry per distinct key
+    /// and spills beyond the task memory limit.
     ///
     /// # Examples
     ///

@@ -15,10 +15,11 @@ use std::sync::Arc;
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Moves each pair to the partition of its key and sorts each partition by key, ascending.
     ///
-    /// The sort is stable. Keys are not ordered over the partitions; [`sort_pairs`](Rdd::sort_pairs) does that. A
-    /// partitioner of one part of the key makes a secondary sort, which is not limited by memory: the rows of that
-    /// part are adjacent, in the order of the other part. Shuffles unless the RDD has this partitioner already. Rows
-    /// beyond the task memory limit spill.
+    /// The sort is stable. Keys are not ordered over the partitions;
+    /// [`sort_pairs`](Rdd::sort_pairs) does that. A partitioner of one part of the key makes a
+    /// secondary sort, which is not limited by memory: the rows of that part are adjacent, in the
+    /// order of the other part. Shuffles unless the RDD has this partitioner already. Rows beyond
+    /// the task memory limit spill.
     ///
     /// # Examples
     ///

@@ -1,7 +1,7 @@
 //! Connects the shuffle of `emberline_shuffle` to lineage and scheduler.
 //!
-//! [`shuffle`] makes the map side of an operation, whose tasks publish their outputs in a shared table.
-//! [`wide`] makes the RDD that reads its segments from there.
+//! [`shuffle`] makes the map side of an operation, whose tasks publish their outputs in a shared
+//! table. [`wide`] makes the RDD that reads its segments from there.
 
 use crate::accumulator::{CommittedDeltas, with_accumulators};
 use crate::context::{Context, no_partitions};
@@ -139,7 +139,8 @@ impl<P, R: Stored, M> MapSide<P, R, M> {
 /// The most operations that an error names.
 const MAX_OPERATIONS: usize = 8;
 
-/// Returns the operations of the stage that ends in `last` and their call sites, the last one first.
+/// Returns the operations of the stage that ends in `last` and their call sites, the last one
+/// first.
 fn narrow_operations(last: &Arc<LineageNode>) -> String {
     let mut operations = Vec::new();
     let mut nodes = vec![last];
@@ -157,8 +158,8 @@ impl<P, R: Stored, M> Drop for MapSide<P, R, M> {
     }
 }
 
-/// Adds a shuffle into `partitions` partitions after `rdd`. `run_map` turns the rows of a map task into
-/// its output, by a call of [`map_side::run`](emberline_shuffle::map_side::run).
+/// Adds a shuffle into `partitions` partitions after `rdd`. `run_map` turns the rows of a map task
+/// into its output, by a call of [`map_side::run`](emberline_shuffle::map_side::run).
 pub(crate) fn shuffle<T, P, R, M>(
     rdd: &Rdd<T, P>,
     operation: Operation,
@@ -208,8 +209,8 @@ where
     }
 }
 
-/// The rows of a wide operation. A reader of chunks checks for cancellation at each chunk; `count` reads
-/// no chunks and checks here, since a join of skewed keys may have billions of rows.
+/// The rows of a wide operation. A reader of chunks checks for cancellation at each chunk; `count`
+/// reads no chunks and checks here, since a join of skewed keys may have billions of rows.
 struct Cancellable<I> {
     rows: I,
     check: CancelCheck,
@@ -253,8 +254,8 @@ where
     wide_of(context, lineage, partitioner, depth, heap_bytes, compute)
 }
 
-/// Makes the RDD of a wide operation whose rows need not be serializable: `measure` returns the heap
-/// bytes of one.
+/// Makes the RDD of a wide operation whose rows need not be serializable: `measure` returns the
+/// heap bytes of one.
 pub(crate) fn wide_of<T, I, F, W>(
     context: &Context,
     mut lineage: LineageNode,
@@ -279,7 +280,8 @@ where
     Rdd::partitioned(context, lineage, pipeline, partitioner)
 }
 
-/// The rows of a partition after a shuffle, in the order of its segments, one chunk at a time in memory.
+/// The rows of a partition after a shuffle, in the order of its segments, one chunk at a time in
+/// memory.
 pub(crate) struct ConcatRows<R: 'static> {
     reader: SegmentReader<R>,
     chunk: ChunkRows<R>,
@@ -337,12 +339,12 @@ impl<R: Stored> Iterator for ConcatRows<R> {
     }
 }
 
-/// Returns the partitioning that an operation on these inputs (partitions, known partitioning) uses when
-/// the user gives none.
+/// Returns the partitioning that an operation on these inputs (partitions, known partitioning) uses
+/// when the user gives none.
 ///
-/// It is that of the input with the most partitions among those with a known partitioning, if these are
-/// more than a tenth of the most partitions of any input. Otherwise it is by hash, into the most partitions of
-/// any input.
+/// It is that of the input with the most partitions among those with a known partitioning, if these
+/// are more than a tenth of the most partitions of any input. Otherwise it is by hash, into the
+/// most partitions of any input.
 pub(crate) fn default_partitioning<K: 'static>(
     inputs: &[(usize, Option<Partitioning<K>>)],
 ) -> Partitioning<K> {

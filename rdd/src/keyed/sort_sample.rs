@@ -1,8 +1,9 @@
 //! The job before a sort: a sample of the keys yields the bounds of the ranges.
 //!
 //! The driver holds the sample, so all of it is limited to the task memory limit. A partition that
-//! reaches its part of the limit drops half of its sample at random, which keeps the sample uniform.
-//! Keys need not be serializable, so a key that owns memory is assumed to be as large as its row.
+//! reaches its part of the limit drops half of its sample at random, which keeps the sample
+//! uniform. Keys need not be serializable, so a key that owns memory is assumed to be as large as
+//! its row.
 
 use crate::driver::run_on_driver;
 use crate::pipeline::Pipeline;
@@ -132,7 +133,8 @@ impl<K> Reservoir<K> {
         }
     }
 
-    /// Appends a key or replaces the one at `index`, and then halves the sample while it is too large.
+    /// Appends a key or replaces the one at `index`, and then halves the sample while it is too
+    /// large.
     fn insert(&mut self, index: Option<usize>, key: (K, u64)) {
         self.bytes = self.bytes.saturating_add(key.1);
         match index {
@@ -152,8 +154,9 @@ impl<K> Reservoir<K> {
         }
     }
 
-    /// Returns the keys and the number of rows that each represents. A single key larger than the limit is returned
-    /// with the probability `limit / size`, and then represents the rows of the partitions that return none.
+    /// Returns the keys and the number of rows that each represents. A single key larger than the
+    /// limit is returned with the probability `limit / size`, and then represents the rows of the
+    /// partitions that return none.
     fn finish(mut self) -> (Vec<(K, u64)>, f64) {
         let mut weight = self.rows as f64 / self.keys.len().max(1) as f64;
         if self.bytes > self.max_bytes {

@@ -16,9 +16,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Sets the partitions of the operation that follows: a count, or a partitioner.
     ///
     /// The operations of [`WithPartitions`] are those of `Rdd` with the same names, except that the
-    /// result has the given partitions. A count partitions by hash. A partitioner applies to keys, or to
-    /// rows in `distinct`, `intersection` and `subtract`. Pairs that have this partitioner already are
-    /// not shuffled. Sorts take a count only, since they sample their own ranges.
+    /// result has the given partitions. A count partitions by hash. A partitioner applies to keys,
+    /// or to rows in `distinct`, `intersection` and `subtract`. Pairs that have this partitioner
+    /// already are not shuffled. Sorts take a count only, since they sample their own ranges.
     ///
     /// # Examples
     ///
@@ -41,7 +41,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// An RDD and the partitions of the result of its next operation; returned by [`Rdd::with_partitions`].
+/// An RDD and the partitions of the result of its next operation; returned by
+/// [`Rdd::with_partitions`].
 #[must_use = "partitions do nothing until an operation such as `reduce_by_key` uses them"]
 pub struct WithPartitions<T: 'static, P, B> {
     rdd: Rdd<T, P>,
@@ -55,7 +56,8 @@ impl<T, P: Clone, B: Clone> Clone for WithPartitions<T, P, B> {
 }
 
 impl<T, P, B: Clone> WithPartitions<T, P, B> {
-    /// Returns the partitions as the operation needs them: a `Partitioning` or, for a sort, a count.
+    /// Returns the partitions as the operation needs them: a `Partitioning` or, for a sort, a
+    /// count.
     fn partitions<N>(&self) -> N
     where
         B: Into<N>,

@@ -36,8 +36,8 @@ pub(super) fn chained<P: Pipeline>(
     opening.flatten()
 }
 
-/// Returns the materialized rows of a list of one partition, as [`Pipeline::materialized`] does; `None` for longer
-/// lists.
+/// Returns the materialized rows of a list of one partition, as [`Pipeline::materialized`] does;
+/// `None` for longer lists.
 pub(super) fn materialized_single<P: Pipeline>(
     parents: &[P],
     partitions: &[ParentPartition],

@@ -97,7 +97,8 @@ where
         }
     }
 
-    // Downstream operations run inside this fold. `blame` keeps the operation that was blamed first.
+    // Downstream operations run inside this fold. `blame` keeps the operation that was blamed
+    // first.
     #[inline]
     fn fold<B, G: FnMut(B, I::Item) -> B>(self, init: B, mut g: G) -> B {
         let f = &*self.f;

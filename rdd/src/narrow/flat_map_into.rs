@@ -1,4 +1,5 @@
-//! `flat_map_into`: any number of rows for each row, pushed while the closure borrows from that row.
+//! `flat_map_into`: any number of rows for each row, pushed while the closure borrows from that
+//! row.
 
 use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
@@ -33,9 +34,9 @@ impl<U> Extend<U> for Out<'_, U> {
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into the rows that `f` pushes.
     ///
-    /// `f` may borrow from its row while it splits it up, so no list of parts is allocated. In a full scan each
-    /// pushed row goes straight into the rest of the fused loop. Pulling single rows, as `take` and boxed pipelines
-    /// do, buffers the rows pushed for one input row.
+    /// `f` may borrow from its row while it splits it up, so no list of parts is allocated. In a
+    /// full scan each pushed row goes straight into the rest of the fused loop. Pulling single
+    /// rows, as `take` and boxed pipelines do, buffers the rows pushed for one input row.
     ///
     /// # Examples
     /// ```
@@ -62,7 +63,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// The adaptor carries the type of the emitted rows, which does not follow from the type of the closure.
+/// The adaptor carries the type of the emitted rows, which does not follow from the type of the
+/// closure.
 struct FlatMapInto<U>(PhantomData<fn() -> U>);
 
 impl<R, U, F> Adaptor<R, F> for FlatMapInto<U>

@@ -12,8 +12,8 @@ use std::sync::Arc;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each partition into the rows of `f(rows)`.
     ///
-    /// `f` runs once for each partition, also for an empty one. It gets an iterator and may return a lazy one, so a
-    /// partition can be larger than memory.
+    /// `f` runs once for each partition, also for an empty one. It gets an iterator and may return
+    /// a lazy one, so a partition can be larger than memory.
     ///
     /// # Examples
     /// ```
@@ -50,7 +50,8 @@ where
     }
 }
 
-/// An iterator of the user's, whose panics are blamed on the operation that returned it. It may be endless.
+/// An iterator of the user's, whose panics are blamed on the operation that returned it. It may be
+/// endless.
 pub(super) struct BlamedRows<R> {
     rows: R,
     operation: Operation,
@@ -58,7 +59,8 @@ pub(super) struct BlamedRows<R> {
 }
 
 impl<R> BlamedRows<R> {
-    /// Returns the rows of what `call` returns. Clears the blame, since `call` may have caught a panic of its input.
+    /// Returns the rows of what `call` returns. Clears the blame, since `call` may have caught a
+    /// panic of its input.
     pub(super) fn of<I>(operation: Operation, task: &TaskContext, call: impl FnOnce() -> I) -> Self
     where
         I: IntoIterator<IntoIter = R, Item = R::Item>,
@@ -80,7 +82,8 @@ impl<R: Iterator> Iterator for BlamedRows<R> {
         Some(row)
     }
 
-    // Downstream operations run inside this fold. `blame` keeps the operation that was blamed first.
+    // Downstream operations run inside this fold. `blame` keeps the operation that was blamed
+    // first.
     #[inline]
     fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, mut g: G) -> B {
         let BlamedRows { rows, operation, mut cancel_check } = self;

@@ -1,4 +1,5 @@
-//! Narrow transformations: a partition is computed from known partitions of its parents, in the same task.
+//! Narrow transformations: a partition is computed from known partitions of its parents, in the
+//! same task.
 //!
 //! Each file has the method, its pipeline and its iterator.
 //!
@@ -15,13 +16,16 @@
 //! - `keys`: `keys` and `values` of pairs.
 //! - `lending`: pipelines whose closure reads rows by reference.
 //! - `map`: one row for each row.
-//! - `map_partitions`, `map_partitions_with_index`: a closure over the iterator of a partition, also with its index.
+//! - `map_partitions`, `map_partitions_with_index`: a closure over the iterator of a partition,
+//!   also with its index.
 //! - `map_values`: one value for each value of a pair.
-//! - `sample`, `sample_with_replacement`: a random subset (Bernoulli); random multiplicities (Poisson).
+//! - `sample`, `sample_with_replacement`: a random subset (Bernoulli); random multiplicities
+//!   (Poisson).
 //! - `try_filter`, `try_flat_map`, `try_map`: operations whose closure may fail.
 //! - `union`: the rows of two or more RDDs in sequence.
 //! - `views`: `with` and `refs`, views whose closures get a shared value or references to rows.
-//! - `zip`, `zip_partitions`: the rows of two RDDs in pairs; a closure over the iterators of two partitions.
+//! - `zip`, `zip_partitions`: the rows of two RDDs in pairs; a closure over the iterators of two
+//!   partitions.
 
 pub(crate) mod adapted;
 mod chained;

@@ -20,8 +20,8 @@ pub(super) struct Sampling {
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Keeps each row with probability `fraction`, from 0 to 1.
     ///
-    /// The choice depends only on `seed` and on the position of a row, so it is the same in every run and on any
-    /// number of threads. Keeps the partitioner.
+    /// The choice depends only on `seed` and on the position of a row, so it is the same in every
+    /// run and on any number of threads. Keeps the partitioner.
     ///
     /// # Examples
     /// ```
@@ -75,7 +75,8 @@ impl<R: Iterator<Item: Element> + 'static> Adaptor<R, Sampling> for Bernoulli {
     }
 }
 
-/// Sampled rows. One random number is drawn for each row, so the choice depends on the position of the row only.
+/// Sampled rows. One random number is drawn for each row, so the choice depends on the position of
+/// the row only.
 struct SampledRows<R> {
     rows: R,
     random: Random,

@@ -14,8 +14,8 @@ use std::sync::Arc;
 impl<T: Element + Clone, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Draws each row a random number of times, `rate` times on average (Poisson).
     ///
-    /// The draw depends only on `seed` and on the position of a row, so it is the same in every run. Copies of a row
-    /// are adjacent. Keeps the partitioner.
+    /// The draw depends only on `seed` and on the position of a row, so it is the same in every
+    /// run. Copies of a row are adjacent. Keeps the partitioner.
     ///
     /// # Examples
     /// ```
@@ -94,8 +94,9 @@ const MAX_RATE_PER_DRAW: f64 = 500.0;
 
 /// Draws a number of the Poisson distribution with mean `rate`, by Knuth's method.
 ///
-/// It counts how many random numbers can be multiplied until the product falls below `exp(-rate)`. A large rate is
-/// split, since sums of Poisson numbers are Poisson numbers of the sum of their rates.
+/// It counts how many random numbers can be multiplied until the product falls below `exp(-rate)`.
+/// A large rate is split, since sums of Poisson numbers are Poisson numbers of the sum of their
+/// rates.
 fn poisson(rate: f64, random: &mut Random) -> usize {
     let mut left = rate;
     let mut count = 0;

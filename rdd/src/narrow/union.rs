@@ -15,8 +15,8 @@ use std::sync::Arc;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Appends the rows of `other`, with duplicates.
     ///
-    /// The partitions of `other` follow those of this RDD. If both have the same partitioner, partitions with the
-    /// same index are joined instead and the partitioner is kept.
+    /// The partitions of `other` follow those of this RDD. If both have the same partitioner,
+    /// partitions with the same index are joined instead and the partitioner is kept.
     ///
     /// # Examples
     /// ```
@@ -63,7 +63,8 @@ struct Union<P, Q> {
 /// The partitions of the union of two parents.
 #[derive(Clone, Copy)]
 enum Layout {
-    /// Each partition has the rows of the partitions with its index, since both parents have one partitioner.
+    /// Each partition has the rows of the partitions with its index, since both parents have one
+    /// partitioner.
     ByIndex,
     /// The partitions of the right parent follow those of the left one.
     Consecutive { left_partitions: usize },
@@ -73,7 +74,8 @@ impl<P, Q> Sealed for Union<P, Q> {}
 impl<P: Pipeline, Q: Pipeline<Item = P::Item>> Fused for Union<P, Q> {}
 
 impl<P, Q> Union<P, Q> {
-    /// Returns the partition of the left and the partition of the right parent that a partition consists of.
+    /// Returns the partition of the left and the partition of the right parent that a partition
+    /// consists of.
     fn parts(&self, partition: usize) -> (Option<usize>, Option<usize>) {
         match self.layout {
             Layout::ByIndex => (Some(partition), Some(partition)),
@@ -145,8 +147,8 @@ impl<L: Iterator, R: Iterator<Item = L::Item>> Iterator for UnionRows<L, R> {
 impl Context {
     /// Concatenates RDDs in the given order, with duplicates.
     ///
-    /// Partitions and partitioner are those of [`Rdd::union`]. RDDs of different pipeline types must be
-    /// [boxed](Rdd::boxed) first. An empty list makes an RDD without partitions.
+    /// Partitions and partitioner are those of [`Rdd::union`]. RDDs of different pipeline types
+    /// must be [boxed](Rdd::boxed) first. An empty list makes an RDD without partitions.
     ///
     /// # Examples
     /// ```
@@ -168,7 +170,8 @@ impl Context {
         let shared = shared_partitioner(inputs);
         let non_empty = || rdds.iter().filter(|rdd| rdd.num_partitions() > 0);
         let ends = running_sums(non_empty().map(Rdd::num_partitions));
-        // Equal partitioners have equal numbers of partitions, so the first end is that of each parent.
+        // Equal partitioners have equal numbers of partitions, so the first end is that of each
+        // parent.
         let last = if shared.is_some() { ends.first() } else { ends.last() };
         let partitions = last.copied().unwrap_or(0);
         let ends = shared.is_none().then_some(ends);
@@ -180,7 +183,8 @@ impl Context {
     }
 }
 
-/// Returns the partitioner that all RDDs have, if there is one. RDDs without partitions are ignored.
+/// Returns the partitioner that all RDDs have, if there is one. RDDs without partitions are
+/// ignored.
 fn shared_partitioner<'a>(
     rdds: impl Iterator<Item = (usize, Option<&'a KnownPartitioner>)>,
 ) -> Option<KnownPartitioner> {
@@ -202,8 +206,8 @@ fn running_sums(numbers: impl Iterator<Item = usize>) -> Arc<[usize]> {
 
 struct UnionAll<P> {
     parents: Arc<[P]>,
-    /// The end of the partitions of each parent, if they are consecutive. Without it each partition has the rows of
-    /// the partitions with its index.
+    /// The end of the partitions of each parent, if they are consecutive. Without it each partition
+    /// has the rows of the partitions with its index.
     ends: Option<Arc<[usize]>>,
 }
 

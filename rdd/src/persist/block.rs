@@ -31,7 +31,8 @@ pub(super) enum OnEvict {
     Drop,
     /// Moves the block to a file, and drops it if that fails.
     MoveToFile(FileFactory),
-    /// Moves the block to a file, and keeps it in memory if that fails, since it cannot be recomputed.
+    /// Moves the block to a file, and keeps it in memory if that fails, since it cannot be
+    /// recomputed.
     MoveToFileOrKeep(FileFactory),
 }
 
@@ -83,8 +84,8 @@ impl<T: Stored> BlockFormat<T> {
         }
     }
 
-    /// Reads the rows, and counts them as read if they were stored before (`was_stored`). `on_damage` is called with
-    /// the error of a frame that cannot be read, and unwinds.
+    /// Reads the rows, and counts them as read if they were stored before (`was_stored`).
+    /// `on_damage` is called with the error of a frame that cannot be read, and unwinds.
     pub(super) fn read(
         &self,
         task: &TaskContext,

@@ -19,8 +19,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Number of disk faults of a partition after which it is no longer stored on disk. It is less than the attempts of a
-/// task, so that the last attempts succeed without the disk.
+/// Number of disk faults of a partition after which it is no longer stored on disk. It is less than
+/// the attempts of a task, so that the last attempts succeed without the disk.
 const MAX_DISK_FAULTS: usize = 2;
 
 /// The blocks of one persisted RDD. They are freed with its last handle.
@@ -76,8 +76,9 @@ impl Blocks {
         Some(self.read(partition, format, stored, true, task))
     }
 
-    /// Reads a block, which `was_stored` before this task. If a frame is damaged, the block is removed and the
-    /// attempt fails, since earlier rows have been passed on; the next attempt recomputes it.
+    /// Reads a block, which `was_stored` before this task. If a frame is damaged, the block is
+    /// removed and the attempt fails, since earlier rows have been passed on; the next attempt
+    /// recomputes it.
     fn read<T: Stored>(
         self: &Arc<Self>,
         partition: usize,
@@ -98,8 +99,8 @@ impl Blocks {
         format.read(task, was_stored, on_damage).with_pin(stored)
     }
 
-    /// Stores a partition and its updates of accumulators, unless another task stored it first, and reads the stored
-    /// rows.
+    /// Stores a partition and its updates of accumulators, unless another task stored it first, and
+    /// reads the stored rows.
     pub(super) fn put<T: Stored>(
         self: &Arc<Self>,
         partition: usize,
@@ -111,7 +112,8 @@ impl Blocks {
         let memory_bytes = reservation.as_ref().map_or(0, Reservation::bytes);
         let file_bytes = block.file_bytes();
         let engine = &self.context.engine;
-        // If another task was first, `block` holds the last reference to the rows and drops them outside of the locks.
+        // If another task was first, `block` holds the last reference to the rows and drops them
+        // outside of the locks.
         let candidate = Arc::clone(&block);
         let put = || engine.blocks().put(self.rdd, partition, candidate, reservation);
         let (stored, is_new) = self.deltas.store_if_first(partition, self.task_deltas(), put);
@@ -130,8 +132,9 @@ impl Blocks {
         self.read(partition, format, stored, false, task)
     }
 
-    /// Takes the updates of accumulators that the task on this thread made while it computed a partition. Those of a
-    /// local checkpoint, which is an action, are committed with its results instead.
+    /// Takes the updates of accumulators that the task on this thread made while it computed a
+    /// partition. Those of a local checkpoint, which is an action, are committed with its results
+    /// instead.
     fn task_deltas(&self) -> TaskDeltas {
         if self.can_recompute { TaskDeltas::take() } else { TaskDeltas::default() }
     }
@@ -170,8 +173,8 @@ impl Blocks {
         }
     }
 
-    /// Returns true if a partition may be written to disk: the disk has not failed repeatedly for it, or it cannot be
-    /// recomputed.
+    /// Returns true if a partition may be written to disk: the disk has not failed repeatedly for
+    /// it, or it cannot be recomputed.
     pub(super) fn may_use_disk(&self, partition: usize) -> bool {
         let faults = self.disk_faults.lock().unwrap_or_else(PoisonError::into_inner);
         !self.can_recompute || faults.get(&partition).is_none_or(|faults| *faults < MAX_DISK_FAULTS)
@@ -182,8 +185,8 @@ impl Blocks {
         *faults.entry(partition).or_default() += 1;
     }
 
-    /// Returns the error of a task whose partition could not be written. A full quota is retried like other disk
-    /// errors, since later attempts may succeed without the disk.
+    /// Returns the error of a task whose partition could not be written. A full quota is retried
+    /// like other disk errors, since later attempts may succeed without the disk.
     pub(super) fn not_written(&self, partition: usize, error: Error) -> Error {
         self.record_disk_fault(partition);
         match error.kind() {
@@ -210,8 +213,8 @@ impl Blocks {
     }
 }
 
-/// Restores the type of a block by a downcast. The store has it under the id of this RDD, so it is the type that was
-/// put.
+/// Restores the type of a block by a downcast. The store has it under the id of this RDD, so it is
+/// the type that was put.
 fn format_of<T: Stored>(stored: &StoredBlock) -> Option<BlockFormat<T>> {
     let block = stored.block().downcast::<RowBlock<T>>().ok()?;
     Some(block.format().clone())

@@ -1,4 +1,5 @@
-//! Computes a partition and stores it in bounded memory. Memory pressure affects placement, never contents.
+//! Computes a partition and stores it in bounded memory. Memory pressure affects placement, never
+//! contents.
 
 use super::block::{BlockFormat, decoded};
 use super::blocks::Blocks;
@@ -60,7 +61,8 @@ impl<'a> PartitionCacher<'a> {
     ) -> MaterializedRows<T> {
         let mut buffer = UnrollBuffer::new(self, rows.size_hint().0);
         if let Some(max) = rows.size_hint().1.filter(|max| buffer.has_room_for(*max)) {
-            // All rows fit, so they are folded. Pulling them to check the memory of each takes twice as long.
+            // All rows fit, so they are folded. Pulling them to check the memory of each takes
+            // twice as long.
             buffer.rows.reserve_exact(max);
             rows.for_each(|row| buffer.rows.push(row));
             return self.store_collected(buffer);
@@ -124,14 +126,16 @@ impl<'a> PartitionCacher<'a> {
         self.put(BlockFormat::Serialized(parts), reservation)
     }
 
-    /// Writes rows, the first of which have been computed already, and returns a reader of the file.
+    /// Writes rows, the first of which have been computed already, and returns a reader of the
+    /// file.
     fn store_in_file<T: Stored>(
         &self,
         first: impl Iterator<Item = Vec<T>>,
         rest: impl Iterator<Item = T>,
     ) -> MaterializedRows<T> {
         let batches = first.chain(Batches::new(rest, self.task));
-        // If writing fails, the rows are lost for this attempt; the next one may succeed without the disk.
+        // If writing fails, the rows are lost for this attempt; the next one may succeed without
+        // the disk.
         let file = self.write(batches);
         let file = or_raise(file.map_err(|error| self.blocks.not_written(self.partition, error)));
         self.put(BlockFormat::InFile(file), None)
@@ -241,7 +245,8 @@ impl<'a, T: Stored> UnrollBuffer<'a, T> {
         true
     }
 
-    /// Returns the rows and a reservation of their size, or no reservation if the pool has no memory.
+    /// Returns the rows and a reservation of their size, or no reservation if the pool has no
+    /// memory.
     fn finish(mut self) -> (Vec<T>, Option<Reservation>) {
         self.rows.shrink_to_fit();
         let bytes = self.bytes();

@@ -2,20 +2,22 @@
 
 use std::fmt;
 
-/// The place at which [`persist`](crate::Rdd::persist) stores partitions. It never changes a result.
+/// The place at which [`persist`](crate::Rdd::persist) stores partitions. It never changes a
+/// result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StorageLevel {
-    /// In memory, as rows. A partition that does not fit, or is evicted, is computed again. The fastest to read; rows
-    /// are read in place by [`refs`](crate::Rdd::refs).
+    /// In memory, as rows. A partition that does not fit, or is evicted, is computed again. The
+    /// fastest to read; rows are read in place by [`refs`](crate::Rdd::refs).
     #[default]
     Memory,
     /// In memory, as rows. A partition that does not fit, or is evicted, is written to disk.
     MemoryAndDisk,
     /// On disk.
     Disk,
-    /// In memory, serialized and compressed with [`spill_compression`](crate::ContextBuilder::spill_compression):
-    /// smaller and slower to read. A partition that does not fit, or is evicted, is computed again.
+    /// In memory, serialized and compressed with
+    /// [`spill_compression`](crate::ContextBuilder::spill_compression): smaller and slower to read.
+    /// A partition that does not fit, or is evicted, is computed again.
     SerializedMemory,
     /// In memory, serialized. A partition that does not fit, or is evicted, is written to disk.
     SerializedMemoryAndDisk,

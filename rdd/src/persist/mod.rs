@@ -1,5 +1,5 @@
-//! Persistence: `persist`, `cache` and `unpersist` store computed partitions as blocks in memory and on disk. See the
-//! README of this folder.
+//! Persistence: `persist`, `cache` and `unpersist` store computed partitions as blocks in memory
+//! and on disk. See the README of this folder.
 //!
 //! - `block`: a stored partition in one of three formats.
 //! - `blocks`: the blocks of one persisted RDD.
@@ -33,8 +33,8 @@ use std::sync::Arc;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Persists the RDD in memory; same as [`persist`](Rdd::persist) with [`StorageLevel::Memory`].
     ///
-    /// A partition that does not fit into the memory limit is computed again when it is needed. Keeps the
-    /// partitioner.
+    /// A partition that does not fit into the memory limit is computed again when it is needed.
+    /// Keeps the partitioner.
     ///
     /// # Examples
     /// ```
@@ -56,10 +56,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 
     /// Returns an RDD that stores each partition at `level` when an action first computes it.
     ///
-    /// Storing a block may evict the least recently used blocks of other RDDs, but none that is being read. Evicted
-    /// blocks move to disk if their level allows it, and are computed again otherwise, as are lost or damaged files.
-    /// Running tasks may evict blocks while blocks hold more than half of the memory limit. Blocks are freed by
-    /// [`unpersist`](Rdd::unpersist) and with the last handle. Keeps the partitioner.
+    /// Storing a block may evict the least recently used blocks of other RDDs, but none that is
+    /// being read. Evicted blocks move to disk if their level allows it, and are computed again
+    /// otherwise, as are lost or damaged files. Running tasks may evict blocks while blocks hold
+    /// more than half of the memory limit. Blocks are freed by [`unpersist`](Rdd::unpersist) and
+    /// with the last handle. Keeps the partitioner.
     ///
     /// # Examples
     /// ```
@@ -94,8 +95,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 
     /// Frees all blocks of a persisted RDD, in memory and on disk, and stores no more.
     ///
-    /// The RDD is computed again when it is needed, except for a local checkpoint, which is lost. Tasks that are
-    /// reading a block finish. Does nothing on other RDDs.
+    /// The RDD is computed again when it is needed, except for a local checkpoint, which is lost.
+    /// Tasks that are reading a block finish. Does nothing on other RDDs.
     ///
     /// # Examples
     /// ```
@@ -127,7 +128,8 @@ impl<T: Stored, P: Pipeline<Item = T>> Node<T> for Persisted<P> {
         }
     }
 
-    /// Returns the rows of the block, which is computed and stored if it is missing; `None` after `unpersist`.
+    /// Returns the rows of the block, which is computed and stored if it is missing; `None` after
+    /// `unpersist`.
     fn materialized(&self, partition: usize, task: &TaskContext) -> Option<MaterializedRows<T>> {
         let Persisted { parent, blocks, operation } = self;
         if let Some(rows) = blocks.find(partition, task) {

@@ -1,5 +1,6 @@
-//! Boxed pipelines: without their type, so that a loop variable, a struct field or two branches can hold them. Rows
-//! pass in chunks, which are bounded in rows, in bytes, and after a shuffle also in the heap memory that rows own.
+//! Boxed pipelines: without their type, so that a loop variable, a struct field or two branches can
+//! hold them. Rows pass in chunks, which are bounded in rows, in bytes, and after a shuffle also in
+//! the heap memory that rows own.
 
 use crate::pipeline::materialized::MaterializedRows;
 use crate::pipeline::{Element, Pipeline, sealed::Sealed};
@@ -36,7 +37,8 @@ pub(crate) trait Chunks<T> {
 
 /// Maximum number of rows in a chunk.
 const MAX_CHUNK_ROWS: usize = 1024;
-/// Maximum number of rows in a chunk if they may own heap memory, which may be impossible to measure.
+/// Maximum number of rows in a chunk if they may own heap memory, which may be impossible to
+/// measure.
 const MAX_CHUNK_ROWS_WITH_HEAP: usize = 64;
 /// Number of rows below which chunks do not shrink in a long chain.
 const MIN_CHUNK_ROWS: usize = 16;
@@ -44,14 +46,15 @@ const MIN_CHUNK_ROWS: usize = 16;
 const MAX_CHUNK_BYTES: usize = 64 << 10;
 /// Maximum heap size of a small row: a chunk of small rows does not exceed its limit.
 const SMALL_ROW_BYTES: u64 = (MAX_CHUNK_BYTES / MAX_CHUNK_ROWS_WITH_HEAP) as u64;
-/// Sampling interval for small rows: after several small rows only one row in this many is measured.
+/// Sampling interval for small rows: after several small rows only one row in this many is
+/// measured.
 const MAX_SAMPLE_INTERVAL: usize = 4;
 /// Free stack below which a new segment is allocated, and the size of the segment.
 const MIN_STACK_BYTES: usize = 128 << 10;
 const STACK_SEGMENT_BYTES: usize = 2 << 20;
 
-/// Runs a call into a boxed pipeline, on a new stack segment if little stack is left, since chains may have any
-/// length.
+/// Runs a call into a boxed pipeline, on a new stack segment if little stack is left, since chains
+/// may have any length.
 fn on_enough_stack<R>(call: impl FnOnce() -> R) -> R {
     let mut call = Some(call);
     let mut result = None;
@@ -70,7 +73,8 @@ impl<T: Element> Boxed<T> {
         Boxed { node: Some(Arc::new(Erased(pipeline))), depth }
     }
 
-    /// Returns a boxed pipeline of a node that has no typed pipeline, such as the reduce side of a shuffle.
+    /// Returns a boxed pipeline of a node that has no typed pipeline, such as the reduce side of a
+    /// shuffle.
     pub(crate) fn from_node(node: impl Node<T> + 'static, depth: usize) -> Self {
         Boxed { node: Some(Arc::new(node)), depth: depth + 1 }
     }
@@ -127,7 +131,8 @@ struct Erased<P>(P);
 
 impl<T: Element, P: Pipeline<Item = T>> Node<T> for Erased<P> {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>> {
-        // A narrow operation does not require serde of its rows, so their heap size cannot be measured.
+        // A narrow operation does not require serde of its rows, so their heap size cannot be
+        // measured.
         Box::new(RowChunks::new(self.0.open(partition, task), |_: &T| 0))
     }
 
@@ -154,8 +159,9 @@ impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> RowChunks<R, W> {
 
 /// Estimated heap size of the rows of a chunk.
 ///
-/// Measuring a list walks it, which was a third of the time of a join of cached lists. So after several consecutive
-/// small rows only one row in [`MAX_SAMPLE_INTERVAL`] is measured, and stands for those between.
+/// Measuring a list walks it, which was a third of the time of a join of cached lists. So after
+/// several consecutive small rows only one row in [`MAX_SAMPLE_INTERVAL`] is measured, and stands
+/// for those between.
 struct ChunkHeap<W> {
     measure: W,
     bytes: u64,
@@ -227,8 +233,8 @@ impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> Chunks<T> for RowChunks<R, W> {
     }
 }
 
-/// The rows of a partition of a boxed pipeline. The first chunk has one row and chunks grow, so that `take(1)`
-/// computes one row.
+/// The rows of a partition of a boxed pipeline. The first chunk has one row and chunks grow, so
+/// that `take(1)` computes one row.
 pub struct BoxedRows<T: 'static> {
     source: Source<T>,
     chunk: vec::IntoIter<T>,
@@ -295,10 +301,11 @@ impl<T: 'static> Iterator for BoxedRows<T> {
         let task = &self.task;
         let mut slot = Some(accumulated);
         let mut each = |chunk: &mut Vec<T>| {
-            // A join of skewed keys or a sorted partition has many rows and no other cancellation check.
+            // A join of skewed keys or a sorted partition has many rows and no other cancellation
+            // check.
             task.check_cancelled();
-            // A full chunk fills the chunk of the next boxed pipeline, which then is full too, so the calls up a
-            // long chain nest as deeply as the calls down.
+            // A full chunk fills the chunk of the next boxed pipeline, which then is full too, so
+            // the calls up a long chain nest as deeply as the calls down.
             if let Some(accumulated) = slot.take() {
                 let fold = || chunk.drain(..).fold(accumulated, &mut g);
                 slot = Some(on_enough_stack(fold));
@@ -341,7 +348,8 @@ mod tests {
         }
         // Rows 0, 1, 3, 6 and 10 are measured.
         assert_eq!(counts, [11, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
-        // The same for `drain`; and small rows in between do not extend the sampling interval for long.
+        // The same for `drain`; and small rows in between do not extend the sampling interval for
+        // long.
         let rows = (0..400).map(|n| of(if n % 4 == 0 { 8 } else { oversized }));
         let chunks = RowChunks::new(rows, |row: &Vec<u8>| row.len() as u64);
         let mut max = 0;

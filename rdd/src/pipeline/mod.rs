@@ -1,8 +1,9 @@
 //! Pipelines: the narrow operations between two shuffles, compiled to one loop.
 //!
-//! A [`Pipeline`] opens a partition as an iterator. Narrow operations wrap the iterator of their parent as the
-//! adaptors of std do, so the whole pipeline is one type and the compiler sees one loop. Full scans end in `fold`,
-//! which every adaptor forwards to its parent; `take` and `zip` pull with `next`.
+//! A [`Pipeline`] opens a partition as an iterator. Narrow operations wrap the iterator of their
+//! parent as the adaptors of std do, so the whole pipeline is one type and the compiler sees one
+//! loop. Full scans end in `fold`, which every adaptor forwards to its parent; `take` and `zip`
+//! pull with `next`.
 //!
 //! - `boxed`: a pipeline without its type, which passes rows in chunks through a virtual call.
 //! - `materialized`: rows of a partition that are in memory or in the frames of a block.
@@ -22,7 +23,8 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
-/// A way to compute the rows of a partition. Sealed: users compose pipelines and do not implement them.
+/// A way to compute the rows of a partition. Sealed: users compose pipelines and do not implement
+/// them.
 pub trait Pipeline: sealed::Sealed + Clone + Send + Sync + 'static {
     /// The type of a row.
     type Item: Element;
@@ -33,8 +35,8 @@ pub trait Pipeline: sealed::Sealed + Clone + Send + Sync + 'static {
     #[doc(hidden)]
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows;
 
-    /// Returns the rows of a partition that are stored or can be stored: of a collection, of a persisted RDD, or of a
-    /// union of such. [`refs`](crate::Rdd::refs) reads them in place.
+    /// Returns the rows of a partition that are stored or can be stored: of a collection, of a
+    /// persisted RDD, or of a union of such. [`refs`](crate::Rdd::refs) reads them in place.
     #[doc(hidden)]
     fn materialized(
         &self,
@@ -44,8 +46,8 @@ pub trait Pipeline: sealed::Sealed + Clone + Send + Sync + 'static {
         None
     }
 
-    /// Returns the number of consecutive boxed pipelines. Chunks shrink with it, so that a long chain holds no more
-    /// rows than a short one.
+    /// Returns the number of consecutive boxed pipelines. Chunks shrink with it, so that a long
+    /// chain holds no more rows than a short one.
     #[doc(hidden)]
     fn depth(&self) -> usize;
 

@@ -46,7 +46,8 @@ struct ReportBuilder {
     history: History,
 }
 
-/// The report of a running job, with the task times of each stage, from which median and maximum are taken.
+/// The report of a running job, with the task times of each stage, from which median and maximum
+/// are taken.
 struct Running {
     began_us: u64,
     report: JobReport,

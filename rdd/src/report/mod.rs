@@ -1,4 +1,5 @@
-//! Reports of jobs: [`Context::jobs`] and [`Context::last_job`]. They are built from events, on the listener thread.
+//! Reports of jobs: [`Context::jobs`] and [`Context::last_job`]. They are built from events, on the
+//! listener thread.
 //!
 //! - `history`: the listener that builds them, and the last hundred.
 //! - `text`: a report as a table.
@@ -39,8 +40,9 @@ impl Context {
 
     /// Returns the reports of the last hundred jobs, in the order in which they ended.
     ///
-    /// An action runs one or several jobs. A stage whose output exists from an earlier job is skipped and
-    /// costs nothing. Waits for the listeners, as [`flush_listeners`](Context::flush_listeners) does.
+    /// An action runs one or several jobs. A stage whose output exists from an earlier job is
+    /// skipped and costs nothing. Waits for the listeners, as
+    /// [`flush_listeners`](Context::flush_listeners) does.
     ///
     /// ```
     /// # use emberline_rdd::prelude::*;
@@ -92,7 +94,8 @@ impl JobReport {
         self.error.as_deref()
     }
 
-    /// Returns the wall-clock time in microseconds. Tasks run at the same time, so the sum of their times may be larger.
+    /// Returns the wall-clock time in microseconds. Tasks run at the same time, so the sum of their
+    /// times may be larger.
     pub fn wall_us(&self) -> u64 {
         self.wall_us
     }
@@ -120,7 +123,8 @@ impl JobReport {
     }
 }
 
-/// The report of one stage in one job. If two jobs share a stage, each reports the tasks that ran during the job.
+/// The report of one stage in one job. If two jobs share a stage, each reports the tasks that ran
+/// during the job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StageReport {
     stage: StageId,
@@ -174,7 +178,8 @@ impl StageReport {
         self.tasks
     }
 
-    /// Returns the number of started attempts: more than [`tasks`](Self::tasks) if some failed or were cancelled.
+    /// Returns the number of started attempts: more than [`tasks`](Self::tasks) if some failed or
+    /// were cancelled.
     pub fn attempts(&self) -> usize {
         self.attempts
     }
@@ -194,8 +199,8 @@ impl StageReport {
         self.median_us
     }
 
-    /// Returns the time of the slowest task divided by the median: 1 if all are alike. A large value means that a few
-    /// partitions have most of the rows.
+    /// Returns the time of the slowest task divided by the median: 1 if all are alike. A large
+    /// value means that a few partitions have most of the rows.
     pub fn skew(&self) -> f64 {
         self.slowest_us.max(1) as f64 / self.median_us.max(1) as f64
     }

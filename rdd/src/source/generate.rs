@@ -12,8 +12,8 @@ use std::sync::Arc;
 impl Context {
     /// Creates an RDD from a closure that makes the rows of a partition.
     ///
-    /// `f` runs in the task, lazily. It must return the same rows for a partition each time, since a lost partition
-    /// is computed again.
+    /// `f` runs in the task, lazily. It must return the same rows for a partition each time, since
+    /// a lost partition is computed again.
     ///
     /// # Examples
     /// ```
@@ -130,7 +130,8 @@ impl<R: Iterator> Iterator for GeneratedRows<R> {
             counter.tick();
             g(accumulated, row)
         };
-        // Downstream operations run inside this fold. `blame` keeps the operation that was blamed first.
+        // Downstream operations run inside this fold. `blame` keeps the operation that was blamed
+        // first.
         blame(&self.operation, || rows.fold(init, counted))
     }
 

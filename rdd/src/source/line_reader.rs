@@ -30,7 +30,8 @@ impl<R: Read + Seek> LineReader<R> {
         length: u64,
         task: &TaskContext,
     ) -> io::Result<Self> {
-        // Begin one byte before the range: if that byte is a newline, the range begins with a whole line.
+        // Begin one byte before the range: if that byte is a newline, the range begins with a whole
+        // line.
         let offset = bytes.start.saturating_sub(1);
         input.seek(SeekFrom::Start(offset))?;
         let mut reader = LineReader {
@@ -51,7 +52,8 @@ impl<R: Read + Seek> LineReader<R> {
         Ok(reader)
     }
 
-    /// Skips the rest of a line without buffering it, but reads no further than the end of the range.
+    /// Skips the rest of a line without buffering it, but reads no further than the end of the
+    /// range.
     fn skip_line(&mut self) -> io::Result<()> {
         loop {
             if let Some(newline) = memchr::memchr(b'\n', &self.buffer[self.at..self.filled]) {
@@ -107,8 +109,8 @@ impl<R: Read + Seek> LineReader<R> {
         Ok(Some((line, start)))
     }
 
-    /// Reads more bytes after those that are left, and grows the buffer for a line that is longer. Fails if the input
-    /// ends before its length, since it was truncated while it was read.
+    /// Reads more bytes after those that are left, and grows the buffer for a line that is longer.
+    /// Fails if the input ends before its length, since it was truncated while it was read.
     #[cold]
     fn read_block(&mut self) -> io::Result<()> {
         self.task.check_cancelled();

@@ -11,9 +11,11 @@ use std::sync::Arc;
 
 /// # Sources
 impl Context {
-    /// Distributes a collection over `default_partitions` partitions, or fewer if it has fewer rows.
+    /// Distributes a collection over `default_partitions` partitions, or fewer if it has fewer
+    /// rows.
     ///
-    /// The collection stays in memory, shared by all readers and not counted against the memory limit.
+    /// The collection stays in memory, shared by all readers and not counted against the memory
+    /// limit.
     ///
     /// # Examples
     /// ```

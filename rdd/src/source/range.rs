@@ -41,7 +41,8 @@ range_item!(u8, u16, u32, u64, usize, i8, i16, i32, i64, isize);
 
 /// # Sources
 impl Context {
-    /// Creates an RDD of the integers of a half-open range, in `default_partitions` partitions or one for each row.
+    /// Creates an RDD of the integers of a half-open range, in `default_partitions` partitions or
+    /// one for each row.
     ///
     /// # Examples
     /// ```
@@ -136,8 +137,8 @@ impl<N: RangeItem> Iterator for RangeRows<N> {
         Some(self.start.at(row))
     }
 
-    // The inner loop counts in `N` itself, as a loop by hand would, so the compiler unrolls and vectorizes the whole
-    // chain. Adding the start to a row index costs a third more instructions.
+    // The inner loop counts in `N` itself, as a loop by hand would, so the compiler unrolls and
+    // vectorizes the whole chain. Adding the start to a row index costs a third more instructions.
     fn fold<B, G: FnMut(B, N) -> B>(self, init: B, mut g: G) -> B {
         let start = self.start;
         let end = self.left.end;

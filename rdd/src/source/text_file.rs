@@ -1,7 +1,8 @@
 //! `text_file`: the lines of text files, split by bytes so that every line is read exactly once.
 //!
-//! The files are one sequence of bytes, which is split into even partitions. A line belongs to the partition of its
-//! first byte, which reads it to its end. A partition that begins inside a line skips to the next one.
+//! The files are one sequence of bytes, which is split into even partitions. A line belongs to the
+//! partition of its first byte, which reads it to its end. A partition that begins inside a line
+//! skips to the next one.
 
 use super::line_reader::LineReader;
 use super::split_range;
@@ -37,14 +38,14 @@ impl Text {
         Text::default()
     }
 
-    /// Sets the number of partitions, some of which are empty if there are fewer lines. By default the number follows
-    /// from the size of the files.
+    /// Sets the number of partitions, some of which are empty if there are fewer lines. By default
+    /// the number follows from the size of the files.
     pub fn partitions(self, partitions: usize) -> Text {
         Text { partitions: Some(partitions), ..self }
     }
 
-    /// Makes bytes that are not UTF-8 an error that names the file and the byte. By default they are replaced by
-    /// U+FFFD.
+    /// Makes bytes that are not UTF-8 an error that names the file and the byte. By default they
+    /// are replaced by U+FFFD.
     pub fn strict_utf8(self) -> Text {
         Text { strict_utf8: true, ..self }
     }
@@ -54,17 +55,17 @@ impl Text {
 impl Context {
     /// Reads text files as an RDD of lines.
     ///
-    /// `paths` is a file, a folder (its files by name, without those that begin with `.` or `_`), a pattern such as
-    /// `corpus/**/*.txt`, or a list of these. The files are listed once, by this call. A line ends with `\n` or
-    /// `\r\n`, which are not part of it. Bytes that are not UTF-8 become U+FFFD; see
-    /// [`text_file_with`](Context::text_file_with) for an error instead.
+    /// `paths` is a file, a folder (its files by name, without those that begin with `.` or `_`), a
+    /// pattern such as `corpus/**/*.txt`, or a list of these. The files are listed once, by this
+    /// call. A line ends with `\n` or `\r\n`, which are not part of it. Bytes that are not UTF-8
+    /// become U+FFFD; see [`text_file_with`](Context::text_file_with) for an error instead.
     ///
-    /// There are about `default_partitions` partitions of 64 KiB to 32 MiB each, in the order of files and lines. A
-    /// task holds a block of 256 KiB or its longest line.
+    /// There are about `default_partitions` partitions of 64 KiB to 32 MiB each, in the order of
+    /// files and lines. A task holds a block of 256 KiB or its longest line.
     ///
     /// # Errors
-    /// The first action fails if a path or pattern matches nothing, or if a file cannot be read, is compressed, has
-    /// no length (a pipe or a device), or has changed since it was listed.
+    /// The first action fails if a path or pattern matches nothing, or if a file cannot be read, is
+    /// compressed, has no length (a pipe or a device), or has changed since it was listed.
     ///
     /// # Examples
     /// ```
@@ -87,8 +88,8 @@ impl Context {
     /// Reads text files like [`text_file`](Context::text_file), with options.
     ///
     /// # Errors
-    /// Like [`text_file`](Context::text_file). The first action also fails for zero partitions, and with
-    /// `InvalidInput` if [`strict_utf8`](Text::strict_utf8) is set and a line is not UTF-8.
+    /// Like [`text_file`](Context::text_file). The first action also fails for zero partitions, and
+    /// with `InvalidInput` if [`strict_utf8`](Text::strict_utf8) is set and a line is not UTF-8.
     ///
     /// # Examples
     /// ```

@@ -19,8 +19,8 @@ const MAX_CELL: usize = 60;
 /// Longer tuples and arrays are one cell.
 const MAX_TUPLE_COLUMNS: usize = 12;
 
-/// Collected rows that can be shown as a table: slices of anything that serde can write, and maps, which have a
-/// row per key in the order of the keys.
+/// Collected rows that can be shown as a table: slices of anything that serde can write, and maps,
+/// which have a row per key in the order of the keys.
 ///
 /// ```
 /// # use emberline_rdd::prelude::*;
@@ -38,8 +38,9 @@ const MAX_TUPLE_COLUMNS: usize = 12;
 pub trait AsTable {
     /// Returns the first 50 rows as a table.
     ///
-    /// Fields of structs and keys of maps are columns with their names, elements of tuples with their indices.
-    /// Structs and tuples inside a row have columns such as `1.name`. Everything else is one cell.
+    /// Fields of structs and keys of maps are columns with their names, elements of tuples with
+    /// their indices. Structs and tuples inside a row have columns such as `1.name`. Everything
+    /// else is one cell.
     #[doc(alias = "show")]
     fn table(&self) -> Table;
 
@@ -76,8 +77,8 @@ impl<K: Serialize, V: Serialize> AsTable for BTreeMap<K, V> {
     }
 }
 
-/// The column of a cell: the names of the parts that lead to it, empty for a row that is one cell. Names are not
-/// shortened here, since different names may look alike when they are.
+/// The column of a cell: the names of the parts that lead to it, empty for a row that is one cell.
+/// Names are not shortened here, since different names may look alike when they are.
 type Path = Vec<String>;
 
 /// A table of text, made by [`AsTable::table`]. It displays as text.
@@ -90,7 +91,8 @@ pub struct Table {
     more_columns: bool,
 }
 
-/// Adds the cells of a row with their columns. Groups are split into columns up to the depth `levels`.
+/// Adds the cells of a row with their columns. Groups are split into columns up to the depth
+/// `levels`.
 fn flatten(value: &Value, path: &[String], levels: usize, cells: &mut Vec<(Path, String)>) {
     match value {
         Value::Group(group) if levels > 0 && has_columns(group, path) => {
@@ -114,7 +116,8 @@ fn has_columns(group: &Group, path: &[String]) -> bool {
 }
 
 impl Table {
-    /// Adds a row, with its new columns at the end. A path that occurs twice in a row has two columns.
+    /// Adds a row, with its new columns at the end. A path that occurs twice in a row has two
+    /// columns.
     fn add(&mut self, cells: Vec<(Path, String)>) {
         let mut row = vec![None; self.columns.len()];
         for (path, cell) in cells {
