@@ -58,8 +58,8 @@ pub fn index(data: &[u8]) {
     let mut input = Input(data);
     let is_whole = input.byte().is_multiple_of(2);
     let right = &whole_file().1;
-    let places = usize::from(input.byte() % 8);
-    let segments = (0..places).map(|at| {
+    let segments = usize::from(input.byte() % 8);
+    let segments = (0..segments).map(|at| {
         let near = right.segments[at % right.segments.len()];
         any_location(&mut input, near)
     });
@@ -67,13 +67,13 @@ pub fn index(data: &[u8]) {
     let bytes = if is_whole { &whole_file().0[..] } else { input.0 };
     let length = OpenFile::new(Box::new(Memory(bytes.to_vec())), "fuzz").check_length(&index);
     assert_eq!(is_right(length), index.file_bytes == bytes.len() as u64);
-    for place in &index.segments {
-        let rows = read::<(u32, String)>(bytes, *place);
-        let end = place.offset.checked_add(place.bytes);
+    for location in &index.segments {
+        let rows = read::<(u32, String)>(bytes, *location);
+        let end = location.offset.checked_add(location.bytes);
         let is_inside = end.is_some_and(|end| end <= bytes.len() as u64);
-        assert!(rows.is_none() || is_inside || place.frames == 0, "rows from past the end");
+        assert!(rows.is_none() || is_inside || location.frames == 0, "rows from past the end");
         // At a location that the writer returned, the rows are those of the writer.
-        let known = right.segments.iter().position(|segment| segment == place);
+        let known = right.segments.iter().position(|segment| segment == location);
         if let (true, Some(known)) = (is_whole, known) {
             assert_eq!(rows.expect("a whole segment"), whole_rows()[known]);
         }
@@ -101,10 +101,10 @@ pub fn manifest(data: &[u8]) {
 fn segment_of_any_bytes(mut input: Input<'_>) {
     let row_type = input.byte();
     let near = SegmentLocation { offset: 0, bytes: 0, rows: 1, frames: 1, file_tag: 0 };
-    let place = any_location(&mut input, near);
+    let location = any_location(&mut input, near);
     let bytes = input.0.len() as u64;
-    read_as(row_type, input.0, place);
-    read_as(row_type, input.0, SegmentLocation { offset: 0, bytes, ..place });
+    read_as(row_type, input.0, location);
+    read_as(row_type, input.0, SegmentLocation { offset: 0, bytes, ..location });
 }
 
 /// Makes frames as FORMAT.md describes them, with the counts of rows and bytes that `input` gives.
@@ -125,9 +125,9 @@ fn sealed_frames(mut input: Input<'_>) {
         rows += u64::from(count);
         frames += 1;
     }
-    let place =
+    let location =
         SegmentLocation { offset: 0, bytes: bytes.len() as u64, rows, frames, file_tag: TAG };
-    read_as(row_type, &bytes, place);
+    read_as(row_type, &bytes, location);
 }
 
 const TAG: u32 = 0x5eed;
@@ -147,7 +147,7 @@ pub fn frame(offset: u64, compression: u8, numbers: [u32; 3], payload: &[u8]) ->
 }
 
 /// Returns the location of one such frame at the beginning of a file.
-pub fn place_of(frame: &[u8], rows: u64) -> SegmentLocation {
+pub fn location_of(frame: &[u8], rows: u64) -> SegmentLocation {
     SegmentLocation { offset: 0, bytes: frame.len() as u64, rows, frames: 1, file_tag: TAG }
 }
 
@@ -164,9 +164,9 @@ fn changed_file(mut input: Input<'_>) {
         let change = input.byte();
         bytes[at] ^= change;
     }
-    for (place, rows) in index.segments.iter().zip(whole_rows()) {
-        let range = place.offset as usize..(place.offset + place.bytes) as usize;
-        let read = read::<(u32, String)>(&bytes, *place);
+    for (location, rows) in index.segments.iter().zip(whole_rows()) {
+        let range = location.offset as usize..(location.offset + location.bytes) as usize;
+        let read = read::<(u32, String)>(&bytes, *location);
         let is_whole = range.is_empty() || bytes.get(range.clone()) == Some(&whole[range]);
         // A checksum misses one random change of 4 billion.
         match is_whole {
@@ -202,28 +202,28 @@ fn whole_file() -> &'static (Vec<u8>, FileIndex) {
     })
 }
 
-fn read_as(row_type: u8, bytes: &[u8], place: SegmentLocation) {
+fn read_as(row_type: u8, bytes: &[u8], location: SegmentLocation) {
     match row_type % ROW_TYPES {
-        0 => drop(read::<(u64, u64)>(bytes, place)),
-        1 => drop(read::<(String, u64)>(bytes, place)),
-        2 => drop(read::<Shape>(bytes, place)),
-        3 => drop(read::<Vec<u8>>(bytes, place)),
-        4 => drop(read::<Option<Vec<[i64; 3]>>>(bytes, place)),
-        _ => drop(read::<()>(bytes, place)),
+        0 => drop(read::<(u64, u64)>(bytes, location)),
+        1 => drop(read::<(String, u64)>(bytes, location)),
+        2 => drop(read::<Shape>(bytes, location)),
+        3 => drop(read::<Vec<u8>>(bytes, location)),
+        4 => drop(read::<Option<Vec<[i64; 3]>>>(bytes, location)),
+        _ => drop(read::<()>(bytes, location)),
     }
 }
 
 /// Reads the rows at a location, or returns `None` if they are corrupt.
-pub fn read<R: Stored>(bytes: &[u8], place: SegmentLocation) -> Option<Vec<R>> {
+pub fn read<R: Stored>(bytes: &[u8], location: SegmentLocation) -> Option<Vec<R>> {
     let file = OpenFile::new(Box::new(Memory(bytes.to_vec())), "fuzz");
-    let mut reader = FrameReader::<R>::new(file, place);
+    let mut reader = FrameReader::<R>::new(file, location);
     let mut rows = Vec::new();
     loop {
         let frame = reader.next_frame();
         match frame {
             Ok(Some(frame)) => rows.extend(frame),
             Ok(None) => {
-                assert_eq!(rows.len() as u64, place.rows, "other rows than were promised");
+                assert_eq!(rows.len() as u64, location.rows, "other rows than were promised");
                 return Some(rows);
             }
             Err(error) => {

@@ -14,10 +14,10 @@ pub fn distinct(rows: u64) -> Keys {
     let part_keys = |part: usize| {
         let mut table = HashTable::with_capacity(AGGREGATE_KEYS as usize / PARTS * 5 / 4);
         for &(key, ()) in scattered.iter().flat_map(|parts| &parts[part]) {
-            if let Entry::Vacant(place) =
+            if let Entry::Vacant(vacant) =
                 table.entry(hash(key), |old| *old == key, |old| hash(*old))
             {
-                place.insert(key);
+                vacant.insert(key);
             }
         }
         (table.len() as u64, table.iter().map(|key| u64::from(*key)).sum())

@@ -24,8 +24,8 @@ pub fn group(rows: u64) -> Largest {
         let mut table: HashTable<(u32, Vec<u64>)> =
             HashTable::with_capacity(AGGREGATE_KEYS as usize / PARTS * 5 / 4);
         for &(key, value) in scattered.iter().flat_map(|parts| &parts[part]) {
-            let place = table.entry(hash(key), |group| group.0 == key, |group| hash(group.0));
-            place.or_insert_with(|| (key, Vec::new())).into_mut().1.push(value);
+            let entry = table.entry(hash(key), |group| group.0 == key, |group| hash(group.0));
+            entry.or_insert_with(|| (key, Vec::new())).into_mut().1.push(value);
         }
         let groups = table.iter().map(|(key, group)| largest(*key, group));
         groups.fold(Largest::default(), plus)

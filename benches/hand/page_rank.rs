@@ -83,8 +83,8 @@ fn sums(shares: &[Vec<Vec<(u32, f64)>>], part: usize) -> Vec<(u32, f64)> {
     for &(page, share) in shares.iter().flat_map(|parts| &parts[part]) {
         match table.entry(hash(page), |sum| sum.0 == page, |sum| hash(sum.0)) {
             Entry::Occupied(mut sum) => sum.get_mut().1 += share,
-            Entry::Vacant(place) => {
-                place.insert((page, share));
+            Entry::Vacant(vacant) => {
+                vacant.insert((page, share));
             }
         }
     }

@@ -48,8 +48,8 @@ fn add<'a>(table: &mut HashTable<Counted<'a>>, new: Counted<'a>) {
     let same = |old: &Counted<'_>| old.hash == new.hash && old.word == new.word;
     match table.entry(new.hash, same, |old| old.hash) {
         Entry::Occupied(mut old) => old.get_mut().count += new.count,
-        Entry::Vacant(place) => {
-            place.insert(new);
+        Entry::Vacant(vacant) => {
+            vacant.insert(new);
         }
     }
 }

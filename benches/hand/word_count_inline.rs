@@ -89,8 +89,8 @@ fn add(text: &[u8], table: &mut HashTable<Slot>, new: Slot) {
     };
     match table.entry(wide(new.hash), same, |old| wide(old.hash)) {
         Entry::Occupied(mut old) => old.get_mut().count += new.count,
-        Entry::Vacant(place) => {
-            place.insert(new);
+        Entry::Vacant(vacant) => {
+            vacant.insert(new);
         }
     }
 }

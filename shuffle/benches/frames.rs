@@ -78,9 +78,9 @@ fn one_round<R: Stored>(
     let rows: usize = index
         .segments
         .iter()
-        .map(|place| {
+        .map(|location| {
             let open = OpenFile::new(file.open().expect("the file"), "bench");
-            let mut reader = FrameReader::<R>::new(open, *place);
+            let mut reader = FrameReader::<R>::new(open, *location);
             let mut rows = 0;
             while let Some(frame) = reader.next_frame().expect("a whole frame") {
                 rows += std::hint::black_box(frame).len();

@@ -46,8 +46,8 @@ pub fn run<T, S: MapSideSpec<T>>(
 pub struct Distribute<F> {
     /// The number of segments of the output.
     pub segments: usize,
-    /// The closure that chooses the segment of a row.
-    pub place: F,
+    /// The closure that assigns a row to its segment.
+    pub assign: F,
 }
 
 /// A row of a map output and its segment.
@@ -83,7 +83,7 @@ impl<T, R: Stored, F: Fn(T) -> Placed<R>> MapSideSpec<T> for Distribute<F> {
     #[inline]
     fn write(self, rows: impl Iterator<Item = T>, output: &mut MapWriter<R>) {
         rows.for_each(|row| {
-            let Placed { segment, hash, row } = (self.place)(row);
+            let Placed { segment, hash, row } = (self.assign)(row);
             output.push_keyed(segment, hash, row);
         });
     }
@@ -181,8 +181,8 @@ mod tests {
     fn the_recorded_sizes_are_those_of_the_rows() {
         let text = |n: usize| "x".repeat(if n.is_multiple_of(1000) { n } else { n % 30 });
         for task in [spilling(), TaskContext::for_test(Config::default())] {
-            let place = |row: String| Placed::new(row.len() % 7, row);
-            let spec = Distribute { segments: 7, place };
+            let assign = |row: String| Placed::new(row.len() % 7, row);
+            let spec = Distribute { segments: 7, assign };
             let output = run(spec, (0..20_000).map(text), &task).unwrap();
             let bytes = output.bytes();
             let is_spilled = output.file().is_some();

@@ -8,7 +8,7 @@ mod entries;
 use emberline_core::bounds::Stored;
 use emberline_core::codec::{decode_rows, encode_into};
 use emberline_shuffle::{LARGEST_TARGET, SegmentLocation};
-use entries::{frame, place_of, read};
+use entries::{frame, location_of, read};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -28,8 +28,8 @@ fn encoded<R: serde::Serialize>(row: &R) -> Vec<u8> {
     bytes
 }
 
-fn is_corrupt_within<R: Stored>(bound: usize, bytes: &[u8], place: SegmentLocation, what: &str) {
-    let held = peak(|| assert!(read::<R>(bytes, place).is_none(), "{what}"));
+fn is_corrupt_within<R: Stored>(bound: usize, bytes: &[u8], location: SegmentLocation, what: &str) {
+    let held = peak(|| assert!(read::<R>(bytes, location).is_none(), "{what}"));
     assert!(held <= bound, "{what}: {held} bytes");
 }
 
@@ -37,7 +37,7 @@ fn is_corrupt_within<R: Stored>(bound: usize, bytes: &[u8], place: SegmentLocati
 #[test]
 fn a_wrong_length_allocates_no_more_than_its_bound() {
     check_wrong_headers();
-    places_that_lie();
+    check_wrong_locations();
     check_wrong_rows();
 }
 
@@ -57,34 +57,34 @@ fn check_wrong_headers() {
                 let gain = if compression == 2 { 32 << 10 } else { 255 };
                 let most = if rows == 1 { gain * stored as usize } else { 2 * LARGEST_TARGET };
                 let bytes = frame(0, compression, [rows, raw, stored], &payload);
-                let place = place_of(&bytes, u64::from(rows));
+                let location = location_of(&bytes, u64::from(rows));
                 let what = format!("compression {compression}, {rows} rows, {raw} bytes");
-                is_corrupt_within::<String>(most + SMALL, &bytes, place, &what);
+                is_corrupt_within::<String>(most + SMALL, &bytes, location, &what);
             }
         }
     }
     for stored in [601, 1 << 20, 1 << 30, u32::MAX] {
         let bytes = frame(0, 0, [1, stored, stored], &payload);
-        is_corrupt_within::<String>(SMALL, &bytes, place_of(&bytes, 1), "a stored length");
+        is_corrupt_within::<String>(SMALL, &bytes, location_of(&bytes, 1), "a stored length");
     }
 }
 
-fn places_that_lie() {
+fn check_wrong_locations() {
     let payload = encoded(&String::from("ember"));
     let length = payload.len() as u32;
     let bytes = frame(0, 0, [1, length, length], &payload);
-    let place = place_of(&bytes, 1);
-    assert_eq!(read::<String>(&bytes, place).unwrap(), ["ember"]);
+    let location = location_of(&bytes, 1);
+    assert_eq!(read::<String>(&bytes, location).unwrap(), ["ember"]);
     for number in (0..64).map(|bit| 1_u64 << bit).chain([u64::MAX]).filter(|n| *n != 1) {
         let wrong = [
-            SegmentLocation { offset: number, ..place },
-            SegmentLocation { bytes: number, ..place },
-            SegmentLocation { bytes: number, frames: u64::MAX, ..place },
-            SegmentLocation { rows: number, ..place },
-            SegmentLocation { frames: number, ..place },
+            SegmentLocation { offset: number, ..location },
+            SegmentLocation { bytes: number, ..location },
+            SegmentLocation { bytes: number, frames: u64::MAX, ..location },
+            SegmentLocation { rows: number, ..location },
+            SegmentLocation { frames: number, ..location },
         ];
-        for place in wrong {
-            is_corrupt_within::<String>(SMALL, &bytes, place, &format!("{place:?}"));
+        for location in wrong {
+            is_corrupt_within::<String>(SMALL, &bytes, location, &format!("{location:?}"));
         }
     }
 }
@@ -97,10 +97,10 @@ fn check_wrong_rows() {
         let payload = [encoded(&length), vec![0; 500]].concat();
         let stored = payload.len() as u32;
         let bytes = frame(0, 0, [1, stored, stored], &payload);
-        let place = place_of(&bytes, 1);
-        is_corrupt_within::<String>(CODEC_BOUND, &bytes, place, "a text");
-        is_corrupt_within::<Vec<u64>>(2 << 20, &bytes, place, "numbers");
-        is_corrupt_within::<Vec<Vec<String>>>(CODEC_BOUND, &bytes, place, "lists");
+        let location = location_of(&bytes, 1);
+        is_corrupt_within::<String>(CODEC_BOUND, &bytes, location, "a text");
+        is_corrupt_within::<Vec<u64>>(2 << 20, &bytes, location, "numbers");
+        is_corrupt_within::<Vec<Vec<String>>>(CODEC_BOUND, &bytes, location, "lists");
     }
     type Wide = Option<[[u64; 32]; 32]>;
     let cut = vec![1; 100_000];

@@ -171,8 +171,8 @@ fn a_cached_operation_counts_once_over_all_actions() {
         let count = ctx.accumulator(0_u64);
         let counter = count.clone();
         let rows = ctx.range_with(3, 0..30_u64).inspect(move |_| counter.add(1));
-        let kept = rows.cache();
-        assert_eq!((kept.count()?, kept.sum::<u64>()?), (30, 435));
+        let cached = rows.cache();
+        assert_eq!((cached.count()?, cached.sum::<u64>()?), (30, 435));
         assert_eq!(count.take(), 30);
         assert_eq!((rows.sum::<u64>()?, rows.sum::<u64>()?), (435, 435));
         assert_eq!(count.take(), 60, "without the cache each action counts");

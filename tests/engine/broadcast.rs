@@ -118,14 +118,14 @@ fn a_broadcast_join_composes_with_every_operation() {
         for _ in 0..3 {
             rows = rows.broadcast_join(&small).map(|(key, (n, _))| (key, n)).boxed();
         }
-        let kept = rows.persist(StorageLevel::MemoryAndDisk);
+        let persisted = rows.persist(StorageLevel::MemoryAndDisk);
         for take in [0, 1, 7, 40] {
-            assert_eq!(kept.take(take)?, oracle[..take]);
+            assert_eq!(persisted.take(take)?, oracle[..take]);
             assert_eq!(rows.take(take)?, oracle[..take]);
         }
-        assert_eq!(rows.union(&kept).count()?, 80);
-        assert_eq!(kept.with_partitions(2).reduce_by_key(|a, b| a + b).count()?, 10);
-        kept.collect()
+        assert_eq!(rows.union(&persisted).count()?, 80);
+        assert_eq!(persisted.with_partitions(2).reduce_by_key(|a, b| a + b).count()?, 10);
+        persisted.collect()
     });
 }
 
@@ -165,8 +165,8 @@ fn combined_rows_stay_in_order_for_the_next_join() {
         let named = left.broadcast_join(&small).map_values(|(sum, _)| sum);
         let (rows, counts) = counter.during(|| named.join(&right).collect());
         assert_eq!(counts.rows_written, 40, "only the small side is moved");
-        let kept: Vec<_> = direct.into_iter().filter(|(key, _)| *key < 40).collect();
-        assert_eq!(rows?, kept);
+        let filtered: Vec<_> = direct.into_iter().filter(|(key, _)| *key < 40).collect();
+        assert_eq!(rows?, filtered);
         Ok(())
     });
 }
@@ -183,7 +183,7 @@ fn jobs_that_build_the_table_concurrently_return_the_same_rows() {
                 assert_eq!(job.wait()?, counted_rows());
             }
             drop(rows);
-            eventually("an empty budget", || ctx.memory_used_bytes() == 0);
+            eventually("an empty memory pool", || ctx.memory_used_bytes() == 0);
         }
         Ok(())
     });
@@ -208,11 +208,11 @@ fn the_table_is_built_once_and_freed_with_the_rdd() {
         let big = ctx.range_with(8, 0..800_u64).map(|n| (n, n));
         let rows = big.broadcast_join(&ctx.range_with(2, 0..100_u64).map(|n| (n, n))).boxed();
         assert_eq!(rows_read(&ctx, &recorder, &rows)?, 900);
-        assert_eq!(rows_read(&ctx, &recorder, &rows)?, 800, "the table was kept");
+        assert_eq!(rows_read(&ctx, &recorder, &rows)?, 800, "the table was stored");
         // Rows of 24 bytes in the output, and in the table at least as much again.
         assert!(ctx.memory_used_bytes() > 100 * 48, "{}", ctx.memory_used_bytes());
         drop(rows);
-        eventually("an empty budget", || ctx.memory_used_bytes() == 0);
+        eventually("an empty memory pool", || ctx.memory_used_bytes() == 0);
         Ok(())
     });
 }
@@ -264,15 +264,15 @@ fn counted_rows() -> Vec<(u64, (u64, u64))> {
 #[test]
 fn only_the_lost_output_of_the_build_side_is_recomputed() {
     within(DEADLINE, || {
-        for harm in [Damage::Lost, Damage::Truncated, Damage::Corrupted] {
+        for damage in [Damage::Lost, Damage::Truncated, Damage::Corrupted] {
             for to_files in [true, false] {
                 let folder = tempfile::tempdir().unwrap();
-                let faults = FaultPlan::new().damage_map_output(ShuffleId(0), 2, harm).arm();
+                let faults = FaultPlan::new().damage_map_output(ShuffleId(0), 2, damage).arm();
                 let builder = Context::builder().threads(2).force_spill(to_files);
                 let builder = builder.scratch_dir(folder.path()).faults(&faults);
                 let ((ctx, recorder), calls) = (Recorder::on(builder), Arc::default());
                 let rows = counted(&ctx, &calls);
-                let what = format!("{harm:?}, in files: {to_files}");
+                let what = format!("{damage:?}, in files: {to_files}");
                 assert_eq!(rows.collect().unwrap(), counted_rows(), "{what}");
                 assert_eq!((calls.load(Ordering::SeqCst), faults.fired()), (500, 1), "{what}");
                 assert_eq!(count_of(&recorder.events(&ctx), "OutputLost"), 1, "{what}");
@@ -309,8 +309,8 @@ fn sized(builder: ContextBuilder, rows: u64) -> Result<u64> {
 #[test]
 fn an_oversized_build_side_is_an_error_with_advice() {
     test(|| {
-        let share = 54 * 3 * 1000;
-        let tiny = || Context::builder().task_memory_bytes(share).max_attempts(3);
+        let task_limit = 54 * 3 * 1000;
+        let tiny = || Context::builder().task_memory_bytes(task_limit).max_attempts(3);
         assert_eq!(sized(tiny(), 1000)?, 9);
         let error = assert_kind(sized(tiny(), 1001), |kind| {
             let ErrorKind::BroadcastTooLarge { rows, bytes, limit_bytes } = kind else {

@@ -46,13 +46,14 @@ fn a_builder_reports_all_invalid_settings_at_once() {
         let builder = builder.scratch_quota_bytes(0);
         let error = builder.build().unwrap_err();
         let ErrorKind::InvalidConfig { problems } = error.kind() else { panic!("{error}") };
-        let knobs = ["app_name", "threads", "memory_limit_bytes", "task_memory_bytes"];
-        let knobs = knobs.into_iter().chain(["default_partitions", "max_attempts", "scratch_dirs"]);
-        let knobs = knobs.chain(["scratch_quota_bytes"]);
-        let knobs: Vec<&str> = knobs.collect();
-        assert_eq!(problems.len(), knobs.len(), "{problems:?}");
-        for knob in knobs {
-            assert!(error.to_string().contains(knob), "{knob} is missing in {error}");
+        let settings = ["app_name", "threads", "memory_limit_bytes", "task_memory_bytes"];
+        let settings =
+            settings.into_iter().chain(["default_partitions", "max_attempts", "scratch_dirs"]);
+        let settings = settings.chain(["scratch_quota_bytes"]);
+        let settings: Vec<&str> = settings.collect();
+        assert_eq!(problems.len(), settings.len(), "{problems:?}");
+        for setting in settings {
+            assert!(error.to_string().contains(setting), "{setting} is missing in {error}");
         }
     });
 }

@@ -31,7 +31,7 @@ fn changing(ctx: &Context, make: fn(u64) -> Vec<(u64, u64)>) -> Rdd<(u64, u64)> 
 }
 
 #[track_caller]
-fn is_found_out(answer: Result<u64>, rows: (u64, u64), operation: &str) -> Error {
+fn is_not_deterministic(answer: Result<u64>, rows: (u64, u64), operation: &str) -> Error {
     let error = assert_kind(answer, |kind| match kind {
         ErrorKind::NotDeterministic { map_partition: 1, rows_before, rows_after, .. } => {
             (*rows_before, *rows_after) == rows
@@ -54,7 +54,7 @@ fn a_source_that_yields_more_rows_on_recomputation_is_detected() {
         let ctx = losing(folder.path());
         let rows = changing(&ctx, |call| (0..40 + call).map(|n| (n, n)).collect());
         let groups = rows.with_partitions(3).group_by_key();
-        is_found_out(groups.count(), (40, 41), "group_by_key");
+        is_not_deterministic(groups.count(), (40, 41), "group_by_key");
         // A second action fails too: it does not return rows of two versions.
         assert!(groups.count().is_err());
         assert_eq!(ctx.range(0..10_u64).count().unwrap(), 10);
@@ -68,7 +68,11 @@ fn an_output_lost_from_memory_is_compared_with_its_recomputation() {
         let folder = tempfile::tempdir().unwrap();
         let ctx = losing_from(folder.path(), false);
         let rows = changing(&ctx, |call| (0..40 + call).map(|n| (n, n)).collect());
-        is_found_out(rows.with_partitions(3).group_by_key().count(), (40, 41), "group_by_key");
+        is_not_deterministic(
+            rows.with_partitions(3).group_by_key().count(),
+            (40, 41),
+            "group_by_key",
+        );
         let ctx = losing_from(folder.path(), false);
         let rows = changing(&ctx, |_| (0..40).map(|n| (n, n)).collect());
         assert_eq!(rows.with_partitions(3).group_by_key().count().unwrap(), 50);
@@ -90,7 +94,7 @@ fn changed_keys_are_detected_in_every_hashing_operation() {
             let folder = tempfile::tempdir().unwrap();
             let ctx = losing(folder.path());
             let rows = changing(&ctx, |call| (0..40).map(|n| (n + 1_000 * call, n)).collect());
-            let error = is_found_out(run(&rows), (40, 40), name);
+            let error = is_not_deterministic(run(&rows), (40, 40), name);
             assert!(error.to_string().contains("with other keys"), "{error}");
         }
     });
@@ -105,7 +109,7 @@ fn rows_that_change_partition_are_detected_in_a_sort() {
         // A sort reads its input once for a sample, from which the bounds of its partitions are computed.
         let rows = changing(&ctx, |call| (0..40).map(|n| (n + 10 * call, n)).collect());
         let sorted = rows.with_partitions(4).sort_pairs();
-        is_found_out(sorted.count(), (40, 40), "sort_pairs");
+        is_not_deterministic(sorted.count(), (40, 40), "sort_pairs");
     });
 }
 

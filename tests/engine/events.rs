@@ -55,7 +55,7 @@ pub fn count_of(events: &[Event], wanted: &str) -> usize {
 }
 
 /// Returns the index of the first event that `wanted` accepts.
-fn place(events: &[Event], wanted: impl Fn(&Event) -> bool) -> usize {
+fn index_of(events: &[Event], wanted: impl Fn(&Event) -> bool) -> usize {
     events.iter().position(wanted).unwrap_or_else(|| panic!("no such event in {events:#?}"))
 }
 
@@ -91,10 +91,10 @@ fn a_job_of_two_stages_emits_its_events_in_order() {
         assert!(map.parents.is_empty() && reduce.parents == [map.stage], "{stages:?}");
         assert!(map.shuffle.is_some() && reduce.shuffle.is_none(), "{stages:?}");
         assert!(map.call_site.contains("events.rs"), "{stages:?}");
-        let started = |stage| place(&events, |e| of_stage(e, "StageStarted", stage));
-        let finished = |stage| place(&events, |e| of_stage(e, "StageFinished", stage));
-        let job = place(&events, |e| kind(e) == "JobStarted");
-        let end = place(&events, |e| kind(e) == "JobFinished");
+        let started = |stage| index_of(&events, |e| of_stage(e, "StageStarted", stage));
+        let finished = |stage| index_of(&events, |e| of_stage(e, "StageFinished", stage));
+        let job = index_of(&events, |e| kind(e) == "JobStarted");
+        let end = index_of(&events, |e| kind(e) == "JobFinished");
         let order = [
             job,
             started(map.stage),
@@ -121,7 +121,7 @@ fn a_task_ends_after_it_began_and_counts_its_rows() {
         for (at, event) in events.iter().enumerate() {
             let Event::TaskFinished { task, metrics, .. } = event else { continue };
             let same = |e: &Event| matches!(e, Event::TaskStarted { task: t, .. } if t == task);
-            assert!(place(&events, same) < at, "{events:#?}");
+            assert!(index_of(&events, same) < at, "{events:#?}");
             read += metrics.rows_read;
             written += metrics.rows_written;
         }
@@ -167,10 +167,10 @@ fn every_record_has_the_version_and_times_are_monotonic() {
 fn every_record_survives_json() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(2).app_name("story"));
-        let kept = two_stages(&ctx).cache();
-        kept.count().unwrap();
-        kept.unpersist();
-        kept.map(|_| -> u64 { panic!("boom") }).count().unwrap_err();
+        let cached = two_stages(&ctx).cache();
+        cached.count().unwrap();
+        cached.unpersist();
+        cached.map(|_| -> u64 { panic!("boom") }).count().unwrap_err();
         let heard = recorder.heard(&ctx);
         for record in &heard {
             let text = serde_json::to_string(record).unwrap();
@@ -252,12 +252,12 @@ fn a_failed_job_reports_which_task_failed_and_why() {
             .count()
             .unwrap_err();
         let events = recorder.events(&ctx);
-        let failed = place(&events, |e| kind(e) == "TaskFailed");
+        let failed = index_of(&events, |e| kind(e) == "TaskFailed");
         let Event::TaskFailed { partition, attempt, error: told, .. } = &events[failed] else {
             unreachable!()
         };
         assert!((*partition, *attempt) == (2, 0) && told.contains("boom"), "{told}");
-        let end = place(&events, |e| kind(e) == "JobFinished");
+        let end = index_of(&events, |e| kind(e) == "JobFinished");
         let Event::JobFinished { error: Some(told), .. } = &events[end] else {
             panic!("the job did not fail: {events:#?}")
         };
@@ -270,12 +270,12 @@ fn a_failed_job_reports_which_task_failed_and_why() {
 fn storing_and_dropping_blocks_emits_events() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
-        let kept = ctx.range_with(3, 0..30_u64).cache();
-        kept.count().unwrap();
+        let cached = ctx.range_with(3, 0..30_u64).cache();
+        cached.count().unwrap();
         assert_eq!(count_of(&recorder.events(&ctx), "BlockStored"), 3);
-        kept.count().unwrap();
+        cached.count().unwrap();
         assert_eq!(count_of(&recorder.events(&ctx), "BlockStored"), 0);
-        kept.unpersist();
+        cached.unpersist();
         assert_eq!(count_of(&recorder.events(&ctx), "BlocksDropped"), 1);
         let again = ctx.range_with(2, 0..4_u64).cache();
         again.count().unwrap();

@@ -337,7 +337,7 @@ fn a_small_memory_limit_bounds_a_list_like_the_task_memory_limit() {
     test(|| {
         let ctx =
             Context::builder().threads(2).memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES).build()?;
-        let share = MIN_MEMORY_LIMIT_BYTES / 8;
+        let task_limit = MIN_MEMORY_LIMIT_BYTES / 8;
         let rows = MIN_MEMORY_LIMIT_BYTES / 64;
         let pairs = |rows| ctx.range_with(3, 0..rows).map(|n| (0_u8, n));
         assert_eq!(pairs(rows).group_by_key().count()?, 1);
@@ -346,7 +346,7 @@ fn a_small_memory_limit_bounds_a_list_like_the_task_memory_limit() {
         {
             assert_kind(
                 refused,
-                |kind| matches!(kind, ErrorKind::GroupTooLarge { task_memory_limit, .. } if *task_memory_limit == share),
+                |kind| matches!(kind, ErrorKind::GroupTooLarge { task_memory_limit, .. } if *task_memory_limit == task_limit),
             );
         }
         Ok(())

@@ -8,7 +8,7 @@ use testkit::{DEADLINE, within};
 
 /// Names the job of the other process.
 const JOB: &str = "EMBERLINE_TEST_JOB";
-const BUDGET: u64 = 16 << 20;
+const MEMORY_LIMIT_BYTES: u64 = 16 << 20;
 /// The promised peak is 1.25 times the memory limit and 64 MiB more than a process without a job.
 const ALLOWED_MIB: u64 = 20 + 64;
 
@@ -47,10 +47,10 @@ fn child_process_that_runs_one_job() {
 }
 
 fn run_one_job(job: &str) {
-    let ctx = Context::builder().threads(2).memory_limit_bytes(BUDGET).build().unwrap();
+    let ctx = Context::builder().threads(2).memory_limit_bytes(MEMORY_LIMIT_BYTES).build().unwrap();
     match job {
         "none" => {}
-        "giants" => giants_behind_small_rows(&ctx).unwrap(),
+        "oversized" => oversized_rows_after_small_ones(&ctx).unwrap(),
         "partitions" => many_partitions(&ctx).unwrap(),
         "hollow" => rows_that_are_small_as_bytes(&ctx).unwrap(),
         "growing" => combiners_that_grow(&ctx).unwrap(),
@@ -66,7 +66,7 @@ fn run_one_job(job: &str) {
     println!("peak_kib={}", kib("VmHWM:") - kib("RssFile:"));
 }
 
-fn giants_behind_small_rows(ctx: &Context) -> Result<()> {
+fn oversized_rows_after_small_ones(ctx: &Context) -> Result<()> {
     let rows = ctx.range_with(2, 0..20_400_u64).map(|n| {
         let bytes = if n % 10_200 < 10_000 { 4 } else { 1 << 20 };
         (noise(n), "x".repeat(bytes))
@@ -79,7 +79,7 @@ fn giants_behind_small_rows(ctx: &Context) -> Result<()> {
 
 #[test]
 fn oversized_rows_after_many_small_ones_stay_within_the_memory_limit() {
-    stays_within_the_promise("giants");
+    stays_within_the_promise("oversized");
 }
 
 fn many_partitions(ctx: &Context) -> Result<()> {

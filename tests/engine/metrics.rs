@@ -94,10 +94,13 @@ fn a_sort_beyond_its_memory_counts_the_files_of_its_runs() {
 fn the_peak_memory_of_a_task_stays_near_its_limit_and_follows_its_rows() {
     test(|| {
         let in_memory = shuffled(Context::builder())?;
-        let share = 64 << 10;
-        let in_runs = shuffled(Context::builder().task_memory_bytes(share))?;
+        let task_limit = 64 << 10;
+        let in_runs = shuffled(Context::builder().task_memory_bytes(task_limit))?;
         // Two operations of a task hold a quarter each, and a little more than that at most.
-        assert!(in_runs[0].peak_bytes > share / 8 && in_runs[0].peak_bytes <= share, "{in_runs:?}");
+        assert!(
+            in_runs[0].peak_bytes > task_limit / 8 && in_runs[0].peak_bytes <= task_limit,
+            "{in_runs:?}"
+        );
         // The buffers of a task have 25,000 rows of at least 24 bytes.
         assert!(in_memory[0].peak_bytes >= 600_000, "{in_memory:?}");
         Ok(())

@@ -130,13 +130,13 @@ fn with_passes_its_value_to_each_of_its_four_operations() {
     );
     same_as_iterator(
         |rows| {
-            let kept = rows.into_iter().map(|n| n + 10).filter(|n| n % 3 == 0);
-            kept.flat_map(|n| [n, 5]).collect()
+            let filtered = rows.into_iter().map(|n| n + 10).filter(|n| n % 3 == 0);
+            filtered.flat_map(|n| [n, 5]).collect()
         },
         |rdd| {
             let moved = rdd.with(10_i64).map(|by, n| n + by);
-            let kept = moved.with(3_i64).filter(|step, n| n % step == 0);
-            kept.with(5_i64).flat_map(|more, n| [n, *more]).collect()
+            let filtered = moved.with(3_i64).filter(|step, n| n % step == 0);
+            filtered.with(5_i64).flat_map(|more, n| [n, *more]).collect()
         },
     );
 }
@@ -215,18 +215,18 @@ fn cache_returns_the_same_rows_and_computes_each_once() {
         |rdd| {
             let computed = Arc::new(AtomicUsize::new(0));
             let counter = Arc::clone(&computed);
-            let kept = rdd
+            let cached = rdd
                 .map(move |n| {
                     counter.fetch_add(1, Ordering::Relaxed);
                     n + 1
                 })
                 .cache();
-            let rows = kept.collect()?;
-            assert_eq!(kept.filter(|_| true).collect()?, rows);
-            assert_eq!(kept.count()?, rows.len() as u64);
+            let rows = cached.collect()?;
+            assert_eq!(cached.filter(|_| true).collect()?, rows);
+            assert_eq!(cached.count()?, rows.len() as u64);
             assert_eq!(computed.load(Ordering::Relaxed), rows.len());
-            kept.unpersist();
-            assert_eq!(kept.collect()?, rows);
+            cached.unpersist();
+            assert_eq!(cached.collect()?, rows);
             assert_eq!(computed.load(Ordering::Relaxed), 2 * rows.len());
             Ok(rows)
         },
@@ -236,9 +236,9 @@ fn cache_returns_the_same_rows_and_computes_each_once() {
 #[test]
 fn an_action_that_stops_early_does_not_cache_half_a_partition() {
     test(|| {
-        let kept = context().range_with(1, 0..10_000_u32).map(|n| n + 1).cache();
-        assert_eq!(kept.take(2)?, [1, 2]);
-        assert_eq!(kept.count()?, 10_000);
+        let cached = context().range_with(1, 0..10_000_u32).map(|n| n + 1).cache();
+        assert_eq!(cached.take(2)?, [1, 2]);
+        assert_eq!(cached.count()?, 10_000);
         Ok(())
     });
 }

@@ -253,8 +253,8 @@ fn the_next_output_deletes_only_the_staging_directories_of_dead_processes() {
         make(".other.writing-0123456789abcdef", &[LOCK]);
         let before = names_in(folder.path());
         rows(&ctx).save_as_text_file(folder.path().join("out")).unwrap();
-        let gone = ".out.writing-0123456789abcdef";
-        let mut wanted: Vec<String> = before.into_iter().filter(|name| name != gone).collect();
+        let orphan = ".out.writing-0123456789abcdef";
+        let mut wanted: Vec<String> = before.into_iter().filter(|name| name != orphan).collect();
         wanted.push("out".into());
         assert_eq!(names_in(folder.path()), wanted);
         race.let_go();

@@ -26,15 +26,15 @@ fn timeless(report: &JobReport) -> String {
     // Titles are aligned to the right, so a time may begin before its title: two columns are never
     // closer than two blanks.
     let cut = |line: &&str| match line.get(..times) {
-        Some(kept) => kept.rsplit_once("  ").map_or(kept, |(kept, _)| kept).trim_end().to_string(),
+        Some(row) => row.rsplit_once("  ").map_or(row, |(row, _)| row).trim_end().to_string(),
         None => line.to_string(),
     };
-    let kept: Vec<String> = table.iter().map(cut).collect();
-    let text = format!("{head}\n{}", kept.join("\n"));
-    let places = report.stages().iter().map(|stage| stage.call_site());
-    places.chain([report.call_site()]).fold(text, |text, place| {
-        let (file, line) = place.rsplit_once(':').unwrap();
-        text.replace(place, &format!("{file}:{}", "?".repeat(line.len())))
+    let rows: Vec<String> = table.iter().map(cut).collect();
+    let text = format!("{head}\n{}", rows.join("\n"));
+    let call_sites = report.stages().iter().map(|stage| stage.call_site());
+    call_sites.chain([report.call_site()]).fold(text, |text, call_site| {
+        let (file, line) = call_site.rsplit_once(':').unwrap();
+        text.replace(call_site, &format!("{file}:{}", "?".repeat(line.len())))
     })
 }
 

@@ -131,10 +131,10 @@ impl Rendezvous {
 fn independent_stages_run_at_the_same_time() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
-        let place = Rendezvous::default();
+        let rendezvous = Rendezvous::default();
         let side = |at: u64| {
-            let place = place.clone();
-            let pairs = ctx.range_with(1, 0..1_u64).map(move |n| (n, place.meet()));
+            let rendezvous = rendezvous.clone();
+            let pairs = ctx.range_with(1, 0..1_u64).map(move |n| (n, rendezvous.meet()));
             pairs.partition_by(at as usize + 1)
         };
         let left = side(1);
@@ -148,11 +148,13 @@ fn independent_stages_run_at_the_same_time() {
 fn jobs_of_two_threads_run_at_the_same_time() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(2).build().unwrap();
-        let place = Rendezvous::default();
+        let rendezvous = Rendezvous::default();
         let jobs = [0, 1].map(|_| {
             let ctx = ctx.clone();
-            let place = place.clone();
-            thread::spawn(move || ctx.range_with(1, 0..1_u8).map(move |_| place.meet()).collect())
+            let rendezvous = rendezvous.clone();
+            thread::spawn(move || {
+                ctx.range_with(1, 0..1_u8).map(move |_| rendezvous.meet()).collect()
+            })
         });
         for job in jobs {
             assert_eq!(job.join().unwrap().unwrap(), [true]);
@@ -165,12 +167,12 @@ fn a_cached_rdd_is_computed_once() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(4));
         let calls = Calls::default();
-        let kept = counted_pairs(&ctx, &calls).cache();
+        let cached = counted_pairs(&ctx, &calls).cache();
         for _ in 0..3 {
-            assert_eq!(kept.count().unwrap(), 60);
+            assert_eq!(cached.count().unwrap(), 60);
         }
         assert_eq!(calls.take(), 60);
-        assert_eq!(kept.map(|(_, n)| n).reduce(|a, b| a + b).unwrap(), Some(1770));
+        assert_eq!(cached.map(|(_, n)| n).reduce(|a, b| a + b).unwrap(), Some(1770));
         assert_eq!(calls.take(), 0);
         assert_eq!(count_of(&recorder.events(&ctx), "BlockStored"), 4);
     });
@@ -182,11 +184,11 @@ fn nothing_upstream_of_a_complete_cache_runs() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
         let calls = Calls::default();
-        let kept =
+        let cached =
             counted_pairs(&ctx, &calls).with_partitions(3).reduce_by_key(|a, b| a + b).cache();
-        kept.count().unwrap();
+        cached.count().unwrap();
         recorder.events(&ctx);
-        assert_eq!(kept.map(|(key, _)| key).reduce(|a, b| a + b).unwrap(), Some(15));
+        assert_eq!(cached.map(|(key, _)| key).reduce(|a, b| a + b).unwrap(), Some(15));
         let events = recorder.events(&ctx);
         assert_eq!(count_of(&events, "StageStarted"), 1, "{events:#?}");
         assert_eq!(recorder.tasks_started(&ctx), 0);
@@ -198,17 +200,17 @@ fn a_cache_under_concurrent_actions_is_computed_at_most_once_by_each() {
     within(DEADLINE, || {
         let ctx = Context::builder().threads(4).build().unwrap();
         let calls = Calls::default();
-        let kept = counted_pairs(&ctx, &calls).cache();
+        let cached = counted_pairs(&ctx, &calls).cache();
         let actions = (0..4).map(|_| {
-            let kept = kept.clone();
-            thread::spawn(move || kept.collect().unwrap())
+            let cached = cached.clone();
+            thread::spawn(move || cached.collect().unwrap())
         });
         for action in actions.collect::<Vec<_>>() {
             assert!(action.join().unwrap().into_iter().eq((0..60).map(|n| (n % 6, n))));
         }
         let computed = calls.take();
         assert!((60..=240).contains(&computed), "{computed} calls");
-        assert_eq!(kept.count().unwrap(), 60);
+        assert_eq!(cached.count().unwrap(), 60);
         assert_eq!(calls.take(), 0);
     });
 }
@@ -296,12 +298,12 @@ fn an_action_that_reads_a_block_sees_the_accumulators_of_its_computation() {
             counter.add(1);
             format!("{n}{}", "0".repeat(100_000))
         });
-        let kept = rows.persist(StorageLevel::Disk);
-        assert_eq!(kept.id(), RddId(2));
-        let first = kept.clone();
+        let persisted = rows.persist(StorageLevel::Disk);
+        assert_eq!(persisted.id(), RddId(2));
+        let first = persisted.clone();
         let first = thread::spawn(move || first.count());
         told.recv().unwrap();
-        assert_eq!(kept.take(1).unwrap().len(), 1);
+        assert_eq!(persisted.take(1).unwrap().len(), 1);
         assert_eq!(count.value(), 400);
         assert_eq!((first.join().unwrap().unwrap(), count.value()), (400, 400));
     });

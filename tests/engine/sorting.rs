@@ -260,7 +260,7 @@ fn the_sample_of_a_sort_of_large_rows_stays_within_the_task_memory_limit() {
     test(|| {
         let ctx =
             Context::builder().threads(2).memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES).build()?;
-        let share = MIN_MEMORY_LIMIT_BYTES as usize / 8;
+        let task_limit = MIN_MEMORY_LIMIT_BYTES as usize / 8;
         let row = |n: u64| {
             let mut row = vec![0; 4 << 10];
             row[..8].copy_from_slice(&noise(n).to_be_bytes());
@@ -271,7 +271,7 @@ fn the_sample_of_a_sort_of_large_rows_stays_within_the_task_memory_limit() {
         let sizes = sorted.map(|row| row[..8].to_vec()).glom().collect()?;
         let peak = PEAK.load(Ordering::SeqCst);
         // The bounds are clones of sampled keys; each task makes some more while it compares rows.
-        assert!(peak < 3 * share, "{peak} bytes of keys at once");
+        assert!(peak < 3 * task_limit, "{peak} bytes of keys at once");
         assert!(sizes.concat().is_sorted());
         let lengths: Vec<usize> = sizes.iter().map(Vec::len).collect();
         // A few sampled keys for each range are few, but enough that no range has most rows.

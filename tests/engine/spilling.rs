@@ -122,7 +122,7 @@ fn one_configuration_writes_the_same_bytes_under_any_threads_and_memory_pressure
     within(2 * DEADLINE, || {
         for (name, program) in operations() {
             let mut answers = BTreeMap::new();
-            for (threads, files, kept) in
+            for (threads, files, cached_blocks) in
                 [(1, false, 0), (4, false, 0), (2, true, 0), (3, false, 100)]
             {
                 let builder = Context::builder().threads(threads).force_spill(files);
@@ -132,9 +132,9 @@ fn one_configuration_writes_the_same_bytes_under_any_threads_and_memory_pressure
                     .build();
                 let ctx = ctx.unwrap();
                 // Cached rows take the memory in which the runs would stay.
-                let cached = ctx.range_with(4, 0..kept * 3000_i64).cache();
+                let cached = ctx.range_with(4, 0..cached_blocks * 3000_i64).cache();
                 cached.count().unwrap();
-                answers.insert((threads, files, kept), program(&ctx).unwrap());
+                answers.insert((threads, files, cached_blocks), program(&ctx).unwrap());
             }
             let first = &answers[&(1, false, 0)];
             assert!(answers.values().all(|answer| answer == first), "{name}");

@@ -146,7 +146,7 @@ where
             same_answers(partitions, &answers);
             assert_eq!(sorted(answers.remove(0).1), oracle, "in {partitions} partitions");
         });
-        assert!(spilled.counts().bytes_spilled > 0, "everything fitted the budget");
+        assert!(spilled.counts().bytes_spilled > 0, "everything fitted the memory limit");
     });
 }
 

@@ -154,7 +154,7 @@ fn a_file_changed_or_deleted_after_listing_is_an_error() {
         };
         change("longer", &|path| fs::write(path, "one\ntwo\nthree\n").unwrap());
         change("shorter", &|path| fs::write(path, "one\n").unwrap());
-        change("gone", &|path| fs::remove_file(path).unwrap());
+        change("deleted", &|path| fs::remove_file(path).unwrap());
         change("touched", &|path| {
             let file = fs::File::options().append(true).open(path).unwrap();
             file.set_modified(SystemTime::now() + Duration::from_secs(90)).unwrap();
@@ -232,7 +232,7 @@ fn a_save_writes_one_file_per_partition_even_if_empty_and_a_marker() {
         let part = |name: &str| fs::read_to_string(path.join(name)).unwrap();
         assert_eq!((part("part-00000"), part("part-00001")), ("0\n1\n".into(), String::new()));
         assert_eq!(part("_SUCCESS"), "");
-        assert_eq!(names(folder.path()), ["out"], "nothing is left beside");
+        assert_eq!(names(folder.path()), ["out"], "no staging directory is left");
         let made = |name: &str| fs::metadata(path.join(name)).unwrap().modified().unwrap();
         assert!(parts[1..].iter().all(|name| made(name) <= made("_SUCCESS")));
     });

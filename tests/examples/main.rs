@@ -62,10 +62,10 @@ fn close(a: f64, b: f64) -> bool {
 #[test]
 fn word_count_equals_a_loop_over_the_bytes() -> Result<(), BoxError> {
     let expected = plain_word_count(&std::fs::read(word_count::BOOK)?);
-    everywhere(|ctx, place| {
+    everywhere(|ctx, setup| {
         let counts = word_count::word_count(ctx, vec![word_count::BOOK.to_string()]);
-        assert_eq!(counts.count()?, expected.len() as u64, "{place}");
-        assert_eq!(counts.collect_as_map()?, expected, "{place}");
+        assert_eq!(counts.count()?, expected.len() as u64, "{setup}");
+        assert_eq!(counts.collect_as_map()?, expected, "{setup}");
         Ok(())
     })
 }
@@ -87,12 +87,12 @@ fn plain_word_count(text: &[u8]) -> HashMap<String, u64> {
 fn page_rank_equals_a_loop_over_the_edges() -> Result<(), BoxError> {
     let edges = std::fs::read_to_string(page_rank::GRAPH)?;
     let expected = plain_page_rank(&edges);
-    everywhere(|ctx, place| {
+    everywhere(|ctx, setup| {
         let ranks = page_rank::page_rank(ctx, page_rank::GRAPH, page_rank::ROUNDS).collect()?;
-        assert_eq!(ranks.len(), expected.len(), "{place}");
+        assert_eq!(ranks.len(), expected.len(), "{setup}");
         for (page, rank) in ranks {
             let plain = expected[page.as_str()];
-            assert!(close(rank, plain), "{page}: {rank}, in plain Rust {plain}, {place}");
+            assert!(close(rank, plain), "{page}: {rank}, in plain Rust {plain}, {setup}");
         }
         Ok(())
     })
@@ -128,13 +128,13 @@ fn plain_page_rank(edges: &str) -> BTreeMap<&str, f64> {
 #[test]
 fn k_means_equals_a_loop_over_the_points() -> Result<(), BoxError> {
     let expected = plain_k_means(&std::fs::read_to_string(k_means::AIRPORTS)?)?;
-    everywhere(|ctx, place| {
+    everywhere(|ctx, setup| {
         let found = k_means::k_means(ctx, k_means::AIRPORTS, k_means::GROUPS)?;
-        assert_eq!(found.sizes, expected.sizes, "{place}");
-        assert!(close(found.cost, expected.cost), "{} {} {place}", found.cost, expected.cost);
+        assert_eq!(found.sizes, expected.sizes, "{setup}");
+        assert!(close(found.cost, expected.cost), "{} {} {setup}", found.cost, expected.cost);
         let ours = found.centers.iter().flatten();
         let plain = expected.centers.iter().flatten();
-        assert!(ours.zip(plain).all(|(a, b)| (a - b).abs() < 1e-9), "{place}");
+        assert!(ours.zip(plain).all(|(a, b)| (a - b).abs() < 1e-9), "{setup}");
         Ok(())
     })
 }
@@ -202,11 +202,11 @@ fn inverted_index_equals_a_loop_over_the_lines() -> Result<(), BoxError> {
             expected.entry(word.to_string()).or_default().push(number);
         }
     }
-    everywhere(|ctx, place| {
+    everywhere(|ctx, setup| {
         let lines = book.lines().map(String::from).collect();
         let found = inverted_index::inverted_index(ctx, lines).collect()?;
-        assert_eq!(found.len(), expected.len(), "{place}");
-        assert_eq!(found.into_iter().collect::<BTreeMap<_, _>>(), expected, "{place}");
+        assert_eq!(found.len(), expected.len(), "{setup}");
+        assert_eq!(found.into_iter().collect::<BTreeMap<_, _>>(), expected, "{setup}");
         Ok(())
     })
 }
@@ -217,8 +217,8 @@ fn monte_carlo_pi_equals_a_loop_over_one_generator() -> Result<(), BoxError> {
     let expected = plain_inside(darts);
     let pi = 4.0 * expected as f64 / darts as f64;
     assert!((pi - std::f64::consts::PI).abs() < 0.01, "{pi}");
-    everywhere(|ctx, place| {
-        assert_eq!(monte_carlo_pi::inside(ctx, darts)?, expected, "{place}");
+    everywhere(|ctx, setup| {
+        assert_eq!(monte_carlo_pi::inside(ctx, darts)?, expected, "{setup}");
         Ok(())
     })
 }
@@ -226,7 +226,7 @@ fn monte_carlo_pi_equals_a_loop_over_one_generator() -> Result<(), BoxError> {
 /// Throws the darts in sequence: splitmix64 with its state, and integer coordinates with a radius of 2^53.
 fn plain_inside(darts: u64) -> u64 {
     let mut state = 0_u64;
-    let mut place = || {
+    let mut coordinate = || {
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let rounds = [(30, 0xBF58_476D_1CE4_E5B9_u64), (27, 0x94D0_49BB_1331_11EB)];
         let mixed =
@@ -235,8 +235,8 @@ fn plain_inside(darts: u64) -> u64 {
     };
     let mut inside = 0;
     for _ in 0..darts {
-        let x = place();
-        let y = place();
+        let x = coordinate();
+        let y = coordinate();
         inside += u64::from(x * x + y * y < 1 << 106);
     }
     inside
@@ -258,11 +258,11 @@ fn transitive_closure_equals_a_search_from_every_package() -> Result<(), BoxErro
             }
         }
     }
-    everywhere(|ctx, place| {
+    everywhere(|ctx, setup| {
         let edges = transitive_closure::edges(ctx, transitive_closure::GRAPH);
         let paths = transitive_closure::closure(&edges)?.collect()?;
-        assert_eq!(paths.len(), expected.len(), "{place}");
-        assert_eq!(paths.into_iter().collect::<BTreeSet<_>>(), expected, "{place}");
+        assert_eq!(paths.len(), expected.len(), "{setup}");
+        assert_eq!(paths.into_iter().collect::<BTreeSet<_>>(), expected, "{setup}");
         Ok(())
     })
 }
@@ -287,11 +287,11 @@ fn flights_equal_a_loop_over_the_tables() -> Result<(), BoxError> {
         }
     }
     assert!(expected.len() > 5);
-    everywhere(|ctx, place| {
+    everywhere(|ctx, setup| {
         let found = flights::makers(ctx, flights::FOLDER).collect()?;
         let sums = |sums: flights::Sums| (sums.flights, sums.delay, sums.windy);
         let found = found.into_iter().map(|(maker, all)| (maker, sums(all)));
-        assert_eq!(found.collect::<BTreeMap<_, _>>(), expected, "{place}");
+        assert_eq!(found.collect::<BTreeMap<_, _>>(), expected, "{setup}");
         Ok(())
     })
 }
@@ -308,9 +308,9 @@ fn secondary_sort_equals_a_sorted_list_for_each_plane() -> Result<(), BoxError> 
     }
     expected.values_mut().for_each(|route| route.sort_by_key(|leg| leg.0));
     assert!(expected.len() > 1_000);
-    everywhere(|ctx, place| {
+    everywhere(|ctx, setup| {
         let found = secondary_sort::routes(ctx, secondary_sort::FLIGHTS).collect()?;
-        assert_eq!(found.into_iter().collect::<BTreeMap<_, _>>(), expected, "{place}");
+        assert_eq!(found.into_iter().collect::<BTreeMap<_, _>>(), expected, "{setup}");
         Ok(())
     })
 }
@@ -335,9 +335,9 @@ fn log_mining_equals_a_loop_over_the_lines() -> Result<(), BoxError> {
         }
     }
     assert!(errors > mysql && mysql > 50 && times.len() > 50 && broken > 5);
-    everywhere(|ctx, place| {
+    everywhere(|ctx, setup| {
         let found = log_mining::log_mining(ctx, log_mining::LOG)?;
-        assert_eq!(found, (errors, mysql, times.clone()), "{place}");
+        assert_eq!(found, (errors, mysql, times.clone()), "{setup}");
         Ok(())
     })
 }
@@ -388,11 +388,11 @@ fn logistic_regression_equals_a_loop_over_the_points() -> Result<(), BoxError> {
     let right = points.iter().filter(|(h, m, late)| (judge(weights, *h, *m) > 0.0) == *late);
     let right = right.count() as u64;
     assert!(right as usize > points.len() * 2 / 3, "{right} of {}", points.len());
-    everywhere(|ctx, place| {
+    everywhere(|ctx, setup| {
         let (found, found_right, all) =
             logistic_regression::logistic_regression(ctx, logistic_regression::FLIGHTS)?;
-        assert!(found.iter().zip(weights).all(|(a, b)| close(*a, b)), "{found:?} {place}");
-        assert_eq!((found_right, all), (right, points.len() as u64), "{place}");
+        assert!(found.iter().zip(weights).all(|(a, b)| close(*a, b)), "{found:?} {setup}");
+        assert_eq!((found_right, all), (right, points.len() as u64), "{setup}");
         Ok(())
     })
 }

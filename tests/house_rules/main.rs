@@ -11,10 +11,16 @@ mod deadlines;
 mod operations;
 mod promises;
 mod structure;
+mod summaries;
+mod tokens;
 mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// The folders of the workspace with Rust files of ours.
+const FOLDERS: [&str; 9] =
+    ["core", "shuffle", "rdd", "src", "examples", "tests", "benches", "fuzz", "testkit"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -36,6 +42,23 @@ fn documents() -> Vec<(String, String)> {
     let documents = files(entries.filter(is_ours).collect(), "md");
     assert!(documents.len() > 10, "found only {} documents", documents.len());
     documents
+}
+
+/// Returns the manifests, scripts and settings of the workspace and the recorded texts of tests, with their text.
+fn project_files() -> Vec<(String, String)> {
+    let folders: Vec<PathBuf> = FOLDERS.iter().map(|folder| root().join(folder)).collect();
+    let mut found = Vec::new();
+    for extension in ["toml", "sh", "py", "scala", "stderr"] {
+        found.extend(files(folders.clone(), extension));
+    }
+    found.extend(files(vec![root().join("tests/snapshots")], "txt"));
+    found.extend(files(vec![root().join(".github")], "yml"));
+    let others = ["Cargo.toml", "clippy.toml", "deny.toml", "rust-toolchain.toml", "rustfmt.toml"];
+    let scripts = ["justfile", ".ci/run", ".ci/nightly", ".editorconfig"];
+    for name in others.into_iter().chain(scripts) {
+        found.push((name.to_string(), fs::read_to_string(root().join(name)).unwrap()));
+    }
+    found
 }
 
 /// Returns the files with an extension among `paths` and under those that are folders.

@@ -1,11 +1,10 @@
-//! Checks the words of code and prose: retired names, phrases that need a second reading, and the verb that
-//! begins the documentation of a function. `docs/GLOSSARY.md` has the words to use instead.
+//! Retired names and phrases do not return, in any kind of text. `docs/GLOSSARY.md` has the words to use instead.
+//!
+//! Identifiers, string literals, comments, documents, scripts and the names of files are read as words:
+//! `left_behind` and `LeftBehind` are the words "left behind".
 
-use super::{documents, sources};
-
-/// The folders of the workspace with Rust files of ours.
-const FOLDERS: [&str; 9] =
-    ["core", "shuffle", "rdd", "src", "examples", "tests", "benches", "fuzz", "testkit"];
+use super::tokens::{Kind, Token, tokens};
+use super::{FOLDERS, documents, project_files, sources};
 
 /// This folder, which names the retired words in order to find them.
 const RULES: &str = "tests/house_rules/";
@@ -32,18 +31,18 @@ const RETIRED_NAMES: &str = "\
     intersection_with sort_by_with sort_by_key_with sort_pairs_with group_by_key_iter_with \
     cogroup_iter_with partitioning_with";
 
-/// Names that are English words, so that only items of the code may not have them.
-const RETIRED_ITEMS: &str = "\
+/// English words that may not be whole identifiers in code.
+const RETIRED_IDENTIFIERS: &str = "\
     Step Lineage Kept Preparation Surroundings Ticket Goal Moment Harm Trial Aside Held Slices Combining \
     Combined Parted Waiting Places Place Meter Product Again LookUp Pairing Keeping Leaving Mark Shell \
     Form Piece Side OpenSide Home blame_on forgive make_room go_on die reach weigh leading lead \
-    settle kept cogrouped";
+    settle kept cogrouped place places behind";
 
 /// Beginnings of the names of constants, whose words are `MAX_` and `MIN_`.
-const RETIRED_PREFIXES: [&str; 2] = ["MOST_", "LEAST_"];
+const RETIRED_PREFIXES: [&str; 3] = ["MOST_", "LEAST_", "Serialised"];
 
-/// Phrases that may not occur in comments and documents.
-const RETIRED_PHRASES: [&str; 41] = [
+/// Phrases that may occur nowhere.
+const RETIRED_PHRASES: [&str; 47] = [
     "in vain",
     "so many",
     "so much",
@@ -82,171 +81,230 @@ const RETIRED_PHRASES: [&str; 41] = [
     "dear",
     "light row",
     "knob",
+    "knobs",
+    "budget",
+    "budgets",
+    "door",
+    "harms",
+    "harmed",
     "gives way",
     "are gone",
     "is gone",
 ];
 
+/// Phrases that may not occur in identifiers. In prose they have other meanings, such as "in place of".
+const RETIRED_IN_IDENTIFIERS: [&str; 5] = ["gone", "harm", "place of", "places of", "spoilt"];
+
 /// Beginnings of documentation that say neither what a function does nor what a thing is.
 const RETIRED_BEGINNINGS: [&str; 6] = ["What ", "Whether ", "Who ", "How ", "Whose ", "Where "];
 
-/// The verbs with which the documentation of a function may begin.
-const VERBS: &str = "\
-    Abandons Aborts Accepts Acquires Adds Adjusts Advances Aggregates Allocates Allows Appends Applies \
-    Asks Asserts Assigns Attaches Begins Blames Blocks Borrows Bounds Broadcasts Builds Caches Calls \
-    Cancels Caps Casts Catches Chains Changes Charges Checks Chooses Claims Cleans Clears Clones Closes \
-    Coalesces Cogroups Collects Combines Commits Compares Completes Compresses Computes Concatenates \
-    Configures Connects Consumes Continues Converts Copies Counts Creates Damages Declares Decodes \
-    Decompresses Decrements Deduplicates Defers Deletes Delivers Denies Derives Describes Deserializes \
-    Detects Determines Disables Discards Displays Distributes Divides Downcasts Drains Draws Drops Emits \
-    Empties Enables Encodes Ends Ensures Enters Enumerates Erases Escapes Estimates Evicts Exchanges \
-    Executes Expects Explains Exports Extends Extracts Fails Fetches Fills Filters Finalizes Finds \
-    Finishes Flattens Flips Flushes Folds Forces Forgets Formats Forwards Frees Generates Gets Groups \
-    Grows Handles Hashes Hides Holds Identifies Ignores Includes Increments Indexes Initializes Injects \
-    Inserts Inspects Installs Interrupts Intersects Invokes Iterates Joins Keeps Kills Launches Leaks \
-    Leaves Limits Links Lists Loads Locates Locks Logs Lowers Makes Maps Marks Matches Measures Merges \
-    Moves Names Normalizes Notifies Numbers Obtains Opens Orders Outputs Overrides Overwrites Packs Pads \
-    Pairs Panics Parks Parses Partitions Passes Pauses Peeks Performs Persists Picks Pins Plans Polls \
-    Pops Prepares Preserves Prints Probes Processes Produces Prunes Publishes Pulls Pushes Puts Queues \
-    Raises Reads Rebuilds Receives Recomputes Records Recovers Recreates Redraws Reduces Refuses \
-    Registers Rejects Releases Removes Renames Renders Reopens Repartitions Repeats Replaces Replays \
-    Reports Requests Requires Reruns Reserves Resets Resizes Resolves Restores Restricts Resumes Retains \
-    Retries Returns Reuses Reverts Rewinds Rewrites Rolls Rounds Runs Samples Saves Scans Scatters \
-    Schedules Seals Searches Seeks Selects Sends Separates Serializes Sets Shares Shortens Shows Shrinks \
-    Shuffles Shuts Signals Simulates Skips Sleeps Sorts Spawns Spills Splits Spreads Stages Stalls Starts \
-    Stops Stores Streams Submits Subtracts Summarizes Sums Swaps Switches Syncs Takes Tests Throws Times \
-    Tracks Transfers Transforms Traverses Tries Trims Truncates Turns Unions Unlinks Unlocks Unpacks \
-    Unpersists Unpins Unwinds Unwraps Updates Uses Validates Verifies Visits Waits Wakes Walks Warns \
-    Wraps Writes Yields Zips";
-
-/// Returns the names in a line of code or text.
-fn names(line: &str) -> impl Iterator<Item = &str> {
-    line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|name| !name.is_empty())
+/// A part of a file that is read as one text. Findings in it are reported at its first line.
+struct Part {
+    /// The kind of token in a Rust file; all of another file is one part without a kind.
+    kind: Option<Kind>,
+    line: usize,
+    text: String,
 }
 
-/// Returns the text of the comment in a line of Rust, if it has one.
-fn comment(line: &str) -> Option<&str> {
-    let line = line.trim_start();
-    if line.starts_with("//") {
-        return Some(line.trim_start_matches(['/', '!']).trim_start());
+/// Returns the parts of a file. Comments on consecutive lines are one part, because a phrase may be broken
+/// between lines.
+fn parts(file: &str, text: &str) -> Vec<Part> {
+    let name = Part { kind: None, line: 0, text: file.to_string() };
+    if !file.ends_with(".rs") {
+        return [name].into_iter().chain(paragraphs(text)).collect();
     }
-    line.split_once(" // ").map(|(_, comment)| comment)
-}
-
-/// Returns the Rust files and the documents of this workspace that may have no retired words.
-fn all_files() -> Vec<(String, String)> {
-    let mut files = sources(&FOLDERS);
-    files.extend(documents());
-    files.retain(|(name, _)| !name.starts_with(RULES));
-    files
-}
-
-#[test]
-fn no_retired_name_returns() {
-    let retired: Vec<&str> = RETIRED_NAMES.split_whitespace().collect();
-    let mut found = Vec::new();
-    for (file, text) in all_files() {
-        for (number, line) in text.lines().enumerate() {
-            for name in names(line) {
-                let prefixed = |prefix: &&str| name.starts_with(*prefix);
-                let is_retired = retired.contains(&name) || RETIRED_PREFIXES.iter().any(prefixed);
-                if is_retired || name.starts_with("Serialised") {
-                    found.push(format!("{file}:{}: {name}", number + 1));
-                }
+    let mut parts = vec![name];
+    for token in tokens(text) {
+        let comment = parts.last_mut().filter(|part| {
+            let end = part.line + part.text.matches('\n').count();
+            part.kind == Some(Kind::Comment) && token.kind == Kind::Comment && token.line == end + 1
+        });
+        match comment {
+            Some(part) => {
+                part.text.push('\n');
+                part.text.push_str(token.text.trim_start_matches(['/', '!']));
+            }
+            None => {
+                parts.push(Part { kind: Some(token.kind), line: token.line, text: content(&token) })
             }
         }
     }
-    assert!(found.is_empty(), "docs/GLOSSARY.md has the words for these:\n{}", found.join("\n"));
+    parts
 }
 
-#[test]
-fn no_item_has_a_retired_name() {
-    const KINDS: [&str; 8] = ["struct", "enum", "trait", "type", "fn", "mod", "const", "static"];
-    let retired: Vec<&str> = RETIRED_ITEMS.split_whitespace().collect();
-    let mut found = Vec::new();
-    for (file, text) in sources(&FOLDERS) {
-        for (number, line) in text.lines().enumerate() {
-            let code = if comment(line).is_some() { "" } else { line };
-            let names: Vec<&str> = names(code).collect();
-            for item in names.windows(2).filter(|item| KINDS.contains(&item[0])) {
-                if retired.contains(&item[1]) {
-                    found.push(format!("{file}:{}: {}", number + 1, item[1]));
-                }
+/// Returns the paragraphs of a text without kinds, which blank lines and items of lists separate.
+fn paragraphs(text: &str) -> Vec<Part> {
+    let mut paragraphs: Vec<Part> = Vec::new();
+    let mut is_new = true;
+    for (number, line) in text.lines().enumerate() {
+        let begins = line.trim_start().starts_with(['-', '*', '|']);
+        match paragraphs.last_mut().filter(|_| !is_new && !begins) {
+            Some(paragraph) => {
+                paragraph.text.push('\n');
+                paragraph.text.push_str(line.trim_start_matches([' ', '#', '/']));
             }
+            None => paragraphs.push(Part { kind: None, line: number + 1, text: line.to_string() }),
+        }
+        is_new = line.trim().is_empty();
+    }
+    paragraphs
+}
+
+/// Returns the text of a token, with spaces for the escapes of a string literal.
+fn content(token: &Token<'_>) -> String {
+    match token.kind {
+        Kind::Literal => token.text.replace("\\n", "  ").replace("\\t", "  "),
+        _ => token.text.to_string(),
+    }
+}
+
+/// Returns the names in a text, with the number of line ends before each.
+fn names(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text.lines().enumerate();
+    lines.flat_map(|(number, line)| {
+        let names = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+        names.filter(|name| !name.is_empty()).map(move |name| (number, name))
+    })
+}
+
+/// Returns the words of a text in lower case, each between spaces. Names are split into their words. The end of a
+/// sentence or a cell is a word of its own, so that no phrase spans it.
+fn words(text: &str) -> String {
+    let mut words = String::from(" ");
+    let mut was_lower = false;
+    for c in text.chars() {
+        let begins = c.is_uppercase() && was_lower;
+        was_lower = c.is_lowercase();
+        if (begins || !c.is_alphanumeric()) && !words.ends_with(' ') {
+            words.push(' ');
+        }
+        if c.is_alphanumeric() {
+            words.extend(c.to_lowercase());
+        } else if ".;:|?!".contains(c) {
+            words.push_str(". ");
         }
     }
-    assert!(found.is_empty(), "docs/GLOSSARY.md has the words for these:\n{}", found.join("\n"));
+    words.push(' ');
+    words
 }
 
-#[test]
-fn no_comment_or_document_has_a_retired_phrase() {
+/// Returns the retired phrases in a text.
+fn phrases<'a>(text: &str, retired: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let words = words(text);
+    let is_here = |phrase: &&str| {
+        let mut at = words.match_indices(phrase);
+        at.any(|(at, _)| words[..at].ends_with(' ') && words[at + phrase.len()..].starts_with(' '))
+    };
+    retired.filter(is_here).collect()
+}
+
+/// Returns the retired names in a file, with their lines.
+fn retired_names(file: &str, text: &str) -> Vec<String> {
+    let anywhere: Vec<&str> = RETIRED_NAMES.split_whitespace().collect();
+    let in_code: Vec<&str> = RETIRED_IDENTIFIERS.split_whitespace().collect();
     let mut found = Vec::new();
-    for (file, text) in all_files() {
-        let is_rust = file.rsplit('.').next() == Some("rs");
-        for (number, line) in text.lines().enumerate() {
-            let prose = if is_rust { comment(line) } else { Some(line) };
-            let words: Vec<&str> = names(prose.unwrap_or("")).collect();
-            let words = format!(" {} ", words.join(" ").to_lowercase());
-            for phrase in RETIRED_PHRASES {
-                if words.contains(&format!(" {phrase} ")) {
-                    found.push(format!("{file}:{}: {phrase}", number + 1));
-                }
-            }
-            let documentation = line.trim_start().strip_prefix("/// ").unwrap_or("");
-            if RETIRED_BEGINNINGS.iter().any(|word| documentation.starts_with(word)) {
-                let starts = number == 0 || !text.lines().nth(number - 1).is_some_and(is_doc);
-                if starts {
-                    found.push(format!("{file}:{}: {documentation}", number + 1));
-                }
-            }
-        }
-    }
-    let count = found.len();
-    assert!(found.is_empty(), "{count} phrases need other words:\n{}", found.join("\n"));
-}
-
-fn is_doc(line: &str) -> bool {
-    line.trim_start().starts_with("///")
-}
-
-/// Returns the first line of the documentation of each function that has one, with its position.
-fn summaries(file: &str, text: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut first: Option<(usize, &str)> = None;
-    let mut inside_attribute = false;
-    for (number, line) in text.lines().map(str::trim).enumerate() {
-        if let Some(doc) = line.strip_prefix("///") {
-            first = first.or(Some((number + 1, doc.trim())));
-        } else if inside_attribute || line.starts_with("#[") {
-            inside_attribute = !line.ends_with(']');
-        } else {
-            let qualifiers = ["pub", "crate", "super", "const", "async", "default", "in"];
-            let mut words = names(line).skip_while(|name| qualifiers.contains(name));
-            let is_function = words.next() == Some("fn") && words.next().is_some();
-            if let Some((at, doc)) = first.take().filter(|_| is_function) {
-                found.push((format!("{file}:{at}"), doc.to_string()));
+    for part in parts(file, text) {
+        for (number, name) in names(&part.text) {
+            let is_retired = anywhere.contains(&name)
+                || RETIRED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+                || part.kind == Some(Kind::Identifier) && in_code.contains(&name);
+            if is_retired {
+                found.push(format!("{file}:{}: {name}", part.line + number));
             }
         }
     }
     found
 }
 
-#[test]
-fn the_documentation_of_a_function_begins_with_a_verb() {
-    let verbs: Vec<&str> = VERBS.split_whitespace().collect();
-    let mut total = 0;
+/// Returns the retired phrases in a file, with their lines.
+fn retired_phrases(file: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for (file, text) in sources(&FOLDERS) {
-        for (place, doc) in summaries(&file, &text) {
-            total += 1;
-            let verb = doc.split([' ', ':', ',', '.']).next().unwrap_or("");
-            if !verbs.contains(&verb) {
-                found.push(format!("{place}: {doc}"));
-            }
-        }
+    for part in parts(file, text) {
+        let is_identifier = part.kind == Some(Kind::Identifier);
+        let of_identifiers = RETIRED_IN_IDENTIFIERS.into_iter().filter(|_| is_identifier);
+        let found_here = phrases(&part.text, RETIRED_PHRASES.into_iter().chain(of_identifiers));
+        found.extend(found_here.iter().map(|phrase| format!("{file}:{}: {phrase}", part.line)));
     }
-    assert!(total > 1000, "found only {total} functions with documentation");
+    found
+}
+
+/// Returns the first lines of documentation that begin with a retired word.
+fn retired_beginnings(file: &str, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut was_doc = false;
+    for (number, line) in text.lines().map(str::trim_start).enumerate() {
+        let doc = line.strip_prefix("/// ");
+        if let Some(doc) = doc.filter(|_| !was_doc)
+            && RETIRED_BEGINNINGS.iter().any(|word| doc.starts_with(word))
+        {
+            found.push(format!("{file}:{}: {doc}", number + 1));
+        }
+        was_doc = line.starts_with("///");
+    }
+    found
+}
+
+/// Fails if a rule finds something in the files of this workspace.
+fn assert_none(rule: fn(&str, &str) -> Vec<String>) {
+    let mut files = sources(&FOLDERS);
+    files.extend(documents());
+    files.extend(project_files());
+    files.retain(|(name, _)| !name.starts_with(RULES));
+    let found: Vec<String> = files.iter().flat_map(|(file, text)| rule(file, text)).collect();
     let count = found.len();
-    let advice = "begin with what the function does, such as `Returns`";
-    assert!(found.is_empty(), "{count} of {total} do not; {advice}:\n{}", found.join("\n"));
+    assert!(
+        found.is_empty(),
+        "docs/GLOSSARY.md has other words for {count}:\n{}",
+        found.join("\n")
+    );
+}
+
+#[test]
+fn no_retired_name_returns() {
+    assert_none(retired_names);
+}
+
+#[test]
+fn no_retired_phrase_returns() {
+    assert_none(retired_phrases);
+}
+
+#[test]
+fn no_documentation_begins_with_a_question_word() {
+    assert_none(retired_beginnings);
+}
+
+#[test]
+fn retired_names_are_found_in_every_kind_of_text() {
+    let code = "enum Reason {\n    Kept,\n}\nfn f(kept: u8) {\n    let MOST_ROWS = kept;\n    \
+                println!(\"is_in_vain\"); // SpoilOutput, and what is kept\n}\n";
+    assert_eq!(
+        retired_names("a.rs", code),
+        ["a.rs:2: Kept", "a.rs:4: kept", "a.rs:5: MOST_ROWS", "a.rs:5: kept", "a.rs:6: is_in_vain"]
+            .into_iter()
+            .chain(["a.rs:6: SpoilOutput"])
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(retired_names("a.toml", "kept = 1\nset_gives_way = 2"), ["a.toml:2: set_gives_way"]);
+}
+
+#[test]
+fn retired_phrases_are_found_in_every_kind_of_text() {
+    let code = "/// Reads so\n/// many rows.\nfn rows_left_behind() {\n    let AtHand = \"in \\\n        \
+                vain\";\n}\n// This was so. Many are not.\n";
+    let found = retired_phrases("a.rs", code);
+    assert_eq!(
+        found,
+        ["a.rs:1: so many", "a.rs:3: left behind", "a.rs:4: at hand", "a.rs:4: in vain"]
+    );
+    assert_eq!(
+        retired_phrases("left_behind.sh", "\n# nobody"),
+        ["left_behind.sh:0: left behind", "left_behind.sh:2: nobody"]
+    );
+}
+
+#[test]
+fn documentation_that_begins_with_a_question_word_is_found() {
+    let code = "/// What it does.\n/// How it does it.\nfn f() {}\n// Who calls it.\n";
+    assert_eq!(retired_beginnings("a.rs", code), ["a.rs:1: What it does."]);
 }

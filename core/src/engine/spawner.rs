@@ -46,7 +46,7 @@ pub struct Spawned {
 
 /// The state of a spawned closure.
 enum Work {
-    Waiting(Box<dyn FnOnce() + Send>),
+    Queued(Box<dyn FnOnce() + Send>),
     /// Runs on a thread of its own, or on a thread that waits for it.
     Running {
         has_thread: bool,
@@ -63,7 +63,7 @@ thread_local! {
 impl Spawner {
     /// Runs `work` on an idle or new thread, or queues it. It must catch its panics.
     pub fn spawn(&self, work: Box<dyn FnOnce() + Send>) -> Result<Arc<Spawned>> {
-        let work = Mutex::new(Work::Waiting(work));
+        let work = Mutex::new(Work::Queued(work));
         let spawned = Arc::new(Spawned { work, owner: Arc::clone(&self.0) });
         let mut state = self.0.lock();
         state.queue.push_back(Arc::clone(&spawned));
@@ -147,7 +147,7 @@ impl Spawned {
         let work = {
             let mut state = self.lock();
             match std::mem::replace(&mut *state, Work::Running { has_thread }) {
-                Work::Waiting(work) => work,
+                Work::Queued(work) => work,
                 other => {
                     *state = other;
                     return true;
@@ -171,7 +171,7 @@ impl Spawned {
     pub fn abandon(&self) {
         let before = std::mem::replace(&mut *self.lock(), Work::Done);
         match before {
-            Work::Waiting(work) => drop_quietly(work),
+            Work::Queued(work) => drop_quietly(work),
             Work::Running { has_thread: true } => {
                 let mut state = self.owner.lock();
                 state.threads -= 1;

@@ -125,11 +125,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         M: JoinKind<W, Out = O>,
     {
         let run_map = move |rows: Q::Rows, task: &TaskContext| {
-            let place = |(key, value)| {
+            let assign = |(key, value)| {
                 let hash = blame(&operation, || hash_of(&key));
                 Placed::by_hash(0, hash, Hashed { hash, key, value })
             };
-            map_side::run(Distribute { segments: 1, place }, rows, task)
+            map_side::run(Distribute { segments: 1, assign }, rows, task)
         };
         let (outputs, edge) = shuffle(build_side, operation, 1, run_map);
         let edges = vec![Dependency::Narrow(Arc::clone(&self.lineage)), edge];
@@ -361,7 +361,7 @@ where
                 return next;
             }
             let row = self.rows.next()?;
-            let matches = blame(&self.operation, || table.places_of(hash_of(&row.0), &row.0));
+            let matches = blame(&self.operation, || table.range_of(hash_of(&row.0), &row.0));
             self.pending = PendingMatches::new::<W, M>(row, matches);
         }
     }
@@ -374,7 +374,7 @@ where
         let accumulated =
             pending.fold_all::<W, M, B>(values, init, &operation, &mut cancel_check, &mut g);
         rows.fold(accumulated, |accumulated, row| {
-            let matches = blame(&operation, || table.places_of(hash_of(&row.0), &row.0));
+            let matches = blame(&operation, || table.range_of(hash_of(&row.0), &row.0));
             if matches.len() > 1 {
                 let pending = PendingMatches::new::<W, M>(row, matches);
                 let cancel_check = &mut cancel_check;

@@ -59,14 +59,14 @@ impl<K: Key, V: Stored> JoinInput<K, V> {
         }
         let by_key = Arc::clone(&sub_partitions);
         let run_map = move |rows: P::Rows, task: &TaskContext| {
-            let place = |(key, value)| {
+            let assign = |(key, value)| {
                 let (hash, segment) = blame(&operation, || {
                     let hash = hash_of(&key);
                     (hash, by_key.index_of(&key, hash))
                 });
                 Placed::by_hash(segment, hash, Hashed { hash, key, value })
             };
-            map_side::run(Distribute { segments: by_key.count(), place }, rows, task)
+            map_side::run(Distribute { segments: by_key.count(), assign }, rows, task)
         };
         let (outputs, edge) = shuffle(rdd, operation, partitioning.partitions(), run_map);
         (JoinInput { sub_partitions, rows: Rows::Shuffled(outputs) }, edge)
@@ -96,12 +96,12 @@ impl<K: Key, V: Stored> JoinInput<K, V> {
             Rows::Narrow(parent) => {
                 // The rows are in the right partition already, so the sub-partition is chosen by
                 // hash alone: a partitioner that answers differently the second time loses no rows.
-                let place = |(key, value)| {
+                let assign = |(key, value)| {
                     let hash = blame(&operation, || hash_of(&key));
                     let segment = self.sub_partitions.within(partition, hash);
                     Placed::new(segment, Hashed { hash, key, value })
                 };
-                let spec = Distribute { segments: self.sub_partitions.each(), place };
+                let spec = Distribute { segments: self.sub_partitions.each(), assign };
                 let output = map_side::run(spec, parent.open(partition, task), task);
                 let own = MapOutputs::own(or_raise(output));
                 OpenJoinInput::Narrow { own, segments: self.sub_partitions.each() }

@@ -58,14 +58,14 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         }
         let (partitions, partitioner) = (by.partitions(), KnownPartitioner::new(&by));
         let run_map = move |rows: P::Rows, task: &TaskContext| {
-            let place = |(key, value)| {
+            let assign = |(key, value)| {
                 let (hash, partition) = blame(&operation, || {
                     let hash = hash_of(&key);
                     (hash, by.partition_of(&key, hash))
                 });
                 Placed::by_hash(partition, hash, (key, value))
             };
-            map_side::run(Distribute { segments: partitions, place }, rows, task)
+            map_side::run(Distribute { segments: partitions, assign }, rows, task)
         };
         let (outputs, edge) = shuffle(self, operation, partitions, run_map);
         let lineage = self.context.lineage(operation, partitions, vec![edge]);

@@ -121,7 +121,7 @@ impl<P, R: Stored, M> MapSide<P, R, M> {
         before_publish(faults, *shuffle, partition, output.file());
         let published = table.put(partition, output);
         published.map_err(|changed| self.not_deterministic(partition, changed))?;
-        after_publish(faults, *shuffle, partition, |damage| table.harm(partition, damage));
+        after_publish(faults, *shuffle, partition, |damage| table.apply_damage(partition, damage));
         Ok(())
     }
 

@@ -149,12 +149,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let each = sub_partitions.each();
         let Ranges { key_of, compare, range_of } = ranges;
         let run_map = move |rows: P::Rows, task: &TaskContext| {
-            let place = |row| {
+            let assign = |row| {
                 let segment =
                     blame(&operation, || by_range.index_of(|bounds| range_of(bounds, &row)));
                 Placed::new(segment, row)
             };
-            map_side::run(Distribute { segments: partitions * each, place }, rows, task)
+            map_side::run(Distribute { segments: partitions * each, assign }, rows, task)
         };
         let (outputs, edge) = shuffle(self, operation, partitions, run_map);
         let mut lineage = self.context.lineage(operation, partitions, vec![edge]);

@@ -84,12 +84,12 @@ pub struct RefsWith<T: 'static, V, P> {
 ///   is none.
 /// - `row`: the type in which closures get a row, `T` or `&T`.
 /// - `base`: what the operations are derived from, an `Rdd` or a `Refs`.
-/// - `kept` and `list`: bounds of rows that `filter` keeps, and of the lists that the closure of
+/// - `filtered` and `list`: bounds of rows that `filter` keeps, and of the lists that the closure of
 ///   `flat_map` returns.
 macro_rules! view_operations {
     (
         $View:ident[$($V:ident)?],
-        row: $Row:ty, base: $base:ident, kept: $Kept:path, list: $List:path
+        row: $Row:ty, base: $base:ident, filtered: $Filtered:path, list: $List:path
     ) => {
         /// # Narrow transformations
         impl<T, $($V,)? P> $View<T, $($V,)? P>
@@ -117,7 +117,7 @@ macro_rules! view_operations {
                 predicate: F,
             ) -> Rdd<T, impl Fused<Item = T> + use<T, $($V,)? P, F>>
             where
-                T: $Kept,
+                T: $Filtered,
                 F: Fn($(&$V,)? &T) -> bool + Send + Sync + 'static,
             {
                 $(let value: Arc<$V> = Arc::clone(&self.value);)?
@@ -160,9 +160,9 @@ macro_rules! view_operations {
     };
 }
 
-view_operations!(With[V], row: T, base: rdd, kept: Element, list: Sized);
-view_operations!(Refs[], row: &T, base: refs, kept: Clone, list: Send);
-view_operations!(RefsWith[V], row: &T, base: refs, kept: Clone, list: Send);
+view_operations!(With[V], row: T, base: rdd, filtered: Element, list: Sized);
+view_operations!(Refs[], row: &T, base: refs, filtered: Clone, list: Send);
+view_operations!(RefsWith[V], row: &T, base: refs, filtered: Clone, list: Send);
 
 impl<T, V, P> With<T, V, P> {
     fn rdd(&self) -> &Rdd<T, P> {

@@ -147,7 +147,7 @@ impl Blocks {
         damage: Damage,
     ) {
         match format_of::<T>(stored) {
-            Some(BlockFormat::InFile(file)) if file.harm(damage).is_ok() => {}
+            Some(BlockFormat::InFile(file)) if file.apply_damage(damage).is_ok() => {}
             _ => self.forget(partition, stored, &Error::corrupt("injected fault")),
         }
     }

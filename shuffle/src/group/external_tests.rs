@@ -78,8 +78,8 @@ fn a_skewed_key_is_read_from_the_map_outputs_each_time() {
         let expected: Vec<u64> = (0..60_000).filter(|n| n % 100 != 0).collect();
         assert_eq!((skewed.len(), skewed.iter().len()), (expected.len(), expected.len()));
         assert!(skewed.iter().eq(expected.clone()) && skewed.iter().eq(expected.clone()));
-        let (again, gone) = (skewed.clone(), skewed);
-        drop((gone, groups));
+        let (again, dropped) = (skewed.clone(), skewed);
+        drop((dropped, groups));
         assert!(again.into_iter().eq(expected));
         assert_eq!(streamed(&entries, &task), in_memory(entries));
     }

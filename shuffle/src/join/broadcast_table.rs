@@ -30,7 +30,7 @@ struct Entry<K> {
 impl<K: Eq, V> BroadcastTable<K, V> {
     /// Returns the indexes of the values of `key`, whose hash is `hash`.
     #[inline]
-    pub fn places_of(&self, hash: u64, key: &K) -> Range<usize> {
+    pub fn range_of(&self, hash: u64, key: &K) -> Range<usize> {
         match self.index.find(hash, |entry| entry.key == *key) {
             Some(entry) => entry.from as usize..entry.to as usize,
             None => 0..0,
@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn values(table: &BroadcastTable<String, u32>, key: &str) -> Vec<u32> {
-        table.values()[table.places_of(hash_of(key), &key.to_string())].to_vec()
+        table.values()[table.range_of(hash_of(key), &key.to_string())].to_vec()
     }
 
     #[test]

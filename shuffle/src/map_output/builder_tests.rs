@@ -85,7 +85,7 @@ fn runs_in_memory_stay_between_those_in_the_file() {
 }
 
 /// Returns the error of merging runs whose file was damaged.
-fn merged_after(harm: impl Fn(&mut Vec<u8>)) -> ErrorKind {
+fn merged_after(damage: impl Fn(&mut Vec<u8>)) -> ErrorKind {
     let task = tiny(true);
     let mut output = MapOutputBuilder::new(SEGMENTS);
     for run in 0..7 {
@@ -95,7 +95,7 @@ fn merged_after(harm: impl Fn(&mut Vec<u8>)) -> ErrorKind {
     written.writer.flush().unwrap();
     let path = written.file.path();
     let mut bytes = fs::read(path).unwrap();
-    harm(&mut bytes);
+    damage(&mut bytes);
     fs::write(path, bytes).unwrap();
     output.untyped.merge_from(0, 1, join::<(u64, u64)>, &task).unwrap_err().kind().clone()
 }

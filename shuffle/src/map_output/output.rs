@@ -286,8 +286,8 @@ impl<R> MapOutputs<R> {
     }
 
     /// Damages the file of an output for a fault plan. An output without a file is lost.
-    pub fn harm(&self, map_partition: usize, harm: Damage) {
-        self.table.harm(map_partition, harm);
+    pub fn apply_damage(&self, map_partition: usize, damage: Damage) {
+        self.table.apply_damage(map_partition, damage);
     }
 
     /// Returns statistics of the outputs that are not known to be lost.
@@ -358,10 +358,10 @@ impl OutputTable {
         Ok(())
     }
 
-    fn harm(&self, map_partition: usize, harm: Damage) {
+    fn apply_damage(&self, map_partition: usize, damage: Damage) {
         let Some(output) = lock(&self.slots[map_partition]).clone() else { return };
-        let harmed = output.path().is_some_and(|file| harm.inflict(file).is_ok());
-        if !harmed {
+        let is_damaged = output.path().is_some_and(|file| damage.inflict(file).is_ok());
+        if !is_damaged {
             // Its digest stays, with which the digest of its replacement is compared.
             output.lose(&Error::corrupt("an injected fault lost the map output"));
         }

@@ -194,7 +194,7 @@ fn a_removed_cut_or_changed_file_is_a_fetch_failure() {
 }
 
 #[test]
-fn a_disk_that_loses_or_changes_bytes_is_found_out() {
+fn a_disk_that_loses_or_changes_bytes_is_detected() {
     let task = to_files(faulty(FaultPlan::new().truncate_file(1, 1)));
     assert_lost(read(&outputs(&task), 0, &task), 1, "were written");
     let task = to_files(faulty(FaultPlan::new().flip_append(2)));
@@ -306,7 +306,7 @@ fn a_lost_output_in_memory_is_compared_with_its_replacement() {
         let outputs = MapOutputs::new(1);
         outputs.put(0, with_digest(1, &task)).unwrap();
         assert_eq!(read(&outputs, 0, &task).unwrap().len(), 1);
-        outputs.harm(0, Damage::Lost);
+        outputs.apply_damage(0, Damage::Lost);
         assert_eq!(read(&outputs, 0, &task).unwrap_err().fetch_failure(), Some((SHUFFLE, 0)));
         let changed = Changed { before: 2, now: 2 };
         assert_eq!(outputs.put(0, with_digest(2, &task)), Err(changed));

@@ -62,8 +62,8 @@ impl SegmentIndex {
 
     /// Returns the location of a segment, if it has rows.
     pub(crate) fn find(&self, number: usize) -> Result<Option<SegmentLocation>> {
-        let behind = self.blocks.partition_point(|block| block.number as usize <= number);
-        let Some(block) = behind.checked_sub(1) else { return Ok(None) };
+        let after = self.blocks.partition_point(|block| block.number as usize <= number);
+        let Some(block) = after.checked_sub(1) else { return Ok(None) };
         let found = self.of_block(block)?.into_iter().find(|(other, _)| *other == number);
         Ok(found.map(|(_, location)| location))
     }

@@ -329,8 +329,8 @@ mod tests {
     }
 
     fn task(memory_limit_bytes: u64, force_spill: bool) -> TaskContext {
-        let share = Config { memory_limit_bytes, force_spill, ..Config::default() };
-        TaskContext::for_test(share)
+        let config = Config { memory_limit_bytes, force_spill, ..Config::default() };
+        TaskContext::for_test(config)
     }
 
     fn sorted(rows: &[(u32, u32)], task: &TaskContext) -> (Vec<(u32, u32)>, bool) {
@@ -354,7 +354,7 @@ mod tests {
             let task = task(1 << 20, files);
             let (answer, merged) = sorted(&rows, &task);
             assert!(merged && answer == expected(&rows));
-            assert!(task.metrics().bytes_spilled > 0, "the budget is too small for the runs");
+            assert!(task.metrics().bytes_spilled > 0, "the memory limit is too small for the runs");
         }
         let (answer, merged) = sorted(&rows, &task(1 << 30, false));
         assert!(!merged && answer == expected(&rows));

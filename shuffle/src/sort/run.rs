@@ -234,8 +234,8 @@ impl<T: Stored> RunFile<T> {
 
 impl<T> RunFile<T> {
     /// Damages the file for a fault plan.
-    pub fn harm(&self, harm: Damage) -> std::io::Result<()> {
-        harm.inflict(self.written.file.path())
+    pub fn apply_damage(&self, damage: Damage) -> std::io::Result<()> {
+        damage.inflict(self.written.file.path())
     }
 
     /// Checks that the file exists and is as long as it was written.

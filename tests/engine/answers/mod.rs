@@ -173,9 +173,9 @@ fn lookup_returns_all_values_of_a_key_in_order() {
             },
             move |rdd| {
                 let hashed = rdd.partition_by(3);
-                let kept = hashed.filter(|_| true).map_values(|n| n);
+                let filtered = hashed.filter(|_| true).map_values(|n| n);
                 let sorted = rdd.with_partitions(4).sort_pairs();
-                assert_eq!(hashed.lookup(&key)?, kept.lookup(&key)?);
+                assert_eq!(hashed.lookup(&key)?, filtered.lookup(&key)?);
                 Ok((rdd.lookup(&key)?, hashed.lookup(&key)?, sorted.lookup(&key)?))
             },
         );

@@ -57,9 +57,9 @@ fn a_handle_is_a_future_that_wakes_any_executor_once() {
         let ctx = Context::builder().threads(2).build().unwrap();
         let rows = ctx.range(0..1_000_u64);
         let gate = Gate::default();
-        let behind = gate.clone();
+        let gate_of_job = gate.clone();
         let handle = ctx.spawn(move || {
-            behind.pass();
+            gate_of_job.pass();
             rows.count()
         });
         let opener = thread::spawn(move || {
@@ -170,10 +170,10 @@ fn dropping_the_context_cancels_jobs_and_dropping_a_handle_does_not() {
         let rows = ctx.range(0..10_u64);
         let gate = Gate::default();
         let done = Gate::default();
-        let behind = gate.clone();
+        let gate_of_job = gate.clone();
         let told = done.clone();
         drop(ctx.spawn(move || {
-            behind.pass();
+            gate_of_job.pass();
             assert_eq!(rows.count()?, 10);
             told.open();
             Ok(())
@@ -181,7 +181,7 @@ fn dropping_the_context_cancels_jobs_and_dropping_a_handle_does_not() {
         gate.open();
         done.pass();
         let (rows, held) = endless(&ctx);
-        let kept = rows.clone();
+        let other_handle = rows.clone();
         let handle = ctx.spawn(move || rows.count());
         until("the start", || handle.progress().tasks > 0);
         drop(ctx.clone());
@@ -189,8 +189,8 @@ fn dropping_the_context_cancels_jobs_and_dropping_a_handle_does_not() {
         drop(ctx);
         is_cancelled(handle.wait(), "the context was dropped");
         // RDDs that still have a handle work.
-        assert_eq!(kept.take(2).unwrap(), [0, 1]);
-        drop(kept);
+        assert_eq!(other_handle.take(2).unwrap(), [0, 1]);
+        drop(other_handle);
         until_let_go(&held);
     });
 }
@@ -201,9 +201,9 @@ fn a_result_can_be_taken_once_and_waiting_can_time_out() {
         let ctx = Context::builder().threads(1).build().unwrap();
         let rows = ctx.range(0..10_u64);
         let gate = Gate::default();
-        let behind = gate.clone();
+        let gate_of_job = gate.clone();
         let handle = ctx.spawn(move || {
-            behind.pass();
+            gate_of_job.pass();
             rows.count()
         });
         assert!(handle.wait_timeout(Duration::from_millis(5)).is_none());
@@ -222,10 +222,10 @@ fn progress_counts_tasks_over_the_jobs_of_the_closure() {
         let ctx = Context::builder().threads(1).build().unwrap();
         let gate = Gate::default();
         let rows = ctx.range_with(5, 0..5_u64);
-        let behind = gate.clone();
+        let gate_of_job = gate.clone();
         let rows = rows.map(move |n| {
             if n == 3 {
-                behind.pass();
+                gate_of_job.pass();
             }
             (n, n)
         });

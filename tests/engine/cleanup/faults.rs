@@ -170,14 +170,14 @@ fn a_truncated_shuffle_file_is_detected_and_recomputed() {
 // Case F038 of tests/PROMISES.md.
 #[test]
 fn a_flipped_bit_anywhere_in_a_shuffle_file_is_detected_and_recomputed() {
-    for place in [0.0, 0.2, 0.4, 0.6, 0.8, 0.999] {
+    for fraction in [0.0, 0.2, 0.4, 0.6, 0.8, 0.999] {
         let again = recovers("flipped", move |files| {
             change(&files[2], |bytes| {
-                let at = (bytes.len() as f64 * place) as usize;
+                let at = (bytes.len() as f64 * fraction) as usize;
                 bytes[at] ^= 0x10;
             });
         });
-        assert_eq!(again, 1, "at {place}");
+        assert_eq!(again, 1, "at {fraction}");
     }
 }
 

@@ -57,11 +57,11 @@ fn shuffle_files_live_as_long_as_a_handle() {
         assert_eq!(rows.count().unwrap(), 10);
         let made = files(folder.path());
         assert!(!made.is_empty());
-        let behind = rows.map(|(key, _)| key);
+        let downstream = rows.map(|(key, _)| key);
         drop(rows);
         assert_eq!(files(folder.path()), made);
-        assert_eq!(behind.count().unwrap(), 10);
-        drop(behind);
+        assert_eq!(downstream.count().unwrap(), 10);
+        drop(downstream);
         assert_eq!(files(folder.path()), Vec::<PathBuf>::new());
     });
 }
@@ -85,8 +85,8 @@ fn a_job_in_memory_does_not_touch_the_disk() {
     within(DEADLINE, || {
         let (folder, builder) = scratch();
         let ctx = builder.force_spill(false).build().unwrap();
-        let kept = sums(&ctx).cache();
-        assert_eq!(kept.count().unwrap() + kept.count().unwrap(), 20);
+        let cached = sums(&ctx).cache();
+        assert_eq!(cached.count().unwrap() + cached.count().unwrap(), 20);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     });
 }
@@ -187,14 +187,14 @@ fn rows_of_shuffles_blocks_and_sources_are_freed_with_their_handles() {
         let shuffled = source.repartition(3);
         shuffled.count().unwrap();
         assert_eq!(alive::now(), 100, "the source and the shuffle");
-        let kept = shuffled.cache();
-        kept.count().unwrap();
+        let cached = shuffled.cache();
+        cached.count().unwrap();
         assert_eq!(alive::now(), 150, "and the blocks");
-        kept.unpersist();
+        cached.unpersist();
         assert_eq!(alive::now(), 100);
-        kept.count().unwrap();
-        assert_eq!(alive::now(), 100, "nothing is kept any more");
-        drop((kept, shuffled));
+        cached.count().unwrap();
+        assert_eq!(alive::now(), 100, "nothing is stored any more");
+        drop((cached, shuffled));
         assert_eq!(alive::now(), 50);
         let again = source.cache();
         again.count().unwrap();
@@ -248,18 +248,18 @@ fn an_unpersisted_rdd_is_recomputed() {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&calls);
-        let kept = ctx.range_with(2, 0..10_u64).map(move |n| {
+        let cached = ctx.range_with(2, 0..10_u64).map(move |n| {
             counter.fetch_add(1, Ordering::SeqCst);
             n
         });
-        let kept = kept.cache();
+        let cached = cached.cache();
         for want in [10, 10] {
-            assert_eq!(kept.count().unwrap(), 10);
+            assert_eq!(cached.count().unwrap(), 10);
             assert_eq!(calls.load(Ordering::SeqCst), want);
         }
-        kept.unpersist();
+        cached.unpersist();
         assert_eq!(count_of(&recorder.events(&ctx), "BlocksDropped"), 1);
-        assert_eq!(kept.count().unwrap(), 10);
+        assert_eq!(cached.count().unwrap(), 10);
         assert_eq!(calls.load(Ordering::SeqCst), 20);
     });
 }
@@ -270,9 +270,9 @@ fn partitions_beyond_the_memory_limit_are_recomputed_correctly() {
     within(DEADLINE, || {
         let builder = Context::builder().threads(2).memory_limit_bytes(1 << 20);
         let (ctx, recorder) = Recorder::on(builder);
-        let kept = ctx.range_with(20, 0..400_000_u64).cache();
+        let cached = ctx.range_with(20, 0..400_000_u64).cache();
         for _ in 0..2 {
-            assert_eq!(kept.reduce(|a, b| a + b).unwrap(), Some(399_999 * 200_000));
+            assert_eq!(cached.reduce(|a, b| a + b).unwrap(), Some(399_999 * 200_000));
         }
         let stored = count_of(&recorder.events(&ctx), "BlockStored");
         assert!((1..20).contains(&stored), "{stored} blocks of 160 kB in 1 MiB");

@@ -19,8 +19,8 @@ fn refused<T: Element>(
         let rdd = make(&ctx);
         let text = rdd.explain().to_string();
         assert!(text.contains("problem"), "{text}");
-        let behind = rdd.map(|_| (1, 1)).reduce_by_key(|a, b| a + b);
-        let errors = [rdd.count(), behind.count(), rdd.take(1).map(|rows| rows.len() as u64)];
+        let downstream = rdd.map(|_| (1, 1)).reduce_by_key(|a, b| a + b);
+        let errors = [rdd.count(), downstream.count(), rdd.take(1).map(|rows| rows.len() as u64)];
         assert_eq!(ctx.range(0..3_u64).count().unwrap(), 3);
         errors
     });

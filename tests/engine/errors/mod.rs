@@ -68,9 +68,9 @@ where
     assert_blames(&error, operation, here);
     let task = error.task().unwrap_or_else(|| panic!("no task is named: {error}"));
     assert_eq!(task.attempt, 0, "{error}");
-    let place = format!("(stage {}, partition {}, attempt 0)", task.stage.0, task.partition);
+    let position = format!("(stage {}, partition {}, attempt 0)", task.stage.0, task.partition);
     let text = error.to_string();
-    assert!(text.contains("boom") && text.contains(&place), "{text}");
+    assert!(text.contains("boom") && text.contains(&position), "{text}");
 }
 
 /// Runs [`breaks`] and checks that the third partition failed.

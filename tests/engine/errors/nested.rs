@@ -135,10 +135,10 @@ fn a_listener_that_calls_an_action_does_not_hang() {
     within(DEADLINE, || {
         let other = Context::builder().threads(1).build().unwrap();
         let counts = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&counts);
+        let results = Arc::clone(&counts);
         let listener = move |record: &emberline::event::EventRecord| {
             if let emberline::event::Event::JobFinished { .. } = record.event {
-                kept.lock().unwrap().push(other.range(0..9_u64).count());
+                results.lock().unwrap().push(other.range(0..9_u64).count());
             }
         };
         let ctx = Context::builder().threads(1).listener(listener).build().unwrap();

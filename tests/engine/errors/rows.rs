@@ -114,13 +114,13 @@ fn programs<const K: usize>() -> Vec<(&'static [&'static str], Program<K>)> {
             Ok(plain(pairs.map(|(row, _)| row).collect()?))
         }),
         (&["cache", "count", "collect"], |rows| {
-            let kept = rows.cache();
-            kept.count()?;
-            Ok(plain(kept.collect()?))
+            let cached = rows.cache();
+            cached.count()?;
+            Ok(plain(cached.collect()?))
         }),
         (&["parallelize", "collect"], |rows| {
-            let kept = rows.context().parallelize_with(2, rows.collect()?);
-            Ok(plain(kept.collect()?))
+            let copied = rows.context().parallelize_with(2, rows.collect()?);
+            Ok(plain(copied.collect()?))
         }),
         (&["top", "take_ordered"], |rows| {
             let low = rows.take_ordered(5)?;

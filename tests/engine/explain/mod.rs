@@ -237,14 +237,14 @@ fn a_lost_output_is_no_longer_counted() {
 #[test]
 fn cached_rows_and_bytes_show_until_unpersist() {
     test(|| {
-        let kept = context().range_with(4, 0..1_024_u64).map(|n| n + 1).cache();
-        let line = || shape(&kept).lines().last().unwrap().to_string();
+        let cached = context().range_with(4, 0..1_024_u64).map(|n| n + 1).cache();
+        let line = || shape(&cached).lines().last().unwrap().to_string();
         assert_eq!(line(), "  cache, 0 of 4 partitions stored");
-        assert_eq!(kept.first()?, Some(1));
+        assert_eq!(cached.first()?, Some(1));
         assert_eq!(line(), "  cache, 1 of 4 partitions stored, 256 rows, 2.0 KiB in memory");
-        assert_eq!(kept.count()?, 1_024);
+        assert_eq!(cached.count()?, 1_024);
         assert_eq!(line(), "  cache, 4 of 4 partitions stored, 1,024 rows, 8.0 KiB in memory");
-        kept.unpersist();
+        cached.unpersist();
         assert_eq!(line(), "  cache, 0 of 4 partitions stored");
         Ok(())
     });

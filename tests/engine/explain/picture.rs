@@ -110,9 +110,9 @@ fn check(rdd: &Rdd<(u64, u64)>, stages: usize) -> Xml {
         assert!(*left >= 0.0 && *right <= number(picture, "width"), "{svg}");
         assert!(*top >= 0.0 && *bottom <= number(picture, "height"), "{svg}");
         for [other_left, other_top, other_right, other_bottom] in &boxes[at + 1..] {
-            let beside = right <= other_left || other_right <= left;
+            let apart = right <= other_left || other_right <= left;
             let below = bottom <= other_top || other_bottom <= top;
-            assert!(beside || below, "boxes overlap: {svg}");
+            assert!(apart || below, "boxes overlap: {svg}");
         }
     }
     let reads = rdd.explain().to_string().matches(", reads stage").count() / 2;

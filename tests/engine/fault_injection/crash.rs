@@ -192,9 +192,9 @@ fn bystanders(dirs: &Dirs) -> (Vec<String>, Context) {
     fs::write(dirs.scratch.join("emberline-notes").join("a"), "mine").unwrap();
     fs::write(dirs.scratch.join("emberline-file"), "mine").unwrap();
     let living = on_disk(&dirs.scratch).build().unwrap();
-    let kept = living.range_with(2, 0..90_u64).persist(emberline::StorageLevel::Disk);
-    assert_eq!(kept.count().unwrap(), 90);
-    std::mem::forget(kept); // its blocks, and so its folder, stay until this process ends
+    let persisted = living.range_with(2, 0..90_u64).persist(emberline::StorageLevel::Disk);
+    assert_eq!(persisted.count().unwrap(), 90);
+    std::mem::forget(persisted); // its blocks, and so its folder, stay until this process ends
     (names_in(&dirs.scratch), living)
 }
 

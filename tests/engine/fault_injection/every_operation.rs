@@ -23,7 +23,7 @@ fn run(plan: FaultPlan, what: &str) -> Ended {
     let faults = plan.arm();
     let ctx = on_disk(scratch.path()).faults(&faults).build().unwrap();
     let outcome = whole_job(&ctx, &output);
-    eventually(&format!("{what}: an empty budget"), || ctx.memory_used_bytes() == 0);
+    eventually(&format!("{what}: an empty memory pool"), || ctx.memory_used_bytes() == 0);
     drop(ctx);
     eventually(&format!("{what}: an empty scratch folder"), || names_in(scratch.path()).is_empty());
     let (counted, lines) = whole_answer();

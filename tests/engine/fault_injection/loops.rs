@@ -25,9 +25,9 @@ fn ten_thousand_boxed_operations_run_on_a_stack_of_two_mebibytes() {
         assert_eq!(rows.count().unwrap(), 40);
         assert_eq!(rows.take(3).unwrap(), [2000, 2001, 2002]);
         assert_eq!(rows.to_local_iterator().map(Result::unwrap).last(), Some(2039));
-        let kept = rows.cache();
-        let sums = kept.map(|n| (n % 2, n)).reduce_by_key(|a, b| a + b);
-        assert_eq!(sums.count().unwrap() + kept.count().unwrap(), 42);
+        let cached = rows.cache();
+        let sums = cached.map(|n| (n % 2, n)).reduce_by_key(|a, b| a + b);
+        assert_eq!(sums.count().unwrap() + cached.count().unwrap(), 42);
         assert!(rows.explain().to_string().lines().count() > 10_000);
     });
 }

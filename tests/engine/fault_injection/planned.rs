@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use testkit::{DEADLINE, eventually, within};
 
-const HARMS: [Damage; 3] = [Damage::Lost, Damage::Truncated, Damage::Corrupted];
+const DAMAGES: [Damage; 3] = [Damage::Lost, Damage::Truncated, Damage::Corrupted];
 
 /// Makes a shuffle of four map tasks of a hundred counted rows each and three reduce tasks.
 fn sums(ctx: &Context, calls: &Arc<AtomicUsize>) -> Rdd<(u64, u64)> {
@@ -90,11 +90,11 @@ fn a_stage_whose_first_attempts_panic_succeeds_if_retries_are_allowed() {
 #[test]
 fn only_a_damaged_map_output_is_recomputed() {
     within(DEADLINE, || {
-        for harm in HARMS {
+        for damage in DAMAGES {
             for to_files in [true, false] {
-                let plan = FaultPlan::new().damage_map_output(ShuffleId(0), 2, harm);
+                let plan = FaultPlan::new().damage_map_output(ShuffleId(0), 2, damage);
                 let ran = run(plan, to_files, 1);
-                let what = format!("{harm:?}, in files: {to_files}");
+                let what = format!("{damage:?}, in files: {to_files}");
                 assert_eq!(ran.outcome.unwrap(), answer(), "{what}");
                 assert_eq!((ran.calls, ran.faults.fired()), (500, 1), "{what}");
                 assert_eq!(count_of(&ran.events, "OutputLost"), 1, "{what}");
@@ -160,10 +160,12 @@ const LEVELS: [StorageLevel; 3] =
 #[test]
 fn only_a_damaged_block_is_recomputed() {
     within(DEADLINE, || {
-        for (level, harm) in LEVELS.into_iter().flat_map(|level| HARMS.map(|harm| (level, harm))) {
+        for (level, damage) in
+            LEVELS.into_iter().flat_map(|level| DAMAGES.map(|damage| (level, damage)))
+        {
             let scratch = tempfile::tempdir().unwrap();
             // The source is RDD 0, the map is 1, and the stored RDD is 2.
-            let faults = FaultPlan::new().damage_block(RddId(2), 1, harm).arm();
+            let faults = FaultPlan::new().damage_block(RddId(2), 1, damage).arm();
             let builder = Context::builder().threads(2).scratch_dir(scratch.path());
             let (ctx, recorder) = Recorder::on(builder.faults(&faults));
             let calls = Arc::new(AtomicUsize::new(0));
@@ -172,16 +174,19 @@ fn only_a_damaged_block_is_recomputed() {
                 counter.fetch_add(1, Ordering::SeqCst);
                 noise(n)
             });
-            let kept = numbers.persist(level);
-            assert_eq!(kept.id(), RddId(2));
+            let persisted = numbers.persist(level);
+            assert_eq!(persisted.id(), RddId(2));
             for _ in 0..3 {
-                assert!(kept.collect().unwrap().into_iter().eq((0..3000).map(noise)), "{level}");
+                assert!(
+                    persisted.collect().unwrap().into_iter().eq((0..3000).map(noise)),
+                    "{level}"
+                );
             }
-            assert_eq!(calls.load(Ordering::SeqCst), 4000, "{level} {harm:?}");
+            assert_eq!(calls.load(Ordering::SeqCst), 4000, "{level} {damage:?}");
             let events = recorder.events(&ctx);
             let lost = count_of(&events, "BlockLost");
             let stored = count_of(&events, "BlockStored");
-            assert_eq!((lost, stored, faults.fired()), (1, 4, 1), "{level} {harm:?}");
+            assert_eq!((lost, stored, faults.fired()), (1, 4, 1), "{level} {damage:?}");
         }
     });
 }
@@ -190,12 +195,12 @@ fn only_a_damaged_block_is_recomputed() {
 fn a_block_that_is_damaged_every_time_is_no_longer_stored() {
     within(DEADLINE, || {
         let scratch = tempfile::tempdir().unwrap();
-        let harm = |plan: FaultPlan, n: usize| plan.damage_block(RddId(1), 0, HARMS[n % 3]);
-        let plan = (0..20).fold(FaultPlan::new(), harm);
+        let damage = |plan: FaultPlan, n: usize| plan.damage_block(RddId(1), 0, DAMAGES[n % 3]);
+        let plan = (0..20).fold(FaultPlan::new(), damage);
         let ctx = on_disk(scratch.path()).faults(plan).build().unwrap();
-        let kept = ctx.range_with(2, 0..5000_u64).persist(StorageLevel::Disk);
+        let persisted = ctx.range_with(2, 0..5000_u64).persist(StorageLevel::Disk);
         for _ in 0..4 {
-            assert_eq!(kept.reduce(|a, b| a + b).unwrap(), Some(4999 * 2500));
+            assert_eq!(persisted.reduce(|a, b| a + b).unwrap(), Some(4999 * 2500));
         }
     });
 }
@@ -234,13 +239,13 @@ fn losses_two_shuffles_deep_are_recomputed_in_order() {
 #[test]
 fn a_checkpoint_is_complete_after_a_lost_output() {
     within(DEADLINE, || {
-        for harm in HARMS {
+        for damage in DAMAGES {
             let folder = tempfile::tempdir().unwrap();
-            let faults = FaultPlan::new().damage_map_output(ShuffleId(0), 3, harm).arm();
+            let faults = FaultPlan::new().damage_map_output(ShuffleId(0), 3, damage).arm();
             let ctx = on_disk(folder.path()).faults(&faults).build().unwrap();
             let saved =
                 sums(&ctx, &Arc::default()).checkpoint(folder.path().join("saved")).unwrap();
-            assert_eq!((saved.collect().unwrap(), faults.fired()), (answer(), 1), "{harm:?}");
+            assert_eq!((saved.collect().unwrap(), faults.fired()), (answer(), 1), "{damage:?}");
         }
     });
 }

@@ -277,12 +277,12 @@ fn parsed(text: &str) -> std::result::Result<i64, BoxError> {
 fn try_filter_and_try_flat_map_without_an_error_are_filter_and_flat_map() {
     let texts: Vec<String> = (0..200).map(|n| (noise(n) % 10).to_string()).collect();
     let number = |text: &String| text.parse::<i64>().unwrap();
-    let kept: Vec<String> = texts.iter().filter(|text| number(text) > 4).cloned().collect();
+    let filtered: Vec<String> = texts.iter().filter(|text| number(text) > 4).cloned().collect();
     let flat: Vec<i64> = texts.iter().flat_map(|text| 0..number(text)).collect();
-    check((kept, flat), move |ctx, p| {
+    check((filtered, flat), move |ctx, p| {
         let rows = spread(ctx, p, &texts);
-        let kept = rows.try_filter(|text| Ok(parsed(text)? > 4)).collect()?;
-        Ok((kept, rows.try_flat_map(|text| Ok(0..parsed(&text)?)).collect()?))
+        let filtered = rows.try_filter(|text| Ok(parsed(text)? > 4)).collect()?;
+        Ok((filtered, rows.try_flat_map(|text| Ok(0..parsed(&text)?)).collect()?))
     });
 }
 
@@ -291,10 +291,10 @@ fn try_filter_and_try_flat_map_fail_with_the_cause_and_the_line() {
     test(|| {
         let rows = context().parallelize_with(3, vec!["1", "2", "three"]);
         let line = line!() + 1;
-        let kept = rows.try_filter(|text| Ok(parsed(text)? > 1)).count();
+        let filtered = rows.try_filter(|text| Ok(parsed(text)? > 1)).count();
         let flat = rows.try_flat_map(|text| Ok(0..parsed(text)?)).count();
         for (answer, operation, line) in
-            [(kept, "try_filter", line), (flat, "try_flat_map", line + 1)]
+            [(filtered, "try_filter", line), (flat, "try_flat_map", line + 1)]
         {
             let error = assert_kind(answer, |kind| matches!(kind, ErrorKind::ClosureFailed));
             let text = error.to_string();

@@ -52,8 +52,8 @@ fn torn(left: &Rdd<i64>, right: &Rdd<i64>, longer: &str) {
         let invalid = |kind: &ErrorKind| matches!(kind, ErrorKind::InvalidArgument { .. });
         let error = assert_kind(answer, invalid);
         let text = error.to_string();
-        let place = error.task().unwrap();
-        assert_eq!((error.operation().unwrap().name, place.partition), ("zip", 1), "{text}");
+        let task = error.task().unwrap();
+        assert_eq!((error.operation().unwrap().name, task.partition), ("zip", 1), "{text}");
         assert!(text.contains(&format!("the {longer} RDD has more rows in partition 1")), "{text}");
     }
 }

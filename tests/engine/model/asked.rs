@@ -108,7 +108,7 @@ impl Parts<i64> {
             Action::Lookup(key, _) => {
                 self.in_order(rows.into_iter().filter(|row| pair(*row).0 == key).collect())
             }
-            Action::ForEachPartition if self.known == Known::Places => {
+            Action::ForEachPartition if self.known == Known::Partitions => {
                 Exactly(sorted(self.parts.clone()).concat())
             }
             Action::ForEachPartition => InAnyOrder(rows),

@@ -67,7 +67,7 @@ impl By {
 
     /// Returns the partition of a key, if it is known: the bounds of ranges are sampled, so it is
     /// not for them.
-    fn place(self, key: i64) -> usize {
+    fn partition_of(self, key: i64) -> usize {
         match self {
             By::Hash(partitions) => by_hash(&key, partitions),
             By::Remainder(partitions) => key.rem_euclid(partitions as i64) as usize,
@@ -162,7 +162,7 @@ impl Pairs {
                 if self.by == others.by {
                     self.union(&others).union(self)
                 } else {
-                    let all = self.parts.behind(&others.parts).behind(&self.parts);
+                    let all = self.parts.append(&others.parts).append(&self.parts);
                     self.unplaced(all)
                 }
             }
@@ -191,8 +191,8 @@ impl Pairs {
             }),
             // Subtracts some rows of this RDD: the rows that are not equal to any of them stay.
             PairOperation::Subtract(by) => {
-                let gone: BTreeSet<_> = some(*by).collect();
-                let rest = rows.iter().copied().filter(|row| !gone.contains(row));
+                let removed: BTreeSet<_> = some(*by).collect();
+                let rest = rows.iter().copied().filter(|row| !removed.contains(row));
                 self.unplaced(hashed_rows(rest.collect(), own))
             }
             PairOperation::Intersection(by) => {
@@ -274,16 +274,16 @@ impl Pairs {
 
     fn union(&self, next: &Pairs) -> Self {
         if self.by.is_some() && self.by == next.by {
-            return Pairs { parts: self.parts.beside(&next.parts), ..self.clone() };
+            return Pairs { parts: self.parts.concat_partitions(&next.parts), ..self.clone() };
         }
-        self.unplaced(self.parts.behind(&next.parts))
+        self.unplaced(self.parts.append(&next.parts))
     }
 
     fn placed(&self, by: By) -> Self {
         if self.by == Some(by) {
             return self.clone();
         }
-        let parts = self.parts.placed(by.partitions(), |(key, _)| by.place(*key));
+        let parts = self.parts.placed(by.partitions(), |(key, _)| by.partition_of(*key));
         Pairs { parts, by: Some(by), sorts: self.sorts }
     }
 
@@ -314,7 +314,7 @@ impl Pairs {
             rows.sort_by_key(hash_rank);
             rows
         });
-        let known = if by.is_known() { Known::Places } else { Known::Rows };
+        let known = if by.is_known() { Known::Partitions } else { Known::Rows };
         Pairs { parts: Parts::new(parts.parts, known), ..self.clone() }
     }
 
@@ -361,7 +361,7 @@ fn co_grouped(
         });
         rows.collect::<Vec<_>>()
     };
-    let known = if open { Known::Rows } else { Known::Places };
+    let known = if open { Known::Rows } else { Known::Partitions };
     let parts = Parts::new((0..by.partitions()).map(of_partition).collect(), known);
     Pairs { parts, by: Some(by), sorts: sides[0].sorts }
 }

@@ -12,7 +12,7 @@ pub enum Known {
     /// The rows and their order, but not the ends of partitions.
     Order,
     /// The rows, their order and their partitions.
-    Places,
+    Partitions,
 }
 
 /// Rows in partitions. Rows with unknown partitions are all in the first one, unless they are partitioned by
@@ -27,14 +27,14 @@ impl<T: Clone> Parts<T> {
     pub fn new(parts: Vec<Vec<T>>, known: Known) -> Self {
         // A single partition has no ends that could differ, so the order is all that is promised.
         let settled = known == Known::Order && parts.len() == 1;
-        Parts { parts, known: if settled { Known::Places } else { known } }
+        Parts { parts, known: if settled { Known::Partitions } else { known } }
     }
 
     /// Splits rows like a source.
     pub fn cut(rows: &[T], partitions: usize) -> Self {
         let end = |n| rows.len() * n / partitions;
         let parts = (0..partitions).map(|n| rows[end(n)..end(n + 1)].to_vec());
-        Parts::new(parts.collect(), Known::Places)
+        Parts::new(parts.collect(), Known::Partitions)
     }
 
     /// Makes rows whose partitions are unknown.
@@ -65,17 +65,17 @@ impl<T: Clone> Parts<T> {
 
     /// Forgets the rows whose partitions are unknown.
     pub fn by_partition(self) -> Self {
-        let known = if self.known == Known::Places { Known::Places } else { Known::Rows };
+        let known = if self.known == Known::Partitions { Known::Partitions } else { Known::Rows };
         Parts { known, ..self }
     }
 
     /// Appends the partitions of another model.
-    pub fn behind(&self, next: &Self) -> Self {
+    pub fn append(&self, next: &Self) -> Self {
         Parts::new([&self.parts[..], &next.parts[..]].concat(), self.known.min(next.known))
     }
 
     /// Appends the rows of another model to each partition.
-    pub fn beside(&self, next: &Self) -> Self {
+    pub fn concat_partitions(&self, next: &Self) -> Self {
         let pairs = self.parts.iter().zip(&next.parts);
         let parts = pairs.map(|(own, next)| [&own[..], &next[..]].concat()).collect();
         Parts::new(parts, self.known.min(next.known)).by_partition()
@@ -87,11 +87,11 @@ impl<T: Clone> Parts<T> {
         Parts::new(joined.parts.iter().map(|parts| parts.concat()).collect(), self.known)
     }
 
-    /// Moves each row to the partition that `place` returns, in the same order.
-    pub fn placed(&self, partitions: usize, place: impl Fn(&T) -> usize) -> Self {
+    /// Moves each row to the partition that `partition_of` returns, in the same order.
+    pub fn placed(&self, partitions: usize, partition_of: impl Fn(&T) -> usize) -> Self {
         let mut parts = vec![Vec::new(); partitions];
-        self.all().into_iter().for_each(|row| parts[place(&row)].push(row));
-        let known = if self.known == Known::Rows { Known::Rows } else { Known::Places };
+        self.all().into_iter().for_each(|row| parts[partition_of(&row)].push(row));
+        let known = if self.known == Known::Rows { Known::Rows } else { Known::Partitions };
         Parts::new(parts, known)
     }
 }
@@ -110,7 +110,7 @@ pub fn hash_rank<K: Hash>(key: &K) -> usize {
 /// Moves whole rows to the partition of their own hash, in hash order. Equal rows are
 /// indistinguishable, so their earlier partitions do not matter.
 pub fn hashed_rows<T: Clone + Hash + Ord>(rows: Vec<T>, partitions: usize) -> Parts<T> {
-    let mut rows = Parts { parts: vec![rows], known: Known::Places };
+    let mut rows = Parts { parts: vec![rows], known: Known::Partitions };
     rows.parts[0].sort_by_cached_key(|row| (hash_rank(row), row.clone()));
     rows.placed(partitions, |row| by_hash(row, partitions))
 }

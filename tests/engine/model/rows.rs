@@ -61,8 +61,8 @@ impl Parts<i64> {
         let mut done = operation.clone();
         if let Operation::Pairs(by, operations) = operation {
             let mut pairs = Pairs::new(self.flat(|n| [(n % by, n)]));
-            let kept = operations.iter().filter(|operation| pairs.apply(operation));
-            done = Operation::Pairs(*by, kept.cloned().collect());
+            let applied = operations.iter().filter(|operation| pairs.apply(operation));
+            done = Operation::Pairs(*by, applied.cloned().collect());
             *self = pairs.parts.flat(|(key, n)| [n.wrapping_add(key)]);
         } else {
             *self = self.narrow(operation).unwrap_or_else(|| self.wide(operation));
@@ -71,7 +71,7 @@ impl Parts<i64> {
     }
 
     fn is_left_out(&self, operation: &Operation) -> bool {
-        let (grows, needs_places) = match operation {
+        let (grows, needs_partitions) = match operation {
             Operation::FlatMap(_) | Operation::FlatMapInto(_) | Operation::TryFlatMap(_) => {
                 (true, false)
             }
@@ -83,7 +83,7 @@ impl Parts<i64> {
             _ => (false, false),
         };
         let many = self.all().len() > MANY_ROWS || self.partitions() > MANY_PARTITIONS;
-        grows && many || needs_places && self.known < Known::Places
+        grows && many || needs_partitions && self.known < Known::Partitions
     }
 
     /// Applies an operation that moves no row.
@@ -113,7 +113,7 @@ impl Parts<i64> {
             Operation::ZipSelf(by) => self.flat(|n| [n ^ n.wrapping_add(*by)]),
             Operation::ZipPartitions(by) => {
                 let some = self.flat(|n| Some(n).filter(|n| n % by == 0));
-                self.beside(&some)
+                self.concat_partitions(&some)
             }
             Operation::AddIndex => {
                 let add = |(at, part): (usize, &Vec<i64>)| {
@@ -123,8 +123,8 @@ impl Parts<i64> {
             }
             Operation::GlomPrints => self.each(|part| vec![print(part)]),
             Operation::Coalesce(partitions) => self.coalesced(*partitions),
-            Operation::UnionSelf => self.behind(self),
-            Operation::UnionAll => self.behind(&self.flat(|n| [n.wrapping_add(1)])).behind(self),
+            Operation::UnionSelf => self.append(self),
+            Operation::UnionAll => self.append(&self.flat(|n| [n.wrapping_add(1)])).append(self),
             _ => return None,
         })
     }

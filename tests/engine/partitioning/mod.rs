@@ -96,8 +96,9 @@ fn only_the_side_partitioned_differently_is_shuffled() {
 fn narrow_operations_that_keep_keys_keep_the_partitioner() {
     assert_moves(2, 100, |ctx| {
         let placed = numbers(ctx).partition_by(3);
-        let kept = placed.map_values(|n| n + 1).filter(|(key, _)| key % 2 == 0).inspect(|_| ());
-        kept.with(7_u32)
+        let filtered = placed.map_values(|n| n + 1).filter(|(key, _)| key % 2 == 0).inspect(|_| ());
+        filtered
+            .with(7_u32)
             .filter(|limit, (key, _)| key > limit)
             .boxed()
             .cache()

@@ -219,7 +219,7 @@ fn check_partitions(
     rdd: &Rdd<i64>,
 ) -> Result<(), TestCaseError> {
     prop_assert_eq!(rdd.num_partitions(), model.partitions(), "did {:?}", did);
-    if model.known == Known::Places {
+    if model.known == Known::Partitions {
         let parts = glom(rdd).map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!(&parts, &model.parts, "did {:?}", did);
     }
@@ -250,14 +250,14 @@ fn check_counts(cells: &[(String, Context)], program: Program) -> Result<(), Tes
         let [before, shuffled] = counts.clone();
         let calls = AtomicUsize::new(0);
         let source = ctx.parallelize_with(partitions, rows.clone());
-        let kept = source.inspect(move |_| before.add(1)).cache().map(move |n| {
+        let cached = source.inspect(move |_| before.add(1)).cache().map(move |n| {
             let call = calls.fetch_add(1, Ordering::Relaxed);
             if call % 20 == 7 && call < 60 {
                 resume_unwind(Box::new("one of the first calls"));
             }
             n
         });
-        let counted = kept.inspect(move |_| shuffled.add(1)).repartition(3);
+        let counted = cached.inspect(move |_| shuffled.add(1)).repartition(3);
         let rdd = operations.iter().fold(counted, |rdd, operation| run_step(operation, &rdd));
         for _ in 0..2 {
             rdd.collect().map_err(|error| TestCaseError::fail(error.to_string()))?;
@@ -311,12 +311,12 @@ fn random_programs_cover_every_operation_and_mostly_have_partitioners() {
     for _ in 0..PROGRAMS {
         let program = program().new_tree(&mut runner).unwrap().current();
         let mut model = Parts::cut(&program.rows, program.partitions);
-        let kept: Vec<Operation> =
+        let applied: Vec<Operation> =
             program.operations.iter().filter_map(|operation| model.apply(operation)).collect();
         wanted.append(&mut names(&program.operations));
-        done.append(&mut names(&kept));
+        done.append(&mut names(&applied));
         ordered += u32::from(model.known >= Known::Order);
-        placed += u32::from(model.known == Known::Places);
+        placed += u32::from(model.known == Known::Partitions);
     }
     assert_eq!(done, wanted, "some are always left out");
     assert!(ordered > PROGRAMS / 2 && placed > PROGRAMS / 3, "{ordered} {placed} of {PROGRAMS}");

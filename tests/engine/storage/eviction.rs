@@ -70,15 +70,15 @@ fn blocks_evicted_to_disk_are_not_recomputed() {
 fn running_tasks_evict_the_cache_down_to_half_of_the_memory_limit() {
     within(DEADLINE, || {
         let (ctx, recorder) = small();
-        let kept = ctx.range_with(20, 0..120_000_u64).persist(StorageLevel::MemoryAndDisk);
-        assert_eq!(kept.count().unwrap(), 120_000);
+        let persisted = ctx.range_with(20, 0..120_000_u64).persist(StorageLevel::MemoryAndDisk);
+        assert_eq!(persisted.count().unwrap(), 120_000);
         assert_eq!(count_of(&recorder.events(&ctx), "BlockEvicted"), 0);
         let pairs = ctx.range_with(4, 0..40_000_u64).map(|n| (n, n));
         assert_eq!(pairs.partition_by(4).count().unwrap(), 40_000);
         assert!(count_of(&recorder.events(&ctx), "BlockEvicted") > 0);
-        let plan = kept.explain().to_string();
+        let plan = persisted.explain().to_string();
         assert!(plan.contains("20 of 20 partitions stored"), "{plan}");
-        assert_eq!(kept.reduce(|a, b| a + b).unwrap(), Some(59_999 * 120_000 + 60_000));
+        assert_eq!(persisted.reduce(|a, b| a + b).unwrap(), Some(59_999 * 120_000 + 60_000));
     });
 }
 
@@ -101,8 +101,8 @@ fn a_block_that_cannot_be_written_during_eviction_is_recomputed() {
         }
         let (ctx, _) = small();
         let stubborn = ctx.range_with(1, 0..50_000_u64).map(Stubborn);
-        let kept = stubborn.persist(StorageLevel::MemoryAndDisk);
-        let sum = || kept.map(|row| row.0).reduce(|a, b| a + b).unwrap();
+        let persisted = stubborn.persist(StorageLevel::MemoryAndDisk);
+        let sum = || persisted.map(|row| row.0).reduce(|a, b| a + b).unwrap();
         assert_eq!(sum(), Some(24_999 * 50_000 + 25_000));
         for _ in 0..3 {
             let other = ctx.range_with(8, 0..110_000_u64).cache();
@@ -120,16 +120,16 @@ fn many_threads_persist_evict_and_read_concurrently() {
             .memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES)
             .build()
             .unwrap();
-        let kept: Vec<Rdd<u64>> =
+        let persisted: Vec<Rdd<u64>> =
             LEVELS.map(|level| ctx.range_with(4, 0..40_000_u64).map(noise).persist(level)).into();
         let want = numbers(40_000);
         let sum = want.iter().fold(0, |a: u64, b| a.wrapping_add(*b));
         let jobs = (0..4_usize).map(|thread| {
-            let kept = kept.clone();
+            let persisted = persisted.clone();
             let want = want.clone();
             thread::spawn(move || {
                 for round in 0..6 {
-                    let rdd = &kept[(round + thread) % kept.len()];
+                    let rdd = &persisted[(round + thread) % persisted.len()];
                     assert!(rdd.collect().unwrap() == want);
                     let lent = rdd.refs().map(|n| *n).reduce(u64::wrapping_add).unwrap();
                     assert_eq!(lent, Some(sum));

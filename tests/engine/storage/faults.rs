@@ -10,7 +10,7 @@ use testkit::{DEADLINE, within};
 /// A fault of the file of a block.
 type Damage = fn(&Path);
 
-const HARMS: [(&str, Damage); 4] = [
+const DAMAGES: [(&str, Damage); 4] = [
     ("removed", |path| std::fs::remove_file(path).unwrap()),
     ("cut", |path| cut(path, 3)),
     ("emptied", |path| cut(path, u64::MAX)),
@@ -32,22 +32,22 @@ fn cut(path: &Path, bytes: u64) {
 #[test]
 fn a_block_whose_file_is_lost_or_damaged_is_dropped_and_recomputed() {
     within(DEADLINE, || {
-        for (name, harm) in HARMS {
+        for (name, damage) in DAMAGES {
             let folder = tempfile::tempdir().unwrap();
             let builder = Context::builder().threads(2).scratch_dir(folder.path());
             let (ctx, recorder) = Recorder::on(builder);
             let calls = Calls::default();
-            let kept = calls.range(&ctx, 3, 60_000).persist(StorageLevel::Disk);
-            assert_eq!(kept.count().unwrap(), 60_000);
+            let persisted = calls.range(&ctx, 3, 60_000).persist(StorageLevel::Disk);
+            assert_eq!(persisted.count().unwrap(), 60_000);
             assert_eq!(calls.take(), 60_000);
-            block_files(folder.path()).iter().take(2).for_each(|path| harm(path));
-            assert!(kept.collect().unwrap() == numbers(60_000), "{name}");
+            block_files(folder.path()).iter().take(2).for_each(|path| damage(path));
+            assert!(persisted.collect().unwrap() == numbers(60_000), "{name}");
             assert_eq!(calls.take(), 40_000, "{name}: two partitions were computed again");
             let events = recorder.events(&ctx);
             assert_eq!(count_of(&events, "BlockLost"), 2, "{name}");
             assert_eq!(count_of(&events, "BlockStored"), 5, "{name}");
-            assert!(kept.collect().unwrap() == numbers(60_000), "{name}");
-            assert_eq!(calls.take(), 0, "{name}: they are kept again");
+            assert!(persisted.collect().unwrap() == numbers(60_000), "{name}");
+            assert_eq!(calls.take(), 0, "{name}: they are persisted again");
         }
     });
 }
@@ -78,9 +78,10 @@ fn a_disk_error_while_storing_blocks_never_fails_a_job() {
                     .max_result_bytes(u64::MAX);
                 let ctx = builder.faults(&faults).build().unwrap();
                 let before = faults.disk_operations();
-                let kept = ctx.range_with(3, 0..200_000_u64).map(noise).persist(level);
+                let persisted = ctx.range_with(3, 0..200_000_u64).map(noise).persist(level);
                 for _ in 0..2 {
-                    let rows = kept.collect().unwrap_or_else(|error| panic!("{level}: {error}"));
+                    let rows =
+                        persisted.collect().unwrap_or_else(|error| panic!("{level}: {error}"));
                     assert!(rows == numbers(200_000), "{level}");
                 }
                 (before, faults.disk_operations(), faults.fired())
@@ -111,9 +112,9 @@ fn a_scratch_quota_too_small_for_blocks_does_not_fail_the_job() {
                 .memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES)
                 .max_result_bytes(u64::MAX);
             let ctx = builder.scratch_quota_bytes(300_000).build().unwrap();
-            let kept = ctx.range_with(4, 0..400_000_u64).map(noise).persist(level);
+            let persisted = ctx.range_with(4, 0..400_000_u64).map(noise).persist(level);
             for _ in 0..2 {
-                assert!(kept.collect().unwrap() == numbers(400_000), "{level}");
+                assert!(persisted.collect().unwrap() == numbers(400_000), "{level}");
             }
         }
     });
@@ -152,16 +153,16 @@ fn a_partition_that_fails_midway_is_not_stored() {
             let (ctx, recorder) = Recorder::on(builder);
             let fails = Arc::new(std::sync::atomic::AtomicBool::new(true));
             let switch = Arc::clone(&fails);
-            let kept = ctx.range_with(1, 0..80_000_u64).map(move |n| {
+            let persisted = ctx.range_with(1, 0..80_000_u64).map(move |n| {
                 assert!(n != 79_000 || !switch.load(Ordering::SeqCst), "boom");
                 noise(n)
             });
-            let kept = kept.persist(level);
-            let error = kept.count().unwrap_err();
+            let persisted = persisted.persist(level);
+            let error = persisted.count().unwrap_err();
             assert!(error.to_string().contains("boom"), "{error}");
             assert_eq!(count_of(&recorder.events(&ctx), "BlockStored"), 0, "{level}");
             fails.store(false, Ordering::SeqCst);
-            assert!(kept.collect().unwrap() == numbers(80_000), "{level}");
+            assert!(persisted.collect().unwrap() == numbers(80_000), "{level}");
             assert_eq!(count_of(&recorder.events(&ctx), "BlockStored"), 1, "{level}");
         }
     });
@@ -178,7 +179,7 @@ fn a_partition_whose_job_is_cancelled_midway_is_not_stored() {
             let told = Arc::clone(&began);
             let is_first = Arc::clone(&first);
             // Partition 0 is half computed when partition 1 fails and so cancels the job.
-            let kept = ctx.range_with(2, 0..400_000_u64).map(move |n| {
+            let persisted = ctx.range_with(2, 0..400_000_u64).map(move |n| {
                 if is_first.load(Ordering::SeqCst) {
                     let (lock, changed) = &*told;
                     let mut began = lock.lock().unwrap();
@@ -193,11 +194,11 @@ fn a_partition_whose_job_is_cancelled_midway_is_not_stored() {
                 }
                 noise(n)
             });
-            let kept = kept.persist(level);
-            assert!(kept.count().is_err());
+            let persisted = persisted.persist(level);
+            assert!(persisted.count().is_err());
             first.store(false, Ordering::SeqCst);
-            assert!(kept.collect().unwrap() == numbers(400_000), "{level}");
-            assert!(kept.collect().unwrap() == numbers(400_000), "{level}");
+            assert!(persisted.collect().unwrap() == numbers(400_000), "{level}");
+            assert!(persisted.collect().unwrap() == numbers(400_000), "{level}");
             assert_eq!(count_of(&recorder.events(&ctx), "BlockStored"), 2, "{level}");
         }
     });
@@ -213,16 +214,16 @@ fn a_task_that_stops_reading_a_block_does_not_lock_it() {
                 .memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES)
                 .build()
                 .unwrap();
-            let kept = ctx.range_with(2, 0..50_000_u64).map(noise).persist(level);
-            kept.count().unwrap();
+            let persisted = ctx.range_with(2, 0..50_000_u64).map(noise).persist(level);
+            persisted.count().unwrap();
             for _ in 0..5 {
-                assert_eq!(kept.take(3).unwrap(), numbers(3), "{level}");
-                let firsts = kept.map_partitions(|mut rows| rows.next()).collect().unwrap();
+                assert_eq!(persisted.take(3).unwrap(), numbers(3), "{level}");
+                let firsts = persisted.map_partitions(|mut rows| rows.next()).collect().unwrap();
                 assert_eq!(firsts, [noise(0), noise(25_000)], "{level}");
             }
             let other = ctx.range_with(8, 0..100_000_u64).cache();
             assert_eq!(other.count().unwrap(), 100_000);
-            assert!(kept.collect().unwrap() == numbers(50_000), "{level}");
+            assert!(persisted.collect().unwrap() == numbers(50_000), "{level}");
         }
     });
 }

@@ -60,9 +60,10 @@ fn numbers(end: u64) -> Vec<u64> {
 fn every_storage_level_returns_the_rows_of_the_oracle() {
     within(DEADLINE, || {
         for threads in [1, 4] {
-            for budget in [MIN_MEMORY_LIMIT_BYTES, 1 << 30] {
+            for limit_bytes in [MIN_MEMORY_LIMIT_BYTES, 1 << 30] {
                 for compression in [Compression::Lz4, Compression::None] {
-                    let builder = Context::builder().threads(threads).memory_limit_bytes(budget);
+                    let builder =
+                        Context::builder().threads(threads).memory_limit_bytes(limit_bytes);
                     let ctx = builder.spill_compression(compression).build().unwrap();
                     for level in LEVELS {
                         reads_right(&ctx, level);
@@ -76,16 +77,16 @@ fn every_storage_level_returns_the_rows_of_the_oracle() {
 /// Reads one RDD in every way there is, twice.
 fn reads_right(ctx: &Context, level: StorageLevel) {
     let rows = numbers(60_000);
-    let kept = spread(ctx, 7, &rows).persist(level);
+    let persisted = spread(ctx, 7, &rows).persist(level);
     for _ in 0..2 {
-        assert!(kept.collect().unwrap() == rows, "{level}");
-        assert_eq!(kept.count().unwrap(), rows.len() as u64, "{level}");
-        assert_eq!(kept.take(5).unwrap(), rows[..5], "{level}");
-        let lent = kept.refs().map(|n| n.wrapping_add(1));
+        assert!(persisted.collect().unwrap() == rows, "{level}");
+        assert_eq!(persisted.count().unwrap(), rows.len() as u64, "{level}");
+        assert_eq!(persisted.take(5).unwrap(), rows[..5], "{level}");
+        let lent = persisted.refs().map(|n| n.wrapping_add(1));
         assert!(lent.collect().unwrap().into_iter().eq(rows.iter().map(|n| n.wrapping_add(1))));
         let first = lent.take(3).unwrap();
         assert!(first.into_iter().eq(rows[..3].iter().map(|n| n.wrapping_add(1))), "{level}");
-        let sums = kept.map(|n| (n % 3, 1_u64)).reduce_by_key(|a, b| a + b);
+        let sums = persisted.map(|n| (n % 3, 1_u64)).reduce_by_key(|a, b| a + b);
         assert_eq!(sums.map(|(_, n)| n).reduce(|a, b| a + b).unwrap(), Some(60_000), "{level}");
     }
 }
@@ -97,10 +98,10 @@ fn rows_that_own_memory_and_empty_partitions_survive_every_level() {
             (0..300).map(|n| ("x".repeat(n % 9), (n % 2 == 0).then(|| vec![1; n]))).collect();
         for level in LEVELS {
             let ctx = context();
-            let kept = ctx.parallelize_with(400, rows.clone()).persist(level);
-            assert_eq!(kept.collect().unwrap(), rows);
-            assert_eq!(kept.collect().unwrap(), rows);
-            let plan = kept.explain().to_string();
+            let persisted = ctx.parallelize_with(400, rows.clone()).persist(level);
+            assert_eq!(persisted.collect().unwrap(), rows);
+            assert_eq!(persisted.collect().unwrap(), rows);
+            let plan = persisted.explain().to_string();
             assert!(plan.contains("400 of 400 partitions stored, 300 rows"), "{plan}");
         }
     });
@@ -113,19 +114,19 @@ fn each_storage_level_stores_every_partition_where_it_promises() {
         for level in LEVELS {
             let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
             let calls = Calls::default();
-            let kept = calls.range(&ctx, 5, 50_000).persist(level);
-            assert!(kept.collect().unwrap() == numbers(50_000));
+            let persisted = calls.range(&ctx, 5, 50_000).persist(level);
+            assert!(persisted.collect().unwrap() == numbers(50_000));
             assert_eq!(calls.take(), 50_000);
             let events = recorder.events(&ctx);
             assert_eq!(count_of(&events, "BlockStored"), 5);
             let (memory, files) = stored(&events);
             let on_disk = level == StorageLevel::Disk;
             assert_eq!((memory == 0, files > 0), (on_disk, on_disk), "{level}");
-            assert!(kept.collect().unwrap() == numbers(50_000));
+            assert!(persisted.collect().unwrap() == numbers(50_000));
             assert_eq!(calls.take(), 0, "{level}");
-            let plan = kept.explain().to_string();
-            let place = if on_disk { "in files" } else { "in memory" };
-            assert!(plan.contains("5 of 5 partitions stored") && plan.contains(place), "{plan}");
+            let plan = persisted.explain().to_string();
+            let location = if on_disk { "in files" } else { "in memory" };
+            assert!(plan.contains("5 of 5 partitions stored") && plan.contains(location), "{plan}");
             let named = level == StorageLevel::Memory || plan.contains(&format!("{level}: "));
             assert!(named, "{plan}");
         }
@@ -153,10 +154,10 @@ fn partitions_that_do_not_fit_are_recomputed_or_written_to_disk() {
             let builder = Context::builder().threads(2).memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES);
             let (ctx, recorder) = Recorder::on(builder);
             let calls = Calls::default();
-            let kept = calls.range(&ctx, 20, 400_000).persist(level);
+            let persisted = calls.range(&ctx, 20, 400_000).persist(level);
             let sum = numbers(400_000).into_iter().fold(0, u64::wrapping_add);
             for _ in 0..2 {
-                assert_eq!(kept.reduce(u64::wrapping_add).unwrap(), Some(sum));
+                assert_eq!(persisted.reduce(u64::wrapping_add).unwrap(), Some(sum));
             }
             let events = recorder.events(&ctx);
             let stored = count_of(&events, "BlockStored");
@@ -184,10 +185,10 @@ fn a_partition_larger_than_the_memory_limit_is_correct_and_not_in_memory() {
                 .memory_limit_bytes(MIN_MEMORY_LIMIT_BYTES)
                 .max_result_bytes(u64::MAX);
             let (ctx, recorder) = Recorder::on(builder);
-            let kept = ctx.range_with(1, 0..300_000_u64).map(noise).persist(level);
+            let persisted = ctx.range_with(1, 0..300_000_u64).map(noise).persist(level);
             for _ in 0..2 {
-                assert!(kept.collect().unwrap() == numbers(300_000), "{level}");
-                assert_eq!(kept.refs().map(|n| *n).count().unwrap(), 300_000, "{level}");
+                assert!(persisted.collect().unwrap() == numbers(300_000), "{level}");
+                assert_eq!(persisted.refs().map(|n| *n).count().unwrap(), 300_000, "{level}");
             }
             let (memory, files) = stored(&recorder.events(&ctx));
             let has_disk = level.to_string().contains("disk");
@@ -205,8 +206,8 @@ fn a_partition_beyond_the_task_memory_limit_is_stored_if_the_pool_has_room() {
                 .task_memory_bytes(64 << 10)
                 .memory_limit_bytes(64 << 20);
             let (ctx, recorder) = Recorder::on(builder);
-            let kept = ctx.range_with(1, 0..300_000_u64).map(noise).persist(level);
-            assert!(kept.collect().unwrap() == numbers(300_000));
+            let persisted = ctx.range_with(1, 0..300_000_u64).map(noise).persist(level);
+            assert!(persisted.collect().unwrap() == numbers(300_000));
             let events = recorder.events(&ctx);
             let (memory, files) = stored(&events);
             assert!((2_300_000..3_000_000).contains(&memory) && files == 0, "{level}: {memory}");
@@ -223,18 +224,18 @@ fn unpersist_deletes_blocks_and_files_before_it_returns() {
             let builder = Context::builder().threads(2).scratch_dir(folder.path());
             let (ctx, recorder) = Recorder::on(builder);
             let calls = Calls::default();
-            let kept = calls.range(&ctx, 3, 3_000).persist(level);
+            let persisted = calls.range(&ctx, 3, 3_000).persist(level);
             for _ in 0..2 {
-                assert_eq!(kept.count().unwrap(), 3_000);
+                assert_eq!(persisted.count().unwrap(), 3_000);
             }
             assert_eq!(calls.take(), 3_000);
             assert_eq!(files_in(folder.path()) > 0, level == StorageLevel::Disk);
-            kept.unpersist();
+            persisted.unpersist();
             assert_eq!(files_in(folder.path()), 0, "{level}");
-            assert!(kept.explain().to_string().contains("0 of 3 partitions stored"));
+            assert!(persisted.explain().to_string().contains("0 of 3 partitions stored"));
             assert_eq!(count_of(&recorder.events(&ctx), "BlocksDropped"), 1);
             for _ in 0..2 {
-                assert_eq!(kept.count().unwrap(), 3_000);
+                assert_eq!(persisted.count().unwrap(), 3_000);
             }
             assert_eq!((calls.take(), files_in(folder.path())), (6_000, 0), "{level}");
         }
@@ -247,10 +248,10 @@ fn the_last_handle_frees_blocks_and_files() {
     within(DEADLINE, || {
         let folder = tempfile::tempdir().unwrap();
         let ctx = Context::builder().threads(2).scratch_dir(folder.path()).build().unwrap();
-        let kept = ctx.range_with(3, 0..3_000_u64).persist(StorageLevel::Disk);
-        let child = kept.map(|n| n + 1);
+        let persisted = ctx.range_with(3, 0..3_000_u64).persist(StorageLevel::Disk);
+        let child = persisted.map(|n| n + 1);
         assert_eq!(child.count().unwrap(), 3_000);
-        drop(kept);
+        drop(persisted);
         assert_eq!(files_in(folder.path()), 3);
         drop(child);
         assert_eq!(files_in(folder.path()), 0);
@@ -284,12 +285,12 @@ fn a_persisted_rdd_keeps_its_partitioner_and_its_shuffle_does_not_run_again() {
     within(DEADLINE, || {
         let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
         let pairs = ctx.range_with(3, 0..90_u64).map(|n| (n % 9, n));
-        let kept = pairs.with_partitions(4).group_by_key().persist(StorageLevel::Disk);
-        let plan = kept.join(&kept.map_values(|list| list.len())).explain().to_string();
+        let persisted = pairs.with_partitions(4).group_by_key().persist(StorageLevel::Disk);
+        let plan = persisted.join(&persisted.map_values(|list| list.len())).explain().to_string();
         assert_eq!(plan.matches("writes a shuffle").count(), 1, "{plan}");
-        kept.count().unwrap();
+        persisted.count().unwrap();
         recorder.events(&ctx);
-        assert_eq!(kept.collect().unwrap().len(), 9);
+        assert_eq!(persisted.collect().unwrap().len(), 9);
         let events = recorder.events(&ctx);
         assert_eq!(events.iter().filter(|event| kind(event) == "StageStarted").count(), 1);
     });
