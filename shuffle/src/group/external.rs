@@ -96,6 +96,8 @@ pub struct GroupStream<K: Key, V: Stored> {
     groups: SortedGroups<K, V, SortedByHash<K, V>>,
     /// The skewed hashes that were not returned yet, with their keys.
     skewed: Peekable<vec::IntoIter<SkewedHash<K>>>,
+    /// Reports the rows that were sorted in memory; runs have reservations or files.
+    _meter: MemoryMeter,
     source: SegmentSource<Hashed<K, V>>,
     task: TaskContext,
 }
@@ -106,8 +108,8 @@ type SortedByHash<K, V> = SortedRows<Hashed<K, V>, ByHash>;
 type SkewedKeys<K> = Vec<(K, usize)>;
 type SkewedHash<K> = (u64, SkewedKeys<K>);
 
-/// A hash may be skewed if it has at least this fraction of the rows of a run: one in this many.
-const SKEWED_SHARE: usize = 8;
+/// A hash may be skewed if it has at least this fraction of the rows of a run: one in this number.
+const SKEWED_FRACTION: usize = 8;
 /// The number of hashes that are skewed as soon as they have that fraction.
 const SKEWED_IMMEDIATELY: usize = 2;
 
@@ -120,14 +122,15 @@ impl<K: Key, V: Stored> GroupStream<K, V> {
                 Chunk::Owned(rows) => rows.into_iter().for_each(|row| sorting.push(row)),
             }
         }
-        let (rows, skewed) = sorting.finish();
-        let (groups, skewed) = (SortedGroups::new(rows, task), skewed.peekable());
-        GroupStream { groups, skewed, source, task: task.clone() }
+        let Sorted { rows, meter, skewed } = sorting.finish();
+        let groups = SortedGroups::new(rows, task);
+        let skewed = skewed.into_iter().peekable();
+        GroupStream { groups, skewed, _meter: meter, source, task: task.clone() }
     }
 
     /// Returns the groups of the next hash, which is skewed: their rows stay in the map outputs.
     fn next_skewed(&mut self, hash: u64, keys: SkewedKeys<K>) -> Option<(u64, K, Group<V>)> {
-        // Rows from before the hash was skewed are in runs, and were not counted yet.
+        // The runs have the rows that were added before the hash became skewed; they are only counted here.
         let mut all = SkewedKeys::new();
         while let Some(row) = self.groups.rows.next_if(|row| row.hash == hash) {
             count(&mut all, &row.key, 1);
@@ -157,6 +160,14 @@ impl<K: Key, V: Stored> Iterator for GroupStream<K, V> {
     }
 }
 
+/// The rows of a sub-partition in the order of their hash, without those of skewed hashes.
+struct Sorted<K: Key, V: Stored> {
+    rows: SortedByHash<K, V>,
+    /// Reports the memory of `rows`.
+    meter: MemoryMeter,
+    skewed: Vec<SkewedHash<K>>,
+}
+
 /// Rows on their way into runs, without those of skewed hashes.
 struct Sorting<K: Key, V: Stored> {
     rows: Vec<Hashed<K, V>>,
@@ -164,20 +175,25 @@ struct Sorting<K: Key, V: Stored> {
     sizes: RowSizes,
     meter: MemoryMeter,
     runs: ExternalSort<Hashed<K, V>, ByHash>,
-    /// The rows of each skewed hash since it is skewed. There are a few at most.
+    /// The keys of each skewed hash, and their rows since it became skewed. There are few such hashes.
     skewed: Vec<SkewedHash<K>>,
     /// The bytes of hashes that had a large part of a run and are not skewed.
-    seen: HashMap<u64, u64>,
-    /// The bytes of a hash with a large part of the sub-partition.
-    many: u64,
+    large_hashes: HashMap<u64, u64>,
+    /// The bytes from which on such a hash has a large part of the sub-partition and is skewed.
+    min_skewed_bytes: u64,
 }
 
 impl<K: Key, V: Stored> Sorting<K, V> {
-    fn new(task: &TaskContext, slice_bytes: u64) -> Self {
-        let meter = MemoryMeter::of(task, task.operator_memory_limit());
-        let (runs, many) = (ExternalSort::new(ByHash, task), slice_bytes / SKEWED_SHARE as u64);
-        let (rows, sizes) = (Vec::new(), RowSizes::default());
-        Sorting { rows, sizes, meter, runs, skewed: Vec::new(), seen: HashMap::new(), many }
+    fn new(task: &TaskContext, sub_partition_bytes: u64) -> Self {
+        Sorting {
+            rows: Vec::new(),
+            sizes: RowSizes::default(),
+            meter: MemoryMeter::of(task, task.operator_memory_limit()),
+            runs: ExternalSort::new(ByHash, task),
+            skewed: Vec::new(),
+            large_hashes: HashMap::new(),
+            min_skewed_bytes: sub_partition_bytes / SKEWED_FRACTION as u64,
+        }
     }
 
     #[inline]
@@ -208,22 +224,22 @@ impl<K: Key, V: Stored> Sorting<K, V> {
         found.map(|(_, keys)| count(keys, &row.key, 1)).is_some()
     }
 
-    /// Makes a run of the rows, except for those whose hash has a large part of them and is skewed from now
-    /// on.
+    /// Makes a run of the rows, without those of skewed hashes. A hash with a large part of these rows may
+    /// become skewed here.
     fn cut(&mut self) {
         let rows = sort_stable_by_hash(std::mem::take(&mut self.rows));
         let mut sizes = std::mem::take(&mut self.sizes);
-        let least = rows.len().div_ceil(SKEWED_SHARE);
-        let mut is_any_hot = false;
-        for some in rows.chunk_by(|a, b| a.hash == b.hash).filter(|some| some.len() >= least) {
+        let min_rows = rows.len().div_ceil(SKEWED_FRACTION);
+        let mut is_any_skewed = false;
+        for some in rows.chunk_by(|a, b| a.hash == b.hash).filter(|some| some.len() >= min_rows) {
             if self.is_skewed(some) {
-                is_any_hot = true;
+                is_any_skewed = true;
                 let mut keys = SkewedKeys::new();
                 some.iter().for_each(|row| count(&mut keys, &row.key, 1));
                 self.skewed.push((some[0].hash, keys));
             }
         }
-        let rest = match is_any_hot {
+        let rest = match is_any_skewed {
             false => rows,
             true => {
                 let rest = rows.into_iter().filter(|row| !self.has_skewed(row.hash));
@@ -245,19 +261,25 @@ impl<K: Key, V: Stored> Sorting<K, V> {
         if self.skewed.len() < SKEWED_IMMEDIATELY {
             return true;
         }
-        let bytes = self.seen.entry(rows[0].hash).or_default();
+        let bytes = self.large_hashes.entry(rows[0].hash).or_default();
         *bytes = bytes.saturating_add(estimate_rows(rows));
-        *bytes >= self.many
+        *bytes >= self.min_skewed_bytes
     }
 
     fn has_skewed(&self, hash: u64) -> bool {
         self.skewed.iter().any(|(skewed_hash, _)| *skewed_hash == hash)
     }
 
-    fn finish(mut self) -> (SortedByHash<K, V>, vec::IntoIter<SkewedHash<K>>) {
-        self.meter.end();
+    /// Sorts the last rows, and returns all rows and the skewed hashes in order.
+    fn finish(mut self) -> Sorted<K, V> {
+        // The last rows are held while they are sorted and stored, and afterwards if they are the only ones.
+        self.meter.report();
         self.skewed.sort_unstable_by_key(|(hash, _)| *hash);
-        (self.runs.finish_with(self.rows, self.sizes), self.skewed.into_iter())
+        let rows = self.runs.finish_with(self.rows, self.sizes);
+        if matches!(rows, SortedRows::Merged(_)) {
+            self.meter.end();
+        }
+        Sorted { rows, meter: self.meter, skewed: self.skewed }
     }
 }
 

@@ -9,8 +9,10 @@ use crate::map_output::output::MapOutputs;
 use emberline_core::config::Config;
 use emberline_core::disk::{FaultyDisk, RealDisk};
 use emberline_core::faults::FaultPlan;
+use emberline_core::task::OperatorMemory;
 use proptest::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -86,7 +88,7 @@ fn a_skewed_key_is_read_from_the_map_outputs_each_time() {
 }
 
 #[test]
-fn a_key_that_gets_hot_late_and_one_that_is_large_but_never_hot_are_whole() {
+fn a_key_that_is_skewed_late_and_one_that_is_large_but_never_skewed_are_whole() {
     let late = (0..40_000).map(|n| if n < 20_000 { n / 3 } else { 5 });
     let thin = (0..90_000).map(|n| if n % 12 == 0 { 9_999_999 } else { n });
     for keys in [late.collect::<Vec<u32>>(), thin.collect()] {
@@ -145,6 +147,61 @@ fn a_skewed_key_that_is_read_several_times_is_copied_once() {
     let (twice, often) = (reads_of(&keys, read(2)), reads_of(&keys, read(42)));
     let once = (twice - reads_of(&keys, read(1))) * 40;
     assert!(often - twice < once / 3, "{once} operations were {}", often - twice);
+}
+
+thread_local! {
+    /// The task whose memory is observed while rows are written.
+    static OBSERVED: RefCell<Option<TaskContext>> = const { RefCell::new(None) };
+}
+
+/// More bytes than any operation of these tests holds.
+const PROBE_BYTES: u64 = 1 << 40;
+
+/// Returns the most memory that the operations of `task` have reported at any call of this.
+fn held_bytes(task: &TaskContext) -> u64 {
+    OperatorMemory::new(task).set(PROBE_BYTES);
+    task.metrics().peak_bytes.saturating_sub(PROBE_BYTES)
+}
+
+/// A value that observes the memory of a task when it is written.
+#[derive(Clone, Copy, Deserialize)]
+struct Observer(u64);
+
+impl Serialize for Observer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        OBSERVED.with_borrow(|task| task.as_ref().map(held_bytes));
+        self.0.serialize(serializer)
+    }
+}
+
+#[test]
+fn the_last_rows_are_reported_while_they_are_sorted_and_written() {
+    let task = tiny(true);
+    let mut sorting = Sorting::new(&task, u64::MAX);
+    let row = |n: u64| Hashed { hash: hash_of(&n), key: n, value: Observer(n) };
+    let limit_rows = task.operator_memory_limit() / size_of::<Hashed<u64, Observer>>() as u64;
+    // One run, and three quarters of another.
+    let last_rows = limit_rows * 3 / 4;
+    (0..limit_rows + last_rows).for_each(|n| sorting.push(row(n)));
+    OBSERVED.set(Some(task.clone()));
+    let sorted = sorting.finish();
+    let held = OBSERVED.take().map(|task| held_bytes(&task)).unwrap();
+    let expected = last_rows * size_of::<Hashed<u64, Observer>>() as u64;
+    assert!(held >= expected * 9 / 10, "{held} of {expected}");
+    drop(sorted);
+}
+
+#[test]
+fn rows_that_are_sorted_in_memory_are_reported_until_they_are_dropped() {
+    let keys: Vec<u32> = (0..1_000).collect();
+    let task = tiny(false);
+    let groups = GroupStream::new(source_of(&entries(&keys), &task), &task);
+    let expected = size_of_val(&entries(&keys)[..]) as u64;
+    assert!(held_bytes(&task) >= expected, "{} of {expected}", held_bytes(&task));
+    drop(groups);
+    let task = tiny(false);
+    drop(GroupStream::new(source_of(&entries(&keys), &task), &task));
+    assert_eq!(held_bytes(&task), 0);
 }
 
 #[test]

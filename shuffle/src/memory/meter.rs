@@ -65,7 +65,7 @@ impl MemoryMeter {
     }
 
     /// Reports the sum to the task.
-    fn report(&mut self) {
+    pub(crate) fn report(&mut self) {
         let Some(held) = &mut self.held else {
             self.next_bytes = self.limit_bytes;
             return;
