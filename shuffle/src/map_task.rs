@@ -1,16 +1,14 @@
-//! The map side of a shuffle: turns the rows of a map task into its output.
+//! Runs the map side of a shuffle: one loop over the rows of a map task, which writes them to its output.
 //!
-//! [`run`] is the only entry. A [`MapSideSpec`] chooses the segment of each row: [`Distribute`] asks a
-//! closure, [`RoundRobin`] takes one segment after the other, and [`Combine`] combines the values of a
-//! key first.
+//! [`run`] is the only entry; other crates call it as `map_side::run`. A [`MapSideSpec`] chooses the segment
+//! of each row: [`Distribute`] calls a closure, [`RoundRobin`] takes the segments in turn, and [`Combine`]
+//! combines the values of each key and takes the sub-partition of the key.
 
-use crate::aggregate::map_side::MapSideCombiner;
+use crate::aggregate::map_side_combiner::MapSideCombiner;
 use crate::keys::hash::{Hashed, hash_of};
 use crate::keys::sub_partitions::SubPartitions;
-use crate::map_output::output::MapOutput;
 use crate::map_output::writer::MapWriter;
 use emberline_core::bounds::{Key, Stored};
-use emberline_core::error::Result;
 use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::blame;
@@ -27,53 +25,51 @@ pub trait MapSideSpec<T> {
     fn write(self, rows: impl Iterator<Item = T>, output: &mut MapWriter<Self::Row>);
 }
 
-/// Computes all rows of a map task and writes them as `spec` says.
+/// Computes all rows of a map task and writes them as `spec` says. [`MapWriter::finish`] returns the output.
 ///
-/// # Errors
-///
-/// If the disk fails when the output ends. If it fails earlier, the task unwinds with the error.
+/// If the disk fails, the task unwinds with the error.
 pub fn run<T, S: MapSideSpec<T>>(
     spec: S,
     rows: impl Iterator<Item = T>,
     task: &TaskContext,
-) -> Result<MapOutput<S::Row>> {
+) -> MapWriter<S::Row> {
     let mut output = MapWriter::new(spec.segments(), task);
     spec.write(rows, &mut output);
-    output.finish()
+    output
 }
 
-/// Each row in the segment that a closure chooses.
+/// A map side that writes each row to the segment that a closure assigns to it.
 pub struct Distribute<F> {
     /// The number of segments of the output.
     pub segments: usize,
-    /// The closure that assigns a row to its segment.
+    /// The closure that turns a row of the pipeline into a row of the output, and chooses its segment.
     pub assign: F,
 }
 
-/// A row of a map output and its segment.
-pub struct Placed<R> {
+/// A row of a map output and the segment to which it is assigned.
+pub struct AssignedRow<R> {
     segment: usize,
     /// The hash of the row's key, or 0.
     hash: u64,
     row: R,
 }
 
-impl<R> Placed<R> {
-    /// Returns a row for a segment that does not depend on the hash of a key.
+impl<R> AssignedRow<R> {
+    /// Assigns a row to a segment that does not depend on the hash of a key.
     #[inline]
     pub fn new(segment: usize, row: R) -> Self {
-        Placed { segment, hash: 0, row }
+        AssignedRow { segment, hash: 0, row }
     }
 
-    /// Returns a row for a segment that depends on the hash of its key. The output has a digest of these hashes, which detects keys
-    /// that change when it is computed again.
+    /// Assigns a row to a segment that depends on the hash of its key. The output has a digest of these
+    /// hashes, which detects keys that change when it is recomputed.
     #[inline]
     pub fn by_hash(segment: usize, hash: u64, row: R) -> Self {
-        Placed { segment, hash, row }
+        AssignedRow { segment, hash, row }
     }
 }
 
-impl<T, R: Stored, F: Fn(T) -> Placed<R>> MapSideSpec<T> for Distribute<F> {
+impl<T, R: Stored, F: Fn(T) -> AssignedRow<R>> MapSideSpec<T> for Distribute<F> {
     type Row = R;
 
     fn segments(&self) -> usize {
@@ -83,13 +79,13 @@ impl<T, R: Stored, F: Fn(T) -> Placed<R>> MapSideSpec<T> for Distribute<F> {
     #[inline]
     fn write(self, rows: impl Iterator<Item = T>, output: &mut MapWriter<R>) {
         rows.for_each(|row| {
-            let Placed { segment, hash, row } = (self.assign)(row);
+            let AssignedRow { segment, hash, row } = (self.assign)(row);
             output.push_keyed(segment, hash, row);
         });
     }
 }
 
-/// Each row in the segment after that of the row before.
+/// A map side that writes rows to the segments in turn.
 pub struct RoundRobin {
     /// The number of segments of the output.
     pub segments: usize,
@@ -114,11 +110,11 @@ impl<T: Stored> MapSideSpec<T> for RoundRobin {
     }
 }
 
-/// The combiners of the values of each key, in the sub-partition of the key.
+/// A map side that combines the values of each key, and writes combiners to the sub-partition of the key.
 pub struct Combine<'a, K, F, G> {
     /// The operation that is named if a closure panics.
     pub operation: Operation,
-    /// The segments of the output.
+    /// The sub-partitions, which are the segments of the output.
     pub sub_partitions: &'a SubPartitions<K>,
     /// The closure that makes a combiner of the first value of a key.
     pub create: &'a F,
@@ -155,7 +151,7 @@ where
 mod tests {
     use super::*;
     use crate::keys::partitioner::Partitioning;
-    use crate::map_output::output::MapOutputs;
+    use crate::map_output::output::{MapOutput, MapOutputs, Segment};
     use emberline_core::config::Config;
     use emberline_core::size::estimate_rows;
 
@@ -181,9 +177,9 @@ mod tests {
     fn the_recorded_sizes_are_those_of_the_rows() {
         let text = |n: usize| "x".repeat(if n.is_multiple_of(1000) { n } else { n % 30 });
         for task in [spilling(), TaskContext::for_test(Config::default())] {
-            let assign = |row: String| Placed::new(row.len() % 7, row);
+            let assign = |row: String| AssignedRow::new(row.len() % 7, row);
             let spec = Distribute { segments: 7, assign };
-            let output = run(spec, (0..20_000).map(text), &task).unwrap();
+            let output = run(spec, (0..20_000).map(text), &task).finish().unwrap();
             let bytes = output.bytes();
             let is_spilled = output.file().is_some();
             let rows = rows_of(output, 7, &task);
@@ -207,17 +203,53 @@ mod tests {
                 },
             };
             let rows = (0..50_000_u32).map(|n| ((n % 3_000).to_string(), n));
-            let output = run(spec, rows, &task).unwrap();
+            let output = run(spec, rows, &task).finish().unwrap();
             let bytes = output.bytes();
             let rows = rows_of(output, sub_partitions.count(), &task);
             assert_eq!(bytes, estimate_rows(&rows));
         }
     }
 
+    /// Returns the number of rows of each frame of a segment that is in one run.
+    fn frames_of(output: &MapOutput<String>, segment: usize) -> Vec<usize> {
+        let [run] = &output.untyped.runs[..] else { panic!("not one run") };
+        let opened = output.untyped.open(run, segment, &mut None).unwrap();
+        let Some(Segment::Frames(mut frames)) = opened else { panic!("not in the file") };
+        let mut counts = Vec::new();
+        while let Some(rows) = frames.next_rows::<String>().unwrap() {
+            counts.push(rows.len());
+        }
+        counts
+    }
+
+    #[test]
+    fn an_oversized_row_leaves_the_frames_of_other_segments_unchanged() {
+        let config = Config { task_memory_bytes: 16 << 20, force_spill: true, ..Config::default() };
+        let task = TaskContext::for_test(config);
+        let write = |oversized_bytes: usize| {
+            let text = |n: usize| match n {
+                6_001 => "x".repeat(oversized_bytes),
+                _ => (n % 10).to_string(),
+            };
+            let assign = |n: usize| AssignedRow::new(n % 3, text(n));
+            let spec = Distribute { segments: 3, assign };
+            run(spec, 0..60_000, &task).finish().unwrap()
+        };
+        let without = write(1);
+        let with = write(1 << 20);
+        for segment in [0, 2] {
+            let frames = frames_of(&without, segment);
+            assert!(frames.len() > 2, "the rows of a segment are in several frames: {frames:?}");
+            assert_eq!(frames_of(&with, segment), frames, "segment {segment}");
+        }
+        let frames = frames_of(&with, 6_001 % 3);
+        assert!(frames.contains(&1), "the oversized row has a frame of its own: {frames:?}");
+    }
+
     #[test]
     fn round_robin_starts_at_the_given_segment() {
         let task = TaskContext::for_test(Config::default());
-        let output = run(RoundRobin { segments: 3, first: 2 }, 0..5_u8, &task).unwrap();
+        let output = run(RoundRobin { segments: 3, first: 2 }, 0..5_u8, &task).finish().unwrap();
         assert_eq!(rows_of(output, 3, &task), [1, 4, 2, 0, 3]);
     }
 }

@@ -7,10 +7,11 @@ use crate::support::*;
 use emberline::prelude::*;
 use emberline::{
     ErrorKind, StorageLevel,
-    accumulator::{Accumulate, RunningStats},
+    accumulator::{Accumulate, Accumulator, RunningStats},
 };
-use std::sync::Arc;
+use serde::{Deserialize, Serialize, Serializer};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::{fs, thread};
 
 // Case B213 of tests/spark_cases.md.
@@ -460,6 +461,34 @@ fn a_sum_overflow_and_a_panicking_merge_are_errors_of_the_action() {
         let text = error.to_string();
         assert!(text.contains("will not merge") && text.contains("for_each at"), "{text}");
         assert_eq!(ctx.range(0..3_u32).count()?, 3, "and the context still works");
+        Ok(())
+    });
+}
+
+/// The number of times that a [`Counted`] key was serialized.
+static SERIALIZED: OnceLock<Accumulator<u64>> = OnceLock::new();
+
+/// A key that updates an accumulator when it is serialized. It owns no heap memory, so that it is serialized only
+/// where it is written to a file.
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq, Hash)]
+struct Counted(u32);
+
+impl Serialize for Counted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        SERIALIZED.get().expect("the test sets it").add(1);
+        self.0.serialize(serializer)
+    }
+}
+
+#[test]
+fn an_addition_while_the_last_rows_of_a_map_task_are_written_is_an_error() {
+    test(|| {
+        let ctx = Context::builder().threads(2).force_spill(true).build()?;
+        let serialized = SERIALIZED.get_or_init(|| ctx.accumulator(0));
+        let rows = ctx.range(0..100_u32).map(|n| (Counted(n), 1));
+        let error = rows.reduce_by_key(|a, b| a + b).count().unwrap_err();
+        assert!(error.to_string().contains("accumulator updated from"), "{error}");
+        assert_eq!(serialized.value(), 0, "a failed action adds nothing");
         Ok(())
     });
 }

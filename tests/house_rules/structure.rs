@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The modules of shuffle, each before those that it may import.
 const SHUFFLE: [&str; 10] = [
     "checkpoint",
-    "map_side",
+    "map_task",
     "join",
     "group",
     "aggregate",

@@ -1,6 +1,6 @@
 //! `aggregate_by_key`: folds the values of each key into an accumulator of another type.
 
-use super::combine_by_key::Combine;
+use super::combine_by_key::Aggregator;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
@@ -75,11 +75,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     {
         let merge_value = Arc::new(merge_value);
         let merge_first = Arc::clone(&merge_value);
-        let combine = Combine {
+        let aggregator = Aggregator {
             create: move |value| merge_first(zero.clone(), value),
             merge_value: move |accumulator, value| merge_value(accumulator, value),
             merge_combiners,
         };
-        self.combined(operation, partitioning, combine)
+        self.combined(operation, partitioning, aggregator)
     }
 }

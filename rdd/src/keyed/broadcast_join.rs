@@ -21,7 +21,7 @@ use emberline_core::memory::Reservation;
 use emberline_core::operation::Operation;
 use emberline_core::task::{CancelCheck, OperatorMemory, TaskContext};
 use emberline_core::unwind::{blame, raise};
-use emberline_shuffle::map_side::{self, Distribute, Placed};
+use emberline_shuffle::map_side::{self, AssignedRow, Distribute};
 use emberline_shuffle::{BroadcastTable, Hashed, hash_of};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -124,14 +124,14 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         O: Element,
         M: JoinKind<W, Out = O>,
     {
-        let run_map = move |rows: Q::Rows, task: &TaskContext| {
+        let write_rows = move |rows: Q::Rows, task: &TaskContext| {
             let assign = |(key, value)| {
                 let hash = blame(&operation, || hash_of(&key));
-                Placed::by_hash(0, hash, Hashed { hash, key, value })
+                AssignedRow::by_hash(0, hash, Hashed { hash, key, value })
             };
             map_side::run(Distribute { segments: 1, assign }, rows, task)
         };
-        let (outputs, edge) = shuffle(build_side, operation, 1, run_map);
+        let (outputs, edge) = shuffle(build_side, operation, 1, write_rows);
         let edges = vec![Dependency::Narrow(Arc::clone(&self.lineage)), edge];
         let mut lineage = self.context.lineage(operation, self.num_partitions(), edges);
         lineage.problem = two_contexts(operation, &self.context, &build_side.context);

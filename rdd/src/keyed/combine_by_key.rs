@@ -59,11 +59,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         G: Fn(C, V) -> C + Send + Sync + 'static,
         H: Fn(C, C) -> C + Send + Sync + 'static,
     {
-        let combine = Combine { create, merge_value, merge_combiners };
+        let aggregator = Aggregator { create, merge_value, merge_combiners };
         self.combined(
             Operation::new("combine_by_key"),
             self.default_partitioning_of_keys(),
-            combine,
+            aggregator,
         )
     }
 
@@ -78,7 +78,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         &self,
         operation: Operation,
         partitioning: Partitioning<K>,
-        combine: Combine<F, G, H>,
+        aggregator: Aggregator<F, G, H>,
     ) -> Rdd<(K, C)>
     where
         K: Key,
@@ -87,7 +87,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         G: Fn(C, V) -> C + Send + Sync + 'static,
         H: Fn(C, C) -> C + Send + Sync + 'static,
     {
-        let combine = Arc::new(combine);
+        let aggregator = Arc::new(aggregator);
         let partitions = partitioning.partitions();
         let partitioner = Some(KnownPartitioner::new(&partitioning).in_hash_order(true));
         let node = |edge| {
@@ -99,31 +99,33 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             let lineage = node(Dependency::Narrow(Arc::clone(&self.lineage)));
             let (parent, depth) = (self.pipeline.clone(), self.pipeline.depth());
             let compute = move |partition, task: &TaskContext| {
-                combine.fold_rows(operation, parent.open(partition, task), task)
+                aggregator.fold_rows(operation, parent.open(partition, task), task)
             };
             return wide(&self.context, lineage, partitioner, depth, compute);
         }
         let sub_partitions = Arc::new(SubPartitions::new(partitioning));
-        let map_combine = Arc::clone(&combine);
+        let map_aggregator = Arc::clone(&aggregator);
         let map_sub_partitions = Arc::clone(&sub_partitions);
-        let run_map = move |rows: P::Rows, task: &TaskContext| {
+        let write_rows = move |rows: P::Rows, task: &TaskContext| {
             let spec = map_side::Combine {
                 operation,
                 sub_partitions: &map_sub_partitions,
-                create: &map_combine.create,
-                merge: &map_combine.merge_value,
+                create: &map_aggregator.create,
+                merge: &map_aggregator.merge_value,
             };
             map_side::run(spec, rows, task)
         };
-        let (outputs, edge) = shuffle(self, operation, partitions, run_map);
+        let (outputs, edge) = shuffle(self, operation, partitions, write_rows);
         let compute = move |partition, task: &TaskContext| {
-            let (combine, outputs, task) = (combine.clone(), outputs.clone(), task.clone());
+            let aggregator = aggregator.clone();
+            let outputs = outputs.clone();
+            let task = task.clone();
             let segments = sub_partitions.of_partition(partition);
             // Sub-partitions are alike: the next will have about as many keys.
             let mut keys = 0;
             segments.flat_map(move |segment| {
                 let reader = outputs.read(segment, &task);
-                Combine::merge(&combine, operation, reader, &mut keys, &task)
+                Aggregator::merge(&aggregator, operation, reader, &mut keys, &task)
             })
         };
         wide(&self.context, node(edge), partitioner, 0, compute)
@@ -131,13 +133,13 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
 }
 
 /// The three closures of a combining operation.
-pub(crate) struct Combine<F, G, H> {
+pub(crate) struct Aggregator<F, G, H> {
     pub(crate) create: F,
     pub(crate) merge_value: G,
     pub(crate) merge_combiners: H,
 }
 
-impl<F, G, H: 'static> Combine<F, G, H> {
+impl<F, G, H: 'static> Aggregator<F, G, H> {
     /// Combines the rows of a partition that has all rows of its keys.
     fn fold_rows<K, V, C, R>(
         self: &Arc<Self>,

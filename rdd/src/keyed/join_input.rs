@@ -15,7 +15,7 @@ use emberline_core::lineage::Dependency;
 use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::{blame, or_raise};
-use emberline_shuffle::map_side::{self, Distribute, Placed};
+use emberline_shuffle::map_side::{self, AssignedRow, Distribute};
 use emberline_shuffle::{
     Hashed, MapOutputs, Partitioning, RowsInOrder, SegmentSource, SortedGroups, SubPartitionGroups,
     SubPartitions, hash_of,
@@ -58,17 +58,17 @@ impl<K: Key, V: Stored> JoinInput<K, V> {
             return (JoinInput { sub_partitions, rows }, narrow);
         }
         let by_key = Arc::clone(&sub_partitions);
-        let run_map = move |rows: P::Rows, task: &TaskContext| {
+        let write_rows = move |rows: P::Rows, task: &TaskContext| {
             let assign = |(key, value)| {
                 let (hash, segment) = blame(&operation, || {
                     let hash = hash_of(&key);
                     (hash, by_key.index_of(&key, hash))
                 });
-                Placed::by_hash(segment, hash, Hashed { hash, key, value })
+                AssignedRow::by_hash(segment, hash, Hashed { hash, key, value })
             };
             map_side::run(Distribute { segments: by_key.count(), assign }, rows, task)
         };
-        let (outputs, edge) = shuffle(rdd, operation, partitioning.partitions(), run_map);
+        let (outputs, edge) = shuffle(rdd, operation, partitioning.partitions(), write_rows);
         (JoinInput { sub_partitions, rows: Rows::Shuffled(outputs) }, edge)
     }
 
@@ -94,16 +94,16 @@ impl<K: Key, V: Stored> JoinInput<K, V> {
                 OpenJoinInput::Ordered(RefCell::new(Some(SortedGroups::new(rows, task))))
             }
             Rows::Narrow(parent) => {
-                // The rows are in the right partition already, so the sub-partition is chosen by
-                // hash alone: a partitioner that answers differently the second time loses no rows.
+                // The rows are in the right partition already, so the sub-partition is chosen by hash
+                // alone: a partitioner that answers differently the second time loses no rows.
                 let assign = |(key, value)| {
                     let hash = blame(&operation, || hash_of(&key));
                     let segment = self.sub_partitions.within(partition, hash);
-                    Placed::new(segment, Hashed { hash, key, value })
+                    AssignedRow::new(segment, Hashed { hash, key, value })
                 };
                 let spec = Distribute { segments: self.sub_partitions.each(), assign };
-                let output = map_side::run(spec, parent.open(partition, task), task);
-                let own = MapOutputs::own(or_raise(output));
+                let writer = map_side::run(spec, parent.open(partition, task), task);
+                let own = MapOutputs::own(or_raise(writer.finish()));
                 OpenJoinInput::Narrow { own, segments: self.sub_partitions.each() }
             }
         }

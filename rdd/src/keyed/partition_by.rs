@@ -8,7 +8,7 @@ use emberline_core::bounds::{Key, Stored};
 use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::blame;
-use emberline_shuffle::map_side::{self, Distribute, Placed};
+use emberline_shuffle::map_side::{self, AssignedRow, Distribute};
 use emberline_shuffle::{Partitioning, hash_of};
 
 /// # Sorting and partitioning
@@ -57,17 +57,17 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             return self.boxed();
         }
         let (partitions, partitioner) = (by.partitions(), KnownPartitioner::new(&by));
-        let run_map = move |rows: P::Rows, task: &TaskContext| {
+        let write_rows = move |rows: P::Rows, task: &TaskContext| {
             let assign = |(key, value)| {
                 let (hash, partition) = blame(&operation, || {
                     let hash = hash_of(&key);
                     (hash, by.partition_of(&key, hash))
                 });
-                Placed::by_hash(partition, hash, (key, value))
+                AssignedRow::by_hash(partition, hash, (key, value))
             };
             map_side::run(Distribute { segments: partitions, assign }, rows, task)
         };
-        let (outputs, edge) = shuffle(self, operation, partitions, run_map);
+        let (outputs, edge) = shuffle(self, operation, partitions, write_rows);
         let lineage = self.context.lineage(operation, partitions, vec![edge]);
         let compute =
             move |partition, task: &TaskContext| ConcatRows::new(outputs.read(partition, task));

@@ -1,6 +1,6 @@
 //! `reduce_by_key`: merges the values of each key.
 
-use super::combine_by_key::Combine;
+use super::combine_by_key::Aggregator;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::{Key, Stored};
@@ -52,11 +52,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     {
         let f = Arc::new(f);
         let merge = Arc::clone(&f);
-        let combine = Combine {
+        let aggregator = Aggregator {
             create: |value| value,
             merge_value: move |a, b| f(a, b),
             merge_combiners: move |a, b| merge(a, b),
         };
-        self.combined(operation, partitioning, combine)
+        self.combined(operation, partitioning, aggregator)
     }
 }

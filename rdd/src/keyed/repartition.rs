@@ -32,11 +32,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         T: Stored,
     {
         let operation = Operation::new("repartition");
-        let run_map = move |rows: P::Rows, task: &TaskContext| {
+        let write_rows = move |rows: P::Rows, task: &TaskContext| {
             let first = hash_of(&task.attempt_id.partition) as usize % partitions;
             map_side::run(RoundRobin { segments: partitions, first }, rows, task)
         };
-        let (outputs, edge) = shuffle(self, operation, partitions, run_map);
+        let (outputs, edge) = shuffle(self, operation, partitions, write_rows);
         let lineage = self.context.lineage(operation, partitions, vec![edge]);
         let compute =
             move |partition, task: &TaskContext| ConcatRows::new(outputs.read(partition, task));

@@ -18,6 +18,7 @@ use emberline_core::operation::Operation;
 use emberline_core::size::heap_bytes;
 use emberline_core::task::{CancelCheck, TaskContext};
 use emberline_core::unwind::or_raise;
+use emberline_shuffle::map_side::MapWriter;
 use emberline_shuffle::{
     Changed, Chunk, MapOutput, MapOutputs, Partitioning, SegmentReader, SegmentSource,
 };
@@ -60,8 +61,8 @@ struct MapSide<P, R: Stored, M> {
     pipeline: P,
     /// The partitions after the shuffle.
     partitions: usize,
-    /// The closure that turns the rows of a map partition into its output.
-    run_map: M,
+    /// The closure that writes the rows of a map partition.
+    write_rows: M,
     deltas: CommittedDeltas,
 }
 
@@ -69,7 +70,7 @@ impl<P, R, M> ShuffleDependency for MapSide<P, R, M>
 where
     P: Pipeline,
     R: Stored,
-    M: Fn(P::Rows, &TaskContext) -> Result<MapOutput<R>> + Send + Sync + 'static,
+    M: Fn(P::Rows, &TaskContext) -> MapWriter<R> + Send + Sync + 'static,
 {
     fn id(&self) -> ShuffleId {
         self.outputs.shuffle
@@ -89,9 +90,10 @@ where
 
     fn run_map(&self, partition: usize, task: &TaskContext) -> Result<()> {
         let task = &task.with_operators(self.parent.operators() + 1);
-        let run = || (self.run_map)(self.pipeline.open(partition, task), task);
-        let (output, deltas) = with_accumulators(run);
-        let output = output?;
+        let write = || (self.write_rows)(self.pipeline.open(partition, task), task);
+        let (writer, deltas) = with_accumulators(write);
+        // The pipeline has ended: if serializing the last rows updates an accumulator, that is an error.
+        let output = writer.finish()?;
         task.count_written(output.rows(), output.bytes());
         task.commit(|| {
             self.publish(partition, output, task.config.faults.as_ref())?;
@@ -158,19 +160,19 @@ impl<P, R: Stored, M> Drop for MapSide<P, R, M> {
     }
 }
 
-/// Adds a shuffle into `partitions` partitions after `rdd`. `run_map` turns the rows of a map task
-/// into its output, by a call of [`map_side::run`](emberline_shuffle::map_side::run).
+/// Adds a shuffle into `partitions` partitions after `rdd`. `write_rows` writes the rows of a map
+/// task, by a call of [`map_side::run`](emberline_shuffle::map_side::run).
 pub(crate) fn shuffle<T, P, R, M>(
     rdd: &Rdd<T, P>,
     operation: Operation,
     partitions: usize,
-    run_map: M,
+    write_rows: M,
 ) -> (Arc<Outputs<R>>, Dependency)
 where
     T: Element,
     P: Pipeline<Item = T>,
     R: Stored,
-    M: Fn(P::Rows, &TaskContext) -> Result<MapOutput<R>> + Send + Sync + 'static,
+    M: Fn(P::Rows, &TaskContext) -> MapWriter<R> + Send + Sync + 'static,
 {
     let shuffle = rdd.context.engine.next_shuffle_id();
     let table = MapOutputs::new(rdd.num_partitions());
@@ -183,7 +185,7 @@ where
         parent: Arc::clone(&rdd.lineage),
         pipeline: rdd.pipeline.clone(),
         partitions,
-        run_map,
+        write_rows,
         deltas: CommittedDeltas::default(),
     };
     (outputs, Dependency::Shuffle(Arc::new(map_side)))

@@ -16,7 +16,7 @@ use emberline_core::bounds::Stored;
 use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::blame;
-use emberline_shuffle::map_side::{self, Distribute, Placed};
+use emberline_shuffle::map_side::{self, AssignedRow, Distribute};
 use emberline_shuffle::{
     Partitioner, Partitioning, RangePartitioner, RangeSubPartitions, RowOrder,
 };
@@ -148,15 +148,15 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let by_range = Arc::clone(&sub_partitions);
         let each = sub_partitions.each();
         let Ranges { key_of, compare, range_of } = ranges;
-        let run_map = move |rows: P::Rows, task: &TaskContext| {
+        let write_rows = move |rows: P::Rows, task: &TaskContext| {
             let assign = |row| {
                 let segment =
                     blame(&operation, || by_range.index_of(|bounds| range_of(bounds, &row)));
-                Placed::new(segment, row)
+                AssignedRow::new(segment, row)
             };
             map_side::run(Distribute { segments: partitions * each, assign }, rows, task)
         };
-        let (outputs, edge) = shuffle(self, operation, partitions, run_map);
+        let (outputs, edge) = shuffle(self, operation, partitions, write_rows);
         let mut lineage = self.context.lineage(operation, partitions, vec![edge]);
         lineage.prerequisite = Some(Arc::new(SampleKeys {
             rdd: self.clone(),

@@ -1,6 +1,6 @@
 //! `with_partitions`: sets the partitions of the shuffle that follows.
 
-use super::combine_by_key::Combine;
+use super::combine_by_key::Aggregator;
 use super::join::inner_rows;
 use super::outer_join::{full_rows, left_rows, right_rows};
 use super::sets::{in_both, left_only};
@@ -119,7 +119,7 @@ where
             G: Fn(C, V) -> C + Send + Sync + 'static,
             H: Fn(C, C) -> C + Send + Sync + 'static,
         }
-        => combined(Combine { create, merge_value, merge_combiners });
+        => combined(Aggregator { create, merge_value, merge_combiners });
     }
 }
 

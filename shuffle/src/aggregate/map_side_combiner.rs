@@ -1,30 +1,11 @@
 //! The state machine that combines the rows of a map task.
 //!
-//! ```text
-//!          +----+                                +----+
-//!          |    | flush                          |    | flush
-//!          v    |                                v    |
-//!       +----------+        partition         +----------+
-//!   --> |   Hash   | -----------------------> |  Radix   |
-//!       +----------+                          +----------+
-//!            | flush and skip                      | flush and skip
-//!            v                                     v
-//!       +------------------------------------------------+
-//!       |                  PassThrough                   |
-//!       +------------------------------------------------+
-//! ```
+//! It starts in the state `Hash`, may change to `Radix`, and may end in `PassThrough`. The README of this
+//! folder has the diagram, and a table of the transitions with their thresholds. In the code these are:
 //!
-//! - **partition** (`should_partition`): the table has reached 64 KiB, or has doubled since the last
-//!   look, and now has 512 KiB or more than half as many entries as rows. Never if rows own heap
-//!   memory, or the memory limit is too small for buffers (`first_radix_check`).
-//! - **flush**: the combiners take too much memory: a table about the limit, radix tables a quarter of
-//!   it, since rows are buffered next to them. They become a run of the output, and the state starts
-//!   again without rows.
-//! - **skip** (`should_skip_combine`): the combiners that were just flushed were more than half as many
-//!   as their rows. All later rows of the task pass through.
-//!
-//! The end of the rows flushes what is left in any state. The thresholds of partition and
-//! skip are constants in `skip.rs`; the README of this folder has the reasons, and where the others are.
+//! - **partition**: `start_radix`, if `should_partition`
+//! - **flush**: `flush`, which writes the combiners as a run and leaves the state without rows
+//! - **skip**: `end_run` flushes, and all later rows of the task pass through if `should_skip_combine`
 
 use crate::aggregate::radix::RadixCombiner;
 use crate::aggregate::skip::{first_radix_check, has_radix, should_partition, should_skip_combine};
@@ -38,8 +19,8 @@ use std::mem;
 
 /// Combines the rows of a map task on their way into its output.
 ///
-/// When it changes its state depends on the rows and the configuration alone: every attempt of a task
-/// writes the same rows in the same order.
+/// Its transitions depend on the rows and the configuration alone, so every attempt of a task writes the same
+/// rows in the same order.
 pub(crate) struct MapSideCombiner<'a, K: Key + 'static, V, C: Stored, F, G> {
     create: &'a F,
     merge: &'a G,
@@ -57,7 +38,7 @@ pub(crate) struct MapSideCombiner<'a, K: Key + 'static, V, C: Stored, F, G> {
     rows_in: usize,
 }
 
-/// The state, which decides how rows are combined.
+/// The way in which rows are combined.
 enum State<K, V, C> {
     /// In one table.
     Hash(CombineTable<K, C>),
@@ -247,5 +228,5 @@ where
 }
 
 #[cfg(test)]
-#[path = "map_side_tests.rs"]
+#[path = "map_side_combiner_tests.rs"]
 mod tests;

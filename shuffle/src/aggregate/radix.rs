@@ -1,7 +1,7 @@
 //! Combines rows of many keys: rows are buffered by sub-partition, and then each sub-partition is
 //! combined in a table that fits the cache.
 //!
-//! One table for a million keys would answer each row from main memory. Here a row is appended to a
+//! In one table of a million keys, each look-up would wait for main memory. Here a row is appended to a
 //! buffer, read again in sequence, and looked up in a small table.
 
 use crate::aggregate::scatter::ScatterBuffers;
@@ -19,9 +19,21 @@ pub(super) struct RadixCombiner<K, V, C> {
     /// added to its table.
     initial: Vec<Vec<Hashed<K, C>>>,
     tables: Vec<CombineTable<K, C>>,
-    /// The bytes that all of this may take: three quarters are for buffers, the rest for tables.
+    /// The bytes that all of this may take.
     limit_bytes: u64,
 }
+
+/// The parts into which the memory limit is divided: [`BUFFER_PARTS`] of them for buffered rows, and the last
+/// one for the tables that stay between two rounds of combining.
+const MEMORY_PARTS: u64 = 4;
+/// The parts of the memory limit for buffered rows. The more rows are combined together, the longer a table
+/// stays in the cache; and if keys repeat, tables are small compared with their rows.
+const BUFFER_PARTS: u64 = MEMORY_PARTS - 1;
+/// A flush emits a run when its entries take more than the memory limit divided by this: the entries are held
+/// next to the rows that are still buffered.
+const RUN_DIVISOR: u64 = 2;
+/// A sub-partition with more rows than the average times this may have a skewed key, and is always combined.
+const SKEWED_TIMES_AVERAGE: usize = 2;
 
 impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
     /// Distributes the combiners of `table` by sub-partition, and reserves the rest of `limit_bytes`
@@ -39,7 +51,8 @@ impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
             tables.push(CombineTable::new());
         }
         let row_bytes = size_of::<(K, V)>().max(1) as u64;
-        let max_rows = usize::try_from(limit_bytes / 4 * 3 / row_bytes).unwrap_or(usize::MAX);
+        let buffer_bytes = limit_bytes / MEMORY_PARTS * BUFFER_PARTS;
+        let max_rows = usize::try_from(buffer_bytes / row_bytes).unwrap_or(usize::MAX);
         let buffers = ScatterBuffers::new(sub_partitions, max_rows.max(1));
         for entry in table.into_entries() {
             initial[index_of(&entry.key, entry.hash)].push(entry);
@@ -79,7 +92,7 @@ impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
         let mut keys = 0;
         for (sub_partition, table) in self.tables.iter_mut().enumerate() {
             let rows = self.buffers.rows_of(sub_partition);
-            // If each of them had a key of its own.
+            // The size of their combiners if no key repeats.
             let max_entries = rows as u64 * (size_of::<Hashed<K, C>>() as u64 + INDEX_BYTES);
             let other_rows = bytes_of::<(K, V)>(self.buffers.rows() - rows);
             if bytes.saturating_add(max_entries + other_rows) > self.limit_bytes {
@@ -87,21 +100,20 @@ impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
             }
             let before = table.bytes();
             self.initial[sub_partition].drain(..).for_each(|entry| table.insert_new(entry));
-            // Sub-partitions are alike: this one will have about as many keys as the one before.
+            // Hashes are even, so this sub-partition will have about as many keys as the one before.
             table.reserve(usize::min(keys, rows).saturating_sub(table.len()));
             combine_buffered(&mut self.buffers, sub_partition, table, create, merge);
             keys = table.len();
             bytes = bytes.saturating_add(table.bytes() - before);
         }
-        bytes < self.limit_bytes / 4
+        bytes < self.limit_bytes / MEMORY_PARTS
     }
 
     /// Combines the buffered rows and passes the combiners of all sub-partitions to `emit`: as one run
     /// or, if they take too much memory together, as several.
     ///
     /// If the first sub-partitions show that combining does not pay off, each buffered row of the others
-    /// becomes a combiner of its own. A sub-partition of twice the usual size is combined in any case:
-    /// it may have a skewed key.
+    /// becomes a combiner of its own, except in a sub-partition that may have a skewed key.
     pub(super) fn flush(
         &mut self,
         create: &impl Fn(V) -> C,
@@ -109,10 +121,10 @@ impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
         mut emit: impl FnMut(Vec<Vec<Hashed<K, C>>>),
     ) {
         let sub_partitions = self.tables.len();
-        let usual_rows = self.buffers.rows() / sub_partitions.max(1);
+        let average_rows = self.buffers.rows() / sub_partitions.max(1);
         let mut run = Vec::with_capacity(sub_partitions);
         let mut run_entries = 0;
-        // Sub-partitions without combiners share one table, which then need not grow for each.
+        // Sub-partitions that have no table yet share one, which keeps its capacity from one to the next.
         let mut shared = CombineTable::new();
         let mut keys = 0;
         let mut rows_in = 0;
@@ -120,8 +132,8 @@ impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
         for (sub_partition, table) in self.tables.iter_mut().enumerate() {
             let rows = self.buffers.rows_of(sub_partition);
             let initial = mem::take(&mut self.initial[sub_partition]);
-            let is_usual = table.is_empty() && rows <= 2 * usual_rows;
-            let entries = if is_usual && should_skip_rest(rows_in, entries_out) {
+            let may_skip = table.is_empty() && rows <= SKEWED_TIMES_AVERAGE * average_rows;
+            let entries = if may_skip && should_skip_rest(rows_in, entries_out) {
                 pass_buffered(&mut self.buffers, sub_partition, initial, create)
             } else {
                 let table = if table.is_empty() { &mut shared } else { table };
@@ -136,7 +148,7 @@ impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
             };
             run_entries += entries.len();
             run.push(entries);
-            let is_large = bytes_of::<Hashed<K, C>>(run_entries) > self.limit_bytes / 2;
+            let is_large = bytes_of::<Hashed<K, C>>(run_entries) > self.limit_bytes / RUN_DIVISOR;
             if is_large && sub_partition + 1 < sub_partitions {
                 pad(&mut run, sub_partitions);
                 emit(mem::take(&mut run));
@@ -148,7 +160,7 @@ impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
     }
 }
 
-/// Adds empty lists up to a number of them.
+/// Adds empty lists until there are `count`.
 fn pad<R>(lists: &mut Vec<Vec<R>>, count: usize) {
     while lists.len() < count {
         lists.push(Vec::new());

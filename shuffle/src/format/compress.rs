@@ -57,7 +57,7 @@ impl FrameCompressor {
             #[cfg(feature = "zstd")]
             Method::Zstd(_) => (ZSTD, zstd::zstd_safe::compress_bound(raw.len())),
         };
-        if raw.len() < MIN_COMPRESSED_BYTES || self.gives_up() {
+        if raw.len() < MIN_COMPRESSED_BYTES || self.should_skip() {
             return Ok(None);
         }
         let compressed = self.compress_into(raw, most)?;
@@ -70,7 +70,7 @@ impl FrameCompressor {
     }
 
     /// Returns true if the next frame is not tried.
-    fn gives_up(&mut self) -> bool {
+    fn should_skip(&mut self) -> bool {
         let tried = match self.misses.checked_sub(MAX_MISSES) {
             None => true,
             Some(skipped) => (skipped + 1).is_multiple_of(TRY_INTERVAL),
@@ -127,13 +127,13 @@ fn ensure_len(buffer: &mut Vec<u8>, wanted: usize) {
 
 /// Decompresses the payloads of frames.
 #[derive(Default)]
-pub(super) struct Expander {
+pub(super) struct FrameDecompressor {
     out: Vec<u8>,
     #[cfg(feature = "zstd")]
     zstd: Option<zstd::bulk::Decompressor<'static>>,
 }
 
-impl Expander {
+impl FrameDecompressor {
     /// Releases the memory that one large row needed.
     pub(super) fn shrink(&mut self) {
         if self.out.len() > MAX_RETAINED_BYTES {
@@ -147,7 +147,7 @@ impl Expander {
     }
 
     /// Decompresses `payload` to exactly `raw` bytes. The caller has checked that `raw` is allowed.
-    pub(super) fn expand<'a>(
+    pub(super) fn decompress<'a>(
         &'a mut self,
         compression: u8,
         payload: &'a [u8],
@@ -159,7 +159,7 @@ impl Expander {
         ensure_len(&mut self.out, raw);
         let found = match compression {
             LZ4 => lz4_flex::block::decompress_into(payload, &mut self.out[..raw]).ok(),
-            ZSTD => self.expand_zstd(payload, raw)?,
+            ZSTD => self.decompress_zstd(payload, raw)?,
             _ => None,
         };
         match found {
@@ -169,7 +169,7 @@ impl Expander {
     }
 
     #[cfg(feature = "zstd")]
-    fn expand_zstd(
+    fn decompress_zstd(
         &mut self,
         payload: &[u8],
         raw: usize,
@@ -185,7 +185,7 @@ impl Expander {
     }
 
     #[cfg(not(feature = "zstd"))]
-    fn expand_zstd(
+    fn decompress_zstd(
         &mut self,
         _: &[u8],
         _: usize,

@@ -75,7 +75,7 @@ impl Header {
         let max_raw = match rows {
             1 => MAX_ROW_BYTES,
             // All rows except the last are smaller than the target together, and the last is at most the
-            // target. Joined frames have at most the target.
+            // target. Concatenated frames have at most the target.
             _ => 2 * LARGEST_TARGET,
         };
         let gain = match compression {

@@ -1,6 +1,6 @@
 //! Reads rows from a file, frame by frame. No byte is used before it was checked.
 
-use super::compress::Expander;
+use super::compress::FrameDecompressor;
 use super::header::{FIELD_BYTES, FrameLocation, HEADER_BYTES, Header, is_whole};
 use super::read_ahead::ReadAhead;
 use super::{FileIndex, MAX_RETAINED_BYTES, SegmentLocation};
@@ -117,7 +117,7 @@ pub(crate) type TakeFrame<'a> = dyn FnMut(usize, &[u8]) -> Result<()> + 'a;
 pub(crate) struct SegmentFrames {
     file: OpenFile,
     bytes: Bytes,
-    expander: Expander,
+    decompressor: FrameDecompressor,
     file_tag: u32,
     /// True if the location of the segment was compared with the length of the file.
     is_in_file: bool,
@@ -140,7 +140,7 @@ impl SegmentFrames {
                 disk: offset..offset.saturating_add(bytes),
                 first_read: bytes / frames.max(1),
             },
-            expander: Expander::default(),
+            decompressor: FrameDecompressor::default(),
             file_tag,
             is_in_file: false,
             rows_left: rows,
@@ -181,7 +181,7 @@ impl SegmentFrames {
 
     #[cfg(test)]
     fn held_bytes(&self) -> usize {
-        self.bytes.buffer.capacity() + self.expander.held_bytes()
+        self.bytes.buffer.capacity() + self.decompressor.held_bytes()
     }
 
     fn read_frame(&mut self, take: &mut TakeFrame<'_>) -> Result<()> {
@@ -198,14 +198,14 @@ impl SegmentFrames {
             return Err(self.damaged("its checksum does not match"));
         }
         self.digest.update(&fields[FIELD_BYTES..]);
-        match self.expander.expand(header.compression, payload, header.raw) {
+        match self.decompressor.decompress(header.compression, payload, header.raw) {
             Ok(raw) => take(header.rows, raw)?,
             Err(what) => return Err(self.damaged(what)),
         }
         self.rows_left -= header.rows as u64;
         self.bytes.start += whole;
         // A large row must not retain its buffer: a merge has many readers.
-        self.expander.shrink();
+        self.decompressor.shrink();
         self.bytes.shrink();
         Ok(())
     }

@@ -203,30 +203,30 @@ fn the_frame_size_follows_the_task_memory_limit() {
     }
 }
 
-/// Joins the segments of a file to one segment of another, and returns that file and the location.
-fn joined<R: Stored>(segments: &[Vec<R>], config: Config) -> (Vec<u8>, SegmentLocation) {
+/// Concatenates the segments of a file to one segment of another, and returns that file and the location.
+fn concatenated<R: Stored>(segments: &[Vec<R>], config: Config) -> (Vec<u8>, SegmentLocation) {
     let (bytes, index) = write(segments, config.clone());
     let task = TaskContext::for_test(config);
-    let file = Arc::new(task.scratch.file("joined").unwrap());
+    let file = Arc::new(task.scratch.file("concatenated").unwrap());
     let mut writer = FileWriter::create(Arc::clone(&file), &task.config).unwrap();
     let parts = index.segments.iter().map(|location| SegmentFrames::new(open(&bytes), *location));
-    writer.join_frames(parts.collect(), size_of::<R>()).unwrap();
+    writer.concatenate_frames(parts.collect(), size_of::<R>()).unwrap();
     let location = writer.end_segment();
     writer.finish().unwrap();
     (std::fs::read(file.path()).unwrap(), location)
 }
 
 #[test]
-fn joined_frames_have_the_rows_of_all_segments_in_few_frames_of_the_usual_size() {
+fn concatenated_frames_have_the_rows_of_all_segments_in_few_frames_of_the_usual_size() {
     for compression in compressions() {
         let segments: Vec<Vec<u64>> = (0..500).map(|n| noise(n % 40)).collect();
         let rows: Vec<u64> = segments.concat();
-        let (bytes, location) = joined(&segments, with(compression));
+        let (bytes, location) = concatenated(&segments, with(compression));
         assert_eq!(read_segment::<u64>(&bytes, location).unwrap(), rows);
         assert_eq!((location.rows, location.frames), (rows.len() as u64, 1), "{compression:?}");
         // The task memory limit is so small that a frame has at most 4 KiB.
         let tiny = Config { task_memory_bytes: 1 << 20, ..with(compression) };
-        let (bytes, location) = joined(&segments, tiny.clone());
+        let (bytes, location) = concatenated(&segments, tiny.clone());
         assert_eq!(read_segment::<u64>(&bytes, location).unwrap(), rows);
         let frames = write(&[rows], tiny).1.segments[0].frames;
         assert!(
@@ -238,11 +238,11 @@ fn joined_frames_have_the_rows_of_all_segments_in_few_frames_of_the_usual_size()
 }
 
 #[test]
-fn joined_frames_take_no_more_memory_than_others() {
+fn concatenated_frames_take_no_more_memory_than_others() {
     // A row of 64 bytes that is written as one byte: many fit into the bytes of a frame.
     let segments: Vec<Vec<Option<[u64; 7]>>> = (0..200).map(|_| vec![None; 100]).collect();
     let config = Config { task_memory_bytes: 1 << 20, ..with(Compression::None) };
-    let (bytes, location) = joined(&segments, config);
+    let (bytes, location) = concatenated(&segments, config);
     let mut reader = FrameReader::<Option<[u64; 7]>>::new(open(&bytes), location);
     let (mut frames, mut all) = (0, 0);
     while let Some(rows) = reader.next_frame().unwrap() {

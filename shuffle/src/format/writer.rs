@@ -122,8 +122,8 @@ impl FileWriter {
     }
 
     /// Writes the rows of other segments, which own no heap and take `row_bytes` each, without decoding
-    /// them: consecutive frames are joined while they fit into one.
-    pub(crate) fn join_frames(
+    /// them: the rows of consecutive frames become one frame while they fit into it.
+    pub(crate) fn concatenate_frames(
         &mut self,
         parts: Vec<SegmentFrames>,
         row_bytes: usize,

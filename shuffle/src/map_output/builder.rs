@@ -57,13 +57,14 @@ const SEGMENT_BYTES: usize = 64;
 /// The fraction of the task memory limit that the segment indexes of a map output may take: one in this
 /// many.
 const INDEX_FRACTION: u64 = 16;
-/// Fewer runs are not merged before the output ends, even if their segment indexes are large.
+/// The fewest runs of one level that are merged before the output ends: each merge writes all their rows
+/// again.
 const MIN_FAN_IN: usize = 8;
-/// The most bytes of a run that are read at once when runs are merged.
+/// The most bytes of each run that a merge reads at once.
 const MAX_AHEAD_BYTES: usize = 64 << 10;
 
-/// Appends the rows of some segments to the open segment of a file, in batches of a number of bytes.
-type Join = fn(&mut FileWriter, Vec<SegmentFrames>, u64) -> Result<()>;
+/// Appends the rows of some segments to the open segment of a file, in batches of about the given bytes.
+type Concatenate = fn(&mut FileWriter, Vec<SegmentFrames>, u64) -> Result<()>;
 
 impl<R: Stored> MapOutputBuilder<R> {
     /// Makes an output without rows.
@@ -137,7 +138,7 @@ impl<R: Stored> MapOutputBuilder<R> {
                 index.push(number, writer.end_segment())?;
             }
         }
-        self.untyped.add_file_run(index, join::<R>, task)
+        self.untyped.add_file_run(index, concatenate::<R>, task)
     }
 
     /// Measures rows and adds them as a run.
@@ -156,18 +157,18 @@ impl<R: Stored> MapOutputBuilder<R> {
 
     /// Completes the output.
     pub(crate) fn finish(self, task: &TaskContext) -> Result<MapOutput<R>> {
-        self.untyped.finish(join::<R>, task).map(MapOutput::of_type)
+        self.untyped.finish(concatenate::<R>, task).map(MapOutput::of_type)
     }
 }
 
 /// Appends the rows of some segments to the open segment of a file, in batches of `batch_bytes`.
-fn join<R: Stored>(
+fn concatenate<R: Stored>(
     writer: &mut FileWriter,
     parts: Vec<SegmentFrames>,
     batch_bytes: u64,
 ) -> Result<()> {
     if const { !owns_heap::<R>() } {
-        return writer.join_frames(parts, size_of::<R>());
+        return writer.concatenate_frames(parts, size_of::<R>());
     }
     let rows = PartRows::<R> { parts: parts.into_iter(), part: None, rows: Vec::new().into_iter() };
     let mut batches = Batches::of_bytes(rows, batch_bytes);
@@ -215,7 +216,7 @@ impl RunSize {
 }
 
 impl UntypedBuilder {
-    /// Counts the next segment of a run.
+    /// Adds the next segment of a run to the sizes of the run and of the output.
     fn count_segment(
         &mut self,
         run: &mut RunSize,
@@ -225,6 +226,11 @@ impl UntypedBuilder {
         heap_bytes: u64,
     ) {
         let number = run.segments;
+        debug_assert!(
+            number < self.output.bytes.len(),
+            "a run has more segments than its output, which has {}",
+            self.output.bytes.len()
+        );
         let added = hash_of(&number).wrapping_mul(rows as u64);
         self.output.digest = self.output.digest.wrapping_add(added);
         let bytes = ((rows * row_bytes) as u64).saturating_add(heap_bytes);
@@ -249,18 +255,17 @@ impl UntypedBuilder {
     fn add_file_run(
         &mut self,
         mut index: SegmentIndex,
-        join: Join,
+        concatenate: Concatenate,
         task: &TaskContext,
     ) -> Result<()> {
         index.shrink();
         self.output.runs.push(MapRun::File(FileRun { index, level: 0 }));
-        self.merge_levels(join, task)
+        self.merge_levels(concatenate, task)
     }
 
-    /// Merges the last runs of one level while their segment indexes take too much memory, since each
-    /// has an entry for every segment. So the indexes stay small, and each row is written again once
-    /// for each level.
-    fn merge_levels(&mut self, join: Join, task: &TaskContext) -> Result<()> {
+    /// Merges the last runs of one level while their segment indexes take too much memory: each index has an
+    /// entry for every segment that has rows. Each row is written again once for each level.
+    fn merge_levels(&mut self, concatenate: Concatenate, task: &TaskContext) -> Result<()> {
         while let Some(MapRun::File(FileRun { level, .. })) = self.output.runs.last() {
             let level = *level;
             let is_of_level =
@@ -271,7 +276,7 @@ impl UntypedBuilder {
             {
                 break;
             }
-            self.merge_from(first, level + 1, join, task)?;
+            self.merge_from(first, level + 1, concatenate, task)?;
         }
         Ok(())
     }
@@ -281,7 +286,7 @@ impl UntypedBuilder {
         &mut self,
         first: usize,
         level: u32,
-        join: Join,
+        concatenate: Concatenate,
         task: &TaskContext,
     ) -> Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
@@ -291,13 +296,13 @@ impl UntypedBuilder {
                 indexes.push(run.index);
             }
         }
-        let index = file.merge(indexes, self.output.bytes.len(), join, task)?;
+        let index = file.merge(indexes, self.output.bytes.len(), concatenate, task)?;
         self.output.runs.push(MapRun::File(FileRun { index, level }));
         Ok(())
     }
 
-    fn finish(mut self, join: Join, task: &TaskContext) -> Result<UntypedOutput> {
-        self.merge_last_runs(join, task)?;
+    fn finish(mut self, concatenate: Concatenate, task: &TaskContext) -> Result<UntypedOutput> {
+        self.merge_last_runs(concatenate, task)?;
         if let Some(TaskFile { file, writer }) = self.file {
             let encoded_bytes = writer.encoded_bytes();
             let estimated_bytes = self.file_estimate;
@@ -309,14 +314,14 @@ impl UntypedBuilder {
             self.output.file = Some((file, index));
         }
         self.output.runs.shrink_to_fit();
-        // The indexes stay even without a reservation: the rows cannot be found without them.
+        // Without a reservation the indexes stay in memory too: rows cannot be found without them.
         self.output.index_reservation =
             task.memory.try_reserve(index_bytes(&self.output.runs) as u64);
         Ok(self.output)
     }
 
     /// Merges the last runs if the segment indexes take too much memory.
-    fn merge_last_runs(&mut self, join: Join, task: &TaskContext) -> Result<()> {
+    fn merge_last_runs(&mut self, concatenate: Concatenate, task: &TaskContext) -> Result<()> {
         let in_file = |run: &&MapRun| matches!(run, MapRun::File(_));
         let last = self.output.runs.iter().rev().take_while(in_file).count();
         if last < 2 || index_bytes(&self.output.runs) <= max_index_bytes(task) {
@@ -324,7 +329,7 @@ impl UntypedBuilder {
         }
         let first = self.output.runs.len() - last;
         let _phase = task.enter(Phase::Write);
-        self.merge_from(first, u32::MAX, join, task)
+        self.merge_from(first, u32::MAX, concatenate, task)
     }
 }
 
@@ -335,13 +340,13 @@ impl TaskFile {
         Ok(TaskFile { file, writer })
     }
 
-    /// Writes the rows of some runs again, segment by segment and in the order of the runs. The bytes
-    /// that were written before stay in the file until it is deleted.
+    /// Writes the rows of some runs again, segment by segment and in the order of the runs. Their old frames
+    /// stay in the file, unused, until it is deleted.
     fn merge(
         &mut self,
         runs: Vec<SegmentIndex>,
         segments: usize,
-        join: Join,
+        concatenate: Concatenate,
         task: &TaskContext,
     ) -> Result<SegmentIndex> {
         self.writer.flush()?;
@@ -366,7 +371,7 @@ impl TaskFile {
             if parts.is_empty() {
                 continue;
             }
-            join(&mut self.writer, parts, task.operator_memory_limit() / 8)?;
+            concatenate(&mut self.writer, parts, task.operator_memory_limit() / 8)?;
             merged.push(segment as u32, self.writer.end_segment())?;
         }
         merged.shrink();

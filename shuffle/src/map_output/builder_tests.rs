@@ -36,7 +36,7 @@ fn output<R: Stored>(
 #[test]
 fn many_runs_are_merged_and_every_segment_has_its_rows_in_order() {
     check_segments(rows);
-    // Rows that own memory are decoded and encoded; others are joined as bytes.
+    // Rows that own memory are decoded and encoded; the frames of others are concatenated as bytes.
     let text = |(run, n): (u64, u64)| (run, n.to_string());
     check_segments(|run, segment| rows(run, segment).into_iter().map(text).collect());
 }
@@ -97,7 +97,7 @@ fn merged_after(damage: impl Fn(&mut Vec<u8>)) -> ErrorKind {
     let mut bytes = fs::read(path).unwrap();
     damage(&mut bytes);
     fs::write(path, bytes).unwrap();
-    output.untyped.merge_from(0, 1, join::<(u64, u64)>, &task).unwrap_err().kind().clone()
+    output.untyped.merge_from(0, 1, concatenate::<(u64, u64)>, &task).unwrap_err().kind().clone()
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(crate) struct UntypedOutput {
     pub(crate) rows_read: u64,
     /// The memory of the segment indexes of runs in the file.
     pub(crate) index_reservation: Option<Reservation>,
-    /// The sum of the hashes of its keys, if rows are placed by hash, and of the number of rows of each
+    /// The sum of the hashes of its keys, if these choose the segments, and of the number of rows of each
     /// segment. An output that is recomputed has the same digest unless the program is not
     /// deterministic. It does not cover values.
     pub(crate) digest: u64,
@@ -210,7 +210,7 @@ impl UntypedOutput {
 
     /// Opens one segment of a run. Returns nothing if it has no rows. The file is opened once for all
     /// runs, into `open`.
-    pub(super) fn open(
+    pub(crate) fn open(
         &self,
         run: &MapRun,
         segment: usize,
@@ -235,7 +235,7 @@ impl UntypedOutput {
 }
 
 /// An open segment of a run.
-pub(super) enum Segment {
+pub(crate) enum Segment {
     InMemory(RowsInMemory),
     Frames(SegmentFrames),
 }

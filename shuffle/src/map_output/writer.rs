@@ -18,7 +18,7 @@ pub struct MapWriter<R> {
     buffers: SegmentBuffers<R>,
     meter: MemoryMeter,
     output: MapOutputBuilder<R>,
-    /// The sum of the hashes of the keys by which rows were placed.
+    /// The sum of the hashes of the keys that chose the segments of rows.
     hashes: u64,
 }
 
@@ -55,8 +55,8 @@ impl<R: Stored> MapWriter<R> {
         }
     }
 
-    /// Adds rows that own no heap and are in their segments already, as a run of their own after those
-    /// before, with the sum of the hashes of their keys.
+    /// Adds rows that own no heap and are already divided by segment, as a run of their own after the rows
+    /// pushed before. `hashes` is the sum of the hashes of their keys.
     pub(crate) fn push_run(&mut self, segments: Vec<Vec<R>>, hashes: u64) {
         debug_assert!(!owns_heap::<R>(), "rows that own heap are measured one by one");
         self.hashes = self.hashes.wrapping_add(hashes);
@@ -69,22 +69,26 @@ impl<R: Stored> MapWriter<R> {
         or_raise(self.output.add_run(measured, &self.task));
     }
 
-    /// Adds a row that is placed by the hash of its key. The sum of the hashes is a digest of the output:
-    /// it detects keys that change when the output is computed again.
+    /// Adds a row to a segment that depends on the hash of its key. The sum of the hashes is a digest of
+    /// the output: it detects keys that change when the output is recomputed.
     #[inline]
     pub(crate) fn push_keyed(&mut self, segment: usize, hash: u64, row: R) {
         self.hashes = self.hashes.wrapping_add(hash);
         self.push(segment, row);
     }
 
-    /// Makes a run of the buffered rows.
+    /// Writes the buffered rows as a run.
     #[cold]
     fn flush(&mut self) {
         or_raise(self.output.add_run(self.buffers.take(), &self.task));
     }
 
-    /// Flushes what is buffered, and returns the output.
-    pub(crate) fn finish(mut self) -> Result<MapOutput<R>> {
+    /// Writes the buffered rows as the last run, and returns the output.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails.
+    pub fn finish(mut self) -> Result<MapOutput<R>> {
         self.meter.end();
         self.output.count_keys(self.hashes);
         let segments = self.buffers.into_segments();
