@@ -117,11 +117,11 @@ fn not_encodable<T>(what: String) -> Error {
     Error::new(ErrorKind::NotEncodable { type_name: row_type_name(type_name::<T>()), what })
 }
 
-/// Returns the name of a row type as the user wrote it. A shuffle stores pairs in a generic struct
-/// of its own, whose arguments are the types of the key and the value.
+/// Returns the name of a row type as the user wrote it. Pairs are stored in a generic struct of the
+/// engine, whose arguments are the types of the key and the value.
 fn row_type_name(name: &str) -> String {
-    let inside = name.strip_prefix("emberline_shuffle::").and_then(|it| it.strip_suffix('>'));
-    match inside.and_then(|it| it.split_once('<')) {
+    let wrapper = name.strip_prefix("emberline_").and_then(|it| it.strip_suffix('>'));
+    match wrapper.and_then(|it| it.split_once('<')) {
         Some((_, arguments)) => format!("({arguments})"),
         None => name.to_string(),
     }
@@ -324,8 +324,8 @@ mod tests {
 
     #[test]
     fn a_type_is_named_as_the_user_wrote_it() {
-        let hashed = "emberline_shuffle::keys::hash::Hashed<u64, program::Sale<'_, u8>>";
-        assert_eq!(row_type_name(hashed), "(u64, program::Sale<'_, u8>)");
+        let pair = "emberline_engine::Hashed<u64, program::Sale<u8>>";
+        assert_eq!(row_type_name(pair), "(u64, program::Sale<u8>)");
         for name in ["program::Sale", "alloc::vec::Vec<u64>", "(u64, alloc::string::String)"] {
             assert_eq!(row_type_name(name), name);
         }

@@ -32,13 +32,17 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     /// The directory is never deleted by emberline. Keeps the partitioner.
     ///
     /// # Errors
+    ///
     /// `OutputExists` if `path` exists, and I/O errors. Nothing of a failed checkpoint remains,
     /// except for created parent directories.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
-    /// # let folder = tempfile::tempdir().unwrap(); let path = folder.path().join("squares");
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("squares");
     /// let squares = ctx.range_with(2, 0..4_u64).map(|n| n * n).checkpoint(&path)?;
     /// assert_eq!(squares.collect()?, [0, 1, 4, 9]);
     /// # Ok::<(), Error>(())
@@ -88,13 +92,17 @@ impl Context {
     /// holds one frame.
     ///
     /// # Errors
+    ///
     /// The first action fails with `InvalidCheckpoint` if the directory is missing, incomplete,
     /// damaged, or of another format version.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
-    /// # let folder = tempfile::tempdir().unwrap(); let path = folder.path().join("words");
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("words");
     /// let words = ctx.parallelize_with(2, vec!["tea".to_string(), "rye".to_string()]);
     /// words.checkpoint(&path)?;
     /// let read = ctx.read_checkpoint::<String>(&path);

@@ -129,8 +129,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// A context numbers its RDDs from 0 in the order of their creation.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::{id::RddId, prelude::*}; let ctx = Context::local()?;
+    /// # use emberline_rdd::{id::RddId, prelude::*};
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.range(0..4_u64);
     /// assert_eq!((numbers.id(), numbers.cache().id()), (RddId(0), RddId(1)));
     /// # Ok::<(), Error>(())
@@ -145,8 +147,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// and 64 KiB. Keeps the partitioner.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.range(0..4_u64);
     /// let even = true;
     /// let chosen: Rdd<u64> = if even {
@@ -170,8 +174,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the number of partitions, without running a job.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize_with(3, vec![1, 2, 3, 4]).num_partitions(), 3);
     /// # Ok::<(), Error>(())
     /// ```
@@ -183,8 +189,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the name given with [`set_name`](Rdd::set_name).
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let links = ctx.range(0..3_u32).set_name("links");
     /// assert_eq!(links.name().as_deref(), Some("links"));
     /// # Ok::<(), Error>(())
@@ -196,8 +204,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Sets the name of the RDD in `explain`, for all of its handles.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let ids = ctx.range(0..3_u32).set_name("ids");
     /// assert!(ids.explain().to_string().contains("ids"));
     /// # Ok::<(), Error>(())

@@ -16,8 +16,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Results of partitions are merged in order, so `f` need not commute.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let rows = ctx.parallelize_with(2, vec![1, 2, 3, 4]);
     /// assert_eq!(rows.fold(0, |a, b| a + b)?, 10);
     /// # Ok::<(), Error>(())
@@ -45,8 +47,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Results of partitions are merged in order, so the closures need not commute.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let (sum, n) = ctx.range(1..5_u32).aggregate(
     ///     (0, 0),
     ///     |(sum, n), row| (sum + row, n + 1),

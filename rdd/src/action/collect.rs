@@ -13,8 +13,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// them.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.range(0..3_u8).map(|n| n * 2).collect()?, [0, 2, 4]);
     /// # Ok::<(), Error>(())
     /// ```

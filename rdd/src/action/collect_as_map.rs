@@ -16,8 +16,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// for all of them.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let prices = ctx.parallelize(vec![("tea", 3), ("rye", 5), ("tea", 4)]).collect_as_map()?;
     /// assert_eq!((prices.len(), prices["tea"], prices["rye"]), (2, 4, 5));
     /// # Ok::<(), Error>(())

@@ -12,8 +12,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Stored partitions and collections are counted without reading their rows.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.range(0..1000_u32).filter(|n| n % 3 == 0).count()?, 334);
     /// # Ok::<(), Error>(())
     /// ```

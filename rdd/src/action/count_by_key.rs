@@ -16,8 +16,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// use `map_values(|_| 1).reduce_by_key(..)`, whose result is an RDD.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let counts = ctx.parallelize(vec![('a', 5), ('b', 6), ('a', 7)]).count_by_key()?;
     /// assert_eq!((counts[&'a'], counts[&'b']), (2, 1));
     /// # Ok::<(), Error>(())

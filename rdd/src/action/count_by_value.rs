@@ -15,8 +15,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// `map(|row| (row, 1)).reduce_by_key(..)`, whose result is an RDD.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let counts = ctx.parallelize(vec!['a', 'b', 'a']).count_by_value()?;
     /// assert_eq!((counts[&'a'], counts[&'b']), (2, 1));
     /// # Ok::<(), Error>(())

@@ -13,8 +13,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Partitions run at the same time. A retried task calls `f` again for its rows.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let sum = ctx.accumulator(0_u64);
     /// let adder = sum.clone();
     /// ctx.range(0..10_u64).for_each(move |n| adder.add(n))?;
@@ -38,8 +40,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// does not take are not computed. A retried task calls `f` again.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let sums = ctx.accumulator(Vec::new());
     /// let log = sums.clone();
     /// ctx.range_with(2, 0..10_u64).for_each_partition(move |rows| log.add(rows.sum::<u64>()))?;

@@ -19,13 +19,16 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Computes only the partition of the key if the partitioner is known, else all partitions.
     ///
     /// # Errors
+    ///
     /// `PartitionOutOfRange` if the partitioner returns a partition that does not exist.
     /// `ResultTooLarge` if the returned rows exceed
     /// [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let pairs = ctx.range(0..1000_u32).map(|n| (n % 100, n)).partition_by(8);
     /// let found = pairs.lookup(&42)?;
     /// assert_eq!((found.len(), found[0], found[9]), (10, 42, 942));

@@ -12,8 +12,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Floats have no `Ord`; see [`stats`](Rdd::stats), or [`reduce`](Rdd::reduce) with `f64::min`.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize(vec![5, 2, 43]).min()?, Some(2));
     /// # Ok::<(), Error>(())
     /// ```
@@ -29,8 +31,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// rows.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize(vec![5, 2, 43]).max()?, Some(43));
     /// # Ok::<(), Error>(())
     /// ```
@@ -45,8 +49,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the row with the smallest key, the first of equal ones, or `None` without rows.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let words = ctx.parallelize(vec!["ccc", "a", "b"]);
     /// assert_eq!(words.min_by_key(|word| word.len())?, Some("a"));
     /// # Ok::<(), Error>(())
@@ -64,8 +70,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the row with the largest key, the last of equal ones, or `None` without rows.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let words = ctx.parallelize(vec!["a", "bb", "cc"]);
     /// assert_eq!(words.max_by_key(|word| word.len())?, Some("cc"));
     /// # Ok::<(), Error>(())

@@ -15,8 +15,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Results of partitions are merged in order, so `f` need not commute.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.range(1..6_u32).reduce(|a, b| a * b)?, Some(120));
     /// # Ok::<(), Error>(())
     /// ```

@@ -24,12 +24,15 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// of killed processes are removed. A task holds a block of 1 MiB.
     ///
     /// # Errors
+    ///
     /// `OutputExists` if `path` exists, and I/O errors. Nothing of a failed output remains, except
     /// for created parent directories.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// # let folder = std::env::temp_dir().join(format!("emberline-doc-save-{}", std::process::id()));
     /// ctx.range_with(2, 0..4_u32).save_as_text_file(&folder)?;
     /// assert_eq!(std::fs::read_to_string(folder.join("part-00001")).unwrap(), "2\n3\n");

@@ -91,8 +91,10 @@ impl<P: Pipeline<Item = f64>> Rdd<f64, P> {
     /// [`Stats`] for empty inputs, NaN and infinities. A task holds about 1 KiB.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let stats = ctx.parallelize(vec![1.0, 2.0, 4.0, 5.0]).stats()?;
     /// assert_eq!((stats.count(), stats.sum(), stats.mean()), (4, 12.0, 3.0));
     /// assert_eq!((stats.variance(), stats.sample_variance()), (2.5, 10.0 / 3.0));
@@ -119,7 +121,8 @@ impl<P: Pipeline<Item = f64>> Rdd<f64, P> {
 /// An accumulator that computes [`Stats`], exact like [`Rdd::stats`].
 ///
 /// ```
-/// # use emberline_rdd::{accumulator::RunningStats, prelude::*}; let ctx = Context::local()?;
+/// # use emberline_rdd::{accumulator::RunningStats, prelude::*};
+/// # let ctx = Context::local()?;
 /// let lengths = ctx.accumulator(RunningStats::default());
 /// let seen = lengths.clone();
 /// let words = ctx.parallelize(vec!["an", "ember"]).inspect(move |w| seen.add(w.len() as f64));

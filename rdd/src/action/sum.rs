@@ -16,8 +16,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// partitioning; see [`stats`](Rdd::stats) for an exact sum.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.range(0..5_u64).sum::<u64>()?, 10);
     /// let bytes = ctx.parallelize(vec![200_u8, 100]);
     /// assert_eq!(bytes.map(u64::from).sum::<u64>()?, 300);

@@ -14,8 +14,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// each until there are enough rows.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.range(5..1_000_000_u64).take(3)?, [5, 6, 7]);
     /// # Ok::<(), Error>(())
     /// ```
@@ -29,8 +31,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Computes as few partitions as [`take(1)`](Rdd::take).
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.range(0..9_u32).filter(|n| *n > 6).first()?, Some(7));
     /// # Ok::<(), Error>(())
     /// ```
@@ -44,8 +48,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Computes as few partitions as [`take(1)`](Rdd::take).
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.range(0..9_u32);
     /// assert!(!numbers.is_empty()?);
     /// assert!(numbers.filter(|n| *n > 60).is_empty()?);

@@ -16,12 +16,15 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// the RDD first if its shuffles or sources should not be repeated.
     ///
     /// # Errors
+    ///
     /// The iterator yields the first error of a task and then ends; `ResultTooLarge` if one
     /// partition exceeds [`max_result_bytes`](crate::ContextBuilder::max_result_bytes).
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let mut sum = 0;
     /// for row in ctx.range(0..1000_u64).map(|n| n * 2).to_local_iterator() {
     ///     sum += row?;

@@ -18,8 +18,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// partition would exceed the result limit.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize(vec![10, 4, 2, 12, 3]).top(2)?, [12, 10]);
     /// # Ok::<(), Error>(())
     /// ```
@@ -37,8 +39,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// See [`top`](Rdd::top) for memory and jobs.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let words = ctx.parallelize(vec!["a", "ccc", "bb"]);
     /// assert_eq!(words.top_by_key(2, |word| word.len())?, ["ccc", "bb"]);
     /// # Ok::<(), Error>(())
@@ -59,8 +63,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// See [`top`](Rdd::top) for memory and jobs.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let words = ctx.parallelize(vec!["ccc", "a", "bb"]);
     /// assert_eq!(words.bottom_by_key(2, |word| word.len())?, ["a", "bb"]);
     /// # Ok::<(), Error>(())
@@ -80,8 +86,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// See [`top`](Rdd::top) for memory and jobs.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize(vec![10, 1, 2, 9, 3]).take_ordered(3)?, [1, 2, 3]);
     /// # Ok::<(), Error>(())
     /// ```

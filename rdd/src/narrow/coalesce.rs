@@ -19,8 +19,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// [`repartition`](Rdd::repartition) to distribute rows evenly or over more partitions.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.parallelize_with(4, 0..8);
     /// assert_eq!(numbers.coalesce(2).glom().collect()?, [[0, 1, 2, 3], [4, 5, 6, 7]]);
     /// assert_eq!(numbers.coalesce(9).num_partitions(), 4);

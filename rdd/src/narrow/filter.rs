@@ -14,8 +14,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Keeps the partitioner. A partition may become empty.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.range(0..6_u32).filter(|n| n % 2 == 0).collect()?, [0, 2, 4]);
     /// # Ok::<(), Error>(())
     /// ```

@@ -12,8 +12,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into `f(row)` and keeps the results that are `Some`.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.parallelize(vec!["7", "x", "9"]).filter_map(|text| text.parse::<u8>().ok());
     /// assert_eq!(numbers.collect()?, [7, 9]);
     /// # Ok::<(), Error>(())

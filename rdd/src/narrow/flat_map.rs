@@ -15,8 +15,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// The iterator that `f` returns is consumed lazily.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let countdowns = ctx.parallelize(vec![2, 0, 3]).flat_map(|n| (0..n).rev());
     /// assert_eq!(countdowns.collect()?, [1, 0, 2, 1, 0]);
     /// # Ok::<(), Error>(())

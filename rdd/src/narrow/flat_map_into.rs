@@ -39,8 +39,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// rows, as `take` and boxed pipelines do, buffers the rows pushed for one input row.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let lengths = ctx
     ///     .parallelize(vec!["to be or".to_string(), "not".to_string()])
     ///     .flat_map_into(|line: String, out| {

@@ -13,8 +13,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// A task holds the rows of its partition. An empty partition becomes an empty list.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize_with(2, vec![1, 2, 3, 4]).glom().collect()?, [[1, 2], [3, 4]]);
     /// # Ok::<(), Error>(())
     /// ```

@@ -12,8 +12,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// rows that no action needs.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let rows = ctx.range(0..3_u32).inspect(|n| eprintln!("saw {n}"));
     /// assert_eq!(rows.count()?, 3);
     /// # Ok::<(), Error>(())

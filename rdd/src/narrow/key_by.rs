@@ -9,8 +9,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into a pair of `key_of(&row)` and the row.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let by_length = ctx.parallelize(vec!["a", "bcd"]).key_by(|word| word.len());
     /// assert_eq!(by_length.collect()?, [(1, "a"), (3, "bcd")]);
     /// # Ok::<(), Error>(())

@@ -9,8 +9,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Returns the key of each pair, with duplicates.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let prices = ctx.parallelize(vec![("tea", 3), ("rye", 5), ("tea", 4)]);
     /// assert_eq!(prices.keys().collect()?, ["tea", "rye", "tea"]);
     /// # Ok::<(), Error>(())
@@ -23,8 +25,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Returns the value of each pair.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let prices = ctx.parallelize(vec![("tea", 3), ("rye", 5), ("tea", 4)]);
     /// assert_eq!(prices.values().collect()?, [3, 5, 4]);
     /// # Ok::<(), Error>(())

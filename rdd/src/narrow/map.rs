@@ -12,8 +12,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into `f(row)`.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize(vec!["a", "bcd"]).map(|word| word.len()).collect()?, [1, 3]);
     /// # Ok::<(), Error>(())
     /// ```

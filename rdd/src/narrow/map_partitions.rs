@@ -16,8 +16,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// a lazy one, so a partition can be larger than memory.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let sums = ctx.parallelize_with(2, vec![1, 2, 3, 4]).map_partitions(|rows| [rows.sum::<i32>()]);
     /// assert_eq!(sums.collect()?, [3, 7]);
     /// # Ok::<(), Error>(())

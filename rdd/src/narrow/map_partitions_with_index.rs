@@ -15,8 +15,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Otherwise like [`map_partitions`](Rdd::map_partitions).
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.parallelize_with(2, vec![1, 2, 3, 4]);
     /// let sums = numbers.map_partitions_with_index(|partition, rows| [(partition, rows.sum::<i32>())]);
     /// assert_eq!(sums.collect()?, [(0, 3), (1, 7)]);

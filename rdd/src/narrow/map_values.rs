@@ -11,8 +11,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Keeps the partitioner, and the order by key hash if there is one.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let prices = ctx.parallelize(vec![("tea", 3), ("rye", 5)]).map_values(|price| price * 2);
     /// assert_eq!(prices.collect()?, [("tea", 6), ("rye", 10)]);
     /// # Ok::<(), Error>(())

@@ -24,8 +24,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// run and on any number of threads. Keeps the partitioner.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.range(0..10_000_u32);
     /// let tenth = numbers.sample(0.1, 42);
     /// assert!((900..1100).contains(&tenth.count()?));

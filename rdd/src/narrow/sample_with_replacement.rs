@@ -18,8 +18,10 @@ impl<T: Element + Clone, P: Pipeline<Item = T>> Rdd<T, P> {
     /// run. Copies of a row are adjacent. Keeps the partitioner.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.range(0..10_000_u32);
     /// let thrice = numbers.sample_with_replacement(3.0, 42);
     /// assert!((29_000..31_000).contains(&thrice.count()?));

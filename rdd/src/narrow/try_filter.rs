@@ -13,8 +13,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// The first `Err` fails the action and is not retried. Keeps the partitioner.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let large = |texts: Vec<&'static str>| {
     ///     ctx.parallelize(texts).try_filter(|text| Ok(text.parse::<i32>()? > 9)).collect()
     /// };

@@ -13,8 +13,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// The first `Err` fails the action.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let count_up = |texts: Vec<&'static str>| {
     ///     ctx.parallelize(texts).try_flat_map(|text| Ok(0..text.parse::<i32>()?)).collect()
     /// };

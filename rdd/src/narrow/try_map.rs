@@ -14,8 +14,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// `?` in `f` accepts any error.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let parse = |texts: Vec<&'static str>| {
     ///     ctx.parallelize(texts).try_map(|text| Ok(text.parse::<i32>()?)).collect()
     /// };

@@ -19,8 +19,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// partitions with the same index are joined instead and the partitioner is kept.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let both = ctx.parallelize(vec![1, 2]).union(&ctx.parallelize(vec![2, 3]));
     /// assert_eq!(both.collect()?, [1, 2, 2, 3]);
     /// # Ok::<(), Error>(())
@@ -151,8 +153,10 @@ impl Context {
     /// must be [boxed](Rdd::boxed) first. An empty list makes an RDD without partitions.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let days = (1..4).map(|day| ctx.parallelize(vec![day, day * 10]));
     /// assert_eq!(ctx.union(days).collect()?, [1, 10, 2, 20, 3, 30]);
     /// # Ok::<(), Error>(())

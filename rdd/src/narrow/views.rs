@@ -21,8 +21,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// limit.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// # use std::collections::HashMap;
     /// let names = HashMap::from([(1, "one".to_string()), (2, "two".to_string())]);
     /// let numbers = ctx.parallelize(vec![2, 1, 7]);
@@ -45,8 +47,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// are computed and lent one by one.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let points = ctx.range(0..4_u32).map(|n| vec![f64::from(n); 3]).cache();
     /// let sum: f64 = points.refs().map(|point| point.iter().sum::<f64>()).sum()?; // no clone
     /// assert_eq!(sum, 18.0);
@@ -182,8 +186,10 @@ impl<T: Element, P: Pipeline<Item = T>> Refs<T, P> {
     /// [`Rdd::with`].
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let points = ctx.parallelize(vec![vec![1.0, 2.0], vec![3.0, 4.0]]);
     /// let dot = |w: &Vec<f64>, p: &Vec<f64>| w.iter().zip(p).map(|(w, x)| w * x).sum::<f64>();
     /// assert_eq!(points.refs().with(vec![10.0, 1.0]).map(dot).collect()?, [12.0, 34.0]);

@@ -18,8 +18,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// rows of a partition.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.parallelize(vec![1, 2, 3]);
     /// assert_eq!(numbers.zip(&numbers.map(|n| n * n)).collect()?, [(1, 1), (2, 4), (3, 9)]);
     /// # Ok::<(), Error>(())

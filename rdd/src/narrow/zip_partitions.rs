@@ -15,8 +15,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// each pair, also for empty ones, and may return a lazy iterator.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let numbers = ctx.parallelize_with(2, vec![1, 2, 3, 4]);
     /// let words = ctx.parallelize_with(2, vec!["one", "two", "three"]);
     /// let sizes = numbers.zip_partitions(&words, |left, right| [(left.count(), right.count())]);

@@ -27,11 +27,14 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     /// last. Keeps the partitioner.
     ///
     /// # Errors
+    ///
     /// Later actions fail with `BlockLost` if the disk loses a partition.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let mut ranks = ctx.range_with(2, 0..4_u64).boxed();
     /// for _ in 0..3 {
     ///     ranks = ranks.map(|rank| rank * 2).local_checkpoint()?;

@@ -37,8 +37,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Keeps the partitioner.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let computed = ctx.accumulator(0_u64);
     /// let counter = computed.clone();
     /// let cached = ctx.range(0..100_u64).inspect(move |_| counter.add(1)).cache();
@@ -63,8 +65,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// with the last handle. Keeps the partitioner.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::{StorageLevel, prelude::*}; let ctx = Context::local()?;
+    /// # use emberline_rdd::{StorageLevel, prelude::*};
+    /// # let ctx = Context::local()?;
     /// let squares = ctx.range_with(2, 0..100_u64).map(|n| n * n).persist(StorageLevel::Disk);
     /// assert_eq!(squares.reduce(|a, b| a + b)?, Some(328_350));
     /// let plan = squares.explain().to_string();
@@ -99,8 +103,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Tasks that are reading a block finish. Does nothing on other RDDs.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let cached = ctx.range(0..10_u64).cache();
     /// assert_eq!(cached.count()?, 10);
     /// cached.unpersist();

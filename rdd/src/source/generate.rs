@@ -16,8 +16,10 @@ impl Context {
     /// a lost partition is computed again.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let rows = ctx.generate(3, |partition| std::iter::repeat_n(partition, partition));
     /// assert_eq!(rows.collect()?, [1, 2, 2]);
     /// # Ok::<(), Error>(())

@@ -18,8 +18,10 @@ impl Context {
     /// limit.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.parallelize(vec![3, 1, 2]).collect()?, [3, 1, 2]);
     /// # Ok::<(), Error>(())
     /// ```
@@ -40,8 +42,10 @@ impl Context {
     /// Like [`parallelize`](Context::parallelize).
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let rows = ctx.parallelize_with(3, 0..100);
     /// let sizes = rows.map_partitions(|rows| [rows.count()]).collect()?;
     /// assert_eq!(sizes, [33, 33, 34]);

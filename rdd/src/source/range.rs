@@ -45,8 +45,10 @@ impl Context {
     /// one for each row.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// assert_eq!(ctx.range(2..5_u64).collect()?, [2, 3, 4]);
     /// # Ok::<(), Error>(())
     /// ```
@@ -60,8 +62,10 @@ impl Context {
     /// Creates an RDD of a half-open range in a given number of partitions.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// let squares = ctx.range_with(2, 0..4_u64).map(|n| n * n);
     /// assert_eq!((squares.num_partitions(), squares.collect()?), (2, vec![0, 1, 4, 9]));
     /// # Ok::<(), Error>(())

@@ -64,12 +64,15 @@ impl Context {
     /// files and lines. A task holds a block of 256 KiB or its longest line.
     ///
     /// # Errors
+    ///
     /// The first action fails if a path or pattern matches nothing, or if a file cannot be read, is
     /// compressed, has no length (a pipe or a device), or has changed since it was listed.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// # let folder = tempfile::tempdir().unwrap();
     /// let path = folder.path().join("poem.txt");
     /// std::fs::write(&path, "the ember\nof the line\r\n").unwrap();
@@ -88,12 +91,15 @@ impl Context {
     /// Reads text files like [`text_file`](Context::text_file), with options.
     ///
     /// # Errors
+    ///
     /// Like [`text_file`](Context::text_file). The first action also fails for zero partitions, and
     /// with `InvalidInput` if [`strict_utf8`](Text::strict_utf8) is set and a line is not UTF-8.
     ///
     /// # Examples
+    ///
     /// ```
-    /// # use emberline_rdd::prelude::*; let ctx = Context::local()?;
+    /// # use emberline_rdd::prelude::*;
+    /// # let ctx = Context::local()?;
     /// # let folder = tempfile::tempdir().unwrap();
     /// let path = folder.path().join("bytes.txt");
     /// std::fs::write(&path, b"good\nb\xffd\n").unwrap();
