@@ -1,4 +1,4 @@
-//! The twelve commonest mistakes that the compiler finds, with the message that users see.
+//! The thirteen commonest mistakes that the compiler finds, with the message that users see.
 //!
 //! `guide::compiler_errors` explains each. `TRYBUILD=overwrite cargo test --test ui` records the messages again.
 

@@ -150,6 +150,26 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! # An operation that does not shuffle, after `with_partitions`
+//!
+//! ```text
+//! error[E0599]: `WithPartitions<u64, ...>` is not an iterator
+//!    |     numbers.with_partitions(8).map(|n| (n % 3, n)).reduce_by_key(|a, b| a + b);
+//!    |                                ^^^ `WithPartitions<u64, ...>` is not an iterator
+//! ```
+//!
+//! [`with_partitions`](crate::Rdd::with_partitions) sets the partitions of the one operation that
+//! follows, and only operations that shuffle have them. Put it directly before that operation:
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! # let ctx = Context::local()?;
+//! # let numbers = ctx.range(0..10_u64);
+//! let sums = numbers.map(|n| (n % 3, n)).with_partitions(8).reduce_by_key(|a, b| a + b);
+//! # assert_eq!((sums.num_partitions(), sums.count()?), (8, 3));
+//! # Ok::<(), Error>(())
+//! ```
+//!
 //! # A join of different key types
 //!
 //! ```text

@@ -13,12 +13,15 @@ use std::cmp::Ordering;
 
 /// # Views
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Sets the partitions of the operation that follows: a count, or a partitioner.
+    /// Sets the partitions of the operation that follows: a number, or a partitioner.
     ///
-    /// The operations of [`WithPartitions`] are those of `Rdd` with the same names, except that the
-    /// result has the given partitions. A count partitions by hash. A partitioner applies to keys,
-    /// or to rows in `distinct`, `intersection` and `subtract`. Pairs that have this partitioner
-    /// already are not shuffled. Sorts take a count only, since they sample their own ranges.
+    /// It returns a view with those operations of `Rdd` that shuffle, such as `reduce_by_key` and
+    /// `join`. Their result has the given partitions. Other operations, such as `map` and
+    /// `collect`, are called before it or on the result.
+    ///
+    /// A number partitions by hash. A partitioner applies to keys, or to whole rows in `distinct`,
+    /// `intersection` and `subtract`. Pairs that have the same partitioner already are not
+    /// shuffled. Sorts take only a number, because they compute ranges from a sample of their keys.
     ///
     /// # Examples
     ///
@@ -41,8 +44,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// An RDD and the partitions of the result of its next operation; returned by
+/// A view of an RDD, in which the operations that shuffle take their partitions from the view. See
 /// [`Rdd::with_partitions`].
+///
+/// It is neither an RDD nor an iterator, so it has no `map`, `count` or `collect`: the compiler
+/// reports that it "is not an iterator". Call these on the RDD, or on the result of the operation
+/// that shuffles.
 #[must_use = "partitions do nothing until an operation such as `reduce_by_key` uses them"]
 pub struct WithPartitions<T: 'static, P, B> {
     rdd: Rdd<T, P>,
