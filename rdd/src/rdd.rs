@@ -24,7 +24,7 @@ use std::sync::{Arc, OnceLock};
 /// partition from the same partition of its parent, in the same task), leaves the number of
 /// **partitions** unchanged, drops the **partitioner** of keys, takes a constant amount of
 /// **memory**, and leaves the **order** of rows unchanged. An invalid argument, such as zero
-/// partitions, is the error of the first action.
+/// partitions, is reported by the first action.
 ///
 /// An action computes all partitions, one task each, and returns the first error of a task. An
 /// action that returns rows fails with `ResultTooLarge` if they exceed
@@ -35,8 +35,8 @@ use std::sync::{Arc, OnceLock};
 /// # Type of the pipeline
 ///
 /// The second type parameter carries the narrow operations since the last shuffle, so that they
-/// compile to one loop. Write `Rdd<T>` where a type must be named, and call [`boxed`](Rdd::boxed)
-/// to get one, as for a loop variable. A `&Rdd<T>` argument accepts an RDD with any pipeline:
+/// compile to one loop. Write `Rdd<T>` where a type must be named, such as that of a loop variable,
+/// and call [`boxed`](Rdd::boxed) to get it. A `&Rdd<T>` argument accepts an RDD with any pipeline:
 ///
 /// ```
 /// # use emberline_rdd::prelude::*;

@@ -13,7 +13,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Folds all rows with `f`, starting from `zero`.
     ///
     /// `zero` is used once for each partition and once for the result, so it must be neutral.
-    /// Results of partitions are merged in order, so `f` need not commute.
+    /// Results of partitions are merged in order, so `f` need not be commutative.
     ///
     /// # Examples
     ///
@@ -44,7 +44,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// `merge_accumulators`.
     ///
     /// `zero` is used once for each partition and once for the result, so it must be neutral.
-    /// Results of partitions are merged in order, so the closures need not commute.
+    /// Results of partitions are merged in order, so the closures need not be commutative.
     ///
     /// # Examples
     ///

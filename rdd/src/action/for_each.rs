@@ -34,10 +34,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         Ok(())
     }
 
-    /// Calls `f` once for each partition with an iterator of its rows, also if it is empty.
+    /// Calls `f` once for each partition with an iterator of its rows, also for empty partitions.
     ///
-    /// Use it for what is opened once and used for many rows, such as a connection. Rows that `f`
-    /// does not take are not computed. A retried task calls `f` again.
+    /// Use it to open a resource, such as a connection, once for many rows. Rows that `f` does not
+    /// take are not computed. A retried task calls `f` again.
     ///
     /// # Examples
     ///

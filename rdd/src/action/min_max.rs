@@ -7,7 +7,7 @@ use emberline_core::operation::Operation;
 
 /// # Actions
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Returns the smallest row, the first of equal ones, or `None` without rows.
+    /// Returns the smallest row, the first of equal ones, or `None` if there are no rows.
     ///
     /// Floats have no `Ord`; see [`stats`](Rdd::stats), or [`reduce`](Rdd::reduce) with `f64::min`.
     ///
@@ -27,8 +27,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.merged(Operation::new("min"), std::cmp::min)
     }
 
-    /// Returns the largest row, the last of equal ones (as [`Iterator::max`]), or `None` without
-    /// rows.
+    /// Returns the largest row, the last of equal ones (as [`Iterator::max`]), or `None` if there
+    /// are no rows.
     ///
     /// # Examples
     ///
@@ -46,7 +46,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.merged(Operation::new("max"), std::cmp::max)
     }
 
-    /// Returns the row with the smallest key, the first of equal ones, or `None` without rows.
+    /// Returns the row with the smallest key, the first of equal ones, or `None` if there are no
+    /// rows.
     ///
     /// # Examples
     ///

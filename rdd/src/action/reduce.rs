@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 /// # Actions
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Merges all rows with `f`, which must be associative, or returns `None` without rows.
+    /// Merges all rows with `f`, which must be associative, or returns `None` if there are no rows.
     ///
-    /// Results of partitions are merged in order, so `f` need not commute.
+    /// Results of partitions are merged in order, so `f` need not be commutative.
     ///
     /// # Examples
     ///

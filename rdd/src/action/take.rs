@@ -10,8 +10,8 @@ use emberline_core::operation::Operation;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the first `n` rows, or all rows if there are fewer.
     ///
-    /// Runs one job on the first partition, and further jobs on up to four times as many partitions
-    /// each until there are enough rows.
+    /// Runs a job on the first partition, and further jobs until there are enough rows. Each
+    /// computes at most four times as many partitions as all jobs before it.
     ///
     /// # Examples
     ///
@@ -26,7 +26,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.taken(Operation::new("take"), n)
     }
 
-    /// Returns the first row, or `None` without rows.
+    /// Returns the first row, or `None` if there are no rows.
     ///
     /// Computes as few partitions as [`take(1)`](Rdd::take).
     ///

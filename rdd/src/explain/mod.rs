@@ -22,13 +22,13 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// An action runs these stages, except those whose outputs exist from an earlier job or that
     /// only stored partitions need. A sort also runs a job that samples the keys. The result
-    /// displays as text, or as a picture with [`Explain::svg`], and never fails: the error of a
-    /// source is a line of it.
+    /// displays as text, or as a picture with [`Explain::svg`]. It never fails: if a source could
+    /// not be listed, a line shows its error.
     ///
     /// Operations are in the order of the data, and each input of an operation with several is a
-    /// branch. An operation that is reached twice is written once, with a number. After a run it
-    /// also shows the rows that each stage has read, and the rows and bytes of map outputs and
-    /// stored partitions.
+    /// branch. An operation that several branches read is shown once, with a number to which the
+    /// other branches refer. After a run the text also shows the rows that each stage has read, and
+    /// the rows and bytes of map outputs and stored partitions.
     ///
     /// # Examples
     ///

@@ -37,17 +37,17 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Pairs each value with each value of the same key in `build_side`, which must fit into
     /// memory.
     ///
-    /// An inner join as [`join`](Rdd::join), but each row of this RDD is looked up in a hash table
-    /// of `build_side`. This RDD is not shuffled, and its partitioner and order are unchanged;
-    /// `build_side` is shuffled into one partition. The first tasks each build the table; it is
-    /// stored as long as the RDD if the memory limit has room for it, otherwise each task builds
-    /// its own.
+    /// This is an inner join like [`join`](Rdd::join), but each row of this RDD is looked up in a
+    /// hash table of `build_side`. This RDD is not shuffled, and its partitioner and order are
+    /// unchanged; `build_side` is shuffled into one partition. The first tasks each build the
+    /// table; it is stored as long as the RDD if the memory limit has room for it, otherwise each
+    /// task builds its own.
     ///
     /// # Errors
     ///
     /// The action fails with [`BroadcastTooLarge`](crate::ErrorKind::BroadcastTooLarge) if the
-    /// table exceeds a third of the task memory limit, a quarter after one operation of the stage
-    /// that holds rows, and less after more of them. Use [`join`](Rdd::join) then.
+    /// table exceeds its part of the task memory limit: a third, or less if operations before it in
+    /// the same stage hold rows too. Use [`join`](Rdd::join) then.
     ///
     /// # Examples
     ///

@@ -21,8 +21,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// [`reduce_by_key`](Rdd::reduce_by_key) or [`aggregate_by_key`](Rdd::aggregate_by_key), which
     /// shuffle one value per key and partition. An RDD that has a partitioner keeps it and is not
     /// shuffled; otherwise the result is hash-partitioned into the same number of partitions. Rows
-    /// are ordered by the hash of the key, values by partition and row. Rows beyond the task memory
-    /// limit spill.
+    /// are ordered by the hash of the key, values in the order of partitions and rows. Rows beyond
+    /// the task memory limit spill.
     ///
     /// # Errors
     ///

@@ -12,12 +12,12 @@ use emberline_shuffle::{
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Pairs each value with each value of the same key in `other`: an inner join.
     ///
-    /// If one of the two has a partitioner, the result has it (of two, the one with more
-    /// partitions), unless the other RDD has ten times as many partitions or more; otherwise the
-    /// result is hash-partitioned into the larger number of partitions. An RDD that has this
-    /// partitioner already is not shuffled. Rows are ordered by the hash of the key, then by this
-    /// RDD's values and those of `other`. Rows beyond the task memory limit spill, also those of a
-    /// single key.
+    /// The result has the partitioner of the two RDDs; if both have one, that with more partitions.
+    /// It is hash-partitioned into the larger number of partitions if neither has one, or if the
+    /// other RDD has at least ten times as many partitions. An RDD that has the partitioner of the
+    /// result already is not shuffled. Rows are ordered by the hash of the key, then by this RDD's
+    /// values and those of `other`. Rows beyond the task memory limit spill, also those of a single
+    /// key.
     ///
     /// # Examples
     ///

@@ -82,8 +82,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         )
     }
 
-    /// Pairs each value with each value of the same key in `other`, and those of a key in one RDD
-    /// only with `None`.
+    /// Pairs each value of either RDD with each value of the same key in the other one, or with
+    /// `None` if there is none.
     ///
     /// Partitions, shuffle, order and memory are those of [`join`](Rdd::join).
     ///

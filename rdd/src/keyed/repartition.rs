@@ -13,9 +13,10 @@ use emberline_shuffle::map_side::{self, RoundRobin};
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Distributes the rows evenly over `partitions` partitions, in turn.
     ///
-    /// Shuffles every row; [`coalesce`](Rdd::coalesce) merges partitions without a shuffle. Each
-    /// input partition starts with a partition that depends on its index alone, so the result is
-    /// the same in every run, and the sizes differ by at most one row per input partition.
+    /// Shuffles every row; [`coalesce`](Rdd::coalesce) merges partitions without a shuffle. The
+    /// first row of an input partition is sent to a partition that depends only on the index of the
+    /// input partition. So the result is the same in every run, and the sizes of partitions differ
+    /// by at most one row per input partition.
     ///
     /// # Examples
     ///

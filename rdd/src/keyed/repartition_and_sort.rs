@@ -16,10 +16,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Moves each pair to the partition of its key and sorts each partition by key, ascending.
     ///
     /// The sort is stable. Keys are not ordered over the partitions;
-    /// [`sort_pairs`](Rdd::sort_pairs) does that. A partitioner of one part of the key makes a
-    /// secondary sort, which is not limited by memory: the rows of that part are adjacent, in the
-    /// order of the other part. Shuffles unless the RDD has this partitioner already. Rows beyond
-    /// the task memory limit spill.
+    /// [`sort_pairs`](Rdd::sort_pairs) does that. For a secondary sort, use a pair as the key and a
+    /// partitioner that reads only its first part: rows with equal first parts are then adjacent,
+    /// in the order of the second part, and may be larger than memory. Shuffles unless the RDD has
+    /// this partitioner already. Rows beyond the task memory limit spill.
     ///
     /// # Examples
     ///

@@ -99,8 +99,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     ///
     /// An RDD that has a partitioner keeps it and is not shuffled; otherwise the result is
     /// hash-partitioned into the same number of partitions. Of `other` only the keys are shuffled.
-    /// Rows are ordered by the hash of the key, values by partition and row. Rows beyond the task
-    /// memory limit spill.
+    /// Rows are ordered by the hash of the key, values in the order of partitions and rows. Rows
+    /// beyond the task memory limit spill.
     ///
     /// # Examples
     ///

@@ -34,9 +34,9 @@ impl<U> Extend<U> for Out<'_, U> {
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into the rows that `f` pushes.
     ///
-    /// `f` may borrow from its row while it splits it up, so no list of parts is allocated. In a
-    /// full scan each pushed row goes straight into the rest of the fused loop. Pulling single
-    /// rows, as `take` and boxed pipelines do, buffers the rows pushed for one input row.
+    /// `f` may push parts that borrow from its row, so splitting a row allocates no list. In a full
+    /// scan each pushed row enters the rest of the fused loop at once. Pulling single rows, as
+    /// `take` and boxed pipelines do, buffers the rows pushed for one input row.
     ///
     /// # Examples
     ///

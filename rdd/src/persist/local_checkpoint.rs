@@ -21,10 +21,10 @@ use std::sync::Arc;
 impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Computes and stores all partitions, and returns an RDD whose lineage begins there.
     ///
-    /// Use it to truncate a long lineage, as of an iteration. Partitions that do not fit into the
-    /// memory limit are stored in scratch files. They live as long as the handle, are never dropped
-    /// to make room, and cannot be recomputed; see [`checkpoint`](Rdd::checkpoint) for files that
-    /// last. Keeps the partitioner.
+    /// Use it to truncate a long lineage, such as that of an iteration. Partitions that do not fit
+    /// into the memory limit are stored in scratch files. They live as long as the handle, are
+    /// never dropped to make room, and cannot be recomputed; see [`checkpoint`](Rdd::checkpoint)
+    /// for files that last. Keeps the partitioner.
     ///
     /// # Errors
     ///

@@ -59,10 +59,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns an RDD that stores each partition at `level` when an action first computes it.
     ///
     /// Storing a block may evict the least recently used blocks of other RDDs, but none that is
-    /// being read. Evicted blocks move to disk if their level allows it, and are computed again
-    /// otherwise, as are lost or damaged files. Running tasks may evict blocks while blocks hold
-    /// more than half of the memory limit. Blocks are freed by [`unpersist`](Rdd::unpersist) and
-    /// with the last handle. Keeps the partitioner.
+    /// being read. Evicted blocks move to disk if their level allows it. Otherwise they are
+    /// computed again when they are needed, and so are blocks whose files are lost or damaged.
+    /// Running tasks may evict blocks while blocks hold more than half of the memory limit. Blocks
+    /// are freed by [`unpersist`](Rdd::unpersist) and with the last handle. Keeps the partitioner.
     ///
     /// # Examples
     ///

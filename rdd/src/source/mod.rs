@@ -1,5 +1,5 @@
 //! Sources: RDDs without parents. A source lists its input once, when it is called; a problem with
-//! the input is the error of the first action.
+//! the input is reported by the first action.
 //!
 //! - `generate`: rows that a closure makes for each partition.
 //! - `line_reader`: the lines of a byte range of an input.
