@@ -46,6 +46,20 @@ pub fn tokens(source: &str) -> Vec<Token<'_>> {
     found
 }
 
+/// Returns a Rust text with blanks for its comments and for the content of its string literals. Lines stay the same.
+pub fn without_literals(source: &str) -> String {
+    let mut code = String::with_capacity(source.len());
+    let mut end = 0;
+    for token in tokens(source).iter().filter(|token| token.kind != Kind::Identifier) {
+        let start = token.text.as_ptr().addr() - source.as_ptr().addr();
+        code.push_str(&source[end..start]);
+        code.extend(token.text.chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
+        end = start + token.text.len();
+    }
+    code.push_str(&source[end..]);
+    code
+}
+
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
@@ -133,4 +147,10 @@ fn comments_literals_and_identifiers_are_told_apart() {
             (4, Kind::Identifier, "n"),
         ]
     );
+}
+
+#[test]
+fn comments_and_literals_are_blank_in_code() {
+    let source = "a(\"b\nc\"); // d\ne /* f */";
+    assert_eq!(without_literals(source), "a(  \n  );     \ne        ");
 }
