@@ -1,8 +1,8 @@
-//! The durable form of an RDD: a directory with a file of frames for each partition, and a manifest that is
-//! written last. See `FORMAT.md` of this crate.
+//! The durable form of an RDD: a directory with a file of frames for each partition, and a manifest
+//! that is written last. See `FORMAT.md` of this crate.
 //!
-//! It outlives the program that wrote it. So it has no type names and no hashes of keys, and it records the
-//! versions of the manifest, the frames and the codec.
+//! It outlives the program that wrote it. So it has no type names and no hashes of keys, and it
+//! records the versions of the manifest, the frames and the codec.
 
 use crate::format::{FRAME_VERSION, FileIndex, FileWriter, FrameReader, OpenFile, SegmentLocation};
 use emberline_core::bounds::Stored;
@@ -20,7 +20,7 @@ const VERSION: u16 = 2;
 const HEADER_BYTES: usize = 20;
 const PART_BYTES: usize = 32;
 const CRC_BYTES: usize = 4;
-/// The number of rows of a partition that its tag covers.
+/// The number of first rows of a partition that its tag covers.
 const TAG_ROWS: usize = 64;
 
 /// The content of a checkpoint.
@@ -39,10 +39,11 @@ pub struct Part {
     pub bytes: u64,
     /// The number of its frames.
     pub frames: u64,
-    /// Distinguishes its frames from those of other partitions and other rows. It depends on the partition
-    /// index and the first rows, so that the same rows give the same bytes.
+    /// Distinguishes its frames from those of other partitions and other rows. It depends on the
+    /// partition index and the first rows, so that the same rows give the same bytes.
     pub tag: u32,
-    /// The crc32 of the checksums of all its frames, which differs for a file with other rows at its end.
+    /// The crc32 of the checksums of all its frames, which differs for a file with other rows at
+    /// its end.
     pub digest: u32,
 }
 
@@ -179,8 +180,8 @@ impl<T: Stored> PartReader<T> {
         Ok(PartReader { frames: FrameReader::new(file, location), digest })
     }
 
-    /// Returns the rows of the next frame, or nothing after the last, once all rows of the part have been
-    /// read.
+    /// Returns the rows of the next frame, or nothing after the last, once all rows of the part
+    /// have been read.
     pub fn next_frame(&mut self) -> Result<Option<Vec<T>>> {
         let rows = self.frames.next_frame()?;
         if rows.is_none() && self.frames.digest() != self.digest {

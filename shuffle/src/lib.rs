@@ -3,15 +3,17 @@
 //! The folders, in the order in which a row passes through them:
 //!
 //! 1. `keys`: hashes the key. The hash, or a partitioner, chooses the partition and sub-partition.
-//! 2. `aggregate`: combines the values of a key on the map side, if the operation can. In a hash table, keys
-//!    are combined before their sub-partition is chosen; radix partitioning chooses it first.
+//! 2. `aggregate`: combines the values of a key on the map side, if the operation can. In a hash
+//!    table, keys are combined before their sub-partition is chosen; radix partitioning chooses it
+//!    first.
 //! 3. `map_output`: collects the rows of a map task in segments, in memory or in one file.
 //! 4. `format`: encodes segments as checksummed frames.
 //! 5. `aggregate` again, `group` and `join`: combine, group or join the rows on the reduce side.
 //! 6. `sort`: sorts within bounded memory; used by all of these when rows do not fit.
 //!
-//! `map_task` is the entry of a map task, for steps 1 to 4; other crates call it as [`map_side::run`].
-//! `memory` counts the bytes of buffered rows; `checkpoint` writes rows that outlive the program.
+//! `map_task` is the entry of a map task, for steps 1 to 4; other crates call it as
+//! [`map_side::run`]. `memory` counts the bytes of buffered rows; `checkpoint` writes rows that
+//! outlive the program.
 //!
 //! The order of a shuffled partition is a function of the rows and the configuration alone: the
 //! same in memory and through files, and in every attempt.

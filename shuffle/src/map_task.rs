@@ -1,8 +1,9 @@
-//! Runs the map side of a shuffle: one loop over the rows of a map task, which writes them to its output.
+//! Runs the map side of a shuffle: one loop over the rows of a map task, which writes them to its
+//! output.
 //!
-//! [`run`] is the only entry; other crates call it as `map_side::run`. A [`MapSideSpec`] chooses the segment
-//! of each row: [`Distribute`] calls a closure, [`RoundRobin`] takes the segments in turn, and [`Combine`]
-//! combines the values of each key and takes the sub-partition of the key.
+//! [`run`] is the only entry; other crates call it as `map_side::run`. A [`MapSideSpec`] chooses
+//! the segment of each row: [`Distribute`] calls a closure, [`RoundRobin`] takes the segments in
+//! turn, and [`Combine`] combines the values of each key and takes the sub-partition of the key.
 
 use crate::aggregate::map_side_combiner::MapSideCombiner;
 use crate::keys::hash::{Hashed, hash_of};
@@ -21,11 +22,13 @@ pub trait MapSideSpec<T> {
     /// Returns the number of segments of the output.
     fn segments(&self) -> usize;
 
-    /// Writes `rows` to the output. It drives the rows by their `fold`, one loop for the whole pipeline.
+    /// Writes `rows` to the output. It drives the rows by their `fold`, one loop for the whole
+    /// pipeline.
     fn write(self, rows: impl Iterator<Item = T>, output: &mut MapWriter<Self::Row>);
 }
 
-/// Computes all rows of a map task and writes them as `spec` says. [`MapWriter::finish`] returns the output.
+/// Computes all rows of a map task and writes them as `spec` says. [`MapWriter::finish`] returns
+/// the output.
 ///
 /// If the disk fails, the task unwinds with the error.
 pub fn run<T, S: MapSideSpec<T>>(
@@ -42,7 +45,8 @@ pub fn run<T, S: MapSideSpec<T>>(
 pub struct Distribute<F> {
     /// The number of segments of the output.
     pub segments: usize,
-    /// The closure that turns a row of the pipeline into a row of the output, and chooses its segment.
+    /// The closure that turns a row of the pipeline into a row of the output, and chooses its
+    /// segment.
     pub assign: F,
 }
 
@@ -61,8 +65,8 @@ impl<R> AssignedRow<R> {
         AssignedRow { segment, hash: 0, row }
     }
 
-    /// Assigns a row to a segment that depends on the hash of its key. The output has a digest of these
-    /// hashes, which detects keys that change when it is recomputed.
+    /// Assigns a row to a segment that depends on the hash of its key. The output has a digest of
+    /// these hashes, which detects keys that change when it is recomputed.
     #[inline]
     pub fn by_hash(segment: usize, hash: u64, row: R) -> Self {
         AssignedRow { segment, hash, row }
@@ -110,7 +114,8 @@ impl<T: Stored> MapSideSpec<T> for RoundRobin {
     }
 }
 
-/// A map side that combines the values of each key, and writes combiners to the sub-partition of the key.
+/// A map side that combines the values of each key, and writes combiners to the sub-partition of
+/// the key.
 pub struct Combine<'a, K, F, G> {
     /// The operation that is named if a closure panics.
     pub operation: Operation,

@@ -1,4 +1,5 @@
-//! The fuzzers' entries, on any compiler: with any bytes, and with bytes that pass the first checks.
+//! The fuzzers' entries, on any compiler: with any bytes, and with bytes that pass the first
+//! checks.
 
 #[allow(dead_code, reason = "another test uses the rest")]
 #[path = "../../fuzz/entries.rs"]

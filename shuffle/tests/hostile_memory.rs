@@ -1,5 +1,5 @@
-//! The memory that a reader allocates for false lengths. This is its own program, since it measures the memory of
-//! the whole process.
+//! The memory that a reader allocates for false lengths. This is its own program, since it measures
+//! the memory of the whole process.
 
 #[allow(dead_code, reason = "the other tests use the rest")]
 #[path = "../../fuzz/entries.rs"]

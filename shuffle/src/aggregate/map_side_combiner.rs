@@ -1,11 +1,13 @@
 //! The state machine that combines the rows of a map task.
 //!
-//! It starts in the state `Hash`, may change to `Radix`, and may end in `PassThrough`. The README of this
-//! folder has the diagram, and a table of the transitions with their thresholds. In the code these are:
+//! It starts in the state `Hash`, may change to `Radix`, and may end in `PassThrough`. The README
+//! of this folder has the diagram, and a table of the transitions with their thresholds. In the
+//! code these are:
 //!
 //! - **partition**: `start_radix`, if `should_partition`
 //! - **flush**: `flush`, which writes the combiners as a run and leaves the state without rows
-//! - **skip**: `end_run` flushes, and all later rows of the task pass through if `should_skip_combine`
+//! - **skip**: `end_run` flushes, and all later rows of the task pass through if
+//!   `should_skip_combine`
 
 use crate::aggregate::radix::RadixCombiner;
 use crate::aggregate::skip::{first_radix_check, has_radix, should_partition, should_skip_combine};
@@ -19,8 +21,8 @@ use std::mem;
 
 /// Combines the rows of a map task on their way into its output.
 ///
-/// Its transitions depend on the rows and the configuration alone, so every attempt of a task writes the same
-/// rows in the same order.
+/// Its transitions depend on the rows and the configuration alone, so every attempt of a task
+/// writes the same rows in the same order.
 pub(crate) struct MapSideCombiner<'a, K: Key + 'static, V, C: Stored, F, G> {
     create: &'a F,
     merge: &'a G,
@@ -55,8 +57,8 @@ where
     F: Fn(V) -> C,
     G: Fn(C, V) -> C,
 {
-    /// Makes a combiner without rows. `create` makes a combiner of a value and `merge` adds a value to
-    /// one.
+    /// Makes a combiner without rows. `create` makes a combiner of a value and `merge` adds a value
+    /// to one.
     pub(crate) fn new(
         sub_partitions: &'a SubPartitions<K>,
         output: &'a mut MapWriter<Hashed<K, C>>,

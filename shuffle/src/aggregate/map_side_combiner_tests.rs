@@ -9,8 +9,8 @@ use emberline_core::task::TaskContext;
 use std::collections::BTreeMap;
 use std::iter;
 
-/// A fingerprint of a list of values, as a polynomial. Concatenating lists merges their fingerprints, and a
-/// wrong order shows.
+/// A fingerprint of a list of values, as a polynomial. Concatenating lists merges their
+/// fingerprints, and a wrong order shows.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Fingerprint {
     polynomial: u64,
@@ -50,8 +50,8 @@ struct Outcome {
     entries_of: BTreeMap<u64, usize>,
 }
 
-/// Combines rows with these keys, whose values are their numbers. Checks that the combiners of each key, merged
-/// in the order of the output, have its values in the order of the input.
+/// Combines rows with these keys, whose values are their numbers. Checks that the combiners of each
+/// key, merged in the order of the output, have its values in the order of the input.
 fn combine(config: Config, keys: impl Iterator<Item = u64>) -> Outcome {
     let task = TaskContext::for_test(config);
     let sub_partitions = SubPartitions::new(Partitioning::<u64>::Hash(4));
@@ -73,7 +73,8 @@ fn combine(config: Config, keys: impl Iterator<Item = u64>) -> Outcome {
     Outcome { states, entries: entries_of.values().sum(), entries_of }
 }
 
-/// Compares the merged combiners of each key with those expected. Returns the number of combiners of each.
+/// Compares the merged combiners of each key with those expected. Returns the number of combiners
+/// of each.
 fn check_output(
     output: MapOutput<Hashed<u64, Fingerprint>>,
     sub_partitions: &SubPartitions<u64>,
@@ -161,7 +162,8 @@ fn with_too_little_memory_for_buffers_all_rows_are_in_one_table() {
 
 #[test]
 fn keys_stay_in_their_radix_tables_when_the_buffers_have_filled_up() {
-    // The buffers have room for about 125,000 rows, and the tables of all keys for a quarter of the memory.
+    // The buffers have room for about 125,000 rows, and the tables of all keys for a quarter of the
+    // memory.
     let config = Config { task_memory_bytes: 8 << 20, ..Config::default() };
     let combined = combine(config, scattered_keys(500_000, 20_011));
     assert_eq!(combined.states, ["Hash", "Radix"]);

@@ -1,6 +1,8 @@
-//! Aggregation by key: one combiner for each key. The README of this folder explains the mechanisms.
+//! Aggregation by key: one combiner for each key. The README of this folder explains the
+//! mechanisms.
 //!
-//! - `map_side_combiner`: the state machine that combines the rows of a map task (`Hash`, `Radix`, `PassThrough`)
+//! - `map_side_combiner`: the state machine that combines the rows of a map task (`Hash`, `Radix`,
+//!   `PassThrough`)
 //! - `skip`: decides when the map side changes its state, and when it stops combining
 //! - `table`: a hash table of combiners
 //! - `table_meter`: compares the size of a table with its limit

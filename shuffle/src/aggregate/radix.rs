@@ -23,16 +23,17 @@ pub(super) struct RadixCombiner<K, V, C> {
     limit_bytes: u64,
 }
 
-/// The parts into which the memory limit is divided: [`BUFFER_PARTS`] of them for buffered rows, and the last
-/// one for the tables that stay between two rounds of combining.
+/// The parts into which the memory limit is divided: [`BUFFER_PARTS`] of them for buffered rows,
+/// and the last one for the tables that stay between two rounds of combining.
 const MEMORY_PARTS: u64 = 4;
-/// The parts of the memory limit for buffered rows. The more rows are combined together, the longer a table
-/// stays in the cache; and if keys repeat, tables are small compared with their rows.
+/// The parts of the memory limit for buffered rows. The more rows are combined together, the longer
+/// a table stays in the cache; and if keys repeat, tables are small compared with their rows.
 const BUFFER_PARTS: u64 = MEMORY_PARTS - 1;
-/// A flush emits a run when its entries take more than the memory limit divided by this: the entries are held
-/// next to the rows that are still buffered.
+/// A flush emits a run when its entries take more than the memory limit divided by this: the entries
+/// are held next to the rows that are still buffered.
 const RUN_DIVISOR: u64 = 2;
-/// A sub-partition with more rows than the average times this may have a skewed key, and is always combined.
+/// A sub-partition with more rows than the average times this may have a skewed key, and is always
+/// combined.
 const SKEWED_TIMES_AVERAGE: usize = 2;
 
 impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {

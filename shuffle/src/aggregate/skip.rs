@@ -4,18 +4,20 @@
 
 use emberline_core::size::owns_heap;
 
-/// Combining is skipped if its output has more than this percentage of its input rows.
+/// The most entries that combining may leave, as a percentage of its rows. If it leaves more, it is
+/// skipped.
 const MAX_OUTPUT_PERCENT: usize = 50;
 
-/// A table of this size no longer fits the first cache of a core: its rows and entries are compared
-/// here for the first time, and then whenever it has doubled.
+/// The size from which on a table does not fit the first cache of a core. Its rows and entries are
+/// compared at this size for the first time, and then whenever it has doubled.
 const FIRST_CACHE_BYTES: u64 = 64 << 10;
-/// A table of this size fits no cache that belongs to one core.
+/// The size from which on a table fits no cache that belongs to one core.
 const CORE_CACHE_BYTES: u64 = 512 << 10;
 
-/// With a memory limit below this, one table holds more keys than buffers could hold rows.
+/// The smallest memory limit with radix partitioning. Below it, one table holds more keys than the
+/// buffers could hold rows.
 const MIN_RADIX_BYTES: u64 = 2 << 20;
-/// With less memory than this for each sub-partition, its buffer is not worth having.
+/// The least memory for each sub-partition with radix partitioning: smaller buffers do not pay off.
 const MIN_SUB_PARTITION_BYTES: u64 = 1 << 10;
 
 /// The rows that must be combined before the result decides about other sub-partitions.
@@ -38,14 +40,15 @@ pub(super) fn first_radix_check<R>(limit_bytes: u64, sub_partitions: usize) -> u
     if !has_radix::<R>() || limit_bytes < min_bytes { u64::MAX } else { FIRST_CACHE_BYTES }
 }
 
-/// Returns true if rows of this type may be combined by radix partitioning. Rows that own heap memory
-/// are not worth a second move, and buffers do not measure them. For those, its code is not compiled.
+/// Returns true if rows of this type may be combined by radix partitioning. Rows that own heap
+/// memory may not: moving them twice does not pay off, and buffers do not measure them. The code of
+/// radix partitioning is not compiled for them.
 pub(super) const fn has_radix<R>() -> bool {
     !owns_heap::<R>()
 }
 
-/// Returns true if rows should be distributed by sub-partition before they are combined: the table has
-/// left the caches of its core, or nearly every row has a key of its own.
+/// Returns true if rows should be distributed by sub-partition before they are combined: the table
+/// has left the caches of its core, or nearly every row has a key of its own.
 pub(super) fn should_partition(rows_in: usize, entries: usize, table_bytes: u64) -> bool {
     table_bytes >= CORE_CACHE_BYTES || should_skip_combine(rows_in, entries)
 }

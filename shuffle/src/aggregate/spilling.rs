@@ -44,7 +44,8 @@ impl<K: Key, C: Stored> SpillingCombiner<K, C> {
         self.table.len()
     }
 
-    /// Makes room for the keys of `rows` rows if the table is empty, up to a quarter of the memory limit.
+    /// Makes room for the keys of `rows` rows if the table is empty, up to a quarter of the memory
+    /// limit.
     pub fn reserve(&mut self, rows: usize) {
         if self.table.is_empty() {
             let entry_bytes = size_of::<Hashed<K, C>>().max(8) as u64;
@@ -101,8 +102,9 @@ impl<K: Key, C: Stored> SpillingCombiner<K, C> {
         }
     }
 
-    /// Returns the keys and their combiners in the order of the hash; keys of equal hash in the order in
-    /// which they were first added. Combiners of one key in several runs are merged in their order.
+    /// Returns the keys and their combiners in the order of the hash; keys of equal hash in the
+    /// order in which they were first added. Combiners of one key in several runs are merged in
+    /// their order.
     pub fn finish<M: Fn(C, C) -> C>(mut self, merge: M) -> CombinedRows<K, C, M> {
         self.meter.end(&self.table);
         let Some(mut runs) = self.runs else {
@@ -125,7 +127,7 @@ impl<K: Key, C: Stored> SpillingCombiner<K, C> {
 pub enum CombinedRows<K: Key, C: Stored, M> {
     /// The combiners were all in memory.
     InMemory(vec::IntoIter<Hashed<K, C>>),
-    /// They come from several runs.
+    /// The combiners come from several runs.
     Merged(MergedCombiners<K, C, M>),
 }
 
@@ -168,13 +170,14 @@ pub struct MergedCombiners<K: Key, C: Stored, M> {
 }
 
 impl<K: Key, C: Stored, M: Fn(C, C) -> C> MergedCombiners<K, C, M> {
-    /// Adds a combiner of another key of the current hash to those before, in the order of the keys'
-    /// first occurrence.
+    /// Adds a combiner of another key of the current hash to those before, in the order of the
+    /// keys' first occurrence.
     #[cold]
     fn merge_other(&self, others: &mut Vec<Hashed<K, C>>, next: Hashed<K, C>) {
         for at in 0..others.len() {
             if others[at].key == next.key {
-                // Removed and added again, since a merge takes its combiner by value.
+                // The merge takes the combiner by value, so it is removed and then put back to its
+                // index.
                 let entry = others.swap_remove(at);
                 let value = (self.merge)(entry.value, next.value);
                 others.push(Hashed { value, ..entry });

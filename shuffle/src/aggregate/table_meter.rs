@@ -27,7 +27,8 @@ impl TableMemoryMeter {
         table.bytes() >= self.next_bytes
     }
 
-    /// Returns the sizes of the entries if the table is full, and starts again for the next table.
+    /// Returns the sizes of the entries if the table is full. Then the meter starts again for the
+    /// next table.
     #[cold]
     pub(super) fn full<K: Stored, C: Stored>(
         &mut self,
@@ -38,7 +39,8 @@ impl TableMemoryMeter {
         let bytes = table.bytes();
         self.held.set(bytes);
         self.next_bytes = bytes.saturating_add(part).min(self.limit_bytes);
-        // Full is a part below the limit: so a table near it is not measured again at each row.
+        // A table is full one part below the limit. Otherwise a table just below the limit would be
+        // measured again at each row.
         let sizes = sizes.filter(|_| bytes >= self.limit_bytes - part)?;
         self.held.set(0);
         self.next_bytes = part;

@@ -12,16 +12,19 @@ pub(super) const LZ4: u8 = 1;
 /// The payload is one zstd frame.
 pub(super) const ZSTD: u8 = 2;
 
-/// The most bytes of rows for each byte of an LZ4 block: a match grows by 255 for each byte.
+/// The most bytes of rows for each byte of an LZ4 block: each further byte of a match stands for at
+/// most 255.
 pub(super) const MAX_LZ4_GAIN: usize = 255;
-/// The most bytes of rows for each byte of a zstd frame: a block of 128 KiB takes four.
+/// The most bytes of rows for each byte of a zstd frame: a block of at most 128 KiB takes four
+/// bytes.
 pub(super) const MAX_ZSTD_GAIN: usize = 32 << 10;
 
-/// Fewer bytes are stored uncompressed: compressing them would not save a disk block.
+/// The shortest payload that is compressed: compressing a shorter one would not save a disk block.
 const MIN_COMPRESSED_BYTES: usize = 128;
-/// The consecutive frames that did not get smaller after which most frames are not tried.
+/// The number of consecutive frames that did not get smaller after which most frames are stored
+/// without trying.
 const MAX_MISSES: u32 = 4;
-/// After those, one frame in this many is tried.
+/// The interval of tries after those: one frame in this number is tried.
 const TRY_INTERVAL: u32 = 16;
 
 /// Compresses the frames of one file. Which frames it tries depends on the rows alone.
@@ -69,7 +72,7 @@ impl FrameCompressor {
         Ok(Some((id, &self.out[..compressed])))
     }
 
-    /// Returns true if the next frame is not tried.
+    /// Returns true if the next frame is stored without trying to compress it.
     fn should_skip(&mut self) -> bool {
         let tried = match self.misses.checked_sub(MAX_MISSES) {
             None => true,
@@ -108,7 +111,7 @@ fn zstd_method() -> Result<Method> {
     Err(Error::new(ErrorKind::InvalidConfig { problems }))
 }
 
-/// Returns the error of a failed compression, which does not happen: the output has enough space.
+/// Returns the error of a failed compression. It is internal, since the output has enough space.
 #[cold]
 fn refused(error: &dyn std::fmt::Display) -> Error {
     internal(format_args!("compressing a frame failed: {error}"))

@@ -35,7 +35,8 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Returns the bytes of this header before `payload`.
+    /// Returns the bytes of this header, with the checksum of its fields, of `payload` and of the
+    /// location.
     pub(super) fn seal(
         &self,
         location: FrameLocation,
@@ -69,13 +70,14 @@ impl Header {
         }
     }
 
-    /// Returns true if a writer makes such frames. This bounds the memory that is allocated for the rows.
+    /// Returns true if a writer could have made this header. This bounds the memory that is
+    /// allocated for the rows.
     fn could_be_written(&self) -> bool {
         let Header { compression, rows, raw, stored } = *self;
         let max_raw = match rows {
             1 => MAX_ROW_BYTES,
-            // All rows except the last are smaller than the target together, and the last is at most the
-            // target. Concatenated frames have at most the target.
+            // All rows except the last are smaller than the target together, and the last is at
+            // most the target. Concatenated frames have at most the target.
             _ => 2 * LARGEST_TARGET,
         };
         let gain = match compression {

@@ -26,8 +26,8 @@ fn rows(numbers: std::ops::Range<u32>) -> Vec<Row> {
     numbers.map(|n| (n, format!("an ember of an ember {}", n % 3))).collect()
 }
 
-/// Returns three partitions, the middle one empty; small enough to be damaged everywhere, large enough to be
-/// compressed.
+/// Returns three partitions, the middle one empty; small enough to be damaged everywhere, large
+/// enough to be compressed.
 fn small() -> Vec<Vec<Row>> {
     vec![rows(0..9), vec![], rows(900..907)]
 }
@@ -92,8 +92,8 @@ fn any_flipped_bit_is_corrupt() {
     }
 }
 
-// The same with a valid checksum: some damage then makes another valid file, but none makes the reader
-// panic.
+// The same with a valid checksum: some damage then makes another valid file, but none makes the
+// reader panic.
 #[test]
 fn any_flipped_bit_under_a_checksum_that_holds_is_refused_or_rows() {
     for (_, bytes, index) in small_files() {
@@ -110,8 +110,8 @@ fn any_flipped_bit_under_a_checksum_that_holds_is_refused_or_rows() {
     }
 }
 
-// A file may also be truncated or changed after its length was checked. Each segment fails exactly if it
-// is damaged itself.
+// A file may also be truncated or changed after its length was checked. Each segment fails exactly
+// if it is damaged itself.
 #[test]
 fn damage_of_one_segment_is_found_by_its_reader_and_hurts_no_other() {
     for (_, bytes, index) in small_files() {
@@ -207,7 +207,8 @@ fn foreign_files_are_corrupt() {
     }
 }
 
-// Each number of a header is wrong, with a valid checksum: only the comparison of lengths can detect it.
+// Each number of a header is wrong, with a valid checksum: only the comparison of lengths can
+// detect it.
 #[test]
 fn a_wrong_header_is_refused() {
     for (compression, bytes, index) in small_files() {
@@ -288,8 +289,8 @@ fn a_payload_that_expands_to_another_length_is_corrupt() {
     }
 }
 
-// Rows that take no bytes could be any number; they are bounded by the number that the writer counted, and
-// by the rows of one frame.
+// Rows that take no bytes could be any number; they are bounded by the number that the writer
+// counted, and by the rows of one frame.
 #[test]
 fn more_rows_of_no_bytes_than_were_written_are_corrupt() {
     let (bytes, location) = sealed(0, MAX_FRAME_ROWS, 0, &[]);

@@ -1,8 +1,8 @@
-//! The file format of runs and map outputs; see `FORMAT.md` of this crate. A file is a sequence of frames;
-//! the locations of segments are in memory.
+//! The file format of runs and map outputs; see `FORMAT.md` of this crate. A file is a sequence of
+//! frames; the locations of segments are in memory.
 //!
-//! Every byte is covered by a checksum, which also covers the location of the frame. Every length is
-//! compared with the bytes that exist before memory of that length is allocated.
+//! Every byte is covered by a checksum, which also covers the location of the frame. Every length
+//! is compared with the bytes that exist before memory of that length is allocated.
 //!
 //! - `header`: the header of a frame, with its checksum
 //! - `writer`: encodes rows as frames and appends them to a file
@@ -23,16 +23,17 @@ pub(crate) use reader::SegmentFrames;
 pub use reader::{FrameReader, OpenFile};
 pub use writer::FileWriter;
 
-/// The largest target: a frame ends with the row that reaches its target of bytes.
+/// The largest target of a frame. A frame ends with the row at which its encoded bytes reach the
+/// target.
 pub const LARGEST_TARGET: usize = 256 << 10;
-/// The smallest target, for a small task memory limit.
+/// The smallest target of a frame, for a small task memory limit.
 pub const SMALLEST_TARGET: usize = 4 << 10;
 /// The frames that fit in the task memory limit. Merges and writers hold a few each.
 const FRAMES_IN_TASK_MEMORY: u64 = 256;
 /// The most rows of a frame, however small they are.
 pub const MAX_FRAME_ROWS: usize = 1 << 16;
 
-/// Larger buffers were made for one large row and are not retained.
+/// The largest buffer that is retained. A larger one was made for a single large row.
 const MAX_RETAINED_BYTES: usize = 2 * LARGEST_TARGET;
 
 /// The location of a segment in a file, and the rows and frames that it must have.
@@ -46,8 +47,8 @@ pub struct SegmentLocation {
     pub rows: u64,
     /// The number of its frames.
     pub frames: u64,
-    /// Distinguishes frames of this file from those of another. It is in their checksums and not in the
-    /// file.
+    /// Distinguishes frames of this file from those of another. It is in their checksums and not in
+    /// the file.
     pub file_tag: u32,
 }
 

@@ -4,7 +4,7 @@ use emberline_core::disk::DiskReader;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, mem};
 
-/// A reader that reads more than requested, since the next part follows.
+/// A reader for requests of consecutive small parts: it reads a window of the file at once.
 pub(super) struct ReadAhead {
     disk: Arc<dyn DiskReader>,
     file_bytes: u64,
@@ -28,13 +28,13 @@ impl ReadAhead {
 
 impl DiskReader for ReadAhead {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        // A window is taken out while it is read, so it is empty after a panic.
+        // `Window::read` takes the bytes out while it reads, so a window is empty after a panic.
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         if window.part(offset, buffer.len()).is_none() {
             let left = self.file_bytes.saturating_sub(offset);
             let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(self.window_bytes);
-            // The part of the next request that a window has is read twice: a request must be small for
-            // that to pay off.
+            // A request that crosses the end of the window reads its first bytes twice, so a window
+            // pays off only for requests that are small compared with it.
             if wanted / 2 < buffer.len() {
                 return self.disk.read_at(offset, buffer);
             }

@@ -27,7 +27,8 @@ impl OpenFile {
         OpenFile { reader: reader.into(), name: name.into().into(), bytes: Arc::default() }
     }
 
-    /// Returns the same file for a reader of many small consecutive parts, which reads `bytes` at once.
+    /// Returns the same file for a reader of many small consecutive parts, which reads `bytes` at
+    /// once.
     pub(crate) fn reading_ahead(&self, bytes: usize) -> Result<Self> {
         let ahead = ReadAhead::new(Arc::clone(&self.reader), self.bytes()?, bytes);
         Ok(OpenFile { reader: Arc::new(ahead), ..self.clone() })
@@ -42,7 +43,8 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Returns an error if a segment ends after the file: no length in it could be trusted.
+    /// Returns an error if a segment ends after the file. Then the lengths in its frames cannot be
+    /// trusted.
     fn check_end(&self, end: u64) -> Result<()> {
         let found = self.bytes()?;
         if found < end {
@@ -90,8 +92,8 @@ impl<R: Stored> FrameReader<R> {
         FrameReader { frames: SegmentFrames::new(file, location), row: PhantomData }
     }
 
-    /// Returns the rows of the next frame, or nothing after the last, once all rows that were
-    /// promised have been read.
+    /// Returns the rows of the next frame, or nothing after the last. If the segment has fewer rows
+    /// than its location says, that is an error.
     pub fn next_frame(&mut self) -> Result<Option<Vec<R>>> {
         self.frames.next_rows()
     }
@@ -259,8 +261,8 @@ impl Bytes {
         self.unused().len() as u64 + (self.disk.end - self.disk.start)
     }
 
-    /// Reads until `wanted` bytes are unused, which the segment must have, and the next header if there is
-    /// one: so a frame is one read.
+    /// Reads until `wanted` bytes are unused, which the segment must have, and the next header if
+    /// there is one: so a frame is one read.
     fn fill(&mut self, wanted: usize, file: &OpenFile) -> Result<()> {
         let have = self.unused().len();
         if have >= wanted {

@@ -120,8 +120,8 @@ fn frames_are_compressed_as_was_chosen() {
     }
 }
 
-// A frame that would not get 5 % smaller is stored; after four such frames, most of the rest are not
-// tried.
+// A frame that would not get 5 % smaller is stored; after four such frames, most of the rest are
+// not tried.
 #[test]
 fn frames_that_do_not_get_smaller_are_stored_as_they_are() {
     let rows = noise(100_000);
@@ -203,7 +203,8 @@ fn the_frame_size_follows_the_task_memory_limit() {
     }
 }
 
-/// Concatenates the segments of a file to one segment of another, and returns that file and the location.
+/// Concatenates the segments of a file to one segment of another, and returns that file and the
+/// location.
 fn concatenated<R: Stored>(segments: &[Vec<R>], config: Config) -> (Vec<u8>, SegmentLocation) {
     let (bytes, index) = write(segments, config.clone());
     let task = TaskContext::for_test(config);

@@ -21,8 +21,8 @@ const FRAMES_AT_ONCE: usize = 4;
 
 /// A writer of one file: its segments in order, and then [`finish`](Self::finish).
 ///
-/// It holds at most about eight frames, whose size depends on the task memory limit; a row that is larger
-/// has a frame of its own.
+/// It holds at most about eight frames, whose size depends on the task memory limit; a row that is
+/// larger has a frame of its own.
 ///
 /// Only the encoding of rows depends on their type. The rest is compiled once, not in each program.
 pub struct FileWriter {
@@ -52,8 +52,8 @@ enum Target {
 }
 
 impl FileWriter {
-    /// Makes a writer to a durable file, which `disk` has just created at `path`. Its frames can be read
-    /// with `file_tag` only.
+    /// Makes a writer to a durable file, which `disk` has just created at `path`. Its frames can be
+    /// read with `file_tag` only.
     pub fn to_output(
         path: &Path,
         disk: Box<dyn DiskWriter>,
@@ -68,8 +68,8 @@ impl FileWriter {
         FileWriter::to(Target::Memory, 0, config)
     }
 
-    /// Creates a scratch file. The size of frames follows from the task memory limit, and their compression
-    /// from `spill_compression`.
+    /// Creates a scratch file. The size of frames follows from the task memory limit, and their
+    /// compression from `spill_compression`.
     pub fn create(file: Arc<ScratchFile>, config: &Config) -> Result<Self> {
         let disk = file.create()?;
         // No two files of a context have the same path.
@@ -121,8 +121,8 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Writes the rows of other segments, which own no heap and take `row_bytes` each, without decoding
-    /// them: the rows of consecutive frames become one frame while they fit into it.
+    /// Writes the rows of other segments, which own no heap and take `row_bytes` each, without
+    /// decoding them: the rows of consecutive frames become one frame while they fit into it.
     pub(crate) fn concatenate_frames(
         &mut self,
         parts: Vec<SegmentFrames>,
@@ -176,8 +176,8 @@ impl FileWriter {
         self.largest_frame
     }
 
-    /// Completes the file and returns its index. A durable file then survives a power failure, except for
-    /// its name.
+    /// Completes the file and returns its index. A durable file then survives a power failure,
+    /// except for its name.
     pub fn finish(mut self) -> Result<FileIndex> {
         self.flush()?;
         if let Target::Output(path, disk) = &mut self.target {
@@ -270,8 +270,8 @@ fn max_pending_bytes(frame_target: usize) -> usize {
 /// The limits of one frame among rows whose sizes are known.
 ///
 /// A reader holds all rows of a frame, so that both their bytes and their memory are bounded. The
-/// encoder knows the bytes. The memory needs no second look at the rows if they are of similar size:
-/// then a frame has as many rows as would fit if each were as large as the largest.
+/// encoder knows the bytes. The memory needs no second look at the rows if they are of similar
+/// size: then a frame has as many rows as would fit if each were as large as the largest.
 #[derive(Clone, Copy)]
 struct FrameLimits {
     /// The encoded bytes at which a frame ends.
@@ -352,8 +352,8 @@ mod tests {
 
     const TARGET: usize = 4 << 10;
 
-    /// Divides rows into frames as a writer does. Checks what each takes in memory, and returns the number
-    /// of rows in each.
+    /// Divides rows into frames as a writer does. Checks what each takes in memory, and returns the
+    /// number of rows in each.
     fn frames<R: Serialize>(rows: &[R]) -> Vec<usize> {
         let sizes = RowSizes::measure(rows);
         let limits = FrameLimits::new(TARGET, size_of::<R>(), rows.len(), sizes);

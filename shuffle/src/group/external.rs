@@ -1,8 +1,8 @@
 //! Groups more rows than fit in the memory of a task, one group at a time.
 //!
-//! Rows are sorted by hash in runs. A key with a large part of a run, or of the sub-partition, is skewed:
-//! its rows stay in the map outputs and are read from there whenever its group is iterated. So a skewed key
-//! is neither sorted nor copied. See the README of `sort`.
+//! Rows are sorted by hash in runs. A key with a large part of a run, or of the sub-partition, is
+//! skewed: its rows stay in the map outputs and are read from there whenever its group is iterated.
+//! So a skewed key is neither sorted nor copied. See the README of `sort`.
 
 use crate::group::in_memory::{GroupVecs, Groups};
 use crate::group::skewed_values::SkewedValues;
@@ -39,8 +39,8 @@ pub enum SubPartitionGroups<K: Key, V: Stored> {
 pub type RowsInOrder<K, V> = SortedGroups<K, V, Box<dyn Iterator<Item = Hashed<K, V>>>>;
 
 impl<K: Key, V: Stored> SubPartitionGroups<K, V> {
-    /// Reads a sub-partition. Its size and the configuration decide whether it is grouped in memory or
-    /// sorted; both give the same groups in the same order.
+    /// Reads a sub-partition. Its size and the configuration decide whether it is grouped in memory
+    /// or sorted; both give the same groups in the same order.
     pub fn read(source: SegmentSource<Hashed<K, V>>, task: &TaskContext) -> Self {
         let bytes = source.outputs.segment_bytes(source.segment);
         if Groups::<K, V>::grouping_bytes(bytes) > task.table_memory_limit() {
@@ -130,7 +130,8 @@ impl<K: Key, V: Stored> GroupStream<K, V> {
 
     /// Returns the groups of the next hash, which is skewed: their rows stay in the map outputs.
     fn next_skewed(&mut self, hash: u64, keys: SkewedKeys<K>) -> Option<(u64, K, Group<V>)> {
-        // The runs have the rows that were added before the hash became skewed; they are only counted here.
+        // The runs have the rows that were added before the hash became skewed; they are only
+        // counted here.
         let mut all = SkewedKeys::new();
         while let Some(row) = self.groups.rows.next_if(|row| row.hash == hash) {
             count(&mut all, &row.key, 1);
@@ -175,7 +176,8 @@ struct Sorting<K: Key, V: Stored> {
     sizes: RowSizes,
     meter: MemoryMeter,
     runs: ExternalSort<Hashed<K, V>, ByHash>,
-    /// The keys of each skewed hash, and their rows since it became skewed. There are few such hashes.
+    /// The keys of each skewed hash, and their rows since it became skewed. There are few such
+    /// hashes.
     skewed: Vec<SkewedHash<K>>,
     /// The bytes of hashes that had a large part of a run and are not skewed.
     large_hashes: HashMap<u64, u64>,
@@ -224,8 +226,8 @@ impl<K: Key, V: Stored> Sorting<K, V> {
         found.map(|(_, keys)| count(keys, &row.key, 1)).is_some()
     }
 
-    /// Makes a run of the rows, without those of skewed hashes. A hash with a large part of these rows may
-    /// become skewed here.
+    /// Makes a run of the rows, without those of skewed hashes. A hash with a large part of these
+    /// rows may become skewed here.
     fn cut(&mut self) {
         let rows = sort_stable_by_hash(std::mem::take(&mut self.rows));
         let mut sizes = std::mem::take(&mut self.sizes);
@@ -253,10 +255,10 @@ impl<K: Key, V: Stored> Sorting<K, V> {
         }
     }
 
-    /// Returns true if a hash with a large part of a run should stay in the map outputs. Reading a skewed
-    /// key reads the whole sub-partition, so only a few hashes are skewed for a part of a run; each further
-    /// one needs a large part of the sub-partition. Otherwise input that is sorted by key would make many
-    /// keys skewed.
+    /// Returns true if a hash with a large part of a run should stay in the map outputs. Reading a
+    /// skewed key reads the whole sub-partition, so only a few hashes are skewed for a part of a
+    /// run; each further one needs a large part of the sub-partition. Otherwise input that is
+    /// sorted by key would make many keys skewed.
     fn is_skewed(&mut self, rows: &[Hashed<K, V>]) -> bool {
         if self.skewed.len() < SKEWED_IMMEDIATELY {
             return true;
@@ -272,7 +274,8 @@ impl<K: Key, V: Stored> Sorting<K, V> {
 
     /// Sorts the last rows, and returns all rows and the skewed hashes in order.
     fn finish(mut self) -> Sorted<K, V> {
-        // The last rows are held while they are sorted and stored, and afterwards if they are the only ones.
+        // The last rows are held while they are sorted and stored, and afterwards if they are the
+        // only ones.
         self.meter.report();
         self.skewed.sort_unstable_by_key(|(hash, _)| *hash);
         let rows = self.runs.finish_with(self.rows, self.sizes);

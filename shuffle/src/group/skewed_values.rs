@@ -14,8 +14,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// The values of a skewed key, read from its sub-partition. After some readings, as by a join with many
-/// values on its other side, they are copied to a file of their own.
+/// The values of a skewed key, read from its sub-partition. If they are read several times, as by a
+/// join with several values on its other side, they are copied to a file of their own.
 pub(crate) struct SkewedValues<K, V> {
     source: SegmentSource<Hashed<K, V>>,
     hash: u64,

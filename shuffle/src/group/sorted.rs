@@ -14,7 +14,7 @@ use std::iter::Peekable;
 /// The groups of rows in the order of their hash, one group in memory.
 pub struct SortedGroups<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> {
     pub(crate) rows: Peekable<I>,
-    /// The remaining keys of a hash that several keys share.
+    /// The remaining groups of a hash that several keys share.
     pub(crate) of_hash: VecDeque<(u64, K, Group<V>)>,
     task: TaskContext,
     last_hash: u64,
@@ -44,7 +44,7 @@ impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> SortedGroups<K, V, I> 
         Some(row)
     }
 
-    /// Returns the first group of the hash of a row that was just taken.
+    /// Returns the groups of the hash of `first`, which was just taken.
     pub(crate) fn groups_from(
         &mut self,
         first: Hashed<K, V>,
@@ -81,7 +81,8 @@ impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> SortedGroups<K, V, I> 
                 },
             }
             if is_full {
-                // Large, but spread so evenly over the runs that it was not skewed in any.
+                // A large key can reach this point if its rows were spread so evenly over the runs
+                // that it was not skewed in any of them.
                 let all = others.iter_mut().chain([&mut first]);
                 all.for_each(|gathered| gathered.write(&self.task));
             }

@@ -13,16 +13,16 @@ use std::slice;
 use std::sync::Arc;
 use std::vec;
 
-/// The values of one key, as returned by `group_by_key_iter` and `cogroup_iter`. It can be iterated any
-/// number of times, by value or through `iter`.
+/// The values of one key, as returned by `group_by_key_iter` and `cogroup_iter`. It can be iterated
+/// any number of times, by value or through `iter`.
 ///
-/// Values that exceed a part of the task memory limit stay in the map outputs or in a file of their own,
-/// which lives as long as the last clone of the group. Values that cannot be read fail the task, or panic
-/// outside of tasks.
+/// Values that exceed a part of the task memory limit stay in the map outputs or in a file of their
+/// own, which lives as long as the last clone of the group. Values that cannot be read fail the
+/// task, or panic outside of tasks.
 ///
-/// It can be mapped, filtered, counted and collected. It cannot be shuffled or cached, which the compiler
-/// rejects: use `map_values` to make a row that can. If lists fit in the task memory limit, `group_by_key`
-/// returns lists.
+/// It can be mapped, filtered, counted and collected. It cannot be shuffled or cached, which the
+/// compiler rejects: use `map_values` to make a row that can. If lists fit in the task memory
+/// limit, `group_by_key` returns lists.
 ///
 /// A collected `Group` retains the memory or the files that hold its values.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ enum Location<V> {
     },
 }
 
-/// Values that can be read several times, a few at a time, whatever their file.
+/// Values outside of memory that can be read several times, a chunk at a time.
 pub(crate) trait Reread<V>: Send + Sync {
     fn read(&self) -> Box<dyn Iterator<Item = Vec<V>>>;
 }
@@ -99,7 +99,7 @@ impl<V> Group<V> {
         Group(Location::One(value))
     }
 
-    /// Makes a group of `len` values that `source` reads.
+    /// Makes a group of `rows` values, which `values` reads.
     pub(crate) fn reread(rows: usize, values: impl Reread<V> + 'static) -> Self {
         Group(Location::InFile { rows, values: Arc::new(values) })
     }
@@ -113,7 +113,8 @@ impl<V> Group<V> {
         }
     }
 
-    /// Returns true if there is no value, as on a side of `cogroup_iter` that does not have the key.
+    /// Returns true if there is no value, as on a side of `cogroup_iter` that does not have the
+    /// key.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -292,9 +293,9 @@ impl<V: Clone + Hash> Hash for Group<V> {
     }
 }
 
-/// A bound that no type meets. A [`Group`] has serde's traits only under this bound, so that the compiler's
-/// message says what to use instead: every estimate of its size would read all values, and reading it back
-/// would hold all of them in memory.
+/// A bound that no type meets. A [`Group`] has serde's traits only under this bound, so that the
+/// compiler's message says what to use instead: every estimate of its size would read all values,
+/// and reading it back would hold all of them in memory.
 #[diagnostic::on_unimplemented(
     message = "a `Group` cannot be shuffled, cached or serialized, since it may be larger than memory",
     label = "rows here must be serializable; a `Group` can only be iterated",

@@ -10,8 +10,9 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
 use std::ops::Range;
 
-/// A table that is built once and then only read. All values are in one list, those of a key consecutive
-/// and in the order of the input: a lookup returns a range of the list and allocates nothing.
+/// A table that is built once and then only read. All values are in one list, those of a key
+/// consecutive and in the order of the input: a lookup returns a range of the list and allocates
+/// nothing.
 #[derive(Debug)]
 pub struct BroadcastTable<K, V> {
     index: HashTable<Entry<K>>,
@@ -43,16 +44,17 @@ impl<K: Eq, V> BroadcastTable<K, V> {
         &self.values
     }
 
-    /// Returns its estimated memory, with the heap that keys and values own: by the number of rows, without
-    /// unused capacity.
+    /// Returns its estimated memory, with the heap that keys and values own: by the number of rows,
+    /// without unused capacity.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 }
 
 impl<K: Key, V: Stored> BroadcastTable<K, V> {
-    /// Reads the table of all rows of a segment. The row that makes it exceed `limit_bytes` is the error
-    /// [`BroadcastTooLarge`](ErrorKind::BroadcastTooLarge), which depends on the rows and the limit alone.
+    /// Reads the table of all rows of a segment. The row that makes it exceed `limit_bytes` is the
+    /// error [`BroadcastTooLarge`](ErrorKind::BroadcastTooLarge), which depends on the rows and the
+    /// limit alone.
     pub fn read(
         mut rows: SegmentReader<Hashed<K, V>>,
         limit_bytes: u64,
@@ -71,7 +73,8 @@ impl<K: Key, V: Stored> BroadcastTable<K, V> {
     }
 }
 
-/// A table that is being built: its rows in the order of the input, each with the number of its key.
+/// A table that is being built: its rows in the order of the input, each with the number of its
+/// key.
 struct Building<K, V> {
     index: HashTable<Entry<K>>,
     /// The number of values of each key.
@@ -81,7 +84,7 @@ struct Building<K, V> {
 }
 
 impl<K: Key, V: Stored> Building<K, V> {
-    /// Counts the memory of a key: the index has up to twice as many entries as keys, of one more byte
+    /// The memory of a key: the index has up to twice as many slots as keys, with one more byte
     /// each.
     const KEY_BYTES: u64 = 2 * (size_of::<Entry<K>>() as u64 + 1) + size_of::<u32>() as u64;
     const ROW_BYTES: u64 = size_of::<(u32, V)>() as u64;
@@ -96,7 +99,7 @@ impl<K: Key, V: Stored> Building<K, V> {
         let number = match self.index.entry(row.hash, same, |entry| hash_of(&entry.key)) {
             Slot::Occupied(known) => known.get().from,
             Slot::Vacant(free) => {
-                // There are no more keys than rows, which are checked.
+                // There are no more keys than rows, whose number `check` limits.
                 let number = self.counts.len() as u32;
                 free.insert(Entry { key: row.key.clone(), from: number, to: 0 });
                 self.counts.push(0);
@@ -109,7 +112,8 @@ impl<K: Key, V: Stored> Building<K, V> {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// Indexes are 32 bits wide; rows of no size could be more.
+    /// Returns an error if the table exceeds the limit. The number of rows has a limit too: indexes
+    /// have 32 bits, and rows may have no size.
     fn check(&self, limit_bytes: u64) -> Result<()> {
         let (rows, bytes) = (self.rows.len(), self.bytes);
         if bytes <= limit_bytes && rows < u32::MAX as usize {
@@ -120,7 +124,7 @@ impl<K: Key, V: Stored> Building<K, V> {
 
     fn finish(self) -> BroadcastTable<K, V> {
         let Building { mut index, counts, mut rows, bytes } = self;
-        // If each key has one value, they are in order.
+        // If each key has one value, the rows are already in the order of the keys.
         if counts.len() < rows.len() {
             rows.sort_by_key(|(number, _)| *number);
         }

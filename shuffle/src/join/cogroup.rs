@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::iter::Peekable;
 
-/// Pairs the groups of two sides, each in the order of the hash. It yields each key of either side with the
-/// values of both, in the order of the hash; keys of one hash in the order of the left side and then of the
-/// right. A side that does not have the key yields its default.
+/// Pairs the groups of two sides, each in the order of the hash. It yields each key of either side
+/// with the values of both, in the order of the hash; keys of one hash in the order of the left
+/// side and then of the right. A side that does not have the key yields its default.
 pub fn into_co_groups<K: Eq, A: Default, B: Default, L, R>(
     left: L,
     right: R,

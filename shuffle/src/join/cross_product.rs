@@ -1,4 +1,5 @@
-//! The pairs of two groups of one key. A group in a file is read several times and never held in memory.
+//! The pairs of two groups of one key. A group in a file is read several times and never held in
+//! memory.
 
 use crate::group::values::{FileValues, Group, GroupValues};
 

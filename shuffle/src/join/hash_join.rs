@@ -2,16 +2,17 @@
 
 use crate::group::in_memory::Groups;
 
-/// Pairs every left value with every right value of its key: in the order of the hash, then of the left
-/// keys, then of the left values. A key costs no allocation.
+/// Pairs every left value with every right value of its key: in the order of the hash, then of the
+/// left keys, then of the left values. A key costs no allocation.
 pub struct HashJoin<K, V, W> {
     left: Groups<K, V>,
     right: Groups<K, W>,
     /// The current group of the left side, and its next value.
     left_group: usize,
     left_value: usize,
-    /// The first right group whose hash is not less, and the current one.
-    right_run: usize,
+    /// The first right group whose hash is not less than that of the left group.
+    right_start: usize,
+    /// The current group of the right side, and its next value.
     right_group: usize,
     right_value: usize,
 }
@@ -19,8 +20,8 @@ pub struct HashJoin<K, V, W> {
 impl<K, V, W> HashJoin<K, V, W> {
     /// Joins two sides.
     pub fn new(left: Groups<K, V>, right: Groups<K, W>) -> Self {
-        let (left_group, left_value, right_run, right_group, right_value) = (0, 0, 0, 0, 0);
-        HashJoin { left, right, left_group, left_value, right_run, right_group, right_value }
+        let (left_group, left_value, right_start, right_group, right_value) = (0, 0, 0, 0, 0);
+        HashJoin { left, right, left_group, left_value, right_start, right_group, right_value }
     }
 }
 
@@ -32,8 +33,8 @@ impl<K: Eq + Clone, V: Clone, W: Clone> HashJoin<K, V, W> {
             let right = self.right.group(self.right_group);
             match right {
                 Some((other, ..)) if other < hash => {
-                    self.right_run += 1;
-                    self.right_group = self.right_run;
+                    self.right_start += 1;
+                    self.right_group = self.right_start;
                 }
                 Some((other, other_key, _)) if other == hash => {
                     if other_key == key && self.left_value < values.len() {
@@ -52,7 +53,7 @@ impl<K: Eq + Clone, V: Clone, W: Clone> HashJoin<K, V, W> {
     fn next_left(&mut self) {
         self.left_group += 1;
         (self.left_value, self.right_value) = (0, 0);
-        self.right_group = self.right_run;
+        self.right_group = self.right_start;
     }
 }
 
@@ -81,10 +82,10 @@ impl<K: Eq + Clone, V: Clone, W: Clone> Iterator for HashJoin<K, V, W> {
             accumulated = g(accumulated, row);
             self.find_groups();
         }
-        let mut run = self.right.iter_from(self.right_run).peekable();
+        let mut rest = self.right.iter_from(self.right_start).peekable();
         for (hash, key, values) in self.left.iter_from(self.left_group) {
-            while run.next_if(|(other, ..)| *other < hash).is_some() {}
-            let mut same_hash = run.clone().take_while(|(other, ..)| *other == hash);
+            while rest.next_if(|(other, ..)| *other < hash).is_some() {}
+            let mut same_hash = rest.clone().take_while(|(other, ..)| *other == hash);
             let Some((_, _, others)) = same_hash.find(|(_, other, _)| *other == key) else {
                 continue;
             };

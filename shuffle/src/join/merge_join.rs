@@ -1,5 +1,5 @@
-//! A merge join: an inner join of two sides whose rows are in the order of their hash. Only the rows of a
-//! hash that has several are held in memory.
+//! A merge join: an inner join of two sides whose rows are in the order of their hash. Only the
+//! rows of a hash that has several are held in memory.
 
 use crate::group::sorted::SortedGroups;
 use crate::group::values::{Group, GroupValues};
@@ -8,8 +8,8 @@ use crate::keys::hash::Hashed;
 use emberline_core::bounds::{Key, Stored};
 use std::collections::VecDeque;
 
-/// Pairs every left value with every right value of its key: in the order of the hash, then of the left
-/// keys, then of the left values.
+/// Pairs every left value with every right value of its key: in the order of the hash, then of the
+/// left keys, then of the left values.
 pub struct MergeJoin<K, V, W, L, R>
 where
     K: Key,
@@ -20,7 +20,7 @@ where
 {
     left: SortedGroups<K, V, L>,
     right: SortedGroups<K, W, R>,
-    /// The pairs of a hash that has more than one row on a side.
+    /// The remaining pairs of a hash that has more than one row on a side.
     waiting: VecDeque<CrossProduct<K, GroupValues<V>, GroupRewind<W>>>,
 }
 

@@ -16,7 +16,7 @@ use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Odd constants with about as many ones as zeros: from the digits of pi.
+/// Odd constants with about as many ones as zeros: from the digits of pi and of the golden ratio.
 const START: u64 = 0x243f_6a88_85a3_08d3;
 const INTEGER: u64 = 0x9e37_79b9_7f4a_7c15;
 const BYTE: u64 = 0xa409_3822_299f_31d1;
@@ -35,7 +35,8 @@ struct StableHasher {
     state: u64,
 }
 
-/// Signed integers are hashed as the unsigned ones of their width: `Hasher` does that by itself.
+/// Signed integers are hashed as unsigned ones of the same width, by the default methods of
+/// `Hasher`.
 impl Hasher for StableHasher {
     #[inline]
     fn finish(&self) -> u64 {
@@ -47,7 +48,7 @@ impl Hasher for StableHasher {
         self.state = xxh3_64_with_seed(bytes, self.state);
     }
 
-    /// Hashes the end of every `str` too, so it is a single multiplication.
+    /// Hashes a byte. Every `str` ends its hash with one, so this is a single multiplication.
     #[inline]
     fn write_u8(&mut self, value: u8) {
         self.state = (self.state ^ u64::from(value)).wrapping_mul(BYTE);
@@ -94,15 +95,15 @@ pub fn partition_of_hash(hash: u64, partitions: usize) -> usize {
     ((u128::from(hash) * partitions as u128) >> 64) as usize
 }
 
-/// Returns the low half of a hash as a table needs it. All keys of a partition share their high bits, which
-/// a hashbrown table compares first: so low bits are moved there.
+/// Returns the low half of a hash as a table needs it. All keys of a partition share their high
+/// bits, which a hashbrown table compares first: so low bits are moved there.
 #[inline]
 pub(crate) fn table_bits(low: u32) -> u64 {
     u64::from(low).rotate_right(7)
 }
 
-/// A pair with the hash of its key. It is serialized without the hash, which is recomputed when the pair is
-/// read.
+/// A pair with the hash of its key. It is serialized without the hash, which is recomputed when the
+/// pair is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hashed<K, V> {
     /// The hash of the key, by [`hash_of`].
@@ -126,8 +127,9 @@ impl<'de, K: Deserialize<'de> + Hash, V: Deserialize<'de>> Deserialize<'de> for 
     }
 }
 
-/// Reads the two values of a pair one by one. `<(K, V)>::deserialize` would write the pair in two halves
-/// and read it as a whole at once, for which the processor waits.
+/// A visitor that reads the two values of a pair one by one. `<(K, V)>::deserialize` would store
+/// the pair in two halves and load it as a whole, which stalls the processor (a failed
+/// store-to-load forward).
 struct PairVisitor<K, V>(PhantomData<(K, V)>);
 
 impl<'de, K: Deserialize<'de> + Hash, V: Deserialize<'de>> Visitor<'de> for PairVisitor<K, V> {

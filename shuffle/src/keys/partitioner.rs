@@ -9,10 +9,12 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, OnceLock};
 
-/// A function from keys to partitions, which users may implement to decide which keys are in one partition.
+/// A function from keys to partitions, which users may implement to decide which keys are in one
+/// partition.
 ///
-/// The partition must depend on the key alone, and equal keys must have the same one. Otherwise rows of one
-/// key are in several partitions, and a recomputed partition may have other rows than before.
+/// The partition must depend on the key alone, and equal keys must have the same one. Otherwise
+/// rows of one key are in several partitions, and a recomputed partition may have other rows than
+/// before.
 ///
 /// # Examples
 ///
@@ -57,14 +59,15 @@ pub trait Partitioner<K>: Any + Send + Sync {
     /// Returns the partition of `key`, below [`partitions`](Partitioner::partitions).
     fn partition_of(&self, key: &K) -> usize;
 
-    /// Returns true if `other` assigns every key to the same partition. A value equals itself without a
-    /// call; two values differ unless this returns true.
+    /// Returns true if `other` assigns every key to the same partition. A value equals itself
+    /// without a call; two values differ unless this returns true.
     fn same_as(&self, _other: &dyn Any) -> bool {
         false
     }
 }
 
-/// A partitioner that distributes keys evenly by their hash: the meaning of a plain number of partitions.
+/// A partitioner that distributes keys evenly by their hash: the meaning of a plain number of
+/// partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashPartitioner {
     /// The number of partitions.
@@ -103,8 +106,8 @@ impl<K: 'static> Partitioning<K> {
         }
     }
 
-    /// Returns the partition of `key`, whose hash is `hash`. Raises an error if a partitioner returns a
-    /// partition that does not exist.
+    /// Returns the partition of `key`, whose hash is `hash`. Raises an error if a partitioner
+    /// returns a partition that does not exist.
     #[inline]
     pub fn partition_of(&self, key: &K, hash: u64) -> usize {
         match self {
@@ -194,8 +197,8 @@ impl<K> From<Arc<dyn Partitioner<K>>> for Partitioning<K> {
     }
 }
 
-/// A partitioner of ordered keys into ranges: all keys of a partition are less than those of the next. The
-/// bounds are set later, since finding them takes a job of its own.
+/// A partitioner of ordered keys into ranges: all keys of a partition are less than those of the
+/// next. The bounds are set later, since finding them takes a job of its own.
 #[derive(Debug)]
 pub struct RangePartitioner<K> {
     partitions: usize,
@@ -213,9 +216,9 @@ impl<K> RangePartitioner<K> {
         self.partitions
     }
 
-    /// Sets the upper bound of every partition except the last, ascending, as [`range_bounds`] returns
-    /// them. Only the first call has an effect, so that a partition never changes during a task. Bounds
-    /// after the last partition are ignored.
+    /// Sets the upper bound of every partition except the last, ascending, as [`range_bounds`]
+    /// returns them. Only the first call has an effect, so that a partition never changes during a
+    /// task. Bounds after the last partition are ignored.
     pub fn set_bounds(&self, mut bounds: Vec<K>) {
         bounds.truncate(self.partitions.saturating_sub(1));
         // Existing bounds were computed from the same sample.
@@ -246,9 +249,9 @@ impl<K: Ord + Send + Sync + 'static> Partitioner<K> for RangePartitioner<K> {
     }
 }
 
-/// Returns upper bounds for all partitions except the last, such that each has about the same weight of a
-/// sample. There are fewer if a few keys have most of the weight. The sample is in the order of `compare`,
-/// in which the bounds ascend.
+/// Returns upper bounds for all partitions except the last, such that each has about the same
+/// weight of a sample. There are fewer if a few keys have most of the weight. The sample is in the
+/// order of `compare`, in which the bounds ascend.
 pub fn range_bounds<K: Clone>(
     sample: &[(K, f64)],
     partitions: usize,

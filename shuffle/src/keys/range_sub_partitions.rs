@@ -1,13 +1,14 @@
-//! Divides ranges of keys, so that a sorting task works on a part that fits in its cache and its memory.
+//! Divides ranges of keys, so that a sorting task works on a part that fits in its cache and its
+//! memory.
 
 use crate::keys::partitioner::range_bounds;
 use crate::keys::sub_partitions::sub_partitions_per_partition;
 use std::cmp::Ordering;
 use std::sync::OnceLock;
 
-/// The ranges of a sort, each divided into sub-partitions of ascending keys. A map output has a segment for
-/// each sub-partition, and a reduce task sorts one after the other. The bounds are set later, since finding
-/// them takes a job of its own; until then every row is in sub-partition 0.
+/// The ranges of a sort, each divided into sub-partitions of ascending keys. A map output has a
+/// segment for each sub-partition, and a reduce task sorts one after the other. The bounds are set
+/// later, since finding them takes a job of its own; until then every row is in sub-partition 0.
 #[derive(Debug)]
 pub struct RangeSubPartitions<K> {
     each: usize,
@@ -17,12 +18,13 @@ pub struct RangeSubPartitions<K> {
 #[derive(Debug)]
 struct Cuts<K> {
     bounds: Vec<K>,
-    /// The sub-partition below each bound, and the one above the last.
+    /// The sub-partition of the keys up to each bound, and that of the keys above the last bound.
     sub_partitions: Vec<usize>,
 }
 
 impl<K: Clone> RangeSubPartitions<K> {
-    /// Divides `ranges`. The number of sub-partitions depends on their number alone.
+    /// Divides each of `partitions` ranges. The number of sub-partitions depends on the number of
+    /// ranges alone.
     pub fn new(partitions: usize) -> Self {
         RangeSubPartitions { each: sub_partitions_per_partition(partitions), cuts: OnceLock::new() }
     }
@@ -32,8 +34,8 @@ impl<K: Clone> RangeSubPartitions<K> {
         self.each
     }
 
-    /// Divides the ranges between the bounds `ranges` into sub-partitions of about the same weight of the
-    /// sorted sample from which the bounds were computed. Only the first call has an effect.
+    /// Divides the ranges between the bounds `ranges` into sub-partitions of about the same weight
+    /// of the sorted sample from which the bounds were computed. Only the first call has an effect.
     pub fn set(
         &self,
         ranges: &[K],
@@ -66,7 +68,8 @@ impl<K: Clone> RangeSubPartitions<K> {
         let _ = self.cuts.set(Cuts { bounds, sub_partitions });
     }
 
-    /// Returns the sub-partition of a row: `at` returns the number of bounds below it.
+    /// Returns the sub-partition of a row: `at` returns the number of bounds that are less than its
+    /// key.
     #[inline]
     pub fn index_of(&self, at: impl FnOnce(&[K]) -> usize) -> usize {
         self.cuts.get().map_or(0, |cuts| cuts.sub_partitions[at(&cuts.bounds)])

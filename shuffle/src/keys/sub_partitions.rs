@@ -4,9 +4,9 @@ use crate::keys::hash::partition_of_hash;
 use crate::keys::partitioner::Partitioning;
 use std::ops::Range;
 
-/// A partitioning whose partitions are divided into sub-partitions of ascending hashes. A map output has a
-/// segment for each; a reduce task groups or merges one after the other, so the rows of a partition are
-/// still in the order of their hash.
+/// A partitioning whose partitions are divided into sub-partitions of ascending hashes. A map
+/// output has a segment for each; a reduce task groups or merges one after the other, so the rows
+/// of a partition are still in the order of their hash.
 pub struct SubPartitions<K> {
     partitioning: Partitioning<K>,
     each: usize,
@@ -23,7 +23,8 @@ pub(crate) fn sub_partitions_per_partition(partitions: usize) -> usize {
 }
 
 impl<K: 'static> SubPartitions<K> {
-    /// Divides a partitioning. The number of sub-partitions depends on the number of partitions alone.
+    /// Divides a partitioning. The number of sub-partitions depends on the number of partitions
+    /// alone.
     pub fn new(partitioning: Partitioning<K>) -> Self {
         SubPartitions {
             each: sub_partitions_per_partition(partitioning.partitions()),
@@ -46,8 +47,8 @@ impl<K: 'static> SubPartitions<K> {
         partition * self.each..(partition + 1) * self.each
     }
 
-    /// Returns the sub-partition of a key. By hash, the high bits are the partition, and the next lower
-    /// bits the sub-partition in it.
+    /// Returns the sub-partition of a key. By hash, the high bits are the partition, and the next
+    /// lower bits the sub-partition in it.
     #[inline]
     pub fn index_of(&self, key: &K, hash: u64) -> usize {
         match &self.partitioning {
@@ -58,9 +59,9 @@ impl<K: 'static> SubPartitions<K> {
         }
     }
 
-    /// Returns the number of the sub-partition inside `partition`, below [`each`](SubPartitions::each), of
-    /// a row of that partition. It follows from the hash alone: no partitioner is called, and a row that
-    /// should be in another partition has one too.
+    /// Returns the number of the sub-partition inside `partition`, below
+    /// [`each`](SubPartitions::each), of a row of that partition. It follows from the hash alone:
+    /// no partitioner is called, and a row that should be in another partition has one too.
     #[inline]
     pub fn within(&self, partition: usize, hash: u64) -> usize {
         match &self.partitioning {

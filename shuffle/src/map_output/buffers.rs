@@ -24,8 +24,8 @@ impl<R> Default for SegmentRows<R> {
     }
 }
 
-/// The first allocation of a buffer has room for rows of this many bytes, if there is memory for that
-/// in each: most buffers of a small input then never grow.
+/// The first allocation of a buffer has room for rows of this many bytes, if there is memory for
+/// that in each: most buffers of a small input then never grow.
 const FIRST_BYTES: u64 = 1024;
 
 impl<R> SegmentBuffers<R> {
@@ -46,8 +46,8 @@ impl<R> SegmentBuffers<R> {
     ///
     /// # Panics
     ///
-    /// If there is no such segment; [`partition_of`](crate::Partitioning::partition_of) never returns
-    /// one.
+    /// If there is no such segment; [`partition_of`](crate::Partitioning::partition_of) never
+    /// returns one.
     #[inline]
     pub(crate) fn push(&mut self, segment: usize, row: R, heap_bytes: u64) -> u64 {
         let segment = &mut self.segments[segment];

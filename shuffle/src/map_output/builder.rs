@@ -1,4 +1,5 @@
-//! Builds the output of a map task from runs: in memory if the memory limit allows, else in its file.
+//! Builds the output of a map task from runs: in memory if the memory limit allows, else in its
+//! file.
 //!
 //! Only encoding, decoding and buffering depend on the type of the rows; the rest is in
 //! [`UntypedBuilder`], which is compiled once.
@@ -54,16 +55,17 @@ struct RunSize {
 
 /// The memory of a segment without its rows: the list, its counters and the pointer to it.
 const SEGMENT_BYTES: usize = 64;
-/// The fraction of the task memory limit that the segment indexes of a map output may take: one in this
-/// many.
+/// The fraction of the task memory limit that the segment indexes of a map output may take: one in
+/// this many.
 const INDEX_FRACTION: u64 = 16;
-/// The fewest runs of one level that are merged before the output ends: each merge writes all their rows
-/// again.
+/// The fewest runs of one level that are merged before the output ends: each merge writes all their
+/// rows again.
 const MIN_FAN_IN: usize = 8;
 /// The most bytes of each run that a merge reads at once.
 const MAX_AHEAD_BYTES: usize = 64 << 10;
 
-/// Appends the rows of some segments to the open segment of a file, in batches of about the given bytes.
+/// Appends the rows of some segments to the open segment of a file, in batches of about the given
+/// bytes.
 type Concatenate = fn(&mut FileWriter, Vec<SegmentFrames>, u64) -> Result<()>;
 
 impl<R: Stored> MapOutputBuilder<R> {
@@ -263,8 +265,9 @@ impl UntypedBuilder {
         self.merge_levels(concatenate, task)
     }
 
-    /// Merges the last runs of one level while their segment indexes take too much memory: each index has an
-    /// entry for every segment that has rows. Each row is written again once for each level.
+    /// Merges the last runs of one level while their segment indexes take too much memory: each
+    /// index has an entry for every segment that has rows. Each row is written again once for each
+    /// level.
     fn merge_levels(&mut self, concatenate: Concatenate, task: &TaskContext) -> Result<()> {
         while let Some(MapRun::File(FileRun { level, .. })) = self.output.runs.last() {
             let level = *level;
@@ -340,8 +343,8 @@ impl TaskFile {
         Ok(TaskFile { file, writer })
     }
 
-    /// Writes the rows of some runs again, segment by segment and in the order of the runs. Their old frames
-    /// stay in the file, unused, until it is deleted.
+    /// Writes the rows of some runs again, segment by segment and in the order of the runs. Their
+    /// old frames stay in the file, unused, until it is deleted.
     fn merge(
         &mut self,
         runs: Vec<SegmentIndex>,

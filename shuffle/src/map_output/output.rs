@@ -1,7 +1,8 @@
 //! The output of a map task, and the table of the outputs of a shuffle.
 //!
-//! Only [`MapOutput`] and [`MapOutputs`] know the type of the rows. They are thin: what they hold does
-//! not, so that it is compiled once in this crate and not again for each row type of a program.
+//! Only [`MapOutput`] and [`MapOutputs`] know the type of the rows. They are thin: what they hold
+//! does not, so that it is compiled once in this crate and not again for each row type of a
+//! program.
 
 use super::reader::SegmentReader;
 use super::segment_index::SegmentIndex;
@@ -34,26 +35,26 @@ pub(crate) struct UntypedOutput {
     pub(crate) runs: Vec<MapRun>,
     /// The file of the runs that did not fit in memory.
     pub(crate) file: Option<(Arc<ScratchFile>, FileIndex)>,
-    /// The estimated memory of each segment over all runs, in memory or not.
+    /// The estimated memory of the rows of each segment, over the runs in memory and in the file.
     pub(crate) bytes: Vec<u64>,
     pub(crate) rows: u64,
-    /// The rows that the map task read for it.
+    /// The number of rows that the map task read from its own inputs.
     pub(crate) rows_read: u64,
     /// The memory of the segment indexes of runs in the file.
     pub(crate) index_reservation: Option<Reservation>,
-    /// The sum of the hashes of its keys, if these choose the segments, and of the number of rows of each
-    /// segment. An output that is recomputed has the same digest unless the program is not
+    /// The sum of the hashes of its keys, if these choose the segments, and of the number of rows
+    /// of each segment. An output that is recomputed has the same digest unless the program is not
     /// deterministic. It does not cover values.
     pub(crate) digest: u64,
     /// True if a reader has begun to read it, or an output that it replaced.
     pub(super) was_read: AtomicBool,
     /// True if a read of it failed once.
     pub(super) was_refused: AtomicBool,
-    /// The damage that a reader found. The output that replaces it is another one.
+    /// The damage that a reader found. A lost output stays lost: the recomputed one is a new value.
     lost: OnceLock<Error>,
 }
 
-/// A recomputed output has other rows than the lost one.
+/// The mismatch between a lost output and the recomputed one, which has other rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed {
     /// The number of rows of the lost output.
@@ -62,8 +63,8 @@ pub struct Changed {
     pub now: u64,
 }
 
-/// Rows of a map task that were flushed together when they had reached a size. A run stays in memory if
-/// the memory limit allows, else it is in the task's file.
+/// Rows of a map task that were flushed together when they had reached a size. A run stays in
+/// memory if the memory limit allows, else it is in the task's file.
 pub(crate) enum MapRun {
     InMemory { segments: Vec<RowsInMemory>, reservation: Reservation },
     File(FileRun),
@@ -117,7 +118,7 @@ impl<R> MapOutput<R> {
         self.untyped.rows
     }
 
-    /// Returns the estimated memory of the rows, in memory or not.
+    /// Returns the estimated memory of all rows, as if those in the file were in memory too.
     pub fn bytes(&self) -> u64 {
         self.untyped.total_bytes()
     }
@@ -163,14 +164,15 @@ impl UntypedOutput {
         self.lost.get().is_some()
     }
 
-    /// Returns the damage of rows in memory, which only a fault plan causes. A damaged file fails by
-    /// itself when it is read; and if one of its segments is damaged, the others stay readable until
-    /// the output is replaced.
+    /// Returns the damage of rows in memory, which only a fault plan causes. A damaged file fails
+    /// by itself when it is read; and if one of its segments is damaged, the others stay readable
+    /// until the output is replaced.
     pub(super) fn lost_in_memory(&self) -> Option<&Error> {
         self.lost.get().filter(|_| self.file.is_none())
     }
 
-    /// Records that it is lost. Returns true if it was not lost before; else the first reason stays.
+    /// Records that it is lost. Returns true if it was not lost before; else the first reason
+    /// stays.
     pub(super) fn lose(&self, why: &Error) -> bool {
         self.lost.set(why.clone()).is_ok()
     }
@@ -208,8 +210,8 @@ impl UntypedOutput {
         }
     }
 
-    /// Opens one segment of a run. Returns nothing if it has no rows. The file is opened once for all
-    /// runs, into `open`.
+    /// Opens one segment of a run. Returns nothing if it has no rows. The file is opened once for
+    /// all runs, into `open`.
     pub(crate) fn open(
         &self,
         run: &MapRun,
@@ -279,8 +281,8 @@ impl<R> MapOutputs<R> {
     ///
     /// # Errors
     ///
-    /// If the older one was read and had other rows. It stays: results that were computed from it do
-    /// not fit results that would be computed from the new one.
+    /// If the older one was read and had other rows. It stays: results that were computed from it
+    /// do not fit results that would be computed from the new one.
     pub fn put(&self, map_partition: usize, output: MapOutput<R>) -> Result<(), Changed> {
         self.table.put(map_partition, output.untyped)
     }
@@ -348,7 +350,8 @@ impl OutputTable {
             return Err(changed);
         }
         if let Some(older) = &*slot {
-            // Results that were computed from the older one must also fit the output after this one.
+            // Results that were computed from the older one must also fit the output after this
+            // one.
             output.was_read.fetch_or(older.was_read.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         let older = slot.replace(Arc::new(output));

@@ -16,8 +16,8 @@ const SHUFFLE: ShuffleId = ShuffleId(3);
 
 type Row = (u32, String);
 
-/// Returns tasks that store their output in memory, in files because of `force_spill`, and in files because
-/// the memory limit is too small.
+/// Returns tasks that store their output in memory, in files because of `force_spill`, and in files
+/// because the memory limit is too small.
 fn three_ways() -> [TaskContext; 3] {
     let to_files = Config { force_spill: true, ..Config::default() };
     let small = Config { memory_limit_bytes: 1, ..Config::default() };

@@ -1,5 +1,5 @@
-//! Drops outputs that are no longer read, on several threads if they have many rows: dropping millions
-//! of strings takes one thread as long as a stage.
+//! Drops outputs that are no longer read, on several threads if they have many rows: dropping
+//! millions of strings takes one thread as long as a stage.
 
 use super::output::{OutputTable, UntypedOutput};
 use emberline_core::size::owns_heap;
@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::vec;
 
-/// With fewer rows that own memory, another thread does not pay off.
+/// The fewest rows that own memory for which a second thread pays off.
 const MIN_PARALLEL_ROWS: usize = 1 << 17;
 
 /// Outputs to be dropped.
 type Queue = Mutex<vec::IntoIter<Arc<UntypedOutput>>>;
 
-/// Drops the outputs of `table` if it is the last handle to them, on up to `threads` threads. They are
-/// dropped when this returns.
+/// Drops the outputs of `table` if it is the last handle to them, on up to `threads` threads. They
+/// are dropped when this returns.
 pub(super) fn drop_on<R>(table: &mut OutputTable, threads: usize) {
     drop_outputs(table, if owns_heap::<R>() { threads } else { 1 });
 }

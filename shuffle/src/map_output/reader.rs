@@ -67,8 +67,8 @@ impl<R: Stored> SegmentReader<R> {
     /// # Errors
     ///
     /// If an output is missing or damaged, or two reads of it failed, the error is
-    /// [`FetchFailed`](ErrorKind::FetchFailed), after which the scheduler recomputes the output. If a
-    /// read failed for the first time, the error is [`Io`](ErrorKind::Io).
+    /// [`FetchFailed`](ErrorKind::FetchFailed), after which the scheduler recomputes the output. If
+    /// a read failed for the first time, the error is [`Io`](ErrorKind::Io).
     pub fn next_chunk(&mut self) -> Result<Option<Chunk<R>>> {
         let mut chunk = None;
         self.untyped.next_chunk(&mut |raw| {
@@ -105,7 +105,8 @@ pub(super) struct UntypedReader {
     next_run: usize,
     /// The segment that is being read from a file.
     frames: Option<SegmentFrames>,
-    /// The first failure. A reader that failed returns no rows any more: they would be the wrong ones.
+    /// The first failure. A reader that failed returns no rows any more: they would be the wrong
+    /// ones.
     failed: Option<Error>,
     task: Option<TaskContext>,
 }
@@ -201,8 +202,8 @@ impl UntypedReader {
         Error::new(ErrorKind::FetchFailed { shuffle, map_partition, others }).caused_by(error)
     }
 
-    /// Returns true if the current output is lost: it is damaged, was found lost before, or a second
-    /// read of its file failed too, as on a bad sector.
+    /// Returns true if the current output is lost: it is damaged, was found lost before, or a
+    /// second read of its file failed too, as on a bad sector.
     fn means_lost(&self, error: &Error) -> bool {
         let is_lost = self.output.as_ref().is_some_and(|output| output.is_lost());
         if is_lost || is_damage(error) {
@@ -213,9 +214,9 @@ impl UntypedReader {
         output.is_some_and(|output| output.was_refused.swap(true, Ordering::Relaxed))
     }
 
-    /// Checks the files of all outputs, since what removed one file may have removed others. That costs
-    /// little compared with a reader that fails for each of them in turn. Only the first reader that
-    /// finds an output lost does it, to the end even if its task is cancelled.
+    /// Checks the files of all outputs, since what removed one file may have removed others. That
+    /// costs little compared with a reader that fails for each of them in turn. Only the first
+    /// reader that finds an output lost does it, to the end even if its task is cancelled.
     fn check_all_files(&self) {
         for slot in &*self.table.slots {
             let output = lock(slot).clone();

@@ -1,5 +1,5 @@
-//! The index of the segments of a run, in about eight bytes each. A task that spills has an entry for each
-//! segment of each run, and their memory decides how often runs are merged.
+//! The index of the segments of a run, in about eight bytes each. A task that spills has an entry
+//! for each segment of each run, and their memory decides how often runs are merged.
 
 use crate::format::SegmentLocation;
 use emberline_core::codec::{decode_rows, encode_into};
@@ -21,12 +21,12 @@ struct Block {
     /// The number of the first, and its offset.
     number: u32,
     offset: u64,
-    /// The position of its first entry.
+    /// The offset of its first entry in the encoded entries.
     at: usize,
     entries: usize,
 }
 
-/// A segment: the difference of its number to the first of its block, its bytes, rows and frames.
+/// A segment: its number relative to the first of its block, and its bytes, rows and frames.
 type Entry = (u32, u64, u64, u64);
 
 /// The most entries that a lookup decodes.

@@ -1,7 +1,7 @@
 //! Adds up the sizes of rows, and reports when they reach a limit.
 //!
-//! The answer depends on the rows and the limit alone, so every attempt of a task ends its runs at the
-//! same rows.
+//! The answer depends on the rows and the limit alone, so every attempt of a task ends its runs at
+//! the same rows.
 
 use emberline_core::size::heap_bytes;
 use emberline_core::task::{OperatorMemory, TaskContext};
@@ -9,8 +9,8 @@ use serde::Serialize;
 
 /// The sum of the sizes of rows, and its limit.
 ///
-/// Each row is measured, since one may be as large as all before it. For rows that own no heap memory
-/// that is adding a constant.
+/// Each row is measured, since one may be as large as all before it. For rows that own no heap
+/// memory that is adding a constant.
 pub struct MemoryMeter {
     limit_bytes: u64,
     bytes: u64,
@@ -28,7 +28,8 @@ impl MemoryMeter {
         MemoryMeter { limit_bytes, bytes: 0, next_bytes: limit_bytes, held: None }
     }
 
-    /// Makes a meter for rows that an operation of `task` holds, which count towards the task's peak.
+    /// Makes a meter for rows that an operation of `task` holds, which count towards the task's
+    /// peak.
     pub(crate) fn of(task: &TaskContext, limit_bytes: u64) -> Self {
         let held = Some(OperatorMemory::new(task));
         MemoryMeter { limit_bytes, bytes: 0, next_bytes: limit_bytes.div_ceil(REPORTS), held }
@@ -40,8 +41,8 @@ impl MemoryMeter {
         self.bytes
     }
 
-    /// Measures and adds a row that is stored in a list. Returns true if the limit is reached; then the
-    /// sum starts again.
+    /// Measures and adds a row that is stored in a list. Returns true if the limit is reached; then
+    /// the sum starts again.
     #[inline]
     pub fn add<T: Serialize>(&mut self, row: &T) -> bool {
         self.add_bytes((size_of::<T>() as u64).saturating_add(heap_bytes(row)))

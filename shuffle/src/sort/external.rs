@@ -1,10 +1,10 @@
-//! Sorts more rows than fit in the memory of a task: in sorted runs, which are merged. See the README of
-//! this folder.
+//! Sorts more rows than fit in the memory of a task: in sorted runs, which are merged. See the
+//! README of this folder.
 //!
-//! The rows and the configuration decide where a run is cut. A sorted run stays in memory if the memory
-//! limit allows it, else it is written to a file. Many runs are merged in passes over neighbouring ones.
-//! Rows that compare as equal stay in the order of the input, so the result is that of one stable sort,
-//! however it was cut.
+//! The rows and the configuration decide where a run is cut. A sorted run stays in memory if the
+//! memory limit allows it, else it is written to a file. Many runs are merged in passes over
+//! neighbouring ones. Rows that compare as equal stay in the order of the input, so the result is
+//! that of one stable sort, however it was cut.
 
 use crate::format::frame_target;
 use crate::memory::meter::MemoryMeter;
@@ -120,7 +120,8 @@ impl<T: Stored, O: RowOrder<T>> ExternalSort<T, O> {
     }
 }
 
-/// Merges neighbouring runs until one merge can take all that are left. Returns these and the order.
+/// Merges neighbouring runs until one merge can take all that are left. Returns these and the
+/// order.
 fn merge_passes<T: Stored, O: RowOrder<T>>(
     mut runs: Vec<Run<T>>,
     mut order: O,
@@ -145,10 +146,10 @@ fn merge_passes<T: Stored, O: RowOrder<T>>(
     Ok((runs, order))
 }
 
-/// The most runs that are merged at once, however large the memory: each costs a comparison or two for
-/// each row.
+/// The most runs that are merged at once, however large the memory: each costs a comparison or two
+/// for each row.
 const MAX_FAN_IN: usize = 64;
-/// Fewer runs are merged at once only if they have large rows.
+/// The fewest runs that are merged at once, unless they have large rows.
 const MIN_FAN_IN: usize = 4;
 
 /// Returns how many of the first runs can be merged at once.
@@ -160,8 +161,8 @@ fn fan_in<T: Stored>(runs: &[Run<T>], task: &TaskContext) -> usize {
     fan_in_of(&reading_bytes, task)
 }
 
-/// Returns how many of some runs can be merged at once, by the memory that reading each takes: a run in
-/// a file takes a frame as bytes and as rows, and one large row makes a large frame.
+/// Returns how many of some runs can be merged at once, by the memory that reading each takes: a
+/// run in a file takes a frame as bytes and as rows, and one large row makes a large frame.
 fn fan_in_of(reading_bytes: &[u64], task: &TaskContext) -> usize {
     let least = 4 * frame_target(task.config.task_memory_limit()) as u64;
     let mut room = task.operator_memory_limit();
@@ -225,8 +226,8 @@ impl<T: Stored, O: RowOrder<T>> Iterator for SortedRows<T, O> {
     }
 }
 
-/// A merge of sorted runs by a heap of the first row of each. Of equal rows, that of the earlier run is
-/// first.
+/// A merge of sorted runs by a heap of the first row of each. Of equal rows, that of the earlier
+/// run is first.
 pub struct Merge<T, O: RowOrder<T>> {
     heap: Vec<First<O::Head>>,
     runs: Vec<RunRows<T>>,

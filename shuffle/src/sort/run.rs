@@ -20,7 +20,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::vec;
 
-/// Rows that are stored to be read once.
+/// A stored run, to be read once.
 pub(crate) enum Run<T> {
     /// Rows in memory, and the reservation of that memory.
     InMemory(Vec<T>, Reservation),
@@ -42,7 +42,7 @@ impl<T: Stored> Run<T> {
         }
     }
 
-    /// Returns the memory that reading it takes in addition to reservations.
+    /// Returns the memory that reading it takes: none for rows in memory, which have a reservation.
     pub(crate) fn reading_bytes(&self) -> u64 {
         match self {
             Run::InMemory(..) => 0,
@@ -130,7 +130,7 @@ impl RunWriter {
     }
 }
 
-/// Writes a run file of a task: in the writing phase from here to [`finish`](Self::finish).
+/// A writer of a run file of a task, which is in the phase `Write` until [`finish`](Self::finish).
 struct TaskRunWriter<'a> {
     writer: RunWriter,
     phase: PhaseGuard<'a>,
@@ -308,8 +308,9 @@ impl<T: Stored> Iterator for FileRows<T> {
     }
 }
 
-/// Raises the error of a failed read: in a task as it is, for the scheduler. A group may also be read
-/// outside of any task, where nothing would turn the raised error into a result; there it panics.
+/// Raises the error of a failed read: in a task as it is, for the scheduler. A group may also be
+/// read outside of any task, where nothing would turn the raised error into a result; there it
+/// panics.
 #[cold]
 pub(crate) fn fail(error: Error) -> ! {
     if is_task_thread() {
@@ -336,7 +337,8 @@ impl<T: Stored> Iterator for RunRows<T> {
     }
 }
 
-/// The bytes of a batch at least, even if the task memory limit is small: no smaller frame is wanted.
+/// The smallest limit of a batch, however small the task memory limit: a smaller frame is not worth
+/// writing.
 const MIN_BATCH_BYTES: u64 = SMALLEST_TARGET as u64;
 
 /// Rows in batches that are small compared with the task memory limit.
