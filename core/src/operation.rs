@@ -8,7 +8,8 @@ use std::panic::Location;
 pub struct CallSite(&'static Location<'static>);
 
 impl CallSite {
-    /// Returns the location of the caller of the calling function, which must be `#[track_caller]`.
+    /// Returns the location from which the calling function was called. That function must be
+    /// `#[track_caller]`.
     #[track_caller]
     pub fn here() -> Self {
         CallSite(Location::caller())

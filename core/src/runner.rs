@@ -138,7 +138,7 @@ impl Pool {
             // Tasks catch panics themselves; otherwise an unexpected panic would abort the process.
             .panic_handler(|_| {})
             .build();
-        let what = || ErrorKind::Io { what: format!("starting {threads} threads") };
+        let what = || ErrorKind::Io { what: format!("starting {threads} threads failed") };
         let inner = pool.map_err(|error| Error::new(what()).caused_by(error))?;
         Ok(Pool { threads, id, inner: Arc::new(inner) })
     }

@@ -167,7 +167,7 @@ fn invalid(path: &Path, what: impl Into<String>) -> Error {
 }
 
 fn reading(path: &Path, cause: io::Error) -> Error {
-    Error::io(format!("reading the checkpoint `{}`", path.display()), cause)
+    Error::io(format!("reading the checkpoint `{}` failed", path.display()), cause)
 }
 
 struct Saved<T> {

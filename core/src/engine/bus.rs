@@ -60,7 +60,7 @@ impl Emitter {
                 listen(&inbox, listeners, &counter);
                 drop(end);
             })
-            .map_err(|error| Error::io("starting the listener thread", error))?;
+            .map_err(|error| Error::io("starting the listener thread failed", error))?;
         let bus_thread = BusThread { messages, thread: thread.thread().id(), handled, ended };
         Ok((Emitter { started, bus_thread: Some(bus_thread) }, Some(thread)))
     }
@@ -75,7 +75,7 @@ impl Emitter {
         }
     }
 
-    /// Waits until every event so far was delivered, or a listener exceeds its time.
+    /// Waits until every event so far was delivered, or a listener exceeds its time limit.
     pub fn flush(&self) {
         let Some(bus_thread) = &self.bus_thread else { return };
         if self.is_listener_thread() {

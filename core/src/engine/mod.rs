@@ -125,7 +125,7 @@ impl Engine {
             thread::Builder::new()
                 .name("emberline-scheduler".into())
                 .spawn(move || event_loop.run(&inbox))
-                .map_err(|error| Error::io("starting the scheduler thread", error))?
+                .map_err(|error| Error::io("starting the scheduler thread failed", error))?
         };
         Ok(Arc::new(Engine {
             owner_pid: std::process::id(),

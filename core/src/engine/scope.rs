@@ -85,9 +85,9 @@ pub fn commit_point<R>(commit: impl FnOnce() -> Result<R>) -> Result<R> {
 }
 
 impl CancelScope {
-    /// Cancels the jobs of the scope, the jobs that it will request, and its waiting closure. The
-    /// first error is used. A waiting closure is notified at the next job if something was just
-    /// committed.
+    /// Cancels the jobs of the scope, the jobs that it will request, and its waiting closure. Only
+    /// the first call has an effect. If an output was just committed, the waiting closure is
+    /// notified when it requests its next job.
     pub fn cancel(&self, error: &Error) {
         let mut state = self.lock();
         if state.cancelled.is_some() {

@@ -96,7 +96,7 @@ impl SpawnQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a thread if a closure waits for which no thread is idle.
+    /// Starts a thread if more closures wait than threads are idle.
     fn start_thread(self: &Arc<Self>, state: &mut State) -> Result<()> {
         if state.idle >= state.queue.len() || state.threads >= MAX_SPAWNED {
             return Ok(());
@@ -104,12 +104,13 @@ impl SpawnQueue {
         let owner = Arc::clone(self);
         let thread = thread::Builder::new().name("emberline-spawned".into());
         let started = thread.spawn(move || owner.serve());
-        started.map_err(|error| Error::io("starting a thread for a spawned closure", error))?;
+        started
+            .map_err(|error| Error::io("starting a thread for a spawned closure failed", error))?;
         state.threads += 1;
         Ok(())
     }
 
-    /// Runs closures until none has come for a while.
+    /// Runs closures until none was queued for [`IDLE_TIMEOUT`].
     fn serve(self: &Arc<Self>) {
         IS_SPAWNED.set(true);
         loop {
@@ -175,8 +176,8 @@ impl Spawned {
             Work::Running { has_thread: true } => {
                 let mut state = self.owner.lock();
                 state.threads -= 1;
-                // The thread ends by itself. A failure to start a thread for waiting closures is
-                // not an error here.
+                // The abandoned thread ends by itself. If no thread can be started for the waiting
+                // closures, the next `spawn` tries again.
                 let _ = self.owner.start_thread(&mut state);
             }
             Work::Running { has_thread: false } | Work::Done => {}

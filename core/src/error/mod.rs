@@ -50,7 +50,7 @@ pub struct TaskAttemptId {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The settings of a context are invalid. All problems are listed.
-    #[error("the context cannot be built: {}", problems.join("; "))]
+    #[error("the context cannot be built: {}", problems.join(". "))]
     InvalidConfig {
         /// One sentence for each problem.
         problems: Vec<String>,
@@ -127,7 +127,7 @@ pub enum ErrorKind {
     /// A file operation failed.
     #[error("{what}")]
     Io {
-        /// The operation and the file.
+        /// The operation that failed and its file, with advice in parentheses.
         what: String,
     },
     /// A write would exceed the quota of the scratch files. The write was not performed.
@@ -258,8 +258,8 @@ pub enum ErrorKind {
     #[error(
         "the output of map partition {map_partition} of {shuffle} was lost and recomputed with different \
          contents ({rows_before} rows before, {rows_after} after{}): each of {operations} must return \
-         the same rows every time; seed random numbers by the partition, or write rows that cannot be \
-         repeated with checkpoint first",
+         the same rows every time; seed random numbers by the partition, or checkpoint rows that \
+         cannot be reproduced",
         if rows_before == rows_after { ", with other keys" } else { "" }
     )]
     NotDeterministic {
@@ -297,7 +297,7 @@ impl Error {
         }))
     }
 
-    /// Returns the error of a failed file operation: `what` was attempted and `cause` happened.
+    /// Returns the error of a failed operation of the system: `what` failed because of `cause`.
     pub fn io(what: impl Into<String>, cause: std::io::Error) -> Self {
         Error::new(ErrorKind::Io { what: what.into() }).caused_by(cause)
     }

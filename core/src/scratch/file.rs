@@ -143,9 +143,9 @@ pub(super) fn is_full(cause: &io::Error) -> bool {
 /// Describes the failure and what to do.
 fn failed(doing: &str, path: &Path, cause: &io::Error) -> String {
     let advice = match cause.kind() {
-        _ if is_full(cause) => ": free space there or add a larger disk to scratch_dirs",
+        _ if is_full(cause) => " (free space there, or add a larger disk to scratch_dirs)",
         io::ErrorKind::NotFound => {
-            ": another program removed it; exclude scratch_dirs from cleaners of temporary files"
+            " (another program removed it; exclude scratch_dirs from cleaners of temporary files)"
         }
         _ => "",
     };
@@ -155,8 +155,8 @@ fn failed(doing: &str, path: &Path, cause: &io::Error) -> String {
 fn no_dir(dirs: &ScratchDirs, dir_index: usize, name: &str, cause: io::Error) -> DirError {
     let parent = dirs.parent(dir_index).display();
     let doing = format!(
-        "creating a scratch directory for `{name}` in `{parent}` failed: set scratch_dirs to \
-         directories that this user may write to"
+        "creating a scratch directory for `{name}` in `{parent}` failed (set scratch_dirs \
+         to directories that this user may write to)"
     );
     DirError { doing, cause }
 }

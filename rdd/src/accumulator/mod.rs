@@ -289,8 +289,9 @@ impl<A: Accumulate> AnyDelta for Delta<A> {
 }
 
 impl TaskDeltas {
-    /// Takes out the partial value of the task on this thread; `None` where no task runs. It is out
-    /// while the user's `add` runs, which may add to other accumulators.
+    /// Takes the partial value of the task on this thread, or returns `None` if the thread runs no
+    /// task. The value is not in the thread-local while the user's `add` runs, which may add to
+    /// other accumulators.
     fn take_out<A: Accumulate>(accumulator: &Accumulator<A>) -> Option<Box<Delta<A>>> {
         let existing = TASK.with_borrow_mut(|deltas| {
             let deltas = deltas.as_mut()?;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Maximum number of rows for which memory is reserved from a size hint.
 const MAX_HINTED_ROWS: usize = 1 << 20;
 
-/// Size of the results of one action, compared with its limit. Clones count together.
+/// The size of the results of one action, compared with its limit. All clones share one count.
 #[derive(Clone)]
 pub(crate) struct ResultLimit {
     limit_bytes: u64,
@@ -49,7 +49,7 @@ impl ResultLimit {
         ResultLimit { limit_bytes: config.result_limit(), counted: Arc::default() }
     }
 
-    /// Returns an attempt at a partition that holds no rows yet.
+    /// Returns the count of a new attempt at a partition, which holds no rows yet.
     fn part(&self, partition: usize, row_bytes: u64) -> ResultPart {
         ResultPart { limit: self.clone(), partition, row_bytes, rows: 0 }
     }

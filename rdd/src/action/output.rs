@@ -64,7 +64,7 @@ impl AttemptFile {
     }
 
     fn error(&self, cause: std::io::Error) -> Error {
-        Error::io(format!("writing `{}`", self.part.display()), cause)
+        Error::io(format!("writing `{}` failed", self.part.display()), cause)
     }
 }
 
@@ -149,7 +149,7 @@ impl Output {
                 let path = self.path.display();
                 let what = format!(
                     "`{path}` is complete, but may not survive a power failure and could not be renamed \
-                     back: syncing its parent directory"
+                     back: syncing its parent directory failed"
                 );
                 Error::io(what, cause)
             }
@@ -170,5 +170,5 @@ fn refuse_existing(path: &Path) -> Result<()> {
 }
 
 fn cannot_create(path: &Path, cause: std::io::Error) -> Error {
-    Error::io(format!("creating `{}`", path.display()), cause)
+    Error::io(format!("creating `{}` failed", path.display()), cause)
 }

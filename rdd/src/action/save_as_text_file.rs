@@ -69,7 +69,8 @@ fn write_part<T: Display>(
     task: &TaskContext,
 ) -> Result<()> {
     let (mut file, attempt_file) = AttemptFile::create(staging, task)?;
-    let writing = |cause| Error::io(format!("writing `{}`", attempt_file.part().display()), cause);
+    let writing =
+        |cause| Error::io(format!("writing `{}` failed", attempt_file.part().display()), cause);
     let mut block = String::with_capacity(BLOCK_BYTES);
     rows.for_each(|row| {
         // Writing to a String fails only if the Display implementation of the row does.

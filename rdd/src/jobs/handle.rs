@@ -63,8 +63,8 @@ impl<T> JobHandle<T> {
         self.promise.wait(None).unwrap_or_else(|| Err(taken()))
     }
 
-    /// Waits for the result for at most `limit`; `None` if it takes longer. The result is returned
-    /// once: later calls return an error.
+    /// Waits for the result for at most `limit`. Returns `None` if it takes longer. The result is
+    /// returned once: later calls return an error.
     #[track_caller]
     pub fn wait_timeout(&self, limit: Duration) -> Option<Result<T>> {
         if let Err(error) = refuse_nested(Operation::new("wait_timeout")) {
@@ -183,7 +183,7 @@ impl<T> Promise<T> {
         Completer { promise: self, operation }
     }
 
-    /// Waits for the result until a time; `None` if it takes longer.
+    /// Waits for the result until a time. Returns `None` if it takes longer.
     fn wait(&self, until: Option<Instant>) -> Option<Result<T>> {
         let mut state = self.lock();
         while !state.is_finished {
@@ -242,5 +242,5 @@ impl<T> Drop for Completer<T> {
 }
 
 fn taken() -> Error {
-    Error::invalid_argument("result already taken; a handle returns it once")
+    Error::invalid_argument("result already taken: a handle returns its result only once")
 }

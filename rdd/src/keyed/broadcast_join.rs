@@ -290,7 +290,7 @@ struct ProbedRows<R, K: Key, V, W: Stored, M> {
     _memory: Option<OperatorMemory>,
 }
 
-/// A row of the probe side and those of its output rows that are still to be returned.
+/// A row of the probe side, and the output rows of it that were not returned yet.
 struct PendingMatches<K, V> {
     row: Option<(K, V)>,
     /// Indexes of the remaining values.

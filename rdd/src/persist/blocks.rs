@@ -191,7 +191,7 @@ impl Blocks {
         self.record_disk_fault(partition);
         match error.kind() {
             ErrorKind::ScratchQuotaExceeded { .. } if self.can_recompute => {
-                let what = format!("storing partition {partition} on disk");
+                let what = format!("storing partition {partition} on disk failed");
                 Error::io(what, std::io::Error::other(error))
             }
             _ => error,

@@ -19,9 +19,9 @@ use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Minimum size of a partition whose number was not given.
+/// The minimum size of a partition if the number of partitions was not given.
 const MIN_PARTITION_BYTES: u64 = 64 << 10;
-/// Maximum size of a partition whose number was not given.
+/// The maximum size of a partition if the number of partitions was not given.
 const MAX_PARTITION_BYTES: u64 = 32 << 20;
 
 /// Options for reading text files with [`Context::text_file_with`].
@@ -276,5 +276,5 @@ fn read_error(file: &InputFile, cause: std::io::Error) -> Error {
     if cause.kind() == std::io::ErrorKind::UnexpectedEof {
         return Error::new(ErrorKind::InputChanged { path: file.path.clone() }).caused_by(cause);
     }
-    Error::io(format!("reading `{}`", file.path.display()), cause)
+    Error::io(format!("reading `{}` failed", file.path.display()), cause)
 }

@@ -75,7 +75,7 @@ impl InputFile {
         let changed = || Error::new(ErrorKind::InputChanged { path: self.path.clone() });
         let file = fs::File::open(&self.path).map_err(|cause| match cause.kind() {
             std::io::ErrorKind::NotFound => changed().caused_by(cause),
-            _ => Error::io(format!("opening `{}`", self.path.display()), cause),
+            _ => Error::io(format!("opening `{}` failed", self.path.display()), cause),
         })?;
         let about = file.metadata().map_err(|cause| unreadable(&self.path, cause))?;
         if about.len() != self.len || about.modified().ok() != self.modified {
@@ -189,7 +189,7 @@ fn refuse_compressed(path: &Path) -> Result<()> {
 }
 
 fn unreadable(path: &Path, cause: std::io::Error) -> Error {
-    Error::io(format!("reading `{}`", path.display()), cause)
+    Error::io(format!("reading `{}` failed", path.display()), cause)
 }
 
 #[cfg(test)]
