@@ -110,7 +110,7 @@ struct Part {
 /// between lines.
 fn parts(file: &str, text: &str) -> Vec<Part> {
     let name = Part { kind: None, line: 0, text: file.to_string() };
-    if !file.ends_with(".rs") {
+    if file.rsplit('.').next() != Some("rs") {
         return [name].into_iter().chain(paragraphs(text)).collect();
     }
     let mut parts = vec![name];
@@ -125,7 +125,11 @@ fn parts(file: &str, text: &str) -> Vec<Part> {
                 part.text.push_str(token.text.trim_start_matches(['/', '!']));
             }
             None => {
-                parts.push(Part { kind: Some(token.kind), line: token.line, text: content(&token) })
+                parts.push(Part {
+                    kind: Some(token.kind),
+                    line: token.line,
+                    text: content(&token),
+                });
             }
         }
     }
