@@ -93,17 +93,21 @@ impl<R> ScatterBuffers<R> {
     /// Removes the rows of a sub-partition, in their order, and passes them to `each`.
     pub(super) fn take(&mut self, sub_partition: usize, mut each: impl FnMut(R)) {
         let mut pages = mem::take(&mut self.full[sub_partition]);
-        pages.push(mem::take(&mut self.open[sub_partition]));
         for page in &mut pages {
-            let mut page = mem::take(page);
-            self.rows -= page.len();
-            page.drain(..).for_each(&mut each);
-            if page.capacity() >= self.page_rows && self.spare.len() < self.max_spare {
-                self.spare.push(page);
-            }
+            self.take_page(mem::take(page), &mut each);
         }
         pages.clear();
         self.full[sub_partition] = pages;
+        let last = mem::take(&mut self.open[sub_partition]);
+        self.take_page(last, &mut each);
+    }
+
+    fn take_page(&mut self, mut page: Vec<R>, each: &mut impl FnMut(R)) {
+        self.rows -= page.len();
+        page.drain(..).for_each(each);
+        if page.capacity() >= self.page_rows && self.spare.len() < self.max_spare {
+            self.spare.push(page);
+        }
     }
 }
 

@@ -285,7 +285,7 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
 
     /// Returns the position of a key. If it is not in the table, adds it to the index, and the caller
     /// must push its entry.
-    #[inline]
+    #[inline(always)] // left to itself, the compiler calls it for each row of a word count
     fn find_or_index(&mut self, hash: u64, key: &K) -> Option<usize> {
         let low = hash as u32;
         let entries = &self.entries;

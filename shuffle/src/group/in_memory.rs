@@ -136,19 +136,22 @@ impl Numbers {
     /// Returns the order of all rows by their hash.
     fn hash_order<K, V>(self, chunks: &[&[Hashed<K, V>]]) -> HashOrder {
         let mut range = HashRange::new();
+        let mut count = 0;
         for rows in chunks {
+            count += rows.len();
             for row in *rows {
                 range.add(row.hash);
             }
         }
-        let mut order = range.order(self.count);
+        let encoder = range.encoder(self.count);
+        let mut words = Vec::with_capacity(count);
         for (chunk, rows) in chunks.iter().enumerate() {
             let first = chunk << self.row_bits;
-            for (at, row) in rows.iter().enumerate() {
-                order.push(first | at, row.hash);
-            }
+            words.extend(
+                rows.iter().enumerate().map(|(at, row)| encoder.word(first | at, row.hash)),
+            );
         }
-        order.finish()
+        HashOrder::new(words, encoder)
     }
 }
 

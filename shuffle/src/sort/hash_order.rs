@@ -24,9 +24,9 @@ const PASS_BITS: u32 = 11;
 /// hashes need.
 const MAX_MOVES: usize = 32;
 
-/// The number and the range of some hashes: the first of two passes over rows that find their order.
+/// The range of some hashes: the first of two passes over rows that find their order. In the second pass
+/// the caller collects a word for each row.
 pub(crate) struct HashRange {
-    count: usize,
     least: u64,
     most: u64,
 }
@@ -34,57 +34,58 @@ pub(crate) struct HashRange {
 impl HashRange {
     /// Returns the range of no hashes.
     pub(crate) fn new() -> Self {
-        HashRange { count: 0, least: u64::MAX, most: 0 }
+        HashRange { least: u64::MAX, most: 0 }
     }
 
     /// Adds a hash.
     #[inline]
     pub(crate) fn add(&mut self, hash: u64) {
-        self.count += 1;
         self.least = self.least.min(hash);
         self.most = self.most.max(hash);
     }
 
-    /// Begins the second pass, in which every hash is pushed with its index, which is below `indexes`.
-    pub(crate) fn order(self, indexes: usize) -> HashOrderBuilder {
+    /// Returns the encoder of words for these hashes and indexes below `indexes`.
+    pub(crate) fn encoder(self, indexes: usize) -> WordEncoder {
         let differing = u64::BITS - self.most.saturating_sub(self.least).leading_zeros();
         let index_bits = usize::BITS - indexes.saturating_sub(1).leading_zeros();
-        HashOrderBuilder {
+        WordEncoder {
             least: self.least,
-            differing,
+            shift: u64::BITS - differing,
             mask: u64::MAX.unbounded_shl(index_bits),
-            order: HashOrder { words: Vec::with_capacity(self.count), index_bits },
+            index_bits,
         }
     }
 }
 
-/// An order that does not have all rows yet.
-pub(crate) struct HashOrderBuilder {
+/// Encodes the hash and the index of a row in a word. It is separate from the list of words, so that a loop
+/// that fills the list has it in registers.
+#[derive(Clone, Copy)]
+pub(crate) struct WordEncoder {
     least: u64,
-    /// The number of bits in which hashes differ.
-    differing: u32,
+    /// The number of high bits in which no hashes differ.
+    shift: u32,
     mask: u64,
-    order: HashOrder,
+    index_bits: u32,
 }
 
-impl HashOrderBuilder {
-    /// Adds a row, given its index and hash.
+impl WordEncoder {
+    /// Returns the word of a row, given its index and hash.
     #[inline]
-    pub(crate) fn push(&mut self, index: usize, hash: u64) {
-        let hash = (hash - self.least).unbounded_shl(u64::BITS - self.differing);
-        self.order.words.push((hash & self.mask) | index as u64);
-    }
-
-    /// Returns the order of the rows.
-    pub(crate) fn finish(mut self) -> HashOrder {
-        if !self.order.words.is_sorted() {
-            self.order.sort(self.differing);
-        }
-        self.order
+    pub(crate) fn word(self, index: usize, hash: u64) -> u64 {
+        ((hash - self.least).unbounded_shl(self.shift) & self.mask) | index as u64
     }
 }
 
 impl HashOrder {
+    /// Returns the order of rows, given their words in any order.
+    pub(crate) fn new(words: Vec<u64>, encoder: WordEncoder) -> Self {
+        let mut order = HashOrder { words, index_bits: encoder.index_bits };
+        if !order.words.is_sorted() {
+            order.sort(u64::BITS - encoder.shift);
+        }
+        order
+    }
+
     /// Returns the indexes, in order.
     pub(crate) fn indexes(&self) -> impl Iterator<Item = usize> + '_ {
         let mask = !u64::MAX.unbounded_shl(self.index_bits);
@@ -190,11 +191,7 @@ pub(crate) fn sort_stable_by_hash<K: Clone, V: Clone>(
         apply_order(&mut rows, order.into_indexes());
     } else {
         // Such a row is cheap to clone: one random read and one sequential write.
-        let mut moved = Vec::with_capacity(rows.len());
-        for word in &order.words {
-            moved.push(rows[order.index_of(*word)].clone());
-        }
-        rows = moved;
+        rows = order.words.iter().map(|word| rows[order.index_of(*word)].clone()).collect();
     }
     if !is_sorted(&rows) {
         let mut order = order_of(&rows);
@@ -220,11 +217,9 @@ fn order_of<K, V>(rows: &[Hashed<K, V>]) -> HashOrder {
     for row in rows {
         range.add(row.hash);
     }
-    let mut order = range.order(rows.len());
-    for (index, row) in rows.iter().enumerate() {
-        order.push(index, row.hash);
-    }
-    order.finish()
+    let encoder = range.encoder(rows.len());
+    let words = rows.iter().enumerate().map(|(index, row)| encoder.word(index, row.hash)).collect();
+    HashOrder::new(words, encoder)
 }
 
 /// Moves `rows[order[i]]` to `rows[i]` for every `i`, a cycle at a time.
