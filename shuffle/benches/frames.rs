@@ -1,5 +1,5 @@
-//! What compression costs and gains: rows encoded and written to a file in memory, and read and
-//! decoded again, next to the same without compression. `cargo bench -p emberline-shuffle`.
+//! The cost and gain of compression: rows are encoded and written to a file in memory, and read and
+//! decoded again, with and without compression. `cargo bench -p emberline-shuffle`.
 
 use emberline_core::bounds::Stored;
 use emberline_core::config::{Compression, Config};
@@ -29,7 +29,8 @@ fn main() {
     measure("(String, u64), words", (0..ROWS).map(word).collect());
 }
 
-/// Rounds take turns, so that what else the machine does falls on all alike; the best counts.
+/// Measures every compression in each round, so that other load on the machine affects all alike,
+/// and prints the best round of each.
 fn measure<R: Stored>(name: &str, rows: Vec<R>) {
     let segments: Vec<_> = rows.chunks(rows.len() / SEGMENTS).map(<[R]>::to_vec).collect();
     let zstd = cfg!(feature = "zstd").then_some(Compression::Zstd);
