@@ -61,7 +61,7 @@ pub struct Rdd<T: 'static, P = Boxed<T>> {
 /// The effect of a narrow operation on keys, and so on the partitioner.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyEffect {
-    /// All remaining rows have their old keys, so the partitioner is kept.
+    /// All remaining rows have their old keys, so the partitioner is unchanged.
     Preserved,
     /// Keys may have changed, so the partitioner is dropped.
     Changed,

@@ -176,10 +176,10 @@ fn every_record_survives_json() {
             let text = serde_json::to_string(record).unwrap();
             assert_eq!(&serde_json::from_str::<EventRecord>(&text).unwrap(), record, "{text}");
         }
-        let told: Vec<String> = heard.iter().map(|record| kind(&record.event)).collect();
+        let emitted: Vec<String> = heard.iter().map(|record| kind(&record.event)).collect();
         let wanted =
             ["ContextStarted", "StageSkipped", "TaskFailed", "BlockStored", "BlocksDropped"];
-        assert!(wanted.iter().all(|name| told.iter().any(|kind| kind == name)), "{told:?}");
+        assert!(wanted.iter().all(|name| emitted.iter().any(|kind| kind == name)), "{emitted:?}");
     });
 }
 
@@ -206,7 +206,7 @@ fn a_panicking_listener_is_removed_and_the_others_continue() {
 #[test]
 fn every_started_task_of_a_cancelled_or_failed_job_has_one_end() {
     within(DEADLINE, || {
-        let told = |recorder: &Recorder, wanted: &str| {
+        let count = |recorder: &Recorder, wanted: &str| {
             recorder.0.lock().unwrap().iter().filter(|it| kind(&it.event) == wanted).count()
         };
         for fails in [false, true] {
@@ -218,16 +218,16 @@ fn every_started_task_of_a_cancelled_or_failed_job_has_one_end() {
             });
             let handle = ctx.spawn(move || rows.count());
             if !fails {
-                eventually("four tasks", || told(&recorder, "TaskStarted") == 4);
+                eventually("four tasks", || count(&recorder, "TaskStarted") == 4);
                 handle.cancel("no");
             }
             handle.wait().unwrap_err();
             // The caller of the cancellation returns before the scheduler acts on it.
-            eventually("the end of the job", || told(&recorder, "JobFinished") == 1);
+            eventually("the end of the job", || count(&recorder, "JobFinished") == 1);
             let events = recorder.events(&ctx);
             let of = |wanted: &[&str]| {
-                let told = events.iter().filter(|event| wanted.contains(&kind(event).as_str()));
-                let mut tasks: Vec<String> = told
+                let emitted = events.iter().filter(|event| wanted.contains(&kind(event).as_str()));
+                let mut tasks: Vec<String> = emitted
                     .map(|event| {
                         serde_json::to_value(event).unwrap()[kind(event)]["task"].to_string()
                     })
@@ -253,15 +253,15 @@ fn a_failed_job_reports_which_task_failed_and_why() {
             .unwrap_err();
         let events = recorder.events(&ctx);
         let failed = index_of(&events, |e| kind(e) == "TaskFailed");
-        let Event::TaskFailed { partition, attempt, error: told, .. } = &events[failed] else {
+        let Event::TaskFailed { partition, attempt, error: reported, .. } = &events[failed] else {
             unreachable!()
         };
-        assert!((*partition, *attempt) == (2, 0) && told.contains("boom"), "{told}");
+        assert!((*partition, *attempt) == (2, 0) && reported.contains("boom"), "{reported}");
         let end = index_of(&events, |e| kind(e) == "JobFinished");
-        let Event::JobFinished { error: Some(told), .. } = &events[end] else {
+        let Event::JobFinished { error: Some(reported), .. } = &events[end] else {
             panic!("the job did not fail: {events:#?}")
         };
-        assert!(failed < end && *told == error.to_string(), "{told} is not {error}");
+        assert!(failed < end && *reported == error.to_string(), "{reported} is not {error}");
         assert_eq!(count_of(&events, "StageFinished"), 0);
     });
 }

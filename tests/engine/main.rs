@@ -1,7 +1,7 @@
 //! The engine as a user sees it: every operation against plain Rust, over partitions, threads, memory
 //! and files; random programs; and the promises that cut across operations.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails at that line")]
 
 mod accumulators;
 mod actions;

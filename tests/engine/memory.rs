@@ -28,7 +28,7 @@ fn peak_mib(job: &str) -> u64 {
 
 fn stays_within_the_promise(job: &'static str) {
     if !cfg!(target_os = "linux") {
-        println!("skipped: this system does not tell a process's peak memory");
+        println!("skipped: this system does not report a process's peak memory");
         return;
     }
     within(DEADLINE * 2, move || {

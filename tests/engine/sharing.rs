@@ -282,10 +282,10 @@ fn two_jobs_that_share_a_failing_stage_both_fail() {
 #[test]
 fn an_action_that_reads_a_block_sees_the_accumulators_of_its_computation() {
     within(DEADLINE, || {
-        let (stored, told) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         let listener = move |record: &EventRecord| {
             if matches!(record.event, Event::BlockStored { .. }) {
-                let _ = stored.send(());
+                let _ = sender.send(());
             }
         };
         // Damaging a large file takes the thread that stored it a while, in which other threads find the file.
@@ -302,7 +302,7 @@ fn an_action_that_reads_a_block_sees_the_accumulators_of_its_computation() {
         assert_eq!(persisted.id(), RddId(2));
         let first = persisted.clone();
         let first = thread::spawn(move || first.count());
-        told.recv().unwrap();
+        receiver.recv().unwrap();
         assert_eq!(persisted.take(1).unwrap().len(), 1);
         assert_eq!(count.value(), 400);
         assert_eq!((first.join().unwrap().unwrap(), count.value()), (400, 400));

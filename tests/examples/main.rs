@@ -360,7 +360,7 @@ fn log_mining_reads_the_log_only_for_its_first_answer() -> Result<(), BoxError> 
     ctx.flush_listeners();
     let rows_read = rows_read.lock().unwrap().clone();
     let lines = std::fs::read_to_string(log_mining::LOG)?.lines().count() as u64;
-    assert_eq!(rows_read, [lines, errors, errors], "the kept errors are all that is read later");
+    assert_eq!(rows_read, [lines, errors, errors], "the cached errors are all that is read later");
     Ok(())
 }
 

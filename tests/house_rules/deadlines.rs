@@ -135,10 +135,10 @@ fn no_test_can_hang() {
         let ends = reaching(&files, shared, has_deadline);
         for (file, all) in &files {
             for function in all.iter().filter(|function| function.is_test) {
-                let place = (file.as_str(), function.name.as_str());
-                let is_safe = !starts.contains(&place) || ends.contains(&place);
+                let id = (file.as_str(), function.name.as_str());
+                let is_safe = !starts.contains(&id) || ends.contains(&id);
                 without.extend((!is_safe).then(|| format!("{file}: {}", function.name)));
-                tests += usize::from(starts.contains(&place));
+                tests += usize::from(starts.contains(&id));
             }
         }
     }

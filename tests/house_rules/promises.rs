@@ -125,3 +125,13 @@ fn wrong_names(number: &str, cell: &str, tests: &HashSet<String>) -> Vec<String>
     }
     wrong
 }
+
+#[test]
+fn names_without_a_test_and_repeated_names_are_found() {
+    let tests = HashSet::from(["sorts".to_string()]);
+    assert_eq!(wrong_names("F001", "`sorts`", &tests), [""; 0]);
+    for cell in ["`sort`", "sorts", "`sorts`, `sorts`", ""] {
+        assert_eq!(wrong_names("F001", cell, &tests).len(), 1, "{cell}");
+    }
+    assert!(is_number("F001") && !is_number("F") && !is_number("Fast"));
+}

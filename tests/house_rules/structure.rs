@@ -3,6 +3,7 @@
 
 use super::{code_lines, is_test_file, root, sources};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// The modules of shuffle, each before those that it may import.
 const SHUFFLE: [&str; 10] = [
@@ -119,17 +120,30 @@ fn visit(
     found
 }
 
+/// Returns the imports of a module that is earlier in `order`, or missing in it.
+fn against_order(imports: &Imports, order: &[&str]) -> Vec<String> {
+    let rank = |module: &str| order.iter().position(|name| *name == module);
+    let pairs =
+        imports.iter().flat_map(|(importer, names)| names.iter().map(move |it| (importer, it)));
+    let wrong =
+        pairs.filter(|(importer, name)| rank(importer).is_none() || rank(importer) >= rank(name));
+    wrong.map(|(importer, name)| format!("{importer} imports {name}")).collect()
+}
+
 #[test]
 fn imports_between_the_modules_of_shuffle_go_one_way() {
-    let rank = |module: &str| {
-        let rank = SHUFFLE.iter().position(|name| *name == module);
-        rank.unwrap_or_else(|| panic!("{module} is missing in the order of shuffle's modules"))
-    };
-    for (importer, imported) in imports("shuffle/src") {
-        for name in imported {
-            assert!(rank(&importer) < rank(&name), "{importer} of shuffle imports {name}");
-        }
-    }
+    assert_eq!(against_order(&imports("shuffle/src"), &SHUFFLE), [""; 0]);
+}
+
+#[test]
+fn an_import_against_the_order_is_found() {
+    let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+    let imports = Imports::from([
+        ("sort".to_string(), names(&["join", "format"])),
+        ("new".to_string(), names(&["format"])),
+    ]);
+    let found = against_order(&imports, &["join", "sort", "format"]);
+    assert_eq!(found, ["new imports format", "sort imports join"]);
 }
 
 #[test]
@@ -159,16 +173,22 @@ fn a_cycle_of_imports_is_found() {
     );
 }
 
+/// Returns true if a file is next to a folder of the same name, whose modules it would declare.
+fn is_next_to_its_folder(root: &Path, file: &str) -> bool {
+    // The folder of `ui.rs` has programs that do not compile, and no modules.
+    root.join(file.trim_end_matches(".rs")).is_dir() && file != "tests/ui.rs"
+}
+
 #[test]
 fn a_module_with_files_of_its_own_is_a_folder_with_a_mod_file() {
     for (name, _) in sources(&["core", "shuffle", "rdd", "src", "tests", "benches", "testkit"]) {
-        let folder = root().join(name.trim_end_matches(".rs"));
-        // The folder of `ui.rs` has programs that do not compile, and no modules.
-        let has_modules = folder.is_dir() && name != "tests/ui.rs";
-        assert!(
-            !has_modules,
-            "{name} is next to its folder: move it to {}/mod.rs",
-            folder.display()
-        );
+        let is_wrong = is_next_to_its_folder(&root(), &name);
+        assert!(!is_wrong, "{name} is next to its folder: move it there as mod.rs");
     }
+}
+
+#[test]
+fn a_file_next_to_its_folder_is_found() {
+    assert!(is_next_to_its_folder(&root(), "tests/house_rules.rs"));
+    assert!(!is_next_to_its_folder(&root(), "tests/house_rules/main.rs"));
 }

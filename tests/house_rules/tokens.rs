@@ -1,6 +1,6 @@
 //! Splits Rust text into comments, string literals and identifiers, each with its line.
 
-/// What a token is. Numbers, characters and punctuation are left out.
+/// The kind of a token. Numbers, characters and punctuation are no tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Comment,
@@ -126,7 +126,7 @@ fn character(text: &str) -> usize {
 }
 
 #[test]
-fn comments_literals_and_identifiers_are_told_apart() {
+fn comments_literals_and_identifiers_are_separated() {
     let source = "// a \"b\"\nlet c = \"d \\\" // e\\\n\"; /* f /* g */ h */ \
                   i('\\'', '\"', r#\"j\"k\"#, b\"l\", 10_u64);\nfn m<'n>() {}";
     let found = tokens(source);

@@ -16,7 +16,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Appends the rows of `other`, with duplicates.
     ///
     /// The partitions of `other` follow those of this RDD. If both have the same partitioner,
-    /// partitions with the same index are concatenated instead, and the partitioner is kept.
+    /// partitions with the same index are concatenated instead, and the partitioner is unchanged.
     ///
     /// # Examples
     ///

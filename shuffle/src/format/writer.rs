@@ -379,7 +379,7 @@ mod tests {
         let mut mixed = short;
         mixed[4_500] = "x".repeat(100_000);
         let counts = frames(&mixed);
-        assert_eq!(counts[..2], [400, 400], "one large row spoils no other frame");
+        assert_eq!(counts[..2], [400, 400], "one large row changes no other frame");
         assert!(counts.len() < 18, "{counts:?}");
         let numbers: Vec<u64> = (1..5_000).map(|n| n << 56).collect();
         assert_eq!(frames(&numbers)[0], TARGET.div_ceil(9));

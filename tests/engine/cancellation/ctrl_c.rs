@@ -84,7 +84,7 @@ fn signalled(signal: &str, value: &str, at_the_end: usize) -> (String, Option<i3
     (said.join("\n"), child.wait().unwrap().code())
 }
 
-fn is_cancelled_and_goes_on(said: &str) {
+fn is_cancelled_and_runs_another_job(said: &str) {
     for part in ["first: ", "second: "] {
         let line = said.lines().find(|line| line.starts_with(part)).unwrap_or(said);
         assert!(line.contains("interrupted by a signal (Ctrl-C, SIGTERM or SIGHUP)"), "{said}");
@@ -97,7 +97,7 @@ fn is_cancelled_and_goes_on(said: &str) {
 fn ctrl_c_cancels_running_jobs_if_enabled_and_twice_ends_the_process() {
     within(DEADLINE, || {
         let (said, status) = signalled("-INT", BUSY, 2);
-        is_cancelled_and_goes_on(&said);
+        is_cancelled_and_runs_another_job(&said);
         assert_eq!(status, Some(130));
     });
 }
@@ -107,7 +107,7 @@ fn ctrl_c_cancels_running_jobs_if_enabled_and_twice_ends_the_process() {
 fn sigterm_cancels_running_jobs_and_ends_an_idle_process() {
     within(DEADLINE, || {
         let (said, status) = signalled("-TERM", "idle", 1);
-        is_cancelled_and_goes_on(&said);
+        is_cancelled_and_runs_another_job(&said);
         assert_eq!(status, Some(130));
     });
 }

@@ -171,11 +171,11 @@ fn dropping_the_context_cancels_jobs_and_dropping_a_handle_does_not() {
         let gate = Gate::default();
         let done = Gate::default();
         let gate_of_job = gate.clone();
-        let told = done.clone();
+        let done_of_job = done.clone();
         drop(ctx.spawn(move || {
             gate_of_job.pass();
             assert_eq!(rows.count()?, 10);
-            told.open();
+            done_of_job.open();
             Ok(())
         }));
         gate.open();

@@ -50,8 +50,9 @@ fn a_closure_that_never_returns_is_listed_and_blocks_nothing() {
         let [left] = ctx.abandoned_tasks().try_into().unwrap();
         assert_eq!((left.operation.name, left.attempt_id.partition), ("count", 0));
         assert_eq!(ctx.range(0..10_u64).count().unwrap(), 10);
-        let told = |event: &Event| matches!(event, Event::ThreadAbandoned { partition: 0, .. });
-        assert_eq!(recorder.events(&ctx).iter().filter(|event| told(event)).count(), 1);
+        let is_abandoned =
+            |event: &Event| matches!(event, Event::ThreadAbandoned { partition: 0, .. });
+        assert_eq!(recorder.events(&ctx).iter().filter(|event| is_abandoned(event)).count(), 1);
         free.store(true, Ordering::SeqCst);
         until("coming back", || ctx.abandoned_tasks().is_empty());
         assert_eq!(ctx.range(0..10_u64).count().unwrap(), 10);

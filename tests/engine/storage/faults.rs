@@ -176,12 +176,12 @@ fn a_partition_whose_job_is_cancelled_midway_is_not_stored() {
             let (ctx, recorder) = Recorder::on(Context::builder().threads(2));
             let began = Arc::new((Mutex::new(false), std::sync::Condvar::new()));
             let first = Arc::new(std::sync::atomic::AtomicBool::new(true));
-            let told = Arc::clone(&began);
+            let signal = Arc::clone(&began);
             let is_first = Arc::clone(&first);
             // Partition 0 is half computed when partition 1 fails and so cancels the job.
             let persisted = ctx.range_with(2, 0..400_000_u64).map(move |n| {
                 if is_first.load(Ordering::SeqCst) {
-                    let (lock, changed) = &*told;
+                    let (lock, changed) = &*signal;
                     let mut began = lock.lock().unwrap();
                     if n == 5_000 {
                         *began = true;
