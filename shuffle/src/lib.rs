@@ -35,7 +35,7 @@ pub use aggregate::spilling::{CombinedRows, SpillingCombiner};
 pub use aggregate::table::CombineTable;
 pub use checkpoint::{MANIFEST_NAME, Manifest, Part, PartReader, write_part};
 pub use format::in_memory::SerializedRows;
-pub use format::{FileIndex, FileWriter, FrameReader, LARGEST_TARGET, OpenFile, SegmentLocation};
+pub use format::{FileIndex, FileWriter, FrameReader, MAX_TARGET_BYTES, OpenFile, SegmentLocation};
 pub use group::external::{GroupStream, RowsInOrder, SubPartitionGroups, SubPartitionGroupsIter};
 pub use group::in_memory::{GroupVecs, Groups};
 pub use group::sorted::SortedGroups;

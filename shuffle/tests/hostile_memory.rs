@@ -7,7 +7,7 @@ mod entries;
 
 use emberline_core::bounds::Stored;
 use emberline_core::codec::{decode_rows, encode_into};
-use emberline_shuffle::{LARGEST_TARGET, SegmentLocation};
+use emberline_shuffle::{MAX_TARGET_BYTES, SegmentLocation};
 use entries::{frame, location_of, read};
 use peak_alloc::PeakAlloc;
 
@@ -55,7 +55,7 @@ fn check_wrong_headers() {
                 // A byte of LZ4 stands for 255 at most, one of zstd for 32 Ki; many rows are
                 // 512 KiB at most.
                 let gain = if compression == 2 { 32 << 10 } else { 255 };
-                let most = if rows == 1 { gain * stored as usize } else { 2 * LARGEST_TARGET };
+                let most = if rows == 1 { gain * stored as usize } else { 2 * MAX_TARGET_BYTES };
                 let bytes = frame(0, compression, [rows, raw, stored], &payload);
                 let location = location_of(&bytes, u64::from(rows));
                 let what = format!("compression {compression}, {rows} rows, {raw} bytes");

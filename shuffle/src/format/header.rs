@@ -1,7 +1,7 @@
 //! The header of a frame: 24 bytes before its rows.
 
 use super::compress::{LZ4, MAX_LZ4_GAIN, MAX_ZSTD_GAIN, STORED, ZSTD};
-use super::{LARGEST_TARGET, MAX_FRAME_ROWS};
+use super::{MAX_FRAME_ROWS, MAX_TARGET_BYTES};
 use emberline_core::codec::{CODEC_ID, MAX_ROW_BYTES};
 use emberline_core::error::{Error, Result};
 
@@ -78,7 +78,7 @@ impl Header {
             1 => MAX_ROW_BYTES,
             // All rows except the last are smaller than the target together, and the last is at
             // most the target. Concatenated frames have at most the target.
-            _ => 2 * LARGEST_TARGET,
+            _ => 2 * MAX_TARGET_BYTES,
         };
         let gain = match compression {
             STORED => raw == stored,

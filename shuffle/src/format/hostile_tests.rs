@@ -334,7 +334,7 @@ fn a_reader_holds_about_one_frame() {
                 }
             }
             // A compressed large row is small, and its buffer may stay.
-            assert!((1..8 * SMALLEST_TARGET).contains(&most_held), "{compression:?}: {most_held}");
+            assert!((1..8 * MIN_TARGET_BYTES).contains(&most_held), "{compression:?}: {most_held}");
         }
     }
 }

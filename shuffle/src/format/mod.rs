@@ -25,16 +25,16 @@ pub use writer::FileWriter;
 
 /// The largest target of a frame. A frame ends with the row at which its encoded bytes reach the
 /// target.
-pub const LARGEST_TARGET: usize = 256 << 10;
+pub const MAX_TARGET_BYTES: usize = 256 << 10;
 /// The smallest target of a frame, for a small task memory limit.
-pub const SMALLEST_TARGET: usize = 4 << 10;
+pub const MIN_TARGET_BYTES: usize = 4 << 10;
 /// The frames that fit in the task memory limit. Merges and writers hold a few each.
 const FRAMES_IN_TASK_MEMORY: u64 = 256;
 /// The most rows of a frame, however small they are.
 pub const MAX_FRAME_ROWS: usize = 1 << 16;
 
 /// The largest buffer that is retained. A larger one was made for a single large row.
-const MAX_RETAINED_BYTES: usize = 2 * LARGEST_TARGET;
+const MAX_RETAINED_BYTES: usize = 2 * MAX_TARGET_BYTES;
 
 /// The location of a segment in a file, and the rows and frames that it must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub struct FileIndex {
 /// Returns the bytes at which a frame ends, given the task memory limit.
 pub(crate) fn frame_target(task_memory_limit: u64) -> usize {
     let target = usize::try_from(task_memory_limit / FRAMES_IN_TASK_MEMORY).unwrap_or(usize::MAX);
-    target.clamp(SMALLEST_TARGET, LARGEST_TARGET)
+    target.clamp(MIN_TARGET_BYTES, MAX_TARGET_BYTES)
 }
 
 #[cfg(test)]

@@ -162,7 +162,7 @@ fn a_large_segment_has_many_frames_and_a_large_row_one_of_its_own() {
     let many: Vec<String> = (0..5000).map(|n| text(n % 997)).collect();
     let (bytes, index) = write(&[many.clone(), many.clone()], Config::default());
     assert_eq!(read_all::<String>(&bytes, &index).unwrap(), [many.clone(), many]);
-    let large = 3 * LARGEST_TARGET;
+    let large = 3 * MAX_TARGET_BYTES;
     let rows = vec![text(5), text(6), text(large), text(large), text(7)];
     assert_eq!(frame_counts(rows), [2, 1, 1, 1]);
     assert_eq!(frame_counts(vec![(); 150_000]), [65_536, 65_536, 18_928]);
@@ -247,7 +247,7 @@ fn concatenated_frames_take_no_more_memory_than_others() {
     let mut reader = FrameReader::<Option<[u64; 7]>>::new(open(&bytes), location);
     let (mut frames, mut all) = (0, 0);
     while let Some(rows) = reader.next_frame().unwrap() {
-        assert!(size_of_val(&rows[..]) <= 4 * SMALLEST_TARGET, "{}", rows.len());
+        assert!(size_of_val(&rows[..]) <= 4 * MIN_TARGET_BYTES, "{}", rows.len());
         (frames, all) = (frames + 1, all + rows.len());
     }
     assert_eq!((frames, all), (100, 20_000), "two segments a frame");

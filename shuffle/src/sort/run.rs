@@ -1,7 +1,7 @@
 //! A run: rows in a known order, in memory or in a file.
 
 use crate::format::{
-    FileIndex, FileWriter, OpenFile, SMALLEST_TARGET, SegmentFrames, SegmentLocation,
+    FileIndex, FileWriter, MIN_TARGET_BYTES, OpenFile, SegmentFrames, SegmentLocation,
 };
 use crate::memory::meter::MemoryMeter;
 use crate::memory::row_sizes::RowSizes;
@@ -339,7 +339,7 @@ impl<T: Stored> Iterator for RunRows<T> {
 
 /// The smallest limit of a batch, however small the task memory limit: a smaller frame is not worth
 /// writing.
-const MIN_BATCH_BYTES: u64 = SMALLEST_TARGET as u64;
+const MIN_BATCH_BYTES: u64 = MIN_TARGET_BYTES as u64;
 
 /// Rows in batches that are small compared with the task memory limit.
 pub struct Batches<I> {
