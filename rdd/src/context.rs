@@ -132,7 +132,7 @@ impl Context {
         LineageNode::new(self.engine.next_rdd_id(), operation, partitions, dependencies)
     }
 
-    /// Returns the lineage node of a source. A number of partitions of 0 is the error of its first
+    /// Returns the lineage node of a source. Zero partitions are reported as an error by the first
     /// action.
     pub(crate) fn source_lineage(&self, operation: Operation, partitions: usize) -> LineageNode {
         let mut lineage = self.lineage(operation, partitions, Vec::new());

@@ -164,8 +164,8 @@ impl<F, G, H: 'static> Aggregator<F, G, H> {
         self.finish(operation, table)
     }
 
-    /// Merges the combiners of one sub-partition. `keys` is the expected number of keys, and is
-    /// updated.
+    /// Merges the combiners of one sub-partition. `keys` is the expected number of keys, and is set
+    /// to what the next sub-partition is expected to have.
     fn merge<K, C>(
         self: &Arc<Self>,
         operation: Operation,

@@ -148,7 +148,7 @@ pub(crate) struct RowChunks<R, W> {
 }
 
 impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> RowChunks<R, W> {
-    /// Returns chunks of `rows`, of each of which `measure` returns the heap size.
+    /// Returns the chunks of `rows`. `measure` returns the heap size of a row.
     pub(crate) fn new(rows: R, measure: W) -> Self {
         RowChunks {
             rows,
