@@ -106,7 +106,7 @@ fn unsupported<T>(problem: &str) -> Error {
 #[cold]
 fn asymmetric<T>(problem: String) -> Error {
     not_encodable::<T>(format!(
-        "{problem}: its implementations of `Serialize` and `Deserialize` disagree (remove attributes \
+        "{problem}: the type's implementations of `Serialize` and `Deserialize` disagree (remove attributes \
          such as `skip_serializing` and `skip_serializing_if`, or correct an implementation that was \
          written by hand)"
     ))
