@@ -140,7 +140,7 @@ impl<K, C> Default for CombineTable<K, C> {
 
 impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
     /// Adds a value to the combiner of `key`, whose hash is `hash`.
-    #[inline]
+    #[inline(always)] // as `find_or_index`
     pub fn merge<V>(
         &mut self,
         hash: u64,
@@ -301,6 +301,7 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
     }
 
     /// Adds the next entry to the index.
+    #[inline]
     fn index_next(&mut self, hash: u32) {
         let position = u32::try_from(self.entries.len()).ok().filter(|next| *next != NOT_FOUND);
         let position = position.unwrap_or_else(|| raise(too_many_keys()));
