@@ -1,4 +1,4 @@
-# Everyday commands: `just` lists them. Each is one line, so none of them needs just to be installed.
+# Everyday commands: `just` lists them. Each is one or two plain commands, so you can also type them without just.
 
 # List the commands.
 default:

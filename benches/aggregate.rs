@@ -15,7 +15,8 @@ const TOTALS_AT_FULL_SIZE: Totals = (1_000_000, 26_210_294_698_395, 13_104_213_6
 
 fn main() -> Result<(), BoxError> {
     for options in Options::read(LAPTOP_ROWS, FULL_ROWS)? {
-        let (ctx, rows) = (options.context()?, options.rows);
+        let ctx = options.context()?;
+        let rows = options.rows;
         let run = || aggregate(&ctx, rows);
         let tables = || hand::aggregate::aggregate(rows);
         let scatter = || hand::aggregate_scatter::aggregate_scatter(rows);

@@ -14,7 +14,8 @@ const KEYS_AT_FULL_SIZE: Keys = (AGGREGATE_KEYS, AGGREGATE_KEYS * (AGGREGATE_KEY
 
 fn main() -> Result<(), BoxError> {
     for options in Options::read(LAPTOP_ROWS, FULL_ROWS)? {
-        let (ctx, rows) = (options.context()?, options.rows);
+        let ctx = options.context()?;
+        let rows = options.rows;
         let by_hand = || hand::distinct::distinct(rows);
 
         let keys = support::measure("distinct", &options, || distinct(&ctx, rows), by_hand)?;

@@ -20,7 +20,8 @@ const SUMS_AT_FULL_SIZE: (usize, u64, i64, u64) = (19, 2_743_685, 26_136_078, 47
 
 fn main() -> Result<(), BoxError> {
     for options in Options::read(LAPTOP_FLIGHTS, FULL_FLIGHTS)? {
-        let (ctx, files) = (options.context()?, support::files::flights(options.rows)?);
+        let ctx = options.context()?;
+        let files = support::files::flights(options.rows)?;
         let by_hand = || hand::flights::flights(&files);
 
         let shuffled = || flights(&ctx, &files, Join::Shuffled);

@@ -15,7 +15,8 @@ const LARGEST_AT_FULL_SIZE: Largest = (1_000_000, 498_078_884_510_350_891);
 
 fn main() -> Result<(), BoxError> {
     for options in Options::read(LAPTOP_ROWS, FULL_ROWS)? {
-        let (ctx, rows) = (options.context()?, options.rows);
+        let ctx = options.context()?;
+        let rows = options.rows;
         let by_hand = || hand::group::group(rows);
 
         let found = support::measure("group", &options, || group(&ctx, rows), by_hand)?;

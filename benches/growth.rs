@@ -19,7 +19,7 @@ const ROWS_OF_KEY: u64 = 16;
 /// A workload.
 struct Case {
     name: &'static str,
-    /// The limit of the time for eight times the rows, as a multiple of the time for the rows.
+    /// The largest allowed ratio of the time for 8 n rows to the time for n rows.
     max_growth: f64,
     /// A multiple of the rows of the other workloads, since a narrow row costs next to nothing.
     rows: u64,

@@ -14,7 +14,8 @@ const MATCHES_AT_FULL_SIZE: Matches = (10_003_440, 200_060_765_017_157);
 
 fn main() -> Result<(), BoxError> {
     for options in Options::read(LAPTOP_ROWS, FULL_ROWS)? {
-        let (ctx, rows) = (options.context()?, options.rows);
+        let ctx = options.context()?;
+        let rows = options.rows;
         let run = || join(&ctx, rows);
         let matches = support::measure("join", &options, run, || hand::join::join(rows))?;
         let known = rows != FULL_ROWS || matches == MATCHES_AT_FULL_SIZE;

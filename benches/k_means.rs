@@ -19,7 +19,8 @@ const CENTRE_SUM_AT_FULL_SIZE: &str = "4438.880207";
 
 fn main() -> Result<(), BoxError> {
     for options in Options::read(LAPTOP_POINTS, FULL_POINTS)? {
-        let (ctx, rows) = (options.context()?, options.rows);
+        let ctx = options.context()?;
+        let rows = options.rows;
         if options.both_sides() {
             print_first_round(&ctx, &options)?;
         }
@@ -39,7 +40,8 @@ fn main() -> Result<(), BoxError> {
 }
 
 fn k_means(points: &Rdd<Point>, rounds: usize) -> emberline::Result<Clusters> {
-    let (mut centres, mut counts) = (first_centres(), [0; CENTRES]);
+    let mut centres = first_centres();
+    let mut counts = [0; CENTRES];
     for _ in 0..rounds {
         let near = points.refs().with(centres.clone());
         let near = near.map(|centres, point| (nearest(centres, point), *point));
@@ -58,7 +60,8 @@ fn k_means(points: &Rdd<Point>, rounds: usize) -> emberline::Result<Clusters> {
 
 /// Runs k-means as Spark's example does: a shuffle moves each point to its center.
 fn k_means_by_key(points: &Rdd<Point>, rounds: usize) -> emberline::Result<Clusters> {
-    let (mut centres, mut counts) = (first_centres(), [0; CENTRES]);
+    let mut centres = first_centres();
+    let mut counts = [0; CENTRES];
     for _ in 0..rounds {
         let near = points.refs().with(centres.clone());
         let near = near.map(|centres, point| (nearest(centres, point), *point));
@@ -81,7 +84,8 @@ fn print_first_round(ctx: &Context, options: &Options) -> Result<(), BoxError> {
         k_means(points, 1)?;
         Ok(start.elapsed().as_secs_f64())
     };
-    let (mut first, mut cached) = (Vec::new(), Vec::new());
+    let mut first = Vec::new();
+    let mut cached = Vec::new();
     for _ in 0..options.pairs {
         let points = ctx.range(0..options.rows).map(point).cache();
         first.push(round(&points)?);

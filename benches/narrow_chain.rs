@@ -15,7 +15,8 @@ const SUM_AT_FULL_SIZE: u64 = 4_915_129_815_960;
 
 fn main() -> Result<(), BoxError> {
     for options in Options::read(LAPTOP_ROWS, FULL_ROWS)? {
-        let (ctx, rows) = (options.context()?, options.rows);
+        let ctx = options.context()?;
+        let rows = options.rows;
         let run = || narrow_chain(&ctx, rows);
         let sum = support::measure("narrow_chain", &options, run, || by_hand(rows))?;
         assert!(rows != FULL_ROWS || sum == SUM_AT_FULL_SIZE, "the generator changed: {sum}");

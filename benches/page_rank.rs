@@ -20,7 +20,8 @@ const FULL_EDGES: u64 = 16 << NODE_BITS;
 
 fn main() -> Result<(), BoxError> {
     for options in Options::read(LAPTOP_EDGES, FULL_EDGES)? {
-        let (ctx, edges) = (options.context()?, options.rows);
+        let ctx = options.context()?;
+        let edges = options.rows;
         let dataflow = || hand::page_rank::page_rank(edges);
         let arrays = || hand::page_rank_arrays::page_rank_arrays(edges);
         let co_partitioned = || page_rank(&ctx, edges, Links::CoPartitioned);

@@ -10,7 +10,8 @@ const TASKS: u64 = 100_000;
 
 fn main() -> Result<(), BoxError> {
     for options in Options::read(TASKS, TASKS)? {
-        let (ctx, tasks) = (options.context()?, options.rows);
+        let ctx = options.context()?;
+        let tasks = options.rows;
         let by_hand = || hand::small_tasks::small_tasks(tasks);
         support::measure("small_tasks", &options, || small_tasks(&ctx, tasks), by_hand)?;
         let us_a_task = ctx.last_job().map(|job| job.wall_us() as f64 / tasks as f64);

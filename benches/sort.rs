@@ -19,7 +19,8 @@ const SORTED_AT_FULL_SIZE: Sorted =
 
 fn main() -> Result<(), BoxError> {
     for options in Options::read(LAPTOP_ROWS, FULL_ROWS)? {
-        let (ctx, rows) = (options.context()?, options.rows);
+        let ctx = options.context()?;
+        let rows = options.rows;
         let run = || sort(&ctx, rows);
 
         let sorted = support::measure("sort", &options, run, || hand::sort::sort(rows))?;

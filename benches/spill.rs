@@ -126,7 +126,8 @@ fn child(case: &str) -> Result<(), BoxError> {
     let answer = answer(&ctx, case, options.rows)?;
     let seconds = start.elapsed().as_secs_f64();
     ctx.flush_listeners();
-    let (rss_mb, spilled) = (peak_rss_mb(), spilled.load(Ordering::Relaxed));
+    let rss_mb = peak_rss_mb();
+    let spilled = spilled.load(Ordering::Relaxed);
     println!("answer={answer} seconds={seconds} rss_mb={rss_mb} spilled={spilled}");
     Ok(())
 }

@@ -11,7 +11,8 @@ const TIMES: u64 = 100;
 
 fn main() -> Result<(), BoxError> {
     for options in Options::read(TIMES, TIMES)? {
-        let (times, threads) = (options.rows, options.threads);
+        let times = options.rows;
+        let threads = options.threads;
         let run = || (0..times).map(|_| start_up(&options)).sum::<emberline::Result<u64>>();
         let by_hand = || (0..times).map(|_| hand::start_up::start_up(threads)).sum::<u64>();
         let start = std::time::Instant::now();

@@ -24,8 +24,10 @@ type Hour<'a> = (&'a str, [u16; 4]);
 
 pub fn flights(files: &Flights) -> Makers {
     let text = |path| fs::read_to_string(path).expect("the table is there");
-    let (planes, weather) = (text(&files.planes), text(&files.weather));
-    let (planes, winds) = (planes_of(&planes), winds_of(&weather));
+    let planes = text(&files.planes);
+    let weather = text(&files.weather);
+    let planes = planes_of(&planes);
+    let winds = winds_of(&weather);
     let blocks = map_blocks(&files.flights, |block| block_sums(block, &planes, &winds));
     let sums = blocks.reduce(Table::default, |mut all, sums| {
         sums.into_iter().for_each(|(maker, sums)| add(&mut all, maker, sums));

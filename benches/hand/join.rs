@@ -11,7 +11,8 @@ type Pair = (u64, u64);
 pub type Matches = (u64, u64);
 
 pub fn join(rows: u64) -> Matches {
-    let (left, right) = (scatter(rows, left_pair), scatter(rows, right_pair));
+    let left = scatter(rows, left_pair);
+    let right = scatter(rows, right_pair);
     let join_part = |part: usize| {
         let index = Chained::new(left.iter().flat_map(|parts| &parts[part]).copied().collect());
         let probes = right.iter().flat_map(|parts| &parts[part]);
@@ -34,7 +35,8 @@ struct Chained {
 impl Chained {
     fn new(rows: Vec<Pair>) -> Chained {
         let bits = (rows.len() * 2).max(2).ilog2() + 1;
-        let (last, before) = (vec![END; 1 << bits], vec![END; rows.len()]);
+        let last = vec![END; 1 << bits];
+        let before = vec![END; rows.len()];
         let mut chained = Chained { rows, last, before, bits };
         for row in 0..chained.rows.len() {
             let slot = chained.slot(chained.rows[row].0);

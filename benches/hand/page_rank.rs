@@ -53,7 +53,8 @@ impl Links {
         let mut pages = HashTable::new();
         let mut start = 0;
         for of_page in edges.chunk_by(|a, b| a.0 == b.0) {
-            let (page, end) = (of_page[0].0, start + of_page.len() as u32);
+            let page = of_page[0].0;
+            let end = start + of_page.len() as u32;
             pages.insert_unique(hash(page), (page, start..end), |page| hash(page.0));
             start = end;
         }

@@ -41,7 +41,8 @@ impl Graph {
             edges.map(|(from, to)| u64::from(to) << 32 | u64::from(from)).collect();
         edges.par_sort_unstable();
         edges.dedup();
-        let (mut ends, mut links) = (vec![0; NODES + 1], vec![0; NODES]);
+        let mut ends = vec![0; NODES + 1];
+        let mut links = vec![0; NODES];
         for edge in &edges {
             links[*edge as u32 as usize] += 1;
             ends[(edge >> 32) as usize + 1] += 1;
@@ -55,7 +56,8 @@ impl Graph {
     #[inline(always)]
     fn rank(&self, page: usize, shares: &[f64]) -> f64 {
         let sources = &self.sources[self.ends[page] as usize..self.ends[page + 1] as usize];
-        let (mut given, mut sum) = (false, 0.0);
+        let mut given = false;
+        let mut sum = 0.0;
         for source in sources {
             let share = shares[*source as usize];
             if !share.is_nan() {

@@ -14,7 +14,8 @@ pub fn map_blocks<A: Send>(
 ) -> impl ParallelIterator<Item = A> {
     let length = path.metadata().expect("the file is there").len() as usize;
     (0..length.div_ceil(BLOCK)).into_par_iter().map_init(Vec::new, move |buffer, number| {
-        let (start, end) = (number * BLOCK, ((number + 1) * BLOCK).min(length));
+        let start = number * BLOCK;
+        let end = ((number + 1) * BLOCK).min(length);
         of_block(read_block(path, start, end, buffer))
     })
 }
@@ -49,7 +50,8 @@ pub fn read(path: &Path) -> Vec<u8> {
 
 /// Splits a text into about `count` pieces of whole lines. Returns the start of each, and its bytes.
 pub fn pieces(bytes: &[u8], count: usize) -> Vec<(usize, &[u8])> {
-    let (mut pieces, mut start) = (Vec::with_capacity(count), 0);
+    let mut pieces = Vec::with_capacity(count);
+    let mut start = 0;
     for number in 1..=count {
         let wanted = (bytes.len() * number / count).max(start);
         let line_end = memchr::memchr(b'\n', &bytes[wanted..]).map(|at| wanted + at + 1);
@@ -79,7 +81,9 @@ pub fn each_word(text: &[u8], mut word: impl FnMut(usize, usize)) {
 /// costs less than a search for each comma.
 #[inline(always)]
 pub fn fields(line: &str) -> [&str; 19] {
-    let (mut row, mut start, mut field) = ([""; 19], 0, 0);
+    let mut row = [""; 19];
+    let mut start = 0;
+    let mut field = 0;
     for (at, byte) in line.bytes().enumerate() {
         if byte == b',' && field < row.len() - 1 {
             row[field] = &line[start..at];

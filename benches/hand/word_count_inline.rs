@@ -38,7 +38,8 @@ fn counted(text: &[u8], piece_start: usize, piece: &[u8]) -> HashTable<Slot> {
     let hasher = FixedState::with_seed(1);
     let mut table = HashTable::with_capacity(700_000);
     each_word(piece, |start, end| {
-        let (start, end) = (piece_start + start, piece_start + end);
+        let start = piece_start + start;
+        let end = piece_start + end;
         let (key, hash) = match end - start {
             0..=15 => short(text, start, end),
             length => {
@@ -65,7 +66,8 @@ fn short(text: &[u8], start: usize, end: usize) -> (Key, u32) {
         }
     };
     let key = (letters & ((1 << (8 * length)) - 1)) | (length as u128) << 120;
-    let (low, high) = (key as u64 ^ 0x243F_6A88_85A3_08D3, (key >> 64) as u64);
+    let low = key as u64 ^ 0x243F_6A88_85A3_08D3;
+    let high = (key >> 64) as u64;
     let product = u128::from(low) * u128::from(high ^ 0x1319_8A2E_0370_7344);
     let folded = product as u64 ^ (product >> 64) as u64;
     (key, (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32)
@@ -106,7 +108,8 @@ fn merge<'a>(text: &[u8], parts: impl Iterator<Item = &'a Vec<Slot>> + Clone) ->
     let mut table = HashTable::with_capacity(most * 2);
     parts.flatten().for_each(|slot| add(text, &mut table, *slot));
     let words = table.iter().map(|Slot { key, count, .. }| {
-        let (bytes, count) = (key.to_le_bytes(), u64::from(*count));
+        let bytes = key.to_le_bytes();
+        let count = u64::from(*count);
         let word = if *key >= LONG { letters(text, *key) } else { &bytes[..bytes[15] as usize] };
         (1, count, fnv(word).wrapping_mul(count))
     });

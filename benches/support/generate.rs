@@ -103,7 +103,8 @@ pub const NODE_BITS: u32 = 18;
 /// the probabilities 57 %, 19 %, 19 % and 5 % (both bits set).
 #[inline(always)]
 pub fn edge(index: u64) -> (u32, u32) {
-    let (mut from, mut to) = (0, 0);
+    let mut from = 0;
+    let mut to = 0;
     for level in 0..u64::from(NODE_BITS) {
         let chance = random(7, index * 32 + level) >> 48;
         let both = chance >= 62_259;

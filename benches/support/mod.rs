@@ -63,7 +63,8 @@ pub struct Time {
 
 /// Runs once and returns the answer and its time.
 pub fn timed<A>(run: impl FnOnce() -> emberline::Result<A>) -> emberline::Result<(A, Time)> {
-    let (cpu, start) = (cpu_seconds(), Instant::now());
+    let cpu = cpu_seconds();
+    let start = Instant::now();
     let answer = black_box(run()?);
     let time = Time { wall: start.elapsed().as_secs_f64(), cpu: cpu_seconds() - cpu };
     Ok((answer, time))
@@ -109,7 +110,8 @@ fn print_line(name: &str, options: &Options, pairs: &[(Time, Time)], rss_mb: [u6
     let ratio = median(pairs.iter().map(|pair| pair.0.wall / pair.1.wall));
     let cpu = |side: fn(&(Time, Time)) -> f64| pairs.iter().map(side).sum::<f64>();
     let cpu_ratio = cpu(|pair| pair.0.cpu) / cpu(|pair| pair.1.cpu);
-    let (Options { rows, threads, .. }, [rss, baseline_rss]) = (options, rss_mb);
+    let Options { rows, threads, .. } = options;
+    let [rss, baseline_rss] = rss_mb;
     println!(
         "bench={name} rows={rows} threads={threads} pairs={} emberline_s={emberline:.4} \
          baseline_s={baseline:.4} ratio={ratio:.3} cpu_ratio={cpu_ratio:.3} rss_mb={rss} \

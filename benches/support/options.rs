@@ -23,7 +23,8 @@ impl Options {
     /// unless `--full` or `--rows` is given.
     pub fn read(laptop_rows: u64, full_rows: u64) -> Result<Vec<Options>, BoxError> {
         let usual_rows = if is_full() { full_rows } else { laptop_rows };
-        let (rows, pairs) = (number("rows", usual_rows)?, number("pairs", 5)? as usize);
+        let rows = number("rows", usual_rows)?;
+        let pairs = number("pairs", 5)? as usize;
         let cores = std::thread::available_parallelism()?.get();
         let threads = match number("threads", u64::MAX)? {
             u64::MAX if cores == 1 => vec![1],

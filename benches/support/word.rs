@@ -28,7 +28,8 @@ impl Word {
     /// those after the word are masked.
     #[inline(always)]
     pub fn cut(line: &str, start: usize, end: usize) -> Word {
-        let (bytes, length) = (line.as_bytes(), end - start);
+        let bytes = line.as_bytes();
+        let length = end - start;
         if length > ROOM {
             return Word::long(&line[start..end]);
         }

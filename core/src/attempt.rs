@@ -78,7 +78,7 @@ mod tests {
         crate::error::is_superseded(&result.unwrap_err())
     }
 
-    // Case F101.
+    // Case F101 of tests/PROMISES.md.
     #[test]
     fn the_first_of_two_attempts_commits_and_the_other_is_denied() {
         let (first, second) = two_attempts();
@@ -89,7 +89,7 @@ mod tests {
         second.commit(|| Ok(())).unwrap();
     }
 
-    // Case F101.
+    // Case F101 of tests/PROMISES.md.
     #[test]
     fn an_attempt_that_fails_to_commit_frees_the_right() {
         let (first, second) = two_attempts();
@@ -100,7 +100,7 @@ mod tests {
         second.commit(|| Ok(())).unwrap();
     }
 
-    // Case F101.
+    // Case F101 of tests/PROMISES.md.
     #[test]
     fn a_cancelled_attempt_commits_nothing() {
         let (first, second) = two_attempts();

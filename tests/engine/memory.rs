@@ -31,7 +31,7 @@ fn stays_within_the_promise(job: &'static str) {
         println!("skipped: this system does not report a process's peak memory");
         return;
     }
-    within(DEADLINE * 2, move || {
+    within(DEADLINE * 2 * memory_scale(), move || {
         let peak = peak_mib(job);
         let idle = peak_mib("none");
         let taken = peak.saturating_sub(idle);
@@ -43,7 +43,7 @@ fn stays_within_the_promise(job: &'static str) {
 #[ignore = "the other tests here start it"]
 fn child_process_that_runs_one_job() {
     let Ok(job) = std::env::var(JOB) else { return };
-    within(DEADLINE * 2, move || run_one_job(&job));
+    within(DEADLINE * 2 * memory_scale(), move || run_one_job(&job));
 }
 
 fn run_one_job(job: &str) {
@@ -67,13 +67,14 @@ fn run_one_job(job: &str) {
 }
 
 fn oversized_rows_after_small_ones(ctx: &Context) -> Result<()> {
-    let rows = ctx.range_with(2, 0..20_400_u64).map(|n| {
+    let rounds = u64::from(memory_scale()) * 2;
+    let rows = ctx.range_with(2, 0..rounds * 10_200).map(|n| {
         let bytes = if n % 10_200 < 10_000 { 4 } else { 1 << 20 };
         (noise(n), "x".repeat(bytes))
     });
     let sorted = rows.with_partitions(4).sort_pairs();
     let total = sorted.map(|(_, text)| text.len()).reduce(|a, b| a + b)?.unwrap();
-    assert_eq!(total, 20_000 * 4 + 400 * (1 << 20));
+    assert_eq!(total, rounds as usize * (10_000 * 4 + 200 * (1 << 20)));
     Ok(())
 }
 
@@ -83,8 +84,9 @@ fn oversized_rows_after_many_small_ones_stay_within_the_memory_limit() {
 }
 
 fn many_partitions(ctx: &Context) -> Result<()> {
-    let pairs = ctx.range_with(4, 0..1_600_000_u64).map(|n| (noise(n), n));
-    assert_eq!(pairs.partition_by(4000).count()?, 1_600_000);
+    let rows = u64::from(memory_scale()) * 1_600_000;
+    let pairs = ctx.range_with(4, 0..rows).map(|n| (noise(n), n));
+    assert_eq!(pairs.partition_by(4000).count()?, rows);
     Ok(())
 }
 
@@ -97,8 +99,9 @@ fn thousands_of_partitions_stay_within_the_memory_limit() {
 type Hollow = Option<[[u64; 32]; 8]>;
 
 fn rows_that_are_small_as_bytes(ctx: &Context) -> Result<()> {
-    let rows = ctx.range_with(2, 0..100_000_u64).map(|n| (noise(n), None::<Hollow>));
-    assert_eq!(rows.with_partitions(2).sort_pairs().count()?, 100_000);
+    let count = u64::from(memory_scale()) * 100_000;
+    let rows = ctx.range_with(2, 0..count).map(|n| (noise(n), None::<Hollow>));
+    assert_eq!(rows.with_partitions(2).sort_pairs().count()?, count);
     Ok(())
 }
 
@@ -108,7 +111,8 @@ fn rows_small_when_encoded_and_large_in_memory_stay_within_the_memory_limit() {
 }
 
 fn combiners_that_grow(ctx: &Context) -> Result<()> {
-    let rows = ctx.range_with(4, 0..400_000_u64).map(|n| (noise(n) % 20_000, n));
+    let count = u64::from(memory_scale()) * 400_000;
+    let rows = ctx.range_with(4, 0..count).map(move |n| (noise(n) % (count / 20), n));
     let lists = rows.with_partitions(4).aggregate_by_key(
         Vec::new(),
         |mut list, n| {
@@ -121,7 +125,7 @@ fn combiners_that_grow(ctx: &Context) -> Result<()> {
         },
     );
     let total = lists.map(|(_, list)| list.len()).reduce(|a, b| a + b)?;
-    assert_eq!(total, Some(400_000 * 40));
+    assert_eq!(total, Some(count as usize * 40));
     Ok(())
 }
 
@@ -131,7 +135,7 @@ fn growing_combiners_stay_within_the_memory_limit() {
 }
 
 fn groups_of_sorted_rows(ctx: &Context) -> Result<()> {
-    let rows = ctx.range_with(4, 0..2_000_000_u64).map(|n| (n / 20_000, n));
+    let rows = ctx.range_with(4, 0..u64::from(memory_scale()) * 2_000_000).map(|n| (n / 20_000, n));
     let counts = rows.with_partitions(2).group_by_key_iter().map(|(_, group)| group.iter().count());
     assert_eq!(counts.distinct().collect()?, [20_000]);
     Ok(())

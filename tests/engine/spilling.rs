@@ -11,16 +11,21 @@ type Answer = Vec<(i64, Vec<i64>)>;
 
 type Program = fn(&Context) -> Result<Answer>;
 
-/// Pairs of 900 keys, one of which has a third of the rows.
+/// Returns pairs of 900 keys, one of which has a third of the rows. A larger scale has a multiple of the rows, of
+/// the keys and of the keys with a third of the rows, so that a join grows by the same factor.
 fn pairs(ctx: &Context, rows: i64) -> Rdd<(i64, i64)> {
-    let key = |n: i64| if n % 3 == 0 { 7 } else { noise(n as u64) as i64 % 900 };
-    ctx.range_with(5, 0..rows).map(move |n| (key(n), n)).boxed()
+    let scale = i64::from(memory_scale());
+    let hot_key = move |n: i64| 7 + n / 3 % scale;
+    let rare_key = move |n: i64| noise(n as u64) as i64 % (900 * scale);
+    let key = move |n: i64| if n % 3 == 0 { hot_key(n) } else { rare_key(n) };
+    ctx.range_with(5, 0..rows * scale).map(move |n| (key(n), n)).boxed()
 }
 
 /// Returns each wide operation on rows beyond the task memory limit, as a name and a program.
 fn operations() -> Vec<(&'static str, Program)> {
     fn few(ctx: &Context) -> Rdd<(i64, i64)> {
-        ctx.range_with(3, 0..4000_i64).map(|n| (n % 2000, -n)).boxed()
+        let scale = i64::from(memory_scale());
+        ctx.range_with(3, 0..4000 * scale).map(move |n| (n % (2000 * scale), -n)).boxed()
     }
     fn lists<I: IntoIterator<Item = i64> + 'static>(key: i64, values: I) -> (i64, Vec<i64>) {
         (key, values.into_iter().collect())
@@ -98,7 +103,7 @@ fn operations() -> Vec<(&'static str, Program)> {
 
 #[test]
 fn every_wide_operation_spills_and_returns_the_same_rows_in_the_same_order() {
-    within(2 * DEADLINE, || {
+    within(2 * DEADLINE * memory_scale(), || {
         let roomy = Context::builder().threads(2).build().unwrap();
         for (name, program) in operations() {
             let expected = program(&roomy).unwrap();
@@ -119,7 +124,7 @@ fn every_wide_operation_spills_and_returns_the_same_rows_in_the_same_order() {
 
 #[test]
 fn one_configuration_writes_the_same_bytes_under_any_threads_and_memory_pressure() {
-    within(2 * DEADLINE, || {
+    within(2 * DEADLINE * memory_scale(), || {
         for (name, program) in operations() {
             let mut answers = BTreeMap::new();
             for (threads, files, cached_blocks) in
@@ -129,6 +134,7 @@ fn one_configuration_writes_the_same_bytes_under_any_threads_and_memory_pressure
                 let ctx = builder
                     .memory_limit_bytes(2 * MIN_MEMORY_LIMIT_BYTES)
                     .task_memory_bytes(4096)
+                    .max_result_bytes(u64::MAX)
                     .build();
                 let ctx = ctx.unwrap();
                 // Cached rows take the memory in which the runs would stay.

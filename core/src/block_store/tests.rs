@@ -92,7 +92,7 @@ fn dropping_an_rdd_frees_its_memory_and_leaves_the_others() {
     assert_eq!(memory.used_bytes(), 7);
 }
 
-// Case F064.
+// Case F064 of tests/PROMISES.md.
 #[test]
 fn the_least_recently_used_blocks_of_other_rdds_are_evicted_first() {
     let (store, _, events) = store(30);
@@ -104,7 +104,7 @@ fn the_least_recently_used_blocks_of_other_rdds_are_evicted_first() {
     assert_eq!(*events.lock().unwrap(), [evicted]);
 }
 
-// Case F064.
+// Case F064 of tests/PROMISES.md.
 #[test]
 fn a_put_never_evicts_blocks_of_its_own_rdd() {
     let (store, memory, events) = store(30);
@@ -113,7 +113,7 @@ fn a_put_never_evicts_blocks_of_its_own_rdd() {
     assert_eq!((memory.used_bytes(), events.lock().unwrap().len()), (30, 0));
 }
 
-// Case F064.
+// Case F064 of tests/PROMISES.md.
 #[test]
 fn a_block_that_is_being_read_is_never_evicted() {
     let (store, _, _) = store(20);
@@ -127,7 +127,7 @@ fn a_block_that_is_being_read_is_never_evicted() {
     assert!(stored(&store, OTHER).is_empty());
 }
 
-// Case F064.
+// Case F064 of tests/PROMISES.md.
 #[test]
 fn a_block_that_is_too_large_is_refused_and_evicts_nothing() {
     let (store, memory, events) = store(30);
@@ -192,7 +192,7 @@ fn the_memory_of_a_dropped_block_counts_until_its_last_reader_ends() {
     assert_eq!(memory.used_bytes(), 0);
 }
 
-// Case F063.
+// Case F063 of tests/PROMISES.md.
 #[test]
 fn a_damaged_block_is_forgotten_and_its_replacement_is_not() {
     let (store, _, _) = store(10);

@@ -122,7 +122,7 @@ fn next_batch(scanned: usize, found: usize, wanted: usize) -> usize {
 mod tests {
     use super::next_batch;
 
-    // Case B051.
+    // Case B051 of tests/spark_cases.md.
     #[test]
     fn fifty_rows_of_one_row_partitions_take_four_jobs() {
         let mut scanned = 0;

@@ -30,7 +30,7 @@ pub(crate) fn split_range(len: u64, partitions: usize, partition: usize) -> (u64
 mod tests {
     use super::split_range;
 
-    // Case B003.
+    // Case B003 of tests/spark_cases.md.
     #[test]
     fn rows_are_split_into_partitions_as_spark_splits_them() {
         let parts = |len| (0..3).map(|p| split_range(len, 3, p)).collect::<Vec<_>>();
@@ -38,7 +38,7 @@ mod tests {
         assert_eq!(parts(101), [(0, 33), (33, 67), (67, 101)]);
     }
 
-    // Case B007.
+    // Case B007 of tests/spark_cases.md.
     #[test]
     fn ranges_near_the_integer_limit_are_split_without_overflow() {
         let (low, high) = split_range(u64::MAX, 7, 6);

@@ -146,7 +146,7 @@ impl<K: Key, V: Stored> Building<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MapOutputs;
+    use crate::map_output::output::MapOutputs;
     use crate::map_output::writer::MapWriter;
     use emberline_core::config::Config;
 

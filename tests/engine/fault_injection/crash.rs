@@ -13,9 +13,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 use testkit::{DEADLINE, within};
 
-/// The directory of the child, and the fail point at which it dies with the number of the pass. Both are unset
-/// in all other runs of the tests.
+/// The variable with the folder of the child. Without it, the test of the child does nothing.
 const CHILD_FOLDER: &str = "EMBERLINE_TEST_CRASH_FOLDER";
+/// The variable with the fail point at which the child dies and the pass of it, such as `3:1`.
 const CHILD_DEATH: &str = "EMBERLINE_TEST_CRASH_AT";
 /// The exit code with which a closure of the child ends the process.
 const CHILD_EXIT: &str = "EMBERLINE_TEST_CRASH_EXIT";

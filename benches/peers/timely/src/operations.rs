@@ -38,13 +38,15 @@ where
     let totals = Arc::new(Mutex::new((0, 0, 0)));
     let sums = Arc::clone(&totals);
     let workers = timely::execute(timely::Config::process(threads), move |worker| {
-        let (mut input, probe) = (Input::<(K, V)>::new_with_builder(), ProbeHandle::new());
+        let mut input = Input::<(K, V)>::new_with_builder();
+        let probe = ProbeHandle::new();
         let sums = Arc::clone(&sums);
         worker.dataflow::<usize, _, _>(|scope| {
             input
                 .to_stream(scope)
                 .unary_frontier(Pipeline, "CombineHere", |capability, _| {
-                    let (mut end, mut table) = (Some(capability), Table::<K, V>::default());
+                    let mut end = Some(capability);
+                    let mut table = Table::<K, V>::default();
                     move |(input, frontier), output| {
                         input.for_each_stamp(|_, batches| {
                             combine(&mut table, batches.flat_map(|batch| batch.drain(..)), add);
@@ -57,7 +59,8 @@ where
                 })
                 .container::<Vec<(K, V)>>()
                 .unary_frontier(Exchange::new(|row: &(K, V)| hash_of(&row.0)), "Combine", |capability, _| {
-                    let (mut end, mut table) = (Some(capability), Table::<K, V>::default());
+                    let mut end = Some(capability);
+                    let mut table = Table::<K, V>::default();
                     move |(input, frontier), output| {
                         input.for_each_stamp(|_, batches| {
                             combine(&mut table, batches.flat_map(|batch| batch.drain(..)), add);
@@ -104,7 +107,8 @@ pub fn joined(
     let sums = Arc::clone(&totals);
     let workers = timely::execute(timely::Config::process(threads), move |worker| {
         type Row = (u64, u64);
-        let (mut lefts, mut rights) = (Input::<Row>::new_with_builder(), Input::<Row>::new_with_builder());
+        let mut lefts = Input::<Row>::new_with_builder();
+        let mut rights = Input::<Row>::new_with_builder();
         let probe = ProbeHandle::new();
         let sums = Arc::clone(&sums);
         worker.dataflow::<usize, _, _>(|scope| {
@@ -114,7 +118,8 @@ pub fn joined(
                 .to_stream(scope)
                 .binary_frontier(others, by_hash(), by_hash(), "Join", |capability, _| {
                     let mut end = Some(capability);
-                    let (mut chains, mut waiting) = (Chains::default(), Vec::new());
+                    let mut chains = Chains::default();
+                    let mut waiting = Vec::new();
                     move |(lefts, left_ends), (rights, right_ends), output| {
                         lefts.for_each_stamp(|_, batches| {
                             batches.flat_map(|batch| batch.drain(..)).for_each(|row| chains.add(row));
@@ -134,7 +139,8 @@ pub fn joined(
                 .probe_with(&probe);
         });
         let part = || part_of(rows, worker.index() as u64, worker.peers() as u64);
-        let (left_rows, right_rows) = (part().map(left), part().map(right));
+        let left_rows = part().map(left);
+        let right_rows = part().map(right);
         feed(&mut lefts, left_rows, || _ = worker.step());
         feed(&mut rights, right_rows, || _ = worker.step());
         lefts.close();
@@ -163,7 +169,8 @@ impl Chains {
     }
 
     fn matches(&self, rights: &[(u64, u64)]) -> (u64, u64) {
-        let (mut matches, mut sum) = (0, 0_u64);
+        let mut matches = 0;
+        let mut sum = 0_u64;
         for (key, right) in rights {
             let mut at = self.last.get(key).copied().unwrap_or(0);
             while at > 0 {

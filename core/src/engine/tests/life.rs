@@ -153,7 +153,7 @@ fn the_last_handle_may_drop_on_a_thread_of_the_pool() {
     });
 }
 
-// Case E44.
+// Case E44 of tests/PROMISES.md.
 #[test]
 fn an_action_in_a_forked_process_is_refused_and_never_hangs() {
     within(DEADLINE, || {
@@ -171,7 +171,7 @@ fn an_action_in_a_forked_process_is_refused_and_never_hangs() {
     });
 }
 
-// Case E11.
+// Case E11 of tests/PROMISES.md.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_scratch_dir_that_is_not_writable_is_refused_when_the_context_is_built() {

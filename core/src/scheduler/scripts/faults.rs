@@ -278,7 +278,7 @@ fn a_closure_gets_the_configured_attempts() {
     assert!(text.contains("boom") && text.contains("attempt 2) after 3 attempts"), "{text}");
 }
 
-// Case F011.
+// Case F011 of tests/PROMISES.md.
 #[test]
 fn a_success_resets_the_failure_count_of_its_task() {
     let mut it = Script::with(limits(2));
@@ -296,7 +296,7 @@ fn a_success_resets_the_failure_count_of_its_task() {
     assert_eq!((error.attempts(), error.earlier().len()), (2, 1), "{error}");
 }
 
-// Case F011.
+// Case F011 of tests/PROMISES.md.
 #[test]
 fn a_success_leaves_the_failure_counts_of_other_tasks_unchanged() {
     let mut it = Script::with(limits(2));

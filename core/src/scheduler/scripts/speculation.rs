@@ -49,7 +49,7 @@ fn with_a_straggler() -> Script {
     it
 }
 
-// Case F099.
+// Case F099 of tests/PROMISES.md.
 #[test]
 fn only_a_straggler_gets_a_speculative_attempt_and_only_one() {
     let mut it = with_a_straggler();
@@ -65,7 +65,7 @@ fn only_a_straggler_gets_a_speculative_attempt_and_only_one() {
     assert_eq!(copied, [(2, 1, 41_000, 20_000), (3, 1, 41_000, 20_000)]);
 }
 
-// Case F099.
+// Case F099 of tests/PROMISES.md.
 #[test]
 fn no_task_is_speculated_before_the_quantile_or_the_minimum_time_or_when_disabled() {
     let mut it = speculating();
@@ -79,7 +79,7 @@ fn no_task_is_speculated_before_the_quantile_or_the_minimum_time_or_when_disable
     it.tick(&[(result(0, 1), 900)]).expect_nothing();
 }
 
-// Case F099.
+// Case F099 of tests/PROMISES.md.
 #[test]
 fn the_first_attempt_to_finish_wins_and_the_other_is_cancelled() {
     for second_wins in [false, true] {

@@ -43,7 +43,7 @@ fn no_directory_is_created_before_the_first_file() {
     assert_eq!((scratch.dir(), entries(dir.path())), (None, 0));
 }
 
-// Case E44.
+// Case E44 of tests/PROMISES.md.
 #[test]
 fn a_forked_process_deletes_no_scratch_file() {
     let (_dir, mut scratch) = scratch();
