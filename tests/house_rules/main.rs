@@ -6,7 +6,9 @@
 //! - `operations`: promised operations exist, are documented, and are in the table.
 //! - `promises`: the cases of `tests/PROMISES.md` and `tests/spark_cases.md` name existing tests.
 //! - `structure`: imports have no cycle, and modules have one style.
+//! - `style`: no tuple only saves a line, and groups of methods have headings.
 //! - `summaries`: the documentation of a function begins with a verb.
+//! - `toolchain`: the workflow builds with the oldest supported version of Rust.
 //! - `words`: retired names and phrases do not return.
 //!
 //! `tokens` separates code, comments and literals. Each rule has a test that it fails on a bad sample.
@@ -17,8 +19,10 @@ mod layers;
 mod operations;
 mod promises;
 mod structure;
+mod style;
 mod summaries;
 mod tokens;
+mod toolchain;
 mod words;
 
 use std::fs;

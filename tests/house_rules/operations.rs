@@ -100,7 +100,7 @@ fn first_name(text: &str) -> &str {
 }
 
 /// Returns the name of the type that the header of an `impl` block implements.
-fn owner(header: &str) -> &str {
+pub fn owner(header: &str) -> &str {
     let implemented = header.rsplit(" for ").next().unwrap_or(header);
     let name = implemented.trim_start().trim_start_matches("impl").trim_start();
     let name = name.strip_prefix('<').map_or(name, after_generics);

@@ -71,6 +71,52 @@ fn every_case_that_a_test_names_is_a_promise() {
     }
 }
 
+/// Returns the comments about a case that do not name its list, as `// Case F038 of tests/PROMISES.md.`
+/// and `// Cases F038 and E01 of tests/PROMISES.md.` do.
+fn cases_without_their_list(text: &str) -> Vec<&str> {
+    let comments = text.lines().map(str::trim).filter(|line| {
+        let case = line.strip_prefix("// Case");
+        case.is_some_and(|case| case.split([' ', ',', '.']).any(is_number))
+    });
+    let is_complete = |comment: &str| {
+        let cases = comment.strip_prefix("// Case ").or(comment.strip_prefix("// Cases "));
+        cases.and_then(|cases| cases.split_once(" of ")).is_some_and(|(numbers, list)| {
+            numbers.split(" and ").all(|number| {
+                let its_list = if number.starts_with('B') { "spark_cases" } else { "PROMISES" };
+                is_number(number) && list == format!("tests/{its_list}.md.")
+            })
+        })
+    };
+    comments.filter(|comment| !is_complete(comment)).collect()
+}
+
+#[test]
+fn every_comment_about_a_case_names_its_list() {
+    for (name, text) in sources(&["core", "shuffle", "rdd", "tests"]) {
+        let wrong = cases_without_their_list(&text);
+        let form = "`// Case F038 of tests/PROMISES.md.`";
+        assert_eq!(wrong, [""; 0], "{name}: the form is {form}, of tests/spark_cases.md for B");
+    }
+}
+
+#[test]
+fn comments_about_a_case_without_its_list_are_found() {
+    // Each sample is within quotes, so that the other rules do not read it as a comment above a test.
+    let complete = [
+        "// Case F038 of tests/PROMISES.md.",
+        "    // Case B003 of tests/spark_cases.md.",
+        "// Cases F001 and E01 of tests/PROMISES.md.",
+        "// Case by case.",
+    ];
+    assert_eq!(cases_without_their_list(&complete.join("\n")), [""; 0]);
+    let incomplete = [
+        "// Case F101.",
+        "// Cases E01, E02 of tests/PROMISES.md.",
+        "// Case B003 of tests/PROMISES.md.",
+    ];
+    assert_eq!(cases_without_their_list(&incomplete.join("\n")), incomplete);
+}
+
 /// Returns the cases with some letters that comments above tests name, each with the test.
 fn named_cases(letters: &[&str]) -> Vec<(String, String)> {
     let mut cases = Vec::new();

@@ -1,6 +1,7 @@
 //! Checks the structure of the crates: imports between modules have no cycle and go one way, and modules
 //! have one style of files.
 
+use super::tokens::without_literals;
 use super::{code_lines, is_test_file, root, sources};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -133,6 +134,27 @@ fn against_order(imports: &Imports, order: &[&str]) -> Vec<String> {
 #[test]
 fn imports_between_the_modules_of_shuffle_go_one_way() {
     assert_eq!(against_order(&imports("shuffle/src"), &SHUFFLE), [""; 0]);
+}
+
+/// Returns the names that a file takes from the root of its crate, where `lib.rs` exports them for others. The order
+/// of modules is checked on paths, so each import names the module.
+fn names_of_the_root(text: &str) -> Vec<String> {
+    let names = paths(&without_literals(text));
+    names.into_iter().filter(|name| name.starts_with(char::is_uppercase)).collect()
+}
+
+#[test]
+fn shuffle_imports_from_modules_and_not_from_its_root() {
+    for (name, text) in sources(&["shuffle/src"]) {
+        let names = names_of_the_root(&text);
+        assert_eq!(names, [""; 0], "{name}: write the module, `crate::module::Name`");
+    }
+}
+
+#[test]
+fn a_name_of_the_root_is_found() {
+    let text = "// crate::Comment\nuse crate::{Group, keys::Key};\nfn f(by: crate::ByHash) {}\n";
+    assert_eq!(names_of_the_root(text), ["Group", "ByHash"]);
 }
 
 #[test]
