@@ -1,8 +1,8 @@
 //! Combines rows of many keys: rows are buffered by sub-partition, and then each sub-partition is
 //! combined in a table that fits the cache.
 //!
-//! In one table of a million keys, each look-up would wait for main memory. Here a row is appended to a
-//! buffer, read again in sequence, and looked up in a small table.
+//! In one table of a million keys, each look-up would wait for main memory. Here a row is appended
+//! to a buffer, read again in sequence, and looked up in a small table.
 
 use crate::aggregate::scatter::ScatterBuffers;
 use crate::aggregate::skip::should_skip_rest;
@@ -11,12 +11,12 @@ use crate::keys::hash::{Hashed, hash_of};
 use emberline_core::bounds::{Key, Stored};
 use std::mem;
 
-/// A combiner by sub-partition. Rows are buffered without their hash: computing it again is faster than
-/// moving it.
+/// A combiner by sub-partition. Rows are buffered without their hash: computing it again is faster
+/// than moving it.
 pub(super) struct RadixCombiner<K, V, C> {
     buffers: ScatterBuffers<(K, V)>,
-    /// The combiners of each sub-partition from before the switch to radix partitioning, until they are
-    /// added to its table.
+    /// The combiners of each sub-partition from before the switch to radix partitioning, until they
+    /// are added to its table.
     initial: Vec<Vec<Hashed<K, C>>>,
     tables: Vec<CombineTable<K, C>>,
     /// The bytes that all of this may take.
@@ -29,16 +29,16 @@ const MEMORY_PARTS: u64 = 4;
 /// The parts of the memory limit for buffered rows. The more rows are combined together, the longer
 /// a table stays in the cache; and if keys repeat, tables are small compared with their rows.
 const BUFFER_PARTS: u64 = MEMORY_PARTS - 1;
-/// A flush emits a run when its entries take more than the memory limit divided by this: the entries
-/// are held next to the rows that are still buffered.
+/// A flush emits a run when its entries take more than the memory limit divided by this: the
+/// entries are held next to the rows that are still buffered.
 const RUN_DIVISOR: u64 = 2;
 /// A sub-partition with more rows than the average times this may have a skewed key, and is always
 /// combined.
 const SKEWED_TIMES_AVERAGE: usize = 2;
 
 impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
-    /// Distributes the combiners of `table` by sub-partition, and reserves the rest of `limit_bytes`
-    /// for rows.
+    /// Distributes the combiners of `table` by sub-partition, and reserves the rest of
+    /// `limit_bytes` for rows.
     pub(super) fn new(
         table: CombineTable<K, C>,
         sub_partitions: usize,
@@ -101,7 +101,8 @@ impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
             }
             let before = table.bytes();
             self.initial[sub_partition].drain(..).for_each(|entry| table.insert_new(entry));
-            // Hashes are even, so this sub-partition will have about as many keys as the one before.
+            // Hashes are even, so this sub-partition will have about as many keys as the one
+            // before.
             table.reserve(usize::min(keys, rows).saturating_sub(table.len()));
             combine_buffered(&mut self.buffers, sub_partition, table, create, merge);
             keys = table.len();
@@ -110,11 +111,11 @@ impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
         bytes < self.limit_bytes / MEMORY_PARTS
     }
 
-    /// Combines the buffered rows and passes the combiners of all sub-partitions to `emit`: as one run
-    /// or, if they take too much memory together, as several.
+    /// Combines the buffered rows and passes the combiners of all sub-partitions to `emit`: as one
+    /// run or, if they take too much memory together, as several.
     ///
-    /// If the first sub-partitions show that combining does not pay off, each buffered row of the others
-    /// becomes a combiner of its own, except in a sub-partition that may have a skewed key.
+    /// If the first sub-partitions show that combining does not pay off, each buffered row of the
+    /// others becomes a combiner of its own, except in a sub-partition that may have a skewed key.
     pub(super) fn flush(
         &mut self,
         create: &impl Fn(V) -> C,
@@ -125,7 +126,8 @@ impl<K: Key, V, C: Stored> RadixCombiner<K, V, C> {
         let average_rows = self.buffers.rows() / sub_partitions.max(1);
         let mut run = Vec::with_capacity(sub_partitions);
         let mut run_entries = 0;
-        // Sub-partitions that have no table yet share one, which keeps its capacity from one to the next.
+        // Sub-partitions that have no table yet share one, which keeps its capacity from one to the
+        // next.
         let mut shared = CombineTable::new();
         let mut keys = 0;
         let mut rows_in = 0;

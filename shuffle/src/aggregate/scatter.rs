@@ -1,5 +1,5 @@
-//! Rows buffered by sub-partition, on pages of one size: a buffer grows without copying its rows, and a
-//! page that was emptied is filled again or freed.
+//! Rows buffered by sub-partition, on pages of one size: a buffer grows without copying its rows,
+//! and a page that was emptied is filled again or freed.
 
 use std::mem;
 

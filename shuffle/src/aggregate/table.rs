@@ -10,12 +10,12 @@ use hashbrown::HashTable;
 use serde::Serialize;
 use std::{mem, slice, vec};
 
-/// A table from keys to combiners. A row costs one look-up with a hash that the caller has, and one call
-/// of the user's function.
+/// A table from keys to combiners. A row costs one look-up with a hash that the caller has, and one
+/// call of the user's function.
 ///
-/// That function takes the combiner by value, so another value must take its place meanwhile: a spare
-/// combiner, one for the whole table. If the function panics, the spare stays in the table, which must
-/// then be dropped.
+/// That function takes the combiner by value, so another value must take its place meanwhile: a
+/// spare combiner, one for the whole table. If the function panics, the spare stays in the table,
+/// which must then be dropped.
 #[derive(Debug)]
 pub struct CombineTable<K, C> {
     index: HashTable<IndexEntry>,
@@ -28,7 +28,8 @@ pub struct CombineTable<K, C> {
     merges_per_measurement: u64,
 }
 
-/// The position of an entry, with the low half of its hash: the index grows without a look at entries.
+/// The position of an entry, with the low half of its hash: the index grows without a look at
+/// entries.
 #[derive(Clone, Copy, Debug)]
 struct IndexEntry {
     hash: u32,
@@ -37,17 +38,20 @@ struct IndexEntry {
 
 /// The number of rows that are looked up together.
 pub(super) const BATCH: usize = 32;
-/// Batches pay off from this table size on: such a table is too large for the caches nearest to a core.
+/// Batches pay off from this table size on: such a table is too large for the caches nearest to a
+/// core.
 const MIN_BATCHED_BYTES: u64 = 256 << 10;
-/// Batches are used for entries up to this average size, since the rows of a batch are not measured.
+/// Batches are used for entries up to this average size, since the rows of a batch are not
+/// measured.
 const MAX_BATCHED_ENTRY_BYTES: u64 = 1 << 10;
 /// A position that no entry has.
 const NOT_FOUND: u32 = u32::MAX;
 
-/// The bytes of the index for each entry. The index really takes between 10 and 20, which depends on
-/// the room that was reserved; a constant makes the size of a table depend on its rows alone.
+/// The bytes of the index for each entry. The index really takes between 10 and 20, which depends
+/// on the room that was reserved; a constant makes the size of a table depend on its rows alone.
 pub(super) const INDEX_BYTES: u64 = 16;
-/// A measured merge stands for one more merge for each of this many values that measuring it visits.
+/// A measured merge stands for one more merge for each of this many values that measuring it
+/// visits.
 const VALUES_PER_MERGE: u64 = 4;
 /// The most merges that a measured one stands for.
 const MAX_MERGES_PER_MEASUREMENT: u64 = 1024;
@@ -70,15 +74,16 @@ impl<K, C> CombineTable<K, C> {
 
     /// Returns about the bytes of the entries, of the heap they own, and of the index.
     ///
-    /// It is exact for combiners that own no heap. Else it is an upper bound where combiners are merged,
-    /// and an estimate where values are: merges that are expensive to measure are measured now and then.
+    /// It is exact for combiners that own no heap. Else it is an upper bound where combiners are
+    /// merged, and an estimate where values are: merges that are expensive to measure are measured
+    /// now and then.
     #[inline]
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Measures all entries again, which makes [`bytes`](CombineTable::bytes) exact, and returns their
-    /// sizes.
+    /// Measures all entries again, which makes [`bytes`](CombineTable::bytes) exact, and returns
+    /// their sizes.
     #[cold]
     pub(super) fn measure_again(&mut self) -> RowSizes
     where
@@ -107,8 +112,8 @@ impl<K, C> CombineTable<K, C> {
         self.entries.is_empty()
     }
 
-    /// Removes the keys and their combiners, in the order in which keys were first added. The index keeps
-    /// its room.
+    /// Removes the keys and their combiners, in the order in which keys were first added. The index
+    /// keeps its room.
     pub(super) fn take_entries(&mut self) -> Vec<Hashed<K, C>> {
         self.index.clear();
         self.bytes = 0;
@@ -120,8 +125,8 @@ impl<K, C> CombineTable<K, C> {
         self.entries
     }
 
-    /// Returns the keys and their combiners in the order of the hash; keys of equal hash in the order in
-    /// which they were first added.
+    /// Returns the keys and their combiners in the order of the hash; keys of equal hash in the
+    /// order in which they were first added.
     pub fn into_hash_order(self) -> Vec<Hashed<K, C>>
     where
         K: Clone,
@@ -162,8 +167,8 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         (MIN_BATCHED_BYTES..=max_bytes).contains(&self.bytes)
     }
 
-    /// Adds the first [`BATCH`] rows, as [`merge`](CombineTable::merge) does. It stops after a row for
-    /// which `is_due` returns true.
+    /// Adds the first [`BATCH`] rows, as [`merge`](CombineTable::merge) does. It stops after a row
+    /// for which `is_due` returns true.
     pub(super) fn merge_batch<V>(
         &mut self,
         rows: &mut vec::Drain<'_, Hashed<K, V>>,
@@ -202,8 +207,8 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         }
     }
 
-    /// Adds clones of the first [`BATCH`] combiners, as [`merge_batch`](CombineTable::merge_batch) adds
-    /// rows.
+    /// Adds clones of the first [`BATCH`] combiners, as [`merge_batch`](CombineTable::merge_batch)
+    /// adds rows.
     pub(super) fn merge_shared_batch(
         &mut self,
         entries: &mut slice::Iter<'_, Hashed<K, C>>,
@@ -224,12 +229,12 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         }
     }
 
-    /// Returns the positions of the keys of the first [`BATCH`] rows; [`NOT_FOUND`] for a key that is not
-    /// there or whose look-up takes more than one probe.
+    /// Returns the positions of the keys of the first [`BATCH`] rows; [`NOT_FOUND`] for a key that
+    /// is not there or whose look-up takes more than one probe.
     ///
-    /// A look-up in a large table waits for main memory more than once: for the index, for the hash and
-    /// for the key of an entry. Here each of these is read for all rows before the next is read for any,
-    /// so that the processor waits for all rows at once.
+    /// A look-up in a large table waits for main memory more than once: for the index, for the hash
+    /// and for the key of an entry. Here each of these is read for all rows before the next is read
+    /// for any, so that the processor waits for all rows at once.
     #[inline]
     fn find_batch<V>(&self, rows: &[Hashed<K, V>]) -> [u32; BATCH] {
         let mut positions = [NOT_FOUND; BATCH];
@@ -283,8 +288,8 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         self.replace(position, |combiner| merge(combiner, value));
     }
 
-    /// Returns the position of a key. If it is not in the table, adds it to the index, and the caller
-    /// must push its entry.
+    /// Returns the position of a key. If it is not in the table, adds it to the index, and the
+    /// caller must push its entry.
     #[inline(always)] // left to itself, the compiler calls it for each row of a word count
     fn find_or_index(&mut self, hash: u64, key: &K) -> Option<usize> {
         let low = hash as u32;
@@ -342,8 +347,8 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
         self.spare = Some(mem::replace(slot, merged));
     }
 
-    /// Merges a value and measures by how much the combiner grows, for this merge and those before it
-    /// that were not measured.
+    /// Merges a value and measures by how much the combiner grows, for this merge and those before
+    /// it that were not measured.
     fn update_measured(&mut self, position: usize, merge: impl FnOnce(C) -> C) {
         let before = measure(&self.entries[position].value);
         self.replace(position, merge);

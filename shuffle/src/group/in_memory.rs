@@ -1,7 +1,7 @@
 //! Groups rows of one sub-partition in memory, in the order of their hash.
 //!
-//! The order depends on the rows alone: keys by hash; unequal keys of one hash in the order of their first
-//! occurrence; the values of a key in the order of the input.
+//! The order depends on the rows alone: keys by hash; unequal keys of one hash in the order of
+//! their first occurrence; the values of a key in the order of the input.
 
 use crate::keys::hash::Hashed;
 use crate::map_output::reader::Chunk;
@@ -31,8 +31,8 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
         Groups::of_chunks(&[Chunk::Owned(entries)])
     }
 
-    /// Returns the most memory that grouping `bytes` of rows takes: the rows, the order of their hashes,
-    /// and a copy of their keys and values.
+    /// Returns the most memory that grouping `bytes` of rows takes: the rows, the order of their
+    /// hashes, and a copy of their keys and values.
     pub(crate) fn grouping_bytes(bytes: u64) -> u64 {
         let most_rows = bytes / size_of::<Hashed<K, V>>() as u64;
         let word = size_of::<u64>();
@@ -43,8 +43,8 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
         bytes.saturating_add(extra).saturating_add(cloned)
     }
 
-    /// Groups the rows of some chunks: each value is cloned to its final index, once unless hashes are so
-    /// similar that the first order was wrong.
+    /// Groups the rows of some chunks: each value is cloned to its final index, once unless hashes
+    /// are so similar that the first order was wrong.
     pub fn of_chunks(chunks: &[Chunk<Hashed<K, V>>]) -> Self {
         let chunks: Vec<&[Hashed<K, V>]> = chunks.iter().map(Chunk::rows).collect();
         let numbers = Numbers::of(&chunks);
@@ -56,8 +56,8 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
         })
     }
 
-    /// Groups rows in a given order. Returns nothing if it is not the order of the hash, which it always is
-    /// after [`refine`](HashOrder::refine).
+    /// Groups rows in a given order. Returns nothing if it is not the order of the hash, which it
+    /// always is after [`refine`](HashOrder::refine).
     fn in_order<'a>(order: &HashOrder, row: impl Fn(usize) -> &'a Hashed<K, V>) -> Option<Self>
     where
         K: 'a,
@@ -95,8 +95,8 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
         self.keys.push(GroupKey { hash, key, end });
     }
 
-    /// Adds the rows of other keys of one hash. These are rare unless the user's `Hash` is poor; then this
-    /// compares every row with every distinct key.
+    /// Adds the rows of other keys of one hash. These are rare unless the user's `Hash` is poor;
+    /// then this compares every row with every distinct key.
     #[cold]
     fn push_mixed(&mut self, rows: &mut Vec<&Hashed<K, V>>) {
         let mut by_key: Vec<Vec<&Hashed<K, V>>> = Vec::new();
@@ -113,7 +113,8 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
     }
 }
 
-/// Numbers of the rows of some chunks: the index of the chunk, and in the low bits that of the row in it.
+/// Numbers of the rows of some chunks: the index of the chunk, and in the low bits that of the row
+/// in it.
 #[derive(Clone, Copy)]
 struct Numbers {
     row_bits: u32,
@@ -280,7 +281,8 @@ mod tests {
             prop_assert_eq!(groups.into_vecs().collect::<Vec<_>>(), expected);
         }
 
-        // The bits in which they differ do not fit in a word with a row number: the first order is wrong.
+        // The bits in which they differ do not fit in a word with a row number: the first order is
+        // wrong.
         #[test]
         fn hashes_that_differ_in_their_last_bits_are_in_order_for_any_chunks(
             keys in prop::collection::vec(0_u32..40, 0..300),

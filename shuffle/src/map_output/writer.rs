@@ -11,8 +11,8 @@ use emberline_core::size::{heap_bytes, owns_heap};
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::or_raise;
 
-/// The writer of one map output. Its buffers become a run each time they reach the memory limit, so a
-/// map partition may be of any size.
+/// The writer of one map output. Its buffers become a run each time they reach the memory limit, so
+/// a map partition may be of any size.
 pub struct MapWriter<R> {
     task: TaskContext,
     buffers: SegmentBuffers<R>,
@@ -44,8 +44,8 @@ impl<R: Stored> MapWriter<R> {
     ///
     /// # Panics
     ///
-    /// If there is no such segment; [`partition_of`](crate::Partitioning::partition_of) never returns
-    /// one.
+    /// If there is no such segment; [`partition_of`](crate::Partitioning::partition_of) never
+    /// returns one.
     #[inline]
     pub(crate) fn push(&mut self, segment: usize, row: R) {
         let heap = heap_bytes(&row);
@@ -55,8 +55,8 @@ impl<R: Stored> MapWriter<R> {
         }
     }
 
-    /// Adds rows that own no heap and are already divided by segment, as a run of their own after the rows
-    /// pushed before. `hashes` is the sum of the hashes of their keys.
+    /// Adds rows that own no heap and are already divided by segment, as a run of their own after
+    /// the rows pushed before. `hashes` is the sum of the hashes of their keys.
     pub(crate) fn push_run(&mut self, segments: Vec<Vec<R>>, hashes: u64) {
         debug_assert!(!owns_heap::<R>(), "rows that own heap are measured one by one");
         self.hashes = self.hashes.wrapping_add(hashes);
@@ -69,8 +69,8 @@ impl<R: Stored> MapWriter<R> {
         or_raise(self.output.add_run(measured, &self.task));
     }
 
-    /// Adds a row to a segment that depends on the hash of its key. The sum of the hashes is a digest of
-    /// the output: it detects keys that change when the output is recomputed.
+    /// Adds a row to a segment that depends on the hash of its key. The sum of the hashes is a
+    /// digest of the output: it detects keys that change when the output is recomputed.
     #[inline]
     pub(crate) fn push_keyed(&mut self, segment: usize, hash: u64, row: R) {
         self.hashes = self.hashes.wrapping_add(hash);

@@ -6,10 +6,10 @@ use std::mem;
 
 /// The indexes of some rows in the order of their hash, and of the index if hashes are equal.
 ///
-/// A word has the index of a row and as many high bits of its hash as fit. So rows whose hashes differ in
-/// lower bits only can be out of order: among n rows with indexes of b bits, there are about n * n * 2^b /
-/// 2^65 such pairs. That is none among some thousands of rows and a few among millions. A caller that finds
-/// one calls [`refine`](HashOrder::refine).
+/// A word has the index of a row and as many high bits of its hash as fit. So rows whose hashes
+/// differ in lower bits only can be out of order: among n rows with indexes of b bits, there are
+/// about n * n * 2^b / 2^65 such pairs. That is none among some thousands of rows and a few among
+/// millions. A caller that finds one calls [`refine`](HashOrder::refine).
 pub(crate) struct HashOrder {
     /// The high bits in which hashes differ, and below them the index: all words are different.
     words: Vec<u64>,
@@ -20,12 +20,12 @@ pub(crate) struct HashOrder {
 const FEW: usize = 512;
 /// The bits that one pass sorts by: their counters fit in the first cache.
 const PASS_BITS: u32 = 11;
-/// The most moves for each word of an insertion sort: about a hundred times the moves that well mixed
-/// hashes need.
+/// The most moves for each word of an insertion sort: about a hundred times the moves that well
+/// mixed hashes need.
 const MAX_MOVES: usize = 32;
 
-/// The range of some hashes: the first of two passes over rows that find their order. In the second pass
-/// the caller collects a word for each row.
+/// The range of some hashes: the first of two passes over rows that find their order. In the second
+/// pass the caller collects a word for each row.
 pub(crate) struct HashRange {
     least: u64,
     most: u64,
@@ -57,8 +57,8 @@ impl HashRange {
     }
 }
 
-/// Encodes the hash and the index of a row in a word. It is separate from the list of words, so that a loop
-/// that fills the list has it in registers.
+/// Encodes the hash and the index of a row in a word. It is separate from the list of words, so
+/// that a loop that fills the list has it in registers.
 #[derive(Clone, Copy)]
 pub(crate) struct WordEncoder {
     least: u64,
@@ -112,8 +112,8 @@ impl HashOrder {
         self.words.chunk_by(|a, b| hash(a) == hash(b)).count()
     }
 
-    /// Sorts by radix, least significant digit first, over as many high bits as leave about one word in
-    /// each bucket. An insertion sort does the rest.
+    /// Sorts by radix, least significant digit first, over as many high bits as leave about one
+    /// word in each bucket. An insertion sort does the rest.
     fn sort(&mut self, differing: u32) {
         let words = &mut self.words;
         if words.len() < FEW {
@@ -175,8 +175,8 @@ fn insertion_sort(words: &mut [u64]) -> bool {
     true
 }
 
-/// Larger rows are moved within their list: a second list of them would take more than a task counts for
-/// rows and the index of a table.
+/// Larger rows are moved within their list: a second list of them would take more than a task
+/// counts for rows and the index of a table.
 const MAX_COPIED_BYTES: usize = 32;
 
 /// Sorts rows by hash and keeps the order of equal hashes.
