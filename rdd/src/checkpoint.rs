@@ -77,9 +77,9 @@ fn write<T: Stored>(
     task: &TaskContext,
 ) -> Result<Part> {
     let (file, attempt_file) = AttemptFile::create(staging, task)?;
-    let batches = Batches::new(rows, task).inspect(|_| task.check_cancelled());
-    let target = (attempt_file.path(), file);
-    let part = write_part(batches, task.attempt_id.partition, target, &task.config)?;
+    let batches = Batches::new(rows, task).measured().inspect(|_| task.check_cancelled());
+    let partition = task.attempt_id.partition;
+    let part = write_part(batches, partition, attempt_file.path(), file, &task.config)?;
     attempt_file.commit(task)?;
     Ok(part)
 }

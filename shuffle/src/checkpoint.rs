@@ -5,6 +5,7 @@
 //! records the versions of the manifest, the frames and the codec.
 
 use crate::format::{FRAME_VERSION, FileIndex, FileWriter, FrameReader, OpenFile, SegmentLocation};
+use crate::memory::row_sizes::RowSizes;
 use emberline_core::bounds::Stored;
 use emberline_core::codec::{CODEC_ID, encode_into};
 use emberline_core::config::Config;
@@ -140,18 +141,21 @@ fn part_tag<T: Stored>(partition: usize, rows: &[T]) -> Result<u32> {
     Ok(crc32fast::hash(&bytes))
 }
 
-/// Writes and syncs the file of one partition, which `disk` has just created at `path`.
+/// Writes rows of known sizes to the file of one partition, which `disk` has just created at
+/// `path`, and syncs it.
 pub fn write_part<T: Stored>(
-    batches: impl Iterator<Item = Vec<T>>,
+    batches: impl Iterator<Item = (Vec<T>, RowSizes)>,
     partition: usize,
-    (path, disk): (&Path, Box<dyn DiskWriter>),
+    path: &Path,
+    disk: Box<dyn DiskWriter>,
     config: &Config,
 ) -> Result<Part> {
     let mut batches = batches.peekable();
-    let tag = part_tag(partition, batches.peek().map_or(&[], Vec::as_slice))?;
+    let first_rows = batches.peek().map_or(&[][..], |(rows, _)| rows);
+    let tag = part_tag(partition, first_rows)?;
     let mut writer = FileWriter::to_output(path, disk, tag, config)?;
-    for rows in batches {
-        writer.write_segment(&rows)?;
+    for (rows, sizes) in batches {
+        writer.write_measured_segment(&rows, sizes)?;
     }
     let digest = writer.digest();
     let FileIndex { segments, file_bytes: bytes } = writer.finish()?;

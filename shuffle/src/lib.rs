@@ -54,6 +54,7 @@ pub use keys::sub_partitions::SubPartitions;
 pub use map_output::output::{Changed, MapOutput, MapOutputs};
 pub use map_output::reader::{Chunk, SegmentReader};
 pub use map_output::segment_source::SegmentSource;
+pub use memory::row_sizes::RowSizes;
 pub use sort::by_hash::ByHash;
 pub use sort::external::{ExternalSort, RowOrder, SortedRows};
 pub use sort::run::{Batches, FileRows, RunFile};

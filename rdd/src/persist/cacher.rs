@@ -5,13 +5,13 @@ use super::block::{BlockFormat, decoded};
 use super::blocks::Blocks;
 use crate::pipeline::materialized::MaterializedRows;
 use emberline_core::bounds::Stored;
-use emberline_core::error::{ErrorKind, Result};
+use emberline_core::error::{Error, ErrorKind};
 use emberline_core::memory::Reservation;
 use emberline_core::operation::Operation;
 use emberline_core::size::{heap_bytes, owns_heap};
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::{blame, has_raised, or_raise};
-use emberline_shuffle::{Batches, RunFile, SerializedRows};
+use emberline_shuffle::{Batches, RowSizes, RunFile, SerializedRows};
 use std::cell::Cell;
 use std::iter;
 use std::mem::needs_drop;
@@ -45,7 +45,10 @@ impl<'a> PartitionCacher<'a> {
         let level = self.blocks.level;
         match (level.uses_memory(), level.is_serialized()) {
             (false, _) if self.may_use_disk() => self.store_in_file(iter::empty(), rows),
-            (false, _) => MaterializedRows::batched(Batches::new(rows, self.task), self.task),
+            (false, _) => {
+                let batches = Batches::new(rows, self.task).unmeasured();
+                MaterializedRows::batched(batches, self.task)
+            }
             (true, false) => self.store_typed(rows),
             (true, true) => self.store_serialized(rows),
         }
@@ -69,11 +72,12 @@ impl<'a> PartitionCacher<'a> {
         }
         while let Some(row) = rows.next() {
             if !buffer.push(row) {
-                let UnrollBuffer { rows: first, reservation, .. } = buffer;
+                let UnrollBuffer { rows: first, sizes, reservation, .. } = buffer;
                 if self.may_use_disk() {
-                    return self.store_in_file(iter::once(first), rows);
+                    return self.store_in_file(iter::once((first, sizes)), rows);
                 }
-                let batches = iter::once(first).chain(Batches::new(rows, self.task));
+                let rest = Batches::new(rows, self.task).unmeasured();
+                let batches = iter::once(first).chain(rest);
                 return MaterializedRows::batched(batches, self.task).with_pin(reservation);
             }
         }
@@ -82,18 +86,23 @@ impl<'a> PartitionCacher<'a> {
 
     /// Stores rows that fit the memory limit of the operator, if the pool has memory for them.
     fn store_collected<T: Stored>(&self, buffer: UnrollBuffer<'_, T>) -> MaterializedRows<T> {
+        let sizes = buffer.sizes;
         match buffer.finish() {
             (rows, Some(reservation)) => {
                 self.put(BlockFormat::Typed(Arc::new(rows)), Some(reservation))
             }
-            (rows, None) => self.store_without_memory(rows),
+            (rows, None) => self.store_without_memory(rows, sizes),
         }
     }
 
     /// Stores rows for which the pool has no memory in a file, if the level allows that.
-    fn store_without_memory<T: Stored>(&self, rows: Vec<T>) -> MaterializedRows<T> {
+    fn store_without_memory<T: Stored>(
+        &self,
+        rows: Vec<T>,
+        sizes: RowSizes,
+    ) -> MaterializedRows<T> {
         if self.may_use_disk() {
-            match blame(self.operation, || self.write([rows.as_slice()])) {
+            match blame(self.operation, || RunFile::write([(rows.as_slice(), sizes)], self.task)) {
                 Ok(file) => drop(self.put(BlockFormat::InFile(file), None)),
                 // This task has the rows. Only the next reader has to recompute them.
                 Err(error) => self.check_write_error(error),
@@ -109,16 +118,22 @@ impl<'a> PartitionCacher<'a> {
         let mut parts = Vec::new();
         let mut reservation = None;
         let mut batches = Batches::new(rows, self.task);
-        while let Some(batch) = batches.next() {
-            let part = blame(self.operation, || SerializedRows::pack(&batch, &self.task.config));
-            let part = or_raise(part);
+        while let Some((batch, sizes)) = batches.next_measured() {
+            let pack = || SerializedRows::pack(&batch, sizes, &self.task.config);
+            let part = or_raise(blame(self.operation, pack));
             let Some(more) = self.blocks.reserve(part.bytes()) else {
-                let first = decoded(parts).map(or_raise).chain(iter::once(batch));
-                return match self.may_use_disk() {
-                    true => self.store_in_file(first, batches.into_rows()),
-                    false => MaterializedRows::batched(first.chain(batches), self.task)
-                        .with_pin(reservation),
-                };
+                let packed = decoded(parts).map(or_raise);
+                if self.may_use_disk() {
+                    // Packed rows are read frame by frame, and the sizes of a frame are unknown.
+                    let packed = packed.map(|rows| {
+                        let sizes = RowSizes::measure(&rows);
+                        (rows, sizes)
+                    });
+                    let first = packed.chain(iter::once((batch, sizes)));
+                    return self.store_in_file(first, batches.into_rows());
+                }
+                let rows = packed.chain(iter::once(batch)).chain(batches.unmeasured());
+                return MaterializedRows::batched(rows, self.task).with_pin(reservation);
             };
             join(&mut reservation, more);
             parts.push(part);
@@ -130,26 +145,19 @@ impl<'a> PartitionCacher<'a> {
     /// file.
     fn store_in_file<T: Stored>(
         &self,
-        first: impl Iterator<Item = Vec<T>>,
+        first: impl Iterator<Item = (Vec<T>, RowSizes)>,
         rest: impl Iterator<Item = T>,
     ) -> MaterializedRows<T> {
-        let batches = first.chain(Batches::new(rest, self.task));
+        let batches = first.chain(Batches::new(rest, self.task).measured());
         // If writing fails, the rows are lost for this attempt; the next one may succeed without
         // the disk.
-        let file = self.write(batches);
+        let file = RunFile::write(batches, self.task);
         let file = or_raise(file.map_err(|error| self.blocks.not_written(self.partition, error)));
         self.put(BlockFormat::InFile(file), None)
     }
 
-    fn write<T: Stored, R: AsRef<[T]>>(
-        &self,
-        batches: impl IntoIterator<Item = R>,
-    ) -> Result<RunFile<T>> {
-        RunFile::write(batches, self.task)
-    }
-
     /// Fails the task if the rows can never be written, or cannot be recomputed.
-    fn check_write_error(&self, error: emberline_core::error::Error) {
+    fn check_write_error(&self, error: Error) {
         let is_unencodable = matches!(error.kind(), ErrorKind::NotEncodable { .. });
         let error = self.blocks.not_written(self.partition, error);
         if is_unencodable || !self.blocks.can_recompute() {
@@ -176,7 +184,7 @@ impl<'a> PartitionCacher<'a> {
 struct UnrollBuffer<'a, T> {
     blocks: &'a Blocks,
     rows: Vec<T>,
-    heap_bytes: u64,
+    sizes: RowSizes,
     /// Memory that may be used without a further reservation.
     allowed_bytes: u64,
     /// Minimum size of a further reservation for heap memory of rows.
@@ -191,7 +199,7 @@ impl<'a, T: Stored> UnrollBuffer<'a, T> {
         UnrollBuffer {
             blocks: cacher.blocks,
             rows: Vec::with_capacity(hinted_rows.min(max_rows as usize)),
-            heap_bytes: 0,
+            sizes: RowSizes::default(),
             allowed_bytes: limit_bytes,
             increment_bytes: limit_bytes / 4,
             reservation: None,
@@ -199,7 +207,7 @@ impl<'a, T: Stored> UnrollBuffer<'a, T> {
     }
 
     fn bytes(&self) -> u64 {
-        self.heap_bytes.saturating_add((self.rows.capacity() * size_of::<T>()) as u64)
+        self.sizes.heap_bytes.saturating_add((self.rows.capacity() * size_of::<T>()) as u64)
     }
 
     /// Returns true if any `rows` rows fit without a reservation.
@@ -213,7 +221,7 @@ impl<'a, T: Stored> UnrollBuffer<'a, T> {
     #[inline]
     fn push(&mut self, row: T) -> bool {
         let has_room = self.rows.len() < self.rows.capacity() || self.grow();
-        self.heap_bytes = self.heap_bytes.saturating_add(heap_bytes(&row));
+        self.sizes.add(heap_bytes(&row));
         self.rows.push(row);
         has_room && (!owns_heap::<T>() || self.bytes() <= self.allowed_bytes || self.reserve_heap())
     }

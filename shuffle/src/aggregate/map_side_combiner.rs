@@ -141,7 +141,7 @@ where
     #[cold]
     fn check_table(&mut self) {
         let State::Hash(table) = &mut self.state else { return };
-        if self.meter.full(table).is_some() {
+        if self.meter.is_full(table) {
             return self.end_run();
         }
         if const { has_radix::<(K, V, C)>() } && table.bytes() >= self.next_check_bytes {

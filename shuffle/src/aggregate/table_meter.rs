@@ -4,6 +4,7 @@ use crate::aggregate::table::CombineTable;
 use crate::memory::meter::REPORTS;
 use crate::memory::row_sizes::RowSizes;
 use emberline_core::bounds::Stored;
+use emberline_core::size::owns_heap;
 use emberline_core::task::{OperatorMemory, TaskContext};
 
 /// The limit of a table, and what the task knows of its size.
@@ -21,10 +22,26 @@ impl TableMemoryMeter {
         TableMemoryMeter { limit_bytes, next_bytes, held: OperatorMemory::new(task) }
     }
 
-    /// Returns true if it is time to call [`full`](TableMemoryMeter::full).
+    /// Returns true if it is time to call [`full`](TableMemoryMeter::full) or
+    /// [`is_full`](TableMemoryMeter::is_full).
     #[inline]
     pub(super) fn is_due<K, C>(&self, table: &CombineTable<K, C>) -> bool {
         table.bytes() >= self.next_bytes
+    }
+
+    /// Returns true if the table is full. Then the meter starts again for the next table.
+    ///
+    /// It decides as [`full`](TableMemoryMeter::full) does, for a caller that needs no sizes. Where
+    /// combiners own no heap, [`bytes`](CombineTable::bytes) is what measuring again would return:
+    /// each key is measured when it is added and does not change, and the rest of an entry is a
+    /// constant. So the entries are not walked.
+    #[cold]
+    pub(super) fn is_full<K: Stored, C: Stored>(&mut self, table: &mut CombineTable<K, C>) -> bool {
+        let has_reached_limit = table.bytes() >= self.limit_bytes;
+        if const { owns_heap::<C>() } && has_reached_limit {
+            table.measure_again();
+        }
+        self.compare(table.bytes(), has_reached_limit)
     }
 
     /// Returns the sizes of the entries if the table is full. Then the meter starts again for the
@@ -34,17 +51,25 @@ impl TableMemoryMeter {
         &mut self,
         table: &mut CombineTable<K, C>,
     ) -> Option<RowSizes> {
-        let part = self.limit_bytes.div_ceil(REPORTS);
         let sizes = (table.bytes() >= self.limit_bytes).then(|| table.measure_again());
-        let bytes = table.bytes();
+        let is_full = self.compare(table.bytes(), sizes.is_some());
+        sizes.filter(|_| is_full)
+    }
+
+    /// Reports the exact size of a table to the task, and returns true if the table is full: its
+    /// estimated size `has_reached_limit`, and its exact size is at most one part below the limit.
+    fn compare(&mut self, bytes: u64, has_reached_limit: bool) -> bool {
+        let part = self.limit_bytes.div_ceil(REPORTS);
         self.held.set(bytes);
         self.next_bytes = bytes.saturating_add(part).min(self.limit_bytes);
-        // A table is full one part below the limit. Otherwise a table just below the limit would be
-        // measured again at each row.
-        let sizes = sizes.filter(|_| bytes >= self.limit_bytes - part)?;
-        self.held.set(0);
-        self.next_bytes = part;
-        Some(sizes)
+        // The exact size may be less than the limit. If the table then had to reach the limit
+        // again, one that is just below it would be measured again after nearly every row.
+        let is_full = has_reached_limit && bytes >= self.limit_bytes - part;
+        if is_full {
+            self.held.set(0);
+            self.next_bytes = part;
+        }
+        is_full
     }
 
     /// Records that the operator holds `bytes`.

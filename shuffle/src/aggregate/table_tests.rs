@@ -102,6 +102,27 @@ fn the_size_of_a_table_follows_combiners_that_grow() {
     assert!(table.bytes() > 1 << 20, "one merge of many made it large");
 }
 
+// A full table is not measured again on the map side if its combiners own no heap.
+#[test]
+fn the_size_of_a_table_is_exact_if_its_combiners_own_no_heap() {
+    let mut table = CombineTable::new();
+    for n in 0..20_000_u64 {
+        let key = "x".repeat((n % 700) as usize);
+        let hash = hash_of(&key);
+        match n % 3 {
+            0 => table.merge(hash, key, n, &|n| n, &|sum, n| sum + n),
+            1 => table.merge_owned(Hashed { hash, key, value: n }, &|a, b| a + b),
+            _ => table.merge_shared(&Hashed { hash, key, value: n }, &|a, b| a + b),
+        }
+    }
+    let counted = table.bytes();
+    let keys: Vec<String> = (0..700).map(|length| "x".repeat(length)).collect();
+    assert_eq!(table.measure_again(), RowSizes::measure(&keys));
+    assert_eq!(counted, table.bytes());
+    table.take_entries();
+    assert_eq!(table.bytes(), 0);
+}
+
 #[test]
 fn an_empty_table_has_no_keys() {
     let table = CombineTable::<u8, u8>::default();

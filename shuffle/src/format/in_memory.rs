@@ -1,6 +1,7 @@
 //! Serialized rows in memory: frames without a file.
 
 use crate::format::{FileIndex, FileWriter, FrameReader, OpenFile};
+use crate::memory::row_sizes::RowSizes;
 use emberline_core::bounds::Stored;
 use emberline_core::config::Config;
 use emberline_core::disk::DiskReader;
@@ -18,16 +19,19 @@ pub struct SerializedRows<T> {
 
 impl<T> Clone for SerializedRows<T> {
     fn clone(&self) -> Self {
-        let (bytes, index) = (Arc::clone(&self.bytes), Arc::clone(&self.index));
-        SerializedRows { bytes, index, row: PhantomData }
+        SerializedRows {
+            bytes: Arc::clone(&self.bytes),
+            index: Arc::clone(&self.index),
+            row: PhantomData,
+        }
     }
 }
 
 impl<T: Stored> SerializedRows<T> {
-    /// Serializes rows, compressed as configured.
-    pub fn pack(rows: &[T], config: &Config) -> Result<Self> {
+    /// Serializes rows of known sizes, compressed as configured.
+    pub fn pack(rows: &[T], sizes: RowSizes, config: &Config) -> Result<Self> {
         let mut writer = FileWriter::in_memory(config)?;
-        writer.write_segment(rows)?;
+        writer.write_measured_segment(rows, sizes)?;
         let (bytes, index) = writer.finish_in_memory();
         Ok(SerializedRows { bytes: Arc::new(bytes), index: Arc::new(index), row: PhantomData })
     }
@@ -92,7 +96,8 @@ mod tests {
         let config = Config { task_memory_bytes: 1 << 20, ..Config::default() };
         for count in [0, 1, 50_000] {
             let rows: Vec<(u64, String)> = (0..count).map(|n| (n, "word".into())).collect();
-            let serialized = SerializedRows::pack(&rows, &config).unwrap();
+            let sizes = RowSizes::measure(&rows);
+            let serialized = SerializedRows::pack(&rows, sizes, &config).unwrap();
             assert_eq!(serialized.len(), rows.len());
             assert!(
                 serialized.bytes() < 100 + rows.len() as u64 * 16,

@@ -36,7 +36,8 @@ impl OpenFile {
 
     /// Returns an error unless the file has the length in `index`.
     pub fn check_length(&self, index: &FileIndex) -> Result<()> {
-        let (found, written) = (self.bytes()?, index.file_bytes);
+        let found = self.bytes()?;
+        let written = index.file_bytes;
         if found != written {
             return Err(self.corrupt(format!("it has {found} bytes, but {written} were written")));
         }
@@ -221,7 +222,8 @@ impl SegmentFrames {
     }
 
     fn check_end(&self) -> Result<()> {
-        let (rows, bytes) = (self.rows_left, self.bytes.left());
+        let rows = self.rows_left;
+        let bytes = self.bytes.left();
         if rows != 0 || bytes != 0 {
             return Err(self.file.corrupt(format!("{rows} rows and {bytes} bytes do not add up")));
         }

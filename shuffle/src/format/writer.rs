@@ -84,8 +84,6 @@ impl FileWriter {
             Target::Memory => Vec::new(),
             _ => Vec::with_capacity(max_pending_bytes(frame_target)),
         };
-        let segments = Vec::new();
-        let (on_disk, encoded_bytes) = (0, 0);
         let open = SegmentLocation { offset: 0, bytes: 0, rows: 0, frames: 0, file_tag };
         Ok(FileWriter {
             target,
@@ -93,18 +91,27 @@ impl FileWriter {
             frame_target,
             compressor,
             pending,
-            on_disk,
-            encoded_bytes,
+            on_disk: 0,
+            encoded_bytes: 0,
             largest_frame: 0,
-            segments,
+            segments: Vec::new(),
             open,
             digest: crc32fast::Hasher::new(),
         })
     }
 
-    /// Writes the rows of the next segment.
+    /// Measures and writes the rows of the next segment.
     pub fn write_segment<R: Serialize>(&mut self, rows: &[R]) -> Result<()> {
-        self.write_rows(rows, RowSizes::measure(rows))?;
+        self.write_measured_segment(rows, RowSizes::measure(rows))
+    }
+
+    /// Writes the rows of the next segment, whose `sizes` were measured when they were buffered.
+    pub(crate) fn write_measured_segment<R: Serialize>(
+        &mut self,
+        rows: &[R],
+        sizes: RowSizes,
+    ) -> Result<()> {
+        self.write_rows(rows, sizes)?;
         let location = self.end_segment();
         self.segments.push(location);
         Ok(())

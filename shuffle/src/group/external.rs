@@ -137,7 +137,8 @@ impl<K: Key, V: Stored> GroupStream<K, V> {
             count(&mut all, &row.key, 1);
         }
         keys.iter().for_each(|(key, rows)| count(&mut all, key, *rows));
-        let (source, task) = (&self.source, &self.task);
+        let source = &self.source;
+        let task = &self.task;
         self.groups.of_hash.extend(all.into_iter().map(|(key, rows)| {
             let values = SkewedValues::new(source.clone(), hash, key.clone(), task);
             (hash, key, Group::reread(rows, values))

@@ -68,7 +68,8 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
         let keys = order.distinct_hashes();
         let keys = Vec::with_capacity((keys + keys / 256 + 8).min(order.len()));
         let mut groups = Groups { keys, values: Vec::with_capacity(order.len()) };
-        let (mut others, mut last) = (Vec::new(), 0);
+        let mut others = Vec::new();
+        let mut last = 0;
         while let Some(first) = in_order.next() {
             if first.hash < mem::replace(&mut last, first.hash) {
                 return None;
@@ -91,8 +92,8 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
     /// Ends the group of the values that were added last.
     #[inline]
     fn end_group(&mut self, first: &Hashed<K, V>) {
-        let (hash, key, end) = (first.hash, first.key.clone(), self.values.len());
-        self.keys.push(GroupKey { hash, key, end });
+        let key = first.key.clone();
+        self.keys.push(GroupKey { hash: first.hash, key, end: self.values.len() });
     }
 
     /// Adds the rows of other keys of one hash. These are rare unless the user's `Hash` is poor;

@@ -37,14 +37,21 @@ impl<K: Key, V: Stored> SkewedValues<K, V> {
         key: K,
         task: &TaskContext,
     ) -> Self {
-        let (reads, copy) = (AtomicUsize::new(0), OnceLock::new());
-        let (scratch, config) = (Arc::clone(&task.scratch), Arc::clone(&task.config));
-        let batch_bytes = task.operator_memory_limit() / 8;
-        SkewedValues { source, hash, key, reads, copy, scratch, config, batch_bytes }
+        SkewedValues {
+            source,
+            hash,
+            key,
+            reads: AtomicUsize::new(0),
+            copy: OnceLock::new(),
+            scratch: Arc::clone(&task.scratch),
+            config: Arc::clone(&task.config),
+            batch_bytes: task.operator_memory_limit() / 8,
+        }
     }
 
     fn scan(&self) -> impl Iterator<Item = Vec<V>> + use<K, V> {
-        let (hash, key) = (self.hash, self.key.clone());
+        let hash = self.hash;
+        let key = self.key.clone();
         let ranges = self.source.chunks(None).flat_map(chunk_ranges);
         ranges.map(move |range| values_of(range, hash, &key))
     }
@@ -79,7 +86,8 @@ const CLONED_AT_ONCE: usize = 1024;
 type ChunkRange<R> = (Chunk<R>, Range<usize>);
 
 fn chunk_ranges<R: Clone>(chunk: Chunk<R>) -> impl Iterator<Item = ChunkRange<R>> {
-    let (rows, mut at) = (chunk.rows().len(), 0);
+    let rows = chunk.rows().len();
+    let mut at = 0;
     let mut chunk = Some(chunk);
     from_fn(move || {
         let end = match chunk.as_ref()? {

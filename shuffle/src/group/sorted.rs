@@ -3,9 +3,11 @@
 use crate::group::values::Group;
 use crate::keys::hash::Hashed;
 use crate::memory::meter::MemoryMeter;
+use crate::memory::row_sizes::RowSizes;
 use crate::sort::run::RunFile;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::error::Error;
+use emberline_core::size::heap_bytes;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::{or_raise, raise};
 use std::collections::VecDeque;
@@ -23,8 +25,12 @@ pub struct SortedGroups<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> {
 impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> SortedGroups<K, V, I> {
     /// Returns the groups of `rows`.
     pub fn new(rows: I, task: &TaskContext) -> Self {
-        let (rows, of_hash) = (rows.peekable(), VecDeque::new());
-        SortedGroups { rows, of_hash, task: task.clone(), last_hash: 0 }
+        SortedGroups {
+            rows: rows.peekable(),
+            of_hash: VecDeque::new(),
+            task: task.clone(),
+            last_hash: 0,
+        }
     }
 
     /// Returns the hash of the next row.
@@ -72,12 +78,17 @@ impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> SortedGroups<K, V, I> 
         let mut meter = MemoryMeter::new(self.task.operator_memory_limit());
         let mut next = Some((None, value));
         while let Some((other, value)) = next {
-            let is_full = meter.add(&value);
+            let heap = heap_bytes(&value);
+            let is_full = meter.add_bytes((size_of::<V>() as u64).saturating_add(heap));
             match other {
-                None => first.values.push(value),
+                None => first.push(value, heap),
                 Some(key) => match others.iter_mut().find(|gathered| gathered.key == key) {
-                    Some(gathered) => gathered.values.push(value),
-                    None => others.push(Gathered { values: vec![value], ..Gathered::new(key) }),
+                    Some(gathered) => gathered.push(value, heap),
+                    None => {
+                        let mut gathered = Gathered::new(key);
+                        gathered.push(value, heap);
+                        others.push(gathered);
+                    }
                 },
             }
             if is_full {
@@ -100,17 +111,27 @@ struct Gathered<K, V> {
     key: K,
     files: Vec<RunFile<V>>,
     values: Vec<V>,
+    /// The sizes of the values in memory.
+    sizes: RowSizes,
 }
 
 impl<K, V: Stored> Gathered<K, V> {
     fn new(key: K) -> Self {
-        Gathered { key, files: Vec::new(), values: Vec::new() }
+        Gathered { key, files: Vec::new(), values: Vec::new(), sizes: RowSizes::default() }
+    }
+
+    /// Adds a value that owns `heap_bytes`.
+    #[inline]
+    fn push(&mut self, value: V, heap_bytes: u64) {
+        self.sizes.add(heap_bytes);
+        self.values.push(value);
     }
 
     fn write(&mut self, task: &TaskContext) {
         if !self.values.is_empty() {
             let values = std::mem::take(&mut self.values);
-            self.files.push(or_raise(RunFile::write([values], task)));
+            let sizes = std::mem::take(&mut self.sizes);
+            self.files.push(or_raise(RunFile::write([(values, sizes)], task)));
         }
     }
 

@@ -60,7 +60,8 @@ impl<K: Key, V: Stored> BroadcastTable<K, V> {
         limit_bytes: u64,
         task: &TaskContext,
     ) -> Result<Self> {
-        let (mut building, mut held) = (Building::new(), OperatorMemory::new(task));
+        let mut building = Building::new();
+        let mut held = OperatorMemory::new(task);
         while let Some(chunk) = rows.next_chunk()? {
             // Rows that this task owns are cloned too: they come from a file, and are few.
             for row in chunk.rows() {
@@ -115,7 +116,8 @@ impl<K: Key, V: Stored> Building<K, V> {
     /// Returns an error if the table exceeds the limit. The number of rows has a limit too: indexes
     /// have 32 bits, and rows may have no size.
     fn check(&self, limit_bytes: u64) -> Result<()> {
-        let (rows, bytes) = (self.rows.len(), self.bytes);
+        let rows = self.rows.len();
+        let bytes = self.bytes;
         if bytes <= limit_bytes && rows < u32::MAX as usize {
             return Ok(());
         }
@@ -154,7 +156,8 @@ mod tests {
         let task = TaskContext::for_test(Config::default());
         let mut writer = MapWriter::new(1, &task);
         for (key, value) in rows {
-            let (hash, key) = (hash_of(*key), key.to_string());
+            let hash = hash_of(*key);
+            let key = key.to_string();
             writer.push_keyed(0, hash, Hashed { hash, key, value: *value });
         }
         let outputs = MapOutputs::own(writer.finish()?);

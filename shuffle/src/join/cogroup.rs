@@ -45,7 +45,8 @@ where
     /// Pairs the keys of `hash`, which both sides have: nearly always one key each, and the same.
     #[inline]
     fn next_both(&mut self, hash: u64) -> Option<(K, A, B)> {
-        let ((_, key, a), (_, other, b)) = (self.left.next()?, self.right.next()?);
+        let (_, key, a) = self.left.next()?;
+        let (_, other, b) = self.right.next()?;
         let ends = self.left.peek().is_none_or(|(next, ..)| *next != hash)
             && self.right.peek().is_none_or(|(next, ..)| *next != hash);
         if ends && key == other {

@@ -110,8 +110,8 @@ pub struct CrossProduct<K, L: Iterator, R> {
 impl<K, L: Iterator, R: Rewind> CrossProduct<K, L, R> {
     /// Returns the pairs of `left` and `right`, with their key.
     pub fn new(key: K, left: impl Into<L>, right: impl Into<R>) -> Self {
-        let (mut left, right) = (left.into(), right.into());
-        CrossProduct { value: left.next(), key, left, right }
+        let mut left = left.into();
+        CrossProduct { value: left.next(), key, left, right: right.into() }
     }
 }
 
@@ -126,7 +126,8 @@ impl<K: Clone, L: Iterator<Item: Clone>, R: Rewind> Iterator for CrossProduct<K,
         }
         self.value = self.left.next();
         self.right.rewind();
-        let (value, other) = (self.value.as_ref()?, self.right.next()?);
+        let value = self.value.as_ref()?;
+        let other = self.right.next()?;
         Some((self.key.clone(), (value.clone(), other)))
     }
 }

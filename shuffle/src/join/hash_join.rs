@@ -20,8 +20,15 @@ pub struct HashJoin<K, V, W> {
 impl<K, V, W> HashJoin<K, V, W> {
     /// Joins two sides.
     pub fn new(left: Groups<K, V>, right: Groups<K, W>) -> Self {
-        let (left_group, left_value, right_start, right_group, right_value) = (0, 0, 0, 0, 0);
-        HashJoin { left, right, left_group, left_value, right_start, right_group, right_value }
+        HashJoin {
+            left,
+            right,
+            left_group: 0,
+            left_value: 0,
+            right_start: 0,
+            right_group: 0,
+            right_value: 0,
+        }
     }
 }
 

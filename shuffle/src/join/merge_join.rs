@@ -74,7 +74,8 @@ where
             if let Some(row) = self.next_waiting() {
                 return Some(row);
             }
-            let (left, right) = (self.left.next_hash()?, self.right.next_hash()?);
+            let left = self.left.next_hash()?;
+            let right = self.right.next_hash()?;
             if left != right {
                 match left < right {
                     true => drop(self.left.next_row()),
@@ -82,7 +83,8 @@ where
                 }
                 continue;
             }
-            let (a, b) = (self.left.next_row()?, self.right.next_row()?);
+            let a = self.left.next_row()?;
+            let b = self.right.next_row()?;
             let are_alone =
                 self.left.next_hash() != Some(left) && self.right.next_hash() != Some(left);
             if are_alone && a.key == b.key {

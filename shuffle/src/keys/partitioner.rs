@@ -140,7 +140,8 @@ fn hash_partitions(partitioner: &dyn Any) -> Option<usize> {
 }
 
 fn ask<K: 'static>(partitioner: &dyn Partitioner<K>, key: &K) -> usize {
-    let (partition, partitions) = (partitioner.partition_of(key), partitioner.partitions());
+    let partition = partitioner.partition_of(key);
+    let partitions = partitioner.partitions();
     if partition >= partitions {
         raise(Error::new(ErrorKind::PartitionOutOfRange { partition, partitions }));
     }
@@ -258,7 +259,9 @@ pub fn range_bounds<K: Clone>(
     compare: impl Fn(&K, &K) -> Ordering,
 ) -> Vec<K> {
     let step = sample.iter().map(|(_, weight)| weight).sum::<f64>() / partitions as f64;
-    let (mut bounds, mut reached, mut target) = (Vec::<K>::new(), 0.0, step);
+    let mut bounds: Vec<K> = Vec::new();
+    let mut reached = 0.0;
+    let mut target = step;
     for (key, weight) in sample {
         if bounds.len() + 1 >= partitions {
             break;

@@ -44,8 +44,10 @@ impl<K: Clone> RangeSubPartitions<K> {
         compare: impl Fn(&K, &K) -> Ordering,
     ) {
         let fine = range_bounds(sample, partitions * self.each, &compare);
-        let (mut bounds, mut sub_partitions) = (Vec::new(), Vec::new());
-        let (mut range, mut sub_partition) = (0, 0);
+        let mut bounds = Vec::new();
+        let mut sub_partitions = Vec::new();
+        let mut range = 0;
+        let mut sub_partition = 0;
         let mut fine = fine.into_iter().peekable();
         for end in ranges.iter().map(Some).chain([None]) {
             let is_below = |bound: &K| end.is_none_or(|end| compare(bound, end).is_lt());
@@ -62,7 +64,8 @@ impl<K: Clone> RangeSubPartitions<K> {
                 while fine.next_if(|bound| compare(bound, end).is_eq()).is_some() {}
                 bounds.push(end.clone());
             }
-            (range, sub_partition) = (range + 1, 0);
+            range += 1;
+            sub_partition = 0;
         }
         // Existing bounds were computed from the same sample.
         let _ = self.cuts.set(Cuts { bounds, sub_partitions });

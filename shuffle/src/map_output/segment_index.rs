@@ -83,7 +83,8 @@ impl SegmentIndex {
         let block = &self.blocks[number];
         let end = self.blocks.get(number + 1).map_or(self.encoded.len(), |next| next.at);
         let entries: Vec<Entry> = decode_rows(&self.encoded[block.at..end], block.entries)?;
-        let (mut offset, file_tag) = (block.offset, self.file_tag);
+        let mut offset = block.offset;
+        let file_tag = self.file_tag;
         let location = |(above, bytes, rows, frames): Entry| {
             let location = SegmentLocation { offset, bytes, rows, frames, file_tag };
             offset += bytes;

@@ -3,9 +3,7 @@
 //! The answer depends on the rows and the limit alone, so every attempt of a task ends its runs at
 //! the same rows.
 
-use emberline_core::size::heap_bytes;
 use emberline_core::task::{OperatorMemory, TaskContext};
-use serde::Serialize;
 
 /// The sum of the sizes of rows, and its limit.
 ///
@@ -39,13 +37,6 @@ impl MemoryMeter {
     #[cfg(test)]
     fn bytes(&self) -> u64 {
         self.bytes
-    }
-
-    /// Measures and adds a row that is stored in a list. Returns true if the limit is reached; then
-    /// the sum starts again.
-    #[inline]
-    pub fn add<T: Serialize>(&mut self, row: &T) -> bool {
-        self.add_bytes((size_of::<T>() as u64).saturating_add(heap_bytes(row)))
     }
 
     /// Adds bytes. Returns true if the limit is reached; then the sum starts again.
@@ -88,6 +79,15 @@ impl MemoryMeter {
 mod tests {
     use super::*;
     use emberline_core::config::Config;
+    use emberline_core::size::heap_bytes;
+    use serde::Serialize;
+
+    impl MemoryMeter {
+        /// Measures and adds a row that is stored in a list.
+        fn add<T: Serialize>(&mut self, row: &T) -> bool {
+            self.add_bytes((size_of::<T>() as u64).saturating_add(heap_bytes(row)))
+        }
+    }
 
     #[test]
     fn the_row_that_reaches_the_limit_is_the_last_of_its_run() {

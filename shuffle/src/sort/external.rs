@@ -17,6 +17,7 @@ use emberline_core::size::heap_bytes;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::or_raise;
 use std::cmp::Ordering;
+use std::iter;
 use std::sync::Arc;
 use std::vec;
 
@@ -138,7 +139,8 @@ fn merge_passes<T: Stored, O: RowOrder<T>>(
                 continue;
             }
             let mut batches = Batches::new(Merge::new(&mut rest, count, order), task);
-            merged.push(Run::InFile(RunFile::write_batches(&mut batches, task)?));
+            let measured = iter::from_fn(|| batches.next_measured());
+            merged.push(Run::InFile(RunFile::write(measured, task)?));
             order = batches.into_rows().order;
         }
         runs = merged;
@@ -260,13 +262,15 @@ impl<T: Stored, O: RowOrder<T>> Merge<T, O> {
     }
 
     fn is_before(&self, a: usize, b: usize) -> bool {
-        let (a, b) = (&self.heap[a], &self.heap[b]);
+        let a = &self.heap[a];
+        let b = &self.heap[b];
         self.order.compare(&a.head, &b.head).then(a.run.cmp(&b.run)).is_lt()
     }
 
     fn sift_down(&mut self, mut at: usize) {
         loop {
-            let (left, right) = (2 * at + 1, 2 * at + 2);
+            let left = 2 * at + 1;
+            let right = left + 1;
             let mut least = at;
             if left < self.heap.len() && self.is_before(left, least) {
                 least = left;

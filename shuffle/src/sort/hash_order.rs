@@ -120,7 +120,8 @@ impl HashOrder {
             return words.sort_unstable();
         }
         let bits = differing.min(words.len().ilog2()).min(2 * PASS_BITS);
-        let (low, first) = (bits / 2, u64::BITS - bits);
+        let low = bits / 2;
+        let first = u64::BITS - bits;
         let mut moved = vec![0; words.len()];
         one_pass(words, &mut moved, first, low);
         one_pass(&moved, words, first + low, bits - low);
@@ -133,7 +134,8 @@ impl HashOrder {
     /// Orders rows that agree in the bits of the words by all bits of their hash.
     #[cold]
     pub(crate) fn refine(&mut self, hash_at: &dyn Fn(usize) -> u64) {
-        let (bits, mask) = (self.index_bits, !u64::MAX.unbounded_shl(self.index_bits));
+        let bits = self.index_bits;
+        let mask = !u64::MAX.unbounded_shl(bits);
         let equal = self.words.chunk_by_mut(|a, b| a.unbounded_shr(bits) == b.unbounded_shr(bits));
         for some in equal.filter(|some| some.len() > 1) {
             some.sort_by_key(|word| hash_at((word & mask) as usize));
@@ -161,7 +163,8 @@ fn one_pass(from: &[u64], to: &mut [u64], first: u32, bits: u32) {
 fn insertion_sort(words: &mut [u64]) -> bool {
     let mut moves = MAX_MOVES.saturating_mul(words.len());
     for at in 1..words.len() {
-        let (word, mut index) = (words[at], at);
+        let word = words[at];
+        let mut index = at;
         while index > 0 && words[index - 1] > word {
             words[index] = words[index - 1];
             index -= 1;

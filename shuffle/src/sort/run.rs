@@ -167,33 +167,18 @@ impl<'a> TaskRunWriter<'a> {
 }
 
 impl<T: Stored> RunFile<T> {
-    /// Measures rows and writes them to a file, batch by batch.
+    /// Writes rows of known sizes to a file, batch by batch, and counts the file as the task's.
     pub fn write<R: AsRef<[T]>>(
-        batches: impl IntoIterator<Item = R>,
+        batches: impl IntoIterator<Item = (R, RowSizes)>,
         task: &TaskContext,
     ) -> Result<Self> {
         let mut writer = TaskRunWriter::create(task)?;
         let mut batches = batches.into_iter();
         loop {
             let computing = writer.compute();
-            let Some(rows) = batches.next() else { break };
+            let Some((rows, sizes)) = batches.next() else { break };
             drop(computing);
-            writer.write(rows.as_ref(), RowSizes::measure(rows.as_ref()))?;
-        }
-        writer.finish()
-    }
-
-    /// Writes batches of known sizes to a file and counts the file as the task's.
-    pub(crate) fn write_batches<I: Iterator<Item = T>>(
-        batches: &mut Batches<I>,
-        task: &TaskContext,
-    ) -> Result<Self> {
-        let mut writer = TaskRunWriter::create(task)?;
-        loop {
-            let computing = writer.compute();
-            let Some((rows, sizes)) = batches.next_measured() else { break };
-            drop(computing);
-            writer.write(&rows, sizes)?;
+            writer.write(rows.as_ref(), sizes)?;
         }
         writer.finish()
     }
@@ -364,7 +349,7 @@ impl<I: Iterator<Item: Stored>> Batches<I> {
     }
 
     /// Returns the next batch, if there is one, and its sizes.
-    pub(crate) fn next_measured(&mut self) -> Option<(Vec<I::Item>, RowSizes)> {
+    pub fn next_measured(&mut self) -> Option<(Vec<I::Item>, RowSizes)> {
         let mut batch = Vec::new();
         let mut sizes = RowSizes::default();
         let mut meter = MemoryMeter::new(self.bytes);
@@ -380,15 +365,12 @@ impl<I: Iterator<Item: Stored>> Batches<I> {
     }
 
     /// Returns the batches with their sizes.
-    pub(crate) fn measured(mut self) -> impl Iterator<Item = (Vec<I::Item>, RowSizes)> {
+    pub fn measured(mut self) -> impl Iterator<Item = (Vec<I::Item>, RowSizes)> {
         iter::from_fn(move || self.next_measured())
     }
-}
 
-impl<I: Iterator<Item: Stored>> Iterator for Batches<I> {
-    type Item = Vec<I::Item>;
-
-    fn next(&mut self) -> Option<Vec<I::Item>> {
-        self.next_measured().map(|(batch, _)| batch)
+    /// Returns the batches without their sizes, for rows that are not written to a file.
+    pub fn unmeasured(self) -> impl Iterator<Item = Vec<I::Item>> {
+        self.measured().map(|(batch, _)| batch)
     }
 }
