@@ -46,10 +46,9 @@ impl<K: Clone> RangeSubPartitions<K> {
         let fine = range_bounds(sample, partitions * self.each, &compare);
         let mut bounds = Vec::new();
         let mut sub_partitions = Vec::new();
-        let mut range = 0;
-        let mut sub_partition = 0;
         let mut fine = fine.into_iter().peekable();
-        for end in ranges.iter().map(Some).chain([None]) {
+        for (range, end) in ranges.iter().map(Some).chain([None]).enumerate() {
+            let mut sub_partition = 0;
             let is_below = |bound: &K| end.is_none_or(|end| compare(bound, end).is_lt());
             while let Some(bound) = fine.next_if(is_below) {
                 // The last sub-partition of a range has the rest of it.
@@ -64,8 +63,6 @@ impl<K: Clone> RangeSubPartitions<K> {
                 while fine.next_if(|bound| compare(bound, end).is_eq()).is_some() {}
                 bounds.push(end.clone());
             }
-            range += 1;
-            sub_partition = 0;
         }
         // Existing bounds were computed from the same sample.
         let _ = self.cuts.set(Cuts { bounds, sub_partitions });
