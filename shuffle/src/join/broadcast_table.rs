@@ -137,7 +137,8 @@ impl<K: Key, V: Stored> Building<K, V> {
         let ends: Vec<u32> = ends.collect();
         for entry in &mut index {
             let number = entry.from as usize;
-            (entry.from, entry.to) = (ends[number] - counts[number], ends[number]);
+            entry.from = ends[number] - counts[number];
+            entry.to = ends[number];
         }
         let mut values: Vec<V> = rows.into_iter().map(|(_, value)| value).collect();
         values.shrink_to_fit();

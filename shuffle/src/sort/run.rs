@@ -374,3 +374,39 @@ impl<I: Iterator<Item: Stored>> Batches<I> {
         self.measured().map(|(batch, _)| batch)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::in_memory::SerializedRows;
+    use serde::{Deserialize, Serialize, Serializer};
+    use std::cell::Cell;
+
+    thread_local! {
+        static WALKS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// A row that owns heap, and counts how often it is walked.
+    #[derive(Clone, Deserialize)]
+    struct Walked(String);
+
+    impl Serialize for Walked {
+        fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+            WALKS.set(WALKS.get() + 1);
+            self.0.serialize(serializer)
+        }
+    }
+
+    #[test]
+    fn rows_in_batches_are_measured_once_and_encoded_once() {
+        const ROWS: usize = 50_000;
+        let task = TaskContext::for_test(Config::default());
+        let rows = || (0..ROWS).map(|n| Walked(format!("row {n:8}")));
+        let file = RunFile::write(Batches::new(rows(), &task).measured(), &task).unwrap();
+        assert_eq!((file.len(), WALKS.take()), (ROWS, 2 * ROWS));
+        for (batch, sizes) in Batches::new(rows(), &task).measured() {
+            SerializedRows::pack(&batch, sizes, &task.config).unwrap();
+        }
+        assert_eq!(WALKS.take(), 2 * ROWS);
+    }
+}
