@@ -20,8 +20,8 @@ const DECODE_LIMITS_BYTES: [usize; 2] = [16 << 20, MAX_ROW_BYTES];
 /// The maximum size of one row in memory, in bytes, that can be written to a file.
 pub const MAX_ROW_BYTES: usize = 1 << 30;
 
-/// The maximum count towards the limit for one encoded byte. bincode counts values by their width
-/// in memory: a `u128` encoded as one byte counts 16.
+/// The maximum number of bytes by which one encoded byte counts toward a decode limit. bincode
+/// counts the width of a value in memory, so a `u128` that is encoded in one byte counts 16.
 const MAX_COUNTED_PER_BYTE: usize = 16;
 
 /// Appends the encoded `row` to `out`. On failure `out` is unchanged.
@@ -89,7 +89,27 @@ fn undecodable<T>(error: &DecodeError, index: usize, bytes: usize) -> Error {
     match error {
         DecodeError::Serde(error) => unsupported::<T>(&format!("{error:?}")),
         DecodeError::LimitExceeded if can_be_too_large => not_encodable::<T>(too_large()),
-        error => asymmetric::<T>(format!("row {index} does not decode ({error})")),
+        error => asymmetric::<T>(format!("row {index} does not decode ({})", describe(error))),
+    }
+}
+
+/// Describes an error of bincode in words, since its `Display` is the name of a Rust enum variant.
+fn describe(error: &DecodeError) -> String {
+    match error {
+        DecodeError::UnexpectedEnd { additional: 1 } => "its bytes end 1 byte too early".into(),
+        DecodeError::UnexpectedEnd { additional } => {
+            format!("its bytes end {additional} bytes too early")
+        }
+        DecodeError::LimitExceeded => "a length exceeds the bytes of the row".into(),
+        DecodeError::UnexpectedVariant { type_name, found, .. } => {
+            format!("`{type_name}` has no variant {found}")
+        }
+        DecodeError::Utf8 { .. } => "a string is not UTF-8".into(),
+        DecodeError::InvalidBooleanValue(value) => format!("{value} is not a boolean"),
+        DecodeError::InvalidCharEncoding(_) => "a character is not UTF-8".into(),
+        DecodeError::Other(problem) => (*problem).into(),
+        DecodeError::OtherString(problem) => problem.clone(),
+        _ => "its bytes are not a value of its type".into(),
     }
 }
 

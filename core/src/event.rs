@@ -294,6 +294,7 @@ impl TaskMetrics {
 }
 
 /// A listener that receives every event of a context, in order, on a separate thread.
+#[doc(alias = "SparkListener")]
 pub trait Listener: Send {
     /// Handles one event. A panic is caught and removes the listener; the run continues.
     fn on_event(&mut self, record: &EventRecord);

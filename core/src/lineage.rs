@@ -93,8 +93,8 @@ pub trait ShuffleDependency: Send + Sync {
 /// node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StorageStats {
-    /// The number of map outputs or partitions.
-    pub parts: usize,
+    /// The number of map partitions whose output is stored, or of stored partitions.
+    pub stored_partitions: usize,
     /// Their rows.
     pub rows: u64,
     /// Their bytes in memory, as the memory pool counts them.
@@ -108,7 +108,7 @@ pub struct StorageStats {
 impl Sum for StorageStats {
     fn sum<I: Iterator<Item = StorageStats>>(parts: I) -> StorageStats {
         parts.fold(StorageStats::default(), |sum, part| StorageStats {
-            parts: sum.parts + part.parts,
+            stored_partitions: sum.stored_partitions + part.stored_partitions,
             rows: sum.rows + part.rows,
             memory_bytes: sum.memory_bytes.saturating_add(part.memory_bytes),
             file_bytes: sum.file_bytes.saturating_add(part.file_bytes),

@@ -23,6 +23,7 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// # Persistence
 impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Writes all rows into the new directory `path`, and returns an RDD that reads them.
     ///

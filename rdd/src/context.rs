@@ -26,6 +26,7 @@ use std::sync::{Arc, Weak};
 /// assert_eq!(ctx.range(1..101_u64).reduce(|a, b| a + b)?, Some(5050));
 /// # Ok::<(), Error>(())
 /// ```
+#[doc(alias = "SparkContext")]
 #[derive(Clone)]
 pub struct Context {
     pub(crate) engine: Arc<Engine>,

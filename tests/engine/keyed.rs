@@ -292,7 +292,7 @@ fn a_group_beyond_the_task_memory_limit_names_the_streaming_method() {
                 kind,
                 ErrorKind::GroupTooLarge {
                     rows: 513,
-                    task_memory_limit: 4096,
+                    task_memory_limit_bytes: 4096,
                     streaming: "group_by_key_iter"
                 }
             )
@@ -346,7 +346,7 @@ fn a_small_memory_limit_bounds_a_list_like_the_task_memory_limit() {
         {
             assert_kind(
                 refused,
-                |kind| matches!(kind, ErrorKind::GroupTooLarge { task_memory_limit, .. } if *task_memory_limit == task_limit),
+                |kind| matches!(kind, ErrorKind::GroupTooLarge { task_memory_limit_bytes, .. } if *task_memory_limit_bytes == task_limit),
             );
         }
         Ok(())

@@ -66,7 +66,7 @@ impl StoredBlock {
 
     fn storage_stats(&self) -> StorageStats {
         StorageStats {
-            parts: 1,
+            stored_partitions: 1,
             rows: self.block.rows(),
             memory_bytes: self.memory_bytes(),
             file_bytes: self.block.file_bytes(),

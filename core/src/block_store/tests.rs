@@ -85,7 +85,8 @@ fn dropping_an_rdd_frees_its_memory_and_leaves_the_others() {
     let (store, memory, _) = store(100);
     assert!((0..3).all(|partition| put(&store, RDD, partition, 5)));
     assert!(put(&store, OTHER, 0, 7));
-    let expected = StorageStats { parts: 3, rows: 3, memory_bytes: 15, ..StorageStats::default() };
+    let expected =
+        StorageStats { stored_partitions: 3, rows: 3, memory_bytes: 15, ..StorageStats::default() };
     assert_eq!(store.storage_stats(RDD), expected);
     assert_eq!((store.drop_rdd(RDD), store.drop_rdd(RDD)), (3, 0));
     assert_eq!(store.storage_stats(RDD), StorageStats::default());
@@ -149,7 +150,7 @@ fn a_block_with_a_disk_level_is_spilled_and_one_that_cannot_be_recomputed_is_ret
     assert_eq!(stored(&store, OTHER), [0, 1]);
     assert!(store.get(OTHER, 0).unwrap().block().downcast::<InFile>().is_ok());
     let expected = StorageStats {
-        parts: 2,
+        stored_partitions: 2,
         rows: 2,
         memory_bytes: 10,
         file_bytes: 6,

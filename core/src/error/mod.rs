@@ -153,8 +153,13 @@ pub enum ErrorKind {
     /// A task found a map output lost or damaged. The scheduler recomputes the output; a user sees
     /// this error only after too many failed attempts.
     #[error(
-        "the output of map partition {map_partition} of {shuffle} is lost{}",
-        if others.is_empty() { String::new() } else { format!(", and {} others", others.len()) }
+        "the output of map partition {map_partition} of {shuffle} is lost{}: check the disks of the \
+         scratch directories, and that no other program deletes files there",
+        match others.len() {
+            0 => String::new(),
+            1 => ", and 1 other output".into(),
+            more => format!(", and {more} other outputs"),
+        }
     )]
     FetchFailed {
         /// The shuffle.
@@ -194,15 +199,15 @@ pub enum ErrorKind {
     },
     /// The values of one key exceed the task memory limit.
     #[error(
-        "a group of {rows} values exceeds the task memory limit ({task_memory_limit} bytes): use \
+        "a group of {rows} values exceeds the task memory limit ({task_memory_limit_bytes} bytes): use \
          `{streaming}`, which does not hold a group in a Vec, or combine the values with \
          reduce_by_key or aggregate_by_key"
     )]
     GroupTooLarge {
         /// The values collected so far.
         rows: usize,
-        /// The task memory limit in bytes.
-        task_memory_limit: u64,
+        /// The task memory limit.
+        task_memory_limit_bytes: u64,
         /// The alternative operation that streams the values.
         streaming: &'static str,
     },
@@ -257,10 +262,11 @@ pub enum ErrorKind {
     /// that read the new one would return inconsistent results.
     #[error(
         "the output of map partition {map_partition} of {shuffle} was lost and recomputed with different \
-         contents ({rows_before} rows before, {rows_after} after{}): each of {operations} must return \
-         the same rows every time; seed random numbers by the partition, or checkpoint rows that \
-         cannot be reproduced",
-        if rows_before == rows_after { ", with other keys" } else { "" }
+         contents ({rows_before} rows before, {rows_after} after{}): {}{operations} must return the same \
+         rows every time; seed random numbers by the partition, or checkpoint rows that cannot be \
+         reproduced",
+        if rows_before == rows_after { ", with other keys" } else { "" },
+        if operations.contains(", ") { "each of " } else { "" }
     )]
     NotDeterministic {
         /// The shuffle.

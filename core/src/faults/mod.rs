@@ -384,8 +384,8 @@ pub fn damage_to_output(
     })
 }
 
-/// Marks the file of a map output as unreadable if the plan contains that. The output is not
-/// published to readers yet.
+/// Marks the file of a map output as unreadable if the fault plan has a `FailReads` fault for the
+/// output. Must be called before the output is published.
 pub fn fail_reads(faults: Option<&Faults>, of: ShuffleId, partition: usize, file: Option<&Path>) {
     let (Some(faults), Some(file)) = (faults, file) else { return };
     let is_this_output = |fault: &Fault| match *fault {
@@ -399,7 +399,7 @@ pub fn fail_reads(faults: Option<&Faults>, of: ShuffleId, partition: usize, file
     }
 }
 
-/// Applies the faults of a map output that is written to `file`, or to memory, and not yet visible.
+/// Applies the faults of a map output that is written, to `file` or to memory, but not published.
 pub fn before_publish(
     faults: Option<&Faults>,
     shuffle: ShuffleId,
@@ -410,7 +410,7 @@ pub fn before_publish(
     fail_reads(faults, shuffle, partition, file);
 }
 
-/// Applies the faults of a map output that readers can find: `inflict` is called with its damage.
+/// Applies the faults of a published map output. `inflict` applies the planned damage to it.
 pub fn after_publish(
     faults: Option<&Faults>,
     shuffle: ShuffleId,

@@ -78,6 +78,7 @@ pub trait Accumulate: Clone + Send + 'static {
 /// A value that closures add to and the program reads; made by [`Context::accumulator`].
 ///
 /// It is a handle: clones share the value.
+#[doc(alias = "AccumulatorV2")]
 pub struct Accumulator<A: Accumulate> {
     value: Arc<Mutex<A>>,
     engine: Weak<Engine>,

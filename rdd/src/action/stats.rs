@@ -16,6 +16,7 @@ use std::fmt;
 /// If one number is NaN, all fields but the count are NaN. With an infinite number the sum and the
 /// mean are that infinity (NaN if there are both), and the variances are NaN. -0 is less than 0.
 /// Formats without NaN and infinity, such as JSON, can store it only if no field is one of them.
+#[doc(alias = "StatCounter")]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
     count: u64,

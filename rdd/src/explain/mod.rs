@@ -17,6 +17,7 @@ use emberline_core::lineage::StorageStats;
 use stages::Stage;
 use std::fmt;
 
+/// # Inspection
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the lineage as stages, with call sites, partitions, partitioners and storage.
     ///
@@ -144,7 +145,7 @@ fn numbers(stage: &Stage) -> Option<String> {
     if stage.writes.is_none() {
         return Some(read);
     }
-    let existing = stats.parts;
+    let existing = stats.stored_partitions;
     let all = counted(stage.partitions as u64, "map output");
     let holds = if stage.partitions == 1 { "holds" } else { "hold" };
     Some(format!("{read}; {existing} of {all} {holds} {}", size(&stats)))

@@ -123,7 +123,7 @@ fn stage(cut: Cut<'_>, nodes: &[&LineageNode], numbers: &HashMap<*const (), usiz
     });
     let rows_read = |rows_read| StorageStats { rows_read, ..StorageStats::default() };
     let stats = match cut.shuffle {
-        Some(shuffle) => Some(shuffle.storage_stats()).filter(|stats| stats.parts > 0),
+        Some(shuffle) => Some(shuffle.storage_stats()).filter(|stats| stats.stored_partitions > 0),
         None => cut.end.rows_read().map(rows_read),
     };
     Stage {
@@ -148,8 +148,12 @@ fn details(node: &LineageNode, reads: &[usize]) -> Vec<String> {
     let stored = node.blocks.as_ref().map(|blocks| {
         let stats = blocks.storage_stats();
         let level = blocks.level().map(|level| format!("{level}: ")).unwrap_or_default();
-        let stored = format!("{level}{} of {} partitions stored", stats.parts, node.partitions());
-        if stats.parts == 0 { stored } else { format!("{stored}, {}", size(&stats)) }
+        let stored = format!(
+            "{level}{} of {} partitions stored",
+            stats.stored_partitions,
+            node.partitions()
+        );
+        if stats.stored_partitions == 0 { stored } else { format!("{stored}, {}", size(&stats)) }
     });
     reads.chain(partitioner).chain(stored).collect()
 }

@@ -115,10 +115,13 @@ fn title(number: usize, stage: &Stage) -> String {
 /// Returns the rows that a stage has read and its number of existing outputs. Their size is a label
 /// of the arrow.
 fn subtitle(stage: &Stage) -> Option<String> {
-    let StorageStats { parts, rows_read, .. } = stage.stats?;
+    let StorageStats { stored_partitions, rows_read, .. } = stage.stats?;
     let read = format!("read {}", counted(rows_read, "row"));
     let all = counted(stage.partitions as u64, "map output");
-    Some(if stage.writes.is_some() { format!("{read}; {parts} of {all}") } else { read })
+    Some(match stage.writes {
+        Some(_) => format!("{read}; {stored_partitions} of {all}"),
+        None => read,
+    })
 }
 
 /// Returns the distance from the top of a box to its lines.

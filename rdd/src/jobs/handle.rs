@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 /// assert!(handle.wait().unwrap_err().to_string().contains("not needed"));
 /// # Ok::<(), Error>(())
 /// ```
+#[doc(alias = "FutureAction")]
 pub struct JobHandle<T> {
     promise: Arc<Promise<T>>,
     scope: Arc<CancelScope>,

@@ -109,9 +109,9 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         W: Stored,
         Q: Pipeline<Item = (K, W)>,
     {
-        let task_memory_limit = self.context.engine.config().task_memory_limit();
+        let task_memory_limit_bytes = self.context.engine.config().task_memory_limit();
         self.cogrouped_by(operation, partitioning, other, move |left, right| {
-            collect_pairs_of_groups(operation, task_memory_limit, left, right)
+            collect_pairs_of_groups(operation, task_memory_limit_bytes, left, right)
         })
     }
 
@@ -221,14 +221,14 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
 /// limit.
 pub(super) fn collect_pairs_of_groups<K: Key, V: Stored, W: Stored>(
     operation: Operation,
-    task_memory_limit: u64,
+    task_memory_limit_bytes: u64,
     left: SubPartitionGroups<K, V>,
     right: SubPartitionGroups<K, W>,
 ) -> impl Iterator<Item = (K, Both<V, W>)> + 'static {
     let groups = into_co_groups(left.into_groups(), right.into_groups());
     groups.map(move |(key, values, others)| {
-        let values = collect_group(operation, task_memory_limit, values, "cogroup_iter");
-        let others = collect_group(operation, task_memory_limit, others, "cogroup_iter");
+        let values = collect_group(operation, task_memory_limit_bytes, values, "cogroup_iter");
+        let others = collect_group(operation, task_memory_limit_bytes, others, "cogroup_iter");
         (key, (values, others))
     })
 }

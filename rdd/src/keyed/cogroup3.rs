@@ -77,26 +77,33 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         Q: Pipeline<Item = (K, W)>,
         R: Pipeline<Item = (K, X)>,
     {
-        let task_memory_limit = self.context.engine.config().task_memory_limit();
+        let task_memory_limit_bytes = self.context.engine.config().task_memory_limit();
         let both =
             self.cogrouped_by(operation, partitioning.clone(), second, move |left, right| {
-                collect_pairs_of_groups(operation, task_memory_limit, left, right)
+                collect_pairs_of_groups(operation, task_memory_limit_bytes, left, right)
             });
         both.cogrouped_by(operation, partitioning, third, move |left, right| {
-            collect_three_groups(operation, task_memory_limit, left, right)
+            collect_three_groups(operation, task_memory_limit_bytes, left, right)
         })
     }
 }
 
 fn collect_three_groups<K: Key, V: Stored, W: Stored, X: Stored>(
     operation: Operation,
-    task_memory_limit: u64,
+    task_memory_limit_bytes: u64,
     left: SubPartitionGroups<K, (Vec<V>, Vec<W>)>,
     right: SubPartitionGroups<K, X>,
 ) -> impl Iterator<Item = (K, Three<V, W, X>)> + 'static {
     into_co_groups(left.into_groups(), right.into_groups()).map(move |(key, both, third)| {
         // The first cogroup has each key once, or not at all if only the third RDD has it.
         let (first, second) = both.into_iter().next().unwrap_or_default();
-        (key, (first, second, collect_group(operation, task_memory_limit, third, "cogroup_iter")))
+        (
+            key,
+            (
+                first,
+                second,
+                collect_group(operation, task_memory_limit_bytes, third, "cogroup_iter"),
+            ),
+        )
     })
 }

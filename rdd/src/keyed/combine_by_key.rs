@@ -97,7 +97,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         };
         if self.partitioning().is_some_and(|own| own.same_as(&partitioning)) {
             let lineage = node(Dependency::Narrow(Arc::clone(&self.lineage)));
-            let (parent, depth) = (self.pipeline.clone(), self.pipeline.depth());
+            let parent = self.pipeline.clone();
+            let depth = parent.depth();
             let compute = move |partition, task: &TaskContext| {
                 aggregator.fold_rows(operation, parent.open(partition, task), task)
             };

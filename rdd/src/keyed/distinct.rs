@@ -42,7 +42,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         }
         let narrow = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
         let lineage = self.context.lineage(operation, partitions, narrow);
-        let (parent, depth) = (self.pipeline.clone(), self.pipeline.depth());
+        let parent = self.pipeline.clone();
+        let depth = parent.depth();
         let compute = move |partition, task: &TaskContext| {
             distinct_rows(operation, parent.open(partition, task), task)
         };

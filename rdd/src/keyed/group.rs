@@ -11,19 +11,19 @@ use emberline_shuffle::Group;
 /// use instead, if they exceed the task memory limit.
 pub(super) fn collect_group<V: Stored>(
     operation: Operation,
-    task_memory_limit: u64,
+    task_memory_limit_bytes: u64,
     group: Group<V>,
     streaming: &'static str,
 ) -> Vec<V> {
     let rows = group.len();
     let too_large = || {
         raise(
-            Error::new(ErrorKind::GroupTooLarge { rows, task_memory_limit, streaming })
+            Error::new(ErrorKind::GroupTooLarge { rows, task_memory_limit_bytes, streaming })
                 .in_operation(operation),
         )
     };
     let mut bytes = (rows * size_of::<V>()) as u64;
-    if bytes > task_memory_limit {
+    if bytes > task_memory_limit_bytes {
         too_large();
     }
     if !owns_heap::<V>() {
@@ -32,7 +32,7 @@ pub(super) fn collect_group<V: Stored>(
     let mut values = Vec::with_capacity(rows);
     for value in group {
         bytes = bytes.saturating_add(heap_bytes(&value));
-        if bytes > task_memory_limit {
+        if bytes > task_memory_limit_bytes {
             too_large();
         }
         values.push(value);

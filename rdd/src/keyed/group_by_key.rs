@@ -92,7 +92,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.grouped(operation, partitioning, collect::<V>, heap_bytes)
+        self.map_groups(operation, partitioning, collect::<V>, heap_bytes)
     }
 
     pub(super) fn grouped_groups(
@@ -104,12 +104,12 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
         V: Stored,
     {
-        self.grouped(operation, partitioning, stream::<V>, group_bytes)
+        self.map_groups(operation, partitioning, stream::<V>, group_bytes)
     }
 
     /// Groups by key and passes each group to `finish`. `heap_bytes_of` measures the heap memory of
     /// a resulting row.
-    fn grouped<U: Element, W>(
+    fn map_groups<U: Element, W>(
         &self,
         operation: Operation,
         partitioning: Partitioning<K>,
@@ -124,7 +124,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let (input, edge) = JoinInput::of(self, operation, &partitioning);
         let lineage = self.context.lineage(operation, partitioning.partitions(), vec![edge]);
         let depth = input.depth();
-        let task_memory_limit = self.context.engine.config().task_memory_limit();
+        let task_memory_limit_bytes = self.context.engine.config().task_memory_limit();
         let compute = move |partition, task: &TaskContext| {
             let opened = input.open(operation, partition, task);
             let task = task.clone();
@@ -132,7 +132,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
             (0..pieces).flat_map(move |index| {
                 let groups = blame(&operation, || opened.groups(index, &task)).into_groups();
                 groups.map(move |(_, key, values)| {
-                    (key, finish(operation, task_memory_limit, values))
+                    (key, finish(operation, task_memory_limit_bytes, values))
                 })
             })
         };
@@ -144,8 +144,12 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
 /// Turns the values of a key into the value of the resulting row, given the task memory limit.
 type Finish<V, U> = fn(Operation, u64, Group<V>) -> U;
 
-fn collect<V: Stored>(operation: Operation, task_memory_limit: u64, values: Group<V>) -> Vec<V> {
-    collect_group(operation, task_memory_limit, values, "group_by_key_iter")
+fn collect<V: Stored>(
+    operation: Operation,
+    task_memory_limit_bytes: u64,
+    values: Group<V>,
+) -> Vec<V> {
+    collect_group(operation, task_memory_limit_bytes, values, "group_by_key_iter")
 }
 
 fn stream<V>(_: Operation, _: u64, values: Group<V>) -> Group<V> {

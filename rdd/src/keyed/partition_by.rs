@@ -56,7 +56,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         if self.partitioning().is_some_and(|own| own.same_as(&by)) {
             return self.boxed();
         }
-        let (partitions, partitioner) = (by.partitions(), KnownPartitioner::new(&by));
+        let partitions = by.partitions();
+        let partitioner = KnownPartitioner::new(&by);
         let write_rows = move |rows: P::Rows, task: &TaskContext| {
             let assign = |(key, value)| {
                 let (hash, partition) = blame(&operation, || {

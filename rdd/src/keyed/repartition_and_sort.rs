@@ -45,7 +45,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let partitioned = self.partitioned_by(operation, partitioning.into());
         let edge = Dependency::Narrow(Arc::clone(&partitioned.lineage));
         let lineage = self.context.lineage(operation, partitioned.num_partitions(), vec![edge]);
-        let (parent, depth) = (partitioned.pipeline.clone(), partitioned.pipeline.depth());
+        let parent = partitioned.pipeline.clone();
+        let depth = parent.depth();
         let compute = move |partition, task: &TaskContext| {
             sort_rows(operation, parent.open(partition, task), ByPairKey, task)
         };

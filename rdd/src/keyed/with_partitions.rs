@@ -23,6 +23,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// `intersection` and `subtract`. Pairs that have the same partitioner already are not
     /// shuffled. Sorts take only a number, because they compute ranges from a sample of their keys.
     ///
+    /// # Errors
+    ///
+    /// The action fails with [`PartitionOutOfRange`](crate::ErrorKind::PartitionOutOfRange) if the
+    /// partitioner returns a partition that does not exist.
+    ///
     /// # Examples
     ///
     /// ```

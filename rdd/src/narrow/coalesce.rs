@@ -41,7 +41,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// Runs of neighboring partitions of one parent.
+/// Groups of neighboring partitions of one parent.
 struct Coalesced<P> {
     /// A list of one parent, as `chained` takes it.
     parent: Arc<[P]>,

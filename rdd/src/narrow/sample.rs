@@ -23,6 +23,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// The choice depends only on `seed` and on the position of a row, so it is the same in every
     /// run and on any number of threads. Keeps the partitioner.
     ///
+    /// # Errors
+    ///
+    /// The action fails with `InvalidArgument` if `fraction` is not from 0 to 1.
+    ///
     /// # Examples
     ///
     /// ```

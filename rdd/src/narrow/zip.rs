@@ -14,8 +14,10 @@ use std::sync::Arc;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Pairs each row with the row of `other` at the same position.
     ///
-    /// The action fails if the two RDDs differ in the number of partitions, or in the number of
-    /// rows of a partition.
+    /// # Errors
+    ///
+    /// The action fails with `InvalidArgument` if the two RDDs differ in the number of partitions,
+    /// or in the number of rows of a partition.
     ///
     /// # Examples
     ///

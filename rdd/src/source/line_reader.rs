@@ -4,7 +4,7 @@ use emberline_core::task::TaskContext;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 
-const BLOCK_BYTES: usize = 256 << 10;
+const BUFFER_BYTES: usize = 256 << 10;
 
 /// The lines whose first byte is in a byte range of an input.
 pub(super) struct LineReader<R> {
@@ -36,7 +36,7 @@ impl<R: Read + Seek> LineReader<R> {
         input.seek(SeekFrom::Start(offset))?;
         let mut reader = LineReader {
             input,
-            buffer: vec![0; BLOCK_BYTES],
+            buffer: vec![0; BUFFER_BYTES],
             at: 0,
             filled: 0,
             offset,
@@ -64,7 +64,7 @@ impl<R: Read + Seek> LineReader<R> {
             if self.at_end || self.offset >= self.end {
                 return Ok(());
             }
-            self.read_block()?;
+            self.fill_buffer()?;
         }
     }
 
@@ -88,7 +88,7 @@ impl<R: Read + Seek> LineReader<R> {
                 None if self.at_end => break None,
                 None => {
                     seen = self.filled - self.at;
-                    self.read_block()?;
+                    self.fill_buffer()?;
                 }
             }
         };
@@ -112,7 +112,7 @@ impl<R: Read + Seek> LineReader<R> {
     /// Reads more bytes after those that are left, and grows the buffer for a line that is longer.
     /// Fails if the input ends before its length, since it was truncated while it was read.
     #[cold]
-    fn read_block(&mut self) -> io::Result<()> {
+    fn fill_buffer(&mut self) -> io::Result<()> {
         self.task.check_cancelled();
         self.count_lines();
         self.buffer.copy_within(self.at..self.filled, 0);
@@ -185,11 +185,11 @@ mod tests {
     }
 
     #[test]
-    fn a_line_longer_than_a_block_is_one_line() {
-        let long = vec![b'x'; 3 * BLOCK_BYTES];
+    fn a_line_longer_than_the_buffer_is_one_line() {
+        let long = vec![b'x'; 3 * BUFFER_BYTES];
         let bytes = [b"a\n".as_slice(), &long, b"\nb"].concat();
         let lines = lines_of(&bytes, 3);
-        assert_eq!(lines.iter().map(Vec::len).collect::<Vec<_>>(), [1, 3 * BLOCK_BYTES, 1]);
+        assert_eq!(lines.iter().map(Vec::len).collect::<Vec<_>>(), [1, 3 * BUFFER_BYTES, 1]);
     }
 
     #[test]
@@ -217,11 +217,11 @@ mod tests {
             }
         }
         let task = TaskContext::for_test(Config::default());
-        let length = 20 * BLOCK_BYTES as u64;
+        let length = 20 * BUFFER_BYTES as u64;
         let mut input = Counted(Cursor::new(vec![b'x'; length as usize]), 0);
         let range = length / 2..length / 2 + 100;
         let mut reader = LineReader::new(&mut input, range, length, &task).unwrap();
         assert!(reader.next_line().unwrap().is_none());
-        assert!(input.1 <= 2 * BLOCK_BYTES, "read {} bytes", input.1);
+        assert!(input.1 <= 2 * BUFFER_BYTES, "read {} bytes", input.1);
     }
 }

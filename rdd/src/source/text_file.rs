@@ -61,7 +61,7 @@ impl Context {
     /// become U+FFFD; see [`text_file_with`](Context::text_file_with) for an error instead.
     ///
     /// There are about `default_partitions` partitions of 64 KiB to 32 MiB each, in the order of
-    /// files and lines. A task holds a block of 256 KiB or its longest line.
+    /// files and lines. A task holds a buffer of 256 KiB or of its longest line.
     ///
     /// # Errors
     ///

@@ -202,7 +202,7 @@ impl UntypedOutput {
             MapRun::File(_) => 0,
         });
         StorageStats {
-            parts: 1,
+            stored_partitions: 1,
             rows: self.rows,
             memory_bytes: reserved.sum(),
             file_bytes: self.file.as_ref().map_or(0, |(_, index)| index.file_bytes),

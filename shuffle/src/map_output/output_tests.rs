@@ -234,7 +234,7 @@ fn an_output_that_cannot_be_read_twice_is_lost_and_others_are_not() {
     let error = read(&outputs, 0, &task).unwrap_err();
     assert_eq!(others_of(&error), []);
     assert_lost(Err(error), 1, "injected fault");
-    assert_eq!(outputs.storage_stats().parts, 2);
+    assert_eq!(outputs.storage_stats().stored_partitions, 2);
     assert_lost(read(&outputs, 0, &task), 1, "injected fault");
     assert_eq!(
         read(&outputs, 1, &task).unwrap().len(),
@@ -282,7 +282,7 @@ fn a_reader_that_finds_one_output_lost_checks_all_and_names_the_lost_ones() {
     let error = read(&outputs, 1, &task).unwrap_err();
     assert_eq!(others_of(&error), [2]);
     assert_lost(Err(error), 0, "and 1 others");
-    assert_eq!(outputs.storage_stats().parts, 1);
+    assert_eq!(outputs.storage_stats().stored_partitions, 1);
     // A later reader does not access the disk, and reports the same.
     fs::remove_file(&files[1]).unwrap();
     assert_eq!(others_of(&read(&outputs, 0, &task).unwrap_err()), [2]);
