@@ -1,5 +1,4 @@
-//! `checkpoint` and `read_checkpoint`: an RDD in files that outlive the program (see the README of
-//! `action`).
+//! `checkpoint` and `read_checkpoint`: files that outlive the program (README of `action`).
 
 use crate::action::output::{AttemptFile, Output, part_name};
 use crate::context::Context;

@@ -34,8 +34,7 @@ pub struct Context {
     _owner: Option<Arc<Owner>>,
 }
 
-/// The program's own handles to a context, as opposed to those of RDDs. Dropping the last one
-/// cancels spawned jobs.
+/// The program's own handles to a context. Dropping the last one cancels spawned jobs.
 struct Owner(Weak<Engine>);
 
 impl Drop for Owner {
@@ -93,8 +92,7 @@ impl Context {
 
 /// # Monitoring
 impl Context {
-    /// Returns the bytes that map outputs, stored partitions and finished runs hold of the memory
-    /// limit.
+    /// Returns the bytes of memory that map outputs, stored partitions and finished runs hold.
     ///
     /// ```
     /// # use emberline_rdd::prelude::*;
@@ -133,8 +131,7 @@ impl Context {
         LineageNode::new(self.engine.next_rdd_id(), operation, partitions, dependencies)
     }
 
-    /// Returns the lineage node of a source. Zero partitions are reported as an error by the first
-    /// action.
+    /// Returns the lineage node of a source. Zero partitions fail the first action.
     pub(crate) fn source_lineage(&self, operation: Operation, partitions: usize) -> LineageNode {
         let mut lineage = self.lineage(operation, partitions, Vec::new());
         lineage.problem = no_partitions(operation, partitions);
@@ -163,10 +160,8 @@ impl fmt::Debug for Context {
     }
 }
 
-/// The settings of a context. A setting changes a result only if its documentation mentions it.
-///
-/// Each has a default. [`build`](ContextBuilder::build) validates all settings and reports all
-/// errors together.
+/// The settings of a context, each with a default. A setting changes a result only if its
+/// documentation mentions it. [`build`](ContextBuilder::build) reports all errors together.
 #[must_use = "a builder does nothing until `build`"]
 pub struct ContextBuilder {
     config: Config,
@@ -211,8 +206,7 @@ impl ContextBuilder {
         self
     }
 
-    /// Sets the directory in which the scratch directory is made, as
-    /// [`scratch_dirs`](ContextBuilder::scratch_dirs) does for several.
+    /// Sets one directory; see [`scratch_dirs`](ContextBuilder::scratch_dirs).
     pub fn scratch_dir(self, folder: impl Into<PathBuf>) -> Self {
         self.scratch_dirs([folder])
     }
@@ -220,17 +214,15 @@ impl ContextBuilder {
     /// Sets the directories in which scratch directories are made, such as one per disk. Default:
     /// the system's temporary directory.
     ///
-    /// They must exist. Files alternate between them, and a directory that is full or not writable
-    /// is skipped. `build` deletes the orphans it finds in them: scratch directories of processes
-    /// that have died.
+    /// They must exist. Files alternate between them, except for full or unwritable ones. `build`
+    /// deletes the scratch directories in them of processes that have died.
     #[doc(alias = "spark.local.dir")]
     pub fn scratch_dirs<D: Into<PathBuf>>(mut self, folders: impl IntoIterator<Item = D>) -> Self {
         self.config.scratch_dirs = folders.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets the bytes that all scratch files together may take on disk, at least 1. Default: no
-    /// limit.
+    /// Sets the bytes that all scratch files may take on disk, at least 1. Default: no limit.
     ///
     /// A write beyond it fails with `ScratchQuotaExceeded`. Deleted files no longer count.
     pub fn scratch_quota_bytes(mut self, bytes: u64) -> Self {
@@ -238,12 +230,10 @@ impl ContextBuilder {
         self
     }
 
-    /// Sets the number of partitions of a source without an explicit number, at least 1. The
-    /// default is 16.
+    /// Sets the number of partitions of a source without an explicit number, at least 1. Default:
+    /// 16 on every machine, so that results are the same too.
     ///
-    /// It is the same on every machine, so that a program returns the same bytes everywhere. A few
-    /// per core are enough. It changes the partitions, and with them the order of rows after a
-    /// shuffle.
+    /// A few per core are enough. The number changes the order of rows after a shuffle.
     #[doc(alias = "spark.default.parallelism")]
     pub fn default_partitions(mut self, partitions: usize) -> Self {
         self.config.default_partitions = partitions;
@@ -253,10 +243,9 @@ impl ContextBuilder {
     /// Sets the bytes of rows that one action may return, at least 1. Default: the memory limit.
     ///
     /// An action beyond it fails with `ResultTooLarge`, and its tasks stop within a few thousand
-    /// rows. It applies to `collect`, `collect_as_map`, `take`, `top`, `lookup`, `count_by_key` and
-    /// similar actions, and to each partition of `to_local_iterator`. A row counts with the
-    /// `size_of` of its type; memory that it points to, such as the text of a `String`, does not
-    /// count.
+    /// rows. It applies to `collect`, `take`, `top`, `lookup`, `count_by_key` and similar actions,
+    /// and to each partition of `to_local_iterator`. A row counts with the `size_of` of its type,
+    /// without memory that it points to, such as the text of a `String`.
     ///
     /// ```
     /// # use emberline_rdd::prelude::*;
@@ -292,7 +281,6 @@ impl ContextBuilder {
 
     /// Enables speculative execution: a task that runs far longer than the others of its stage is
     /// started a second time, and the first attempt to finish provides the result. Default: off.
-    ///
     /// See [`Speculation`] for the thresholds.
     ///
     /// ```
@@ -315,9 +303,8 @@ impl ContextBuilder {
     /// [`cancel_all`](Context::cancel_all) does, instead of ending the process. Default: no.
     ///
     /// A second signal within two seconds, or one while no job runs, ends the process with status
-    /// 130. The handler belongs to the process and stays installed; `build` fails if the program
-    /// has installed one with the crate `ctrlc`. Needs the feature `ctrl-c`, which is on by
-    /// default.
+    /// 130. The handler stays installed; `build` fails if the program has installed one with the
+    /// crate `ctrlc`. Needs the feature `ctrl-c`, which is on by default.
     #[cfg(feature = "ctrl-c")]
     pub fn cancel_on_ctrl_c(mut self, cancels: bool) -> Self {
         self.ctrl_c = cancels;

@@ -42,8 +42,7 @@ fn is_unseen(c: char) -> bool {
         || matches!(c, '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Escapes characters that could control a terminal, change the text direction, end the line or be
-/// invisible.
+/// Escapes characters that control a terminal, change the text direction or are invisible.
 pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -109,8 +108,7 @@ fn fitting(chars: impl Iterator<Item = char>, max_columns: usize) -> usize {
     bytes
 }
 
-/// Prints a value in several formats for a notebook that reads standard output; it shows the
-/// richest one that it supports.
+/// Prints a value in several formats for a notebook, which shows the richest it supports.
 pub(crate) fn show_in_notebook(forms: &[(&str, String)]) {
     // An error means that standard output is closed.
     let _ = write_forms(&mut io::stdout().lock(), forms);

@@ -1,9 +1,8 @@
 //! The frame of an action: the work that the driver does around its jobs.
 //!
-//! An action runs any number of jobs. The accumulator updates of their tasks stay pending until the
-//! whole action has succeeded; then they are committed together. User closures that run on the
-//! driver, such as the last merge of a `reduce`, run in [`run_on_driver`], so that a panic becomes
-//! an error of the action.
+//! The accumulator updates of the jobs stay pending until the whole action has succeeded; then they
+//! are committed together. User closures that run on the driver, such as the last merge of a
+//! `reduce`, run in [`run_on_driver`], so that a panic becomes an error of the action.
 
 use crate::accumulator::TaskDeltas;
 use emberline_core::error::Result;
@@ -27,10 +26,8 @@ pub(crate) struct Pending {
     pub(crate) result_deltas: Vec<TaskDeltas>,
 }
 
-/// Runs a whole action, and commits the accumulator updates of its jobs if it succeeds.
-///
-/// The updates of a failed action are dropped. An action that runs inside another one, such as the
-/// sample that prepares a sort, is committed with the outer action.
+/// Runs a whole action, and commits the accumulator updates of its jobs if it succeeds. An action
+/// inside another one, such as the sample of a sort, is committed with the outer action.
 pub(crate) fn run_action<R>(action: Operation, body: impl FnOnce() -> Result<R>) -> Result<R> {
     let frame = ActionFrame::begin();
     let result = body()?;

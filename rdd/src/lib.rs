@@ -1,12 +1,10 @@
 //! The RDD layer of emberline: handles, sources, operations and actions.
 //!
-//! This crate builds descriptions of work: an operation adds a node to the lineage, and an action
-//! passes the last node to the engine (`emberline-core`). Programs use it through the `emberline`
-//! crate.
-//!
-//! The modules follow the data: a `source` makes an RDD; `narrow` operations compute a partition
-//! from the same partition of the parent and compile to one loop; `keyed` operations move rows
-//! between partitions; an `action` runs a job and returns a result.
+//! An operation adds a node to the lineage, and an action passes the last node to the engine
+//! (`emberline-core`). Programs use this crate through `emberline`. The modules follow the data: a
+//! `source` makes an RDD; `narrow` operations compute a partition from the same partition of the
+//! parent and compile to one loop; `keyed` operations move rows between partitions; an `action`
+//! runs a job.
 
 #![deny(missing_docs)]
 
@@ -44,15 +42,14 @@ pub use source::Text;
 pub use table::AsTable;
 
 pub mod config {
-    //! Types of the settings of [`ContextBuilder`](crate::ContextBuilder): compression and
-    //! speculation.
+    //! Types of the settings of [`ContextBuilder`](crate::ContextBuilder).
 
     pub use emberline_core::config::{Compression, Speculation};
 }
 
 pub mod disk {
-    //! The filesystem interface of a context, for tests that replace or break the disk
-    //! ([`ContextBuilder::disk`](crate::ContextBuilder::disk)).
+    //! The filesystem of a context ([`ContextBuilder::disk`](crate::ContextBuilder::disk)), for
+    //! tests.
 
     pub use emberline_core::disk::{Access, Disk, DiskReader, DiskWriter, FaultyDisk, RealDisk};
 }
@@ -74,8 +71,7 @@ pub mod event {
 }
 
 pub mod fault {
-    //! Fault injection for tests and teaching: a [`FaultPlan`] is given to
-    //! [`ContextBuilder::faults`](crate::ContextBuilder::faults).
+    //! Fault injection for tests, by [`ContextBuilder::faults`](crate::ContextBuilder::faults).
 
     pub use emberline_core::faults::{Damage, FailPoint, FaultPlan, Faults};
 }
@@ -94,8 +90,7 @@ pub mod id {
 }
 
 pub mod job {
-    //! Jobs in the background ([`Context::spawn`](crate::Context::spawn)) and tasks that did not
-    //! stop when cancelled.
+    //! Jobs in the background ([`Context::spawn`](crate::Context::spawn)) and abandoned tasks.
 
     pub use crate::jobs::JobHandle;
     pub use emberline_core::job::Progress;
@@ -103,8 +98,7 @@ pub mod job {
 }
 
 pub mod partition {
-    //! Partitioners, which are functions from a key to a partition, and the view
-    //! [`WithPartitions`], which sets the partitions of one operation.
+    //! Partitioners, and the view [`WithPartitions`] that sets the partitions of one operation.
 
     pub use crate::keyed::WithPartitions;
     pub use emberline_shuffle::{HashPartitioner, Partitioner, Partitioning};

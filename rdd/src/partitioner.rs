@@ -4,11 +4,9 @@ use emberline_shuffle::Partitioning;
 use std::any::Any;
 use std::sync::Arc;
 
-/// The partitioner of an RDD of pairs, stored without the type of the keys: `filter` does not know
-/// whether its rows are pairs, but keeps the partitioner if they are.
-///
-/// [`KnownPartitioner::of_keys`] restores the type by a downcast. It is always the same type,
-/// because an operation that changes keys drops the partitioner.
+/// The partitioner of an RDD of pairs, without the type of the keys: `filter` does not know whether
+/// its rows are pairs. [`KnownPartitioner::of_keys`] restores the type by a downcast. It is always
+/// the same, because an operation that changes keys drops the partitioner.
 #[derive(Clone)]
 pub(crate) struct KnownPartitioner {
     by: Arc<dyn AnyPartitioning>,

@@ -16,9 +16,9 @@ impl CommittedDeltas {
         self.store_if_first(partition, deltas, || ((), true));
     }
 
-    /// Stores the additions of a partition if `publish` returns true: this attempt was the first to
-    /// make the partition visible. Both happen under one lock, so that an action that reads the
-    /// partition also counts its additions.
+    /// Stores the additions of a partition if `publish` returns true: this attempt made it visible
+    /// first. One lock covers both, so an action that reads the partition also counts its
+    /// additions.
     pub(crate) fn store_if_first<R>(
         &self,
         partition: usize,

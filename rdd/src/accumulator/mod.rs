@@ -1,11 +1,9 @@
 //! Accumulators: values that tasks add to, and that the program reads after the action.
 //!
-//! A task adds to its own partial value without a lock. The partial value of a result task is
-//! stored with its result, that of a map task with its map output, and that of a stored partition
-//! with its block; a later attempt replaces an earlier one. All of them are merged when the action
-//! has succeeded, in the order of stages and partitions. So every partition counts once, and float
-//! sums have the same bits on any number of threads.
-//!
+//! A task adds to its own partial value without a lock. The partial value is stored with the
+//! result, the map output or the block of its task; a later attempt replaces an earlier one. All
+//! are merged when the action has succeeded, in the order of stages and partitions. So every
+//! partition counts once, and float sums have the same bits on any number of threads.
 //! - `committed`: partial values that belong to map outputs and stored partitions.
 
 mod committed;
@@ -23,8 +21,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// A value that an [`Accumulator`] can hold: numbers are summed and a `Vec` collects; implement it
-/// for other types.
+/// A value that an [`Accumulator`] can hold: a number (summed), a `Vec`, or a type of your own.
 ///
 /// ```
 /// # use emberline_rdd as emberline;
@@ -75,9 +72,8 @@ pub trait Accumulate: Clone + Send + 'static {
     fn merge(&mut self, later: Self);
 }
 
-/// A value that closures add to and the program reads; made by [`Context::accumulator`].
-///
-/// It is a handle: clones share the value.
+/// A value that closures add to and the program reads; made by [`Context::accumulator`]. Clones
+/// share the value.
 #[doc(alias = "AccumulatorV2")]
 pub struct Accumulator<A: Accumulate> {
     value: Arc<Mutex<A>>,
@@ -86,17 +82,15 @@ pub struct Accumulator<A: Accumulate> {
 
 /// # Shared values
 impl Context {
-    /// Returns an accumulator with the value `start`: closures [`add`](Accumulator::add) to a clone
-    /// of it while tasks run, and the program reads its [`value`](Accumulator::value) after the
-    /// action.
+    /// Returns an accumulator with the value `start`: closures add to a clone of it while tasks
+    /// run, and the program reads its value after the action.
     ///
     /// An addition in the stage of the result counts once per result partition, however many
     /// attempts a task needs. An addition before a shuffle or a [`cache`](crate::Rdd::cache) counts
-    /// once per partition, with the first action that succeeds, even if the output is lost and
-    /// recomputed later. A failed action adds nothing.
-    ///
-    /// An operation that two actions compute counts in both, and so does a partition that did not
-    /// fit in the cache. A sort computes its input twice, first for a sample.
+    /// once per partition, with the first action that succeeds, even if the output is recomputed
+    /// later. A failed action adds nothing. An operation that two actions compute counts in both,
+    /// and so does a partition that did not fit in the cache. A sort computes its input twice,
+    /// first for a sample.
     ///
     /// Call `add` on the thread of the closure. In rayon work that a closure starts it is an error
     /// where it can be detected; count locally there, and add the count once.
@@ -150,8 +144,7 @@ impl<A: Accumulate> Accumulator<A> {
         }
     }
 
-    /// Returns the value: the start, and the additions of successful actions and of the program
-    /// itself.
+    /// Returns the start plus the additions of successful actions and of the program itself.
     pub fn value(&self) -> A {
         self.lock().clone()
     }
@@ -290,9 +283,8 @@ impl<A: Accumulate> AnyDelta for Delta<A> {
 }
 
 impl TaskDeltas {
-    /// Takes the partial value of the task on this thread, or returns `None` if the thread runs no
-    /// task. The value is not in the thread-local while the user's `add` runs, which may add to
-    /// other accumulators.
+    /// Takes the partial value of the task on this thread, or returns `None` without a task. The
+    /// user's `add`, which may add to other accumulators, runs while the value is taken out.
     fn take_out<A: Accumulate>(accumulator: &Accumulator<A>) -> Option<Box<Delta<A>>> {
         let existing = TASK.with_borrow_mut(|deltas| {
             let deltas = deltas.as_mut()?;
@@ -327,8 +319,7 @@ impl TaskDeltas {
         })
     }
 
-    /// Takes the additions so far of the task on this thread, which then no longer count with its
-    /// result.
+    /// Takes the additions so far of this task, which then no longer count with its result.
     pub(crate) fn take() -> TaskDeltas {
         TASK.with_borrow_mut(|deltas| deltas.as_mut().map(std::mem::take)).unwrap_or_default()
     }

@@ -9,8 +9,7 @@ use emberline_core::operation::Operation;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns all rows, in the order of partitions and rows.
     ///
-    /// The rows are not counted against the memory limit; see [`take`](Rdd::take) for a few of
-    /// them.
+    /// The rows are not counted against the memory limit; see [`take`](Rdd::take) for a few.
     ///
     /// # Examples
     ///

@@ -12,8 +12,7 @@ use std::hash::Hash;
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Returns all pairs as a map.
     ///
-    /// Of several values of one key the last one is kept; see [`group_by_key`](Rdd::group_by_key)
-    /// for all of them.
+    /// Of several values of a key the last one counts; see [`group_by_key`](Rdd::group_by_key).
     ///
     /// # Examples
     ///

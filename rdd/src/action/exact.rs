@@ -87,7 +87,7 @@ impl Moments {
         self.squares.merge(&other.squares);
     }
 
-    /// Returns the absolute value of the sum in units of 2^[`SUM_UNIT`], and true if the sum is
+    /// Returns the absolute value of the sum in units of 2^[`SUM_UNIT`], and true if it is
     /// negative.
     pub(super) fn sum(&self) -> (Vec<u64>, bool) {
         let is_negative = self.positive.0.iter().rev().lt(self.negative.0.iter().rev());

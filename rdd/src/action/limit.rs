@@ -17,11 +17,8 @@ pub(crate) struct ResultLimit {
     counted: Arc<Mutex<Counted>>,
 }
 
-/// Bytes that count against the limit.
-///
-/// A partition can have several attempts that hold rows: a straggler and its speculative attempt,
-/// or an attempt that failed late and the next one. Only one of them is returned, so the largest
-/// counts.
+/// Bytes that count against the limit. Several attempts at a partition may hold rows, of which only
+/// one is returned, so the largest counts.
 #[derive(Default)]
 struct Counted {
     bytes: u64,
@@ -29,8 +26,7 @@ struct Counted {
 }
 
 impl Counted {
-    /// Records that an attempt now holds `now` instead of `before` bytes, and returns the bytes
-    /// that count.
+    /// Records that an attempt holds `now` instead of `before` bytes, and returns what counts.
     fn change(&mut self, partition: usize, before: u64, now: u64) -> u64 {
         let largest = |held: &[u64]| held.iter().copied().max().unwrap_or(0);
         let held = self.attempts.entry(partition).or_default();
@@ -55,17 +51,14 @@ impl ResultLimit {
     }
 
     /// Returns a part that is compared with the limit on its own, after `rows` rows that the action
-    /// already has.
-    ///
-    /// For actions that return only some of the rows that their tasks hold, such as `take`.
+    /// has, for actions that return only some of the rows that their tasks hold.
     pub(crate) fn reserve(&self, row_bytes: usize, rows: usize) -> ResultPart {
         let bytes = (rows * row_bytes) as u64;
         let counted = Arc::new(Mutex::new(Counted { bytes, ..Counted::default() }));
         ResultLimit { limit_bytes: self.limit_bytes, counted }.part(0, row_bytes as u64)
     }
 
-    /// Returns the number of partitions, at least one, that can hold `rows` rows each within the
-    /// limit.
+    /// Returns the number of partitions, at least one, whose `rows` rows each fit the limit.
     pub(crate) fn partitions_per_job(&self, row_bytes: usize, rows: usize) -> usize {
         let bytes = (row_bytes as u64).saturating_mul(rows as u64);
         let partitions = self.limit_bytes.checked_div(bytes).unwrap_or(u64::MAX);

@@ -27,8 +27,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.merged(Operation::new("min"), std::cmp::min)
     }
 
-    /// Returns the largest row, the last of equal ones (as [`Iterator::max`]), or `None` if there
-    /// are no rows.
+    /// Returns the largest row, the last of equal ones as in std, or `None` without rows.
     ///
     /// # Examples
     ///
@@ -46,8 +45,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.merged(Operation::new("max"), std::cmp::max)
     }
 
-    /// Returns the row with the smallest key, the first of equal ones, or `None` if there are no
-    /// rows.
+    /// Returns the row with the smallest key, the first of equal ones, or `None` without rows.
     ///
     /// # Examples
     ///

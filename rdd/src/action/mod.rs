@@ -1,26 +1,5 @@
-//! Actions: operations that run jobs and return a result. All jobs of the crate are run here. See
-//! the README of this folder for the result limit and staging directories.
-//!
-//! - `aggregate`: `aggregate` and `fold`.
-//! - `collect`: all rows.
-//! - `collect_as_map`: all pairs as a map.
-//! - `count`: the number of rows.
-//! - `count_by_key`, `count_by_value`: the number of rows of each key, or of each distinct row.
-//! - `exact`: exact sums of floats, for `stats`.
-//! - `for_each`: side effects for each row or partition.
-//! - `limit`: the limit on the rows that an action returns.
-//! - `lookup`: the values of one key.
-//! - `min_max`: the smallest and largest row, also by a key.
-//! - `output`: an output directory that appears as a whole or not at all.
-//! - `reduce`: all rows merged into one.
-//! - `results`: runs the tasks of an action and collects their results, of any type.
-//! - `save_as_text_file`: rows as lines of text files.
-//! - `staging`: the staging directory of an output.
-//! - `stats`: statistics of numbers.
-//! - `sum`: the sum of the rows.
-//! - `take`: `take`, `first` and `is_empty`.
-//! - `to_local_iterator`: all rows, one partition at a time.
-//! - `top`: the first rows of an order.
+//! Actions: operations that run jobs and return a result. All jobs of the crate are run here. The
+//! README of this folder lists the files and explains the result limit and staging directories.
 
 mod aggregate;
 mod collect;

@@ -14,8 +14,7 @@ pub(crate) fn part_name(partition: usize) -> String {
     format!("part-{partition:05}")
 }
 
-/// The file of one attempt at one partition, under a name of its own. It is deleted when the
-/// attempt fails, also by unwinding.
+/// The file of one attempt at one partition. It is deleted when the attempt fails or unwinds.
 pub(crate) struct AttemptFile {
     /// Path while the file is written.
     path: PathBuf,
@@ -26,8 +25,7 @@ pub(crate) struct AttemptFile {
 }
 
 impl AttemptFile {
-    /// Creates the file in the [staging directory](Output::staging) of an output. Fails if the
-    /// output has been committed, since its staging directory has been deleted.
+    /// Creates the file in the staging directory of an output, which must not be committed yet.
     pub(crate) fn create(
         staging: &Path,
         task: &TaskContext,
@@ -78,8 +76,7 @@ impl Drop for AttemptFile {
     }
 }
 
-/// An output directory that is being written. Nothing of it remains if it drops before it is
-/// committed.
+/// An output directory that is being written. Nothing of it remains if it drops uncommitted.
 pub(crate) struct Output {
     path: PathBuf,
     parent: PathBuf,

@@ -1,7 +1,6 @@
 //! Runs the tasks of an action and collects their results.
 //!
-//! Nothing here depends on the type of the results, so that it is compiled once and not for each
-//! action of a program.
+//! Nothing here depends on the type of the results, so it is compiled once.
 
 use crate::accumulator::{TaskDeltas, with_accumulators};
 use crate::context::Context;

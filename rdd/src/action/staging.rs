@@ -1,8 +1,5 @@
-//! The staging directory of an output: the hidden directory in which it is written before it is
-//! renamed.
-//!
-//! It holds the output, the files of attempts that have not committed, and a lock file. See the
-//! README of this folder.
+//! The staging directory of an output. It holds the output, the files of attempts that have not
+//! committed, and a lock file. See the README of this folder.
 
 use emberline_core::disk::{Access, Disk, DiskLock};
 use std::ffi::OsStr;
@@ -66,9 +63,8 @@ pub(super) fn attempts_dir(staging: &Path) -> PathBuf {
     staging.join(ATTEMPTS)
 }
 
-/// Removes stale staging directories of the output `name` in `parent`: those of this user whose
-/// lock is free, so that their process has died. Ignores what cannot be removed, since the new
-/// directory has another name.
+/// Removes stale staging directories of the output `name`: those of this user whose lock is free.
+/// Ignores what cannot be removed, since the new directory has another name.
 pub(super) fn remove_stale(parent: &Path, name: &OsStr, disk: &dyn Disk) {
     let entries = disk.list(parent).unwrap_or_default();
     for staging in entries.iter().filter(|path| is_staging_dir_of(path, name)) {
@@ -84,8 +80,7 @@ fn prefix(name: &OsStr) -> String {
     format!(".{}.writing-", name.to_string_lossy())
 }
 
-/// Returns true if a path is named like a staging directory of the output `name`, and not of an
-/// output whose name only begins with it.
+/// Returns true if a path is named like a staging directory of exactly the output `name`.
 fn is_staging_dir_of(path: &Path, name: &OsStr) -> bool {
     let found = path.file_name().map(|found| found.to_string_lossy()).unwrap_or_default();
     let unique = found.strip_prefix(&prefix(name));

@@ -1,5 +1,4 @@
-//! `stats`: count, sum, mean, variance, minimum and maximum of numbers, with the same bits for any
-//! partitioning.
+//! `stats`: statistics of numbers, with the same bits for any partitioning.
 
 use super::exact::{Moments, SQUARES_UNIT, SUM_UNIT, quotient};
 use crate::accumulator::Accumulate;
@@ -164,8 +163,7 @@ impl fmt::Debug for RunningStats {
     }
 }
 
-/// Exact sums of numbers. Nothing is rounded before [`ExactStats::stats`], so the order of merging
-/// does not matter.
+/// Exact sums of numbers. Only results are rounded, so the order of merging does not matter.
 #[derive(Clone)]
 struct ExactStats {
     count: u64,
@@ -207,8 +205,7 @@ impl ExactStats {
         self.widen(other.min, other.max);
     }
 
-    /// Extends the range by the total order, in which -0 is less than 0 and NaN is beyond the
-    /// infinities.
+    /// Extends the range by the total order, in which -0 < 0 and NaN is beyond the infinities.
     #[inline]
     fn widen(&mut self, min: f64, max: f64) {
         if min.total_cmp(&self.min).is_lt() {

@@ -103,9 +103,8 @@ const MAX_GROWTH: usize = 4;
 /// Excess of the partitions scanned over the number that the rows found so far suggest.
 const SAFETY_FACTOR: f64 = 1.5;
 
-/// Returns the number of partitions of the next job: one at first, [`MAX_GROWTH`] times as many as
-/// were scanned while no row was found, and otherwise the number that the rows found so far
-/// suggest, with some excess.
+/// Returns the number of partitions of the next job: one at first, [`MAX_GROWTH`] times those
+/// scanned while no row was found, and then as many as the rows found suggest, with some excess.
 fn next_batch(scanned: usize, found: usize, wanted: usize) -> usize {
     if scanned == 0 {
         return 1;

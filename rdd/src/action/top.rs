@@ -1,5 +1,4 @@
-//! `top`, `top_by_key`, `take_ordered` and `bottom_by_key`: the first rows of an order, without
-//! sorting all of them.
+//! `top`, `top_by_key`, `take_ordered` and `bottom_by_key`: the first rows of an order.
 
 use crate::driver::{run_action, run_on_driver};
 use crate::pipeline::{Element, Pipeline};
@@ -33,8 +32,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.top_n(Operation::new("top"), size_of::<T>(), n, |a, b| b.cmp(a))
     }
 
-    /// Returns the `n` rows with the largest keys in descending order, the first of equal ones
-    /// first.
+    /// Returns the `n` rows with the largest keys, descending, the first of equal ones first.
     ///
     /// See [`top`](Rdd::top) for memory and jobs.
     ///
@@ -57,8 +55,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.top_n_by_key(Operation::new("top_by_key"), n, key_of, |a, b| b.cmp(a))
     }
 
-    /// Returns the `n` rows with the smallest keys in ascending order, the first of equal ones
-    /// first.
+    /// Returns the `n` rows with the smallest keys, ascending, the first of equal ones first.
     ///
     /// See [`top`](Rdd::top) for memory and jobs.
     ///
@@ -120,8 +117,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         Ok(pairs.into_iter().map(|(_, row)| row).collect())
     }
 
-    /// Returns the first `n` rows in the order of `compare`, of each of which the action returns
-    /// `row_bytes`.
+    /// Returns the first `n` rows by `compare`, of each of which the action returns `row_bytes`.
     fn top_n<C>(&self, action: Operation, row_bytes: usize, n: usize, compare: C) -> Result<Vec<T>>
     where
         C: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
@@ -161,9 +157,8 @@ const MIN_HELD_ROWS: usize = 64;
 
 /// Returns the first `n` rows in the order of `compare`; equal rows keep their order.
 ///
-/// Sorts and truncates the rows each time that `2 * n` of them are held, so a row costs no more
-/// than the logarithm of `n` comparisons. `charge` is called with the number of rows held that will
-/// be returned.
+/// Sorts and truncates the rows each time that `2 * n` are held, at `log(n)` comparisons per row.
+/// `charge` is called with the number of rows held that will be returned.
 fn top_n_of<T>(
     rows: impl Iterator<Item = T>,
     n: usize,

@@ -30,8 +30,7 @@ pub(super) struct Layout {
     pub layers: Vec<(f64, f64)>,
 }
 
-/// Computes the positions of boxes of the given sizes; `reads` has the parents of each box, which
-/// come earlier.
+/// Computes the positions of boxes; `reads` has the parents of each box, which come earlier.
 pub(super) fn layout(sizes: &[(f64, f64)], reads: &[Vec<usize>]) -> Layout {
     let mut items: Vec<Item> = Vec::new();
     for (stage, (width, _)) in sizes.iter().enumerate() {
@@ -84,8 +83,7 @@ fn neighbors(items: usize, links: &[(usize, usize)]) -> (Vec<Vec<usize>>, Vec<Ve
     (above, below)
 }
 
-/// Orders each layer so that few links cross: by the mean rank of an item's neighbors, in sweeps
-/// down and up.
+/// Orders each layer by the mean rank of an item's neighbors, in sweeps, so that few links cross.
 fn sort(layers: &mut [Vec<usize>], above: &[Vec<usize>], below: &[Vec<usize>]) {
     let mut ranks = vec![0.0; above.len()];
     let number = |layer: &[usize], ranks: &mut [f64]| {

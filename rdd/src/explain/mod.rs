@@ -1,9 +1,7 @@
 //! The stages of an RDD, before and after they have run, as text and as a picture.
-//!
 //! - `stages`: finds the stages of a lineage.
 //! - `tree`: the operations of a stage as lines of a tree.
-//! - `layout`: positions of stages in the picture.
-//! - `svg`: the picture.
+//! - `layout`, `svg`: positions of stages in the picture; the picture.
 
 mod layout;
 mod stages;
@@ -23,13 +21,13 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// An action runs these stages, except those whose outputs exist from an earlier job or that
     /// only stored partitions need. A sort also runs a job that samples the keys. The result
-    /// displays as text, or as a picture with [`Explain::svg`]. It never fails: if a source could
-    /// not be listed, a line shows its error.
+    /// displays as text, or as a picture with [`Explain::svg`]. If a source could not be listed, a
+    /// line shows its error.
     ///
-    /// Operations are in the order of the data, and each input of an operation with several is a
-    /// branch. An operation that several branches read is shown once, with a number to which the
-    /// other branches refer. After a run the text also shows the rows that each stage has read, and
-    /// the rows and bytes of map outputs and stored partitions.
+    /// Operations are in the order of the data, and each input of an operation is a branch. One
+    /// that several branches read is shown once, with a number to which the others refer. After a
+    /// run the text also shows the rows that stages have read, and the size of map outputs and
+    /// stored partitions.
     ///
     /// # Examples
     ///
@@ -65,8 +63,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         Explain { stages: stages::stages_of(&self.lineage) }
     }
 
-    /// Prints [`explain`](Rdd::explain) as a picture and as text for the evcxr Jupyter kernel,
-    /// which calls it for the value of a cell.
+    /// Prints [`explain`](Rdd::explain) as picture and text for the evcxr kernel, which calls it.
     ///
     /// # Examples
     ///

@@ -14,8 +14,7 @@ pub(super) struct Stage {
     pub writes: Option<usize>,
     /// Indices of the stages it reads, ascending.
     pub reads: Vec<usize>,
-    /// The state of its map outputs, or the rows that the result stage has read; `None` before a
-    /// run.
+    /// The state of its map outputs, or the rows that the result stage has read, after a run.
     pub stats: Option<StorageStats>,
     /// Its operations, parents first.
     pub nodes: Vec<Node>,

@@ -1,5 +1,4 @@
-//! Draws stages as an SVG picture. Text is measured as a wide fixed-width font, since no font is
-//! loaded.
+//! Draws stages as an SVG picture, with text measured as a wide fixed-width font.
 
 use super::layout::{GAP_Y, Item, Layout, MARGIN, layout};
 use super::stages::Stage;
@@ -112,8 +111,7 @@ fn title(number: usize, stage: &Stage) -> String {
     format!("stage {number}: {}{result}", counted(stage.partitions as u64, "partition"))
 }
 
-/// Returns the rows that a stage has read and its number of existing outputs. Their size is a label
-/// of the arrow.
+/// Returns the rows that a stage has read and its number of existing outputs.
 fn subtitle(stage: &Stage) -> Option<String> {
     let StorageStats { stored_partitions, rows_read, .. } = stage.stats?;
     let read = format!("read {}", counted(rows_read, "row"));
@@ -243,8 +241,7 @@ fn text(svg: &mut String, class: &str, x: f64, y: f64, text: &str) {
     let _ = writeln!(svg, "{}</text>", escaped(&short));
 }
 
-/// Draws the arrows of all shuffles: from each box or lane to those it is linked to in the next
-/// layer.
+/// Draws the arrows of all shuffles: from each box or lane to its links in the next layer.
 fn arrows(svg: &mut String, layout: &Layout, boxes: &[Contents<'_>]) {
     let Layout { items, links, layers, .. } = layout;
     for (at, &(upper, lower)) in links.iter().enumerate() {
@@ -268,8 +265,7 @@ fn arrows(svg: &mut String, layout: &Layout, boxes: &[Contents<'_>]) {
     }
 }
 
-/// Returns where an arrow ends, relative to the middle of its box: in the order of the arrows'
-/// starts.
+/// Returns where an arrow ends, relative to the middle of its box: in the order of the starts.
 fn port(items: &[Item], links: &[(usize, usize)], at: usize, width: f64) -> f64 {
     let (own, reader) = links[at];
     let others = links.iter().filter(|(_, lower)| *lower == reader).map(|(upper, _)| *upper);

@@ -1,8 +1,5 @@
-//! Cancels jobs on Ctrl-C, in contexts that asked for it. SIGTERM and SIGHUP do the same, since the
-//! crate `ctrlc` does not distinguish them.
-//!
-//! The signal handler belongs to the process, so it is the only process-wide state here. The first
-//! context that asks installs it.
+//! Cancels jobs on Ctrl-C, SIGTERM and SIGHUP, which the crate `ctrlc` does not distinguish. The
+//! handler belongs to the process; the first context that asks installs it.
 
 use emberline_core::engine::Engine;
 use emberline_core::error::{Error, ErrorKind, Result};

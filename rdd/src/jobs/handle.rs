@@ -178,8 +178,7 @@ impl<T> Promise<T> {
         drop_quietly(waker.map(WakeOnDrop));
     }
 
-    /// Returns a guard that completes the promise in any case, also if the closure is dropped
-    /// before it runs.
+    /// Returns a guard that completes the promise, also if the closure is dropped before it runs.
     pub fn completer(self: Arc<Self>, operation: Operation) -> Completer<T> {
         Completer { promise: self, operation }
     }

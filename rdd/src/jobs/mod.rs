@@ -1,5 +1,4 @@
 //! Background jobs, job groups, and cancellation.
-//!
 //! - `handle`: [`JobHandle`], the future of a spawned closure.
 //! - `ctrl_c`: cancels jobs on Ctrl-C.
 
@@ -21,8 +20,7 @@ use std::sync::Arc;
 
 /// # Jobs
 impl Context {
-    /// Runs `work`, a closure of any number of actions, on another thread, and returns a handle to
-    /// its result.
+    /// Runs `work`, a closure of any number of actions, on another thread, and returns a handle.
     ///
     /// The handle is a future and can also be [waited](JobHandle::wait) for. Dropping it cancels
     /// nothing; dropping the last `Context` does. At most 64 closures run at the same time, on
@@ -109,8 +107,7 @@ impl Context {
         self.engine.cancel(Some(name.as_ref()), Error::cancelled(reason));
     }
 
-    /// Cancels every running and queued job, spawned closure and group. Later actions are not
-    /// affected.
+    /// Cancels all running and queued jobs, spawned closures and groups, but no later actions.
     ///
     /// ```
     /// # use emberline_rdd::prelude::*;

@@ -1,13 +1,5 @@
-//! `broadcast_join` and `broadcast_left_outer_join`: hash joins whose probe side is not shuffled.
-//!
-//! The build side is shuffled into one partition, so that a lost output is recovered as any other.
-//! The probe side stays narrow: each row is looked up inside the fused loop.
-//!
-//! No task waits for another task, so the first tasks each build the table; the one that finishes
-//! first stores its table next to the shuffle outputs, under a reservation, for as long as the RDD
-//! exists. If the memory limit has no room, nothing is stored and each task builds a table within
-//! its own memory. Memory pressure therefore costs time, but only the rows and the task memory
-//! limit decide whether a table is too large.
+//! `broadcast_join` and `broadcast_left_outer_join`: hash joins whose probe side is not shuffled
+//! (see the README of this folder).
 
 use super::shuffled::{Outputs, shuffle};
 use crate::context::two_contexts;
@@ -34,14 +26,12 @@ type LeftBoth<K, V, W> = (K, (V, Option<W>));
 
 /// # Joins
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Pairs each value with each value of the same key in `build_side`, which must fit into
-    /// memory.
+    /// Pairs each value with each value of the same key in `build_side`, which must fit in memory.
     ///
-    /// This is an inner join like [`join`](Rdd::join), but each row of this RDD is looked up in a
-    /// hash table of `build_side`. This RDD is not shuffled, and its partitioner and order are
-    /// unchanged; `build_side` is shuffled into one partition. The first tasks each build the
-    /// table; it is stored as long as the RDD if the memory limit has room for it, otherwise each
-    /// task builds its own.
+    /// An inner join like [`join`](Rdd::join), but each row of this RDD is looked up in a hash
+    /// table of `build_side`. This RDD is not shuffled and keeps its partitioner; `build_side` is
+    /// shuffled into one partition. The first tasks each build the table; it is stored as long as
+    /// the RDD if the memory limit has room for it, otherwise each task builds its own.
     ///
     /// # Errors
     ///
@@ -74,11 +64,9 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         self.hash_joined::<Inner, _, _, _>(Operation::new("broadcast_join"), build_side)
     }
 
-    /// Pairs each value with each value of the same key in `build_side`, or with `None` if there is
-    /// none.
+    /// Pairs each value with each value of the same key in `build_side`, or with `None`.
     ///
-    /// Differs from [`broadcast_join`](Rdd::broadcast_join) only in that every row of this RDD
-    /// remains.
+    /// Like [`broadcast_join`](Rdd::broadcast_join), but every row of this RDD remains.
     ///
     /// # Errors
     ///
@@ -201,9 +189,8 @@ struct TaskTable<K, W> {
 impl<K: Key, W: Stored> BuildSide<K, W> {
     /// Returns the stored table, or builds one and tries to store it.
     ///
-    /// A stored table stays valid if an output that it was built from is lost later: the recomputed
-    /// output has the same keys and the same number of rows, or the job fails with
-    /// `NotDeterministic`.
+    /// A stored table stays valid if one of its outputs is lost later: the recomputed output has
+    /// the same keys and number of rows, or the job fails with `NotDeterministic`.
     fn table(&self, task: &TaskContext) -> Result<TaskTable<K, W>> {
         if let Some(table) = self.stored() {
             return Ok(TaskTable { table, memory: None });

@@ -1,5 +1,4 @@
-//! `cogroup` and `cogroup_iter`: bring the values of each key in two RDDs together, the base of all
-//! joins that shuffle.
+//! `cogroup` and `cogroup_iter`: group two RDDs by key, the base of all joins that shuffle.
 
 use super::group::collect_group;
 use super::join_input::JoinInput;
@@ -26,8 +25,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Collects the values of each key into one `Vec` from this RDD and one from `other`.
     ///
     /// A key of one RDD only has an empty `Vec` from the other. Partitions, shuffle, order and
-    /// memory are those of [`join`](Rdd::join). Use [`cogroup_iter`](Rdd::cogroup_iter) for values
-    /// that are read once.
+    /// memory are those of [`join`](Rdd::join).
     ///
     /// # Errors
     ///
@@ -168,8 +166,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         self.cogrouped_with_size(operation, partitioning, other, heap_bytes, merge)
     }
 
-    /// Groups both sides like [`cogrouped_by`](Rdd::cogrouped_by), for rows that need not be
-    /// `Stored`: `heap_bytes_of` measures the heap memory of one.
+    /// Groups both sides like [`cogrouped_by`](Rdd::cogrouped_by), with a measure of heap memory.
     fn cogrouped_with_size<W, Q, U, I, F, H>(
         &self,
         operation: Operation,
@@ -217,8 +214,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     }
 }
 
-/// Collects both groups of each key. Raises `GroupTooLarge` for one that exceeds the task memory
-/// limit.
+/// Collects both groups of each key. Raises `GroupTooLarge` for one that is too large.
 pub(super) fn collect_pairs_of_groups<K: Key, V: Stored, W: Stored>(
     operation: Operation,
     task_memory_limit_bytes: u64,

@@ -1,8 +1,4 @@
 //! `combine_by_key`: the base of `reduce_by_key`, `aggregate_by_key` and `distinct`.
-//!
-//! A map task combines its rows, so that a key leaves it once, unless that hardly reduces the rows.
-//! A reduce task merges the combiners of all map tasks in their order, and returns the keys in the
-//! order of their hash.
 
 use super::shuffled::{default_partitioning, shuffle, wide};
 use crate::partitioner::KnownPartitioner;
@@ -21,8 +17,7 @@ use std::sync::Arc;
 
 /// # Aggregation by key
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Merges the values of each key into a combiner, whose type may differ from that of the
-    /// values.
+    /// Merges the values of each key into a combiner, which may have another type.
     ///
     /// `create` makes a combiner from a value, `merge_value` adds a value to a combiner, and
     /// `merge_combiners` merges the combiners of two partitions. Partitions, shuffle, order and
@@ -72,8 +67,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         default_partitioning(&[(self.num_partitions(), self.partitioning())])
     }
 
-    /// Combines the values of each key: by a shuffle, or without one if the rows are partitioned by
-    /// `partitioning` already.
+    /// Combines the values of each key, without a shuffle if `partitioning` is that of the rows.
     pub(crate) fn combined<C, F, G, H>(
         &self,
         operation: Operation,

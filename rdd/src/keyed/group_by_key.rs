@@ -107,8 +107,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         self.map_groups(operation, partitioning, stream::<V>, group_bytes)
     }
 
-    /// Groups by key and passes each group to `finish`. `heap_bytes_of` measures the heap memory of
-    /// a resulting row.
+    /// Groups by key and maps each group with `finish`. `heap_bytes_of` measures a resulting row.
     fn map_groups<U: Element, W>(
         &self,
         operation: Operation,

@@ -1,10 +1,5 @@
-//! One input of a grouping or join: shuffled, or read as it is if it has the right partitioner
-//! already.
-//!
-//! Rows that an aggregation, a grouping or a join returned are ordered by the hash of their keys,
-//! and `filter`, `map_values` and storage keep that order (`KnownPartitioner::in_hash_order`). An
-//! input that has the partitioner and this order is merged while it is read: nothing is collected
-//! or sorted.
+//! One input of a grouping or join: shuffled, or read as it is if it is partitioned already (see
+//! the README of this folder).
 
 use super::shuffled::{Outputs, shuffle};
 use crate::pipeline::Pipeline;
@@ -114,8 +109,7 @@ impl<K: Key, V: Stored> JoinInput<K, V> {
         self.sub_partitions.each()
     }
 
-    /// Returns true if partitions are ordered by hash, and so are read whole and without collecting
-    /// rows.
+    /// Returns true if partitions are ordered by hash, and so are read whole.
     pub(crate) fn is_ordered(&self) -> bool {
         matches!(self.rows, Rows::Ordered(_))
     }
@@ -150,8 +144,7 @@ impl<K: Key, V: Stored> OpenJoinInput<K, V> {
         }
     }
 
-    /// Returns the groups of the whole partition, one sub-partition after another. Must be called
-    /// once.
+    /// Returns the groups of the whole partition, by sub-partition. Must be called once.
     pub(crate) fn whole(&self, task: &TaskContext) -> SubPartitionGroups<K, V> {
         let task = task.clone();
         let read = move |source| SubPartitionGroups::read(source, &task).into_groups();

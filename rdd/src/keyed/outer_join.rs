@@ -1,5 +1,4 @@
-//! `left_outer_join`, `right_outer_join` and `full_outer_join`: joins that include keys of one side
-//! only.
+//! `left_outer_join`, `right_outer_join` and `full_outer_join`.
 
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
@@ -14,8 +13,7 @@ type Either<V, W> = (Option<V>, Option<W>);
 
 /// # Joins
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
-    /// Pairs each value with each value of the same key in `other`, or with `None` if there is
-    /// none.
+    /// Pairs each value with each value of the same key in `other`, or with `None` without one.
     ///
     /// Partitions, shuffle, order and memory are those of [`join`](Rdd::join).
     ///
@@ -48,8 +46,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         )
     }
 
-    /// Pairs each value of `other` with each value of the same key in this RDD, or with `None` if
-    /// there is none.
+    /// Pairs each value of `other` with each value of the same key in this RDD, or with `None`.
     ///
     /// Partitions, shuffle, order and memory are those of [`join`](Rdd::join).
     ///
@@ -82,8 +79,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         )
     }
 
-    /// Pairs each value of either RDD with each value of the same key in the other one, or with
-    /// `None` if there is none.
+    /// Pairs each value of either RDD with each value of its key in the other one, or with `None`.
     ///
     /// Partitions, shuffle, order and memory are those of [`join`](Rdd::join).
     ///

@@ -46,8 +46,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         self.partitioned_by(Operation::new("partition_by"), partitioning.into())
     }
 
-    /// Moves each pair to the partition of its key, for `partition_by` and operations that sort
-    /// afterwards.
+    /// Moves each pair to the partition of its key, also for operations that sort afterwards.
     pub(super) fn partitioned_by(&self, operation: Operation, by: Partitioning<K>) -> Rdd<(K, V)>
     where
         K: Key,

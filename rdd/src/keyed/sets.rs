@@ -1,6 +1,4 @@
 //! `subtract`, `subtract_by_key` and `intersection`: rows that another RDD lacks or has.
-//!
-//! Only the keys of the other RDD are shuffled, without its values.
 
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};

@@ -141,8 +141,7 @@ impl<P, R: Stored, M> MapSide<P, R, M> {
 /// The most operations that an error names.
 const MAX_OPERATIONS: usize = 8;
 
-/// Returns the operations of the stage that ends in `last` and their call sites, the last one
-/// first.
+/// Returns the operations of the stage that ends in `last`, last one first, with call sites.
 fn narrow_operations(last: &Arc<LineageNode>) -> String {
     let mut operations = Vec::new();
     let mut nodes = vec![last];
@@ -256,8 +255,7 @@ where
     wide_of(context, lineage, partitioner, depth, heap_bytes, compute)
 }
 
-/// Makes the RDD of a wide operation whose rows need not be serializable: `measure` returns the
-/// heap bytes of one.
+/// Makes the RDD of a wide operation; `measure` returns the heap bytes of a row.
 pub(crate) fn wide_of<T, I, F, W>(
     context: &Context,
     mut lineage: LineageNode,
@@ -282,8 +280,7 @@ where
     Rdd::partitioned(context, lineage, pipeline, partitioner)
 }
 
-/// The rows of a partition after a shuffle, in the order of its segments, one chunk at a time in
-/// memory.
+/// The rows of a partition after a shuffle, in the order of its segments, chunk by chunk.
 pub(crate) struct ConcatRows<R: 'static> {
     reader: SegmentReader<R>,
     chunk: ChunkRows<R>,
@@ -341,8 +338,7 @@ impl<R: Stored> Iterator for ConcatRows<R> {
     }
 }
 
-/// Returns the partitioning that an operation on these inputs (partitions, known partitioning) uses
-/// when the user gives none.
+/// Returns the default partitioning of an operation on inputs (partitions, known partitioning).
 ///
 /// It is that of the input with the most partitions among those with a known partitioning, if these
 /// are more than a tenth of the most partitions of any input. Otherwise it is by hash, into the

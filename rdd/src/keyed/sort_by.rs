@@ -1,10 +1,4 @@
 //! `sort_by`, `sort_by_key` and `sort_pairs`: a total order over all partitions.
-//!
-//! The first action samples the keys (`sort_sample.rs`), which yields the bounds of a range
-//! partitioner. The shuffle moves each range to one partition, in the order of the input, and a
-//! stable sort of each sub-partition completes it. Sub-partitions come from the same sample: a
-//! sub-partition is sorted within the cache and rarely spills. A sort into one partition takes no
-//! sample and has one sub-partition.
 
 use super::orders::{ByCompare, ByKeyOf, ByPairKey, sort_rows};
 use super::shuffled::{ConcatRows, shuffle, wide};
@@ -57,10 +51,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 
     /// Sorts the rows with a comparator, which must be a total order.
     ///
-    /// The sort is stable. To sort descending, compare `b` with `a`, or use
-    /// [`sort_by_key`](Rdd::sort_by_key) with [`Reverse`](std::cmp::Reverse). Shuffles once into
-    /// ranges of rows, as [`sort_by_key`](Rdd::sort_by_key) does. Rows beyond the task memory limit
-    /// spill.
+    /// The sort is stable. To sort descending, compare `b` with `a`. Shuffles once into ranges of
+    /// rows, as [`sort_by_key`](Rdd::sort_by_key) does. Rows beyond the task memory limit spill.
     ///
     /// # Examples
     ///

@@ -1,9 +1,4 @@
-//! The job before a sort: a sample of the keys yields the bounds of the ranges.
-//!
-//! The driver holds the sample, so all of it is limited to the task memory limit. A partition that
-//! reaches its part of the limit drops half of its sample at random, which keeps the sample
-//! uniform. Keys need not be serializable, so a key that owns memory is assumed to be as large as
-//! its row.
+//! The job before a sort: a sample of the keys yields the bounds of the ranges (see the README).
 
 use crate::driver::run_on_driver;
 use crate::pipeline::Pipeline;
@@ -133,8 +128,7 @@ impl<K> Reservoir<K> {
         }
     }
 
-    /// Appends a key or replaces the one at `index`, and then halves the sample while it is too
-    /// large.
+    /// Appends a key or replaces the one at `index`, and halves the sample while it is too large.
     fn insert(&mut self, index: Option<usize>, key: (K, u64)) {
         self.bytes = self.bytes.saturating_add(key.1);
         match index {

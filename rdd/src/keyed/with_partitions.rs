@@ -22,9 +22,6 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// A number partitions by hash. A partitioner applies to keys, or to whole rows in `distinct`,
     /// `intersection` and `subtract`. Pairs that have the same partitioner already are not
     /// shuffled. Sorts take only a number, because they compute ranges from a sample of their keys.
-    ///
-    /// # Errors
-    ///
     /// The action fails with [`PartitionOutOfRange`](crate::ErrorKind::PartitionOutOfRange) if the
     /// partitioner returns a partition that does not exist.
     ///
@@ -49,12 +46,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// A view of an RDD, in which the operations that shuffle take their partitions from the view. See
+/// A view of an RDD whose operations that shuffle take their partitions from it; see
 /// [`Rdd::with_partitions`].
 ///
-/// It is neither an RDD nor an iterator, so it has no `map`, `count` or `collect`: the compiler
-/// reports that it "is not an iterator". Call these on the RDD, or on the result of the operation
-/// that shuffles.
+/// It is not an RDD: for `map`, `count` or `collect` the compiler reports that it "is not an
+/// iterator". Call these before it, or on the result of the operation that shuffles.
 #[must_use = "partitions do nothing until an operation such as `reduce_by_key` uses them"]
 pub struct WithPartitions<T: 'static, P, B> {
     rdd: Rdd<T, P>,
@@ -68,8 +64,7 @@ impl<T, P: Clone, B: Clone> Clone for WithPartitions<T, P, B> {
 }
 
 impl<T, P, B: Clone> WithPartitions<T, P, B> {
-    /// Returns the partitions as the operation needs them: a `Partitioning` or, for a sort, a
-    /// count.
+    /// Returns the partitions as the operation needs them: a `Partitioning`, or a sort's count.
     fn partitions<N>(&self) -> N
     where
         B: Into<N>,
@@ -78,8 +73,7 @@ impl<T, P, B: Clone> WithPartitions<T, P, B> {
     }
 }
 
-/// Defines operations that call a private method of `Rdd`, which takes the operation, the
-/// partitions and then the arguments written here.
+/// Defines operations that call a private method of `Rdd` with operation and partitions.
 macro_rules! operations {
     ($(
         pub fn $name:ident $(<$($type:ident),+>)? ($($arg:ident: $arg_type:ty),*) -> $out:ty

@@ -7,8 +7,7 @@ use emberline_core::task::TaskContext;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// A way to apply a closure to the rows of a parent, such as `map` or `filter`. Implementors are
-/// types without values.
+/// A way to apply a closure to the rows of a parent, such as `map`. Its types have no values.
 pub(crate) trait Adaptor<R, F>: 'static {
     type Item: Element;
     type Rows: Iterator<Item = Self::Item> + 'static;
@@ -32,8 +31,7 @@ pub(crate) struct Adapted<P, F, A> {
 }
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Returns the RDD of a narrow operation on this one. `closure_bytes` is the size of the user's
-    /// closure, which `f` may wrap.
+    /// Returns the RDD of a narrow operation. `closure_bytes` is the size of the user's closure.
     pub(crate) fn adapted<F, A>(
         &self,
         operation: Operation,

@@ -1,5 +1,4 @@
-//! `flat_map_into`: any number of rows for each row, pushed while the closure borrows from that
-//! row.
+//! `flat_map_into`: rows that a closure pushes while it borrows from its row.
 
 use super::adapted::{Adaptor, At};
 use crate::pipeline::{Element, Fused, Pipeline};
@@ -65,8 +64,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// The adaptor carries the type of the emitted rows, which does not follow from the type of the
-/// closure.
+/// The adaptor, with the type of the emitted rows, which does not follow from the closure's.
 struct FlatMapInto<U>(PhantomData<fn() -> U>);
 
 impl<R, U, F> Adaptor<R, F> for FlatMapInto<U>

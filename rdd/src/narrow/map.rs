@@ -28,8 +28,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.mapped(Operation::new("map"), size_of::<F>(), KeyEffect::Changed, f)
     }
 
-    /// Maps rows for an operation that is built on `map`. `closure_bytes` is the size of the user's
-    /// closure, which `f` may wrap.
+    /// Maps rows for an operation built on `map`. `closure_bytes` is the size of the user's
+    /// closure.
     pub(crate) fn mapped<U, F>(
         &self,
         operation: Operation,

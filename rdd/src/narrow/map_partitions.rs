@@ -52,8 +52,7 @@ where
     }
 }
 
-/// An iterator of the user's, whose panics are blamed on the operation that returned it. It may be
-/// endless.
+/// An iterator of the user's, maybe endless, whose panics are blamed on its operation.
 pub(super) struct BlamedRows<R> {
     rows: R,
     operation: Operation,

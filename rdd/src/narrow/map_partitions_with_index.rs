@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 /// # Narrow transformations
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Turns each partition into the rows of `f(partition, rows)`, where partitions are numbered
-    /// from 0.
+    /// Turns each partition into the rows of `f(partition, rows)`, numbered from 0.
     ///
     /// Otherwise like [`map_partitions`](Rdd::map_partitions).
     ///

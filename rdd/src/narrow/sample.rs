@@ -22,10 +22,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// The choice depends only on `seed` and on the position of a row, so it is the same in every
     /// run and on any number of threads. Keeps the partitioner.
-    ///
-    /// # Errors
-    ///
-    /// The action fails with `InvalidArgument` if `fraction` is not from 0 to 1.
+    /// The action fails with `InvalidArgument` for any other fraction.
     ///
     /// # Examples
     ///
@@ -81,8 +78,7 @@ impl<R: Iterator<Item: Element> + 'static> Adaptor<R, Sampling> for Bernoulli {
     }
 }
 
-/// Sampled rows. One random number is drawn for each row, so the choice depends on the position of
-/// the row only.
+/// Sampled rows. One random number is drawn per row, so only its position decides.
 struct SampledRows<R> {
     rows: R,
     random: Random,

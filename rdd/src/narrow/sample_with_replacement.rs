@@ -16,9 +16,6 @@ impl<T: Element + Clone, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// The draw depends only on `seed` and on the position of a row, so it is the same in every
     /// run. Copies of a row are adjacent. Keeps the partitioner.
-    ///
-    /// # Errors
-    ///
     /// The action fails with `InvalidArgument` if `rate` is negative or not finite.
     ///
     /// # Examples

@@ -10,7 +10,7 @@ use emberline_core::operation::Operation;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Keeps the rows for which a fallible `predicate` returns true.
     ///
-    /// The first `Err` fails the action and is not retried. Keeps the partitioner.
+    /// The first `Err` fails the action with `ClosureFailed`. Keeps the partitioner.
     ///
     /// # Examples
     ///

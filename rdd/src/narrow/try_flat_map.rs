@@ -10,7 +10,7 @@ use emberline_core::operation::Operation;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into the rows of a fallible `f(row)`.
     ///
-    /// The first `Err` fails the action.
+    /// The first `Err` fails the action with `ClosureFailed`.
     ///
     /// # Examples
     ///

@@ -10,8 +10,8 @@ use emberline_core::unwind::raise;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each row into the value of a fallible `f(row)`.
     ///
-    /// The first `Err` fails the action with its cause, the partition and the line of this call.
-    /// `?` in `f` accepts any error.
+    /// The first `Err` fails the action with `ClosureFailed`, which has the cause, the partition
+    /// and the line of this call. `?` in `f` accepts any error.
     ///
     /// # Examples
     ///

@@ -65,8 +65,7 @@ struct Union<P, Q> {
 /// The partitions of the union of two parents.
 #[derive(Clone, Copy)]
 enum Layout {
-    /// Each partition has the rows of the partitions with its index, since both parents have one
-    /// partitioner.
+    /// Each partition has the rows of both parents' partitions with its index.
     ByIndex,
     /// The partitions of the right parent follow those of the left one.
     Consecutive { left_partitions: usize },
@@ -76,8 +75,7 @@ impl<P, Q> Sealed for Union<P, Q> {}
 impl<P: Pipeline, Q: Pipeline<Item = P::Item>> Fused for Union<P, Q> {}
 
 impl<P, Q> Union<P, Q> {
-    /// Returns the partition of the left and the partition of the right parent that a partition
-    /// consists of.
+    /// Returns the left and the right parent partition that a partition consists of.
     fn parts(&self, partition: usize) -> (Option<usize>, Option<usize>) {
         match self.layout {
             Layout::ByIndex => (Some(partition), Some(partition)),
@@ -187,8 +185,7 @@ impl Context {
     }
 }
 
-/// Returns the partitioner that all RDDs have, if there is one. RDDs without partitions are
-/// ignored.
+/// Returns the partitioner that all RDDs with partitions have, if there is one.
 fn shared_partitioner<'a>(
     rdds: impl Iterator<Item = (usize, Option<&'a KnownPartitioner>)>,
 ) -> Option<KnownPartitioner> {
@@ -210,8 +207,7 @@ fn running_sums(numbers: impl Iterator<Item = usize>) -> Arc<[usize]> {
 
 struct UnionAll<P> {
     parents: Arc<[P]>,
-    /// The end of the partitions of each parent, if they are consecutive. Without it each partition
-    /// has the rows of the partitions with its index.
+    /// The end of each parent's partitions; `None` if partitions of the same index are joined.
     ends: Option<Arc<[usize]>>,
 }
 

@@ -1,5 +1,4 @@
-//! Views of an RDD, whose operations pass their closures a shared value (`with`), references to
-//! rows (`refs`), or both.
+//! Views of an RDD: `with` passes closures a shared value, `refs` references to rows.
 
 use super::adapted::Adapted;
 use super::filter_map::FilterMap;
@@ -14,11 +13,9 @@ use std::sync::Arc;
 
 /// # Views
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Returns a view whose operations pass `&value` to their closures, like a broadcast variable
-    /// in Spark.
+    /// Returns a view whose operations pass `&value` to their closures (a broadcast variable).
     ///
-    /// All tasks share one value, which is part of the lineage and not counted against the memory
-    /// limit.
+    /// All tasks share one value of the lineage, not counted against the memory limit.
     ///
     /// # Examples
     ///
@@ -74,8 +71,7 @@ pub struct Refs<T: 'static, P> {
     rdd: Rdd<T, P>,
 }
 
-/// An RDD whose next operation reads rows by reference and shares a value; returned by
-/// [`Refs::with`].
+/// An RDD whose next operation reads rows by reference and shares a value ([`Refs::with`]).
 #[must_use = "a shared value does nothing until an operation such as `map` uses it"]
 pub struct RefsWith<T: 'static, V, P> {
     refs: Refs<T, P>,
@@ -83,13 +79,11 @@ pub struct RefsWith<T: 'static, V, P> {
 }
 
 /// Implements the four operations of a view.
-///
 /// - `View[V]`: closures get the shared value of type `V` as their first argument. `View[]`: there
 ///   is none.
 /// - `row`: the type in which closures get a row, `T` or `&T`.
 /// - `base`: what the operations are derived from, an `Rdd` or a `Refs`.
-/// - `filtered` and `list`: bounds of rows that `filter` keeps, and of the lists that the closure of
-///   `flat_map` returns.
+/// - `filtered`, `list`: bounds of rows that `filter` keeps, and of lists that `flat_map` gets.
 macro_rules! view_operations {
     (
         $View:ident[$($V:ident)?],
@@ -129,8 +123,7 @@ macro_rules! view_operations {
                 self.$base().filtered(Operation::new("filter"), size_of::<F>(), predicate)
             }
 
-            /// Turns each row into the result of `f` and keeps those that are `Some`, like
-            /// [`Rdd::filter_map`].
+            /// Keeps the results of `f` that are `Some`, like [`Rdd::filter_map`].
             #[track_caller]
             pub fn filter_map<U, F>(
                 &self,
@@ -182,8 +175,7 @@ impl<T, V, P> RefsWith<T, V, P> {
 
 /// # Views
 impl<T: Element, P: Pipeline<Item = T>> Refs<T, P> {
-    /// Returns a view whose operations pass `&value` and references to rows to their closures, like
-    /// [`Rdd::with`].
+    /// Returns a view that also passes `&value` to closures, like [`Rdd::with`].
     ///
     /// # Examples
     ///

@@ -14,10 +14,8 @@ use std::sync::Arc;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Pairs each row with the row of `other` at the same position.
     ///
-    /// # Errors
-    ///
-    /// The action fails with `InvalidArgument` if the two RDDs differ in the number of partitions,
-    /// or in the number of rows of a partition.
+    /// The action fails with `InvalidArgument` if the RDDs differ in the number of partitions, or
+    /// in the number of rows of a partition.
     ///
     /// # Examples
     ///
@@ -44,8 +42,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         Rdd::new(&self.context, lineage, Zip { left, right, operation })
     }
 
-    /// Returns the lineage node of an operation that reads partitions with the same index of two
-    /// parents together.
+    /// Returns the lineage node of an operation that reads two parents partition by partition.
     pub(super) fn zipped_lineage<U, Q>(
         &self,
         operation: Operation,

@@ -1,6 +1,5 @@
-//! Boxed pipelines: without their type, so that a loop variable, a struct field or two branches can
-//! hold them. Rows pass in chunks, which are bounded in rows, in bytes, and after a shuffle also in
-//! the heap memory that rows own.
+//! Boxed pipelines, without their type. Rows pass in chunks, which are bounded in rows, in bytes,
+//! and after a shuffle also in the heap memory that rows own.
 
 use crate::pipeline::materialized::MaterializedRows;
 use crate::pipeline::{Element, Pipeline, sealed::Sealed};
@@ -37,8 +36,7 @@ pub(crate) trait Chunks<T> {
 
 /// Maximum number of rows in a chunk.
 const MAX_CHUNK_ROWS: usize = 1024;
-/// Maximum number of rows in a chunk if they may own heap memory, which may be impossible to
-/// measure.
+/// Maximum number of rows in a chunk if they may own heap memory that cannot be measured.
 const MAX_CHUNK_ROWS_WITH_HEAP: usize = 64;
 /// Number of rows below which chunks do not shrink in a long chain.
 const MIN_CHUNK_ROWS: usize = 16;
@@ -46,15 +44,13 @@ const MIN_CHUNK_ROWS: usize = 16;
 const MAX_CHUNK_BYTES: usize = 64 << 10;
 /// Maximum heap size of a small row: a chunk of small rows does not exceed its limit.
 const SMALL_ROW_BYTES: u64 = (MAX_CHUNK_BYTES / MAX_CHUNK_ROWS_WITH_HEAP) as u64;
-/// Sampling interval for small rows: after several small rows only one row in this many is
-/// measured.
+/// Sampling interval for small rows: after several of them one row in this many is measured.
 const MAX_SAMPLE_INTERVAL: usize = 4;
 /// Free stack below which a new segment is allocated, and the size of the segment.
 const MIN_STACK_BYTES: usize = 128 << 10;
 const STACK_SEGMENT_BYTES: usize = 2 << 20;
 
-/// Runs a call into a boxed pipeline, on a new stack segment if little stack is left, since chains
-/// may have any length.
+/// Runs a call into a boxed pipeline on enough stack, since chains may have any length.
 fn on_enough_stack<R>(call: impl FnOnce() -> R) -> R {
     let mut call = Some(call);
     let mut result = None;
@@ -73,8 +69,7 @@ impl<T: Element> Boxed<T> {
         Boxed { node: Some(Arc::new(Erased(pipeline))), depth }
     }
 
-    /// Returns a boxed pipeline of a node that has no typed pipeline, such as the reduce side of a
-    /// shuffle.
+    /// Returns a boxed pipeline of a node, such as the reduce side of a shuffle.
     pub(crate) fn from_node(node: impl Node<T> + 'static, depth: usize) -> Self {
         Boxed { node: Some(Arc::new(node)), depth: depth + 1 }
     }
@@ -157,11 +152,8 @@ impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> RowChunks<R, W> {
     }
 }
 
-/// Estimated heap size of the rows of a chunk.
-///
-/// Measuring a list walks it, which was a third of the time of a join of cached lists. So after
-/// several consecutive small rows only one row in [`MAX_SAMPLE_INTERVAL`] is measured, and stands
-/// for those between.
+/// Estimated heap size of the rows of a chunk. Measuring a list walks it, so after several small
+/// rows only one in [`MAX_SAMPLE_INTERVAL`] is measured, and stands for those between.
 struct ChunkHeap<W> {
     measure: W,
     bytes: u64,
@@ -233,8 +225,7 @@ impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> Chunks<T> for RowChunks<R, W> {
     }
 }
 
-/// The rows of a partition of a boxed pipeline. The first chunk has one row and chunks grow, so
-/// that `take(1)` computes one row.
+/// The rows of a boxed partition. Chunks grow from one row, so that `take(1)` computes one.
 pub struct BoxedRows<T: 'static> {
     source: Source<T>,
     chunk: vec::IntoIter<T>,

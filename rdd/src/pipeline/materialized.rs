@@ -1,8 +1,5 @@
-//! Materialized rows: the rows of one partition in a collection of the program, in a block, or in
-//! the frames of a block.
-//!
-//! Rows that readers share are read in place or cloned. Rows that were decoded from frames are
-//! owned by their reader.
+//! Materialized rows of a partition: of a collection, of a block, or of the frames of a block.
+//! Shared rows are read in place or cloned; rows decoded from frames are owned by their reader.
 
 use emberline_core::task::{ROWS_PER_CHECK, TaskContext};
 use std::any::Any;
@@ -21,8 +18,8 @@ pub struct MaterializedRows<T> {
 }
 
 impl<T> MaterializedRows<T> {
-    /// Returns the shared rows `left`. Counts no row as read, since the caller may have just
-    /// computed them.
+    /// Returns the shared rows `left`, not counted as read, since the caller may have computed
+    /// them.
     pub(crate) fn new(rows: Arc<Vec<T>>, left: Range<usize>, task: &TaskContext) -> Self {
         MaterializedRows { rows, left, more: None, task: task.clone(), _pin: None }
     }

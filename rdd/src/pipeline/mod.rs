@@ -4,7 +4,6 @@
 //! parent as the adaptors of std do, so the whole pipeline is one type and the compiler sees one
 //! loop. Full scans end in `fold`, which every adaptor forwards to its parent; `take` and `zip`
 //! pull with `next`.
-//!
 //! - `boxed`: a pipeline without its type, which passes rows in chunks through a virtual call.
 //! - `materialized`: rows of a partition that are in memory or in the frames of a block.
 
@@ -23,8 +22,7 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
-/// A way to compute the rows of a partition. Sealed: users compose pipelines and do not implement
-/// them.
+/// A way to compute the rows of a partition. Sealed: users only compose pipelines.
 pub trait Pipeline: sealed::Sealed + Clone + Send + Sync + 'static {
     /// The type of a row.
     type Item: Element;

@@ -1,7 +1,5 @@
-//! Reports of jobs: [`Context::jobs`] and [`Context::last_job`]. They are built from events, on the
-//! listener thread.
-//!
-//! - `history`: the listener that builds them, and the last hundred.
+//! Reports of jobs: [`Context::jobs`] and [`Context::last_job`], built from events.
+//! - `history`: the listener that builds them, on its own thread, and the last hundred.
 //! - `text`: a report as a table.
 
 mod history;

@@ -52,8 +52,7 @@ impl<R: Read + Seek> LineReader<R> {
         Ok(reader)
     }
 
-    /// Skips the rest of a line without buffering it, but reads no further than the end of the
-    /// range.
+    /// Skips the rest of a line without buffering it, at most to the end of the range.
     fn skip_line(&mut self) -> io::Result<()> {
         loop {
             if let Some(newline) = memchr::memchr(b'\n', &self.buffer[self.at..self.filled]) {

@@ -1,6 +1,5 @@
 //! Sources: RDDs without parents. A source lists its input once, when it is called; a problem with
 //! the input is reported by the first action.
-//!
 //! - `generate`: rows that a closure makes for each partition.
 //! - `line_reader`: the lines of a byte range of an input.
 //! - `parallelize`: a collection of the program.
@@ -19,8 +18,7 @@ pub use range::RangeItem;
 pub use text_file::Text;
 pub use text_paths::TextPaths;
 
-/// Returns the half-open range of `partition` when `len` rows or bytes are split into `partitions`
-/// even parts.
+/// Returns the range of `partition` when `len` rows or bytes are split into even parts.
 pub(crate) fn split_range(len: u64, partitions: usize, partition: usize) -> (u64, u64) {
     let at = |index: usize| (u128::from(len) * index as u128 / partitions.max(1) as u128) as u64;
     (at(partition), at(partition + 1))

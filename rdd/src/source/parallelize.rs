@@ -11,11 +11,9 @@ use std::sync::Arc;
 
 /// # Sources
 impl Context {
-    /// Distributes a collection over `default_partitions` partitions, or fewer if it has fewer
-    /// rows.
+    /// Distributes a collection over `default_partitions` partitions, or fewer for fewer rows.
     ///
-    /// The collection stays in memory, shared by all readers and not counted against the memory
-    /// limit.
+    /// It stays in memory, shared by all readers and not counted against the memory limit.
     ///
     /// # Examples
     ///

@@ -41,8 +41,7 @@ range_item!(u8, u16, u32, u64, usize, i8, i16, i32, i64, isize);
 
 /// # Sources
 impl Context {
-    /// Creates an RDD of the integers of a half-open range, in `default_partitions` partitions or
-    /// one for each row.
+    /// Creates an RDD of a half-open range of integers, in at most `default_partitions` partitions.
     ///
     /// # Examples
     ///

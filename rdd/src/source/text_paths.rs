@@ -85,8 +85,7 @@ impl InputFile {
     }
 }
 
-/// Lists the files of the given paths: in the given order, and those of a folder or pattern by
-/// name.
+/// Lists the files of the given paths in order, those of a folder or pattern by name.
 pub(crate) fn list_files(paths: &[PathBuf]) -> Result<Vec<InputFile>> {
     if paths.is_empty() {
         return Err(Error::new(ErrorKind::InputNotFound {
@@ -166,8 +165,7 @@ fn is_hidden(path: &Path) -> bool {
     name.is_some_and(|name| name.starts_with(['_', '.']))
 }
 
-/// Refuses pipes, devices and kernel files: they have no length that could be split into
-/// partitions.
+/// Refuses pipes, devices and kernel files, which have no length that could be split.
 fn refuse_unmeasured(path: &Path, about: &fs::Metadata) -> Result<()> {
     let readable = || fs::File::open(path).and_then(|mut file| file.read(&mut [0]));
     let unmeasured = !about.is_file() || (about.len() == 0 && readable().is_ok_and(|n| n > 0));

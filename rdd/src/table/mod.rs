@@ -19,8 +19,7 @@ const MAX_CELL: usize = 60;
 /// Longer tuples and arrays are one cell.
 const MAX_TUPLE_COLUMNS: usize = 12;
 
-/// Collected rows that can be shown as a table: slices of anything that serde can write, and maps,
-/// which have a row per key in the order of the keys.
+/// Collected rows that can be shown as a table: slices of serde values, and maps by key.
 ///
 /// ```
 /// # use emberline_rdd::prelude::*;
@@ -91,8 +90,7 @@ pub struct Table {
     more_columns: bool,
 }
 
-/// Adds the cells of a row with their columns. Groups are split into columns up to the depth
-/// `levels`.
+/// Adds the cells of a row. Groups are split into columns up to the depth `levels`.
 fn flatten(value: &Value, path: &[String], levels: usize, cells: &mut Vec<(Path, String)>) {
     match value {
         Value::Group(group) if levels > 0 && has_columns(group, path) => {
@@ -116,8 +114,7 @@ fn has_columns(group: &Group, path: &[String]) -> bool {
 }
 
 impl Table {
-    /// Adds a row, with its new columns at the end. A path that occurs twice in a row has two
-    /// columns.
+    /// Adds a row, with new columns at the end. A path that occurs twice has two columns.
     fn add(&mut self, cells: Vec<(Path, String)>) {
         let mut row = vec![None; self.columns.len()];
         for (path, cell) in cells {

@@ -155,8 +155,7 @@ macro_rules! plain_values {
     };
 }
 
-/// Defines the methods that start a group, from the arguments of the method, the shape and the
-/// variant.
+/// Defines the methods that start a group, from arguments, shape and variant.
 macro_rules! groups {
     ($($group:ident, $method:ident($($name:ident: $type:ty),*), $shape:expr, $variant:expr;)*) => {
         $(type $group = Parts<'a>;
