@@ -6,7 +6,7 @@
 //! - `operations`: promised operations exist, are documented, and are in the table.
 //! - `promises`: the cases of `tests/PROMISES.md` and `tests/spark_cases.md` name existing tests.
 //! - `structure`: imports have no cycle, and modules have one style.
-//! - `style`: no tuple only saves a line, and groups of methods have headings.
+//! - `style`: no tuple only saves a line, groups of methods have headings, and documentation is short.
 //! - `summaries`: the documentation of a function begins with a verb.
 //! - `toolchain`: the workflow builds with the oldest supported version of Rust.
 //! - `words`: retired names and phrases do not return.

@@ -1,5 +1,5 @@
-//! Code is easy to read: no bindings of a tuple that only save lines, and headings that group the methods of the
-//! types with many.
+//! Code is easy to read: no bindings of a tuple that only save lines, headings that group the methods of the types
+//! with many, and documentation of limited length.
 
 use super::operations::owner;
 use super::tokens::without_literals;
@@ -13,6 +13,16 @@ const ACCEPTED_TUPLES: [(&str, &str, &str); 0] = [];
 
 /// The types whose documentation groups methods by headings.
 const WITH_HEADINGS: [&str; 2] = ["Rdd", "Context"];
+
+/// The number of lines of documentation in rdd that may not be reached. The guide explains what many operations have
+/// in common, so that each of them need not repeat it.
+const RDD_DOC_LINES_LIMIT: usize = 3000;
+
+/// Returns the number of lines of documentation in a file.
+fn doc_lines(text: &str) -> usize {
+    let lines = text.lines().map(str::trim_start);
+    lines.filter(|line| line.starts_with("///") || line.starts_with("//!")).count()
+}
 
 /// Returns the length of the parenthesized text at the start of a text, or `None` if it does not end.
 fn parenthesized(text: &str) -> Option<usize> {
@@ -105,6 +115,20 @@ fn every_group_of_methods_has_a_heading() {
         }
     }
     assert_eq!(found, [""; 0], "add a line such as `/// # Joins` above these");
+}
+
+#[test]
+#[ignore = "the documentation is being shortened to pass"]
+fn the_documentation_of_rdd_is_short() {
+    let lines: usize = sources(&["rdd"]).iter().map(|(_, text)| doc_lines(text)).sum();
+    assert!(lines < RDD_DOC_LINES_LIMIT, "{lines} lines, the limit is {RDD_DOC_LINES_LIMIT}");
+}
+
+#[test]
+fn lines_of_documentation_are_counted() {
+    let code = "//! Sorts.\n\nmod a {\n    //! Joins.\n}\n\n    /// Sorts.\n    ///\n    // Why.\n    \
+                fn f() {} /// Not at the start.\n";
+    assert_eq!(doc_lines(code), 4);
 }
 
 #[test]
