@@ -37,7 +37,7 @@ const RETIRED_IDENTIFIERS: &str = "\
     Step Lineage Kept Preparation Surroundings Ticket Goal Moment Harm Trial Aside Held Slices Combining \
     Combined Parted Waiting Places Place Meter Product Again LookUp Pairing Keeping Leaving Mark Shell \
     Form Piece Side OpenSide Home blame_on forgive make_room go_on die reach weigh leading lead \
-    settle kept cogrouped place places behind";
+    settle kept grouped cogrouped place places behind";
 
 /// Beginnings of the names of constants, whose words are `MAX_` and `MIN_`.
 const RETIRED_PREFIXES: [&str; 3] = ["MOST_", "LEAST_", "Serialised"];
@@ -309,6 +309,8 @@ fn retired_names_are_found_in_every_kind_of_text() {
             .chain(["a.rs:6: SpoilOutput"])
             .collect::<Vec<_>>()
     );
+    let code = "fn grouped() {} // Rows are grouped or cogrouped.\nlet cogrouped = \"grouped\";\n";
+    assert_eq!(retired_names("a.rs", code), ["a.rs:1: grouped", "a.rs:2: cogrouped"]);
     assert_eq!(retired_names("a.toml", "kept = 1\nset_gives_way = 2"), ["a.toml:2: set_gives_way"]);
 }
 
