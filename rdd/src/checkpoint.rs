@@ -84,6 +84,7 @@ fn write<T: Stored>(
     Ok(part)
 }
 
+/// # Sources
 impl Context {
     /// Reads a directory that [`checkpoint`](Rdd::checkpoint) wrote, in this run or in another one.
     ///

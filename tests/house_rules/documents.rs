@@ -19,7 +19,10 @@ fn quoted_paths(text: &str) -> Vec<(&str, &str)> {
     let quoted = text.split('`').skip(1).step_by(2);
     let paths = quoted.map(|quoted| quoted.split_once(": ").unwrap_or((quoted, "")));
     let is_ours = |path: &str| !FOREIGN_PATHS.iter().any(|foreign| path.starts_with(foreign));
-    let is_path = |path: &str| path.contains('/') && !path.contains([' ', '\n', '*']);
+    // A text that begins with a slash is a mark of a comment.
+    let is_path = |path: &str| {
+        path.contains('/') && !path.starts_with('/') && !path.contains([' ', '\n', '*'])
+    };
     paths.filter(|(path, _)| is_path(path) && is_ours(path)).collect()
 }
 
@@ -157,7 +160,7 @@ fn operations_that_the_guide_for_users_of_spark_lists_as_missing_do_not_exist() 
 #[test]
 fn missing_paths_and_items_are_found_by_their_complete_names() {
     let text = "`tests/house_rules/main.rs: sources`, `tests/house_rules/main.rs: source`, \
-                `tests/house_rules/main`, `no path`, `tests/*.rs` and `tests/house_rules`";
+                `tests/house_rules/main`, `no path`, `//!`, `tests/*.rs` and `tests/house_rules`";
     assert_eq!(
         missing_paths_and_items(&root(), text),
         ["tests/house_rules/main.rs: source", "tests/house_rules/main"]
