@@ -134,7 +134,7 @@ impl TaskState {
         }
     }
 
-    /// Counts rows of a source or a shuffle read, once for each block of rows.
+    /// Counts rows of a source or a shuffle read, once for each batch of rows.
     #[inline]
     pub fn count_read(&self, rows: usize) {
         self.counters.change(|metrics| metrics.rows_read += rows as u64);

@@ -1,5 +1,4 @@
-//! The bounds of rows and keys. Every type that meets them is a row or a key; there is nothing to
-//! implement.
+//! The bounds of rows and keys. Every type that meets them is a row or a key.
 
 pub use emberline_core::bounds::{Key, Stored};
 

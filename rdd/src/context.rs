@@ -13,12 +13,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-/// The entry point of a program: owns the threads, the memory limit and the scratch directory of
-/// its RDDs.
+/// The entry point of a program: owns the threads, memory and scratch directory of its RDDs.
 ///
-/// A context is a handle, and clones refer to the same threads. When the last clone and the last
-/// RDD made from it are dropped, the threads end and the scratch directory is deleted. A process
-/// may have several contexts.
+/// A context is a handle to threads that its clones share. When the last clone and the last RDD
+/// made from it are dropped, the threads end and the scratch directory is deleted. A process may
+/// have several contexts.
 ///
 /// ```
 /// # use emberline_rdd::prelude::*;
@@ -61,11 +60,11 @@ impl Context {
     ///
     /// ```
     /// # use emberline_rdd::prelude::*;
-    /// let ctx = Context::builder().app_name("words").threads(2).memory_limit_bytes(64 << 20).build()?;
+    /// let ctx = Context::builder().threads(2).memory_limit_bytes(64 << 20).build()?;
     /// assert_eq!(ctx.threads(), 2);
     ///
-    /// let refused = Context::builder().threads(0).max_attempts(0).build().unwrap_err();
-    /// assert!(refused.to_string().contains("threads") && refused.to_string().contains("max_attempts"));
+    /// let error = Context::builder().threads(0).max_attempts(0).build().unwrap_err().to_string();
+    /// assert!(error.contains("threads") && error.contains("max_attempts"));
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "SparkConf")]
@@ -120,8 +119,6 @@ impl Context {
     pub(crate) fn without_owner(&self) -> Context {
         Context { engine: Arc::clone(&self.engine), history: self.history.clone(), _owner: None }
     }
-
-    /// Returns a new lineage node of this context.
     pub(crate) fn lineage(
         &self,
         operation: Operation,
@@ -188,16 +185,15 @@ impl ContextBuilder {
     /// Sets the bytes that the engine may hold in memory, at least 1 MiB. Default: 60 % of the
     /// memory of the machine or its control group.
     ///
-    /// Tables, sorts and map outputs beyond it spill to disk; stored partitions do so if their
-    /// storage level allows it.
+    /// Tables, sorts and map outputs beyond it spill; stored partitions if their level allows it.
     #[doc(alias = "spark.executor.memory")]
     pub fn memory_limit_bytes(mut self, bytes: u64) -> Self {
         self.config.memory_limit_bytes = bytes;
         self
     }
 
-    /// Sets the bytes that one task may hold, at least 4 KiB. Default: 256 MiB, and at most an
-    /// eighth of the memory limit.
+    /// Sets the bytes that one task may hold, at least 4 KiB. Default: 256 MiB, or an eighth of the
+    /// memory limit if that is less.
     ///
     /// Tables, sorts and groups are split into runs by it, so the last bits of a float sum depend
     /// on it. A group of `group_by_key` beyond it is an error.
@@ -287,8 +283,8 @@ impl ContextBuilder {
     /// # use emberline_rdd as emberline;
     /// use emberline::{config::Speculation, prelude::*};
     /// use std::time::Duration;
-    ///
-    /// let speculation = Speculation { min_runtime: Duration::from_secs(1), ..Speculation::default() };
+    /// let min_runtime = Duration::from_secs(1);
+    /// let speculation = Speculation { min_runtime, ..Speculation::default() };
     /// let ctx = Context::builder().speculation(speculation).build()?;
     /// assert_eq!(ctx.range(0..8_u64).count()?, 8);
     /// # Ok::<(), emberline_rdd::Error>(())
@@ -311,8 +307,7 @@ impl ContextBuilder {
         self
     }
 
-    /// Sets whether map outputs are written to files even where they fit in memory. Default: no.
-    /// For tests.
+    /// Sets whether map outputs that fit in memory are written to files, for tests. Default: no.
     pub fn force_spill(mut self, files: bool) -> Self {
         self.config.force_spill = files;
         self
@@ -347,7 +342,6 @@ impl ContextBuilder {
     /// # use emberline_rdd as emberline;
     /// use emberline::fault::{FaultPlan, Damage};
     /// use emberline::{id::ShuffleId, prelude::*};
-    ///
     /// // The file of the second map output is deleted once it is written.
     /// let faults = FaultPlan::new().damage_map_output(ShuffleId(0), 1, Damage::Lost).arm();
     /// let ctx = Context::builder().force_spill(true).faults(&faults).build()?;
@@ -367,7 +361,6 @@ impl ContextBuilder {
     /// # use emberline_rdd as emberline;
     /// use emberline::{event::EventRecord, prelude::*};
     /// use std::sync::mpsc;
-    ///
     /// let (sender, events) = mpsc::channel();
     /// let listener = move |record: &EventRecord| sender.send(record.event.clone()).unwrap();
     /// let ctx = Context::builder().listener(listener).build()?;

@@ -1,10 +1,9 @@
 //! The RDD layer of emberline: handles, sources, operations and actions.
 //!
 //! An operation adds a node to the lineage, and an action passes the last node to the engine
-//! (`emberline-core`). Programs use this crate through `emberline`. The modules follow the data: a
-//! `source` makes an RDD; `narrow` operations compute a partition from the same partition of the
-//! parent and compile to one loop; `keyed` operations move rows between partitions; an `action`
-//! runs a job.
+//! (`emberline-core`). Programs use the crate `emberline`. The modules follow the data: a `source`
+//! makes an RDD; `narrow` operations compute a partition from the same partition of the parent in
+//! one loop; `keyed` operations move rows between partitions; an `action` runs a job.
 
 #![deny(missing_docs)]
 
@@ -48,8 +47,7 @@ pub mod config {
 }
 
 pub mod disk {
-    //! The filesystem of a context ([`ContextBuilder::disk`](crate::ContextBuilder::disk)), for
-    //! tests.
+    //! The filesystem of a context, for [`ContextBuilder::disk`](crate::ContextBuilder::disk).
 
     pub use emberline_core::disk::{Access, Disk, DiskReader, DiskWriter, FaultyDisk, RealDisk};
 }

@@ -44,7 +44,6 @@ use std::sync::{Arc, OnceLock};
 /// fn long_lines(lines: &Rdd<String>) -> Rdd<String> {
 ///     lines.filter(|line| line.len() > 3).boxed()
 /// }
-///
 /// let ctx = Context::local()?;
 /// let upper = ctx.parallelize(vec!["ember", "is", "warm"]).map(|word| word.to_uppercase());
 /// assert_eq!(long_lines(&upper).collect()?, ["EMBER", "WARM"]);
@@ -109,8 +108,6 @@ fn handle(
     lineage.info.partitioner = partitioner.as_ref().map(KnownPartitioner::describe);
     (context.without_owner(), Arc::new(lineage), partitioner)
 }
-
-/// Returns the lineage of a narrow operation on `parent`.
 fn narrow_node(
     context: &Context,
     parent: &Arc<LineageNode>,
@@ -153,12 +150,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # use emberline_rdd::prelude::*;
     /// # let ctx = Context::local()?;
     /// let numbers = ctx.range(0..4_u64);
-    /// let even = true;
-    /// let chosen: Rdd<u64> = if even {
-    ///     numbers.filter(|n| n % 2 == 0).boxed()
-    /// } else {
-    ///     numbers.boxed()
-    /// };
+    /// let even = numbers.filter(|n| n % 2 == 0);
+    /// let chosen: Rdd<u64> = if even.count()? > 1 { even.boxed() } else { numbers.boxed() };
     /// assert_eq!(chosen.collect()?, [0, 2]);
     /// # Ok::<(), Error>(())
     /// ```

@@ -44,3 +44,31 @@ fn the_first_operation_is_retained() {
     let error = Error::new(ErrorKind::ClosureFailed).in_operation(first).in_operation(second);
     assert_eq!(error.operation(), Some(first));
 }
+
+#[test]
+fn a_fetch_failure_counts_the_other_lost_outputs_and_gives_advice() {
+    let text = |others: Vec<usize>| {
+        Error::new(ErrorKind::FetchFailed { shuffle: ShuffleId(0), map_partition: 1, others })
+            .to_string()
+    };
+    assert!(text(vec![]).contains("shuffle 0 is lost: check the disks"), "{}", text(vec![]));
+    assert!(text(vec![2]).contains("is lost, and 1 other output: check"), "{}", text(vec![2]));
+    assert!(text(vec![2, 3]).contains("is lost, and 2 other outputs: check"));
+}
+
+#[test]
+fn an_operation_that_is_not_deterministic_is_named_and_each_of_several_is() {
+    let text = |operations: &str| {
+        Error::new(ErrorKind::NotDeterministic {
+            shuffle: ShuffleId(0),
+            map_partition: 0,
+            rows_before: 1,
+            rows_after: 2,
+            operations: operations.into(),
+        })
+        .to_string()
+    };
+    assert!(text("map at a.rs:1").contains("): map at a.rs:1 must return the same rows"));
+    let two = text("map at a.rs:1, generate at a.rs:2");
+    assert!(two.contains("): each of map at a.rs:1, generate at a.rs:2 must return"), "{two}");
+}

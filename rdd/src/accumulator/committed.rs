@@ -1,5 +1,4 @@
-//! Additions that belong to stored outputs: map outputs of a shuffle, or stored partitions of an
-//! RDD.
+//! Additions that belong to stored outputs: map outputs, or stored partitions of an RDD.
 
 use super::TaskDeltas;
 use std::collections::BTreeMap;
@@ -16,9 +15,8 @@ impl CommittedDeltas {
         self.store_if_first(partition, deltas, || ((), true));
     }
 
-    /// Stores the additions of a partition if `publish` returns true: this attempt made it visible
-    /// first. One lock covers both, so an action that reads the partition also counts its
-    /// additions.
+    /// Stores the additions if `publish` returns true: this attempt made the partition visible. One
+    /// lock covers both, so an action that reads the partition also counts its additions.
     pub(crate) fn store_if_first<R>(
         &self,
         partition: usize,

@@ -26,8 +26,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 /// ```
 /// # use emberline_rdd as emberline;
 /// use emberline::{accumulator::Accumulate, prelude::*};
-///
-/// /// The longest word so far; the first of those with equal length.
 /// #[derive(Clone)]
 /// struct Longest(String);
 ///
@@ -45,7 +43,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 ///         self.add(later.0);
 ///     }
 /// }
-///
 /// let ctx = Context::local()?;
 /// let longest = ctx.accumulator(Longest(String::new()));
 /// let seen = longest.clone();
@@ -101,11 +98,7 @@ impl Context {
     /// let skipped = ctx.accumulator(0_u64);
     /// let counter = skipped.clone();
     /// let numbers = ctx.parallelize(vec!["1", "two", "3"]).filter_map(move |text| {
-    ///     let number = text.parse::<u32>().ok();
-    ///     if number.is_none() {
-    ///         counter.add(1);
-    ///     }
-    ///     number
+    ///     text.parse::<u32>().inspect_err(|_| counter.add(1)).ok()
     /// });
     /// assert_eq!(numbers.collect()?, [1, 3]);
     /// assert_eq!(skipped.value(), 1);

@@ -40,8 +40,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         )
     }
 
-    /// Folds the rows of each partition with `merge_row`, then the partial results with
-    /// `merge_accumulators`.
+    /// Folds each partition with `merge_row`, then the partial results with `merge_accumulators`.
     ///
     /// `zero` is used once for each partition and once for the result, so it must be neutral.
     /// Results of partitions are merged in order, so the closures need not be commutative.

@@ -113,8 +113,8 @@ impl ResultPart {
         Gathered { rows, _part: self }
     }
 
-    /// Charges for `rows` rows in all, and unwinds with an error past the limit. Checks only every
-    /// few thousand rows.
+    /// Charges for `rows` rows in all, and unwinds with an error past the limit, at the latest
+    /// after a few thousand rows.
     #[inline]
     pub(crate) fn charge(&mut self, rows: usize) {
         if rows >= self.rows + ROWS_PER_CHECK {

@@ -11,8 +11,8 @@ use emberline_core::unwind::{blame, or_raise, raise};
 use std::fmt::{Display, Write};
 use std::path::Path;
 
-/// Size of the blocks that are passed to the disk.
-const BLOCK_BYTES: usize = 1 << 20;
+/// Size of the writes that are passed to the disk.
+const BUFFER_BYTES: usize = 1 << 20;
 
 /// # Actions
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
@@ -21,7 +21,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// There is one file for each partition (`part-00000` and up), and an empty `_SUCCESS`. The
     /// output is written into a hidden staging directory, synced and renamed, so readers see all of
     /// it or none, also after a crash. Missing parent directories are created. Staging directories
-    /// of killed processes are removed. A task holds a block of 1 MiB.
+    /// of killed processes are removed. A task holds a buffer of 1 MiB.
     ///
     /// # Errors
     ///
@@ -33,11 +33,11 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     /// # use emberline_rdd::prelude::*;
     /// # let ctx = Context::local()?;
-    /// # let folder = std::env::temp_dir().join(format!("emberline-doc-save-{}", std::process::id()));
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let folder = folder.path().join("numbers");
     /// ctx.range_with(2, 0..4_u32).save_as_text_file(&folder)?;
     /// assert_eq!(std::fs::read_to_string(folder.join("part-00001")).unwrap(), "2\n3\n");
     /// assert_eq!(ctx.text_file(&folder).count()?, 4);
-    /// # std::fs::remove_dir_all(&folder).unwrap();
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "saveAsTextFile")]
@@ -71,7 +71,7 @@ fn write_part<T: Display>(
     let (mut file, attempt_file) = AttemptFile::create(staging, task)?;
     let writing =
         |cause| Error::io(format!("writing `{}` failed", attempt_file.part().display()), cause);
-    let mut block = String::with_capacity(BLOCK_BYTES);
+    let mut block = String::with_capacity(BUFFER_BYTES);
     rows.for_each(|row| {
         // Writing to a String fails only if the Display implementation of the row does.
         let displayed = blame(&action, || writeln!(block, "{row}"));
@@ -79,7 +79,7 @@ fn write_part<T: Display>(
             let message = "the Display implementation of a row returned an error".into();
             raise(Error::new(ErrorKind::Panicked { message }).in_operation(action));
         }
-        if block.len() >= BLOCK_BYTES {
+        if block.len() >= BUFFER_BYTES {
             or_raise(file.append(block.as_bytes()).map_err(writing));
             block.clear();
         }

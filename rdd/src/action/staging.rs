@@ -42,8 +42,6 @@ impl StagingDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
-
-    /// Returns the directory of the output.
     pub fn output(&self) -> PathBuf {
         output_dir(&self.path)
     }

@@ -21,13 +21,13 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// An action runs these stages, except those whose outputs exist from an earlier job or that
     /// only stored partitions need. A sort also runs a job that samples the keys. The result
-    /// displays as text, or as a picture with [`Explain::svg`]. If a source could not be listed, a
-    /// line shows its error.
+    /// displays as text; see also [`Explain::svg`]. A source that could not be listed shows its
+    /// error.
     ///
     /// Operations are in the order of the data, and each input of an operation is a branch. One
     /// that several branches read is shown once, with a number to which the others refer. After a
-    /// run the text also shows the rows that stages have read, and the size of map outputs and
-    /// stored partitions.
+    /// run the text has the rows that stages have read, and the size of map outputs and stored
+    /// partitions.
     ///
     /// # Examples
     ///
@@ -40,7 +40,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// let sums = both.map(|n| (n % 2, n)).with_partitions(3).reduce_by_key(|a, b| a + b);
     /// let text = sums.explain().to_string();
     /// # let text = (0..3).fold(text, |text, at| {
-    /// #     text.replace(&format!("{}:{}", file!(), first + at), &format!("src/main.rs:{}", 4 + at))
+    /// #     let line = format!("{}:{}", file!(), first + at);
+    /// #     text.replace(&line, &format!("src/main.rs:{}", 4 + at))
     /// # });
     /// assert_eq!(text, "\
     /// stage 0: 4 partitions, writes a shuffle into 3 partitions
@@ -52,7 +53,6 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// stage 1: 3 partitions, reads stage 0, returns the result
     ///   reduce_by_key at src/main.rs:6, reads stage 0, partitioned by Hash(3)
     /// ");
-    ///
     /// sums.count()?;
     /// let text = sums.explain().to_string();
     /// assert!(text.contains("\n  (read 18 rows; 4 of 4 map outputs hold 8 rows, "), "{text}");
@@ -87,8 +87,7 @@ pub struct Explain {
 }
 
 impl Explain {
-    /// Returns the stages as an SVG picture: a box per stage and an arrow per shuffle. Equal
-    /// lineages give equal pictures.
+    /// Returns the stages as an SVG picture, with an arrow per shuffle; equal for equal lineages.
     ///
     /// ```
     /// # use emberline_rdd::prelude::*;

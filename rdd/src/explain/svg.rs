@@ -288,8 +288,6 @@ fn label(svg: &mut String, contents: &Contents<'_>, x: f64, y: f64) {
         text(svg, "label", x + 12.0, y + 19.0 + 15.0 * line as f64, label);
     }
 }
-
-/// Draws the legend of colors.
 fn legend(svg: &mut String, y: f64) {
     let mut x = MARGIN;
     let _ = writeln!(svg, "<path class=\"arrow\" d=\"M{x} {y}h24\"/>");

@@ -2,8 +2,7 @@
 //!
 //! A straight chain stays in one column. An operation with several parents closes a block: each
 //! branch begins with a corner or a tee and has a rail on its left, which ends at the operation. A
-//! first branch that contains blocks has no rail of its own, so that a loop that adds one branch
-//! per iteration does not move to the right.
+//! first branch with blocks has no rail, so that a loop of unions does not move to the right.
 
 use super::stages::Node;
 use crate::display::with_separators;
@@ -57,8 +56,6 @@ enum Todo {
     Branch(Rail),
     End,
 }
-
-/// Returns the lines of a stage.
 pub(super) fn rows(nodes: &[Node]) -> Vec<Row<'_>> {
     let labels = labels(nodes);
     let has_blocks = has_blocks(nodes);
@@ -166,8 +163,6 @@ impl Row<'_> {
             }
         }
     }
-
-    /// Returns the small print.
     pub fn details(&self) -> String {
         match self.content {
             Content::Operation(_) => self.node.details.join(", "),

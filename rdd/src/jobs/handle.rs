@@ -15,13 +15,11 @@ use std::time::{Duration, Instant};
 
 /// The handle of a closure on another thread, made by [`Context::spawn`](crate::Context::spawn).
 ///
-/// It is a [`Future`] for any executor, and can be waited for without one. Dropping it does not
-/// cancel the closure.
+/// It is a [`Future`] for any executor, and has `wait`. Dropping it does not cancel the closure.
 ///
 /// ```
 /// # use emberline_rdd::prelude::*;
 /// use std::time::Duration;
-///
 /// let ctx = Context::local()?;
 /// let endless = ctx.range(0..4_u64).flat_map(|_| 0..u64::MAX);
 /// let handle = ctx.spawn(move || endless.count());
@@ -89,13 +87,11 @@ impl<T> JobHandle<T> {
         }
     }
 
-    /// Cancels the closure with [`TimedOut`](crate::ErrorKind::TimedOut) if it runs longer than
-    /// `limit` from now.
+    /// Cancels the closure if it runs for another `limit`; it fails with `TimedOut`.
     ///
     /// ```
     /// # use emberline_rdd::prelude::*;
     /// use std::time::Duration;
-    ///
     /// let ctx = Context::local()?;
     /// let endless = ctx.range(0..4_u64).flat_map(|_| 0..u64::MAX);
     /// let handle = ctx.spawn(move || endless.count()).timeout(Duration::from_millis(20));

@@ -86,7 +86,6 @@ impl Context {
     /// let report = ctx.job_group("nightly", || ctx.spawn(move || endless.count()));
     /// let other = ctx.range(0..1_000_u64);
     /// let other = ctx.spawn(move || other.count());
-    ///
     /// ctx.cancel_group("nightly", "deadline passed");
     /// assert!(report.wait().unwrap_err().to_string().contains("deadline passed"));
     /// assert_eq!(other.wait()?, 1_000);

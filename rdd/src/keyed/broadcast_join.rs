@@ -1,5 +1,4 @@
-//! `broadcast_join` and `broadcast_left_outer_join`: hash joins whose probe side is not shuffled
-//! (see the README of this folder).
+//! `broadcast_join` and `broadcast_left_outer_join`: joins that do not shuffle the probe side.
 
 use super::shuffled::{Outputs, shuffle};
 use crate::context::two_contexts;

@@ -34,7 +34,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// let flags = ctx.parallelize(vec![(2, true)]);
     /// let mut rows = names.cogroup3(&ages, &flags).collect()?;
     /// rows.sort();
-    /// assert_eq!(rows, [(1, (vec!['a'], vec![30], vec![])), (2, (vec!['b'], vec![], vec![true]))]);
+    /// assert_eq!(rows[0], (1, (vec!['a'], vec![30], vec![])));
+    /// assert_eq!(rows[1], (2, (vec!['b'], vec![], vec![true])));
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "cogroup")]

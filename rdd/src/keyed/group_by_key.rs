@@ -20,22 +20,22 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Shuffles every value. To sum, count or pick values, use
     /// [`reduce_by_key`](Rdd::reduce_by_key) or [`aggregate_by_key`](Rdd::aggregate_by_key), which
     /// shuffle one value per key and partition. An RDD that has a partitioner keeps it and is not
-    /// shuffled; otherwise the result is hash-partitioned into the same number of partitions. Rows
-    /// are ordered by the hash of the key, values in the order of partitions and rows. Rows beyond
-    /// the task memory limit spill.
+    /// shuffled; otherwise the result is hash-partitioned into as many partitions. Rows are ordered
+    /// by the hash of the key, values by partition and row. Rows beyond the task memory limit
+    /// spill.
     ///
     /// # Errors
     ///
     /// The action fails with [`GroupTooLarge`](crate::ErrorKind::GroupTooLarge) if the values of a
-    /// key exceed the task memory limit; [`group_by_key_iter`](Rdd::group_by_key_iter) has no such
-    /// limit.
+    /// key exceed the task memory limit; see [`group_by_key_iter`](Rdd::group_by_key_iter).
     ///
     /// # Examples
     ///
     /// ```
     /// # use emberline_rdd::prelude::*;
     /// # let ctx = Context::local()?;
-    /// let mut groups = ctx.parallelize(vec![(1, 'a'), (2, 'b'), (1, 'c')]).group_by_key().collect()?;
+    /// let pairs = ctx.parallelize(vec![(1, 'a'), (2, 'b'), (1, 'c')]);
+    /// let mut groups = pairs.group_by_key().collect()?;
     /// groups.sort();
     /// assert_eq!(groups, [(1, vec!['a', 'c']), (2, vec!['b'])]);
     /// # Ok::<(), Error>(())

@@ -16,8 +16,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// It is hash-partitioned into the larger number of partitions if neither has one, or if the
     /// other RDD has at least ten times as many partitions. An RDD that has the partitioner of the
     /// result already is not shuffled. Rows are ordered by the hash of the key, then by this RDD's
-    /// values and those of `other`. Rows beyond the task memory limit spill, also those of a single
-    /// key.
+    /// values and those of `other`. Rows beyond the task memory limit spill, even of one key.
     ///
     /// # Examples
     ///

@@ -1,5 +1,4 @@
-//! One input of a grouping or join: shuffled, or read as it is if it is partitioned already (see
-//! the README of this folder).
+//! One input of a grouping or join: shuffled, or read as it is (see the README of this folder).
 
 use super::shuffled::{Outputs, shuffle};
 use crate::pipeline::Pipeline;
@@ -89,8 +88,8 @@ impl<K: Key, V: Stored> JoinInput<K, V> {
                 OpenJoinInput::Ordered(RefCell::new(Some(SortedGroups::new(rows, task))))
             }
             Rows::Narrow(parent) => {
-                // The rows are in the right partition already, so the sub-partition is chosen by hash
-                // alone: a partitioner that answers differently the second time loses no rows.
+                // The rows are in the right partition already, so the hash alone chooses the
+                // sub-partition: a partitioner that answers differently now loses no rows.
                 let assign = |(key, value)| {
                     let hash = blame(&operation, || hash_of(&key));
                     let segment = self.sub_partitions.within(partition, hash);

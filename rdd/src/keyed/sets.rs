@@ -95,10 +95,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Returns the pairs whose key is not in `other`, with their duplicates.
     ///
-    /// An RDD that has a partitioner keeps it and is not shuffled; otherwise the result is
-    /// hash-partitioned into the same number of partitions. Of `other` only the keys are shuffled.
-    /// Rows are ordered by the hash of the key, values in the order of partitions and rows. Rows
-    /// beyond the task memory limit spill.
+    /// Partitions, shuffle, order and memory are those of [`group_by_key`](Rdd::group_by_key). Of
+    /// `other` only the keys are shuffled.
     ///
     /// # Examples
     ///

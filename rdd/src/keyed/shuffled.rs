@@ -61,7 +61,6 @@ struct MapSide<P, R: Stored, M> {
     pipeline: P,
     /// The partitions after the shuffle.
     partitions: usize,
-    /// The closure that writes the rows of a map partition.
     write_rows: M,
     deltas: CommittedDeltas,
 }
@@ -92,7 +91,7 @@ where
         let task = &task.with_operators(self.parent.operators() + 1);
         let write = || (self.write_rows)(self.pipeline.open(partition, task), task);
         let (writer, deltas) = with_accumulators(write);
-        // The pipeline has ended: if serializing the last rows updates an accumulator, that is an error.
+        // The pipeline has ended: serializing the last rows may not update an accumulator any more.
         let output = writer.finish()?;
         task.count_written(output.rows(), output.bytes());
         task.commit(|| {
@@ -341,8 +340,7 @@ impl<R: Stored> Iterator for ConcatRows<R> {
 /// Returns the default partitioning of an operation on inputs (partitions, known partitioning).
 ///
 /// It is that of the input with the most partitions among those with a known partitioning, if these
-/// are more than a tenth of the most partitions of any input. Otherwise it is by hash, into the
-/// most partitions of any input.
+/// are more than a tenth of the most partitions of any input, else by hash into those.
 pub(crate) fn default_partitioning<K: 'static>(
     inputs: &[(usize, Option<Partitioning<K>>)],
 ) -> Partitioning<K> {

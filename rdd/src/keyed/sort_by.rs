@@ -19,8 +19,7 @@ use std::sync::{Arc, Mutex};
 
 /// # Sorting and partitioning
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Sorts the rows by `key_of(row)`, ascending; [`sort_pairs`](Rdd::sort_pairs) sorts pairs by
-    /// their key.
+    /// Sorts the rows by `key_of(row)`, ascending; see [`sort_pairs`](Rdd::sort_pairs) for pairs.
     ///
     /// The sort is stable. [`Reverse`](std::cmp::Reverse) sorts descending, and
     /// [`sort_by`](Rdd::sort_by) sorts floats. Shuffles once into ranges of keys, which the first
@@ -176,9 +175,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     /// Sorts the pairs by key, ascending.
     ///
-    /// The sort is stable. Keys in [`Reverse`](std::cmp::Reverse) sort descending. Shuffles once
-    /// into ranges of keys, as [`sort_by_key`](Rdd::sort_by_key) does, and the result has these
-    /// ranges as its partitioner. Rows beyond the task memory limit spill.
+    /// Order, shuffle and memory are those of [`sort_by_key`](Rdd::sort_by_key). The result has the
+    /// ranges of keys as its partitioner.
     ///
     /// # Examples
     ///
@@ -218,9 +216,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
 
 /// The functions that assign rows to ranges.
 struct Ranges<F, C, G> {
-    /// Returns the key of a sampled row.
     key_of: F,
-    /// Compares two keys.
     compare: C,
     /// Returns the range of a row: the number of bounds that are less than its key.
     range_of: G,

@@ -30,12 +30,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     /// # use emberline_rdd::prelude::*;
     /// use emberline_rdd::partition::HashPartitioner;
-    ///
     /// # let ctx = Context::local()?;
     /// let sales = ctx.parallelize(vec![(1, 30), (2, 40), (1, 5)]);
     /// let totals = sales.with_partitions(8).reduce_by_key(|a, b| a + b);
     /// assert_eq!((totals.num_partitions(), totals.count()?), (8, 2));
-    ///
     /// let joined = totals.with_partitions(HashPartitioner { partitions: 8 }).join(&sales);
     /// assert_eq!((joined.num_partitions(), joined.count()?), (8, 3));
     /// # Ok::<(), Error>(())
@@ -46,8 +44,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     }
 }
 
-/// A view of an RDD whose operations that shuffle take their partitions from it; see
-/// [`Rdd::with_partitions`].
+/// A view of an RDD that sets the partitions of a shuffle, made by [`Rdd::with_partitions`].
 ///
 /// It is not an RDD: for `map`, `count` or `collect` the compiler reports that it "is not an
 /// iterator". Call these before it, or on the result of the operation that shuffles.

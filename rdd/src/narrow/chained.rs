@@ -13,7 +13,6 @@ pub(super) type ChainedRows<P> = Flatten<Opening<P>>;
 /// A partition of one of several parents.
 #[derive(Clone, Copy)]
 pub(super) struct ParentPartition {
-    /// Index of the parent.
     pub(super) parent: usize,
     pub(super) partition: usize,
 }
@@ -36,8 +35,7 @@ pub(super) fn chained<P: Pipeline>(
     opening.flatten()
 }
 
-/// Returns the materialized rows of a list of one partition, as [`Pipeline::materialized`] does;
-/// `None` for longer lists.
+/// Returns the materialized rows of a list of one partition, or `None` for longer lists.
 pub(super) fn materialized_single<P: Pipeline>(
     parents: &[P],
     partitions: &[ParentPartition],

@@ -16,8 +16,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     /// # use emberline_rdd::prelude::*;
     /// # let ctx = Context::local()?;
-    /// let numbers = ctx.parallelize(vec!["7", "x", "9"]).filter_map(|text| text.parse::<u8>().ok());
-    /// assert_eq!(numbers.collect()?, [7, 9]);
+    /// let numbers = ctx.parallelize(vec!["7", "x"]).filter_map(|text| text.parse::<u8>().ok());
+    /// assert_eq!(numbers.collect()?, [7]);
     /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]

@@ -42,13 +42,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     /// # use emberline_rdd::prelude::*;
     /// # let ctx = Context::local()?;
-    /// let lengths = ctx
-    ///     .parallelize(vec!["to be or".to_string(), "not".to_string()])
-    ///     .flat_map_into(|line: String, out| {
-    ///         for word in line.split(' ') {
-    ///             out.push(word.len());
-    ///         }
-    ///     });
+    /// let lines = ctx.parallelize(vec!["to be or".to_string(), "not".to_string()]);
+    /// let lengths = lines.flat_map_into(|line: String, out| {
+    ///     line.split(' ').for_each(|word| out.push(word.len()));
+    /// });
     /// assert_eq!(lengths.collect()?, [2, 2, 2, 3]);
     /// # Ok::<(), Error>(())
     /// ```

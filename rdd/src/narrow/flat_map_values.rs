@@ -17,7 +17,8 @@ impl<K: Element + Clone, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> 
     /// # use emberline_rdd::prelude::*;
     /// # let ctx = Context::local()?;
     /// let counts = ctx.parallelize(vec![("a", 2), ("b", 0), ("c", 1)]);
-    /// assert_eq!(counts.flat_map_values(|count| 0..count).collect()?, [("a", 0), ("a", 1), ("c", 0)]);
+    /// let rows = counts.flat_map_values(|count| 0..count);
+    /// assert_eq!(rows.collect()?, [("a", 0), ("a", 1), ("c", 0)]);
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "flatMapValues")]

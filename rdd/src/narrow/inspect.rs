@@ -8,8 +8,7 @@ use emberline_core::operation::Operation;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Calls `f` with a reference to each row and passes the row on.
     ///
-    /// Keeps the partitioner. `f` runs again for rows that are recomputed, and does not run for
-    /// rows that no action needs.
+    /// Keeps the partitioner. `f` runs for the rows that an action needs, again if recomputed.
     ///
     /// # Examples
     ///

@@ -28,8 +28,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         self.mapped(Operation::new("map"), size_of::<F>(), KeyEffect::Changed, f)
     }
 
-    /// Maps rows for an operation built on `map`. `closure_bytes` is the size of the user's
-    /// closure.
+    /// Maps rows for an operation built on `map`; `closure_bytes` is the size of its closure.
     pub(crate) fn mapped<U, F>(
         &self,
         operation: Operation,

@@ -20,7 +20,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     /// # use emberline_rdd::prelude::*;
     /// # let ctx = Context::local()?;
-    /// let sums = ctx.parallelize_with(2, vec![1, 2, 3, 4]).map_partitions(|rows| [rows.sum::<i32>()]);
+    /// let numbers = ctx.parallelize_with(2, vec![1, 2, 3, 4]);
+    /// let sums = numbers.map_partitions(|rows| [rows.sum::<i32>()]);
     /// assert_eq!(sums.collect()?, [3, 7]);
     /// # Ok::<(), Error>(())
     /// ```
@@ -60,8 +61,7 @@ pub(super) struct BlamedRows<R> {
 }
 
 impl<R> BlamedRows<R> {
-    /// Returns the rows of what `call` returns. Clears the blame, since `call` may have caught a
-    /// panic of its input.
+    /// Returns the rows of what `call` returns. Clears the blame: `call` may have caught a panic.
     pub(super) fn of<I>(operation: Operation, task: &TaskContext, call: impl FnOnce() -> I) -> Self
     where
         I: IntoIterator<IntoIter = R, Item = R::Item>,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// # Narrow transformations
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
-    /// Turns each partition into the rows of `f(partition, rows)`, numbered from 0.
+    /// Turns each partition into the rows of `f(index, rows)`. Indices begin at 0.
     ///
     /// Otherwise like [`map_partitions`](Rdd::map_partitions).
     ///
@@ -19,7 +19,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// # use emberline_rdd::prelude::*;
     /// # let ctx = Context::local()?;
     /// let numbers = ctx.parallelize_with(2, vec![1, 2, 3, 4]);
-    /// let sums = numbers.map_partitions_with_index(|partition, rows| [(partition, rows.sum::<i32>())]);
+    /// let sums = numbers.map_partitions_with_index(|index, rows| [(index, rows.sum::<i32>())]);
     /// assert_eq!(sums.collect()?, [(0, 3), (1, 7)]);
     /// # Ok::<(), Error>(())
     /// ```

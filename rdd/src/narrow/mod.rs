@@ -1,6 +1,5 @@
 //! Narrow transformations: a partition is computed from known partitions of its parents, in the
-//! same task. Each file has the method, its pipeline and its iterator; the README of this folder
-//! lists them.
+//! same task. Each file has a method, its pipeline and its iterator (see the README).
 
 pub(crate) mod adapted;
 mod chained;

@@ -95,11 +95,9 @@ impl<R: Iterator<Item: Clone>> Iterator for DrawnRows<R> {
 /// Maximum rate of one draw, for which `exp(-rate)` is far from the smallest float.
 const MAX_RATE_PER_DRAW: f64 = 500.0;
 
-/// Draws a number of the Poisson distribution with mean `rate`, by Knuth's method.
-///
-/// It counts how many random numbers can be multiplied until the product falls below `exp(-rate)`.
-/// A large rate is split, since sums of Poisson numbers are Poisson numbers of the sum of their
-/// rates.
+/// Draws a number of the Poisson distribution with mean `rate`, by Knuth's method: counts how many
+/// random numbers can be multiplied until the product falls below `exp(-rate)`. A large rate is
+/// split, since the sum of Poisson numbers is a Poisson number of the sum of their rates.
 fn poisson(rate: f64, random: &mut Random) -> usize {
     let mut left = rate;
     let mut count = 0;

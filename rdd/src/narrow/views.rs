@@ -40,8 +40,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns a view whose operations pass rows to their closures by reference.
     ///
     /// The rows of a [cached](Rdd::cache) RDD or of [`parallelize`](crate::Context::parallelize)
-    /// are read in place, without a clone, also through a `union` or `coalesce` of them. Other rows
-    /// are computed and lent one by one.
+    /// are read in place without a clone, also through `union` or `coalesce`. Others are lent one
+    /// by one.
     ///
     /// # Examples
     ///
@@ -79,8 +79,7 @@ pub struct RefsWith<T: 'static, V, P> {
 }
 
 /// Implements the four operations of a view.
-/// - `View[V]`: closures get the shared value of type `V` as their first argument. `View[]`: there
-///   is none.
+/// - `View[V]`: closures get the shared value of type `V` as their first argument; `View[]`: none.
 /// - `row`: the type in which closures get a row, `T` or `&T`.
 /// - `base`: what the operations are derived from, an `Rdd` or a `Refs`.
 /// - `filtered`, `list`: bounds of rows that `filter` keeps, and of lists that `flat_map` gets.

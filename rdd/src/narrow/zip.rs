@@ -62,8 +62,6 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         lineage
     }
 }
-
-/// Returns an error if the numbers of partitions differ.
 fn unequal_partitions(operation: Operation, left: usize, right: usize) -> Option<Error> {
     let what = || {
         format!(

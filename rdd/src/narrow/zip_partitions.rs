@@ -11,9 +11,8 @@ use std::sync::Arc;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Turns each pair of partitions with the same index into the rows of `f(rows, other_rows)`.
     ///
-    /// The numbers of rows may differ; the action fails with `InvalidArgument` if the numbers of
-    /// partitions do. `f` runs once for each pair, also for empty ones, and may return a lazy
-    /// iterator.
+    /// The action fails with `InvalidArgument` if the numbers of partitions differ; those of
+    /// rows may. `f` runs once for each pair, also for empty ones, and may return a lazy iterator.
     ///
     /// # Examples
     ///

@@ -18,8 +18,7 @@ pub struct MaterializedRows<T> {
 }
 
 impl<T> MaterializedRows<T> {
-    /// Returns the shared rows `left`, not counted as read, since the caller may have computed
-    /// them.
+    /// Returns the shared rows `left`, not counted as read: the caller may have computed them.
     pub(crate) fn new(rows: Arc<Vec<T>>, left: Range<usize>, task: &TaskContext) -> Self {
         MaterializedRows { rows, left, more: None, task: task.clone(), _pin: None }
     }

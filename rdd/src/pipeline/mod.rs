@@ -1,9 +1,8 @@
 //! Pipelines: the narrow operations between two shuffles, compiled to one loop.
 //!
 //! A [`Pipeline`] opens a partition as an iterator. Narrow operations wrap the iterator of their
-//! parent as the adaptors of std do, so the whole pipeline is one type and the compiler sees one
-//! loop. Full scans end in `fold`, which every adaptor forwards to its parent; `take` and `zip`
-//! pull with `next`.
+//! parent as the adaptors of std do, so the pipeline is one type and the compiler sees one loop.
+//! Full scans end in `fold`, which every adaptor forwards; `take` and `zip` pull with `next`.
 //! - `boxed`: a pipeline without its type, which passes rows in chunks through a virtual call.
 //! - `materialized`: rows of a partition that are in memory or in the frames of a block.
 

@@ -46,8 +46,7 @@ struct ReportBuilder {
     history: History,
 }
 
-/// The report of a running job, with the task times of each stage, from which median and maximum
-/// are taken.
+/// The report of a running job, and the task times of each stage for median and maximum.
 struct Running {
     began_us: u64,
     report: JobReport,

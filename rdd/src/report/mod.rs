@@ -22,12 +22,10 @@ impl Context {
     /// let pairs = ctx.range_with(4, 0..1000_u64).map(|n| (n % 10, n));
     /// let sums = pairs.with_partitions(2).reduce_by_key(|a, b| a + b);
     /// sums.collect()?;
-    ///
     /// let job = ctx.last_job().unwrap();
     /// println!("{job}"); // a table of its stages
     /// assert_eq!((job.action(), job.stages().len()), ("collect", 2));
     /// assert_eq!((job.stages()[0].tasks(), job.stages()[0].totals().rows_read), (4, 1000));
-    /// assert_eq!(job.totals().files_spilled, 0);
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias = "StatusTracker")]
@@ -92,8 +90,7 @@ impl JobReport {
         self.error.as_deref()
     }
 
-    /// Returns the wall-clock time in microseconds. Tasks run at the same time, so the sum of their
-    /// times may be larger.
+    /// Returns the wall-clock time in microseconds, which the sum of task times may exceed.
     pub fn wall_us(&self) -> u64 {
         self.wall_us
     }
@@ -121,8 +118,7 @@ impl JobReport {
     }
 }
 
-/// The report of one stage in one job. If two jobs share a stage, each reports the tasks that ran
-/// during the job.
+/// The report of one stage in one job, with the tasks of the stage that ran during the job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StageReport {
     stage: StageId,
@@ -176,8 +172,7 @@ impl StageReport {
         self.tasks
     }
 
-    /// Returns the number of started attempts: more than [`tasks`](Self::tasks) if some failed or
-    /// were cancelled.
+    /// Returns the number of started attempts, including failed and cancelled ones.
     pub fn attempts(&self) -> usize {
         self.attempts
     }

@@ -92,7 +92,7 @@ struct GeneratedRows<R> {
     operation: Operation,
 }
 
-/// Counts rows read, in blocks and at the end.
+/// Counts rows read, in batches and at the end.
 struct RowCounter {
     rows: usize,
     task: TaskContext,

@@ -15,7 +15,7 @@ pub trait RangeItem: Element + Copy + Sync + Sealed {
     #[doc(hidden)]
     fn at(self, row: u64) -> Self;
     #[doc(hidden)]
-    fn fold_block<B, G: FnMut(B, Self) -> B>(block: Range<Self>, init: B, g: G) -> B;
+    fn fold_batch<B, G: FnMut(B, Self) -> B>(batch: Range<Self>, init: B, g: G) -> B;
 }
 
 macro_rules! range_item {
@@ -30,8 +30,8 @@ macro_rules! range_item {
                 self.wrapping_add(row as $int)
             }
             #[inline(always)]
-            fn fold_block<B, G: FnMut(B, Self) -> B>(block: Range<Self>, init: B, g: G) -> B {
-                block.fold(init, g)
+            fn fold_batch<B, G: FnMut(B, Self) -> B>(batch: Range<Self>, init: B, g: G) -> B {
+                batch.fold(init, g)
             }
         }
     )*};
@@ -150,7 +150,7 @@ impl<N: RangeItem> Iterator for RangeRows<N> {
         while low < end {
             self.task.check_cancelled();
             let high = end.min(low.saturating_add(ROWS_PER_CHECK as u64));
-            accumulated = N::fold_block(start.at(low)..start.at(high), accumulated, &mut g);
+            accumulated = N::fold_batch(start.at(low)..start.at(high), accumulated, &mut g);
             self.task.count_read((high - low) as usize);
             low = high;
         }

@@ -1,8 +1,7 @@
 //! `text_file`: the lines of text files, split by bytes so that every line is read exactly once.
 //!
-//! The files are one sequence of bytes, which is split into even partitions. A line belongs to the
-//! partition of its first byte, which reads it to its end. A partition that begins inside a line
-//! skips to the next one.
+//! The files are one sequence of bytes, split into even partitions. A line belongs to the partition
+//! of its first byte; a partition that begins inside a line skips to the next one.
 
 use super::line_reader::LineReader;
 use super::split_range;

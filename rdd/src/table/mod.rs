@@ -24,7 +24,7 @@ const MAX_TUPLE_COLUMNS: usize = 12;
 /// ```
 /// # use emberline_rdd::prelude::*;
 /// let ctx = Context::local()?;
-/// let words = ctx.parallelize(vec!["ember", "line", "ember"]).map(|word| (word.to_string(), 1_u64));
+/// let words = ctx.parallelize(vec!["ember", "line", "ember"]).map(|it| (it.to_string(), 1_u64));
 /// let rows = words.reduce_by_key(|a, b| a + b).top_by_key(5, |(_, n)| *n)?;
 /// assert_eq!(rows.table().to_string(), "\
 /// 0      1
@@ -38,8 +38,8 @@ pub trait AsTable {
     /// Returns the first 50 rows as a table.
     ///
     /// Fields of structs and keys of maps are columns with their names, elements of tuples with
-    /// their indices. Structs and tuples inside a row have columns such as `1.name`. Everything
-    /// else is one cell.
+    /// their indices. Those inside a row have columns such as `1.name`. Everything else is one
+    /// cell.
     #[doc(alias = "show")]
     fn table(&self) -> Table;
 
@@ -130,8 +130,6 @@ impl Table {
         }
         self.rows.push(row);
     }
-
-    /// Returns the header of a column.
     fn header(&self, column: usize) -> String {
         match &self.columns[column][..] {
             [] => "value".into(),
