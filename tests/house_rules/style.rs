@@ -116,7 +116,6 @@ fn every_group_of_methods_has_a_heading() {
 }
 
 #[test]
-#[ignore = "the documentation is being shortened to pass"]
 fn the_documentation_of_rdd_is_short() {
     let lines: usize = sources(&["rdd"]).iter().map(|(_, text)| doc_lines(text)).sum();
     assert!(lines < RDD_DOC_LINES_LIMIT, "{lines} lines, the limit is {RDD_DOC_LINES_LIMIT}");
