@@ -10,16 +10,21 @@ pub enum StorageLevel {
     /// In memory, as rows. A partition that does not fit, or is evicted, is computed again. The
     /// fastest to read; rows are read in place by [`refs`](crate::Rdd::refs).
     #[default]
+    #[doc(alias = "MEMORY_ONLY")]
     Memory,
     /// In memory, as rows. A partition that does not fit, or is evicted, is written to disk.
+    #[doc(alias = "MEMORY_AND_DISK")]
     MemoryAndDisk,
     /// On disk.
+    #[doc(alias = "DISK_ONLY")]
     Disk,
     /// In memory, serialized and compressed with
     /// [`spill_compression`](crate::ContextBuilder::spill_compression): smaller and slower to read.
     /// A partition that does not fit, or is evicted, is computed again.
+    #[doc(alias = "MEMORY_ONLY_SER")]
     SerializedMemory,
     /// In memory, serialized. A partition that does not fit, or is evicted, is written to disk.
+    #[doc(alias = "MEMORY_AND_DISK_SER")]
     SerializedMemoryAndDisk,
 }
 
