@@ -5,8 +5,8 @@
 //! cargo run --release --example word_count PATH...     files, directories or patterns such as *.txt
 //! ```
 //!
-//! A word is a maximal run of ASCII letters or digits, in lower case. Prints the twenty most
-//! frequent words and then one line `distinct=N total=M`.
+//! A word is a maximal run of ASCII letters or digits, in lower case: `don't` is `don` and `t`.
+//! Prints the twenty most frequent words and then one line `distinct=N total=M`.
 //!
 //! Two environment variables change how it runs, and not the result: `EMBERLINE_THREADS=N` sets the
 //! number of threads (default: every core), and `EMBERLINE_SHUFFLE=files` writes all map outputs to
@@ -21,6 +21,7 @@ fn main() -> Result<(), BoxError> {
     if paths.is_empty() {
         paths.push(BOOK.to_string());
     }
+    println!("The twenty most frequent words of {}:", paths.join(", "));
     let counts = word_count(&context()?, paths).cache(); // the text is read once
     for (word, n) in counts.top_by_key(20, |(_, n)| *n)? {
         println!("{n:>9}  {word}");
