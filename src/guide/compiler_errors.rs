@@ -1,6 +1,6 @@
 //! Compiler errors and what they mean.
 //!
-//! Each section is a common mistake, the first lines of the compiler's message, and the fix. The
+//! Each section is a common mistake, the first lines of the compiler's message, and the fix. Most
 //! full messages are recorded in `tests/ui/`.
 //!
 //! # A row without serde
@@ -65,6 +65,26 @@
 //! let counts = prices.map(|price| (price.to_bits(), 1)).reduce_by_key(|a, b| a + b);
 //! let counts = counts.map(|(bits, n)| (f64::from_bits(bits), n));
 //! # assert_eq!(counts.count()?, 2);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # A float where `Ord` is needed
+//!
+//! ```text
+//! error[E0277]: the trait bound `{float}: Ord` is not satisfied
+//!    |     prices.top_by_key(2, |row| row.1)?;
+//!    |            ^^^^^^^^^^ the trait `Ord` is not implemented for `{float}`
+//! ```
+//!
+//! Sort with `total_cmp`, and write the type of the first float (`1.5_f64`): without it, the
+//! message is "can't call method `total_cmp` on ambiguous numeric type `{float}`".
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! # let ctx = Context::local()?;
+//! let prices = ctx.parallelize(vec![(1, 1.5_f64), (2, 0.5), (3, 2.5)]);
+//! let top = prices.sort_by(|a, b| b.1.total_cmp(&a.1)).take(2)?;
+//! assert_eq!(top, [(3, 2.5), (1, 1.5)]);
 //! # Ok::<(), Error>(())
 //! ```
 //!
@@ -170,6 +190,37 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! # Pairs that are saved as text
+//!
+//! ```text
+//! error[E0277]: `(String, u64)` doesn't implement `std::fmt::Display`
+//!    |     counts.save_as_text_file("out")?;
+//!    |            ^^^^^^^^^^^^^^^^^ the trait `std::fmt::Display` is not implemented for `(String, u64)`
+//! ```
+//!
+//! Each row is written with `Display`. Map it to a `String` first:
+//!
+//! ```
+//! # use emberline::prelude::*;
+//! # let ctx = Context::local()?;
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let folder = folder.path().join("counts");
+//! # let counts = ctx.parallelize(vec![("tea".to_string(), 2_u64)]);
+//! counts.map(|(k, v)| format!("{k},{v}")).save_as_text_file(&folder)?;
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # A `sum` without a type
+//!
+//! ```text
+//! error[E0277]: a value of type `!` cannot be made by summing an iterator over elements of type `u64`
+//!    |     println!("{}", ctx.range(0..5_u64).sum()?);
+//!    |                                        ^^^ value of type `!` cannot be made by summing a `std::iter::Iterator<Item=u64>`
+//! ```
+//!
+//! As with [`Iterator::sum`], the type of the result is not inferred from the rows. Write
+//! `sum::<u64>()?`, or `let total: u64 = numbers.sum()?;`.
+//!
 //! # A join of different key types
 //!
 //! ```text
@@ -189,8 +240,11 @@
 //!    |                          --- --------^^^^^^^^^^^^
 //! ```
 //!
-//! Closures run on several threads. Use `Arc` in place of `Rc`, and `Mutex` or an
-//! [accumulator](crate::Context::accumulator) in place of `RefCell`.
+//! Closures run on several threads. Use `Arc` in place of `Rc`, and an
+//! [accumulator](crate::Context::accumulator) in place of `RefCell`: it needs no lock, and counts
+//! each row once even if a task is retried. A `Mutex` compiles too, but a panic while it is locked
+//! poisons it. Then every other task that calls `lock().unwrap()` panics and prints the poison
+//! error, and the first panic is hard to find among these.
 //!
 //! # A closure that borrows a local variable
 //!

@@ -18,6 +18,9 @@ const BUFFER_BYTES: usize = 1 << 20;
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Writes each row as a line of text into the new directory `path`.
     ///
+    /// A row is written with [`Display`]. Pairs have no `Display`: map them to a `String` first,
+    /// such as with `map(|(k, v)| format!("{k},{v}"))`.
+    ///
     /// There is one file for each partition (`part-00000` and up), and an empty `_SUCCESS`. The
     /// output is written into a hidden staging directory, synced and renamed, so readers see all of
     /// it or none, also after a crash. Missing parent directories are created. Staging directories
