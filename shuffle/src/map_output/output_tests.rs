@@ -281,7 +281,7 @@ fn a_reader_that_finds_one_output_lost_checks_all_and_names_the_lost_ones() {
     fs::write(&files[2], b"short").unwrap();
     let error = read(&outputs, 1, &task).unwrap_err();
     assert_eq!(others_of(&error), [2]);
-    assert_lost(Err(error), 0, "and 1 others");
+    assert_lost(Err(error), 0, "and 1 other output");
     assert_eq!(outputs.storage_stats().stored_partitions, 1);
     // A later reader does not access the disk, and reports the same.
     fs::remove_file(&files[1]).unwrap();
