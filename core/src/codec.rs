@@ -142,8 +142,8 @@ fn not_encodable<T>(what: String) -> Error {
 fn row_type_name(name: &str) -> String {
     let wrapper = name.strip_prefix("emberline_").and_then(|it| it.strip_suffix('>'));
     match wrapper.and_then(|it| it.split_once('<')) {
-        Some((_, arguments)) => format!("({arguments})"),
-        None => name.to_string(),
+        Some((path, arguments)) if path.ends_with("::Hashed") => format!("({arguments})"),
+        _ => name.to_string(),
     }
 }
 
@@ -346,7 +346,12 @@ mod tests {
     fn a_type_is_named_as_the_user_wrote_it() {
         let pair = "emberline_engine::Hashed<u64, program::Sale<u8>>";
         assert_eq!(row_type_name(pair), "(u64, program::Sale<u8>)");
-        for name in ["program::Sale", "alloc::vec::Vec<u64>", "(u64, alloc::string::String)"] {
+        for name in [
+            "program::Sale",
+            "emberline_demo::Sale<u8>",
+            "alloc::vec::Vec<u64>",
+            "(u64, alloc::string::String)",
+        ] {
             assert_eq!(row_type_name(name), name);
         }
     }

@@ -17,11 +17,12 @@ pub const PARTITIONS: [usize; 4] = [1, 2, 3, 7];
 /// The smallest memory limit that a context accepts.
 pub const MIN_MEMORY_LIMIT_BYTES: u64 = 1 << 20;
 
-/// The environment variable by which the rows of the tests of memory and spilling are multiplied (`.ci/nightly`
-/// sets it).
+/// The environment variable by which the rows of the tests of memory and spilling are multiplied
+/// (`.ci/nightly` sets it).
 const MEMORY_SCALE: &str = "EMBERLINE_TEST_MEMORY_SCALE";
 
-/// Returns the multiple of the usual rows that the environment sets for the tests of memory and spilling, else 1.
+/// Returns the multiple of the usual rows that the environment sets for the tests of memory and
+/// spilling, else 1.
 pub fn memory_scale() -> u32 {
     let scale = std::env::var(MEMORY_SCALE).ok();
     scale.map_or(1, |scale| {

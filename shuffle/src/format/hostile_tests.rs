@@ -14,6 +14,12 @@ fn assert_corrupt<T: std::fmt::Debug>(result: Result<T>, what: &str) {
     assert!(matches!(error.kind(), ErrorKind::Corrupt { .. }), "{what}: {error}");
 }
 
+/// Checks that the bytes of a frame were complete, and rows in it did not decode.
+fn assert_undecodable<T: std::fmt::Debug>(result: Result<T>, what: &str) {
+    let error = result.expect_err(what);
+    assert!(matches!(error.kind(), ErrorKind::NotEncodable { .. }), "{what}: {error}");
+}
+
 /// Checks that rows under a valid checksum were refused: as damage, or as rows that do not decode.
 fn assert_refused<T: std::fmt::Debug>(result: Result<T>, what: &str) {
     let error = result.expect_err(what);
@@ -252,13 +258,13 @@ fn a_header_of_another_kind_is_corrupt() {
 }
 
 #[test]
-fn bytes_after_the_rows_are_refused() {
+fn bytes_after_the_rows_do_not_decode_as_rows() {
     let payload = encoded(&rows(0..3));
     let (bytes, location) = sealed(0, 3, payload.len(), &payload);
     assert_eq!(read_segment::<Row>(&bytes, location).unwrap(), rows(0..3));
     let longer = [&payload[..], &[0]].concat();
     let (bytes, location) = sealed(0, 3, longer.len(), &longer);
-    assert_refused(read_segment::<Row>(&bytes, location), "a byte after the rows");
+    assert_undecodable(read_segment::<Row>(&bytes, location), "a byte after the rows");
     let (bytes, location) = sealed(0, 3, payload.len(), &payload);
     let bytes = [bytes, vec![0; 3]].concat();
     let location = SegmentLocation { bytes: location.bytes + 3, ..location };
@@ -305,14 +311,14 @@ fn more_rows_of_no_bytes_than_were_written_are_corrupt() {
 
 // The codec rejects a wrong length inside a row.
 #[test]
-fn a_row_with_a_wrong_length_is_refused() {
+fn a_row_with_a_wrong_length_does_not_decode() {
     for length in [1_u64 << 20, 1 << 33, 1 << 62, u64::MAX] {
         let payload = encoded(&[length]);
         let (bytes, location) = sealed(0, 1, payload.len(), &payload);
-        assert_refused(read_segment::<String>(&bytes, location), "a text");
-        assert_refused(read_segment::<Vec<u8>>(&bytes, location), "bytes");
+        assert_undecodable(read_segment::<String>(&bytes, location), "a text");
+        assert_undecodable(read_segment::<Vec<u8>>(&bytes, location), "bytes");
         assert_refused(read_segment::<Vec<[u64; 4]>>(&bytes, location), "a list");
-        assert_refused(read_segment::<Vec<Vec<String>>>(&bytes, location), "lists of texts");
+        assert_undecodable(read_segment::<Vec<Vec<String>>>(&bytes, location), "lists of texts");
     }
 }
 
