@@ -8,9 +8,10 @@
 
 use crate::error::{Result, superseded};
 use crate::ids::TaskId;
+use crate::sync::Mutex;
 use crate::unwind::raised;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// The right to publish the result of one slot. It belongs to the attempt that used it first.
 #[derive(Default)]
@@ -48,7 +49,7 @@ impl Attempt {
     /// Calls `publish`, unless another attempt has committed, this one was cancelled, or it has
     /// raised an error that its closures caught. If `publish` fails, the right is free again.
     pub fn commit<R>(&self, publish: impl FnOnce() -> Result<R>) -> Result<R> {
-        let mut owner = self.right.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut owner = self.right.0.lock();
         match *owner {
             Some(owner) if owner != self.id => return Err(superseded()),
             None if self.is_cancelled() => return Err(superseded()),

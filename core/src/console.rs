@@ -2,11 +2,12 @@
 
 use crate::event::{Event, EventRecord, Listener, StageInfo};
 use crate::ids::{JobId, StageId, TaskId};
+use crate::sync::{Mutex, MutexGuard};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -69,7 +70,7 @@ impl Drop for ConsoleListener {
 }
 
 fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
-    screen.lock().unwrap_or_else(PoisonError::into_inner)
+    screen.lock()
 }
 
 /// The lines as indicatif bars.

@@ -64,5 +64,6 @@ pub mod runner;
 pub mod scheduler;
 pub mod scratch;
 pub mod size;
+pub mod sync;
 pub mod task;
 pub mod unwind;

@@ -11,12 +11,13 @@
 use crate::error::{Error, Result};
 use crate::ids::{RddId, ShuffleId};
 use crate::operation::Operation;
+use crate::sync::Mutex;
 use crate::task::TaskContext;
 use std::any::Any;
 use std::cell::RefCell;
 use std::iter::Sum;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// One node of the lineage.
 pub struct LineageNode {
@@ -199,24 +200,24 @@ impl LineageNode {
 
     /// Returns the name that the user set.
     pub fn name(&self) -> Option<String> {
-        self.info.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.info.name.lock().clone()
     }
 
     /// Sets the name, replacing an older one.
     pub fn set_name(&self, name: String) {
-        *self.info.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
+        *self.info.name.lock() = Some(name);
     }
 
     /// Returns the rows that the tasks of the last successful action on this node read.
     pub fn rows_read(&self) -> Option<u64> {
-        let last = self.info.last_action.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.info.last_action.lock();
         last.as_ref().map(|last| last.rows_read)
     }
 
     /// Records a job that succeeded. A job whose partitions continue those of the previous job of
     /// the same action counts as part of it, as when `take` reads a few more partitions.
     pub fn record_job(&self, action: Operation, partitions: &Range<usize>, rows_read: u64) {
-        let mut last = self.info.last_action.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.info.last_action.lock();
         let is_continued = |last: &&LastAction| {
             let is_adjacent = last.partitions_end == partitions.start && partitions.start > 0;
             is_adjacent && last.action == action

@@ -11,6 +11,7 @@ use crate::memory::MemoryPool;
 use crate::operation::Operation;
 use crate::scheduler::{Input, Task, Work};
 use crate::scratch::Scratch;
+use crate::sync::Mutex;
 use crate::task::{TaskContext, run_as_task_of};
 use crate::unwind::{Raised, restore_failure, take_failure};
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -18,7 +19,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Resources shared by all tasks of a context.
@@ -69,8 +70,8 @@ impl AbandonedTasks {
         self.lock().values().copied().collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<TaskId, AbandonedTask>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> crate::sync::MutexGuard<'_, BTreeMap<TaskId, AbandonedTask>> {
+        self.0.lock()
     }
 }
 
@@ -86,11 +87,11 @@ struct QueuedTask {
 
 impl QueuedTask {
     fn take(&self) -> Option<Task> {
-        self.task.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.task.lock().take()
     }
 
     fn is_waiting(&self) -> bool {
-        self.task.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.task.lock().is_some()
     }
 }
 

@@ -66,6 +66,27 @@ fn jobs_are_run_by_actions_only() {
 }
 
 #[test]
+fn engine_locks_are_those_of_one_file_that_counts_them() {
+    let locks = ["std::sync::Mutex", "RwLock", "std::sync::Condvar", "PoisonError"];
+    let imports_lock = |text: &str| {
+        let mut imports = lines_with(text, &["use std::sync::"]).into_iter();
+        imports.find(|line| line.contains("Mutex") || line.contains("Condvar"))
+    };
+    assert!(imports_lock("use std::sync::{Arc, Mutex};\n").is_some());
+    for (name, text) in sources(&["core/src", "shuffle/src", "rdd/src", "src"]) {
+        if name == "core/src/sync.rs" || is_test_file(&name) {
+            continue;
+        }
+        assert_eq!(
+            imports_lock(&text),
+            None,
+            "{name} uses a lock of std instead of core/src/sync.rs"
+        );
+        assert_eq!(lines_with(&text, &locks), [""; 0], "{name} uses a lock of std");
+    }
+}
+
+#[test]
 fn one_file_names_the_codec() {
     for (name, text) in sources(&["core/src", "shuffle/src", "rdd/src", "src"]) {
         let named = lines_with(&text, &["bincode"]);

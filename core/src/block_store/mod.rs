@@ -11,10 +11,11 @@ use crate::event::Event;
 use crate::ids::RddId;
 use crate::lineage::StorageStats;
 use crate::memory::{MemoryPool, Reservation};
+use crate::sync::{Mutex, MutexGuard};
 use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// One persisted partition. Its type is known to the code that stored it.
 pub trait Block: Any + Send + Sync {
@@ -189,6 +190,6 @@ impl BlockStore {
 
     /// Locks the map. It is consistent after any panic, because no user code runs under the lock.
     fn lock(&self) -> MutexGuard<'_, Blocks> {
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.blocks.lock()
     }
 }

@@ -38,7 +38,7 @@ fn store(limit: u64) -> (Arc<BlockStore>, Arc<MemoryPool>, Events) {
     let memory = Arc::new(MemoryPool::new(limit));
     let events = Events::default();
     let received = Arc::clone(&events);
-    let emit = Box::new(move |event| received.lock().unwrap().push(event));
+    let emit = Box::new(move |event| received.lock().push(event));
     (BlockStore::new(Arc::clone(&memory), emit), memory, events)
 }
 
@@ -102,7 +102,7 @@ fn the_least_recently_used_blocks_of_other_rdds_are_evicted_first() {
     assert!(put(&store, RDD, 0, 10));
     assert_eq!((stored(&store, OTHER), stored(&store, RDD)), (vec![0, 2], vec![0]));
     let evicted = Event::BlockEvicted { rdd: OTHER, partition: 1, memory_bytes: 10, file_bytes: 0 };
-    assert_eq!(*events.lock().unwrap(), [evicted]);
+    assert_eq!(*events.lock(), [evicted]);
 }
 
 // Case F064 of tests/PROMISES.md.
@@ -111,7 +111,7 @@ fn a_put_never_evicts_blocks_of_its_own_rdd() {
     let (store, memory, events) = store(30);
     let count = (0..9).filter(|partition| put(&store, RDD, *partition, 10)).count();
     assert_eq!((count, stored(&store, RDD)), (3, vec![0, 1, 2]));
-    assert_eq!((memory.used_bytes(), events.lock().unwrap().len()), (30, 0));
+    assert_eq!((memory.used_bytes(), events.lock().len()), (30, 0));
 }
 
 // Case F064 of tests/PROMISES.md.
@@ -137,7 +137,7 @@ fn a_block_that_is_too_large_is_refused_and_evicts_nothing() {
     // Larger than the free memory and the blocks of other RDDs together, but not than the pool.
     assert!(!put(&store, RDD, 1, 21));
     assert_eq!((stored(&store, OTHER), stored(&store, RDD)), (vec![0], vec![0]));
-    assert_eq!((memory.used_bytes(), events.lock().unwrap().len()), (20, 0));
+    assert_eq!((memory.used_bytes(), events.lock().len()), (20, 0));
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_block_with_a_disk_level_is_spilled_and_one_that_cannot_be_recomputed_is_ret
     };
     assert_eq!((store.storage_stats(OTHER), memory.used_bytes()), (expected, 20));
     let moved = Event::BlockEvicted { rdd: OTHER, partition: 0, memory_bytes: 10, file_bytes: 6 };
-    assert_eq!(*events.lock().unwrap(), [moved]);
+    assert_eq!(*events.lock(), [moved]);
     assert!(!put(&store, RDD, 1, 10), "a retained block frees no memory");
 }
 

@@ -173,16 +173,16 @@ impl DiskReader for RealReader {
 
 /// Without a positioned read the cursor is shared, so a lock holds seek and read together.
 #[cfg(not(unix))]
-struct RealReader(std::sync::Mutex<File>);
+struct RealReader(crate::sync::Mutex<File>);
 
 #[cfg(not(unix))]
 impl RealReader {
     fn new(file: File) -> Self {
-        RealReader(std::sync::Mutex::new(file))
+        RealReader(crate::sync::Mutex::new(file))
     }
 
-    fn file(&self) -> std::sync::MutexGuard<'_, File> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn file(&self) -> crate::sync::MutexGuard<'_, File> {
+        self.0.lock()
     }
 }
 

@@ -12,10 +12,11 @@ use crate::ids::{IdCounter, JobId};
 use crate::job::Progress;
 use crate::runner::PoolId;
 use crate::scheduler::Input;
+use crate::sync::{Mutex, MutexGuard};
 use crossbeam::channel::{Sender, bounded};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 /// Jobs that are cancelled together.
 pub struct CancelScope {
@@ -182,7 +183,7 @@ impl CancelScope {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -245,7 +246,7 @@ impl CancelScopes {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Weak<CancelScope>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 

@@ -8,9 +8,10 @@
 
 use crate::error::{Error, Result};
 use crate::runner::drop_quietly;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -93,7 +94,7 @@ impl Drop for Spawner {
 
 impl SpawnQueue {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Starts a thread if more closures wait than threads are idle.
@@ -125,13 +126,8 @@ impl SpawnQueue {
                     return;
                 }
                 state.idle += 1;
-                let (woken, timeout) = self
-                    .changed
-                    .wait_timeout(state, IDLE_TIMEOUT)
-                    .unwrap_or_else(PoisonError::into_inner);
-                state = woken;
+                (state, has_timed_out) = self.changed.wait_timeout(state, IDLE_TIMEOUT);
                 state.idle -= 1;
-                has_timed_out = timeout.timed_out();
             };
             drop(state);
             if !next.run(true) {
@@ -185,6 +181,6 @@ impl Spawned {
     }
 
     fn lock(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+        self.work.lock()
     }
 }

@@ -12,11 +12,12 @@
 
 use crate::error::{Error, Result, TaskAttemptId};
 use crate::ids::{RddId, ShuffleId, StageId};
+use crate::sync::{Mutex, MutexGuard};
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A list of faults to inject into a context, for tests and for teaching. A context without a plan
@@ -274,7 +275,7 @@ impl Faults {
     }
 
     fn unreadable(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
-        self.0.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.unreadable.lock()
     }
 
     /// Counts a fault that happened.

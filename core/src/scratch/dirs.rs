@@ -6,10 +6,11 @@ use crate::config::Config;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::faults::Faults;
+use crate::sync::{Mutex, MutexGuard};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// All scratch directories of a context.
 pub(super) struct ScratchDirs {
@@ -117,7 +118,7 @@ impl ScratchDirs {
 
 impl ScratchDir {
     fn lock(&self) -> MutexGuard<'_, Option<Arc<LockedDir>>> {
-        self.locked.lock().unwrap_or_else(PoisonError::into_inner)
+        self.locked.lock()
     }
 }
 

@@ -2,15 +2,18 @@
 
 use crate::disk::{Access, Disk, DiskLock};
 use crate::faults::{FailPoint, Faults, hit};
+use crate::sync::Mutex;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 
 /// The prefix of the names of all scratch directories.
 pub(super) const DIR_PREFIX: &str = "emberline-";
 /// The lock file in every scratch directory. It is locked as long as its owner lives.
 pub(super) const LOCK_FILE: &str = "emberline-scratch.lock";
+
+/// How often a directory is created, if cleaners of other processes delete it before it is locked.
+const MAX_ATTEMPTS: u32 = 100;
 
 /// A private directory. The fields are dropped in this order, so that it stays locked until it is
 /// deleted.
@@ -20,8 +23,26 @@ pub(super) struct LockedDir {
 }
 
 impl LockedDir {
-    /// Creates and locks a directory in `parent`.
+    /// Creates and locks a directory in `parent`. A cleaner that finds the directory before it is
+    /// locked takes it for an orphan and deletes it; then another one is created.
     pub fn create(
+        parent: &Path,
+        disk: &dyn Disk,
+        faults: Option<&Faults>,
+    ) -> io::Result<LockedDir> {
+        let mut attempt = 1;
+        loop {
+            let created = LockedDir::create_once(parent, disk, faults);
+            match created {
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound && attempt < MAX_ATTEMPTS => {
+                    attempt += 1;
+                }
+                created => return created,
+            }
+        }
+    }
+
+    fn create_once(
         parent: &Path,
         disk: &dyn Disk,
         faults: Option<&Faults>,
@@ -39,7 +60,7 @@ impl LockedDir {
 
     /// Recreates a directory that a cleaner of temporary files deleted.
     pub fn recreate(&self, disk: &dyn Disk) -> io::Result<()> {
-        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lock = self.lock.lock();
         match disk.create_dir(self.path(), Access::Private) {
             // Another task was faster.
             Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => return Ok(()),

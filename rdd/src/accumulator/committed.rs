@@ -1,8 +1,8 @@
 //! Additions that belong to stored outputs: map outputs, or stored partitions of an RDD.
 
 use super::TaskDeltas;
+use emberline_core::sync::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The additions of each partition. `None` marks a partition that has been merged: it counts once,
 /// however often it is recomputed.
@@ -42,7 +42,7 @@ impl CommittedDeltas {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Option<TaskDeltas>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
         let committed = CommittedDeltas::default();
         let count = count();
         let adding = |n| with_accumulators(|| count.add(n)).1;
-        let is_locked = || committed.0.try_lock().is_err();
+        let is_locked = || committed.0.try_lock().is_none();
         // The partition becomes visible under the lock, so a merge waits for its additions.
         let published = committed.store_if_first(0, adding(1), || (is_locked(), true));
         assert_eq!(published, (true, true));

@@ -15,11 +15,12 @@ pub(crate) use committed::CommittedDeltas;
 use crate::context::Context;
 use emberline_core::engine::Engine;
 use emberline_core::error::Error;
+use emberline_core::sync::{Mutex, MutexGuard};
 use emberline_core::unwind::raise;
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 /// A value that an [`Accumulator`] can hold: a number (summed), a `Vec`, or a type of your own.
 ///
@@ -151,7 +152,7 @@ impl<A: Accumulate> Accumulator<A> {
     }
 
     fn lock(&self) -> MutexGuard<'_, A> {
-        self.value.lock().unwrap_or_else(PoisonError::into_inner)
+        self.value.lock()
     }
 
     /// Returns an address that identifies the accumulator while a handle to it exists.

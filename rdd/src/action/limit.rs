@@ -2,10 +2,11 @@
 
 use emberline_core::config::Config;
 use emberline_core::error::{Error, ErrorKind, Result};
+use emberline_core::sync::Mutex;
 use emberline_core::task::ROWS_PER_CHECK;
 use emberline_core::unwind::raise;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Maximum number of rows for which memory is reserved from a size hint.
 const MAX_HINTED_ROWS: usize = 1 << 20;
@@ -141,7 +142,7 @@ impl ResultPart {
     /// Records the number of rows held, and returns the bytes that count for all partitions.
     fn hold(&mut self, rows: usize) -> u64 {
         let before = std::mem::replace(&mut self.rows, rows) as u64 * self.row_bytes;
-        let mut counted = self.limit.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self.limit.counted.lock();
         counted.change(self.partition, before, rows as u64 * self.row_bytes)
     }
 

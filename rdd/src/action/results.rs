@@ -9,10 +9,11 @@ use emberline_core::error::{Error, Result, internal};
 use emberline_core::job::JobRequest;
 use emberline_core::lineage::LineageNode;
 use emberline_core::operation::Operation;
+use emberline_core::sync::Mutex;
 use emberline_core::task::TaskContext;
 use std::any::Any;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// The result of a task, of a type that its action knows.
 pub(super) type AnyResult = Box<dyn Any + Send>;
@@ -46,7 +47,7 @@ pub(super) fn run_tasks(
         let result = result?;
         let rows_read = task.metrics().rows_read;
         task.commit(|| {
-            *lock(&results[partition - first]) = Some(TaskResult { result, deltas, rows_read });
+            *results[partition - first].lock() = Some(TaskResult { result, deltas, rows_read });
             Ok(())
         })
     };
@@ -58,7 +59,7 @@ pub(super) fn run_tasks(
     };
     run_action(action, || {
         let ran = context.engine.run_job(request)?;
-        let taken: Option<Vec<TaskResult>> = slots.iter().map(|slot| lock(slot).take()).collect();
+        let taken: Option<Vec<TaskResult>> = slots.iter().map(|slot| slot.lock().take()).collect();
         let done = taken.ok_or_else(|| lost_result(action))?;
         let rows_read = done.iter().map(|done| done.rows_read).sum();
         lineage.record_job(action, &partitions, rows_read);
@@ -67,10 +68,6 @@ pub(super) fn run_tasks(
         defer(Pending { ran, result_deltas });
         Ok(results)
     })
-}
-
-fn lock(slot: &Slot) -> MutexGuard<'_, Option<TaskResult>> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the error of an action whose task has no result, or one of another type.

@@ -3,7 +3,8 @@
 
 use emberline_core::engine::Engine;
 use emberline_core::error::{Error, ErrorKind, Result};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use emberline_core::sync::Mutex;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// A second signal within this time ends the process.
@@ -23,7 +24,7 @@ static LISTENING: Mutex<Listening> =
 
 /// Registers a context whose jobs Ctrl-C cancels.
 pub(crate) fn listen(engine: &Arc<Engine>) -> Result<()> {
-    let mut listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut listening = LISTENING.lock();
     if !listening.has_handler {
         ctrlc::set_handler(on_signal).map_err(|error| {
             let problem = "cancel_on_ctrl_c: the program has its own Ctrl-C handler; call cancel_all \
@@ -39,7 +40,7 @@ pub(crate) fn listen(engine: &Arc<Engine>) -> Result<()> {
 
 /// Handles a signal, on the thread of the crate `ctrlc`.
 fn on_signal() {
-    let mut listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut listening = LISTENING.lock();
     let contexts: Vec<Arc<Engine>> = listening.contexts.iter().filter_map(Weak::upgrade).collect();
     let now = Instant::now();
     let is_second = listening.last.replace(now).is_some_and(|last| now - last < EXIT_WINDOW);

@@ -5,11 +5,12 @@ use emberline_core::error::{Error, Result};
 use emberline_core::job::Progress;
 use emberline_core::operation::Operation;
 use emberline_core::runner::drop_quietly;
+use emberline_core::sync::{Condvar, Mutex, MutexGuard};
 use emberline_core::task::refuse_nested;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -184,12 +185,9 @@ impl<T> Promise<T> {
         let mut state = self.lock();
         while !state.is_finished {
             state = match until.map(|until| until.saturating_duration_since(Instant::now())) {
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => self.changed.wait(state),
                 Some(Duration::ZERO) => return None,
-                Some(left) => {
-                    let waited = self.changed.wait_timeout(state, left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
+                Some(left) => self.changed.wait_timeout(state, left).0,
             };
         }
         Some(state.result.take().unwrap_or_else(|| Err(taken())))
@@ -205,7 +203,7 @@ impl<T> Promise<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -10,13 +10,14 @@ use emberline_core::error::Result;
 use emberline_core::lineage::Dependency;
 use emberline_core::memory::Reservation;
 use emberline_core::operation::Operation;
+use emberline_core::sync::Mutex;
 use emberline_core::task::{CancelCheck, OperatorMemory, TaskContext};
 use emberline_core::unwind::{blame, raise};
 use emberline_shuffle::map_side::{self, AssignedRow, Distribute};
 use emberline_shuffle::{BroadcastTable, Hashed, hash_of};
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// A row of an inner join.
 type Both<K, V, W> = (K, (V, W));
@@ -217,14 +218,14 @@ impl<K: Key, W: Stored> BuildSide<K, W> {
     }
 
     fn stored(&self) -> Option<Arc<Table<K, W>>> {
-        self.stored.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.stored.lock().clone()
     }
 
     /// Stores a table unless another task did so first, and returns the stored one. The other is
     /// dropped outside the lock, since dropping rows runs the user's code.
     fn store(&self, table: Table<K, W>) -> Arc<Table<K, W>> {
         let table = Arc::new(table);
-        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stored = self.stored.lock();
         Arc::clone(stored.get_or_insert_with(|| Arc::clone(&table)))
     }
 }

@@ -8,6 +8,7 @@ use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::operation::Operation;
+use emberline_core::sync::Mutex;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::blame;
 use emberline_shuffle::map_side::{self, AssignedRow, Distribute};
@@ -15,7 +16,7 @@ use emberline_shuffle::{
     Partitioner, Partitioning, RangePartitioner, RangeSubPartitions, RowOrder,
 };
 use std::cmp::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// # Sorting and partitioning
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {

@@ -9,12 +9,13 @@ use emberline_core::error::Result;
 use emberline_core::lineage::Prerequisite;
 use emberline_core::operation::Operation;
 use emberline_core::size::estimate_rows;
+use emberline_core::sync::Mutex;
 use emberline_core::unwind::blame;
 use emberline_shuffle::{RangePartitioner, RangeSubPartitions, range_bounds};
 use std::cmp::Ordering;
 use std::mem::needs_drop;
 use std::slice::from_ref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Keys sampled for each partition of the sorted RDD.
 const SAMPLE_PER_PARTITION: usize = 100;
@@ -44,7 +45,7 @@ where
     C: Fn(&K, &K) -> Ordering + Send + Sync,
 {
     fn prepare(&self) -> Result<()> {
-        let _running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let _running = self.running.lock();
         if self.range.has_bounds() {
             return Ok(());
         }

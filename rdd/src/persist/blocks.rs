@@ -13,11 +13,12 @@ use emberline_core::faults::{Damage, damage_to_block};
 use emberline_core::ids::RddId;
 use emberline_core::lineage::{StorageStats, StoredBlocks};
 use emberline_core::memory::Reservation;
+use emberline_core::sync::Mutex;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::raise;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// Number of disk faults of a partition after which it is no longer stored on disk. It is less than
 /// the attempts of a task, so that the last attempts succeed without the disk.
@@ -176,12 +177,12 @@ impl Blocks {
     /// Returns true if a partition may be written to disk: the disk has not failed repeatedly for
     /// it, or it cannot be recomputed.
     pub(super) fn may_use_disk(&self, partition: usize) -> bool {
-        let faults = self.disk_faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let faults = self.disk_faults.lock();
         !self.can_recompute || faults.get(&partition).is_none_or(|faults| *faults < MAX_DISK_FAULTS)
     }
 
     fn record_disk_fault(&self, partition: usize) {
-        let mut faults = self.disk_faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut faults = self.disk_faults.lock();
         *faults.entry(partition).or_default() += 1;
     }
 

@@ -3,8 +3,9 @@
 use super::{JobReport, StageReport};
 use emberline_core::event::{Event, EventRecord, Listener, TaskMetrics};
 use emberline_core::ids::{JobId, StageId};
+use emberline_core::sync::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Number of reports that are retained.
 const MAX_JOBS: usize = 100;
@@ -36,7 +37,7 @@ impl History {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<JobReport>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Reads many small parts of a file with few reads.
 
 use emberline_core::disk::DiskReader;
-use std::sync::{Arc, Mutex, PoisonError};
+use emberline_core::sync::Mutex;
+use std::sync::Arc;
 use std::{io, mem};
 
 /// A reader for requests of consecutive small parts: it reads a window of the file at once.
@@ -29,7 +30,7 @@ impl ReadAhead {
 impl DiskReader for ReadAhead {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         // `Window::read` takes the bytes out while it reads, so a window is empty after a panic.
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.window.lock();
         if window.part(offset, buffer.len()).is_none() {
             let left = self.file_bytes.saturating_sub(offset);
             let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(self.window_bytes);
@@ -106,7 +107,7 @@ mod tests {
                 self.0.len()
             }
             fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-                *self.1.lock().unwrap() += 1;
+                *self.1.lock() += 1;
                 self.0.read_at(offset, buffer)
             }
         }
@@ -115,6 +116,6 @@ mod tests {
         for part in 0..64 {
             assert_eq!(read(&ahead, part * 64, 64).unwrap(), [7; 64]);
         }
-        assert_eq!(*counted.1.lock().unwrap(), 4);
+        assert_eq!(*counted.1.lock(), 4);
     }
 }

@@ -14,6 +14,7 @@ use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::StorageStats;
 use emberline_core::memory::Reservation;
 use emberline_core::scratch::ScratchFile;
+use emberline_core::sync::{Mutex, MutexGuard};
 use emberline_core::task::TaskContext;
 use std::any::Any;
 use std::error::Error as _;
@@ -21,7 +22,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 /// The output of one map task: consecutive runs, each with a segment for each partition after the
 /// shuffle, or for each sub-partition. Dropping it releases the memory and deletes the file.
@@ -390,7 +391,7 @@ impl<R> Clone for MapOutputs<R> {
 
 /// Locks a slot, also after a thread panicked that had locked it.
 pub(super) fn lock(slot: &Slot) -> MutexGuard<'_, Option<Arc<UntypedOutput>>> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
+    slot.lock()
 }
 
 /// Returns true if a file is missing, or does not hold the bytes that were written.

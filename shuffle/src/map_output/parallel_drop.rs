@@ -3,8 +3,9 @@
 
 use super::output::{OutputTable, UntypedOutput};
 use emberline_core::size::owns_heap;
+use emberline_core::sync::Mutex;
 use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::vec;
 
@@ -22,9 +23,7 @@ pub(super) fn drop_on<R>(table: &mut OutputTable, threads: usize) {
 
 fn drop_outputs(table: &mut OutputTable, threads: usize) {
     let Some(slots) = Arc::get_mut(&mut table.slots) else { return };
-    let taken = slots
-        .iter_mut()
-        .filter_map(|slot| slot.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+    let taken = slots.iter_mut().filter_map(|slot| slot.get_mut().take());
     let outputs: Vec<_> = taken.collect();
     let rows: usize = outputs.iter().map(|output| output.rows_in_memory()).sum();
     let threads = if rows >= MIN_PARALLEL_ROWS { threads.min(outputs.len()) } else { 1 };
@@ -50,7 +49,7 @@ fn drop_with(helpers: usize, queue: Queue) {
 
 fn drop_all(queue: &Queue) {
     loop {
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let next = queue.lock().next();
         if next.is_none() {
             return;
         }

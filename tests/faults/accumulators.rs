@@ -1,0 +1,1 @@
+//! Accumulators count all of an action or nothing, in any nesting.

@@ -1,0 +1,1 @@
+//! The bookkeeping of each partition stays small, and its cost grows linearly.

@@ -1,0 +1,1 @@
+//! Iterators of users: the first end is the end, and a panic is not an end.

@@ -1,0 +1,1 @@
+//! User code that calls back into the context finds no engine lock held.

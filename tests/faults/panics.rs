@@ -1,0 +1,1 @@
+//! Rows whose methods panic at any call: an action returns an error and the context stays usable.

@@ -1,0 +1,1 @@
+//! Recovery continues as long as it makes progress.

@@ -1,0 +1,1 @@
+//! Dropping a context waits a bounded time and leaves no file.

@@ -1,0 +1,1 @@
+//! Tasks never begin inside tasks, and threads that cannot be started are errors.
