@@ -131,6 +131,11 @@ impl Disk for FaultyDisk {
         self.inner.remove_file(path)
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.faults.begin_at(path)?;
+        self.inner.remove_dir(path)
+    }
+
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         self.faults.begin_at(path)?;
         self.inner.remove_dir_all(path)
@@ -344,13 +349,14 @@ mod tests {
         disk.create_dir(path, Access::Private).unwrap_err();
         disk.rename(path, path).unwrap_err();
         disk.remove_file(path).unwrap_err();
+        disk.remove_dir(path).unwrap_err();
         disk.remove_dir_all(path).unwrap_err();
         disk.sync_dir(path).unwrap_err();
         disk.list(path).unwrap_err();
         disk.is_own_dir(path).unwrap_err();
         disk.create_lock(path).err().unwrap();
         disk.try_lock(path).err().unwrap();
-        assert_eq!(counts(&disk), (9, 9));
+        assert_eq!(counts(&disk), (10, 10));
     }
 
     #[test]

@@ -61,6 +61,9 @@ pub trait Disk: Send + Sync {
     /// Deletes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 
+    /// Deletes an empty directory.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+
     /// Deletes a directory with its contents.
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
 

@@ -34,6 +34,10 @@ impl Disk for RealDisk {
         fs::remove_file(path)
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         fs::remove_dir_all(path)
     }
@@ -62,7 +66,7 @@ impl Disk for RealDisk {
     fn create_lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
         let unnamed = path.with_added_extension("new");
         let file = create_new(&unnamed, Access::Private)?;
-        file.try_lock()?;
+        file.try_lock().map_err(io::Error::from)?;
         fs::rename(&unnamed, path)?;
         Ok(Box::new(RealLock { _held: file }))
     }

@@ -9,10 +9,13 @@ use tempfile::TempDir;
 
 /// The prefix of the names of all scratch directories.
 pub(super) const DIR_PREFIX: &str = "emberline-";
+/// The number of random letters and digits after the prefix.
+const RANDOM_LETTERS: usize = 12;
 /// The lock file in every scratch directory. It is locked as long as its owner lives.
 pub(super) const LOCK_FILE: &str = "emberline-scratch.lock";
 
-/// How often a directory is created, if cleaners of other processes delete it before it is locked.
+/// The number of attempts to create a directory, if cleaners of other processes delete it before it
+/// is locked.
 const MAX_ATTEMPTS: u32 = 100;
 
 /// A private directory. The fields are dropped in this order, so that it stays locked until it is
@@ -32,11 +35,8 @@ impl LockedDir {
     ) -> io::Result<LockedDir> {
         let mut attempt = 1;
         loop {
-            let created = LockedDir::create_once(parent, disk, faults);
-            match created {
-                Err(cause) if cause.kind() == io::ErrorKind::NotFound && attempt < MAX_ATTEMPTS => {
-                    attempt += 1;
-                }
+            match LockedDir::create_once(parent, disk, faults) {
+                Err(cause) if is_taken_for_orphan(&cause) && attempt < MAX_ATTEMPTS => attempt += 1,
                 created => return created,
             }
         }
@@ -76,16 +76,38 @@ pub(super) fn lock_path(dir: &Path) -> PathBuf {
     dir.join(LOCK_FILE)
 }
 
-/// Creates a directory in `parent` and deletes it.
+/// Returns the path of the lock file before it is locked.
+pub(super) fn unlocked_path(dir: &Path) -> PathBuf {
+    lock_path(dir).with_added_extension("new")
+}
+
+/// Returns true if a name is one that [`create_dir`] chooses. One in 30,000 of them has lower-case
+/// letters only and is refused, since a user may have chosen it.
+pub(super) fn is_random_name(name: &str) -> bool {
+    let random = name.strip_prefix(DIR_PREFIX).unwrap_or_default();
+    random.len() == RANDOM_LETTERS
+        && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && !random.bytes().all(|byte| byte.is_ascii_lowercase())
+}
+
+/// Returns true if a new directory, or its lock file, was deleted or locked by a cleaner.
+fn is_taken_for_orphan(cause: &io::Error) -> bool {
+    matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::WouldBlock)
+}
+
+/// Creates a directory in `parent` and deletes it, unless a cleaner is faster.
 pub(super) fn probe(parent: &Path) -> io::Result<()> {
-    create_dir(parent)?.close()
+    match create_dir(parent)?.close() {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+        closed => closed,
+    }
 }
 
 /// Creates the directory. It is the only file operation outside [`Disk`]: tempfile chooses the
 /// random name and deletes the directory again, also when this thread unwinds.
 fn create_dir(parent: &Path) -> io::Result<TempDir> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(DIR_PREFIX);
+    builder.prefix(DIR_PREFIX).rand_bytes(RANDOM_LETTERS);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
     builder.tempdir_in(parent)

@@ -2,11 +2,11 @@
 //! their owner and their free lock.
 //!
 //! A directory is deleted only while its lock is held here, so neither its owner nor another
-//! cleaner can be using it. A directory without a lock file is left alone, because its owner may be
-//! about to create one. A process that dies in this instant therefore leaves an empty directory, or
-//! one with a lock file that has not been renamed yet.
+//! cleaner can be using it. A directory without a lock file is deleted if it is empty: either its
+//! owner died before it created the lock, or the owner is about to create it, finds the directory
+//! missing, and creates another one.
 
-use super::locked_dir::{DIR_PREFIX, lock_path};
+use super::locked_dir::{DIR_PREFIX, is_random_name, lock_path, unlocked_path};
 use crate::disk::Disk;
 use crate::event::Event;
 use std::io;
@@ -54,7 +54,13 @@ fn remove_if_orphan(dir: &Path, disk: &dyn Disk) -> io::Result<bool> {
         return Ok(false);
     }
     let lock = lock_path(dir);
-    let Some(_held) = disk.try_lock(&lock)? else { return Ok(false) };
+    let locked = match disk.try_lock(&lock) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+            return remove_if_never_locked(dir, disk);
+        }
+        locked => locked?,
+    };
+    let Some(_held) = locked else { return Ok(false) };
     // The lock file is deleted last, so that a cleaner that dies in the middle leaves an orphan.
     // Our directories contain no directories; one that does is not deleted, and an error is
     // reported.
@@ -63,4 +69,26 @@ fn remove_if_orphan(dir: &Path, disk: &dyn Disk) -> io::Result<bool> {
     }
     disk.remove_dir_all(dir)?;
     Ok(true)
+}
+
+/// Deletes a directory whose owner died before it had a lock file: it is empty, or it has a lock file
+/// that was not renamed yet. Only an empty directory is removed, so files are never lost.
+fn remove_if_never_locked(dir: &Path, disk: &dyn Disk) -> io::Result<bool> {
+    let name = dir.file_name().and_then(|name| name.to_str());
+    if !name.is_some_and(is_random_name) {
+        return Ok(false);
+    }
+    let unlocked = unlocked_path(dir);
+    let files = disk.list(dir)?;
+    if files == [unlocked.clone()] {
+        let Some(_held) = disk.try_lock(&unlocked)? else { return Ok(false) };
+        disk.remove_file(&unlocked)?;
+    } else if !files.is_empty() {
+        return Ok(false);
+    }
+    match disk.remove_dir(dir) {
+        // Its owner has just created the lock file.
+        Err(cause) if cause.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+        removed => removed.map(|()| true),
+    }
 }

@@ -332,6 +332,10 @@ impl Disk for Lockless {
         RealDisk.remove_file(path)
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove_dir(path)
+    }
+
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         RealDisk.remove_dir_all(path)
     }

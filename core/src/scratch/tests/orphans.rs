@@ -62,6 +62,49 @@ fn entries_with_other_names_without_lock_file_or_that_are_files_are_kept() {
     assert_eq!((entries(dir.path()), entries(&no_lock)), (before, 2));
 }
 
+#[test]
+fn a_directory_whose_owner_died_before_it_was_locked_is_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = dir.path().join("emberline-Ab12cd34Ef56");
+    fs::create_dir(&empty).unwrap();
+    assert_eq!(clean(&dir), [removed(&empty)]);
+    fs::create_dir(&empty).unwrap();
+    fs::write(empty.join("emberline-scratch.lock.new"), b"").unwrap();
+    assert_eq!(clean(&dir), [removed(&empty)]);
+    // A file of anyone else stays, and so does a directory whose lock file is being created.
+    fs::create_dir(&empty).unwrap();
+    fs::write(empty.join("a"), b"mine").unwrap();
+    assert_eq!((clean(&dir), entries(&empty)), (vec![], 1));
+    fs::remove_file(empty.join("a")).unwrap();
+    let lock = fs::File::create(empty.join("emberline-scratch.lock.new")).unwrap();
+    lock.lock().unwrap();
+    assert_eq!((clean(&dir), entries(&empty)), (vec![], 1));
+}
+
+#[test]
+fn a_scratch_directory_that_a_cleaner_deletes_before_it_is_locked_is_created_again() {
+    testkit::within(testkit::DEADLINE, || {
+        let dir = tempfile::tempdir().unwrap();
+        let is_done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let events = clean(&dir);
+                    assert!(!failed(&events), "{events:?}");
+                }
+            });
+            for _ in 0..300 {
+                let scratch = scratch_in(&[&dir], Arc::new(RealDisk));
+                let file = scratch.file("run").unwrap();
+                file.create().unwrap();
+                assert!(file.open().is_ok());
+            }
+            is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert_eq!(clean(&dir).len() + entries(dir.path()), 0);
+    });
+}
+
 #[cfg(unix)]
 #[test]
 fn links_are_kept_and_never_followed() {
