@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::lineage::{LineageNode, ShuffleDependency, StoredBlocks};
 use crate::operation::Operation;
+use crate::quiet::Quiet;
 use crate::task::TaskContext;
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +13,6 @@ use std::sync::Arc;
 pub type ResultTask = Arc<dyn Fn(&TaskContext) -> Result<()> + Send + Sync>;
 
 /// A job: run `task` for some partitions of `lineage`.
-#[derive(Clone)]
 pub struct JobRequest {
     /// The action and its call site.
     pub action: Operation,
@@ -20,8 +20,9 @@ pub struct JobRequest {
     pub lineage: Arc<LineageNode>,
     /// The partitions to compute, one task each, in this order.
     pub partitions: Vec<usize>,
-    /// The work of each task.
-    pub task: ResultTask,
+    /// The work of each task. What its closures captured is dropped quietly, since any thread of the
+    /// engine may be the last to hold it.
+    pub task: Quiet<ResultTask>,
 }
 
 /// Progress in tasks. A lost output may increase both numbers.

@@ -21,6 +21,7 @@
 //! - [`task`]: the context of a running task: memory limits and cancellation checks.
 //! - [`attempt`]: the cancellation flag and the commit right of a task attempt.
 //! - [`unwind`]: attribution of panics, and errors that unwind out of an iteration.
+//! - [`quiet`]: values of users whose destructors may panic without an effect.
 //!
 //! # Store: memory and files
 //!
@@ -60,6 +61,7 @@ pub mod job;
 pub mod lineage;
 pub mod memory;
 pub mod operation;
+pub mod quiet;
 pub mod runner;
 pub mod scheduler;
 pub mod scratch;

@@ -11,6 +11,7 @@
 use crate::error::{Error, Result};
 use crate::ids::{RddId, ShuffleId};
 use crate::operation::Operation;
+use crate::quiet::drop_quietly;
 use crate::sync::Mutex;
 use crate::task::TaskContext;
 use std::any::Any;
@@ -304,7 +305,8 @@ thread_local! {
 }
 
 /// Drops `value`, but never inside another drop of this kind. A chain of a million parents is
-/// therefore dropped in a loop and needs no deep stack.
+/// therefore dropped in a loop and needs no deep stack. A destructor that panics does not keep the
+/// other values from being dropped.
 pub fn drop_later(value: Box<dyn Any>) {
     let not_queued = DROPPING.try_with(|dropping| match dropping.borrow_mut().as_mut() {
         Some(queue) => {
@@ -316,11 +318,12 @@ pub fn drop_later(value: Box<dyn Any>) {
     // `Err`: the thread is ending and its queue has been dropped, so the value is dropped in place.
     let Ok(Some(first)) = not_queued else { return };
     let _ = DROPPING.try_with(|dropping| *dropping.borrow_mut() = Some(Vec::new()));
-    drop(first);
+    // Nothing here unwinds, so the queue is always removed.
+    drop_quietly(first);
     while let Ok(Some(next)) =
         DROPPING.try_with(|dropping| dropping.borrow_mut().as_mut().and_then(Vec::pop))
     {
-        drop(next);
+        drop_quietly(next);
     }
     let _ = DROPPING.try_with(|dropping| dropping.borrow_mut().take());
 }

@@ -9,6 +9,7 @@ use crate::faults;
 use crate::ids::TaskId;
 use crate::memory::MemoryPool;
 use crate::operation::Operation;
+use crate::quiet::drop_quietly;
 use crate::scheduler::{Input, Task, Work};
 use crate::scratch::Scratch;
 use crate::sync::Mutex;
@@ -320,12 +321,5 @@ pub fn error_of(payload: Box<dyn Any + Send>, blamed: Option<Operation>) -> Erro
     match blamed {
         Some(operation) => error.in_operation(operation),
         None => error,
-    }
-}
-
-/// Drops a value of the user, whose destructor may panic.
-pub fn drop_quietly<T>(value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        std::mem::forget(payload);
     }
 }

@@ -205,6 +205,7 @@ mod tests {
             std::panic::resume_unwind(Box::new(()));
         });
         assert!(std::panic::catch_unwind(panic).is_err());
-        assert_eq!((*lock.lock(), held_locks()), (1, 0));
+        let value = *lock.lock();
+        assert_eq!((value, held_locks()), (1, 0));
     }
 }

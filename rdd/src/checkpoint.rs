@@ -51,16 +51,15 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<Rdd<T>> {
         let operation = Operation::new("checkpoint");
         let path = path.as_ref();
-        let locate = |error: Error| error.in_operation(operation).in_action(operation);
-        let output = Output::begin(path, self.context.engine.config()).map_err(locate)?;
-        let staging = output.staging().to_path_buf();
-        let work = move |rows: P::Rows, task: &TaskContext| {
-            blame(&operation, || write(rows, &staging, task))
-        };
-        let manifest = run_action(operation, || {
-            let parts = self.run(operation, 0..self.num_partitions(), work)?;
+        let manifest = run_action(operation, |frame| {
+            let output = Output::begin(path, self.context.engine.config())?;
+            let staging = output.staging().to_path_buf();
+            let work = move |rows: P::Rows, task: &TaskContext| {
+                blame(&operation, || write(rows, &staging, task))
+            };
+            let parts = self.run(frame, 0..self.num_partitions(), work)?;
             let manifest = Manifest { parts };
-            output.commit(MANIFEST_NAME, &manifest.encode()).map_err(locate)?;
+            output.commit(MANIFEST_NAME, &manifest.encode())?;
             Ok(manifest)
         })?;
         let lineage = self.context.lineage(operation, self.num_partitions(), Vec::new());

@@ -1,13 +1,18 @@
 //! The frame of an action: the work that the driver does around its jobs.
 //!
 //! The accumulator updates of the jobs stay pending until the whole action has succeeded; then they
-//! are committed together. User closures that run on the driver, such as the last merge of a
-//! `reduce`, run in [`run_on_driver`], so that a panic becomes an error of the action.
+//! are committed together.
+//!
+//! The whole body of an action runs in [`run_action`], which turns a panic of user code on the
+//! driver into an error: of the last merge of a `reduce`, of the `Hash` of a key, or of the
+//! destructor of a row. Only an [`ActionFrame`] can run jobs, and only `run_action` makes one, so no
+//! action can forget the guard.
 
 use crate::accumulator::TaskDeltas;
 use emberline_core::error::Result;
 use emberline_core::job::JobDependencies;
 use emberline_core::operation::Operation;
+use emberline_core::quiet::drop_quietly;
 use emberline_core::runner::error_of;
 use emberline_core::unwind::{restore_failure, take_failure};
 use std::cell::RefCell;
@@ -27,33 +32,51 @@ pub(crate) struct Pending {
 }
 
 /// Runs a whole action, and commits the accumulator updates of its jobs if it succeeds. An action
-/// inside another one, such as the sample of a sort, is committed with the outer action.
-pub(crate) fn run_action<R>(action: Operation, body: impl FnOnce() -> Result<R>) -> Result<R> {
-    let frame = ActionFrame::begin();
-    let result = body()?;
-    frame.commit(action)?;
-    Ok(result)
+/// inside another one, such as the sample of a sort, is committed with the outer action. A panic of
+/// `body`, or of the destructor of what it captured, is an error of the action.
+pub(crate) fn run_action<R>(
+    action: Operation,
+    body: impl FnOnce(&ActionFrame) -> Result<R>,
+) -> Result<R> {
+    let frame = ActionFrame::begin(action);
+    let result = run_on_driver(action, || body(&frame)).and_then(|result| result);
+    let result = result.map_err(|error| error.in_operation(action).in_action(action))?;
+    match frame.commit() {
+        Ok(()) => Ok(result),
+        Err(error) => {
+            drop_quietly(result);
+            Err(error)
+        }
+    }
 }
 
-/// An action on this thread. If it is the outermost one, its updates are dropped with it.
-struct ActionFrame {
+/// An action on this thread: the right to run its jobs. If it is the outermost one, its updates are
+/// dropped with it.
+pub(crate) struct ActionFrame {
+    action: Operation,
     is_outermost: bool,
 }
 
 impl ActionFrame {
-    fn begin() -> Self {
+    fn begin(action: Operation) -> Self {
         let is_outermost = PENDING.with_borrow(Option::is_none);
         if is_outermost {
             PENDING.set(Some(Vec::new()));
         }
-        ActionFrame { is_outermost }
+        ActionFrame { action, is_outermost }
+    }
+
+    /// Returns the action.
+    pub(crate) fn action(&self) -> Operation {
+        self.action
     }
 
     /// Ends the action and commits its updates, if it is the outermost one.
-    fn commit(self, action: Operation) -> Result<()> {
+    fn commit(self) -> Result<()> {
         if !self.is_outermost {
             return Ok(());
         }
+        let action = self.action;
         let pending = PENDING.take().unwrap_or_default();
         drop(self);
         run_on_driver(action, || {
@@ -68,7 +91,7 @@ impl ActionFrame {
 impl Drop for ActionFrame {
     fn drop(&mut self) {
         if self.is_outermost {
-            drop(PENDING.take());
+            drop_quietly(PENDING.take());
         }
     }
 }
@@ -82,7 +105,12 @@ pub(crate) fn defer(pending: Pending) {
 pub(crate) fn run_on_driver<R>(action: Operation, work: impl FnOnce() -> R) -> Result<R> {
     let mut work = Some(work);
     let mut result = None;
-    catch_on_driver(action, &mut || result = work.take().map(|work| work()))?;
+    let caught = catch_on_driver(action, &mut || result = work.take().map(|work| work()));
+    if let Err(error) = caught {
+        // The destructor of a value that the work captured may have panicked after its result.
+        drop_quietly(result);
+        return Err(error);
+    }
     Ok(result.expect("the work did not unwind"))
 }
 

@@ -7,6 +7,7 @@ use crate::pipeline::{Element, Fused, Pipeline};
 use emberline_core::ids::RddId;
 use emberline_core::lineage::{Dependency, LineageNode};
 use emberline_core::operation::Operation;
+use emberline_core::quiet::Quiet;
 use emberline_shuffle::Partitioning;
 use std::fmt;
 use std::ops::Deref;
@@ -15,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 /// A lazy, typed, partitioned collection of rows, which can be recomputed from its lineage.
 ///
 /// An `Rdd` is a handle: cloning it copies a few pointers, and dropping the last one frees what is
-/// stored for it. Transformations are lazy, take `&self`, never fail and never run a job. Actions
+/// stored for it: that never panics, even if the destructor of a row does. Transformations are lazy, take `&self`, never fail and never run a job. Actions
 /// run jobs and return [`Result`](crate::Result).
 ///
 /// # Defaults
@@ -53,8 +54,8 @@ use std::sync::{Arc, OnceLock};
 pub struct Rdd<T: 'static, P = Boxed<T>> {
     pub(crate) context: Context,
     pub(crate) lineage: Arc<LineageNode>,
-    pub(crate) pipeline: P,
-    pub(crate) partitioner: Option<KnownPartitioner>,
+    pub(crate) pipeline: Quiet<P>,
+    pub(crate) partitioner: Quiet<Option<KnownPartitioner>>,
     boxed: OnceLock<Box<Rdd<T>>>,
 }
 
@@ -79,6 +80,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         partitioner: Option<KnownPartitioner>,
     ) -> Self {
         let (context, lineage, partitioner) = handle(context, lineage, partitioner);
+        let pipeline = Quiet::new(pipeline);
+        let partitioner = Quiet::new(partitioner);
         Rdd { context, lineage, pipeline, partitioner, boxed: OnceLock::new() }
     }
 
@@ -159,8 +162,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         Rdd {
             context: self.context.clone(),
             lineage: Arc::clone(&self.lineage),
-            pipeline: self.pipeline.to_boxed(),
-            partitioner: self.partitioner.clone(),
+            pipeline: Quiet::new(self.pipeline.to_boxed()),
+            partitioner: Quiet::new(self.partitioner.clone()),
             boxed: OnceLock::new(),
         }
     }
@@ -234,8 +237,8 @@ impl<T: 'static, P: Clone> Clone for Rdd<T, P> {
         Rdd {
             context: self.context.clone(),
             lineage: Arc::clone(&self.lineage),
-            pipeline: self.pipeline.clone(),
-            partitioner: self.partitioner.clone(),
+            pipeline: Quiet::new(self.pipeline.clone()),
+            partitioner: Quiet::new(self.partitioner.clone()),
             boxed: OnceLock::new(),
         }
     }

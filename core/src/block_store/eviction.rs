@@ -10,7 +10,7 @@ use super::{BlockEntry, BlockStore, Blocks, EvictOutcome, StoredBlock};
 use crate::event::Event;
 use crate::ids::RddId;
 use crate::memory::{Evictable, Reservation};
-use crate::runner::drop_quietly;
+use crate::quiet::drop_quietly;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 

@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::ids::RddId;
 use crate::lineage::StorageStats;
 use crate::memory::{MemoryPool, Reservation};
+use crate::quiet::drop_quietly;
 use crate::sync::{Mutex, MutexGuard};
 use std::any::Any;
 use std::collections::HashMap;
@@ -178,14 +179,17 @@ impl BlockStore {
         let forgotten = of_rdd.get(&partition).is_some_and(is_damaged);
         let dropped = forgotten.then(|| of_rdd.remove(&partition));
         drop(blocks);
-        drop(dropped);
+        drop_quietly(dropped);
         forgotten
     }
 
     /// Drops the blocks of an RDD and returns their number.
     pub fn drop_rdd(&self, rdd: RddId) -> usize {
-        let dropped = self.lock().of_rdd.remove(&rdd);
-        dropped.map_or(0, |of_rdd| of_rdd.len())
+        let dropped = self.lock().of_rdd.remove(&rdd).unwrap_or_default();
+        let count = dropped.len();
+        // One by one: a map frees no more blocks after a destructor has panicked.
+        dropped.into_values().for_each(drop_quietly);
+        count
     }
 
     /// Locks the map. It is consistent after any panic, because no user code runs under the lock.

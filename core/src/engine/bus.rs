@@ -7,7 +7,7 @@
 
 use crate::error::{Error, Result};
 use crate::event::{EVENT_VERSION, Event, EventRecord, Listener};
-use crate::runner::drop_quietly;
+use crate::quiet::drop_quietly;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -7,7 +7,7 @@
 //! cannot cause a deadlock.
 
 use crate::error::{Error, Result};
-use crate::runner::drop_quietly;
+use crate::quiet::drop_quietly;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::cell::Cell;
 use std::collections::VecDeque;

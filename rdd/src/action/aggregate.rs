@@ -1,6 +1,6 @@
 //! `aggregate` and `fold`: all rows folded into one value.
 
-use crate::driver::{run_action, run_on_driver};
+use crate::driver::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -81,12 +81,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(A, T) -> A + Send + Sync + 'static,
         G: Fn(A, A) -> A + Send + Sync + 'static,
     {
-        let in_task = zero.clone();
-        run_action(action, || {
-            let parts = self.run_all(action, move |rows| {
+        run_action(action, move |frame| {
+            let in_task = zero.clone();
+            let parts = self.run_all(frame, move |rows| {
                 rows.fold(in_task.clone(), |a, row| blame(&action, || merge_row(a, row)))
             })?;
-            run_on_driver(action, || parts.into_iter().fold(zero, merge))
+            Ok(parts.into_iter().fold(zero, merge))
         })
     }
 }

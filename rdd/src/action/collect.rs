@@ -1,5 +1,6 @@
 //! `collect`: all rows.
 
+use crate::driver::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -21,12 +22,14 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     #[track_caller]
     pub fn collect(&self) -> Result<Vec<T>> {
-        let mut parts = self.all_rows(Operation::new("collect"))?;
-        if parts.len() == 1 {
-            return Ok(parts.remove(0));
-        }
-        let mut rows = Vec::with_capacity(parts.iter().map(Vec::len).sum());
-        parts.into_iter().for_each(|part| rows.extend(part));
-        Ok(rows)
+        run_action(Operation::new("collect"), |frame| {
+            let mut parts = self.all_rows(frame)?;
+            if parts.len() == 1 {
+                return Ok(parts.remove(0));
+            }
+            let mut rows = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+            parts.into_iter().for_each(|part| rows.extend(part));
+            Ok(rows)
+        })
     }
 }

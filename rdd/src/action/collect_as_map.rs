@@ -1,6 +1,6 @@
 //! `collect_as_map`: all pairs in a map.
 
-use crate::driver::{run_action, run_on_driver};
+use crate::driver::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -29,11 +29,8 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     where
         K: Hash + Eq,
     {
-        let action = Operation::new("collect_as_map");
-        run_action(action, || {
-            let parts = self.all_rows(action)?;
-            // The user's `Hash` and `Eq` may panic.
-            run_on_driver(action, || parts.into_iter().flatten().collect())
+        run_action(Operation::new("collect_as_map"), |frame| {
+            Ok(self.all_rows(frame)?.into_iter().flatten().collect())
         })
     }
 }

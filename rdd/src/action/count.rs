@@ -1,5 +1,6 @@
 //! `count`: the number of rows.
 
+use crate::driver::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -21,7 +22,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     #[track_caller]
     pub fn count(&self) -> Result<u64> {
-        let counts = self.run_all(Operation::new("count"), Iterator::count)?;
-        Ok(counts.into_iter().map(|n| n as u64).sum())
+        run_action(Operation::new("count"), |frame| {
+            let counts = self.run_all(frame, Iterator::count)?;
+            Ok(counts.into_iter().map(|n| n as u64).sum())
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! `count_by_key`: the number of pairs of each key.
 
-use crate::driver::{run_action, run_on_driver};
+use crate::driver::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::bounds::Key;
@@ -31,11 +31,10 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Key,
     {
         let action = Operation::new("count_by_key");
-        let ones = self.mapped(action, 0, KeyEffect::Preserved, |(key, _)| (key, 1_u64));
-        let counts = ones.reduced(action, ones.default_partitioning_of_keys(), |a, b| a + b);
-        run_action(action, || {
-            let parts = counts.all_rows(action)?;
-            run_on_driver(action, || parts.into_iter().flatten().collect())
+        run_action(action, |frame| {
+            let ones = self.mapped(action, 0, KeyEffect::Preserved, |(key, _)| (key, 1_u64));
+            let counts = ones.reduced(action, ones.default_partitioning_of_keys(), |a, b| a + b);
+            Ok(counts.all_rows(frame)?.into_iter().flatten().collect())
         })
     }
 }

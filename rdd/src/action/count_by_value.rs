@@ -1,5 +1,6 @@
 //! `count_by_value`: the number of occurrences of each row.
 
+use crate::driver::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::bounds::Key;
@@ -30,8 +31,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         T: Key,
     {
         let action = Operation::new("count_by_value");
-        let ones = self.mapped(action, 0, KeyEffect::Changed, |row| (row, 1_u64));
-        let counts = ones.reduced(action, ones.default_partitioning_of_keys(), |a, b| a + b);
-        Ok(counts.all_rows(action)?.into_iter().flatten().collect())
+        run_action(action, |frame| {
+            let ones = self.mapped(action, 0, KeyEffect::Changed, |row| (row, 1_u64));
+            let counts = ones.reduced(action, ones.default_partitioning_of_keys(), |a, b| a + b);
+            Ok(counts.all_rows(frame)?.into_iter().flatten().collect())
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! `for_each` and `for_each_partition`: side effects.
 
+use crate::driver::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -30,8 +31,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(T) + Send + Sync + 'static,
     {
         let action = Operation::new("for_each");
-        self.run_all(action, move |rows| rows.for_each(|row| blame(&action, || f(row))))?;
-        Ok(())
+        run_action(action, move |frame| {
+            self.run_all(frame, move |rows| rows.for_each(|row| blame(&action, || f(row))))?;
+            Ok(())
+        })
     }
 
     /// Calls `f` once for each partition with an iterator of its rows, also for empty partitions.
@@ -57,7 +60,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(P::Rows) + Send + Sync + 'static,
     {
         let action = Operation::new("for_each_partition");
-        self.run_all(action, move |rows| blame(&action, || f(rows)))?;
-        Ok(())
+        run_action(action, move |frame| {
+            self.run_all(frame, move |rows| blame(&action, || f(rows)))?;
+            Ok(())
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! `lookup`: the values of one key.
 
 use super::limit::Gathered;
-use crate::driver::run_on_driver;
+use crate::driver::{ActionFrame, run_action};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -40,18 +40,20 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         K: Hash + Eq + Clone + Sync,
     {
         let action = Operation::new("lookup");
-        let partitions = self.partitions_of(action, key)?;
-        let wanted = key.clone();
-        let limit = self.result_limit();
-        let parts = self.run(action, partitions, move |rows, task| {
-            let is_wanted = |row: &(K, V)| blame(&action, || row.0 == wanted);
-            let values = rows.filter(is_wanted).map(|(_, value)| value);
-            Ok(limit.gather(task.attempt_id.partition, values))
-        })?;
-        Ok(parts.into_iter().flat_map(Gathered::into_rows).collect())
+        run_action(action, |frame| {
+            let partitions = self.partitions_of(frame, key)?;
+            let wanted = key.clone();
+            let limit = self.result_limit();
+            let parts = self.run(frame, partitions, move |rows, task| {
+                let is_wanted = |row: &(K, V)| blame(&action, || row.0 == wanted);
+                let values = rows.filter(is_wanted).map(|(_, value)| value);
+                Ok(limit.gather(task.attempt_id.partition, values))
+            })?;
+            Ok(parts.into_iter().flat_map(Gathered::into_rows).collect())
+        })
     }
 
-    fn partitions_of(&self, action: Operation, key: &K) -> Result<Range<usize>>
+    fn partitions_of(&self, frame: &ActionFrame, key: &K) -> Result<Range<usize>>
     where
         K: Hash,
     {
@@ -62,9 +64,9 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         if needs_sample(&by) {
             // A job without tasks takes the sample. Without it the ranges put every key into the
             // first partition.
-            self.run(action, 0..0, |_, _| Ok(()))?;
+            self.run(frame, 0..0, |_, _| Ok(()))?;
         }
-        let partition = run_on_driver(action, || by.partition_of(key, hash_of(key)))?;
+        let partition = by.partition_of(key, hash_of(key));
         Ok(partition..partition + 1)
     }
 }

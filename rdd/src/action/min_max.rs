@@ -1,5 +1,6 @@
 //! `min`, `max`, `min_by_key` and `max_by_key`.
 
+use crate::driver::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::error::Result;
@@ -24,7 +25,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Ord,
     {
-        self.merged(Operation::new("min"), std::cmp::min)
+        run_action(Operation::new("min"), |frame| self.merged(frame, std::cmp::min))
     }
 
     /// Returns the largest row, the last of equal ones as in std, or `None` without rows.
@@ -42,7 +43,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Ord,
     {
-        self.merged(Operation::new("max"), std::cmp::max)
+        run_action(Operation::new("max"), |frame| self.merged(frame, std::cmp::max))
     }
 
     /// Returns the row with the smallest key, the first of equal ones, or `None` without rows.
@@ -93,8 +94,10 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(&T) -> K + Send + Sync + 'static,
         G: Fn((K, T), (K, T)) -> (K, T) + Send + Sync + 'static,
     {
-        let keyed =
-            self.mapped(action, size_of::<F>(), KeyEffect::Changed, move |row| (key_of(&row), row));
-        Ok(keyed.merged(action, pick)?.map(|(_, row)| row))
+        run_action(action, move |frame| {
+            let add_key = move |row| (key_of(&row), row);
+            let keyed = self.mapped(action, size_of::<F>(), KeyEffect::Changed, add_key);
+            Ok(keyed.merged(frame, pick)?.map(|(_, row)| row))
+        })
     }
 }

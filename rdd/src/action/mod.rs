@@ -27,10 +27,10 @@ pub use stats::{RunningStats, Stats};
 
 use self::limit::{Gathered, ResultLimit};
 use self::results::{AnyResult, lost_result, run_tasks};
+use crate::driver::ActionFrame;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
-use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use std::ops::Range;
 
@@ -38,7 +38,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Runs a job of `work` on some partitions, and returns the results in partition order.
     pub(crate) fn run<R, F>(
         &self,
-        action: Operation,
+        frame: &ActionFrame,
         partitions: Range<usize>,
         work: F,
     ) -> Result<Vec<R>>
@@ -51,34 +51,34 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
             let result: AnyResult = Box::new(work(pipeline.open(partition, task), task)?);
             Ok(result)
         };
-        let results = run_tasks(&self.context, &self.lineage, action, partitions, Box::new(work))?;
+        let results = run_tasks(&self.context, &self.lineage, frame, partitions, Box::new(work))?;
         let mut typed = Vec::with_capacity(results.len());
         for result in results {
-            let result = result.downcast().map_err(|_| lost_result(action))?;
+            let result = result.downcast().map_err(|_| lost_result(frame.action()))?;
             typed.push(*result);
         }
         Ok(typed)
     }
 
     /// Runs a job of `work` on all partitions; `work` can fail only by unwinding.
-    pub(crate) fn run_all<R, F>(&self, action: Operation, work: F) -> Result<Vec<R>>
+    pub(crate) fn run_all<R, F>(&self, frame: &ActionFrame, work: F) -> Result<Vec<R>>
     where
         R: Send + 'static,
         F: Fn(P::Rows) -> R + Send + Sync + 'static,
     {
-        self.run(action, 0..self.num_partitions(), move |rows, _| Ok(work(rows)))
+        self.run(frame, 0..self.num_partitions(), move |rows, _| Ok(work(rows)))
     }
 
     fn result_limit(&self) -> ResultLimit {
         ResultLimit::new(self.context.engine.config())
     }
 
-    fn all_rows(&self, action: Operation) -> Result<Vec<Vec<T>>> {
+    fn all_rows(&self, frame: &ActionFrame) -> Result<Vec<Vec<T>>> {
         let limit = self.result_limit();
         let gather = move |rows: P::Rows, task: &TaskContext| {
             Ok(limit.gather(task.attempt_id.partition, rows))
         };
-        let parts = self.run(action, 0..self.num_partitions(), gather)?;
+        let parts = self.run(frame, 0..self.num_partitions(), gather)?;
         Ok(parts.into_iter().map(Gathered::into_rows).collect())
     }
 }

@@ -1,6 +1,6 @@
 //! `reduce`: all rows merged into one.
 
-use crate::driver::{run_action, run_on_driver};
+use crate::driver::{ActionFrame, run_action};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -28,22 +28,21 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         F: Fn(T, T) -> T + Send + Sync + 'static,
     {
-        self.merged(Operation::new("reduce"), f)
+        run_action(Operation::new("reduce"), |frame| self.merged(frame, f))
     }
 
-    /// Merges all rows in order with `f`, for `action`.
-    pub(super) fn merged<F>(&self, action: Operation, f: F) -> Result<Option<T>>
+    /// Merges all rows in order with `f`.
+    pub(super) fn merged<F>(&self, frame: &ActionFrame, f: F) -> Result<Option<T>>
     where
         F: Fn(T, T) -> T + Send + Sync + 'static,
     {
         let f = Arc::new(f);
         let in_task = Arc::clone(&f);
-        run_action(action, || {
-            let parts = self.run_all(action, move |mut rows| {
-                let first = rows.next()?;
-                Some(rows.fold(first, |a, b| blame(&action, || in_task(a, b))))
-            })?;
-            run_on_driver(action, || parts.into_iter().flatten().reduce(|a, b| f(a, b)))
-        })
+        let action = frame.action();
+        let parts = self.run_all(frame, move |mut rows| {
+            let first = rows.next()?;
+            Some(rows.fold(first, |a, b| blame(&action, || in_task(a, b))))
+        })?;
+        Ok(parts.into_iter().flatten().reduce(|a, b| f(a, b)))
     }
 }

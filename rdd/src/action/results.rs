@@ -4,11 +4,12 @@
 
 use crate::accumulator::{TaskDeltas, with_accumulators};
 use crate::context::Context;
-use crate::driver::{Pending, defer, run_action};
+use crate::driver::{ActionFrame, Pending, defer};
 use emberline_core::error::{Error, Result, internal};
 use emberline_core::job::JobRequest;
 use emberline_core::lineage::LineageNode;
 use emberline_core::operation::Operation;
+use emberline_core::quiet::Quiet;
 use emberline_core::sync::Mutex;
 use emberline_core::task::TaskContext;
 use std::any::Any;
@@ -34,10 +35,11 @@ type Slot = Mutex<Option<TaskResult>>;
 pub(super) fn run_tasks(
     context: &Context,
     lineage: &Arc<LineageNode>,
-    action: Operation,
+    frame: &ActionFrame,
     partitions: Range<usize>,
     work: Box<Work>,
 ) -> Result<Vec<AnyResult>> {
+    let action = frame.action();
     let slots: Arc<[Slot]> = partitions.clone().map(|_| Mutex::new(None)).collect();
     let results = Arc::clone(&slots);
     let first = partitions.start;
@@ -55,19 +57,16 @@ pub(super) fn run_tasks(
         action,
         lineage: Arc::clone(lineage),
         partitions: partitions.clone().collect(),
-        task: Arc::new(task),
+        task: Quiet::new(Arc::new(task)),
     };
-    run_action(action, || {
-        let ran = context.engine.run_job(request)?;
-        let taken: Option<Vec<TaskResult>> = slots.iter().map(|slot| slot.lock().take()).collect();
-        let done = taken.ok_or_else(|| lost_result(action))?;
-        let rows_read = done.iter().map(|done| done.rows_read).sum();
-        lineage.record_job(action, &partitions, rows_read);
-        let (results, result_deltas) =
-            done.into_iter().map(|done| (done.result, done.deltas)).unzip();
-        defer(Pending { ran, result_deltas });
-        Ok(results)
-    })
+    let ran = context.engine.run_job(request)?;
+    let taken: Option<Vec<TaskResult>> = slots.iter().map(|slot| slot.lock().take()).collect();
+    let done = taken.ok_or_else(|| lost_result(action))?;
+    let rows_read = done.iter().map(|done| done.rows_read).sum();
+    lineage.record_job(action, &partitions, rows_read);
+    let (results, result_deltas) = done.into_iter().map(|done| (done.result, done.deltas)).unzip();
+    defer(Pending { ran, result_deltas });
+    Ok(results)
 }
 
 /// Returns the error of an action whose task has no result, or one of another type.

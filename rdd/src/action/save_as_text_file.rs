@@ -50,16 +50,13 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         T: Display,
     {
         let action = Operation::new("save_as_text_file");
-        let saved = Output::begin(path.as_ref(), self.context.engine.config());
-        let output = saved.map_err(|error| error.in_operation(action).in_action(action))?;
-        let staging = output.staging().to_path_buf();
-        let work =
-            move |rows: P::Rows, task: &TaskContext| write_part(action, rows, &staging, task);
-        run_action(action, || {
-            self.run(action, 0..self.num_partitions(), work)?;
-            output
-                .commit("_SUCCESS", &[])
-                .map_err(|error| error.in_operation(action).in_action(action))
+        run_action(action, |frame| {
+            let output = Output::begin(path.as_ref(), self.context.engine.config())?;
+            let staging = output.staging().to_path_buf();
+            let work =
+                move |rows: P::Rows, task: &TaskContext| write_part(action, rows, &staging, task);
+            self.run(frame, 0..self.num_partitions(), work)?;
+            output.commit("_SUCCESS", &[])
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::exact::{Moments, SQUARES_UNIT, SUM_UNIT, quotient};
 use crate::accumulator::Accumulate;
-use crate::driver::{run_action, run_on_driver};
+use crate::driver::run_action;
 use crate::pipeline::Pipeline;
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -103,17 +103,15 @@ impl<P: Pipeline<Item = f64>> Rdd<f64, P> {
     #[track_caller]
     pub fn stats(&self) -> Result<Stats> {
         let action = Operation::new("stats");
-        run_action(action, || {
-            let parts = self.run_all(action, |rows| {
+        run_action(action, |frame| {
+            let parts = self.run_all(frame, |rows| {
                 let mut stats = Box::<ExactStats>::default();
                 rows.for_each(|row| stats.add(row));
                 stats
             })?;
-            run_on_driver(action, || {
-                let mut all = ExactStats::default();
-                parts.iter().for_each(|part| all.merge(part));
-                all.stats()
-            })
+            let mut all = ExactStats::default();
+            parts.iter().for_each(|part| all.merge(part));
+            Ok(all.stats())
         })
     }
 }

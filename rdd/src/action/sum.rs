@@ -1,6 +1,6 @@
 //! `sum`: all rows added.
 
-use crate::driver::{run_action, run_on_driver};
+use crate::driver::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -31,9 +31,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         S: Sum<T> + Sum<S> + Send + 'static,
     {
         let action = Operation::new("sum");
-        run_action(action, || {
-            let parts = self.run_all(action, move |rows| blame(&action, || rows.sum::<S>()))?;
-            run_on_driver(action, || parts.into_iter().sum())
+        run_action(action, |frame| {
+            let parts = self.run_all(frame, move |rows| blame(&action, || rows.sum::<S>()))?;
+            Ok(parts.into_iter().sum())
         })
     }
 }

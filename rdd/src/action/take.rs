@@ -1,6 +1,6 @@
 //! `take`, `first` and `is_empty`: the first rows, from as few partitions as possible.
 
-use crate::driver::run_action;
+use crate::driver::{ActionFrame, run_action};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -23,7 +23,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     #[track_caller]
     pub fn take(&self, n: usize) -> Result<Vec<T>> {
-        self.taken(Operation::new("take"), n)
+        run_action(Operation::new("take"), |frame| self.taken(frame, n))
     }
 
     /// Returns the first row, or `None` if there are no rows.
@@ -40,7 +40,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// ```
     #[track_caller]
     pub fn first(&self) -> Result<Option<T>> {
-        Ok(self.taken(Operation::new("first"), 1)?.pop())
+        run_action(Operation::new("first"), |frame| Ok(self.taken(frame, 1)?.pop()))
     }
 
     /// Returns true if there are no rows.
@@ -60,21 +60,17 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     #[doc(alias = "isEmpty")]
     #[track_caller]
     pub fn is_empty(&self) -> Result<bool> {
-        Ok(self.taken(Operation::new("is_empty"), 1)?.is_empty())
+        run_action(Operation::new("is_empty"), |frame| Ok(self.taken(frame, 1)?.is_empty()))
     }
 
-    fn taken(&self, action: Operation, n: usize) -> Result<Vec<T>> {
-        run_action(action, || self.taken_in_jobs(action, n))
-    }
-
-    fn taken_in_jobs(&self, action: Operation, n: usize) -> Result<Vec<T>> {
+    fn taken(&self, frame: &ActionFrame, n: usize) -> Result<Vec<T>> {
         let mut rows = Vec::new();
         let mut scanned = 0;
         let limit = self.result_limit();
         let row_bytes = size_of::<T>();
         if self.num_partitions() == 0 {
             // Only a job reports an error of the lineage, such as zero partitions.
-            self.run(action, 0..0, |_, _| Ok(()))?;
+            self.run(frame, 0..0, |_, _| Ok(()))?;
         }
         while rows.len() < n && scanned < self.num_partitions() {
             let found = rows.len();
@@ -86,14 +82,13 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
             let work = move |rows: P::Rows, _: &_| {
                 Ok(task_limit.reserve(row_bytes, found).gather(rows.take(left)).into_rows())
             };
-            for part in self.run(action, scanned..next, work)? {
+            for part in self.run(frame, scanned..next, work)? {
                 rows.extend(part);
             }
             scanned = next;
         }
         rows.truncate(n);
-        let fits = limit.check(row_bytes, rows.len());
-        fits.map_err(|error| error.in_operation(action).in_action(action))?;
+        limit.check(row_bytes, rows.len())?;
         Ok(rows)
     }
 }

@@ -1,6 +1,7 @@
 //! `to_local_iterator`: all rows, one partition at a time.
 
 use super::limit::Gathered;
+use crate::driver::{ActionFrame, run_action};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
@@ -49,7 +50,7 @@ struct LocalRows<T: 'static, P> {
 }
 
 impl<T: Element, P: Pipeline<Item = T>> LocalRows<T, P> {
-    fn fetch(&mut self) -> Result<()> {
+    fn fetch(&mut self, frame: &ActionFrame) -> Result<()> {
         // Free the rows of the previous partition before the next one is computed.
         self.rows = Vec::new().into_iter();
         let end = (self.next + 1).min(self.rdd.num_partitions());
@@ -57,7 +58,7 @@ impl<T: Element, P: Pipeline<Item = T>> LocalRows<T, P> {
         let gather = move |rows: P::Rows, task: &TaskContext| {
             Ok(limit.gather(task.attempt_id.partition, rows))
         };
-        let parts = self.rdd.run(self.action, self.next..end, gather)?;
+        let parts = self.rdd.run(frame, self.next..end, gather)?;
         let rows = parts.into_iter().next().map(Gathered::into_rows);
         self.rows = rows.unwrap_or_default().into_iter();
         self.next += 1;
@@ -78,7 +79,7 @@ impl<T: Element, P: Pipeline<Item = T>> Iterator for LocalRows<T, P> {
             if self.next >= jobs {
                 return None;
             }
-            if let Err(error) = self.fetch() {
+            if let Err(error) = run_action(self.action, |frame| self.fetch(frame)) {
                 self.next = jobs;
                 return Some(Err(error));
             }

@@ -1,6 +1,6 @@
 //! `top`, `top_by_key`, `take_ordered` and `bottom_by_key`: the first rows of an order.
 
-use crate::driver::{run_action, run_on_driver};
+use crate::driver::{ActionFrame, run_action};
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::error::Result;
@@ -29,7 +29,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Ord,
     {
-        self.top_n(Operation::new("top"), size_of::<T>(), n, |a, b| b.cmp(a))
+        let order = |a: &T, b: &T| b.cmp(a);
+        run_action(Operation::new("top"), |frame| self.top_n(frame, size_of::<T>(), n, order))
     }
 
     /// Returns the `n` rows with the largest keys, descending, the first of equal ones first.
@@ -96,7 +97,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         T: Ord,
     {
-        self.top_n(Operation::new("take_ordered"), size_of::<T>(), n, |a, b| a.cmp(b))
+        let order = |a: &T, b: &T| a.cmp(b);
+        let action = Operation::new("take_ordered");
+        run_action(action, |frame| self.top_n(frame, size_of::<T>(), n, order))
     }
 
     fn top_n_by_key<K, F, C>(
@@ -111,45 +114,51 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(&T) -> K + Send + Sync + 'static,
         C: Fn(&K, &K) -> Ordering + Send + Sync + 'static,
     {
-        let add_key = move |row| (key_of(&row), row);
-        let keyed = self.mapped(action, size_of::<F>(), KeyEffect::Changed, add_key);
-        let pairs = keyed.top_n(action, size_of::<T>(), n, move |a, b| compare(&a.0, &b.0))?;
-        Ok(pairs.into_iter().map(|(_, row)| row).collect())
+        run_action(action, move |frame| {
+            let add_key = move |row| (key_of(&row), row);
+            let keyed = self.mapped(action, size_of::<F>(), KeyEffect::Changed, add_key);
+            let pairs = keyed.top_n(frame, size_of::<T>(), n, move |a, b| compare(&a.0, &b.0))?;
+            Ok(pairs.into_iter().map(|(_, row)| row).collect())
+        })
     }
 
     /// Returns the first `n` rows by `compare`, of each of which the action returns `row_bytes`.
-    fn top_n<C>(&self, action: Operation, row_bytes: usize, n: usize, compare: C) -> Result<Vec<T>>
+    fn top_n<C>(
+        &self,
+        frame: &ActionFrame,
+        row_bytes: usize,
+        n: usize,
+        compare: C,
+    ) -> Result<Vec<T>>
     where
         C: Fn(&T, &T) -> Ordering + Send + Sync + 'static,
     {
+        let action = frame.action();
         let compare = Arc::new(move |a: &T, b: &T| blame(&action, || compare(a, b)));
         let limit = self.result_limit();
         let all = self.num_partitions();
-        run_action(action, || {
-            let mut top_n = Vec::new();
-            let mut next = 0_usize;
-            loop {
-                let task_limit = limit.clone();
-                let task_compare = Arc::clone(&compare);
-                let work = move |rows: P::Rows, _: &_| {
-                    let mut part = task_limit.reserve(row_bytes, 0);
-                    let rows = top_n_of(rows, n, &*task_compare, |rows| part.charge(rows));
-                    part.finish(rows.len());
-                    Ok(rows)
-                };
-                let end = next.saturating_add(limit.partitions_per_job(row_bytes, n)).min(all);
-                let parts = self.run(action, next..end, work)?;
-                let rows = top_n.into_iter().chain(parts.into_iter().flatten());
-                top_n = run_on_driver(action, || top_n_of(rows, n, &*compare, |_| ()))?;
-                if end == all {
-                    break;
-                }
-                next = end;
+        let mut top_n = Vec::new();
+        let mut next = 0_usize;
+        loop {
+            let task_limit = limit.clone();
+            let task_compare = Arc::clone(&compare);
+            let work = move |rows: P::Rows, _: &_| {
+                let mut part = task_limit.reserve(row_bytes, 0);
+                let rows = top_n_of(rows, n, &*task_compare, |rows| part.charge(rows));
+                part.finish(rows.len());
+                Ok(rows)
+            };
+            let end = next.saturating_add(limit.partitions_per_job(row_bytes, n)).min(all);
+            let parts = self.run(frame, next..end, work)?;
+            let rows = top_n.into_iter().chain(parts.into_iter().flatten());
+            top_n = top_n_of(rows, n, &*compare, |_| ());
+            if end == all {
+                break;
             }
-            let fits = limit.check(row_bytes, top_n.len());
-            fits.map_err(|error| error.in_operation(action).in_action(action))?;
-            Ok(top_n)
-        })
+            next = end;
+        }
+        limit.check(row_bytes, top_n.len())?;
+        Ok(top_n)
     }
 }
 

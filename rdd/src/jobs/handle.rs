@@ -4,7 +4,7 @@ use emberline_core::engine::{CancelScope, Engine, Spawned};
 use emberline_core::error::{Error, Result};
 use emberline_core::job::Progress;
 use emberline_core::operation::Operation;
-use emberline_core::runner::drop_quietly;
+use emberline_core::quiet::drop_quietly;
 use emberline_core::sync::{Condvar, Mutex, MutexGuard};
 use emberline_core::task::refuse_nested;
 use std::fmt;

@@ -1,6 +1,6 @@
 //! The job before a sort: a sample of the keys yields the bounds of the ranges (see the README).
 
-use crate::driver::run_on_driver;
+use crate::driver::{ActionFrame, run_action};
 use crate::pipeline::Pipeline;
 use crate::random::Random;
 use crate::rdd::Rdd;
@@ -55,12 +55,13 @@ where
             self.range.set_bounds(Vec::new());
             return Ok(());
         }
-        let mut sample = self.sample(partitions, inputs)?;
-        run_on_driver(self.operation, || {
+        run_action(self.operation, |frame| {
+            let mut sample = self.sample(frame, partitions, inputs)?;
             sample.sort_by(|a, b| (self.compare)(&a.0, &b.0));
             let bounds = range_bounds(&sample, partitions, &self.compare);
             self.sub_partitions.set(&bounds, &sample, partitions, &self.compare);
             self.range.set_bounds(bounds);
+            Ok(())
         })
     }
 }
@@ -73,7 +74,12 @@ where
     F: Fn(&T) -> K + Send + Sync + 'static,
 {
     /// Returns sampled keys of all partitions, each with the number of rows that it represents.
-    fn sample(&self, partitions: usize, inputs: usize) -> Result<Vec<(K, f64)>> {
+    fn sample(
+        &self,
+        frame: &ActionFrame,
+        partitions: usize,
+        inputs: usize,
+    ) -> Result<Vec<(K, f64)>> {
         let wanted = (SAMPLE_PER_PARTITION * partitions).min(MAX_SAMPLE);
         let max_keys = (OVERSAMPLING * wanted).div_ceil(inputs);
         let config = self.rdd.context.engine.config();
@@ -81,7 +87,7 @@ where
         let seed = config.seed ^ self.rdd.lineage.fingerprint();
         let operation = self.operation;
         let key_of = Arc::clone(&self.key_of);
-        let samples = self.rdd.run(operation, 0..inputs, move |rows, task| {
+        let samples = self.rdd.run(frame, 0..inputs, move |rows, task| {
             let random = Random::new(seed ^ ((task.attempt_id.partition as u64) << 32));
             let key_of = |row: &T| blame(&operation, || sized_key(row, &*key_of));
             let mut reservoir = Reservoir::new(max_keys, max_bytes, random);

@@ -55,12 +55,10 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
             drop(cacher.store(rows));
             Ok(())
         };
-        run_action(operation, || {
-            self.run(operation, 0..self.num_partitions(), work)?;
+        run_action(operation, |frame| {
+            self.run(frame, 0..self.num_partitions(), work)?;
             let missing = (0..self.num_partitions()).find(|at| !blocks.is_stored(*at));
-            let lost =
-                |partition| blocks.lost(partition).in_operation(operation).in_action(operation);
-            missing.map_or(Ok(()), |partition| Err(lost(partition)))
+            missing.map_or(Ok(()), |partition| Err(blocks.lost(partition)))
         })?;
         lineage.blocks = Some(Arc::clone(&blocks) as Arc<dyn StoredBlocks>);
         let pipeline = Boxed::from_node(Checkpointed { blocks, operation }, 0);

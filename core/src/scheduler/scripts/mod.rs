@@ -22,6 +22,7 @@ use crate::ids::{JobId, RddId, ShuffleId, TaskId};
 use crate::job::{JobRequest, Progress};
 use crate::lineage::{Dependency, LineageNode, ShuffleDependency, StoredBlocks};
 use crate::operation::Operation;
+use crate::quiet::Quiet;
 use crate::task::TaskContext;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -206,7 +207,7 @@ impl Script {
             action: Operation::new("collect"),
             lineage: Arc::clone(lineage),
             partitions,
-            task: Arc::new(|_| panic!("computed")),
+            task: Quiet::new(Arc::new(|_| panic!("computed"))),
         });
         self.actions.insert(job, Arc::downgrade(&request));
         self.on(Input::JobSubmitted { job: JobId(job), request })
