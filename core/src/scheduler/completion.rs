@@ -105,7 +105,7 @@ impl Scheduler {
 
     /// Handles a task that found one or more map outputs lost: the outputs are recomputed, and then
     /// the task runs again. The failure is not counted against the task, but its stage has a
-    /// limited number of attempts.
+    /// limited number of attempts that find no output lost that it had not found lost before.
     fn fetch_failed(
         &mut self,
         ended: &RunningAttempt,
@@ -128,7 +128,8 @@ impl Scheduler {
             .for_each(|map_partition| self.mark_lost(&input, *map_partition, ended.started_at));
         let limit = self.limits.stage_attempts;
         let Some(stage) = self.stages.get_mut(&id) else { return };
-        if let Some(last) = stage.count_fetch_failure(ended.stage_attempt, error, limit) {
+        let attempt = ended.stage_attempt;
+        if let Some(last) = stage.count_fetch_failure(attempt, shuffle, lost, error, limit) {
             self.fail_stage(id, &last);
         }
         for reader in self.waiting_readers(shuffle) {

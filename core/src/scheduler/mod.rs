@@ -30,7 +30,8 @@ use std::sync::Arc;
 
 /// The attempts of a task that fails with disk errors, unless more are configured.
 const MIN_TRANSIENT_ATTEMPTS: usize = 4;
-/// The consecutive attempts of a stage that may find inputs lost.
+/// The consecutive attempts of a stage that may find inputs lost without progress: without an output
+/// among them that the stage had not found lost before.
 const MAX_STAGE_ATTEMPTS: usize = 4;
 
 /// The limits of retries, and the rule of speculation.
@@ -40,7 +41,7 @@ pub struct Limits {
     pub closure_attempts: usize,
     /// The attempts of a task that fails with a disk error.
     pub transient_attempts: usize,
-    /// The consecutive attempts of a stage that may find inputs lost.
+    /// The consecutive attempts of a stage that may find inputs lost without progress.
     pub stage_attempts: usize,
     /// The rule for speculative attempts, if enabled.
     pub speculation: Option<Speculation>,

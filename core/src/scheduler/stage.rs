@@ -9,7 +9,7 @@ use crate::job::{JobRequest, Progress};
 use crate::lineage::{LineageNode, ShuffleDependency};
 use crate::operation::Operation;
 use crate::scheduler::{Limits, Work};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// Logical time: the number of inputs processed.
@@ -39,7 +39,7 @@ pub(super) struct Stage {
     pub attempts: usize,
     /// True if the next launch starts a new attempt of the stage.
     pub starts_new_attempt: bool,
-    /// The attempts that found inputs lost since the stage last succeeded.
+    /// The attempts that found inputs lost.
     fetch_failures: FetchFailures,
     /// True if it was stopped because no job needs it at the moment.
     pub parked: bool,
@@ -81,13 +81,22 @@ pub(super) struct RunningAttempt {
     pub has_started: bool,
 }
 
-/// The consecutive attempts of a stage that found inputs lost.
+/// The attempts of a stage that found inputs lost.
+///
+/// An attempt that found an output lost for the first time has made progress: that output is
+/// recomputed, and later attempts do not find its damage again. So the count begins again. A stage
+/// has at most as many such attempts as its inputs have outputs, and after each of them a limited
+/// number without progress, so every stage ends.
 #[derive(Default)]
 struct FetchFailures {
+    /// The consecutive attempts since the stage last made progress or succeeded, the one that made
+    /// progress included.
     attempts: usize,
     last_attempt: Option<usize>,
-    /// The first error of each attempt.
+    /// The first error of each of these attempts but the last.
     failures: Vec<Error>,
+    /// Every output that an attempt found lost. It is not cleared by a success.
+    found: HashSet<(ShuffleId, usize)>,
 }
 
 /// The map outputs of one shuffle.
@@ -171,32 +180,39 @@ impl Stage {
         }
     }
 
-    /// Counts an attempt that found inputs lost, and returns the last error if it is the `limit`th
-    /// in a row. All such tasks of one attempt count as one failure, and late ones of an older
-    /// attempt do not count.
+    /// Counts an attempt that found outputs of `shuffle` lost, and returns the last error if it is
+    /// the `limit`th in a row without progress. All such tasks of one attempt count as one failure,
+    /// and late ones of an older attempt do not count.
     pub fn count_fetch_failure(
         &mut self,
         stage_attempt: usize,
+        shuffle: ShuffleId,
+        lost: &[usize],
         error: Error,
         limit: usize,
     ) -> Option<Error> {
-        let fetch_failures = &mut self.fetch_failures;
-        if stage_attempt != self.attempts || fetch_failures.last_attempt == Some(stage_attempt) {
+        let failed = &mut self.fetch_failures;
+        let known = failed.found.len();
+        failed.found.extend(lost.iter().map(|map_partition| (shuffle, *map_partition)));
+        let is_progress = failed.found.len() > known;
+        if stage_attempt != self.attempts {
             return None;
         }
-        fetch_failures.attempts += 1;
-        fetch_failures.last_attempt = Some(stage_attempt);
         self.starts_new_attempt = true;
-        if fetch_failures.attempts < limit {
-            fetch_failures.failures.push(error);
+        let is_first_of_attempt = failed.last_attempt.replace(stage_attempt) != Some(stage_attempt);
+        if is_progress {
+            failed.attempts = 1;
+            failed.failures.clear();
+        } else if is_first_of_attempt {
+            failed.attempts += 1;
+        } else {
             return None;
         }
-        Some(
-            error.after_attempts(
-                fetch_failures.attempts,
-                std::mem::take(&mut fetch_failures.failures),
-            ),
-        )
+        if failed.attempts < limit {
+            failed.failures.push(error);
+            return None;
+        }
+        Some(error.after_attempts(failed.attempts, std::mem::take(&mut failed.failures)))
     }
 
     /// Returns the number of slots that are done.
@@ -216,16 +232,18 @@ impl Stage {
         Progress { tasks_done: tasks - self.pending.len() - live, tasks }
     }
 
-    /// Resets the count of fetch failures, because the stage has succeeded.
+    /// Resets the count of fetch failures, because the stage has succeeded. The outputs that were
+    /// found lost stay known, so that successes in between do not make a lost output new again.
     pub fn reset_fetch_failures(&mut self) {
-        self.fetch_failures = FetchFailures::default();
+        let found = std::mem::take(&mut self.fetch_failures.found);
+        self.fetch_failures = FetchFailures { found, ..FetchFailures::default() };
     }
 
     /// Parks the stage and resets all counts of failures, because no job needs it any more.
     pub fn park(&mut self) {
         self.parked = true;
         self.starts_new_attempt = true;
-        self.reset_fetch_failures();
+        self.fetch_failures = FetchFailures::default();
         for slot in &mut self.slots {
             slot.reset_failures();
         }

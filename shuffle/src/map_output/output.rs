@@ -51,9 +51,14 @@ pub(crate) struct UntypedOutput {
     pub(super) was_read: AtomicBool,
     /// True if a read of it failed once.
     pub(super) was_refused: AtomicBool,
+    /// True if its frames were verified, or are being verified, because another output was lost.
+    was_verified: AtomicBool,
     /// The damage that a reader found. A lost output stays lost: the recomputed one is a new value.
     lost: OnceLock<Error>,
 }
+
+/// The bytes that are read at once to verify an output.
+const VERIFY_BYTES: usize = 256 << 10;
 
 /// The mismatch between a lost output and the recomputed one, which has other rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +148,7 @@ impl UntypedOutput {
             digest: 0,
             was_read: AtomicBool::default(),
             was_refused: AtomicBool::default(),
+            was_verified: AtomicBool::default(),
             lost: OnceLock::new(),
         }
     }
@@ -186,6 +192,42 @@ impl UntypedOutput {
         {
             self.lose(&error);
         }
+    }
+
+    /// Reads all frames in its file, unless that was done before, and records that it is lost if one
+    /// is damaged. A read that fails otherwise is left to the readers.
+    pub(super) fn verify(&self, is_cancelled: &dyn Fn() -> bool) {
+        let Some((file, index)) = self.file.as_ref().filter(|_| !self.is_lost()) else { return };
+        if self.was_verified.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if let Err(error) = self.read_all_frames(file, index, is_cancelled)
+            && is_damage(&error)
+        {
+            self.lose(&error);
+        }
+    }
+
+    fn read_all_frames(
+        &self,
+        file: &ScratchFile,
+        index: &FileIndex,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let open = Self::open_file(file, index)?.reading_ahead(VERIFY_BYTES)?;
+        for run in &self.runs {
+            let MapRun::File(run) = run else { continue };
+            for location in run.index.iter() {
+                let mut frames = SegmentFrames::new(open.clone(), location?.1);
+                while frames.next_frame(&mut |_, _| Ok(()))? {
+                    if is_cancelled() {
+                        self.was_verified.store(false, Ordering::Relaxed);
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Returns the number of rows in memory.

@@ -68,7 +68,7 @@ impl<R: Stored> SegmentReader<R> {
     ///
     /// If an output is missing or damaged, or two reads of it failed, the error is
     /// [`FetchFailed`](ErrorKind::FetchFailed), after which the scheduler recomputes the output. If
-    /// a read failed for the first time, the error is [`Io`](ErrorKind::Io).
+    /// this process lacks resources such as open files, the error is [`Io`](ErrorKind::Io).
     pub fn next_chunk(&mut self) -> Result<Option<Chunk<R>>> {
         let mut chunk = None;
         self.untyped.next_chunk(&mut |raw| {
@@ -140,8 +140,19 @@ impl UntypedReader {
         }
     }
 
-    /// Passes the next chunk to `take` and returns the number of its rows: zero after the last.
+    /// Passes the next chunk to `take` and returns the number of its rows: zero after the last. The
+    /// first failed read of an output may be accidental, and is repeated here: a task that reads
+    /// many such outputs would use up its attempts.
     fn find_chunk(&mut self, take: &mut TakeChunk<'_>) -> Result<usize> {
+        loop {
+            match self.read_chunk(take) {
+                Err(error) if self.is_first_refusal(&error) => {}
+                found => return found,
+            }
+        }
+    }
+
+    fn read_chunk(&mut self, take: &mut TakeChunk<'_>) -> Result<usize> {
         loop {
             if let Some(frames) = &mut self.frames {
                 let mut rows = 0;
@@ -162,8 +173,9 @@ impl UntypedReader {
                 self.map_partition += 1;
                 continue;
             };
+            let opened = output.open(run, self.segment, &mut self.open)?;
             self.next_run += 1;
-            match output.open(run, self.segment, &mut self.open)? {
+            match opened {
                 Some(Segment::InMemory(rows)) => return take(RawChunk::InMemory(rows)),
                 Some(Segment::Frames(frames)) => self.frames = Some(frames),
                 None => {}
@@ -196,6 +208,7 @@ impl UntypedReader {
         let Some(shuffle) = self.shuffle.filter(|_| self.means_lost(&error)) else { return error };
         if self.output.as_ref().is_some_and(|output| output.lose(&error)) {
             self.check_all_files();
+            self.verify_all_files();
         }
         let map_partition = self.map_partition;
         let others = self.lost_partitions().filter(|other| *other != map_partition).collect();
@@ -206,12 +219,14 @@ impl UntypedReader {
     /// second read of its file failed too, as on a bad sector.
     fn means_lost(&self, error: &Error) -> bool {
         let is_lost = self.output.as_ref().is_some_and(|output| output.is_lost());
-        if is_lost || is_damage(error) {
-            return true;
-        }
-        let is_refused = io_cause(error).is_some_and(|cause| !is_resource_exhaustion(cause));
-        let output = self.output.as_ref().filter(|_| is_refused);
-        output.is_some_and(|output| output.was_refused.swap(true, Ordering::Relaxed))
+        is_lost || is_damage(error) || is_refusal(error)
+    }
+
+    /// Returns true if a read of the current output failed for the first time.
+    #[cold]
+    fn is_first_refusal(&self, error: &Error) -> bool {
+        let output = self.output.as_ref().filter(|_| is_refusal(error));
+        output.is_some_and(|output| !output.was_refused.swap(true, Ordering::Relaxed))
     }
 
     /// Checks the files of all outputs, since what removed one file may have removed others. That
@@ -224,10 +239,32 @@ impl UntypedReader {
         }
     }
 
+    /// Reads the frames of all outputs, since what damaged one file may have damaged others. No
+    /// output is read twice for that, so it costs at most as much as one more read of the shuffle.
+    /// It stops when the task is cancelled.
+    fn verify_all_files(&self) {
+        let phase = self.task.as_ref().map(|task| task.enter(Phase::Read));
+        let is_cancelled = || self.task.as_ref().is_some_and(|task| task.is_cancelled());
+        for slot in &*self.table.slots {
+            let output = lock(slot).clone();
+            output.inspect(|output| output.verify(&is_cancelled));
+            if is_cancelled() {
+                break;
+            }
+        }
+        drop(phase);
+    }
+
     /// Returns the map partitions whose outputs are missing or known to be lost.
     fn lost_partitions(&self) -> impl Iterator<Item = usize> {
         let slots = &self.table.slots;
         let is_lost = |slot: &Slot| lock(slot).as_ref().is_none_or(|output| output.is_lost());
         (0..slots.len()).filter(move |partition| is_lost(&slots[*partition]))
     }
+}
+
+/// Returns true if the disk failed to read, for a reason that is not damage and not a lack of
+/// resources of this process.
+fn is_refusal(error: &Error) -> bool {
+    !is_damage(error) && io_cause(error).is_some_and(|cause| !is_resource_exhaustion(cause))
 }

@@ -139,20 +139,56 @@ fn the_fourth_failed_attempt_of_one_stage_ends_the_job_with_the_last_cause() {
     it.submit(1, &read(1, &[&pairs])).expect([map(1, 0)]);
 }
 
+// Case R-B6 of tests/PROMISES.md.
 #[test]
-fn another_output_lost_in_each_attempt_ends_the_job_at_the_fourth_as_well() {
+fn another_output_lost_in_each_attempt_is_progress_and_the_job_ends_well() {
     let mut it = Script::new();
-    let pairs = shuffle(1, &source(8));
-    it.submit(0, &read(1, &[&pairs])).succeed(maps(1, 8)).launched.clear();
-    for round in 0..3 {
+    let pairs = shuffle(1, &source(30));
+    it.submit(0, &read(1, &[&pairs])).succeed(maps(1, 30)).launched.clear();
+    for round in 0..30 {
         it.fail(result(0, 0), lost(1, round)).expect([map(1, round)]);
         it.succeed([map(1, round)]).expect([result(0, 0)]).expect_running(0);
     }
-    let error = it.fail(result(0, 0), lost(1, 3)).expect_nothing().expect_failed(0);
-    assert_eq!((error.attempts(), error.fetch_failure()), (4, Some((ShuffleId(1), 3))));
+    it.succeed([result(0, 0)]).expect_done(0).expect_idle(&[1]);
+}
+
+// Case R-B6 of tests/PROMISES.md.
+#[test]
+fn four_attempts_without_a_new_lost_output_end_the_job_whatever_was_lost_before() {
+    let mut it = Script::new();
+    let pairs = shuffle(1, &source(8));
+    it.submit(0, &read(1, &[&pairs])).succeed(maps(1, 8)).launched.clear();
+    for round in [0, 1, 0, 1, 2, 0, 1] {
+        it.fail(result(0, 0), lost(1, round)).expect([map(1, round)]);
+        it.succeed([map(1, round)]).expect([result(0, 0)]).expect_running(0);
+    }
+    let error = it.fail(result(0, 0), lost(1, 2)).expect_nothing().expect_failed(0);
+    assert_eq!((error.attempts(), error.fetch_failure()), (4, Some((ShuffleId(1), 2))));
     let earlier = error.earlier().iter().map(|it| it.fetch_failure().map(|lost| lost.1));
-    assert_eq!(earlier.collect::<Vec<_>>(), [Some(0), Some(1), Some(2)]);
+    assert_eq!(earlier.collect::<Vec<_>>(), [Some(2), Some(0), Some(1)]);
     it.expect_idle(&[1]);
+}
+
+// Case R-B6 of tests/PROMISES.md.
+#[test]
+fn a_second_reader_of_the_same_attempt_may_report_the_new_lost_output() {
+    let (mut it, _) = reading();
+    it.succeed([result(0, 2)]);
+    for round in 0..6 {
+        for partition in 0..2 {
+            let found = if (round, partition) == (2, 1) { 1 } else { 0 };
+            if it.finished.is_empty() {
+                it.fail(result(0, partition), lost(1, found));
+            }
+        }
+        let lost = it.launched.drain(..).collect::<Vec<_>>();
+        match round {
+            0..5 => it.succeed(lost).expect(results(0, 2)).expect_running(0),
+            _ => break,
+        };
+    }
+    // The third of six attempts found something new, so the fourth after that ended the job.
+    assert_eq!(it.expect_failed(0).attempts(), 4);
 }
 
 #[test]

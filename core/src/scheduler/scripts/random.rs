@@ -226,3 +226,35 @@ proptest! {
         simulation.it.expect_idle(&[]);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(testkit::scaled(400) as u32))]
+
+    // Case R-B6 of tests/PROMISES.md.
+    #[test]
+    fn a_job_ends_with_the_fourth_attempt_in_a_row_that_finds_no_new_output_lost(
+        outputs in 1_usize..9,
+        rounds in prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 1..4), 0..40),
+    ) {
+        let mut it = Script::new();
+        let pairs = shuffle(0, &source(outputs));
+        it.submit(0, &read(1, &[&pairs])).succeed(maps(0, outputs)).launched.clear();
+        let (mut known, mut in_a_row) = (std::collections::BTreeSet::new(), 0);
+        for round in rounds {
+            let found: std::collections::BTreeSet<usize> = round.iter().map(|it| it.index(outputs)).collect();
+            let others = found.iter().skip(1).copied().collect();
+            let first = *found.first().expect("at least one");
+            in_a_row = if found.is_subset(&known) { in_a_row + 1 } else { 1 };
+            known.extend(&found);
+            let kind = ErrorKind::FetchFailed { shuffle: ShuffleId(0), map_partition: first, others };
+            it.fail(result(0, 0), Error::new(kind));
+            if in_a_row == 4 {
+                prop_assert_eq!(it.expect_nothing().expect_failed(0).attempts(), 4);
+                return Ok(());
+            }
+            let lost: Vec<TaskKey> = found.into_iter().map(|partition| map(0, partition)).collect();
+            it.expect(lost.clone()).succeed(lost).expect([result(0, 0)]).expect_running(0);
+        }
+        it.succeed([result(0, 0)]).expect_done(0);
+    }
+}
