@@ -4,18 +4,62 @@
 //! while. Everything that an attempt publishes (a map output, a slot of the result, the final name
 //! of a file, accumulator updates) it commits under one right, which the attempts of a slot share.
 //! That is one lock for a task and none for a row. An attempt that recorded a failure, or was
-//! cancelled, may not commit.
+//! cancelled, may not commit. The lock is not held while an attempt publishes, since replacing an
+//! older output drops rows; other attempts of the slot wait until it has succeeded or failed.
 
 use crate::error::{Result, superseded};
 use crate::ids::TaskId;
-use crate::sync::Mutex;
+use crate::sync::{Condvar, Mutex};
 use crate::unwind::raised;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The right to publish the result of one slot. It belongs to the attempt that used it first.
 #[derive(Default)]
-pub struct CommitRight(Mutex<Option<TaskId>>);
+pub struct CommitRight {
+    owner: Mutex<Owner>,
+    changed: Condvar,
+}
+
+/// The owner of a [`CommitRight`].
+#[derive(Clone, Copy, Default)]
+enum Owner {
+    #[default]
+    Nobody,
+    /// An attempt is publishing.
+    Publishing,
+    Committed(TaskId),
+}
+
+impl CommitRight {
+    /// Lets an attempt publish, unless another one has committed, or `is_cancelled` returns true.
+    fn take(&self, attempt: TaskId, is_cancelled: impl FnOnce() -> bool) -> Result<Publishing<'_>> {
+        let mut owner = self.owner.lock();
+        while matches!(*owner, Owner::Publishing) {
+            owner = self.changed.wait(owner);
+        }
+        match *owner {
+            Owner::Committed(other) if other != attempt => return Err(superseded()),
+            Owner::Nobody if is_cancelled() => return Err(superseded()),
+            _ => {}
+        }
+        let before = std::mem::replace(&mut *owner, Owner::Publishing);
+        Ok(Publishing { right: self, after: before })
+    }
+}
+
+/// The right while its owner publishes. Dropping it sets the owner and wakes waiting attempts.
+struct Publishing<'a> {
+    right: &'a CommitRight,
+    after: Owner,
+}
+
+impl Drop for Publishing<'_> {
+    fn drop(&mut self) {
+        *self.right.owner.lock() = self.after;
+        self.right.changed.notify_all();
+    }
+}
 
 /// One attempt of a task, shared by its thread and the runner.
 pub struct Attempt {
@@ -49,17 +93,12 @@ impl Attempt {
     /// Calls `publish`, unless another attempt has committed, this one was cancelled, or it has
     /// raised an error that its closures caught. If `publish` fails, the right is free again.
     pub fn commit<R>(&self, publish: impl FnOnce() -> Result<R>) -> Result<R> {
-        let mut owner = self.right.0.lock();
-        match *owner {
-            Some(owner) if owner != self.id => return Err(superseded()),
-            None if self.is_cancelled() => return Err(superseded()),
-            _ => {}
-        }
+        let mut publishing = self.right.take(self.id, || self.is_cancelled())?;
         if let Some(error) = raised() {
             return Err(error);
         }
         let published = publish()?;
-        *owner = Some(self.id);
+        publishing.after = Owner::Committed(self.id);
         Ok(published)
     }
 }

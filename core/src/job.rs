@@ -1,7 +1,7 @@
 //! The request that an action passes to the engine, and the progress of its job.
 
 use crate::error::Result;
-use crate::lineage::{LineageNode, ShuffleDependency, StoredBlocks};
+use crate::lineage::{LineageNode, Prerequisite, ShuffleDependency, StoredBlocks, Updates};
 use crate::operation::Operation;
 use crate::quiet::Quiet;
 use crate::task::TaskContext;
@@ -42,9 +42,12 @@ impl Progress {
     }
 }
 
-/// The shuffles and persisted nodes in the lineage of a job that succeeded, parents first.
+/// What a job that succeeded has read: the prerequisites, shuffles and persisted nodes in its
+/// lineage, parents first.
 #[derive(Default)]
 pub struct JobDependencies {
+    /// The prerequisites.
+    pub prerequisites: Vec<Arc<dyn Prerequisite>>,
     /// The shuffles.
     pub shuffles: Vec<Arc<dyn ShuffleDependency>>,
     /// The blocks of the persisted nodes.
@@ -52,10 +55,12 @@ pub struct JobDependencies {
 }
 
 impl JobDependencies {
-    /// Commits the accumulator updates of the tasks that computed them.
-    pub fn on_job_success(&self) {
-        self.shuffles.iter().for_each(|shuffle| shuffle.on_job_success());
-        self.blocks.iter().for_each(|blocks| blocks.on_job_success());
+    /// Returns the accumulator updates that are stored with them.
+    pub fn updates(&self) -> impl Iterator<Item = Arc<Updates>> {
+        let prerequisites = self.prerequisites.iter().map(|prerequisite| prerequisite.updates());
+        let shuffles = self.shuffles.iter().map(|shuffle| shuffle.updates());
+        let blocks = self.blocks.iter().map(|blocks| blocks.updates());
+        prerequisites.chain(shuffles).chain(blocks).flatten()
     }
 }
 

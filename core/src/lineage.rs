@@ -69,6 +69,9 @@ pub enum Dependency {
     Shuffle(Arc<dyn ShuffleDependency>),
 }
 
+/// Accumulator updates that are stored with an output, of a type that `rdd` knows.
+pub type Updates = dyn Any + Send + Sync;
+
 /// A shuffle as the scheduler sees it: a task for each partition of the parent. The map outputs are
 /// stored and passed to the readers outside the scheduler.
 pub trait ShuffleDependency: Send + Sync {
@@ -82,9 +85,11 @@ pub trait ShuffleDependency: Send + Sync {
     fn partitions(&self) -> usize;
     /// Computes one map partition and stores its output, replacing an older one.
     fn run_map(&self, partition: usize, task: &TaskContext) -> Result<()>;
-    /// Commits the accumulator updates of the map tasks. It is called when a job that needs the
-    /// shuffle succeeds.
-    fn on_job_success(&self) {}
+    /// Returns the accumulator updates of the map tasks, which count with the first action that
+    /// needs the shuffle and succeeds.
+    fn updates(&self) -> Option<Arc<Updates>> {
+        None
+    }
     /// Returns the size of the map outputs that are stored now.
     fn storage_stats(&self) -> StorageStats {
         StorageStats::default()
@@ -125,9 +130,11 @@ pub trait StoredBlocks: Send + Sync {
     fn is_stored(&self, partition: usize) -> bool;
     /// Drops all blocks and stores no more.
     fn unpersist(&self) {}
-    /// Commits the accumulator updates of the tasks that computed the blocks. It is called when an
-    /// action that needs the blocks succeeds.
-    fn on_job_success(&self) {}
+    /// Returns the accumulator updates of the tasks that computed the blocks, which count with the
+    /// first action that needs the blocks and succeeds.
+    fn updates(&self) -> Option<Arc<Updates>> {
+        None
+    }
     /// Returns the size of the blocks that are stored now.
     fn storage_stats(&self) -> StorageStats {
         StorageStats::default()
@@ -142,6 +149,11 @@ pub trait StoredBlocks: Send + Sync {
 pub trait Prerequisite: Send + Sync {
     /// Runs the work once; later calls return at once. A failed call may be repeated.
     fn prepare(&self) -> Result<()>;
+    /// Returns the accumulator updates of the work, which count with the first action that needs it
+    /// and succeeds.
+    fn updates(&self) -> Option<Arc<Updates>> {
+        None
+    }
 }
 
 impl LineageNode {

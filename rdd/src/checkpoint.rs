@@ -59,7 +59,8 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
             };
             let parts = self.run(frame, 0..self.num_partitions(), work)?;
             let manifest = Manifest { parts };
-            output.commit(MANIFEST_NAME, &manifest.encode())?;
+            let encoded = manifest.encode();
+            frame.publish_at_end(move || output.commit(MANIFEST_NAME, &encoded));
             Ok(manifest)
         })?;
         let lineage = self.context.lineage(operation, self.num_partitions(), Vec::new());

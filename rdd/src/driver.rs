@@ -1,14 +1,17 @@
 //! The frame of an action: the work that the driver does around its jobs.
 //!
 //! The accumulator updates of the jobs stay pending until the whole action has succeeded; then they
-//! are committed together.
+//! are settled together: all of them count, or none does.
 //!
 //! The whole body of an action runs in [`run_action`], which turns a panic of user code on the
 //! driver into an error: of the last merge of a `reduce`, of the `Hash` of a key, or of the
-//! destructor of a row. Only an [`ActionFrame`] can run jobs, and only `run_action` makes one, so no
-//! action can forget the guard.
+//! destructor of a row. Only an [`ActionFrame`] can run jobs, and only this module makes one, so no
+//! action can forget the guard. What user code on the driver adds to accumulators counts with the
+//! action. An action that user code runs there has a frame of its own, and settles when it succeeds.
 
-use crate::accumulator::TaskDeltas;
+use crate::accumulator::{
+    CommittedDeltas, TaskDeltas, Transaction, until_done, with_accumulators, without_accumulators,
+};
 use emberline_core::error::Result;
 use emberline_core::job::JobDependencies;
 use emberline_core::operation::Operation;
@@ -18,52 +21,28 @@ use emberline_core::unwind::{restore_failure, take_failure};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-thread_local! {
-    /// Accumulator updates of the jobs of the action on this thread; `None` outside an action.
-    static PENDING: RefCell<Option<Vec<Pending>>> = const { RefCell::new(None) };
-}
-
-/// Accumulator updates of one finished job, to be committed with its action.
+/// Accumulator updates of one finished job, to be settled with its action.
+#[derive(Default)]
 pub(crate) struct Pending {
     /// Updates stored with the map outputs and blocks that the job needed.
     pub(crate) ran: JobDependencies,
-    /// Updates of the result tasks, by partition.
-    pub(crate) result_deltas: Vec<TaskDeltas>,
+    /// Updates of the result tasks, by partition, or of the driver.
+    pub(crate) deltas: Vec<TaskDeltas>,
 }
 
-/// Runs a whole action, and commits the accumulator updates of its jobs if it succeeds. An action
-/// inside another one, such as the sample of a sort, is committed with the outer action. A panic of
-/// `body`, or of the destructor of what it captured, is an error of the action.
-pub(crate) fn run_action<R>(
-    action: Operation,
-    body: impl FnOnce(&ActionFrame) -> Result<R>,
-) -> Result<R> {
-    let frame = ActionFrame::begin(action);
-    let result = run_on_driver(action, || body(&frame)).and_then(|result| result);
-    let result = result.map_err(|error| error.in_operation(action).in_action(action))?;
-    match frame.commit() {
-        Ok(()) => Ok(result),
-        Err(error) => {
-            drop_quietly(result);
-            Err(error)
-        }
-    }
-}
+/// The last part of an action, which makes an output visible.
+type Publish = Box<dyn FnOnce() -> Result<()>>;
 
-/// An action on this thread: the right to run its jobs. If it is the outermost one, its updates are
-/// dropped with it.
+/// An action on this thread: the right to run its jobs.
 pub(crate) struct ActionFrame {
     action: Operation,
-    is_outermost: bool,
+    pending: RefCell<Vec<Pending>>,
+    publish: RefCell<Option<Publish>>,
 }
 
 impl ActionFrame {
-    fn begin(action: Operation) -> Self {
-        let is_outermost = PENDING.with_borrow(Option::is_none);
-        if is_outermost {
-            PENDING.set(Some(Vec::new()));
-        }
-        ActionFrame { action, is_outermost }
+    fn new(action: Operation) -> Self {
+        ActionFrame { action, pending: RefCell::default(), publish: RefCell::default() }
     }
 
     /// Returns the action.
@@ -71,38 +50,116 @@ impl ActionFrame {
         self.action
     }
 
-    /// Ends the action and commits its updates, if it is the outermost one.
-    fn commit(self) -> Result<()> {
-        if !self.is_outermost {
-            return Ok(());
-        }
-        let action = self.action;
-        let pending = PENDING.take().unwrap_or_default();
-        drop(self);
-        run_on_driver(action, || {
-            for Pending { ran, result_deltas } in pending {
-                ran.on_job_success();
-                result_deltas.into_iter().for_each(TaskDeltas::merge);
-            }
-        })
+    /// Defers the accumulator updates of a job until the action succeeds.
+    pub(crate) fn defer(&self, pending: Pending) {
+        self.pending.borrow_mut().push(pending);
+    }
+
+    /// Defers the publication of an output until nothing else of the action can fail: the
+    /// accumulator updates have been merged then, but do not count yet.
+    pub(crate) fn publish_at_end(&self, publish: impl FnOnce() -> Result<()> + 'static) {
+        *self.publish.borrow_mut() = Some(Box::new(publish));
     }
 }
 
-impl Drop for ActionFrame {
-    fn drop(&mut self) {
-        if self.is_outermost {
-            drop_quietly(PENDING.take());
+/// Runs a whole action, and settles the accumulator updates of its jobs if it succeeds. A panic of
+/// `body`, or of the destructor of what it captured, is an error of the action.
+pub(crate) fn run_action<R>(
+    action: Operation,
+    body: impl FnOnce(&ActionFrame) -> Result<R>,
+) -> Result<R> {
+    let frame = ActionFrame::new(action);
+    let result = run_body(&frame, body)?;
+    match settle(frame) {
+        Ok(()) => Ok(result),
+        Err(error) => {
+            drop_quietly(result);
+            Err(error.in_operation(action).in_action(action))
         }
     }
 }
 
-/// Defers the accumulator updates of a job until its action succeeds.
-pub(crate) fn defer(pending: Pending) {
-    PENDING.with_borrow_mut(|action| action.get_or_insert_default().push(pending));
+/// Runs an action that is a part of other ones, such as the sample of a sort, and returns the
+/// accumulator updates of its tasks and of the driver instead of settling them. Updates that are
+/// stored with outputs are not returned.
+pub(crate) fn run_part<R>(
+    action: Operation,
+    body: impl FnOnce(&ActionFrame) -> Result<R>,
+) -> Result<(R, Vec<TaskDeltas>)> {
+    let frame = ActionFrame::new(action);
+    let result = run_body(&frame, body)?;
+    let pending = frame.pending.take();
+    Ok((result, pending.into_iter().flat_map(|job| job.deltas).collect()))
 }
 
-/// Runs the user's closures on the driver, and returns a panic of them as an error of the action.
-pub(crate) fn run_on_driver<R>(action: Operation, work: impl FnOnce() -> R) -> Result<R> {
+fn run_body<R>(frame: &ActionFrame, body: impl FnOnce(&ActionFrame) -> Result<R>) -> Result<R> {
+    let action = frame.action;
+    let done = run_on_driver(action, || with_accumulators(|| body(frame)));
+    let result = done.and_then(|(result, deltas)| {
+        if !deltas.is_empty() {
+            frame.defer(Pending { deltas: vec![deltas], ..Pending::default() });
+        }
+        result
+    });
+    result.map_err(|error| {
+        drop_quietly((frame.pending.take(), frame.publish.take()));
+        error.in_operation(action).in_action(action)
+    })
+}
+
+/// Ends an action: publishes its output, and makes its updates visible in one step. If it fails,
+/// none of them counts.
+fn settle(frame: ActionFrame) -> Result<()> {
+    let ActionFrame { action, pending, publish } = frame;
+    let mut publish = publish.into_inner();
+    let mut publish = || publish.take().map_or(Ok(()), |publish| run_on_driver(action, publish)?);
+    let pending = pending.into_inner();
+    let settled = match pending.iter().any(Pending::may_have_updates) {
+        true => until_done(|| try_to_settle(action, &pending, &mut publish)),
+        false => publish(),
+    };
+    drop_quietly(pending);
+    settled
+}
+
+impl Pending {
+    fn may_have_updates(&self) -> bool {
+        !self.deltas.is_empty() || self.ran.updates().next().is_some()
+    }
+}
+
+/// Merges updates into copies of the accumulators, and makes these visible unless another thread
+/// has changed an accumulator meanwhile.
+fn try_to_settle(
+    action: Operation,
+    pending: &[Pending],
+    publish: &mut dyn FnMut() -> Result<()>,
+) -> Result<Option<()>> {
+    let merge = || Transaction::default().with_additions(|all| merge(pending, all));
+    let mut merged = run_on_driver(action, merge)??;
+    let published = publish();
+    let is_visible = published.is_ok() && merged.publish();
+    drop_quietly(merged);
+    published.map(|()| is_visible.then_some(()))
+}
+
+/// Adds the pending updates to a transaction, in the order of jobs, stages and partitions.
+fn merge(pending: &[Pending], all: &mut Transaction) {
+    for job in pending {
+        let outputs = job.ran.updates().filter_map(|it| it.downcast::<CommittedDeltas>().ok());
+        outputs.for_each(|outputs| all.merge_outputs(outputs));
+        job.deltas.iter().for_each(|deltas| all.merge(deltas));
+    }
+}
+
+/// Runs a closure of the program that is no part of an action, and returns its panic as an error of
+/// `operation`. What it adds to accumulators counts at once.
+pub(crate) fn run_as_program<R>(operation: Operation, work: impl FnOnce() -> R) -> Result<R> {
+    run_on_driver(operation, || without_accumulators(work))
+}
+
+/// Runs user code on the driver, and returns a panic of it as an error of the action.
+fn run_on_driver<R>(action: Operation, work: impl FnOnce() -> R) -> Result<R> {
     let mut work = Some(work);
     let mut result = None;
     let caught = catch_on_driver(action, &mut || result = work.take().map(|work| work()));

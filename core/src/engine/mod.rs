@@ -288,19 +288,20 @@ impl Engine {
         Err(Error::new(kind).in_action(action))
     }
 
-    /// Fails if a node can never be computed, then runs the prerequisites of all nodes. Returns the
-    /// shuffles and blocks of the lineage.
+    /// Fails if a node can never be computed, then runs the prerequisites of all nodes. Returns
+    /// them with the shuffles and blocks of the lineage.
     fn run_prerequisites(&self, request: &JobRequest) -> Result<JobDependencies> {
         let nodes = parents_first(&request.lineage);
         if let Some(problem) = nodes.iter().find_map(|node| node.problem.as_ref()) {
             return Err(problem.clone());
         }
-        let mut prerequisites = nodes.iter().filter_map(|node| node.prerequisite.as_ref());
-        prerequisites.try_for_each(|prerequisite| prerequisite.prepare())?;
+        let prerequisites: Vec<_> =
+            nodes.iter().filter_map(|node| node.prerequisite.clone()).collect();
+        prerequisites.iter().try_for_each(|prerequisite| prerequisite.prepare())?;
         let edges = nodes.iter().flat_map(|node| node.dependencies());
         let shuffles = edges.filter_map(Dependency::shuffle).cloned().collect();
         let blocks = nodes.iter().filter_map(|node| node.blocks.clone()).collect();
-        Ok(JobDependencies { shuffles, blocks })
+        Ok(JobDependencies { prerequisites, shuffles, blocks })
     }
 
     /// Returns true if this thread runs tasks or parts of them.

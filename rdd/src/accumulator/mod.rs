@@ -4,21 +4,33 @@
 //! result, the map output or the block of its task; a later attempt replaces an earlier one. All
 //! are merged when the action has succeeded, in the order of stages and partitions. So every
 //! partition counts once, and float sums have the same bits on any number of threads.
+//!
+//! Merging is a transaction of the action: it works on copies, which replace the values of all
+//! accumulators together, or of none. No user code runs under a lock.
+//! - `deltas`: the partial values of a task.
 //! - `committed`: partial values that belong to map outputs and stored partitions.
+//! - `value`: the value that the program reads.
+//! - `transaction`: merges the partial values of an action.
+//! - `turns`: repeats what another thread has overtaken.
 
 mod committed;
+mod deltas;
+mod transaction;
+mod turns;
+mod value;
 
 pub use crate::action::RunningStats;
 
 pub(crate) use committed::CommittedDeltas;
+pub(crate) use deltas::{TaskDeltas, with_accumulators, without_accumulators};
+pub(crate) use transaction::Transaction;
+pub(crate) use turns::until_done;
 
+use self::value::Value;
 use crate::context::Context;
 use emberline_core::engine::Engine;
-use emberline_core::error::Error;
-use emberline_core::sync::{Mutex, MutexGuard};
+use emberline_core::error::{Error, Result};
 use emberline_core::unwind::raise;
-use std::any::Any;
-use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -56,7 +68,7 @@ use std::sync::{Arc, Weak};
     message = "`{Self}` cannot be the value of an accumulator",
     note = "use a number, a `Vec` or `RunningStats`, or implement `Accumulate` for a type of your own"
 )]
-pub trait Accumulate: Clone + Send + 'static {
+pub trait Accumulate: Clone + Send + Sync + 'static {
     /// The type of the inputs.
     type Input;
 
@@ -67,6 +79,10 @@ pub trait Accumulate: Clone + Send + 'static {
     fn add(&mut self, input: Self::Input);
 
     /// Adds the partial value of a later task or partition.
+    ///
+    /// It may run again with the same values, if another thread has changed the accumulator
+    /// meanwhile. It may use other accumulators and run actions, whose additions count even if this
+    /// one is repeated. If it changes its own accumulator each time, the action fails.
     fn merge(&mut self, later: Self);
 }
 
@@ -74,7 +90,7 @@ pub trait Accumulate: Clone + Send + 'static {
 /// share the value.
 #[doc(alias = "AccumulatorV2")]
 pub struct Accumulator<A: Accumulate> {
-    value: Arc<Mutex<A>>,
+    value: Arc<Value<A>>,
     engine: Weak<Engine>,
 }
 
@@ -109,7 +125,7 @@ impl Context {
     #[doc(alias = "doubleAccumulator")]
     #[doc(alias = "collectionAccumulator")]
     pub fn accumulator<A: Accumulate>(&self, start: A) -> Accumulator<A> {
-        Accumulator { value: Arc::new(Mutex::new(start)), engine: Arc::downgrade(&self.engine) }
+        Accumulator { value: Arc::new(Value::new(start)), engine: Arc::downgrade(&self.engine) }
     }
 }
 
@@ -124,7 +140,7 @@ impl<A: Accumulate> Accumulator<A> {
             }
             None => {
                 self.refuse_rayon_work();
-                self.lock().add(input);
+                self.add_now(input);
             }
         }
     }
@@ -138,21 +154,28 @@ impl<A: Accumulate> Accumulator<A> {
         }
     }
 
+    /// Adds `input` to the value. The user's code runs without a lock.
+    fn add_now(&self, input: A::Input) {
+        let mut delta = self.value.snapshot().value.zero();
+        delta.add(input);
+        let delta = Arc::new(delta);
+        or_panic(until_done(|| Ok(self.value.try_merge(&delta).then_some(()))));
+    }
+
     /// Returns the start plus the additions of successful actions and of the program itself.
     pub fn value(&self) -> A {
-        self.lock().clone()
+        A::clone(&self.value.snapshot().value)
     }
 
     /// Returns the value and resets it to zero, for one count per iteration.
     #[doc(alias = "reset")]
     pub fn take(&self) -> A {
-        let mut value = self.lock();
-        let zero = value.zero();
-        std::mem::replace(&mut value, zero)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, A> {
-        self.value.lock()
+        let taken = or_panic(until_done(|| {
+            let now = self.value.snapshot();
+            let mut next = Arc::new(now.value.zero());
+            Ok(self.value.replace(now.version, &mut next).then_some(next))
+        }));
+        Arc::unwrap_or_clone(taken)
     }
 
     /// Returns an address that identifies the accumulator while a handle to it exists.
@@ -169,8 +192,13 @@ impl<A: Accumulate> Clone for Accumulator<A> {
 
 impl<A: Accumulate + fmt::Debug> fmt::Debug for Accumulator<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Accumulator").field(&*self.lock()).finish()
+        f.debug_tuple("Accumulator").field(&*self.value.snapshot().value).finish()
     }
+}
+
+/// Returns the result, or panics with the error: the calls have no other way to report it.
+fn or_panic<R>(result: Result<R>) -> R {
+    result.unwrap_or_else(|error| panic!("{error}"))
 }
 
 macro_rules! accumulate_integers {
@@ -221,7 +249,7 @@ macro_rules! accumulate_floats {
 accumulate_floats!(f32 f64);
 
 /// The list of all inputs, in the order of partitions and rows.
-impl<T: Clone + Send + 'static> Accumulate for Vec<T> {
+impl<T: Clone + Send + Sync + 'static> Accumulate for Vec<T> {
     type Input = T;
 
     fn zero(&self) -> Self {
@@ -235,130 +263,4 @@ impl<T: Clone + Send + 'static> Accumulate for Vec<T> {
     fn merge(&mut self, mut later: Self) {
         self.append(&mut later);
     }
-}
-
-thread_local! {
-    /// The additions of the task on this thread; `None` on a thread without one.
-    static TASK: RefCell<Option<TaskDeltas>> = const { RefCell::new(None) };
-}
-
-/// The additions of one task, sorted by the address of their accumulator.
-#[derive(Default)]
-pub(crate) struct TaskDeltas(Vec<(usize, Option<Box<dyn AnyDelta>>)>);
-
-/// The partial value of one task.
-struct Delta<A: Accumulate> {
-    accumulator: Accumulator<A>,
-    value: A,
-}
-
-/// A [`Delta`] with its type erased.
-trait AnyDelta: Any + Send {
-    fn address(&self) -> usize;
-    /// Adds the partial value of the same accumulator.
-    fn absorb(&mut self, later: Box<dyn AnyDelta>);
-    fn merge(self: Box<Self>);
-}
-
-impl<A: Accumulate> AnyDelta for Delta<A> {
-    fn address(&self) -> usize {
-        self.accumulator.address()
-    }
-
-    fn absorb(&mut self, later: Box<dyn AnyDelta>) {
-        if let Ok(later) = (later as Box<dyn Any>).downcast::<Self>() {
-            self.value.merge(later.value);
-        }
-    }
-
-    fn merge(self: Box<Self>) {
-        self.accumulator.lock().merge(self.value);
-    }
-}
-
-impl TaskDeltas {
-    /// Takes the partial value of the task on this thread, or returns `None` without a task. The
-    /// user's `add`, which may add to other accumulators, runs while the value is taken out.
-    fn take_out<A: Accumulate>(accumulator: &Accumulator<A>) -> Option<Box<Delta<A>>> {
-        let existing = TASK.with_borrow_mut(|deltas| {
-            let deltas = deltas.as_mut()?;
-            let at = deltas.index_of(accumulator.address());
-            Some(deltas.0[at].1.take())
-        })?;
-        let delta = existing.and_then(|delta| (delta as Box<dyn Any>).downcast::<Delta<A>>().ok());
-        Some(delta.unwrap_or_else(|| {
-            let value = accumulator.lock().zero();
-            Box::new(Delta { accumulator: accumulator.clone(), value })
-        }))
-    }
-
-    fn put_back<A: Accumulate>(delta: Box<Delta<A>>) {
-        let other = TASK.with_borrow_mut(|deltas| {
-            let deltas = deltas.as_mut()?;
-            let at = deltas.index_of(delta.address());
-            deltas.0[at].1.replace(delta)
-        });
-        // Only an `add` that adds to its own accumulator has put another one there.
-        if let Some(other) = other {
-            TaskDeltas(vec![(other.address(), Some(other))]).merge_into_task();
-        }
-    }
-
-    /// Returns the index of an accumulator, which is added if it is new.
-    #[inline]
-    fn index_of(&mut self, address: usize) -> usize {
-        self.0.binary_search_by_key(&address, |(address, _)| *address).unwrap_or_else(|at| {
-            self.0.insert(at, (address, None));
-            at
-        })
-    }
-
-    /// Takes the additions so far of this task, which then no longer count with its result.
-    pub(crate) fn take() -> TaskDeltas {
-        TASK.with_borrow_mut(|deltas| deltas.as_mut().map(std::mem::take)).unwrap_or_default()
-    }
-
-    /// Adds these to the additions of the task on this thread.
-    pub(crate) fn merge_into_task(self) {
-        for later in self.0.into_iter().filter_map(|(_, delta)| delta) {
-            let address = later.address();
-            let own = TASK.with_borrow_mut(|deltas| {
-                let deltas = deltas.as_mut()?;
-                let at = deltas.index_of(address);
-                deltas.0[at].1.take()
-            });
-            let merged = match own {
-                Some(mut own) => {
-                    own.absorb(later);
-                    own
-                }
-                None => later,
-            };
-            TASK.with_borrow_mut(|deltas| {
-                if let Some(deltas) = deltas {
-                    let at = deltas.index_of(address);
-                    deltas.0[at].1 = Some(merged);
-                }
-            });
-        }
-    }
-
-    /// Adds the partial values to their accumulators.
-    pub(crate) fn merge(self) {
-        self.0.into_iter().filter_map(|(_, delta)| delta).for_each(AnyDelta::merge);
-    }
-}
-
-/// Runs the work of a task and returns its result with its additions.
-pub(crate) fn with_accumulators<R>(work: impl FnOnce() -> R) -> (R, TaskDeltas) {
-    /// Restores the additions of the outer task on drop: a task may run while another waits.
-    struct Restore(Option<TaskDeltas>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            TASK.replace(self.0.take());
-        }
-    }
-    let _restore = Restore(TASK.replace(Some(TaskDeltas::default())));
-    let result = work();
-    (result, TASK.take().unwrap_or_default())
 }

@@ -4,7 +4,7 @@
 
 use crate::accumulator::{TaskDeltas, with_accumulators};
 use crate::context::Context;
-use crate::driver::{ActionFrame, Pending, defer};
+use crate::driver::{ActionFrame, Pending};
 use emberline_core::error::{Error, Result, internal};
 use emberline_core::job::JobRequest;
 use emberline_core::lineage::LineageNode;
@@ -48,10 +48,11 @@ pub(super) fn run_tasks(
         let (result, deltas) = with_accumulators(|| work(partition, task));
         let result = result?;
         let rows_read = task.metrics().rows_read;
-        task.commit(|| {
-            *results[partition - first].lock() = Some(TaskResult { result, deltas, rows_read });
-            Ok(())
-        })
+        let done = TaskResult { result, deltas, rows_read };
+        // An older result is dropped after the lock is released.
+        let older = task.commit(|| Ok(results[partition - first].lock().replace(done)))?;
+        drop(older);
+        Ok(())
     };
     let request = JobRequest {
         action,
@@ -64,8 +65,10 @@ pub(super) fn run_tasks(
     let done = taken.ok_or_else(|| lost_result(action))?;
     let rows_read = done.iter().map(|done| done.rows_read).sum();
     lineage.record_job(action, &partitions, rows_read);
-    let (results, result_deltas) = done.into_iter().map(|done| (done.result, done.deltas)).unzip();
-    defer(Pending { ran, result_deltas });
+    let (results, deltas): (_, Vec<TaskDeltas>) =
+        done.into_iter().map(|done| (done.result, done.deltas)).unzip();
+    let deltas = deltas.into_iter().filter(|deltas| !deltas.is_empty()).collect();
+    frame.defer(Pending { ran, deltas });
     Ok(results)
 }
 

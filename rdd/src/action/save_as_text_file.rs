@@ -56,7 +56,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
             let work =
                 move |rows: P::Rows, task: &TaskContext| write_part(action, rows, &staging, task);
             self.run(frame, 0..self.num_partitions(), work)?;
-            output.commit("_SUCCESS", &[])
+            frame.publish_at_end(move || output.commit("_SUCCESS", &[]));
+            Ok(())
         })
     }
 }

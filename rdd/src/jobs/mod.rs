@@ -9,7 +9,7 @@ mod handle;
 pub use handle::JobHandle;
 
 use crate::context::Context;
-use crate::driver::run_on_driver;
+use crate::driver::run_as_program;
 use emberline_core::engine::{OpenScope, in_scopes};
 use emberline_core::error::{Error, Result};
 use emberline_core::operation::Operation;
@@ -54,7 +54,7 @@ impl Context {
             let completer = Arc::clone(&promise).completer(operation);
             let around = open.with_current();
             self.engine.spawn(Box::new(move || {
-                let outcome = in_scopes(around, || run_on_driver(operation, work));
+                let outcome = in_scopes(around, || run_as_program(operation, work));
                 completer.complete(outcome.and_then(|result| result));
                 OpenScope::close(open);
             }))

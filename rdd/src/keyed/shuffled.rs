@@ -13,7 +13,7 @@ use emberline_core::bounds::Stored;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::faults::{Faults, after_publish, before_publish};
 use emberline_core::ids::ShuffleId;
-use emberline_core::lineage::{Dependency, LineageNode, ShuffleDependency, StorageStats};
+use emberline_core::lineage::{Dependency, LineageNode, ShuffleDependency, StorageStats, Updates};
 use emberline_core::operation::Operation;
 use emberline_core::size::heap_bytes;
 use emberline_core::task::{CancelCheck, TaskContext};
@@ -62,7 +62,7 @@ struct MapSide<P, R: Stored, M> {
     /// The partitions after the shuffle.
     partitions: usize,
     write_rows: M,
-    deltas: CommittedDeltas,
+    deltas: Arc<CommittedDeltas>,
 }
 
 impl<P, R, M> ShuffleDependency for MapSide<P, R, M>
@@ -101,8 +101,8 @@ where
         })
     }
 
-    fn on_job_success(&self) {
-        self.deltas.merge();
+    fn updates(&self) -> Option<Arc<Updates>> {
+        Some(Arc::clone(&self.deltas) as Arc<Updates>)
     }
 
     fn storage_stats(&self) -> StorageStats {
@@ -184,7 +184,7 @@ where
         pipeline: rdd.pipeline.clone(),
         partitions,
         write_rows,
-        deltas: CommittedDeltas::default(),
+        deltas: Arc::default(),
     };
     (outputs, Dependency::Shuffle(Arc::new(map_side)))
 }

@@ -1,5 +1,6 @@
 //! `sort_by`, `sort_by_key` and `sort_pairs`: a total order over all partitions.
 
+use super::once::Once;
 use super::orders::{ByCompare, ByKeyOf, ByPairKey, sort_rows};
 use super::shuffled::{ConcatRows, shuffle, wide};
 use super::sort_sample::SampleKeys;
@@ -8,7 +9,6 @@ use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::operation::Operation;
-use emberline_core::sync::Mutex;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::blame;
 use emberline_shuffle::map_side::{self, AssignedRow, Distribute};
@@ -157,7 +157,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
             key_of: Arc::new(key_of),
             compare,
             operation,
-            running: Mutex::new(()),
+            once: Once::default(),
+            deltas: Arc::default(),
         }));
         let compute = move |partition, task: &TaskContext| {
             let outputs = Arc::clone(&outputs);

@@ -1,15 +1,16 @@
 //! The job before a sort: a sample of the keys yields the bounds of the ranges (see the README).
 
-use crate::driver::{ActionFrame, run_action};
+use super::once::Once;
+use crate::accumulator::CommittedDeltas;
+use crate::driver::{ActionFrame, run_part};
 use crate::pipeline::Pipeline;
 use crate::random::Random;
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::error::Result;
-use emberline_core::lineage::Prerequisite;
+use emberline_core::lineage::{Prerequisite, Updates};
 use emberline_core::operation::Operation;
 use emberline_core::size::estimate_rows;
-use emberline_core::sync::Mutex;
 use emberline_core::unwind::blame;
 use emberline_shuffle::{RangePartitioner, RangeSubPartitions, range_bounds};
 use std::cmp::Ordering;
@@ -32,8 +33,10 @@ pub(super) struct SampleKeys<T: 'static, P, K, F, C> {
     pub key_of: Arc<F>,
     pub compare: C,
     pub operation: Operation,
-    /// Held while the job runs, so that of two concurrent actions the second waits for the sample.
-    pub running: Mutex<()>,
+    /// Of two concurrent actions the second waits for the sample.
+    pub once: Once,
+    /// The accumulator updates of the job.
+    pub deltas: Arc<CommittedDeltas>,
 }
 
 impl<T, P, K, F, C> Prerequisite for SampleKeys<T, P, K, F, C>
@@ -45,24 +48,43 @@ where
     C: Fn(&K, &K) -> Ordering + Send + Sync,
 {
     fn prepare(&self) -> Result<()> {
-        let _running = self.running.lock();
-        if self.range.has_bounds() {
-            return Ok(());
-        }
+        self.once.run(|| {
+            // The sample reads nothing that the sort does not read, so updates that are stored with
+            // outputs count with those.
+            let ((), updates) = run_part(self.operation, |frame| self.set_bounds(frame))?;
+            for (at, deltas) in updates.into_iter().enumerate() {
+                self.deltas.store(at, deltas);
+            }
+            Ok(())
+        })
+    }
+
+    fn updates(&self) -> Option<Arc<Updates>> {
+        Some(Arc::clone(&self.deltas) as Arc<Updates>)
+    }
+}
+
+impl<T, P, K, F, C> SampleKeys<T, P, K, F, C>
+where
+    T: Stored,
+    P: Pipeline<Item = T>,
+    K: Clone + Send + Sync + 'static,
+    F: Fn(&T) -> K + Send + Sync + 'static,
+    C: Fn(&K, &K) -> Ordering + Send + Sync,
+{
+    fn set_bounds(&self, frame: &ActionFrame) -> Result<()> {
         let partitions = self.range.count();
         let inputs = self.rdd.num_partitions();
         if partitions <= 1 || inputs == 0 {
             self.range.set_bounds(Vec::new());
             return Ok(());
         }
-        run_action(self.operation, |frame| {
-            let mut sample = self.sample(frame, partitions, inputs)?;
-            sample.sort_by(|a, b| (self.compare)(&a.0, &b.0));
-            let bounds = range_bounds(&sample, partitions, &self.compare);
-            self.sub_partitions.set(&bounds, &sample, partitions, &self.compare);
-            self.range.set_bounds(bounds);
-            Ok(())
-        })
+        let mut sample = self.sample(frame, partitions, inputs)?;
+        sample.sort_by(|a, b| (self.compare)(&a.0, &b.0));
+        let bounds = range_bounds(&sample, partitions, &self.compare);
+        self.sub_partitions.set(&bounds, &sample, partitions, &self.compare);
+        self.range.set_bounds(bounds);
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use emberline_core::error::{Error, ErrorKind};
 use emberline_core::event::Event;
 use emberline_core::faults::{Damage, damage_to_block};
 use emberline_core::ids::RddId;
-use emberline_core::lineage::{StorageStats, StoredBlocks};
+use emberline_core::lineage::{StorageStats, StoredBlocks, Updates};
 use emberline_core::memory::Reservation;
 use emberline_core::sync::Mutex;
 use emberline_core::task::TaskContext;
@@ -34,7 +34,7 @@ pub(crate) struct Blocks {
     is_persisted: AtomicBool,
     disk_faults: Mutex<HashMap<usize, usize>>,
     /// Updates of accumulators by the tasks that computed the blocks.
-    deltas: CommittedDeltas,
+    deltas: Arc<CommittedDeltas>,
 }
 
 impl Blocks {
@@ -51,7 +51,7 @@ impl Blocks {
             can_recompute,
             is_persisted: AtomicBool::new(true),
             disk_faults: Mutex::default(),
-            deltas: CommittedDeltas::default(),
+            deltas: Arc::default(),
         })
     }
 
@@ -231,8 +231,8 @@ impl StoredBlocks for Blocks {
         self.drop_all();
     }
 
-    fn on_job_success(&self) {
-        self.deltas.merge();
+    fn updates(&self) -> Option<Arc<Updates>> {
+        Some(Arc::clone(&self.deltas) as Arc<Updates>)
     }
 
     fn storage_stats(&self) -> StorageStats {
