@@ -25,14 +25,15 @@ pub struct CommitRight {
 #[derive(Clone, Copy, Default)]
 enum Owner {
     #[default]
-    Nobody,
+    Free,
     /// An attempt is publishing.
     Publishing,
     Committed(TaskId),
 }
 
 impl CommitRight {
-    /// Lets an attempt publish, unless another one has committed, or `is_cancelled` returns true.
+    /// Returns the right to publish, unless another attempt has committed, or `is_cancelled`
+    /// returns true.
     fn take(&self, attempt: TaskId, is_cancelled: impl FnOnce() -> bool) -> Result<Publishing<'_>> {
         let mut owner = self.owner.lock();
         while matches!(*owner, Owner::Publishing) {
@@ -40,7 +41,7 @@ impl CommitRight {
         }
         match *owner {
             Owner::Committed(other) if other != attempt => return Err(superseded()),
-            Owner::Nobody if is_cancelled() => return Err(superseded()),
+            Owner::Free if is_cancelled() => return Err(superseded()),
             _ => {}
         }
         let before = std::mem::replace(&mut *owner, Owner::Publishing);

@@ -42,8 +42,8 @@ impl Progress {
     }
 }
 
-/// What a job that succeeded has read: the prerequisites, shuffles and persisted nodes in its
-/// lineage, parents first.
+/// The prerequisites, shuffles and persisted nodes in the lineage of a job that succeeded, parents
+/// first.
 #[derive(Default)]
 pub struct JobDependencies {
     /// The prerequisites.

@@ -1,13 +1,13 @@
 //! The frame of an action: the work that the driver does around its jobs.
 //!
 //! The accumulator updates of the jobs stay pending until the whole action has succeeded; then they
-//! are settled together: all of them count, or none does.
+//! are committed together: all of them count, or none does.
 //!
 //! The whole body of an action runs in [`run_action`], which turns a panic of user code on the
 //! driver into an error: of the last merge of a `reduce`, of the `Hash` of a key, or of the
 //! destructor of a row. Only an [`ActionFrame`] can run jobs, and only this module makes one, so no
 //! action can forget the guard. What user code on the driver adds to accumulators counts with the
-//! action. An action that user code runs there has a frame of its own, and settles when it succeeds.
+//! action. An action that user code runs there has a frame of its own, and commits when it succeeds.
 
 use crate::accumulator::{
     CommittedDeltas, TaskDeltas, Transaction, until_done, with_accumulators, without_accumulators,
@@ -21,7 +21,7 @@ use emberline_core::unwind::{restore_failure, take_failure};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Accumulator updates of one finished job, to be settled with its action.
+/// Accumulator updates of one finished job, to be committed with its action.
 #[derive(Default)]
 pub(crate) struct Pending {
     /// Updates stored with the map outputs and blocks that the job needed.
@@ -62,7 +62,7 @@ impl ActionFrame {
     }
 }
 
-/// Runs a whole action, and settles the accumulator updates of its jobs if it succeeds. A panic of
+/// Runs a whole action, and commits the accumulator updates of its jobs if it succeeds. A panic of
 /// `body`, or of the destructor of what it captured, is an error of the action.
 pub(crate) fn run_action<R>(
     action: Operation,
@@ -70,7 +70,7 @@ pub(crate) fn run_action<R>(
 ) -> Result<R> {
     let frame = ActionFrame::new(action);
     let result = run_body(&frame, body)?;
-    match settle(frame) {
+    match commit(frame) {
         Ok(()) => Ok(result),
         Err(error) => {
             drop_quietly(result);
@@ -80,7 +80,7 @@ pub(crate) fn run_action<R>(
 }
 
 /// Runs an action that is a part of other ones, such as the sample of a sort, and returns the
-/// accumulator updates of its tasks and of the driver instead of settling them. Updates that are
+/// accumulator updates of its tasks and of the driver instead of committing them. Updates that are
 /// stored with outputs are not returned.
 pub(crate) fn run_part<R>(
     action: Operation,
@@ -109,17 +109,17 @@ fn run_body<R>(frame: &ActionFrame, body: impl FnOnce(&ActionFrame) -> Result<R>
 
 /// Ends an action: publishes its output, and makes its updates visible in one step. If it fails,
 /// none of them counts.
-fn settle(frame: ActionFrame) -> Result<()> {
+fn commit(frame: ActionFrame) -> Result<()> {
     let ActionFrame { action, pending, publish } = frame;
     let mut publish = publish.into_inner();
     let mut publish = || publish.take().map_or(Ok(()), |publish| run_on_driver(action, publish)?);
     let pending = pending.into_inner();
-    let settled = match pending.iter().any(Pending::may_have_updates) {
-        true => until_done(|| try_to_settle(action, &pending, &mut publish)),
+    let committed = match pending.iter().any(Pending::may_have_updates) {
+        true => until_done(|| try_to_commit(action, &pending, &mut publish)),
         false => publish(),
     };
     drop_quietly(pending);
-    settled
+    committed
 }
 
 impl Pending {
@@ -130,7 +130,7 @@ impl Pending {
 
 /// Merges updates into copies of the accumulators, and makes these visible unless another thread
 /// has changed an accumulator meanwhile.
-fn try_to_settle(
+fn try_to_commit(
     action: Operation,
     pending: &[Pending],
     publish: &mut dyn FnMut() -> Result<()>,

@@ -249,7 +249,12 @@ impl<T: Element, P: Fused<Item = T>> Deref for Rdd<T, P> {
     type Target = Rdd<T>;
 
     fn deref(&self) -> &Rdd<T> {
-        self.boxed.get_or_init(|| Box::new(self.boxed()))
+        if let Some(boxed) = self.boxed.get() {
+            return boxed;
+        }
+        // Made outside of the cell, in which a thread that needs it again would wait for itself.
+        let boxed = Box::new(self.boxed());
+        self.boxed.get_or_init(|| boxed)
     }
 }
 

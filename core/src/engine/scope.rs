@@ -142,8 +142,10 @@ impl CancelScope {
     /// was.
     pub fn on_cancel(&self, on_cancel: impl FnOnce(Error) + Send + 'static) {
         let mut state = self.lock();
-        state.on_cancel = Some(Box::new(on_cancel));
+        let older = state.on_cancel.replace(Box::new(on_cancel));
         notify(state);
+        // Dropped after the lock was released: it holds values of the user.
+        drop(older);
     }
 
     /// Returns the progress of its jobs. Running jobs are queried from their schedulers.
@@ -177,8 +179,10 @@ impl CancelScope {
         let is_this_job =
             |(its, from): &(JobId, Sender<Message>)| *its == job && from.same_channel(scheduler);
         if let Some(at) = state.running.iter().position(is_this_job) {
-            state.running.swap_remove(at);
+            let ended = state.running.swap_remove(at);
             state.ended.add(done);
+            drop(state);
+            drop(ended);
         }
     }
 

@@ -50,7 +50,7 @@ impl CommittedDeltas {
     }
 }
 
-/// Additions of outputs that count with the action that is being settled.
+/// Additions of outputs that count with the action that is being committed.
 pub(super) struct Uncounted {
     outputs: Arc<CommittedDeltas>,
     pub(super) partitions: Vec<(usize, Arc<TaskDeltas>)>,
@@ -104,7 +104,7 @@ mod tests {
         Accumulator { value: Arc::new(Value::new(0)), engine: Weak::new() }
     }
 
-    fn settle(committed: &Arc<CommittedDeltas>) -> bool {
+    fn commit(committed: &Arc<CommittedDeltas>) -> bool {
         let mut transaction = Transaction::default();
         transaction.merge_outputs(Arc::clone(committed));
         transaction.publish()
@@ -121,15 +121,15 @@ mod tests {
         assert_eq!(published, (true, true));
         assert!(!is_locked());
         committed.store_if_first(0, adding(10), || ((), false));
-        assert!(settle(&committed));
+        assert!(commit(&committed));
         assert_eq!(count.value(), 1);
         committed.store_if_first(0, adding(100), || ((), true));
-        assert!(settle(&committed));
+        assert!(commit(&committed));
         assert_eq!(count.value(), 1, "a recomputed partition counts once");
     }
 
     #[test]
-    fn of_two_actions_that_settle_the_same_outputs_one_counts_them() {
+    fn of_two_actions_that_commit_the_same_outputs_one_counts_them() {
         let committed = Arc::new(CommittedDeltas::default());
         let count = count();
         committed.store(0, with_accumulators(|| count.add(1)).1);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn additions_that_a_recomputed_output_replaces_while_an_action_settles_do_not_count() {
+    fn additions_that_a_recomputed_output_replaces_while_an_action_commits_do_not_count() {
         let committed = Arc::new(CommittedDeltas::default());
         let count = count();
         let adding = |n| with_accumulators(|| count.add(n)).1;
@@ -150,7 +150,7 @@ mod tests {
         let mut transaction = Transaction::default();
         transaction.merge_outputs(Arc::clone(&committed));
         committed.store(0, adding(2));
-        assert!(!transaction.publish() && settle(&committed));
+        assert!(!transaction.publish() && commit(&committed));
         assert_eq!(count.value(), 2);
     }
 

@@ -1,4 +1,4 @@
-//! Settles an action: all of its additions count in one moment, or none does.
+//! Commits an action: all of its additions count in one moment, or none does.
 //!
 //! The user's `clone` and `merge` run on copies, without a lock. Then all values and all outputs
 //! are locked in the order of their addresses, and the copies replace the values if nothing has
@@ -13,7 +13,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How often a `merge` that adds to an accumulator may lead to another one.
+/// The most times that a `merge` may add to an accumulator whose `merge` adds again.
 const MAX_ROUNDS: usize = 100;
 
 /// Additions that count together. The keys are the addresses of accumulators and of outputs.

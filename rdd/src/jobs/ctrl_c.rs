@@ -44,10 +44,10 @@ fn on_signal() {
     let contexts: Vec<Arc<Engine>> = listening.contexts.iter().filter_map(Weak::upgrade).collect();
     let now = Instant::now();
     let is_second = listening.last.replace(now).is_some_and(|last| now - last < EXIT_WINDOW);
+    drop(listening);
     let has_nothing_to_cancel = !contexts.iter().any(|context| context.is_busy());
     if has_nothing_to_cancel || is_second {
         std::process::exit(EXIT_STATUS);
     }
-    drop(listening);
     contexts.iter().for_each(|context| context.cancel(None, Error::cancelled(REASON)));
 }

@@ -194,12 +194,18 @@ impl<T> Promise<T> {
     }
 
     fn poll(&self, waker: &Waker) -> Poll<Result<T>> {
+        // Cloned and dropped outside of the lock: both run the executor's code.
+        let mut waker = Some(waker.clone());
         let mut state = self.lock();
         if !state.is_finished {
-            state.waker = Some(waker.clone());
+            std::mem::swap(&mut state.waker, &mut waker);
+            drop(state);
+            drop(waker);
             return Poll::Pending;
         }
-        Poll::Ready(state.result.take().unwrap_or_else(|| Err(taken())))
+        let result = state.result.take();
+        drop(state);
+        Poll::Ready(result.unwrap_or_else(|| Err(taken())))
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
