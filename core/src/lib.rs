@@ -21,6 +21,7 @@
 //! - [`task`]: the context of a running task: memory limits and cancellation checks.
 //! - [`attempt`]: the cancellation flag and the commit right of a task attempt.
 //! - [`unwind`]: attribution of panics, and errors that unwind out of an iteration.
+//! - [`exclusive`]: work that one thread at a time runs without a lock.
 //! - [`quiet`]: values of users whose destructors may panic without an effect.
 //!
 //! # Store: memory and files
@@ -55,6 +56,7 @@ pub mod disk;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod exclusive;
 pub mod faults;
 pub mod ids;
 pub mod job;

@@ -1,10 +1,11 @@
 //! The scratch directories of a context, in the order in which a file tries them.
 
-use super::locked_dir::LockedDir;
+use super::locked_dir::{LockedDir, needs_itself};
 use super::quota::Quota;
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
+use crate::exclusive::Exclusive;
 use crate::faults::Faults;
 use crate::sync::{Mutex, MutexGuard};
 use std::io;
@@ -26,6 +27,7 @@ pub(super) struct ScratchDirs {
 struct ScratchDir {
     parent: PathBuf,
     locked: Mutex<Option<Arc<LockedDir>>>,
+    creating: Exclusive,
     /// True if a write found the disk full, and not all other disks have been full since.
     full: AtomicBool,
 }
@@ -43,6 +45,7 @@ impl ScratchDirs {
         let new_dir = |parent: &PathBuf| ScratchDir {
             parent: parent.clone(),
             locked: Mutex::default(),
+            creating: Exclusive::default(),
             full: AtomicBool::new(false),
         };
         let quota = Arc::new(Quota::new(config.scratch_quota_bytes));
@@ -86,16 +89,30 @@ impl ScratchDirs {
 
     /// Returns the location of a file in a directory, which is created if necessary.
     pub fn locate(&self, dir_index: usize, name: &str) -> io::Result<FileLocation> {
-        let mut locked = self.dirs[dir_index].lock();
-        let dir = match &*locked {
-            Some(dir) => Arc::clone(dir),
-            None => {
-                let parent = self.parent(dir_index);
-                let dir = LockedDir::create(parent, self.disk(), self.faults())?;
-                Arc::clone(locked.insert(Arc::new(dir)))
-            }
+        let dir = match self.created(dir_index) {
+            Some(dir) => dir,
+            None => self.create(dir_index)?,
         };
         Ok(FileLocation { dir_index, path: dir.path().join(name), dir })
+    }
+
+    fn created(&self, dir_index: usize) -> Option<Arc<LockedDir>> {
+        self.dirs[dir_index].lock().clone()
+    }
+
+    /// Creates a directory unless another thread does so first. No lock is held while the disk is
+    /// called, which may be code of the user.
+    fn create(&self, dir_index: usize) -> io::Result<Arc<LockedDir>> {
+        let created = self.dirs[dir_index].creating.run(|| {
+            if let Some(dir) = self.created(dir_index) {
+                return Ok(dir);
+            }
+            let dir = LockedDir::create(self.parent(dir_index), self.disk(), self.faults())?;
+            let dir = Arc::new(dir);
+            *self.dirs[dir_index].lock() = Some(Arc::clone(&dir));
+            Ok(dir)
+        });
+        created.unwrap_or_else(|| Err(needs_itself()))
     }
 
     /// Returns the configured directory, in which the scratch directory is or will be created.

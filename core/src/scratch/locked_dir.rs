@@ -1,6 +1,7 @@
 //! One scratch directory of a context, with the lock that marks it as in use.
 
 use crate::disk::{Access, Disk, DiskLock};
+use crate::exclusive::Exclusive;
 use crate::faults::{FailPoint, Faults, hit};
 use crate::sync::Mutex;
 use std::io;
@@ -23,6 +24,7 @@ const MAX_ATTEMPTS: u32 = 100;
 pub(super) struct LockedDir {
     dir: TempDir,
     lock: Mutex<Option<Box<dyn DiskLock>>>,
+    recreating: Exclusive,
 }
 
 impl LockedDir {
@@ -51,7 +53,7 @@ impl LockedDir {
         hit(faults, FailPoint::ScratchDirCreated);
         let lock = Mutex::new(create_lock(dir.path(), disk)?);
         hit(faults, FailPoint::ScratchDirLocked);
-        Ok(LockedDir { dir, lock })
+        Ok(LockedDir { dir, lock, recreating: Exclusive::default() })
     }
 
     pub fn path(&self) -> &Path {
@@ -60,15 +62,25 @@ impl LockedDir {
 
     /// Recreates a directory that a cleaner of temporary files deleted.
     pub fn recreate(&self, disk: &dyn Disk) -> io::Result<()> {
-        let mut lock = self.lock.lock();
-        match disk.create_dir(self.path(), Access::Private) {
-            // Another task was faster.
-            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-            created => created?,
-        }
-        *lock = create_lock(self.path(), disk)?;
-        Ok(())
+        let recreated = self.recreating.run(|| {
+            match disk.create_dir(self.path(), Access::Private) {
+                // Another task was faster.
+                Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+                created => created?,
+            }
+            let lock = create_lock(self.path(), disk)?;
+            let older = std::mem::replace(&mut *self.lock.lock(), lock);
+            drop(older);
+            Ok(())
+        });
+        recreated.unwrap_or_else(|| Err(needs_itself()))
     }
+}
+
+/// Returns the error of a disk that calls the engine while it creates a scratch directory.
+#[cold]
+pub(super) fn needs_itself() -> io::Error {
+    io::Error::other("a scratch directory was needed while the disk created it")
 }
 
 /// Returns the path of the lock file of a directory.

@@ -14,7 +14,6 @@ mod group_by_key;
 mod group_sorted_by_key;
 mod join;
 mod join_input;
-mod once;
 mod orders;
 mod outer_join;
 mod partition_by;

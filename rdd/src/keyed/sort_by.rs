@@ -1,6 +1,5 @@
 //! `sort_by`, `sort_by_key` and `sort_pairs`: a total order over all partitions.
 
-use super::once::Once;
 use super::orders::{ByCompare, ByKeyOf, ByPairKey, sort_rows};
 use super::shuffled::{ConcatRows, shuffle, wide};
 use super::sort_sample::SampleKeys;
@@ -8,6 +7,7 @@ use crate::partitioner::KnownPartitioner;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
+use emberline_core::exclusive::Exclusive;
 use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::blame;
@@ -157,7 +157,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
             key_of: Arc::new(key_of),
             compare,
             operation,
-            once: Once::default(),
+            sampling: Exclusive::default(),
             deltas: Arc::default(),
         }));
         let compute = move |partition, task: &TaskContext| {

@@ -1,13 +1,13 @@
 //! The job before a sort: a sample of the keys yields the bounds of the ranges (see the README).
 
-use super::once::Once;
 use crate::accumulator::CommittedDeltas;
 use crate::driver::{ActionFrame, run_part};
 use crate::pipeline::Pipeline;
 use crate::random::Random;
 use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
-use emberline_core::error::Result;
+use emberline_core::error::{Error, Result};
+use emberline_core::exclusive::Exclusive;
 use emberline_core::lineage::{Prerequisite, Updates};
 use emberline_core::operation::Operation;
 use emberline_core::size::estimate_rows;
@@ -34,7 +34,7 @@ pub(super) struct SampleKeys<T: 'static, P, K, F, C> {
     pub compare: C,
     pub operation: Operation,
     /// Of two concurrent actions the second waits for the sample.
-    pub once: Once,
+    pub sampling: Exclusive,
     /// The accumulator updates of the job.
     pub deltas: Arc<CommittedDeltas>,
 }
@@ -48,7 +48,10 @@ where
     C: Fn(&K, &K) -> Ordering + Send + Sync,
 {
     fn prepare(&self) -> Result<()> {
-        self.once.run(|| {
+        let sampled = self.sampling.run(|| {
+            if self.range.has_bounds() {
+                return Ok(());
+            }
             // The sample reads nothing that the sort does not read, so updates that are stored with
             // outputs count with those.
             let ((), updates) = run_part(self.operation, |frame| self.set_bounds(frame))?;
@@ -56,7 +59,8 @@ where
                 self.deltas.store(at, deltas);
             }
             Ok(())
-        })
+        });
+        sampled.unwrap_or_else(|| Err(needs_itself()))
     }
 
     fn updates(&self) -> Option<Arc<Updates>> {
@@ -121,6 +125,13 @@ where
             .flat_map(|(keys, weight)| keys.into_iter().map(move |(key, _)| (key, weight)));
         Ok(weighted.collect())
     }
+}
+
+#[cold]
+fn needs_itself() -> Error {
+    let text = "the sample of a sort needs itself: a key or an order of the sort runs an action on the sorted \
+                RDD; sort by values that were computed before";
+    Error::invalid_argument(text)
 }
 
 /// Returns the key of a row with its size, estimated from the row if the key owns memory.

@@ -27,10 +27,9 @@ impl ReadAhead {
     }
 }
 
-impl DiskReader for ReadAhead {
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        // `Window::read` takes the bytes out while it reads, so a window is empty after a panic.
-        let mut window = self.window.lock();
+impl ReadAhead {
+    /// Reads a part from the window, which is moved there if necessary.
+    fn read_in(&self, window: &mut Window, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         if window.part(offset, buffer.len()).is_none() {
             let left = self.file_bytes.saturating_sub(offset);
             let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(self.window_bytes);
@@ -44,6 +43,18 @@ impl DiskReader for ReadAhead {
         let part = window.part(offset, buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         buffer.copy_from_slice(part);
         Ok(())
+    }
+}
+
+impl DiskReader for ReadAhead {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        // The window is taken out while the disk reads, which may be code of the user. Another
+        // thread then reads a window of its own, and so does the next call after a panic.
+        let mut window = mem::take(&mut *self.window.lock());
+        let read = self.read_in(&mut window, offset, buffer);
+        let unused = mem::replace(&mut *self.window.lock(), window);
+        drop(unused);
+        read
     }
 
     fn len(&self) -> io::Result<u64> {
