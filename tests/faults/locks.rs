@@ -642,13 +642,13 @@ fn no_method_of_a_row_runs_under_a_lock_in_any_operation_or_action() {
 // Case R-B3 of tests/PROMISES.md.
 #[test]
 fn no_method_of_a_row_runs_under_a_lock_in_random_programs_with_faults() {
-    check_programs(100, false);
+    check_programs(70, false);
 }
 
 // Case R-B3 of tests/PROMISES.md.
 #[test]
 fn rows_whose_methods_call_the_context_back_never_wait_for_themselves() {
-    check_programs(100, true);
+    check_programs(70, true);
 }
 
 /// A waker that checks for locks in all of its methods.
