@@ -205,6 +205,17 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Makes scratch directories absolute, so that the directory of the program may change later.
+    pub(crate) fn resolve_paths(&mut self) {
+        for dir in &mut self.scratch_dirs {
+            if let Ok(absolute) = crate::files::absolute(dir) {
+                *dir = absolute;
+            }
+        }
+    }
+}
+
 /// Returns the memory of the machine or of the control groups of this process, whichever is
 /// smallest, or 2 GiB if none can be read.
 fn machine_memory_bytes() -> u64 {

@@ -29,6 +29,7 @@
 //! - [`memory`]: the memory pool and its reservations.
 //! - [`block_store`]: the partitions of persisted RDDs, and their eviction.
 //! - [`scratch`]: scratch directories, scratch files, orphans and the quota.
+//! - [`files`]: paths, listings, and regular files that are read as they were listed.
 //! - [`disk`]: all file system access, real or with injected faults.
 //! - [`codec`]: encoding of rows to bytes.
 //! - [`size`]: estimates of the memory size of rows.
@@ -58,6 +59,7 @@ pub mod error;
 pub mod event;
 pub mod exclusive;
 pub mod faults;
+pub mod files;
 pub mod ids;
 pub mod job;
 pub mod lineage;

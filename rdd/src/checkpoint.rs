@@ -10,6 +10,7 @@ use crate::rdd::Rdd;
 use emberline_core::bounds::Stored;
 use emberline_core::disk::{Disk, DiskReader};
 use emberline_core::error::{Error, ErrorKind, Result};
+use emberline_core::files::{self, is_no_file};
 use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::{blame, raise};
@@ -51,6 +52,7 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<Rdd<T>> {
         let operation = Operation::new("checkpoint");
         let path = path.as_ref();
+        let folder = files::absolute(path).unwrap_or_else(|_| path.to_path_buf());
         let manifest = run_action(operation, |frame| {
             let output = Output::begin(path, self.context.engine.config())?;
             let staging = output.staging().to_path_buf();
@@ -64,7 +66,7 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
             Ok(manifest)
         })?;
         let lineage = self.context.lineage(operation, self.num_partitions(), Vec::new());
-        let pipeline = Saved::new(path.to_path_buf(), manifest);
+        let pipeline = Saved::new(folder, manifest);
         let partitioner = self.partitioner.clone();
         Ok(Rdd::partitioned(&self.context, lineage, Boxed::new(pipeline), partitioner))
     }
@@ -114,7 +116,8 @@ impl Context {
     #[track_caller]
     pub fn read_checkpoint<T: Stored>(&self, path: impl AsRef<Path>) -> Rdd<T> {
         let operation = Operation::new("read_checkpoint");
-        let path = path.as_ref().to_path_buf();
+        let path = path.as_ref();
+        let path = files::absolute(path).unwrap_or_else(|_| path.to_path_buf());
         match read_manifest(&path, &*self.engine.config().disk) {
             Ok(manifest) => {
                 let lineage = self.lineage(operation, manifest.parts.len(), Vec::new());
@@ -131,18 +134,18 @@ impl Context {
 
 /// Reads the manifest of a checkpoint, and checks that none of its files is missing.
 fn read_manifest(path: &Path, disk: &dyn Disk) -> Result<Manifest> {
-    let listed = disk.list(path).map_err(|cause| match cause.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-            invalid(path, "no such directory")
-        }
-        _ => reading(path, cause),
+    let listed = disk.list(path).map_err(|cause| match is_no_file(&cause) {
+        true => invalid(path, "no such directory"),
+        false => reading(path, cause),
     })?;
     let names: Vec<String> = listed.iter().filter_map(|path| file_name(path)).collect();
     if !names.iter().any(|name| name == MANIFEST_NAME) {
         let what = "missing manifest: it is not a checkpoint, or an incomplete one";
         return Err(invalid(path, what));
     }
-    let file = disk.open(&path.join(MANIFEST_NAME)).map_err(|cause| reading(path, cause))?;
+    let file = disk
+        .open(&path.join(MANIFEST_NAME))
+        .map_err(|cause| not_opened(path, MANIFEST_NAME, cause))?;
     let found = names.iter().filter(|name| name.starts_with("part-")).count();
     let manifest = Manifest::read(&*file, found).map_err(|cause| reading(path, cause))?;
     let manifest = manifest.map_err(|what| invalid(path, what))?;
@@ -171,6 +174,15 @@ fn reading(path: &Path, cause: io::Error) -> Error {
     Error::io(format!("reading the checkpoint `{}` failed", path.display()), cause)
 }
 
+/// Returns the error of a file of the checkpoint `path` that cannot be opened.
+fn not_opened(path: &Path, name: &str, cause: io::Error) -> Error {
+    match cause.kind() {
+        io::ErrorKind::NotFound => invalid(path, format!("file `{name}` is missing")),
+        _ if is_no_file(&cause) => invalid(path, format!("`{name}` is no file: {cause}")),
+        _ => reading(path, cause),
+    }
+}
+
 struct Saved<T> {
     folder: Arc<Path>,
     manifest: Arc<Manifest>,
@@ -194,13 +206,9 @@ impl<T: Stored> Saved<T> {
 
     fn frames(&self, partition: usize, disk: &dyn Disk) -> Result<PartReader<T>> {
         let name = part_name(partition);
+        let opened = disk.open(&self.folder.join(&name));
         let file: Box<dyn DiskReader> =
-            disk.open(&self.folder.join(&name)).map_err(|cause| match cause.kind() {
-                io::ErrorKind::NotFound => {
-                    invalid(&self.folder, format!("file `{name}` is missing"))
-                }
-                _ => reading(&self.folder, cause),
-            })?;
+            opened.map_err(|cause| not_opened(&self.folder, &name, cause))?;
         PartReader::new(self.manifest.parts[partition], OpenFile::new(file, name))
     }
 

@@ -7,6 +7,7 @@ use emberline_core::engine::Engine;
 use emberline_core::error::{Error, Result};
 use emberline_core::event::Listener;
 use emberline_core::faults::Faults;
+use emberline_core::files;
 use emberline_core::lineage::{Dependency, LineageNode};
 use emberline_core::operation::Operation;
 use std::fmt;
@@ -210,11 +211,12 @@ impl ContextBuilder {
     /// Sets the directories in which scratch directories are made, such as one per disk. Default:
     /// the system's temporary directory.
     ///
-    /// They must exist. Files alternate between them, except for full or unwritable ones. `build`
+    /// They must exist; relative paths are resolved by this call. Files alternate between them, except for full or unwritable ones. `build`
     /// deletes the scratch directories in them of processes that have died.
     #[doc(alias = "spark.local.dir")]
     pub fn scratch_dirs<D: Into<PathBuf>>(mut self, folders: impl IntoIterator<Item = D>) -> Self {
-        self.config.scratch_dirs = folders.into_iter().map(Into::into).collect();
+        let absolute = |folder: PathBuf| files::absolute(&folder).unwrap_or(folder);
+        self.config.scratch_dirs = folders.into_iter().map(Into::into).map(absolute).collect();
         self
     }
 

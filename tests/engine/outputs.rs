@@ -246,15 +246,18 @@ fn the_next_output_deletes_only_the_staging_directories_of_dead_processes() {
             }
         };
         const LOCK: &str = "emberline-output.lock";
-        make(".out.writing-0123456789abcdef", &[LOCK, "out/part-00000", "attempts/part-00001"]);
-        make(".out.writing-0123456789abcdee", &["no lock"]);
-        make(".out.writing-mine", &[LOCK]);
-        make(".out.writing-0.writing-1f", &[LOCK]);
-        make(".other.writing-0123456789abcdef", &[LOCK]);
+        // The staging directory of the slow one, which begins as those of all outputs of this name.
+        let slow_one = names_in(folder.path()).pop().unwrap();
+        let of_out = slow_one.rsplit_once('-').unwrap().0;
+        let orphan = format!("{of_out}-0123456789abcdef");
+        make(&orphan, &[LOCK, "out/part-00000", "attempts/part-00001"]);
+        make(&format!("{of_out}-0123456789abcdee"), &["no lock"]);
+        make(&format!("{of_out}-mine"), &[LOCK]);
+        make(&format!("{of_out}-0-1f"), &[LOCK]);
+        make(".emberline-writing-0123456789abcdef-0123456789abcdef", &[LOCK]);
         let before = names_in(folder.path());
         rows(&ctx).save_as_text_file(folder.path().join("out")).unwrap();
-        let orphan = ".out.writing-0123456789abcdef";
-        let mut wanted: Vec<String> = before.into_iter().filter(|name| name != orphan).collect();
+        let mut wanted: Vec<String> = before.into_iter().filter(|name| *name != orphan).collect();
         wanted.push("out".into());
         assert_eq!(names_in(folder.path()), wanted);
         race.let_go();

@@ -1,6 +1,7 @@
 //! The file system of the operating system.
 
 use super::{Access, Disk, DiskLock, DiskReader, DiskWriter};
+use crate::files;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>> {
-        Ok(Box::new(RealReader::new(File::open(path)?)))
+        Ok(Box::new(RealReader::new(files::open(path)?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -44,7 +45,7 @@ impl Disk for RealDisk {
 
     #[cfg(unix)]
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+        files::open_dir(path)?.sync_all()
     }
 
     /// Returns at once where a directory cannot be opened as a file; the system writes names back
@@ -75,7 +76,10 @@ impl Disk for RealDisk {
         if !fs::symlink_metadata(path)?.is_file() {
             return Ok(None);
         }
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let file = match files::open_with(OpenOptions::new().read(true).write(true), path) {
+            Err(cause) if is_something_else(&cause) => return Ok(None),
+            opened => opened?,
+        };
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -86,6 +90,11 @@ impl Disk for RealDisk {
         let same = is_same_file(&file.metadata()?, &fs::symlink_metadata(path)?);
         Ok(same.then(|| Box::new(RealLock { _held: file }) as Box<dyn DiskLock>))
     }
+}
+
+/// Returns true if a path that was a regular file a moment ago names something else now.
+fn is_something_else(cause: &io::Error) -> bool {
+    files::is_no_file(cause) && cause.kind() != io::ErrorKind::NotFound
 }
 
 struct RealLock {

@@ -95,6 +95,7 @@ impl Engine {
     /// Starts the threads of a context.
     pub fn start(mut config: Config, mut listeners: Vec<Box<dyn Listener>>) -> Result<Arc<Engine>> {
         config.check()?;
+        config.resolve_paths();
         add_console(&config, &mut listeners);
         if let Some(faults) = &config.faults {
             config.disk = Arc::new(FaultyDisk::new(Arc::clone(&config.disk), faults));

@@ -6,6 +6,7 @@ use emberline_core::disk::{Access, Disk, DiskWriter};
 use emberline_core::engine::commit_point;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::faults::{FailPoint, Faults, hit};
+use emberline_core::files;
 use emberline_core::task::TaskContext;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,20 +89,23 @@ impl Output {
     /// Creates the staging directory of the output `path`, which must not exist, and missing
     /// parents of `path`. Removes stale staging directories of the same output.
     pub(crate) fn begin(path: &Path, config: &Arc<Config>) -> Result<Output> {
-        let name = path.file_name().ok_or_else(|| {
+        let no_name = || {
             Error::invalid_argument(format!(
                 "`{}` does not end in the name of a new directory",
                 path.display()
             ))
-        })?;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new(".")).to_path_buf();
+        };
+        let absolute = files::absolute(path).map_err(|cause| no_name().caused_by(cause))?;
+        let (Some(name), Some(parent)) = (path.file_name(), absolute.parent()) else {
+            return Err(no_name());
+        };
+        let parent = parent.to_path_buf();
         remove_stale(&parent, name, &*config.disk);
-        refuse_existing(path)?;
+        refuse_existing(&absolute)?;
         std::fs::create_dir_all(&parent).map_err(|cause| cannot_create(&parent, cause))?;
         let staging = StagingDir::create(&parent, name, &config.disk);
-        let staging = staging.map_err(|cause| cannot_create(path, cause))?;
-        Ok(Output { path: path.to_path_buf(), parent, staging, config: Arc::clone(config) })
+        let staging = staging.map_err(|cause| cannot_create(&absolute, cause))?;
+        Ok(Output { path: absolute, parent, staging, config: Arc::clone(config) })
     }
 
     /// Returns the staging directory, for [`AttemptFile::create`].

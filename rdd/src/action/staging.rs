@@ -8,6 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The beginning of the names of all staging directories.
+const STAGING: &str = ".emberline-writing-";
 /// Directory of the output, which is renamed to its final path.
 const OUTPUT: &str = "out";
 const ATTEMPTS: &str = "attempts";
@@ -30,7 +32,7 @@ impl StagingDir {
     pub fn create(parent: &Path, name: &OsStr, disk: &Arc<dyn Disk>) -> io::Result<StagingDir> {
         // A random suffix, since two runs may write the same output at the same time.
         let unique = std::hash::RandomState::new().hash_one(std::process::id());
-        let path = parent.join(format!("{}{unique:x}", prefix(name)));
+        let path = parent.join(format!("{}{unique:016x}", prefix(name)));
         disk.create_dir(&path, Access::Shared)?;
         let lock = disk.create_lock(&path.join(LOCK)).ok();
         let staging = StagingDir { path, disk: Arc::clone(disk), _lock: lock };
@@ -74,8 +76,18 @@ pub(super) fn remove_stale(parent: &Path, name: &OsStr, disk: &dyn Disk) {
     }
 }
 
+/// Returns the beginning of the names of all staging directories of the output `name`. It has a hash
+/// in place of the name, so that its length is fixed and any name that the file system allows is
+/// possible. Outputs with equal hashes, if there ever are two in one directory, remove each other's
+/// stale directories.
 fn prefix(name: &OsStr) -> String {
-    format!(".{}.writing-", name.to_string_lossy())
+    format!("{STAGING}{:016x}-", name_hash(name.as_encoded_bytes()))
+}
+
+/// Returns the FNV-1a hash of a name. The next version of emberline must compute the same one.
+fn name_hash(name: &[u8]) -> u64 {
+    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    name.iter().fold(0xcbf2_9ce4_8422_2325, mix)
 }
 
 /// Returns true if a path is named like a staging directory of exactly the output `name`.

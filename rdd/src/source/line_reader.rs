@@ -109,7 +109,8 @@ impl<R: Read + Seek> LineReader<R> {
     }
 
     /// Reads more bytes after those that are left, and grows the buffer for a line that is longer.
-    /// Fails if the input ends before its length, since it was truncated while it was read.
+    /// Never reads beyond the length of the input, to which another process may append. Fails if
+    /// the input ends before its length, since it was truncated while it was read.
     #[cold]
     fn fill_buffer(&mut self) -> io::Result<()> {
         self.task.check_cancelled();
@@ -120,16 +121,27 @@ impl<R: Read + Seek> LineReader<R> {
         if self.filled == self.buffer.len() {
             self.buffer.resize(self.filled * 2, 0);
         }
-        let read = match self.input.read(&mut self.buffer[self.filled..]) {
-            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            read => read?,
-        };
-        self.filled += read;
-        self.at_end = read == 0;
-        if self.at_end && self.offset + ((self.filled - self.at) as u64) < self.length {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        let left = self.length.saturating_sub(self.offset + self.filled as u64);
+        if left == 0 {
+            self.at_end = true;
+            return Ok(());
         }
-        Ok(())
+        let room = self.buffer.len() - self.filled;
+        let wanted = usize::try_from(left).map_or(room, |left| left.min(room));
+        match self.input.read(&mut self.buffer[self.filled..self.filled + wanted]) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => {
+                self.filled += read;
+                Ok(())
+            }
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(cause) => Err(cause),
+        }
+    }
+
+    /// Returns the input.
+    pub(super) fn input(&self) -> &R {
+        &self.input
     }
 
     fn count_lines(&mut self) {

@@ -10,6 +10,7 @@ use crate::format::{FileIndex, OpenFile, SegmentFrames};
 use emberline_core::bounds::Stored;
 use emberline_core::error::{Error, ErrorKind, Result, internal};
 use emberline_core::faults::Damage;
+use emberline_core::files::is_no_file;
 use emberline_core::ids::ShuffleId;
 use emberline_core::lineage::StorageStats;
 use emberline_core::memory::Reservation;
@@ -436,9 +437,9 @@ pub(super) fn lock(slot: &Slot) -> MutexGuard<'_, Option<Arc<UntypedOutput>>> {
     slot.lock()
 }
 
-/// Returns true if a file is missing, or does not hold the bytes that were written.
+/// Returns true if a file is missing or replaced by something else, or does not hold the bytes that were written.
 pub(super) fn is_damage(error: &Error) -> bool {
-    let is_missing = || io_cause(error).is_some_and(|it| it.kind() == io::ErrorKind::NotFound);
+    let is_missing = || io_cause(error).is_some_and(is_no_file);
     matches!(error.kind(), ErrorKind::Corrupt { .. }) || is_missing()
 }
 

@@ -115,7 +115,7 @@ impl Dirs {
                     let rows = ctx.read_checkpoint::<u64>(&path).collect().unwrap();
                     assert!(rows.into_iter().eq(0..50), "{name}");
                 }
-                hidden => assert!(hidden.starts_with('.') && name.contains(".writing"), "{name}"),
+                hidden => assert!(hidden.starts_with('.') && name.contains("-writing-"), "{name}"),
             }
             whole += usize::from(!name.starts_with('.'));
             unnamed += usize::from(name.starts_with('.'));
