@@ -139,6 +139,7 @@ fn invalid_utf8_is_replaced_or_refused_with_its_offset() {
     });
 }
 
+// Case R-A2 of tests/PROMISES.md.
 #[test]
 fn a_file_changed_or_deleted_after_listing_is_an_error() {
     within(DEADLINE, || {

@@ -1,6 +1,7 @@
 //! File system access. Every file of the engine is created, read and deleted through [`Disk`], so
 //! that a test can wrap it in a [`FaultyDisk`] and fail any single operation. The only exception is
-//! the creation of scratch directories, where tempfile chooses the name.
+//! the creation of scratch directories, where tempfile chooses the name. Files are opened only if
+//! they are regular, and without waiting ([`crate::files::open`]).
 //!
 //! - `real`: the file system of the operating system.
 //! - `faulty`: a wrapper that injects faults.
@@ -51,7 +52,8 @@ pub trait Disk: Send + Sync {
     /// Creates a file. An existing file is an error and is never overwritten.
     fn create(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskWriter>>;
 
-    /// Opens a file for reading.
+    /// Opens a regular file for reading. For anything else the error is one of
+    /// [`is_no_file`](crate::files::is_no_file).
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>>;
 
     /// Renames a file atomically: a reader sees the old state or the new one. An existing file of

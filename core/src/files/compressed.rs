@@ -95,6 +95,7 @@ fn is_skippable_frame(first: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    // Case R-A5 of tests/PROMISES.md.
     #[test]
     fn names_are_recognized_in_any_case_and_before_numbers() {
         let wanted = [
@@ -119,9 +120,21 @@ mod tests {
         }
     }
 
+    // Case R-A5 of tests/PROMISES.md.
     #[test]
     fn texts_that_begin_like_a_magic_number_are_texts() {
-        let texts = ["BZh", "BZh9 is a name", "PK\n", "LZIP is old", "x^2", "(µ)", "7zip", "Rar!", "xڀ", ""];
+        let texts = [
+            "BZh",
+            "BZh9 is a name",
+            "PK\n",
+            "LZIP is old",
+            "x^2",
+            "(µ)",
+            "7zip",
+            "Rar!",
+            "xڀ",
+            "",
+        ];
         for text in texts {
             assert_eq!(compression_of_bytes(text.as_bytes()), None, "{text}");
         }

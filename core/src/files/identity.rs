@@ -1,4 +1,4 @@
-//! The identity of a file and of its bytes, as far as the file system tells them.
+//! The identity of a file and of its bytes, as far as the file system shows them.
 
 use std::fs::Metadata;
 use std::time::{Duration, SystemTime};
@@ -24,7 +24,7 @@ const MAX_CLOCK_TICK: Duration = Duration::from_millis(20);
 pub struct FileIdentity {
     length: u64,
     modified: Option<SystemTime>,
-    place: Place,
+    inode: Inode,
 }
 
 impl FileIdentity {
@@ -33,7 +33,7 @@ impl FileIdentity {
         FileIdentity {
             length: found.len(),
             modified: found.modified().ok(),
-            place: Place::of(found),
+            inode: Inode::of(found),
         }
     }
 
@@ -44,8 +44,8 @@ impl FileIdentity {
 
     /// Waits, for at most 20 ms, until a change of the file would get another time stamp than its
     /// last change. After that, a change cannot hide behind an equal identity.
-    pub fn settle(&self) {
-        let Some(changed) = self.place.changed().or(self.modified) else { return };
+    pub fn wait_for_clock(&self) {
+        let Some(changed) = self.inode.changed().or(self.modified) else { return };
         // An error means that the file is of the future: its clock is not ours.
         let age = SystemTime::now().duration_since(changed);
         if let Some(rest) = age.ok().and_then(|age| MAX_CLOCK_TICK.checked_sub(age)) {
@@ -54,23 +54,23 @@ impl FileIdentity {
     }
 }
 
-/// The place of a file on its device, and the time of the last change of the file.
+/// The position of a file on its device, and the time of the last change of the file.
 #[cfg(unix)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+struct Inode {
     device: u64,
-    inode: u64,
+    number: u64,
     changed_s: i64,
     changed_ns: i64,
 }
 
 #[cfg(unix)]
-impl Place {
-    fn of(found: &Metadata) -> Place {
+impl Inode {
+    fn of(found: &Metadata) -> Inode {
         use std::os::unix::fs::MetadataExt;
-        Place {
+        Inode {
             device: found.dev(),
-            inode: found.ino(),
+            number: found.ino(),
             changed_s: found.ctime(),
             changed_ns: found.ctime_nsec(),
         }
@@ -85,12 +85,12 @@ impl Place {
 
 #[cfg(not(unix))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place;
+struct Inode;
 
 #[cfg(not(unix))]
-impl Place {
-    fn of(_found: &Metadata) -> Place {
-        Place
+impl Inode {
+    fn of(_found: &Metadata) -> Inode {
+        Inode
     }
 
     fn changed(&self) -> Option<SystemTime> {
@@ -114,21 +114,22 @@ mod tests {
         let path = folder.path().join("a");
         fs::write(&path, "text").unwrap();
         let before = identity(&path);
-        before.settle();
+        before.wait_for_clock();
         fs::read(&path).unwrap();
         assert_eq!(identity(&path), before);
         assert_eq!(before.length(), 4);
     }
 
+    // Case R-A2 of tests/PROMISES.md.
     #[cfg(unix)]
     #[test]
-    fn after_it_has_settled_no_change_in_place_can_hide() {
+    fn after_the_clock_has_advanced_no_change_in_place_can_hide() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         fs::write(&path, "text").unwrap();
         for round in 0..testkit::scaled(20) {
             let before = identity(&path);
-            before.settle();
+            before.wait_for_clock();
             let modified = fs::metadata(&path).unwrap().modified().unwrap();
             let file = fs::File::options().write(true).open(&path).unwrap();
             std::io::Write::write_all(&mut &file, b"TEXT").unwrap();

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// The number of names that one listing may look at. A file takes about 200 bytes.
 pub const MAX_LISTED_NAMES: usize = 4_000_000;
 
-/// How many names are looked at between two checks for a cancellation.
+/// The number of names that are looked at between two checks for a cancellation.
 const NAMES_PER_CHECK: usize = 1024;
 
 /// Lists the files of `paths`, in the order of the list, and those of one folder or pattern in the
@@ -161,7 +161,8 @@ fn refuse_unmeasured(path: &Path, found: &Metadata) -> Result<()> {
     match is_measured {
         true => Ok(()),
         false => {
-            let what = "not a regular file with a length (a pipe or a device?); copy it to a file first";
+            let what =
+                "not a regular file with a length (a pipe or a device?); copy it to a file first";
             Err(invalid(path.to_path_buf(), what.into()))
         }
     }

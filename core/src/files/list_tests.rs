@@ -77,6 +77,7 @@ fn a_file_whose_name_looks_like_a_pattern_is_a_file() {
     assert_eq!(names(list_files(&[folder.path().join("a[1].txt")])), ["a[1].txt"]);
 }
 
+// Case R-A3 of tests/PROMISES.md.
 #[test]
 fn a_listing_is_bounded_and_can_be_cancelled() {
     let folder = folder_with(&["a", "b", "sub/c"]);

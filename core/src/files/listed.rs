@@ -27,7 +27,7 @@ impl ListedFile {
     ///
     /// `InputChanged` if the path names another file, a file that has changed, or no file.
     pub fn open(&self) -> Result<ListedReader> {
-        self.identity.settle();
+        self.identity.wait_for_clock();
         let file = open(&self.path).map_err(|cause| self.not_opened(cause))?;
         let reader = ListedReader { file, listed: self.identity };
         reader.check().map_err(|cause| self.read_error(cause))?;

@@ -111,6 +111,7 @@ fn has_no_file_code(_cause: &io::Error) -> bool {
 mod tests {
     use super::*;
 
+    // Case R-B1 of tests/PROMISES.md.
     #[test]
     fn only_regular_files_are_opened() {
         let folder = tempfile::tempdir().unwrap();
@@ -122,6 +123,7 @@ mod tests {
         }
     }
 
+    // Case R-B1 of tests/PROMISES.md.
     #[cfg(unix)]
     #[test]
     fn nothing_that_could_wait_is_opened() {
@@ -129,8 +131,7 @@ mod tests {
         use std::os::unix::fs::symlink;
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        rustix::fs::mknodat(CWD, path("fifo"), FileType::Fifo, Mode::RUSR, 0)
-            .unwrap();
+        rustix::fs::mknodat(CWD, path("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
         symlink("/dev/zero", path("zero")).unwrap();
         symlink(path("fifo"), path("link")).unwrap();

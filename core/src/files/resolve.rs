@@ -21,6 +21,7 @@ pub fn absolute(path: &Path) -> io::Result<PathBuf> {
 mod tests {
     use super::*;
 
+    // Case R-D5 of tests/PROMISES.md.
     #[test]
     fn a_path_is_resolved_from_the_directory_of_the_program() {
         let here = std::env::current_dir().unwrap();

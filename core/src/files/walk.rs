@@ -13,7 +13,7 @@ pub(super) struct Pattern {
     parts: Vec<Part>,
 }
 
-/// What one name on the way to a file must be.
+/// The condition on one name on the way to a file.
 enum Part {
     /// Exactly this name.
     Name(OsString),

@@ -309,7 +309,7 @@ fn open_split(
     lines.map(Some).map_err(|cause| listed.read_error(cause))
 }
 
-/// Returns the bytes at the beginning of a file that tell its compression.
+/// Returns the bytes at the beginning of a file by which its compression is recognized.
 fn first_bytes(reader: &mut ListedReader, length: u64) -> std::io::Result<Vec<u8>> {
     let mut first = vec![0; MAX_MAGIC_BYTES.min(length as usize)];
     reader.seek(SeekFrom::Start(0))?;

@@ -4,8 +4,8 @@ use emberline::prelude::*;
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -159,9 +159,14 @@ fn a_file_that_changes_in_any_way_between_its_listing_and_its_last_row_is_an_err
                 assert_changed(lines.count(), &format!("{change:?} before the first row"));
                 // The first row, the middle, the beginning of the last partition, and the last row.
                 for at_row in [0, ROWS / 2, ROWS - ROWS / partitions, ROWS - 1] {
-                    let case = format!("{change:?} at row {at_row}, {threads} threads, {partitions} partitions");
+                    let case = format!(
+                        "{change:?} at row {at_row}, {threads} threads, {partitions} partitions"
+                    );
                     let input = Input::new();
-                    assert_changed(lines_that_change(&ctx, &input, partitions, change, at_row).count(), &case);
+                    assert_changed(
+                        lines_that_change(&ctx, &input, partitions, change, at_row).count(),
+                        &case,
+                    );
                 }
             }
         }

@@ -196,7 +196,9 @@ fn expected(tree: &Tree, pattern: &str) -> Option<Vec<String>> {
         Some(true) => &[],
         None => &parts,
     };
-    let below = |path: &[String]| if parts.is_empty() { path.starts_with(&named) && path.len() > named.len() } else { true };
+    let below = |path: &[String]| {
+        if parts.is_empty() { path.starts_with(&named) && path.len() > named.len() } else { true }
+    };
     let skip = if parts.is_empty() { named.len() } else { 0 };
     let mut files = Vec::new();
     let mut has_folder = rests(parts, &[]).contains(&[][..]);
@@ -212,7 +214,9 @@ fn expected(tree: &Tree, pattern: &str) -> Option<Vec<String>> {
             }
             continue;
         }
-        let is_match = above.iter().any(|rest| rest.len() == 1 && rest[0] != "**" && name_matches(rest[0], name));
+        let is_match = above
+            .iter()
+            .any(|rest| rest.len() == 1 && rest[0] != "**" && name_matches(rest[0], name));
         if is_match || is_in_match {
             files.push(path.join("/"));
         }
@@ -227,7 +231,8 @@ fn name() -> impl Strategy<Value = String> {
 
 fn part() -> impl Strategy<Value = &'static str> {
     let parts = [
-        "*", "**", "?", "a", "b", "a*", "*b", "[a]", "[b]*", "_*", ".*", "_b", "a[*]", "[[]a]", "??", "*a*", "ab", "[a]?b",
+        "*", "**", "?", "a", "b", "a*", "*b", "[a]", "[b]*", "_*", ".*", "_b", "a[*]", "[[]a]",
+        "??", "*a*", "ab", "[a]?b",
     ];
     prop::sample::select(parts.to_vec())
 }
@@ -239,7 +244,8 @@ fn any_pattern_lists_the_files_of_the_table_in_any_tree() {
         let trees = prop::collection::vec(prop::collection::vec(name(), 1..5), 1..12);
         let patterns = prop::collection::vec(prop::collection::vec(part(), 1..5), 12);
         let ctx = Context::builder().threads(1).build().unwrap();
-        let config = Config { cases: scaled(150) as u32, failure_persistence: None, ..Config::default() };
+        let config =
+            Config { cases: scaled(150) as u32, failure_persistence: None, ..Config::default() };
         let outcome = TestRunner::new(config).run(&(trees, patterns), |(files, patterns)| {
             let folder = tempfile::tempdir().unwrap();
             let tree = make(&folder, &files);
@@ -265,14 +271,19 @@ fn any_links_between_folders_list_each_reachable_file_once() {
     use std::os::unix::fs::symlink;
     within(DEADLINE, || {
         let trees = prop::collection::vec(prop::collection::vec(name(), 1..5), 1..12);
-        let links = prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..6);
+        let links = prop::collection::vec(
+            (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+            1..6,
+        );
         let ctx = Context::builder().threads(1).build().unwrap();
-        let config = Config { cases: scaled(80) as u32, failure_persistence: None, ..Config::default() };
+        let config =
+            Config { cases: scaled(80) as u32, failure_persistence: None, ..Config::default() };
         let outcome = TestRunner::new(config).run(&(trees, links), |(files, links)| {
             let folder = tempfile::tempdir().unwrap();
             let tree = make(&folder, &files);
             let folders: Vec<_> = tree.iter().filter(|(_, is_folder)| **is_folder).collect();
-            let mut paths: Vec<_> = folders.iter().map(|(path, _)| folder.path().join(path.join("/"))).collect();
+            let mut paths: Vec<_> =
+                folders.iter().map(|(path, _)| folder.path().join(path.join("/"))).collect();
             paths.push(folder.path().to_path_buf());
             for (number, (from, to)) in links.iter().enumerate() {
                 let link = from.get(&paths).join(format!("link{number}"));
@@ -295,7 +306,8 @@ fn any_links_between_folders_list_each_reachable_file_once() {
                                 next.push(real);
                             }
                         }
-                        false => wanted.push(fs::read_to_string(entry.path()).unwrap().trim().to_string()),
+                        false => wanted
+                            .push(fs::read_to_string(entry.path()).unwrap().trim().to_string()),
                     }
                 }
             }

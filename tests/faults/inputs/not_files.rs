@@ -91,7 +91,10 @@ fn is_lock(path: &Path) -> bool {
 }
 
 fn sums(ctx: &Context) -> Rdd<(u64, u64)> {
-    ctx.range_with(3, 0..3000_u64).map(|n| (n % 70, n)).with_partitions(2).reduce_by_key(|a, b| a + b)
+    ctx.range_with(3, 0..3000_u64)
+        .map(|n| (n % 70, n))
+        .with_partitions(2)
+        .reduce_by_key(|a, b| a + b)
 }
 
 // Case R-B1 of tests/PROMISES.md.
@@ -205,7 +208,14 @@ fn locks_that_are_no_files_delay_neither_contexts_nor_outputs() {
         for by in ALL {
             // A context that lives, and directories of dead ones.
             let scratch = tempfile::tempdir().unwrap();
-            let build = || Context::builder().threads(2).force_spill(true).scratch_dir(scratch.path()).build().unwrap();
+            let build = || {
+                Context::builder()
+                    .threads(2)
+                    .force_spill(true)
+                    .scratch_dir(scratch.path())
+                    .build()
+                    .unwrap()
+            };
             let ctx = build();
             let rows = sums(&ctx).collect().unwrap();
             for lock in files_below(scratch.path()).iter().filter(|file| is_lock(file)) {
@@ -241,7 +251,11 @@ fn a_staging_directory_that_is_replaced_while_it_is_written_is_an_error() {
         for by in ALL {
             for name in ["attempts", "out"] {
                 // An empty folder would be an output that lost its files, which is another kind of fault.
-                let by = if matches!(by, NotAFile::Folder | NotAFile::FullFolder) { NotAFile::Nothing } else { by };
+                let by = if matches!(by, NotAFile::Folder | NotAFile::FullFolder) {
+                    NotAFile::Nothing
+                } else {
+                    by
+                };
                 let folder = tempfile::tempdir().unwrap();
                 let parent = folder.path().to_path_buf();
                 let once = std::sync::Once::new();
@@ -250,7 +264,8 @@ fn a_staging_directory_that_is_replaced_while_it_is_written_is_an_error() {
                         return;
                     }
                     once.call_once(|| {
-                        let staging = fs::read_dir(&parent).unwrap().next().unwrap().unwrap().path();
+                        let staging =
+                            fs::read_dir(&parent).unwrap().next().unwrap().unwrap().path();
                         let target = staging.join(name);
                         fs::rename(&target, staging.join("moved")).unwrap();
                         fs::write(&target, "").unwrap();

@@ -19,7 +19,11 @@ fn relative_paths_are_those_of_the_call_wherever_the_program_goes_later() {
         // The working directory belongs to the process, so a process of its own changes it.
         let this = std::env::current_exe().unwrap();
         let child = Command::new(this)
-            .args(["--exact", "inputs::paths::child_process_that_changes_its_directory", "--ignored"])
+            .args([
+                "--exact",
+                "inputs::paths::child_process_that_changes_its_directory",
+                "--ignored",
+            ])
             .env(FOLDER, folder.path())
             .output()
             .unwrap();
@@ -62,7 +66,10 @@ fn child_process_that_changes_its_directory() {
             leave();
             for lines in sources.iter().chain([&written, &read]) {
                 assert_eq!(lines.collect().unwrap(), ["a", "b"]);
-                assert_eq!(lines.map(|line| (line, 1_u64)).reduce_by_key(|a, b| a + b).count().unwrap(), 2);
+                assert_eq!(
+                    lines.map(|line| (line, 1_u64)).reduce_by_key(|a, b| a + b).count().unwrap(),
+                    2
+                );
             }
             back();
             // A program that goes elsewhere while it saves.
@@ -74,7 +81,8 @@ fn child_process_that_changes_its_directory() {
             back();
             let _ = wandering.checkpoint("numbers").unwrap();
             back();
-            let names: Vec<bool> = ["out/_SUCCESS", "numbers/_manifest"].map(|name| Path::new(name).exists()).into();
+            let names: Vec<bool> =
+                ["out/_SUCCESS", "numbers/_manifest"].map(|name| Path::new(name).exists()).into();
             assert_eq!(names, [true, true]);
             leave();
             assert_eq!(fs::read_dir(".").unwrap().count(), 0, "nothing is written elsewhere");
@@ -99,7 +107,11 @@ fn outputs_have_names_of_any_length_and_bytes_that_the_file_system_allows() {
             fs::remove_dir_all(&path).unwrap();
             let rows = ctx.range_with(2, 0..10_u64).checkpoint(&path).unwrap();
             assert_eq!(rows.count().unwrap(), 10, "{name}");
-            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no staging directory is left");
+            assert_eq!(
+                fs::read_dir(folder.path()).unwrap().count(),
+                1,
+                "no staging directory is left"
+            );
         }
         let folder = tempfile::tempdir().unwrap();
         let too_long = folder.path().join("n".repeat(256));
@@ -143,10 +155,12 @@ fn many_files_in_as_many_partitions_cost_a_constant_time_each() {
         };
         lines_of(1000);
         // The best of three pairs, since other tests run at the same time.
-        let mut growth: Vec<f64> = (0..3).map(|_| {
-            let small = lines_of(1000).as_secs_f64();
-            lines_of(4000).as_secs_f64() / small
-        }).collect();
+        let mut growth: Vec<f64> = (0..3)
+            .map(|_| {
+                let small = lines_of(1000).as_secs_f64();
+                lines_of(4000).as_secs_f64() / small
+            })
+            .collect();
         growth.sort_by(f64::total_cmp);
         assert!(growth[0] < 8.0, "four times the files take {growth:?} times as long");
     });
