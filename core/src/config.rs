@@ -78,6 +78,8 @@ pub struct Config {
     pub force_spill: bool,
     /// The compression of scratch files. Default: LZ4.
     pub spill_compression: Compression,
+    /// The maximum time that dropping the context waits for tasks that still run. Default: 2 s.
+    pub shutdown_timeout: Duration,
     /// True if the console listener draws progress on a terminal. Default: false.
     pub progress: bool,
     /// The file system backend. Default: the operating system.
@@ -109,6 +111,7 @@ impl Default for Config {
             max_result_bytes: None,
             force_spill: false,
             spill_compression: Compression::default(),
+            shutdown_timeout: Duration::from_secs(2),
             progress: false,
             disk: Arc::new(RealDisk),
             faults: None,

@@ -2,7 +2,7 @@
 //! blocks and files, and no row types.
 //!
 //! An action passes a [`job::JobRequest`] to the [`engine`]. The [`scheduler`] divides its
-//! [`lineage`] into stages, and the [`runner`] runs their tasks on a thread pool. Everything that
+//! [`lineage`] into stages, and the [`runner`] runs their tasks on threads of its own. Everything that
 //! happens is an [`event`].
 //!
 //! # Plan: what an action requests
@@ -17,7 +17,9 @@
 //!
 //! - [`engine`]: the threads of a context, cancellation, spawned closures, delivery of events.
 //! - [`scheduler`]: the state machine of jobs, stages and attempts, without threads or clock.
-//! - [`runner`]: the thread pool, which runs tasks and replaces stuck threads.
+//! - [`runner`]: runs tasks and replaces stuck threads.
+//! - `workers`: the threads of tasks and their queue.
+//! - `threads`: starts threads, and reports those that cannot be started.
 //! - [`task`]: the context of a running task: memory limits and cancellation checks.
 //! - [`attempt`]: the cancellation flag and the commit right of a task attempt.
 //! - [`unwind`]: attribution of panics, and errors that unwind out of an iteration.
@@ -72,4 +74,6 @@ pub mod scratch;
 pub mod size;
 pub mod sync;
 pub mod task;
+mod threads;
 pub mod unwind;
+mod workers;

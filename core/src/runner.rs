@@ -1,4 +1,4 @@
-//! Runs tasks on the thread pool of a context. It knows nothing of jobs and stages: it is given a
+//! Runs tasks on the threads of a context. It knows nothing of jobs and stages: it is given a
 //! task, and reports its start and end as inputs of the scheduler.
 
 use crate::attempt::Attempt;
@@ -14,10 +14,11 @@ use crate::scheduler::{Input, Task, Work};
 use crate::scratch::Scratch;
 use crate::sync::Mutex;
 use crate::task::{TaskContext, run_as_task_of};
-use crate::unwind::{Raised, restore_failure, take_failure};
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use crate::threads::RETRY_INTERVAL;
+use crate::unwind::{Raised, take_failure};
+use crate::workers::Workers;
+pub use crate::workers::{PoolId, is_pool_thread_of_any_context};
 use std::any::Any;
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
@@ -33,21 +34,22 @@ pub struct TaskEnv {
     pub scratch: Arc<Scratch>,
 }
 
-/// Sends an input to the scheduler. It is called on the threads of the pool.
+/// Sends an input to the scheduler. It is called on the threads of tasks and of the scheduler.
 pub type Report = Arc<dyn Fn(Input) + Send + Sync>;
 
 /// The grace period after which the thread of a cancelled task is abandoned.
 const CANCEL_GRACE: Duration = Duration::from_millis(500);
 
-/// The tasks on the pool. When it drops, the threads of the pool end by themselves.
+/// The tasks on the threads of a context. When it drops, the threads end by themselves.
 pub struct Runner {
-    pool: Pool,
-    env: Arc<TaskEnv>,
+    workers: Workers,
     report: Report,
     live: BTreeMap<TaskId, Arc<QueuedTask>>,
     /// Cancelled tasks that are still running, and when they were cancelled.
     cancelled: HashMap<TaskId, (Arc<QueuedTask>, Instant)>,
     abandoned: AbandonedTasks,
+    /// The time of the next attempt to replace threads that could not be replaced.
+    retry_threads_at: Option<Instant>,
 }
 
 /// A cancelled task that did not return from a closure within the grace period. The context has
@@ -76,114 +78,137 @@ impl AbandonedTasks {
     }
 }
 
-/// A task that waits in the queue of the pool, or runs. Cancelling removes the task from a waiting
-/// entry, so that the queue holds no lineage of a cancelled job.
-struct QueuedTask {
+/// A task that waits in the queue, or runs. Cancelling removes the task from a waiting entry, so
+/// that the queue holds no lineage of a cancelled job.
+pub(crate) struct QueuedTask {
     attempt: Arc<Attempt>,
     attempt_id: TaskAttemptId,
     owner: Operation,
-    task: Mutex<Option<Task>>,
+    state: Mutex<TaskState>,
     started: OnceLock<Instant>,
 }
 
+/// The state of a queued task.
+enum TaskState {
+    Waiting(Task),
+    Running,
+    /// Has ended, or was cancelled before it began.
+    Ended,
+    /// Runs on a thread that no longer serves the queue.
+    Abandoned,
+}
+
 impl QueuedTask {
-    fn take(&self) -> Option<Task> {
-        self.task.lock().take()
-    }
-
-    fn is_waiting(&self) -> bool {
-        self.task.lock().is_some()
-    }
-}
-
-/// The stack size of a thread: 8 MiB as for main threads, because closures may recurse.
-const STACK_BYTES: usize = 8 << 20;
-
-/// The threads of one context that run tasks.
-#[derive(Clone)]
-pub struct Pool {
-    threads: usize,
-    id: PoolId,
-    inner: Arc<ThreadPool>,
-}
-
-/// The identity of the pools of one context.
-#[derive(Clone, Default)]
-pub struct PoolId(Arc<()>);
-
-thread_local! {
-    /// The pool to which this thread belongs.
-    static POOL_ID: RefCell<Option<PoolId>> = const { RefCell::new(None) };
-}
-
-impl PoolId {
-    /// Returns true if both are ids of the same context.
-    pub fn is_same(&self, other: &PoolId) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// Returns true if this thread belongs to the pool.
-    pub fn is_on_this_thread(&self) -> bool {
-        POOL_ID.with_borrow(|id| id.as_ref().is_some_and(|id| id.is_same(self)))
-    }
-}
-
-impl Pool {
-    /// Starts `threads` threads.
-    pub fn build(threads: usize, id: PoolId) -> Result<Pool> {
-        let on_start = id.clone();
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|number| format!("emberline-{number}"))
-            .stack_size(STACK_BYTES)
-            .start_handler(move |_| POOL_ID.set(Some(on_start.clone())))
-            // Tasks catch panics themselves; otherwise an unexpected panic would abort the process.
-            .panic_handler(|_| {})
-            .build();
-        let what = || ErrorKind::Io { what: format!("starting {threads} threads failed") };
-        let inner = pool.map_err(|error| Error::new(what()).caused_by(error))?;
-        Ok(Pool { threads, id, inner: Arc::new(inner) })
-    }
-}
-
-impl Runner {
-    /// Returns a runner without tasks.
-    pub fn new(pool: Pool, env: TaskEnv, report: Report, abandoned: AbandonedTasks) -> Self {
-        Runner {
-            pool,
-            env: Arc::new(env),
-            report,
-            live: BTreeMap::new(),
-            cancelled: HashMap::new(),
-            abandoned,
-        }
-    }
-
-    /// Appends a task to the queue.
-    pub fn launch(&mut self, task: Task) {
-        let queued = Arc::new(QueuedTask {
+    fn new(task: Task) -> Arc<Self> {
+        Arc::new(QueuedTask {
             attempt: Arc::new(Attempt::new(task.id, Arc::clone(&task.right))),
             attempt_id: task.attempt_id,
             owner: task.owner,
             started: OnceLock::new(),
-            task: Mutex::new(Some(task)),
-        });
-        self.queue(&queued);
-        self.live.insert(queued.attempt.id(), queued);
+            state: Mutex::new(TaskState::Waiting(task)),
+        })
     }
 
-    fn queue(&self, queued: &Arc<QueuedTask>) {
-        let queued = Arc::clone(queued);
-        let env = Arc::clone(&self.env);
-        let report = Arc::clone(&self.report);
-        self.pool.inner.spawn_fifo(move || {
-            let Some(task) = queued.take() else { return };
+    /// Takes the task to run it, unless it was cancelled.
+    fn begin(&self) -> Option<Task> {
+        let task = self.take(TaskState::Running)?;
+        let _ = self.started.set(Instant::now());
+        Some(task)
+    }
+
+    /// Takes the waiting task so that it never runs.
+    fn remove(&self) -> Option<Task> {
+        self.take(TaskState::Ended)
+    }
+
+    fn take(&self, next: TaskState) -> Option<Task> {
+        let mut state = self.state.lock();
+        match std::mem::replace(&mut *state, next) {
+            TaskState::Waiting(task) => Some(task),
+            other => {
+                *state = other;
+                None
+            }
+        }
+    }
+
+    /// Ends the running task. Returns false if it was abandoned.
+    fn end(&self) -> bool {
+        matches!(std::mem::replace(&mut *self.state.lock(), TaskState::Ended), TaskState::Running)
+    }
+
+    /// Abandons the task if it is running.
+    fn abandon(&self) -> bool {
+        let mut state = self.state.lock();
+        let is_running = matches!(*state, TaskState::Running);
+        if is_running {
+            *state = TaskState::Abandoned;
+        }
+        is_running
+    }
+}
+
+impl Runner {
+    /// Starts the threads of a runner without tasks.
+    pub fn start(
+        id: PoolId,
+        env: TaskEnv,
+        report: Report,
+        abandoned: AbandonedTasks,
+    ) -> Result<Self> {
+        let threads = env.config.task_threads();
+        let faults = env.config.faults.clone();
+        let run_report = Arc::clone(&report);
+        let run_task = move |queued: Arc<QueuedTask>| {
+            let Some(task) = queued.begin() else { return true };
             let id = task.id;
-            let _ = queued.started.set(Instant::now());
-            report(Input::TaskStarted { task: id });
-            let result = run(task, env, &queued.attempt);
-            report(Input::TaskEnded { task: id, result });
-        });
+            run_report(Input::TaskStarted { task: id });
+            let result = run(task, &env, &queued.attempt);
+            let was_running = queued.end();
+            run_report(Input::TaskEnded { task: id, result });
+            was_running
+        };
+        Ok(Runner {
+            workers: Workers::start(threads, id, faults, Box::new(run_task))?,
+            report,
+            live: BTreeMap::new(),
+            cancelled: HashMap::new(),
+            abandoned,
+            retry_threads_at: None,
+        })
+    }
+
+    /// Appends a task to the queue.
+    pub fn launch(&mut self, task: Task) {
+        let queued = QueuedTask::new(task);
+        self.workers.push(Arc::clone(&queued));
+        self.live.insert(queued.attempt.id(), queued);
+        if self
+            .retry_threads_at
+            .is_some_and(|at| at <= Instant::now() || !self.workers.has_threads())
+        {
+            self.replace_threads(Instant::now());
+        }
+    }
+
+    /// Starts the threads that are missing. If none can be started and there are no others, the
+    /// waiting tasks fail with the error of the system, which is retried as other errors of the
+    /// system are.
+    fn replace_threads(&mut self, now: Instant) {
+        self.retry_threads_at = None;
+        let Err(error) = self.workers.start_missing() else { return };
+        self.retry_threads_at = Some(now + RETRY_INTERVAL);
+        if self.workers.has_threads() {
+            return;
+        }
+        for queued in self.workers.take_queue() {
+            let Some(task) = queued.begin() else { continue };
+            (self.report)(Input::TaskStarted { task: task.id });
+            let result = Err(error.clone().in_operation(task.owner));
+            queued.end();
+            (self.report)(Input::TaskEnded { task: task.id, result });
+            drop_quietly(task);
+        }
     }
 
     /// Cancels a task: if it has not started it never will, otherwise it stops at its next
@@ -191,7 +216,7 @@ impl Runner {
     pub fn cancel(&mut self, task: TaskId) {
         let Some(queued) = self.live.remove(&task) else { return };
         queued.attempt.cancel();
-        match queued.take() {
+        match queued.remove() {
             Some(task) => drop_quietly(task),
             None => drop(self.cancelled.insert(task, (queued, Instant::now()))),
         }
@@ -228,8 +253,13 @@ impl Runner {
         running
     }
 
+    /// Returns the next time at which [`on_deadline`](Runner::on_deadline) has work to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.grace_ends().into_iter().chain(self.retry_threads_at).min()
+    }
+
     /// Returns the end of the first grace period that has not expired.
-    pub fn grace_ends(&self) -> Option<Instant> {
+    fn grace_ends(&self) -> Option<Instant> {
         if self.cancelled.is_empty() {
             return None;
         }
@@ -239,32 +269,38 @@ impl Runner {
     }
 
     /// Abandons the threads of cancelled tasks whose grace period has expired, and returns these
-    /// tasks. New threads replace the pool: the tasks in its queue move to the new pool, and its
-    /// other threads end after their current task. A thread cannot be stopped from outside.
-    pub fn abandon_stuck(&mut self, now: Instant) -> Vec<(TaskId, AbandonedTask)> {
+    /// tasks. New threads replace them: a thread cannot be stopped from outside. Threads that
+    /// could not be replaced before are tried again.
+    pub fn on_deadline(&mut self, now: Instant) -> Vec<(TaskId, AbandonedTask)> {
         let mut newly_abandoned = Vec::new();
         for (task, (queued, since)) in &self.cancelled {
-            if *since + CANCEL_GRACE <= now && !self.abandoned.lock().contains_key(task) {
+            if *since + CANCEL_GRACE <= now
+                && !self.abandoned.lock().contains_key(task)
+                && queued.abandon()
+            {
                 let abandoned =
                     AbandonedTask { attempt_id: queued.attempt_id, operation: queued.owner };
                 self.abandoned.lock().insert(*task, abandoned);
+                self.workers.abandon_one();
                 newly_abandoned.push((*task, abandoned));
             }
         }
-        if !newly_abandoned.is_empty()
-            && let Ok(pool) = Pool::build(self.pool.threads, self.pool.id.clone())
-        {
-            self.pool = pool;
-            let waiting = self.live.values().filter(|queued| queued.is_waiting());
-            waiting.for_each(|queued| self.queue(queued));
+        if !newly_abandoned.is_empty() || self.retry_threads_at.is_some_and(|at| at <= now) {
+            self.replace_threads(now);
         }
         newly_abandoned
     }
+
+    /// Cancels every task, ends the threads, and waits for them at most for `timeout`.
+    pub fn shut_down(&mut self, timeout: Duration) {
+        self.cancel_all();
+        self.workers.stop(timeout);
+    }
 }
 
-/// Runs a task to its end. When this returns, the thread holds nothing of the task and the context,
-/// so an action that returns after the last report leaves no reference on the pool.
-fn run(task: Task, env: Arc<TaskEnv>, attempt: &Arc<Attempt>) -> Result<TaskMetrics> {
+/// Runs a task to its end. When this returns, the thread holds nothing of the task, so an action
+/// that returns after the last report leaves no reference on the thread.
+fn run(task: Task, env: &TaskEnv, attempt: &Arc<Attempt>) -> Result<TaskMetrics> {
     let started = Instant::now();
     let context = TaskContext::new(
         task.attempt_id,
@@ -280,14 +316,14 @@ fn run(task: Task, env: Arc<TaskEnv>, attempt: &Arc<Attempt>) -> Result<TaskMetr
     };
     drop(context);
     drop_quietly(task);
-    drop(env);
     outcome.map(|()| metrics)
 }
 
 /// Runs the work under `catch_unwind`. The failure that the thread recorded overrides the returned
 /// value: an error that user code caught still fails the task.
 fn run_caught(task: &Task, context: &TaskContext) -> Result<()> {
-    let failure_of_outer_task = take_failure();
+    // Destructors of an earlier task may have left one.
+    let _ = take_failure();
     let work = || {
         faults::begin_task(context.config.faults.as_ref(), &task.attempt_id);
         match &task.work {
@@ -298,7 +334,6 @@ fn run_caught(task: &Task, context: &TaskContext) -> Result<()> {
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| run_as_task_of(task.owner, work)));
     let failure = take_failure();
-    restore_failure(failure_of_outer_task);
     let outcome = outcome.unwrap_or_else(|payload| Err(error_of(payload, failure.blamed)));
     let outcome = failure.raised.map_or(outcome, Err);
     outcome.map_err(|error| error.in_operation(task.owner))

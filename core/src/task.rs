@@ -247,8 +247,7 @@ thread_local! {
     static RUNNING: Cell<Option<Operation>> = const { Cell::new(None) };
 }
 
-/// Runs `work` as a task of `owner` on this thread. While a closure waits for rayon, its thread may
-/// run another task; the owner of the outer task is restored afterwards.
+/// Runs `work` as a task of `owner` on this thread.
 pub fn run_as_task_of<R>(owner: Operation, work: impl FnOnce() -> R) -> R {
     struct Restore(Option<Operation>);
     impl Drop for Restore {

@@ -103,8 +103,7 @@ pub fn take_failure() -> Failure {
     Failure { blamed: BLAMED.with(Cell::take), raised: RAISED.with(RefCell::take) }
 }
 
-/// Restores the failure that [`take_failure`] returned. A task that runs while another task of the
-/// same thread waits for rayon must not clear the failure of the outer task.
+/// Restores the failure that [`take_failure`] returned, after work that has failures of its own.
 pub fn restore_failure(failure: Failure) {
     BLAMED.with(|cell| cell.set(failure.blamed));
     RAISED.with(|cell| *cell.borrow_mut() = failure.raised);

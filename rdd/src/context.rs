@@ -13,12 +13,13 @@ use emberline_core::operation::Operation;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 /// The entry point of a program: owns the threads, memory and scratch directory of its RDDs.
 ///
 /// A context is a handle to threads that its clones share. When the last clone and the last RDD
-/// made from it are dropped, the threads end and the scratch directory is deleted. A process may
-/// have several contexts.
+/// made from it are dropped, the threads end and the scratch directory is deleted, after at most
+/// the [`shutdown_timeout`](ContextBuilder::shutdown_timeout). A process may have several contexts.
 ///
 /// ```
 /// # use emberline_rdd::prelude::*;
@@ -29,19 +30,33 @@ use std::sync::{Arc, Weak};
 #[doc(alias = "SparkContext")]
 #[derive(Clone)]
 pub struct Context {
+    // Dropped in this order: spawned closures end, then the threads.
+    _owner: Option<Arc<Owner>>,
+    _user: Option<Arc<User>>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) history: History,
-    _owner: Option<Arc<Owner>>,
 }
 
-/// The program's own handles to a context. Dropping the last one cancels spawned jobs.
+/// The program's own handles to a context. Dropping the last one cancels spawned jobs, and waits a
+/// limited time for their closures, which hold RDDs.
 struct Owner(Weak<Engine>);
 
 impl Drop for Owner {
     fn drop(&mut self) {
         if let Some(engine) = self.0.upgrade() {
             engine.cancel_scopes(&Error::cancelled("the context was dropped"));
+            engine.wait_for_spawned();
         }
+    }
+}
+
+/// The handles that can request jobs: those of the program and those of RDDs. Dropping the last one
+/// ends the context, although a task that still runs may hold lineage.
+struct User(Arc<Engine>);
+
+impl Drop for User {
+    fn drop(&mut self) {
+        self.0.shut_down();
     }
 }
 
@@ -118,8 +133,14 @@ impl Context {
 impl Context {
     /// Returns a handle for an RDD, which does not keep spawned jobs alive.
     pub(crate) fn without_owner(&self) -> Context {
-        Context { engine: Arc::clone(&self.engine), history: self.history.clone(), _owner: None }
+        Context { _owner: None, ..self.clone() }
     }
+
+    /// Returns a handle for lineage, which does not keep the context running.
+    pub(crate) fn for_lineage(&self) -> Context {
+        Context { _owner: None, _user: None, ..self.clone() }
+    }
+
     pub(crate) fn lineage(
         &self,
         operation: Operation,
@@ -177,6 +198,10 @@ impl ContextBuilder {
     }
 
     /// Sets the number of tasks that run at the same time, 1 to 4096. Default: the number of cores.
+    ///
+    /// The context has this many threads for tasks. Work that a closure gives to rayon
+    /// (`par_iter`, `join`, `scope`) runs on rayon's own global pool, as in any other thread of
+    /// the program, which has as many threads as cores; the task waits for it.
     #[doc(alias = "setMaster")]
     pub fn threads(mut self, threads: usize) -> Self {
         self.config.threads = threads;
@@ -323,6 +348,16 @@ impl ContextBuilder {
         self
     }
 
+    /// Sets the time that dropping the last handle waits for tasks that still run, such as those of
+    /// a cancelled job. Default: 2 seconds.
+    ///
+    /// Then the scratch directories are deleted in any case. A task that still runs gets an error
+    /// from the scratch files that it uses after that; its thread ends when its closure returns.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.config.shutdown_timeout = timeout;
+        self
+    }
+
     /// Sets whether progress is drawn on standard error while it is a terminal. Default: no. Needs
     /// the feature `console`, which is on by default.
     #[doc(alias = "spark.ui.showConsoleProgress")]
@@ -394,6 +429,7 @@ impl ContextBuilder {
             crate::jobs::ctrl_c::listen(&engine)?;
         }
         let _owner = Some(Arc::new(Owner(Arc::downgrade(&engine))));
-        Ok(Context { engine, history, _owner })
+        let _user = Some(Arc::new(User(Arc::clone(&engine))));
+        Ok(Context { _owner, _user, engine, history })
     }
 }

@@ -232,6 +232,13 @@ where
     }
 }
 
+impl<T: 'static, P: Clone> Rdd<T, P> {
+    /// Returns a handle for the lineage of another RDD, which does not keep the context running.
+    pub(crate) fn for_lineage(&self) -> Self {
+        Rdd { context: self.context.for_lineage(), ..self.clone() }
+    }
+}
+
 impl<T: 'static, P: Clone> Clone for Rdd<T, P> {
     fn clone(&self) -> Self {
         Rdd {

@@ -5,9 +5,11 @@
 //! long as the listeners make progress: one that takes seconds for a single event is abandoned with
 //! its thread.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::{EVENT_VERSION, Event, EventRecord, Listener};
+use crate::faults::Faults;
 use crate::quiet::drop_quietly;
+use crate::threads::start_thread;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -45,7 +47,10 @@ struct BusThread {
 
 impl Emitter {
     /// Starts the thread of the listeners, if there are any.
-    pub fn start(listeners: Vec<Box<dyn Listener>>) -> Result<(Emitter, Option<JoinHandle<()>>)> {
+    pub fn start(
+        listeners: Vec<Box<dyn Listener>>,
+        faults: Option<&Faults>,
+    ) -> Result<(Emitter, Option<JoinHandle<()>>)> {
         let started = Instant::now();
         if listeners.is_empty() {
             return Ok((Emitter { started, bus_thread: None }, None));
@@ -54,13 +59,11 @@ impl Emitter {
         let (end, ended) = bounded(0);
         let handled = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&handled);
-        let thread = thread::Builder::new()
-            .name("emberline-listeners".into())
-            .spawn(move || {
-                listen(&inbox, listeners, &counter);
-                drop(end);
-            })
-            .map_err(|error| Error::io("starting the listener thread failed", error))?;
+        let builder = thread::Builder::new().name("emberline-listeners".into());
+        let thread = start_thread(builder, faults, "the listeners", move || {
+            listen(&inbox, listeners, &counter);
+            drop(end);
+        })?;
         let bus_thread = BusThread { messages, thread: thread.thread().id(), handled, ended };
         Ok((Emitter { started, bus_thread: Some(bus_thread) }, Some(thread)))
     }

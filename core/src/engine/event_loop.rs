@@ -2,12 +2,15 @@
 //! executes commands.
 
 use super::bus::Emitter;
+use super::spawner::SpawnQueue;
 use super::{CancelScope, Ended, Message};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::ids::JobId;
 use crate::runner::{Report, Runner};
 use crate::scheduler::{Command, Input, Limits, Scheduler};
+use crate::scratch::Scratch;
+use crate::threads::RETRY_INTERVAL;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
@@ -29,12 +32,15 @@ pub(super) struct EventLoop {
     emitter: Emitter,
     replies: HashMap<JobId, Sender<Ended>>,
     timeouts: BTreeMap<Instant, Vec<(Duration, Weak<CancelScope>)>>,
+    spawns: Arc<SpawnQueue>,
+    /// The time of the next attempt to start threads for spawned closures.
+    retry_spawns_at: Option<Instant>,
     has_speculation: bool,
     last_tick: Instant,
 }
 
 impl EventLoop {
-    pub fn new(limits: Limits, runner: Runner, emitter: Emitter) -> Self {
+    pub fn new(limits: Limits, runner: Runner, emitter: Emitter, spawns: Arc<SpawnQueue>) -> Self {
         EventLoop {
             has_speculation: limits.speculation.is_some(),
             scheduler: Scheduler::new(limits),
@@ -42,11 +48,24 @@ impl EventLoop {
             emitter,
             replies: HashMap::new(),
             timeouts: BTreeMap::new(),
+            spawns,
+            retry_spawns_at: None,
             last_tick: Instant::now(),
         }
     }
 
-    pub fn run(mut self, inbox: &Receiver<Message>) {
+    /// Runs until the context is dropped. Then it waits at most for `shutdown_timeout` until the
+    /// tasks have ended, and closes `scratch`.
+    pub fn run(mut self, inbox: &Receiver<Message>, shutdown_timeout: Duration, scratch: &Scratch) {
+        self.handle_messages(inbox);
+        self.cancel_all(&Error::cancelled("the context was dropped"));
+        self.runner.shut_down(shutdown_timeout);
+        scratch.close();
+        self.emitter.emit(Event::ContextStopped);
+        self.emitter.stop();
+    }
+
+    fn handle_messages(&mut self, inbox: &Receiver<Message>) {
         loop {
             let message = match self.next_deadline() {
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -61,15 +80,14 @@ impl EventLoop {
                 self.on_tick(at);
             }
         }
-        self.cancel_all(&Error::cancelled("the context was dropped"));
-        self.runner.cancel_all();
-        self.emitter.emit(Event::ContextStopped);
-        self.emitter.stop();
     }
 
     fn handle(&mut self, message: Message) {
         match message {
             Message::Stop => {}
+            Message::RetrySpawns => {
+                self.retry_spawns_at.get_or_insert_with(|| Instant::now() + RETRY_INTERVAL);
+            }
             Message::Input(input) => self.feed(input),
             Message::Submit { job, request, reply } => {
                 self.replies.insert(job, reply);
@@ -87,7 +105,8 @@ impl EventLoop {
     fn next_deadline(&self) -> Option<Instant> {
         let tick = (self.has_speculation && self.runner.is_busy()).then(|| self.last_tick + TICK);
         let timeout = self.timeouts.keys().next().copied();
-        [tick, timeout, self.runner.grace_ends()].into_iter().flatten().min()
+        let deadlines = [tick, timeout, self.runner.next_deadline(), self.retry_spawns_at];
+        deadlines.into_iter().flatten().min()
     }
 
     fn on_tick(&mut self, deadline: Instant) {
@@ -106,13 +125,22 @@ impl EventLoop {
                 scope.cancel(&Error::new(ErrorKind::TimedOut { limit }));
             }
         }
-        for (task, abandoned) in self.runner.abandon_stuck(now) {
+        self.retry_spawns(now);
+        for (task, abandoned) in self.runner.on_deadline(now) {
             self.emitter.emit(Event::ThreadAbandoned {
                 task,
                 stage: abandoned.attempt_id.stage,
                 partition: abandoned.attempt_id.partition,
                 operation: abandoned.operation.to_string(),
             });
+        }
+    }
+
+    /// Tries again to start threads for spawned closures, if that is due.
+    fn retry_spawns(&mut self, now: Instant) {
+        if self.retry_spawns_at.take_if(|at| *at <= now).is_some() {
+            // If it fails again, the queue sends the next message.
+            self.spawns.start_missing();
         }
     }
 

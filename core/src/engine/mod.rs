@@ -16,7 +16,7 @@ mod scope;
 mod spawner;
 
 pub use scope::{CancelScope, OpenScope, commit_point, in_scopes};
-pub use spawner::{MAX_SPAWNED, Spawned};
+pub use spawner::{MAX_SPAWNED, Spawned, SpawnedWork};
 
 use crate::block_store::BlockStore;
 use crate::config::Config;
@@ -28,10 +28,14 @@ use crate::job::{JobDependencies, JobRequest, Progress};
 use crate::lineage::Dependency;
 use crate::memory::MemoryPool;
 use crate::operation::Operation;
-use crate::runner::{AbandonedTask, AbandonedTasks, Pool, PoolId, Runner, TaskEnv};
+use crate::runner::{
+    AbandonedTask, AbandonedTasks, PoolId, Runner, TaskEnv, is_pool_thread_of_any_context,
+};
 use crate::scheduler::{Input, Limits, parents_first};
 use crate::scratch::Scratch;
+use crate::sync::Mutex;
 use crate::task::refuse_nested;
+use crate::threads::start_thread;
 use bus::Emitter;
 use crossbeam::channel::{Sender, bounded, unbounded};
 use event_loop::{EventLoop, reporter};
@@ -39,7 +43,7 @@ use scope::{CancelScopes, current_scopes};
 use spawner::Spawner;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 /// Everything that runs in one context. The threads end when it drops.
@@ -59,9 +63,10 @@ pub struct Engine {
     spawner: Spawner,
     abandoned: AbandonedTasks,
     messages: Sender<Message>,
-    scheduler: Option<JoinHandle<()>>,
+    scheduler_id: ThreadId,
+    scheduler: Mutex<Option<JoinHandle<()>>>,
     emitter: Emitter,
-    listeners: Option<JoinHandle<()>>,
+    listeners: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// A message to the thread of the scheduler.
@@ -85,6 +90,8 @@ enum Message {
         limit: Duration,
         scope: Weak<CancelScope>,
     },
+    /// Starts missing threads of spawned closures a little later.
+    RetrySpawns,
     Stop,
 }
 
@@ -106,28 +113,41 @@ impl Engine {
         scratch.probe()?;
         let pool_id = PoolId::default();
         let abandoned = AbandonedTasks::default();
-        let pool = Pool::build(config.task_threads(), pool_id.clone())?;
-        let (emitter, listeners) = Emitter::start(listeners)?;
+        let (messages, inbox) = unbounded();
+        let env = TaskEnv {
+            config: Arc::clone(&config),
+            memory: Arc::clone(&memory),
+            scratch: Arc::clone(&scratch),
+        };
+        let report = reporter(messages.clone());
+        let runner = Runner::start(pool_id.clone(), env, report, abandoned.clone())?;
+        let (emitter, listeners) = Emitter::start(listeners, config.faults.as_ref())?;
         let block_events = emitter.clone();
         let emit = Box::new(move |event| block_events.emit(event));
         let blocks = BlockStore::new(Arc::clone(&memory), emit);
+        let spawner = Spawner::new(messages.clone(), config.faults.clone());
+        let event_loop = {
+            let spawns = Arc::clone(spawner.queue());
+            EventLoop::new(Limits::of(&config), runner, emitter.clone(), spawns)
+        };
+        let orphans_in = Arc::clone(&scratch);
+        let shutdown_timeout = config.shutdown_timeout;
+        let scheduler = start_thread(
+            thread::Builder::new().name("emberline-scheduler".into()),
+            config.faults.as_ref(),
+            "the scheduler",
+            move || event_loop.run(&inbox, shutdown_timeout, &scratch),
+        );
+        let scheduler = scheduler.inspect_err(|_| {
+            emitter.stop();
+            emitter.wait_for_end();
+        })?;
         emitter.emit(Event::ContextStarted {
             app_name: config.app_name.clone(),
             threads: config.threads,
             memory_limit_bytes: config.memory_limit_bytes,
         });
-        scratch.remove_orphans().into_iter().for_each(|event| emitter.emit(event));
-        let (messages, inbox) = unbounded();
-        let scheduler = {
-            let env = TaskEnv { config: Arc::clone(&config), memory: Arc::clone(&memory), scratch };
-            let report = reporter(messages.clone());
-            let runner = Runner::new(pool, env, report, abandoned.clone());
-            let event_loop = EventLoop::new(Limits::of(&config), runner, emitter.clone());
-            thread::Builder::new()
-                .name("emberline-scheduler".into())
-                .spawn(move || event_loop.run(&inbox))
-                .map_err(|error| Error::io("starting the scheduler thread failed", error))?
-        };
+        orphans_in.remove_orphans().into_iter().for_each(|event| emitter.emit(event));
         Ok(Arc::new(Engine {
             owner_pid: std::process::id(),
             config,
@@ -139,12 +159,13 @@ impl Engine {
             waiting_actions: AtomicUsize::new(0),
             pool_id,
             scopes: Arc::default(),
-            spawner: Spawner::default(),
+            spawner,
             abandoned,
             messages,
-            scheduler: Some(scheduler),
+            scheduler_id: scheduler.thread().id(),
+            scheduler: Mutex::new(Some(scheduler)),
             emitter,
-            listeners,
+            listeners: Mutex::new(listeners),
         }))
     }
 
@@ -235,7 +256,7 @@ impl Engine {
     }
 
     /// Runs `work`, which must catch its panics, on a thread of this context that runs no tasks.
-    pub fn spawn(&self, work: Box<dyn FnOnce() + Send>) -> Result<Arc<Spawned>> {
+    pub fn spawn(&self, work: SpawnedWork) -> Arc<Spawned> {
         self.spawner.spawn(work)
     }
 
@@ -278,13 +299,13 @@ impl Engine {
     }
 
     /// Refuses an action on a thread that must not wait for a job. The first check detects a task
-    /// of any context; the second also detects rayon work of a closure that this pool has stolen.
+    /// of any context; the second also detects the helper of a task, which runs its rayon work.
     fn refuse_own_threads(&self, action: Operation) -> Result<()> {
         refuse_nested(action)?;
-        if !self.is_pool_thread() && !self.is_scheduler_thread() {
+        if !is_pool_thread_of_any_context() && !self.is_scheduler_thread() {
             return Ok(());
         }
-        let outer = "this context's own threads".to_string();
+        let outer = "rayon work of a closure".to_string();
         let kind = ErrorKind::NestedAction { inner: action.to_string(), outer };
         Err(Error::new(kind).in_action(action))
     }
@@ -305,21 +326,27 @@ impl Engine {
         Ok(JobDependencies { prerequisites, shuffles, blocks })
     }
 
-    /// Returns true if this thread runs tasks or parts of them.
+    /// Returns true if this thread runs tasks or the rayon work of their closures.
     pub fn is_pool_thread(&self) -> bool {
         self.pool_id.is_on_this_thread()
     }
 
     fn is_scheduler_thread(&self) -> bool {
-        let scheduler = self.scheduler.as_ref().map(|handle| handle.thread().id());
-        scheduler == Some(thread::current().id())
+        self.scheduler_id == thread::current().id()
     }
-}
 
-impl Drop for Engine {
-    /// Cancels everything and waits for the two threads. On a thread of the engine it does not
-    /// wait, and they end by themselves. In a forked process there are no threads.
-    fn drop(&mut self) {
+    /// Waits at most for the `shutdown_timeout` until no spawned closure runs. A thread of the
+    /// engine does not wait.
+    pub fn wait_for_spawned(&self) {
+        if !self.is_forked() && !self.is_scheduler_thread() && !self.is_pool_thread() {
+            self.spawner.wait_until_idle(self.config.shutdown_timeout);
+        }
+    }
+
+    /// Cancels everything, ends the threads and deletes the scratch files. It waits for tasks that
+    /// still run at most for the `shutdown_timeout`. On a thread of the engine it does not wait,
+    /// and the scheduler does it meanwhile. In a forked process there are no threads.
+    pub fn shut_down(&self) {
         if self.is_forked() {
             return;
         }
@@ -327,12 +354,20 @@ impl Drop for Engine {
         if self.is_scheduler_thread() || self.is_pool_thread() {
             return;
         }
+        let scheduler = self.scheduler.lock().take();
+        let listeners = self.listeners.lock().take();
         // The panic of a thread was reported when it happened.
-        let _ = self.scheduler.take().map(JoinHandle::join);
+        let _ = scheduler.map(JoinHandle::join);
         self.emitter.stop();
         if self.emitter.wait_for_end() {
-            let _ = self.listeners.take().map(JoinHandle::join);
+            let _ = listeners.map(JoinHandle::join);
         }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shut_down();
     }
 }
 

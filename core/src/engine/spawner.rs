@@ -6,28 +6,40 @@
 //! closure that waits for another one which is still in the queue runs it itself, so the limit
 //! cannot cause a deadlock.
 
+use super::Message;
 use crate::error::{Error, Result};
+use crate::faults::Faults;
 use crate::quiet::drop_quietly;
 use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::threads::start_thread;
+use crossbeam::channel::Sender;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The maximum number of closures that run at the same time.
 pub const MAX_SPAWNED: usize = 64;
 /// The time after which an idle thread ends.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// A closure to spawn, which must catch its panics. It is called with an error if no thread can be
+/// started for it.
+pub type SpawnedWork = Box<dyn FnOnce(Result<()>) + Send>;
+
 /// The queue and the threads of one context.
-#[derive(Default)]
 pub(super) struct Spawner(Arc<SpawnQueue>);
 
-#[derive(Default)]
-struct SpawnQueue {
+/// The queue of one context, shared with its threads.
+pub(super) struct SpawnQueue {
     state: Mutex<State>,
+    /// Notified when a closure is queued or the context ends.
     changed: Condvar,
+    /// Notified when a closure has ended.
+    ended: Condvar,
+    scheduler: Sender<Message>,
+    faults: Option<Faults>,
 }
 
 #[derive(Default)]
@@ -36,6 +48,8 @@ struct State {
     /// The number of threads, without those whose closures were abandoned.
     threads: usize,
     idle: usize,
+    /// The number of closures that run, with the abandoned ones.
+    running: usize,
     has_stopped: bool,
 }
 
@@ -47,7 +61,7 @@ pub struct Spawned {
 
 /// The state of a spawned closure.
 enum Work {
-    Queued(Box<dyn FnOnce() + Send>),
+    Queued(SpawnedWork),
     /// Runs on a thread of its own, or on a thread that waits for it.
     Running {
         has_thread: bool,
@@ -57,27 +71,56 @@ enum Work {
 }
 
 thread_local! {
-    /// True if this thread runs spawned closures.
-    static IS_SPAWNED: Cell<bool> = const { Cell::new(false) };
+    /// The address of the queue whose closures this thread runs, or 0.
+    static QUEUE: Cell<usize> = const { Cell::new(0) };
 }
 
 impl Spawner {
-    /// Runs `work` on an idle or new thread, or queues it. It must catch its panics.
-    pub fn spawn(&self, work: Box<dyn FnOnce() + Send>) -> Result<Arc<Spawned>> {
+    /// Returns a spawner without threads. It asks the scheduler to try again if one cannot be
+    /// started.
+    pub fn new(scheduler: Sender<Message>, faults: Option<Faults>) -> Self {
+        Spawner(Arc::new(SpawnQueue {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            ended: Condvar::new(),
+            scheduler,
+            faults,
+        }))
+    }
+
+    /// Returns the queue.
+    pub fn queue(&self) -> &Arc<SpawnQueue> {
+        &self.0
+    }
+
+    /// Runs `work` on an idle or new thread, or queues it. If there is no thread and none can be
+    /// started, it gets the error of the system.
+    pub fn spawn(&self, work: SpawnedWork) -> Arc<Spawned> {
         let work = Mutex::new(Work::Queued(work));
         let spawned = Arc::new(Spawned { work, owner: Arc::clone(&self.0) });
         let mut state = self.0.lock();
         state.queue.push_back(Arc::clone(&spawned));
-        let started = self.0.start_thread(&mut state);
-        if let Err(error) = started
-            && state.threads == 0
-        {
-            state.queue.pop_back();
-            drop(state);
-            return Err(error);
-        }
+        let started = self.0.start_threads(&mut state, 1);
+        self.0.after_start(state, started);
         self.0.changed.notify_one();
-        Ok(spawned)
+        spawned
+    }
+
+    /// Waits at most for `timeout` until no closure runs, not even an abandoned one. On a thread
+    /// that runs one it returns at once.
+    pub fn wait_until_idle(&self, timeout: Duration) {
+        let Some(deadline) = Instant::now().checked_add(timeout) else { return };
+        if self.0.is_on_this_thread() {
+            return;
+        }
+        let mut state = self.0.lock();
+        while state.running > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            state = self.0.ended.wait_timeout(state, left).0;
+        }
     }
 }
 
@@ -97,23 +140,48 @@ impl SpawnQueue {
         self.state.lock()
     }
 
-    /// Starts a thread if more closures wait than threads are idle.
-    fn start_thread(self: &Arc<Self>, state: &mut State) -> Result<()> {
-        if state.idle >= state.queue.len() || state.threads >= MAX_SPAWNED {
-            return Ok(());
+    fn is_on_this_thread(&self) -> bool {
+        QUEUE.get() == std::ptr::from_ref(self).addr()
+    }
+
+    /// Starts at most `max_threads` threads, if more closures wait than threads are idle.
+    fn start_threads(self: &Arc<Self>, state: &mut State, max_threads: usize) -> Result<()> {
+        let missing = state.queue.len().saturating_sub(state.idle).min(max_threads);
+        for _ in 0..missing.min(MAX_SPAWNED.saturating_sub(state.threads)) {
+            let owner = Arc::clone(self);
+            let thread = thread::Builder::new().name("emberline-spawned".into());
+            let faults = self.faults.as_ref();
+            start_thread(thread, faults, "a spawned closure", move || owner.serve())?;
+            state.threads += 1;
         }
-        let owner = Arc::clone(self);
-        let thread = thread::Builder::new().name("emberline-spawned".into());
-        let started = thread.spawn(move || owner.serve());
-        started
-            .map_err(|error| Error::io("starting a thread for a spawned closure failed", error))?;
-        state.threads += 1;
         Ok(())
+    }
+
+    /// Starts threads that could not be started before.
+    pub fn start_missing(self: &Arc<Self>) {
+        let mut state = self.lock();
+        let waiting = state.queue.len();
+        let started = self.start_threads(&mut state, waiting);
+        self.after_start(state, started);
+    }
+
+    /// Asks the scheduler to try again later if a thread could not be started. If there are no
+    /// others either, the waiting closures get the error.
+    fn after_start(&self, mut state: MutexGuard<'_, State>, started: Result<()>) {
+        let Err(error) = started else { return };
+        if state.threads > 0 {
+            // A send error means that the context has ended, and with it the queue.
+            let _ = self.scheduler.send(Message::RetrySpawns);
+            return;
+        }
+        let waiting = std::mem::take(&mut state.queue);
+        drop(state);
+        waiting.iter().for_each(|spawned| spawned.refuse(&error));
     }
 
     /// Runs closures until none was queued for [`IDLE_TIMEOUT`].
     fn serve(self: &Arc<Self>) {
-        IS_SPAWNED.set(true);
+        QUEUE.set(Arc::as_ptr(self).addr());
         loop {
             let mut state = self.lock();
             let mut has_timed_out = false;
@@ -141,25 +209,41 @@ impl Spawned {
     /// Runs the closure if it waits. Returns false if the closure was abandoned meanwhile, so that
     /// its thread no longer counts.
     fn run(&self, has_thread: bool) -> bool {
-        let work = {
-            let mut state = self.lock();
-            match std::mem::replace(&mut *state, Work::Running { has_thread }) {
-                Work::Queued(work) => work,
-                other => {
-                    *state = other;
-                    return true;
-                }
+        self.owner.lock().running += 1;
+        let was_abandoned = self.begin(has_thread).is_some_and(|work| {
+            work(Ok(()));
+            !matches!(std::mem::replace(&mut *self.lock(), Work::Done), Work::Running { .. })
+        });
+        self.owner.lock().running -= 1;
+        self.owner.ended.notify_all();
+        !was_abandoned
+    }
+
+    /// Takes the closure if it waits.
+    fn begin(&self, has_thread: bool) -> Option<SpawnedWork> {
+        let mut state = self.lock();
+        match std::mem::replace(&mut *state, Work::Running { has_thread }) {
+            Work::Queued(work) => Some(work),
+            other => {
+                *state = other;
+                None
             }
-        };
-        work();
-        matches!(std::mem::replace(&mut *self.lock(), Work::Done), Work::Running { .. })
+        }
     }
 
     /// Runs the closure on this thread if it still waits and this thread is one for spawned
     /// closures: all threads may be waiting.
     pub fn run_if_waiting(&self) {
-        if IS_SPAWNED.get() {
+        if QUEUE.get() != 0 {
             self.run(false);
+        }
+    }
+
+    /// Ends a waiting closure with an error.
+    fn refuse(&self, error: &Error) {
+        let before = std::mem::replace(&mut *self.lock(), Work::Done);
+        if let Work::Queued(work) = before {
+            work(Err(error.clone()));
         }
     }
 
@@ -170,11 +254,9 @@ impl Spawned {
         match before {
             Work::Queued(work) => drop_quietly(work),
             Work::Running { has_thread: true } => {
-                let mut state = self.owner.lock();
-                state.threads -= 1;
-                // The abandoned thread ends by itself. If no thread can be started for the waiting
-                // closures, the next `spawn` tries again.
-                let _ = self.owner.start_thread(&mut state);
+                self.owner.lock().threads -= 1;
+                // The abandoned thread ends by itself.
+                self.owner.start_missing();
             }
             Work::Running { has_thread: false } | Work::Done => {}
         }

@@ -51,6 +51,7 @@ pub(crate) enum Fault {
     TruncateFile { create: u64, bytes: usize },
     FlipAppend(u64),
     Kill { point: FailPoint, visit: u64 },
+    RefuseThreads { first: u64, count: u64 },
 }
 
 /// Damage to a file that is already written.
@@ -193,6 +194,15 @@ impl FaultPlan {
         self.and(Fault::Kill { point, visit })
     }
 
+    /// Refuses to start `count` threads of the context, from number `first` on, as a system does
+    /// whose limit is reached. Attempts to start a thread are counted from 0: two for each thread
+    /// that runs tasks (itself and its helper), one for the listeners, one for the scheduler, then
+    /// those that replace threads of stuck tasks and those of spawned closures. The first refused
+    /// thread of a pair ends the attempt to start the pair.
+    pub fn refuse_threads(self, first: u64, count: u64) -> Self {
+        self.and(Fault::RefuseThreads { first, count })
+    }
+
     /// Returns the plan in use, which reports afterwards which faults happened.
     pub fn arm(self) -> Faults {
         let used = self.faults.iter().map(|_| AtomicBool::new(false)).collect();
@@ -203,6 +213,7 @@ impl FaultPlan {
             hits: Default::default(),
             fired: AtomicU64::new(0),
             unreadable: Mutex::default(),
+            threads: AtomicU64::new(0),
         }))
     }
 }
@@ -221,6 +232,8 @@ struct Armed {
     fired: AtomicU64,
     /// Files whose reads fail.
     unreadable: Mutex<HashSet<PathBuf>>,
+    /// The attempts to start a thread.
+    threads: AtomicU64,
 }
 
 /// The operations of the disk so far.
@@ -342,6 +355,22 @@ impl Damage {
 pub fn hit(faults: Option<&Faults>, point: FailPoint) {
     if let Some(faults) = faults {
         faults.hit(point);
+    }
+}
+
+/// Reports that a thread is to be started. Returns the error of the system if the plan refuses it.
+pub(crate) fn refuse_thread(faults: Option<&Faults>) -> io::Result<()> {
+    let Some(faults) = faults else { return Ok(()) };
+    let number = faults.0.threads.fetch_add(1, Ordering::SeqCst);
+    let is_refused = |fault: &Fault| match *fault {
+        Fault::RefuseThreads { first, count } => {
+            (first..first.saturating_add(count)).contains(&number)
+        }
+        _ => false,
+    };
+    match faults.has(is_refused) {
+        true => Err(io::Error::new(io::ErrorKind::WouldBlock, "injected fault: no more threads")),
+        false => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The scratch directories of a context, in the order in which a file tries them.
 
+use super::closing::Closing;
 use super::locked_dir::{LockedDir, needs_itself};
 use super::quota::Quota;
 use crate::config::Config;
@@ -21,6 +22,7 @@ pub(super) struct ScratchDirs {
     disk: Arc<dyn Disk>,
     faults: Option<Faults>,
     quota: Arc<Quota>,
+    closing: Closing,
 }
 
 /// One configured directory, with the scratch directory in it.
@@ -56,6 +58,23 @@ impl ScratchDirs {
             disk: Arc::clone(&config.disk),
             faults: config.faults.clone(),
             quota,
+            closing: Closing::default(),
+        }
+    }
+
+    /// Returns the guard of the end of the context.
+    pub fn closing(&self) -> &Closing {
+        &self.closing
+    }
+
+    /// Deletes the scratch directories although files may be in use, and refuses further files.
+    pub fn close(&self) {
+        self.closing.close();
+        for dir in &self.dirs {
+            let locked = dir.lock().take();
+            if let Some(locked) = locked {
+                locked.delete(self.disk());
+            }
         }
     }
 

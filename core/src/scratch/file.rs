@@ -1,5 +1,6 @@
 //! One scratch file.
 
+use super::closing::ScratchClosed;
 use super::dirs::{DirError, FileLocation, ScratchDirs, first_ok};
 use super::quota::{OverQuota, QuotaAccount};
 use crate::disk::{Access, DiskReader, DiskWriter};
@@ -23,10 +24,12 @@ pub struct ScratchFile {
 
 impl ScratchFile {
     pub(super) fn new(dirs: Arc<ScratchDirs>, number: usize, name: String) -> Result<Self> {
+        let creating = dirs.closing().begin_create()?;
         let planned = first_ok(&dirs.order(number), |dir_index| {
             let location = dirs.locate(dir_index, &name);
             location.map_err(|cause| no_dir(&dirs, dir_index, &name, cause))
         })?;
+        drop(creating);
         let account = Arc::new(QuotaAccount::new(Arc::clone(dirs.quota())));
         Ok(ScratchFile { dirs, number, name, planned, created: OnceLock::new(), account })
     }
@@ -40,6 +43,7 @@ impl ScratchFile {
     /// temporary files deleted a whole directory, it is recreated once; its files are lost and
     /// recomputed.
     pub fn create(&self) -> Result<Box<dyn DiskWriter>> {
+        let _creating = self.dirs.closing().begin_create()?;
         let first = self.location().dir_index;
         let mut order = vec![first];
         if self.created.get().is_none() {
@@ -58,12 +62,18 @@ impl ScratchFile {
 
     /// Opens the file for reading.
     pub fn open(&self) -> Result<Box<dyn DiskReader>> {
+        if self.dirs.closing().is_closed() {
+            return Err(ScratchClosed.into());
+        }
         self.dirs.disk().open(self.path()).map_err(|cause| self.error("opening", cause))
     }
 
     /// Returns the error of `doing` something with this file, such as `"writing"`, when `cause`
     /// happened.
     pub fn error(&self, doing: &str, cause: io::Error) -> Error {
+        if ScratchClosed::is_cause_of(&cause) {
+            return ScratchClosed.into();
+        }
         match OverQuota::of(&cause) {
             Some(over) => over.into(),
             None => Error::io(failed(doing, self.path(), &cause), cause),
@@ -97,7 +107,8 @@ impl ScratchFile {
 impl Drop for ScratchFile {
     fn drop(&mut self) {
         let Some(FileLocation { path, .. }) = self.created.get() else { return };
-        if self.dirs.owner_pid != std::process::id() {
+        let is_deleted = self.dirs.closing().is_closed();
+        if is_deleted || self.dirs.owner_pid != std::process::id() {
             return;
         }
         let removed = self.dirs.disk().remove_file(path);
@@ -119,6 +130,9 @@ struct ScratchWriter {
 
 impl DiskWriter for ScratchWriter {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.dirs.closing().is_closed() {
+            return Err(ScratchClosed.into());
+        }
         self.account.take(bytes.len())?;
         let appended = self.inner.append(bytes);
         if appended.as_ref().is_err_and(is_full) {

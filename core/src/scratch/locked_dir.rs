@@ -1,5 +1,6 @@
 //! One scratch directory of a context, with the lock that marks it as in use.
 
+use super::closing::ScratchClosed;
 use crate::disk::{Access, Disk, DiskLock};
 use crate::exclusive::Exclusive;
 use crate::faults::{FailPoint, Faults, hit};
@@ -19,12 +20,17 @@ pub(super) const LOCK_FILE: &str = "emberline-scratch.lock";
 /// is locked.
 const MAX_ATTEMPTS: u32 = 100;
 
-/// A private directory. The fields are dropped in this order, so that it stays locked until it is
-/// deleted.
+/// A private directory, until it is deleted.
 pub(super) struct LockedDir {
-    dir: TempDir,
-    lock: Mutex<Option<Box<dyn DiskLock>>>,
+    path: PathBuf,
+    owned: Mutex<Option<OwnedDir>>,
     recreating: Exclusive,
+}
+
+/// The fields are dropped in this order, so that the directory stays locked until it is deleted.
+struct OwnedDir {
+    dir: TempDir,
+    lock: Option<Box<dyn DiskLock>>,
 }
 
 impl LockedDir {
@@ -51,13 +57,28 @@ impl LockedDir {
     ) -> io::Result<LockedDir> {
         let dir = create_dir(parent)?;
         hit(faults, FailPoint::ScratchDirCreated);
-        let lock = Mutex::new(create_lock(dir.path(), disk)?);
+        let lock = create_lock(dir.path(), disk)?;
         hit(faults, FailPoint::ScratchDirLocked);
-        Ok(LockedDir { dir, lock, recreating: Exclusive::default() })
+        let path = dir.path().to_path_buf();
+        let owned = Mutex::new(Some(OwnedDir { dir, lock }));
+        Ok(LockedDir { path, owned, recreating: Exclusive::default() })
     }
 
     pub fn path(&self) -> &Path {
-        self.dir.path()
+        &self.path
+    }
+
+    /// Deletes the directory with all files, although there are users. If another program writes
+    /// into it meanwhile, it is tried once more.
+    pub fn delete(&self, disk: &dyn Disk) {
+        let owned = self.owned.lock().take();
+        let Some(OwnedDir { dir, lock }) = owned else { return };
+        let is_left = |cause: &io::Error| cause.kind() != io::ErrorKind::NotFound;
+        if dir.close().is_err_and(|cause| is_left(&cause)) {
+            // Without an owner it is an orphan, which the next context deletes.
+            let _ = disk.remove_dir_all(&self.path);
+        }
+        drop(lock);
     }
 
     /// Recreates a directory that a cleaner of temporary files deleted.
@@ -69,7 +90,10 @@ impl LockedDir {
                 created => created?,
             }
             let lock = create_lock(self.path(), disk)?;
-            let older = std::mem::replace(&mut *self.lock.lock(), lock);
+            let older = match self.owned.lock().as_mut() {
+                Some(owned) => std::mem::replace(&mut owned.lock, lock),
+                None => return Err(ScratchClosed.into()),
+            };
             drop(older);
             Ok(())
         });

@@ -3,12 +3,14 @@
 //! when the next context starts; see [`Scratch::remove_orphans`]. The README of this directory
 //! explains locks, orphans and the quota.
 //!
+//! - `closing`: the end of the context, after which nothing is created.
 //! - `dirs`: chooses the directory of a file.
 //! - `file`: one scratch file.
 //! - `locked_dir`: one scratch directory and its lock.
 //! - `orphans`: finds and deletes orphans.
 //! - `quota`: the maximum size of all files.
 
+mod closing;
 mod dirs;
 mod file;
 mod locked_dir;
@@ -79,6 +81,12 @@ impl Scratch {
     /// Returns the bytes of the quota that existing files use.
     pub fn used_bytes(&self) -> u64 {
         self.dirs.quota().used_bytes()
+    }
+
+    /// Deletes the scratch directories with all files. A task that still runs gets an error from
+    /// each scratch file that it creates, opens or writes.
+    pub fn close(&self) {
+        self.dirs.close();
     }
 
     /// Deletes the scratch directories of dead processes, and returns an event for each directory

@@ -26,6 +26,7 @@ static LISTENING: Mutex<Listening> =
 pub(crate) fn listen(engine: &Arc<Engine>) -> Result<()> {
     let mut listening = LISTENING.lock();
     if !listening.has_handler {
+        check_threads_start()?;
         ctrlc::set_handler(on_signal).map_err(|error| {
             let problem = "cancel_on_ctrl_c: the program has its own Ctrl-C handler; call cancel_all \
                            there";
@@ -35,6 +36,15 @@ pub(crate) fn listen(engine: &Arc<Engine>) -> Result<()> {
     }
     listening.contexts.retain(|context| context.strong_count() > 0);
     listening.contexts.push(Arc::downgrade(engine));
+    Ok(())
+}
+
+/// Fails if no thread can be started. The crate `ctrlc` would install its handler and fail then,
+/// which leaves a process that ignores Ctrl-C.
+fn check_threads_start() -> Result<()> {
+    let failed = |cause| Error::io("starting the thread for Ctrl-C failed", cause);
+    let thread = std::thread::Builder::new().spawn(|| ()).map_err(failed)?;
+    let _ = thread.join();
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use crate::driver::run_as_program;
 use emberline_core::engine::{OpenScope, in_scopes};
 use emberline_core::error::{Error, Result};
 use emberline_core::operation::Operation;
+use emberline_core::quiet::drop_quietly;
 use emberline_core::runner::AbandonedTask;
 use emberline_core::task::refuse_nested;
 use handle::Promise;
@@ -50,11 +51,17 @@ impl Context {
         let open = self.engine.open_scope(None);
         let scope = Arc::clone(open.scope());
         let promise = Promise::new();
-        let spawned = refuse_nested(operation).and_then(|()| {
+        let spawned = refuse_nested(operation).map(|()| {
             let completer = Arc::clone(&promise).completer(operation);
             let around = open.with_current();
-            self.engine.spawn(Box::new(move || {
-                let outcome = in_scopes(around, || run_as_program(operation, work));
+            self.engine.spawn(Box::new(move |started| {
+                let outcome = match started {
+                    Ok(()) => in_scopes(around, || run_as_program(operation, work)),
+                    Err(error) => {
+                        drop_quietly(work);
+                        Err(error)
+                    }
+                };
                 completer.complete(outcome.and_then(|result| result));
                 OpenScope::close(open);
             }))

@@ -178,7 +178,7 @@ where
     let outputs = Arc::new(Outputs { shuffle, table, threads });
     let map_side = MapSide {
         outputs: Arc::clone(&outputs),
-        context: rdd.context.clone(),
+        context: rdd.context.for_lineage(),
         operation,
         parent: Arc::clone(&rdd.lineage),
         pipeline: rdd.pipeline.clone(),

@@ -151,7 +151,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let (outputs, edge) = shuffle(self, operation, partitions, write_rows);
         let mut lineage = self.context.lineage(operation, partitions, vec![edge]);
         lineage.prerequisite = Some(Arc::new(SampleKeys {
-            rdd: self.clone(),
+            rdd: self.for_lineage(),
             range,
             sub_partitions,
             key_of: Arc::new(key_of),

@@ -45,7 +45,7 @@ impl Blocks {
         can_recompute: bool,
     ) -> Arc<Self> {
         Arc::new(Blocks {
-            context: context.without_owner(),
+            context: context.for_lineage(),
             rdd,
             level,
             can_recompute,

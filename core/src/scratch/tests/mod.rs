@@ -97,6 +97,57 @@ fn the_directory_is_deleted_with_its_last_user() {
     assert_eq!(entries(dir.path()), 0);
 }
 
+// Case R-D2 of tests/PROMISES.md.
+#[test]
+fn a_closed_scratch_has_no_directory_and_refuses_every_use_of_a_file() {
+    for deletes_first in [false, true] {
+        let (dir, scratch) = scratch();
+        let written = scratch.file("run").unwrap();
+        let mut writer = written.create().unwrap();
+        writer.append(b"abc").unwrap();
+        let planned = scratch.file("run").unwrap();
+        if deletes_first {
+            fs::remove_dir_all(scratch.dir().unwrap()).unwrap();
+        }
+        scratch.close();
+        scratch.close();
+        assert_eq!((scratch.dir(), entries(dir.path())), (None, 0));
+        let refused = [
+            written.open().err().unwrap(),
+            written.create().err().unwrap(),
+            planned.create().err().unwrap(),
+            planned.open().err().unwrap(),
+            scratch.file("run").err().unwrap(),
+            written.error("writing", writer.append(b"d").unwrap_err()),
+        ];
+        for error in refused {
+            assert!(matches!(error.kind(), ErrorKind::Cancelled { .. }), "{error}");
+            assert!(error.to_string().contains("the context was dropped"), "{error}");
+        }
+        drop((written, planned, writer, scratch));
+        assert_eq!(entries(dir.path()), 0);
+    }
+}
+
+#[test]
+fn files_that_tasks_create_while_the_scratch_is_closed_are_deleted_or_refused() {
+    testkit::within(testkit::DEADLINE, || {
+        for _ in 0..testkit::scaled(20) {
+            let (dir, scratch) = scratch();
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        while scratch.file("run").and_then(|it| it.create().map(drop)).is_ok() {}
+                    });
+                }
+                std::thread::yield_now();
+                scratch.close();
+            });
+            assert_eq!(entries(dir.path()), 0);
+        }
+    });
+}
+
 #[test]
 fn a_directory_that_a_cleaner_deleted_is_recreated() {
     let (dir, scratch) = scratch();
