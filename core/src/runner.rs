@@ -42,7 +42,7 @@ const CANCEL_GRACE: Duration = Duration::from_millis(500);
 
 /// The tasks on the threads of a context. When it drops, the threads end by themselves.
 pub struct Runner {
-    workers: Workers,
+    workers: Workers<Arc<QueuedTask>>,
     report: Report,
     live: BTreeMap<TaskId, Arc<QueuedTask>>,
     /// Cancelled tasks that are still running, and when they were cancelled.
@@ -80,7 +80,7 @@ impl AbandonedTasks {
 
 /// A task that waits in the queue, or runs. Cancelling removes the task from a waiting entry, so
 /// that the queue holds no lineage of a cancelled job.
-pub(crate) struct QueuedTask {
+struct QueuedTask {
     attempt: Arc<Attempt>,
     attempt_id: TaskAttemptId,
     owner: Operation,
@@ -90,7 +90,7 @@ pub(crate) struct QueuedTask {
 
 /// The state of a queued task.
 enum TaskState {
-    Waiting(Task),
+    Queued(Task),
     Running,
     /// Has ended, or was cancelled before it began.
     Ended,
@@ -105,7 +105,7 @@ impl QueuedTask {
             attempt_id: task.attempt_id,
             owner: task.owner,
             started: OnceLock::new(),
-            state: Mutex::new(TaskState::Waiting(task)),
+            state: Mutex::new(TaskState::Queued(task)),
         })
     }
 
@@ -124,7 +124,7 @@ impl QueuedTask {
     fn take(&self, next: TaskState) -> Option<Task> {
         let mut state = self.state.lock();
         match std::mem::replace(&mut *state, next) {
-            TaskState::Waiting(task) => Some(task),
+            TaskState::Queued(task) => Some(task),
             other => {
                 *state = other;
                 None

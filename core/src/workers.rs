@@ -2,13 +2,12 @@
 //!
 //! Each thread that runs tasks has a rayon pool of its own, of itself and one helper. Rayon work of
 //! a closure runs there: a thread that waits for it runs other work of its pool meanwhile, which is
-//! other rayon work of the same task, and never another task. Decision 17 compares this with one
+//! other rayon work of the same task, and never another task. Decision 18 compares this with one
 //! pool for all tasks and with rayon's global pool.
 
 use crate::error::{Result, internal};
 use crate::faults::Faults;
-use crate::runner::QueuedTask;
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::threads::start_thread;
 use rayon::{ThreadBuilder, ThreadPool, ThreadPoolBuilder};
 use std::cell::RefCell;
@@ -29,26 +28,25 @@ const STACK_BYTES: usize = 8 << 20;
 const MAX_UNSTARTED_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs a task. Returns false if the task was abandoned, so that its thread must end.
-pub(crate) type RunTask = dyn Fn(Arc<QueuedTask>) -> bool + Send + Sync;
+pub(crate) type RunTask<T> = dyn Fn(T) -> bool + Send + Sync;
 
 /// The threads of one context that run tasks.
-pub(crate) struct Workers(Arc<Shared>);
+pub(crate) struct Workers<T: Send + 'static>(Arc<Shared<T>>);
 
-struct Shared {
-    state: Mutex<State>,
+struct Shared<T> {
+    state: Mutex<State<T>>,
     /// Notified when a task is queued or the threads must end.
     queued: Condvar,
     /// Notified when a thread ends.
     ended: Condvar,
     wanted_threads: usize,
     id: PoolId,
-    run_task: Box<RunTask>,
+    run_task: Box<RunTask<T>>,
     faults: Option<Faults>,
 }
 
-#[derive(Default)]
-struct State {
-    queue: VecDeque<Arc<QueuedTask>>,
+struct State<T> {
+    queue: VecDeque<T>,
     /// The threads that serve the queue.
     serving: usize,
     /// The serving threads that wait for a task.
@@ -87,17 +85,25 @@ impl PoolId {
     }
 }
 
-impl Workers {
+impl<T: Send + 'static> Workers<T> {
     /// Starts `threads` threads, which call `run_task`. If one cannot be started, the others end
     /// before this returns.
     pub fn start(
         threads: usize,
         id: PoolId,
         faults: Option<Faults>,
-        run_task: Box<RunTask>,
-    ) -> Result<Workers> {
+        run_task: Box<RunTask<T>>,
+    ) -> Result<Self> {
         let workers = Workers(Arc::new(Shared {
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                serving: 0,
+                idle: 0,
+                notified: 0,
+                alive: 0,
+                threads_started: 0,
+                has_stopped: false,
+            }),
             queued: Condvar::new(),
             ended: Condvar::new(),
             wanted_threads: threads,
@@ -135,7 +141,7 @@ impl Workers {
     }
 
     /// Appends a task to the queue.
-    pub fn push(&self, task: Arc<QueuedTask>) {
+    pub fn push(&self, task: T) {
         let mut state = self.0.state.lock();
         state.queue.push_back(task);
         let has_sleeper = state.idle > state.notified;
@@ -147,11 +153,11 @@ impl Workers {
     }
 
     /// Takes all tasks out of the queue.
-    pub fn take_queue(&self) -> VecDeque<Arc<QueuedTask>> {
+    pub fn take_queue(&self) -> VecDeque<T> {
         std::mem::take(&mut self.0.state.lock().queue)
     }
 
-    /// Gives up a thread whose task does not return: it no longer serves the queue.
+    /// Abandons a thread whose task does not return: it no longer serves the queue.
     pub fn abandon_one(&self) {
         self.0.state.lock().serving -= 1;
     }
@@ -173,7 +179,7 @@ impl Workers {
     }
 }
 
-impl Drop for Workers {
+impl<T: Send + 'static> Drop for Workers<T> {
     /// Ends the threads, if nothing else did. A context that cannot be started has no tasks, so
     /// none of its threads is left.
     fn drop(&mut self) {
@@ -183,7 +189,7 @@ impl Drop for Workers {
     }
 }
 
-impl Shared {
+impl<T: Send + 'static> Shared<T> {
     /// Counts a thread that is about to start and returns its number, or `None` if there are
     /// enough.
     fn reserve_thread(&self) -> Option<usize> {
@@ -225,7 +231,7 @@ impl Shared {
     }
 
     /// Waits for a task. Returns `None` when the threads must end.
-    fn next_task(&self) -> Option<Arc<QueuedTask>> {
+    fn next_task(&self) -> Option<T> {
         let mut state = self.state.lock();
         loop {
             if state.has_stopped {
@@ -241,8 +247,8 @@ impl Shared {
         }
     }
 
-    /// Tells the threads to end.
-    fn stop(&self) -> crate::sync::MutexGuard<'_, State> {
+    /// Asks the threads to end.
+    fn stop(&self) -> MutexGuard<'_, State<T>> {
         let mut state = self.state.lock();
         state.has_stopped = true;
         self.queued.notify_all();
@@ -251,12 +257,12 @@ impl Shared {
 }
 
 /// One thread, counted until this drops.
-struct Serving {
-    shared: Arc<Shared>,
+struct Serving<T: Send + 'static> {
+    shared: Arc<Shared<T>>,
     is_abandoned: bool,
 }
 
-impl Serving {
+impl<T: Send + 'static> Serving<T> {
     fn serve(mut self) {
         while let Some(task) = self.shared.next_task() {
             self.is_abandoned = !(self.shared.run_task)(task);
@@ -267,7 +273,7 @@ impl Serving {
     }
 }
 
-impl Drop for Serving {
+impl<T: Send + 'static> Drop for Serving<T> {
     fn drop(&mut self) {
         let mut state = self.shared.state.lock();
         state.serving -= usize::from(!self.is_abandoned);

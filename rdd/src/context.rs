@@ -199,9 +199,9 @@ impl ContextBuilder {
 
     /// Sets the number of tasks that run at the same time, 1 to 4096. Default: the number of cores.
     ///
-    /// The context has this many threads for tasks. Work that a closure gives to rayon
-    /// (`par_iter`, `join`, `scope`) runs on rayon's own global pool, as in any other thread of
-    /// the program, which has as many threads as cores; the task waits for it.
+    /// Each of these threads has a helper, which sleeps until a closure uses rayon (`par_iter`,
+    /// `join`, `scope`): that work runs on the two, and no other task begins while it waits.
+    /// Closures of `n` tasks that use rayon thus run on up to `2 * n` threads.
     #[doc(alias = "setMaster")]
     pub fn threads(mut self, threads: usize) -> Self {
         self.config.threads = threads;

@@ -40,13 +40,13 @@ const ENDS: [&str; 10] = [
 const CHILD_FOLDER: &str = "EMBERLINE_TEST_SHUTDOWN_FOLDER";
 const CHILD_END: &str = "EMBERLINE_TEST_SHUTDOWN_END";
 
-/// Works for a millisecond, as slow closures do.
+/// Takes a millisecond, as slow closures do.
 fn slowly<T>(row: T) -> T {
     thread::sleep(Duration::from_millis(1));
     row
 }
 
-/// A program that has files when it ends with tasks that run.
+/// Runs a program that has files when it ends with tasks that run.
 fn program(folder: &Path, end: &str) {
     let ctx = match end {
         "speculation" => {
@@ -169,9 +169,9 @@ fn exit_at_once(round: usize) {
     assert_eq!(names_in(folder.path()), [""; 0], "{end}, round {round}");
 }
 
-/// The place in a task at which it does not return while the context is dropped.
+/// The phase of a job in which a task does not return while the context is dropped.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum Phase {
     Map,
     Reduce,
     SortInput,
@@ -180,13 +180,13 @@ enum Place {
     Joined,
 }
 
-const PLACES: [Place; 6] =
-    [Place::Map, Place::Reduce, Place::SortInput, Place::Sorted, Place::Cached, Place::Joined];
+const PHASES: [Phase; 6] =
+    [Phase::Map, Phase::Reduce, Phase::SortInput, Phase::Sorted, Phase::Cached, Phase::Joined];
 
-/// Runs a job whose tasks call `stop` in the first row at `place`, and would write or read files afterwards.
+/// Runs a job whose tasks call `stop` in the first rows of a partition at `phase`, and would write or read files afterwards.
 fn run_stopping(
     ctx: &Context,
-    place: Place,
+    phase: Phase,
     stop: impl Fn() + Clone + Send + Sync + 'static,
 ) -> Result<u64> {
     let rows = ctx.range_with(4, 0..4_000_u64);
@@ -197,24 +197,24 @@ fn run_stopping(
         n
     };
     let pairs = |rows: &Rdd<u64>| rows.map(|n| (n % 500, vec![n; 4])).boxed();
-    match place {
-        Place::Map => pairs(&rows.map(stopping).boxed()).group_by_key().count(),
-        Place::Reduce => {
+    match phase {
+        Phase::Map => pairs(&rows.map(stopping).boxed()).group_by_key().count(),
+        Phase::Reduce => {
             let groups = pairs(&rows.boxed()).group_by_key();
             let stopped = groups.map(move |(key, values)| (stopping(key * 2), values.len() as u64));
             stopped.repartition(3).count()
         }
-        Place::SortInput => {
+        Phase::SortInput => {
             rows.map(stopping).map(|n| (n * 7919) % 4_000).sort_by(u64::cmp).count()
         }
-        Place::Sorted => {
+        Phase::Sorted => {
             let sorted = rows.map(|n| (n * 7919) % 4_000).sort_by(u64::cmp);
             sorted.map(stopping).map(|n| (n, n)).repartition(3).count()
         }
-        Place::Cached => {
+        Phase::Cached => {
             rows.map(stopping).persist(StorageLevel::Disk).map(|n| (n, n)).repartition(2).count()
         }
-        Place::Joined => {
+        Phase::Joined => {
             let joined = pairs(&rows.boxed()).join(&pairs(&rows.boxed()));
             let stopped = joined.map(move |(key, _)| (stopping(key), 1_u64));
             stopped.reduce_by_key(|a, b| a + b).count()
@@ -226,7 +226,7 @@ fn run_stopping(
 #[test]
 fn a_task_that_does_not_return_finds_its_files_closed_and_makes_no_new_ones() {
     within(DEADLINE * scaled(1) as u32, || {
-        for place in PLACES {
+        for phase in PHASES {
             for round in 0..scaled(2) {
                 let folder = tempfile::tempdir().unwrap();
                 let timeout = Duration::from_millis(50 * round as u64);
@@ -242,20 +242,20 @@ fn a_task_that_does_not_return_finds_its_files_closed_and_makes_no_new_ones() {
                     ends.fetch_add(1, Ordering::SeqCst);
                 };
                 let own = ctx.clone();
-                let job = thread::spawn(move || run_stopping(&own, place, stop));
+                let job = thread::spawn(move || run_stopping(&own, phase, stop));
                 eventually("a task stops", || stopped.load(Ordering::SeqCst) >= 1);
                 ctx.cancel_all("the end");
                 job.join().unwrap().unwrap_err();
                 let began = Instant::now();
                 drop(ctx);
                 let took = began.elapsed();
-                assert!(took < timeout + Duration::from_millis(1500), "{place:?} took {took:?}");
-                assert_eq!(names_in(folder.path()), [""; 0], "{place:?} {round}");
+                assert!(took < timeout + Duration::from_millis(1500), "{phase:?} took {took:?}");
+                assert_eq!(names_in(folder.path()), [""; 0], "{phase:?} {round}");
                 drop(release);
                 let all_end = || ended.load(Ordering::SeqCst) == stopped.load(Ordering::SeqCst);
-                eventually("the tasks go on", all_end);
+                eventually("the tasks continue", all_end);
                 for _ in 0..20 {
-                    assert_eq!(names_in(folder.path()), [""; 0], "{place:?} {round}");
+                    assert_eq!(names_in(folder.path()), [""; 0], "{phase:?} {round}");
                     thread::sleep(Duration::from_millis(2));
                 }
             }
@@ -293,7 +293,7 @@ fn dropping_a_context_waits_for_a_task_that_ends_in_time() {
 
 // Case R-D2 of tests/PROMISES.md.
 #[test]
-fn a_context_waits_two_seconds_by_default_and_as_long_as_it_is_told() {
+fn a_context_waits_two_seconds_by_default_and_as_long_as_it_is_set_to() {
     within(DEADLINE, || {
         for (timeout, at_least_ms, at_most_ms) in
             [(None, 1_900, 5_000), (Some(0), 0, 1_000), (Some(400), 390, 3_000)]

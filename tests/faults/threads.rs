@@ -129,17 +129,17 @@ impl Construct {
 
 /// Things that a closure may hold while it waits for rayon work, and that a task inside the task would need too.
 #[derive(Clone, Copy, Debug)]
-enum Held {
+enum Guard {
     Nothing,
     Lock,
     ReadLock,
     RefCell,
 }
 
-const HELD: [Held; 4] = [Held::Nothing, Held::Lock, Held::ReadLock, Held::RefCell];
+const GUARDS: [Guard; 4] = [Guard::Nothing, Guard::Lock, Guard::ReadLock, Guard::RefCell];
 
 /// Runs a closure with rayon work in every row, and checks in each that its thread runs no other task.
-fn sum_with(ctx: &Context, partitions: usize, construct: Construct, held: Held) -> Result<u64> {
+fn sum_with(ctx: &Context, partitions: usize, construct: Construct, guard: Guard) -> Result<u64> {
     let lock = Arc::new(Mutex::new(()));
     let read_lock = Arc::new(RwLock::new(()));
     let own_pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap());
@@ -147,21 +147,21 @@ fn sum_with(ctx: &Context, partitions: usize, construct: Construct, held: Held) 
         let inside = TASKS_ON_THIS_THREAD.replace(1);
         assert_eq!(inside, 0, "a task began inside a task");
         let sum = || construct.sum(n, &own_pool);
-        let sum = match held {
-            Held::Nothing => sum(),
-            Held::Lock => {
+        let sum = match guard {
+            Guard::Nothing => sum(),
+            Guard::Lock => {
                 let _held = lock.lock().unwrap();
                 sum()
             }
-            Held::ReadLock if n % 3 == 0 => {
+            Guard::ReadLock if n % 3 == 0 => {
                 let _held = read_lock.write().unwrap();
                 sum()
             }
-            Held::ReadLock => {
+            Guard::ReadLock => {
                 let _held = read_lock.read().unwrap();
                 sum()
             }
-            Held::RefCell => SCRATCHPAD.with_borrow_mut(|pad| {
+            Guard::RefCell => SCRATCHPAD.with_borrow_mut(|pad| {
                 pad.clear();
                 pad.push(sum());
                 pad[0]
@@ -180,12 +180,12 @@ fn no_task_begins_inside_a_task_that_waits_for_any_rayon_work() {
         for round in 0..scaled(1) {
             for threads in [1, 2, 4] {
                 let ctx = context(threads);
-                for (construct, held) in CONSTRUCTS.iter().flat_map(|c| HELD.map(|h| (*c, h))) {
+                for (construct, guard) in CONSTRUCTS.iter().flat_map(|c| GUARDS.map(|h| (*c, h))) {
                     let partitions = 8 * threads + round;
-                    let sum = sum_with(&ctx, partitions, construct, held);
+                    let sum = sum_with(&ctx, partitions, construct, guard);
                     let rows = 2 * partitions as u64;
                     let expected = rows * (rows - 1) / 2 * (60 * 59 / 2);
-                    assert_eq!(sum.unwrap(), expected, "{construct:?} {held:?} on {threads}");
+                    assert_eq!(sum.unwrap(), expected, "{construct:?} {guard:?} on {threads}");
                 }
             }
         }
@@ -317,7 +317,7 @@ fn is_of_the_system(error: &Error) -> bool {
         && error.to_string().contains("starting a thread for")
 }
 
-/// The threads that a context with a number of threads for tasks starts when it is built.
+/// Returns the number of threads that a context with a number of threads for tasks starts when it is built.
 fn threads_of(threads: usize) -> u64 {
     2 * threads as u64 + 2
 }

@@ -69,7 +69,7 @@ impl LockedDir {
     }
 
     /// Deletes the directory with all files, although there are users. If another program writes
-    /// into it meanwhile, it is tried once more.
+    /// into it meanwhile, it is tried a second time.
     pub fn delete(&self, disk: &dyn Disk) {
         let owned = self.owned.lock().take();
         let Some(OwnedDir { dir, lock }) = owned else { return };

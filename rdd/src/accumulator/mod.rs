@@ -107,7 +107,7 @@ impl Context {
     /// first for a sample.
     ///
     /// Call `add` on the thread of the closure. In rayon work that a closure starts it is an error
-    /// where it can be detected; count locally there, and add the count once.
+    /// on any other thread; count locally there, and add the count once.
     ///
     /// ```
     /// # use emberline_rdd::prelude::*;
