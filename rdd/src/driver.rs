@@ -17,7 +17,8 @@ use emberline_core::job::JobDependencies;
 use emberline_core::operation::Operation;
 use emberline_core::quiet::drop_quietly;
 use emberline_core::runner::error_of;
-use emberline_core::unwind::{restore_failure, take_failure};
+use emberline_core::task::is_task_thread;
+use emberline_core::unwind::{record_raised, restore_failure, take_failure};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -177,8 +178,12 @@ fn catch_on_driver(action: Operation, work: &mut dyn FnMut()) -> Result<()> {
     // another failure.
     let failure_of_caller = take_failure();
     let outcome = catch_unwind(AssertUnwindSafe(work));
-    let _ = take_failure();
+    let recorded = take_failure();
     restore_failure(failure_of_caller);
+    // Inside a task an action is refused, and the task fails even if its closure ignores that.
+    if let Some(refusal) = recorded.raised.filter(|_| is_task_thread()) {
+        record_raised(&refusal);
+    }
     outcome
         .map_err(|payload| error_of(payload, Some(action)).in_operation(action).in_action(action))
 }
