@@ -199,7 +199,9 @@ impl<K: Key, W: Stored> BuildSide<K, W> {
         let rows = BroadcastTable::read(reader, task.operator_memory_limit(), task)?;
         if let Some(table) = self.stored() {
             // Another task stored its table first. A reservation for a table that is about to be
-            // dropped could evict stored blocks.
+            // dropped could evict stored blocks. Dropped before the return, since Rust leaks a returned
+            // value if the destructor of a local variable panics.
+            drop(rows);
             return Ok(TaskTable { table, memory: None });
         }
         let bytes = rows.bytes();
@@ -225,8 +227,9 @@ impl<K: Key, W: Stored> BuildSide<K, W> {
     /// dropped outside the lock, since dropping rows runs the user's code.
     fn store(&self, table: Table<K, W>) -> Arc<Table<K, W>> {
         let table = Arc::new(table);
-        let mut stored = self.stored.lock();
-        Arc::clone(stored.get_or_insert_with(|| Arc::clone(&table)))
+        let stored = Arc::clone(self.stored.lock().get_or_insert_with(|| Arc::clone(&table)));
+        drop(table);
+        stored
     }
 }
 

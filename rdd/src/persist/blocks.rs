@@ -130,6 +130,7 @@ impl Blocks {
             self.drop_all();
         }
         let format = format_of::<T>(&stored).unwrap_or(format);
+        drop(block);
         self.read(partition, format, stored, false, task)
     }
 

@@ -68,6 +68,8 @@ impl<'a> PartitionCacher<'a> {
             // twice as long.
             buffer.rows.reserve_exact(max);
             rows.for_each(|row| buffer.rows.push(row));
+            // Here and below the iterator is dropped before the rows are stored: if its destructor
+            // panicked at the end of the function, Rust would leak the returned rows.
             return self.store_collected(buffer);
         }
         while let Some(row) = rows.next() {
@@ -81,6 +83,7 @@ impl<'a> PartitionCacher<'a> {
                 return MaterializedRows::batched(batches, self.task).with_pin(reservation);
             }
         }
+        drop(rows);
         self.store_collected(buffer)
     }
 
@@ -138,6 +141,7 @@ impl<'a> PartitionCacher<'a> {
             join(&mut reservation, more);
             parts.push(part);
         }
+        drop(batches);
         self.put(BlockFormat::Serialized(parts), reservation)
     }
 

@@ -37,6 +37,9 @@ impl<T: Stored> Run<T> {
                 let mut writer = TaskRunWriter::create(task)?;
                 task.check_cancelled();
                 writer.write(&rows, sizes)?;
+                // Not at the end of the function: if a destructor of a row panics there, Rust leaks
+                // the returned file.
+                drop(rows);
                 writer.finish().map(Run::InFile)
             }
         }
@@ -180,6 +183,8 @@ impl<T: Stored> RunFile<T> {
             drop(computing);
             writer.write(rows.as_ref(), sizes)?;
         }
+        // Not at the end of the function: if a destructor panics there, Rust leaks the file.
+        drop(batches);
         writer.finish()
     }
 
