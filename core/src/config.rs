@@ -92,6 +92,10 @@ pub struct Config {
 pub const MIN_MEMORY_LIMIT_BYTES: u64 = 1 << 20;
 /// The smallest valid task memory limit in bytes. Below it runs would have only a few rows.
 pub const MIN_TASK_MEMORY_BYTES: u64 = 4 << 10;
+/// The most partitions of an RDD: 4,194,304. A partition after a shuffle takes about 64 bytes in
+/// each map task that runs, so 256 MiB at the maximum. More are a mistake, such as a number of bytes,
+/// and would end in an allocation that aborts the process.
+pub const MAX_PARTITIONS: usize = 1 << 22;
 /// The maximum number of threads.
 const MAX_THREADS: usize = 4096;
 
@@ -175,6 +179,13 @@ impl Config {
             ),
         );
         refuse(self.default_partitions == 0, "default_partitions is 0; set at least 1".into());
+        refuse(
+            self.default_partitions > MAX_PARTITIONS,
+            format!(
+                "default_partitions is {}; set at most {MAX_PARTITIONS}",
+                self.default_partitions
+            ),
+        );
         refuse(
             self.spill_compression == Compression::Zstd && !cfg!(feature = "zstd"),
             "spill_compression is Zstd, which this build does not include; enable the feature \

@@ -8,6 +8,7 @@
 //!
 //! A node is a struct and not a trait, because no other crate would implement it.
 
+use crate::config::MAX_PARTITIONS;
 use crate::error::{Error, Result};
 use crate::ids::{RddId, ShuffleId};
 use crate::operation::Operation;
@@ -32,8 +33,7 @@ pub struct LineageNode {
     pub blocks: Option<Arc<dyn StoredBlocks>>,
     /// Work that must be done before the stage of the node can run, such as sampling for a sort.
     pub prerequisite: Option<Arc<dyn Prerequisite>>,
-    /// The reason why the node can never be computed, such as an input that was not found.
-    pub problem: Option<Error>,
+    problem: Option<Error>,
     /// Facts about the node that the scheduler does not use.
     pub info: NodeInfo,
 }
@@ -157,7 +157,8 @@ pub trait Prerequisite: Send + Sync {
 }
 
 impl LineageNode {
-    /// Returns a node with the given facts.
+    /// Returns a node with the given facts. One of more than [`MAX_PARTITIONS`] can never be
+    /// computed, and has no partitions, so that nothing is allocated for each of them.
     pub fn new(
         id: RddId,
         operation: Operation,
@@ -165,6 +166,8 @@ impl LineageNode {
         dependencies: Vec<Dependency>,
     ) -> Self {
         let fingerprint = fingerprint(operation, &dependencies);
+        let problem = too_many_partitions(operation, partitions);
+        let partitions = if problem.is_some() { 0 } else { partitions };
         let narrow = dependencies.iter().filter(|edge| matches!(edge, Dependency::Narrow(_)));
         let before = narrow.map(|edge| edge.parent().operators);
         LineageNode {
@@ -175,7 +178,7 @@ impl LineageNode {
             dependencies,
             blocks: None,
             prerequisite: None,
-            problem: None,
+            problem,
             info: NodeInfo { fingerprint, ..NodeInfo::default() },
         }
     }
@@ -193,6 +196,16 @@ impl LineageNode {
     /// Returns the number of partitions.
     pub fn partitions(&self) -> usize {
         self.partitions
+    }
+
+    /// Returns the reason why the node can never be computed, such as an input that was not found.
+    pub fn problem(&self) -> Option<&Error> {
+        self.problem.as_ref()
+    }
+
+    /// Records the reason, if there is one, why the node can never be computed. The first counts.
+    pub fn set_problem(&mut self, problem: Option<Error>) {
+        self.problem = self.problem.take().or(problem);
     }
 
     /// Marks the node as one that holds rows in memory while it is computed, as wide operations do.
@@ -243,12 +256,13 @@ impl LineageNode {
         });
     }
 
-    /// Returns true if every partition is stored, so that no parent is needed.
+    /// Returns true if every partition is stored, so that no parent is needed. A node without
+    /// partitions is not, since one of its parents may be the reason.
     pub fn is_stored(&self) -> bool {
         let all = |blocks: &Arc<dyn StoredBlocks>| {
             (0..self.partitions).all(|partition| blocks.is_stored(partition))
         };
-        self.blocks.as_ref().is_some_and(all)
+        self.partitions > 0 && self.blocks.as_ref().is_some_and(all)
     }
 
     /// Returns a number that is the same in every run of one binary. It depends on the operation,
@@ -256,6 +270,15 @@ impl LineageNode {
     pub fn fingerprint(&self) -> u64 {
         self.info.fingerprint
     }
+}
+
+/// Returns the error of an operation with too many partitions.
+fn too_many_partitions(operation: Operation, partitions: usize) -> Option<Error> {
+    (partitions > MAX_PARTITIONS).then(|| {
+        let what =
+            format!("the number of partitions is {partitions}; set at most {MAX_PARTITIONS}");
+        Error::invalid_argument(what).in_operation(operation)
+    })
 }
 
 /// Hashes an operation, its call site and the fingerprints of its parents.

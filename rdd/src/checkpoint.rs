@@ -125,7 +125,7 @@ impl Context {
             }
             Err(problem) => {
                 let mut lineage = self.lineage(operation, 1, Vec::new());
-                lineage.problem = Some(problem.in_operation(operation));
+                lineage.set_problem(Some(problem.in_operation(operation)));
                 Rdd::new(self, lineage, Boxed::new(Saved::new(path, Manifest::default())))
             }
         }

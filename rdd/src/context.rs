@@ -153,7 +153,7 @@ impl Context {
     /// Returns the lineage node of a source. Zero partitions fail the first action.
     pub(crate) fn source_lineage(&self, operation: Operation, partitions: usize) -> LineageNode {
         let mut lineage = self.lineage(operation, partitions, Vec::new());
-        lineage.problem = no_partitions(operation, partitions);
+        lineage.set_problem(no_partitions(operation, partitions));
         lineage
     }
 }

@@ -41,9 +41,9 @@ pub use source::Text;
 pub use table::AsTable;
 
 pub mod config {
-    //! Types of the settings of [`ContextBuilder`](crate::ContextBuilder).
+    //! Types and limits of the settings of [`ContextBuilder`](crate::ContextBuilder).
 
-    pub use emberline_core::config::{Compression, Speculation};
+    pub use emberline_core::config::{Compression, MAX_PARTITIONS, Speculation};
 }
 
 pub mod disk {

@@ -24,8 +24,9 @@ use std::sync::{Arc, OnceLock};
 /// Unless its documentation says otherwise, a transformation is **narrow** (it computes each
 /// partition from the same partition of its parent, in the same task), leaves the number of
 /// **partitions** unchanged, drops the **partitioner** of keys, takes a constant amount of
-/// **memory**, and leaves the **order** of rows unchanged. An invalid argument, such as zero
-/// partitions, is reported by the first action. So is a partitioner that returns a partition that
+/// **memory**, and leaves the **order** of rows unchanged. An invalid argument, such as zero or more
+/// than [`MAX_PARTITIONS`](crate::config::MAX_PARTITIONS) partitions, is reported by the first
+/// action. So is a partitioner that returns a partition that
 /// does not exist (`PartitionOutOfRange`), by any operation that partitions rows with it.
 ///
 /// An action computes all partitions, one task each, and returns the first error of a task. An

@@ -314,7 +314,7 @@ impl Engine {
     /// them with the shuffles and blocks of the lineage.
     fn run_prerequisites(&self, request: &JobRequest) -> Result<JobDependencies> {
         let nodes = parents_first(&request.lineage);
-        if let Some(problem) = nodes.iter().find_map(|node| node.problem.as_ref()) {
+        if let Some(problem) = nodes.iter().find_map(|node| node.problem()) {
             return Err(problem.clone());
         }
         let prerequisites: Vec<_> =

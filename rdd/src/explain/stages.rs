@@ -118,7 +118,7 @@ fn stage(cut: Cut<'_>, nodes: &[&LineageNode], numbers: &HashMap<*const (), usiz
         parents: narrow_parents(node).map(|parent| indices[&ptr::from_ref(parent)]).collect(),
         details: details(node, &reads_of(node)),
         is_cached: node.blocks.is_some(),
-        problem: node.problem.as_ref().map(|problem| printable(&problem.kind().to_string())),
+        problem: node.problem().map(|problem| printable(&problem.kind().to_string())),
     });
     let rows_read = |rows_read| StorageStats { rows_read, ..StorageStats::default() };
     let stats = match cut.shuffle {

@@ -122,7 +122,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let (outputs, edge) = shuffle(build_side, operation, 1, write_rows);
         let edges = vec![Dependency::Narrow(Arc::clone(&self.lineage)), edge];
         let mut lineage = self.context.lineage(operation, self.num_partitions(), edges);
-        lineage.problem = two_contexts(operation, &self.context, &build_side.context);
+        lineage.set_problem(two_contexts(operation, &self.context, &build_side.context));
         lineage.set_holds_rows();
         let operators = lineage.operators();
         let build_side = BuildSide { outputs, operators, stored: Mutex::new(None) };

@@ -189,7 +189,7 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
         let (right, right_edge) = JoinInput::of(other, operation, &partitioning);
         let edges = vec![left_edge, right_edge];
         let mut lineage = self.context.lineage(operation, partitioning.partitions(), edges);
-        lineage.problem = two_contexts(operation, &self.context, &other.context);
+        lineage.set_problem(two_contexts(operation, &self.context, &other.context));
         let depth = left.depth().max(right.depth());
         let merge = Arc::new(merge);
         let compute = move |partition, task: &TaskContext| {

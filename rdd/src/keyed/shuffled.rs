@@ -269,8 +269,7 @@ where
     W: Fn(&T) -> u64 + Copy + Send + Sync + 'static,
     F: Fn(usize, &TaskContext) -> I + Send + Sync + 'static,
 {
-    let no_partitions = no_partitions(lineage.operation(), lineage.partitions());
-    lineage.problem = lineage.problem.take().or(no_partitions);
+    lineage.set_problem(no_partitions(lineage.operation(), lineage.partitions()));
     lineage.set_holds_rows();
     let operators = lineage.operators();
     let compute =
@@ -349,7 +348,7 @@ pub(crate) fn default_partitioning<K: 'static>(
     let known = inputs.iter().filter_map(|(_, known)| known.as_ref());
     let largest = known.reduce(|a, b| if b.partitions() > a.partitions() { b } else { a });
     match largest {
-        Some(known) if known.partitions() * 10 > most => known.clone(),
+        Some(known) if known.partitions().saturating_mul(10) > most => known.clone(),
         _ => Partitioning::Hash(most),
     }
 }

@@ -35,7 +35,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let fewer = partitions.min(inputs);
         let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
         let mut lineage = self.context.lineage(operation, fewer, parent);
-        lineage.problem = no_partitions(operation, partitions);
+        lineage.set_problem(no_partitions(operation, partitions));
         let parent = Arc::from([self.pipeline.clone()]);
         Rdd::new(&self.context, lineage, Coalesced { parent, inputs, partitions: fewer })
     }

@@ -55,7 +55,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     {
         let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
         let mut lineage = self.context.lineage(operation, self.num_partitions(), parent);
-        lineage.problem = problem;
+        lineage.set_problem(problem);
         let pipeline = Adapted::new(self.pipeline.clone(), sampling, operation);
         Rdd::partitioned(&self.context, lineage, pipeline, self.partitioner.clone())
     }

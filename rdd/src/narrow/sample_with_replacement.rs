@@ -16,7 +16,7 @@ impl<T: Element + Clone, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// The draw depends only on `seed` and on the position of a row, so it is the same in every
     /// run. Copies of a row are adjacent. Keeps the partitioner.
-    /// The action fails with `InvalidArgument` if `rate` is negative or not finite.
+    /// The action fails with `InvalidArgument` if `rate` is not 0 to 1,000,000.
     ///
     /// # Examples
     ///
@@ -36,8 +36,8 @@ impl<T: Element + Clone, P: Pipeline<Item = T>> Rdd<T, P> {
         seed: u64,
     ) -> Rdd<T, impl Fused<Item = T> + use<T, P>> {
         let operation = Operation::new("sample_with_replacement");
-        let what = || format!("the rate is {rate}, but must be finite and at least 0");
-        let wrong = !(rate.is_finite() && rate >= 0.0);
+        let what = || format!("the rate is {rate}, but must be 0 to {MAX_RATE}");
+        let wrong = !(0.0..=MAX_RATE).contains(&rate);
         let problem = wrong.then(|| Error::invalid_argument(what()).in_operation(operation));
         self.sampled::<Poisson>(operation, Sampling { rate, seed }, problem)
     }
@@ -92,6 +92,8 @@ impl<R: Iterator<Item: Clone>> Iterator for DrawnRows<R> {
     }
 }
 
+/// Maximum rate: drawing the number of copies of one row takes time in proportion to it.
+const MAX_RATE: f64 = 1_000_000.0;
 /// Maximum rate of one draw, for which `exp(-rate)` is far from the smallest float.
 const MAX_RATE_PER_DRAW: f64 = 500.0;
 

@@ -45,10 +45,13 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let by_index = shared.is_some() && left_partitions > 0 && right_partitions > 0;
         let layout =
             if by_index { Layout::ByIndex } else { Layout::Consecutive { left_partitions } };
-        let partitions =
-            if by_index { left_partitions } else { left_partitions + right_partitions };
+        let partitions = if by_index {
+            left_partitions
+        } else {
+            left_partitions.saturating_add(right_partitions)
+        };
         let mut lineage = self.context.lineage(operation, partitions, parents);
-        lineage.problem = two_contexts(operation, &self.context, &other.context);
+        lineage.set_problem(two_contexts(operation, &self.context, &other.context));
         let left = self.pipeline.clone();
         let right = other.pipeline.clone();
         Rdd::partitioned(&self.context, lineage, Union { left, right, layout }, shared)
@@ -179,7 +182,8 @@ impl Context {
         let ends = shared.is_none().then_some(ends);
         let narrow = |rdd: &Rdd<T, P>| Dependency::Narrow(Arc::clone(&rdd.lineage));
         let mut lineage = self.lineage(operation, partitions, rdds.iter().map(narrow).collect());
-        lineage.problem = rdds.iter().find_map(|rdd| two_contexts(operation, self, &rdd.context));
+        lineage
+            .set_problem(rdds.iter().find_map(|rdd| two_contexts(operation, self, &rdd.context)));
         let parents = non_empty().map(|rdd| rdd.pipeline.clone()).collect();
         Rdd::partitioned(self, lineage, UnionAll { parents, ends }, shared)
     }
@@ -199,7 +203,7 @@ fn shared_partitioner<'a>(
 /// Returns the sum up to and including each number.
 fn running_sums(numbers: impl Iterator<Item = usize>) -> Arc<[usize]> {
     let sums = numbers.scan(0, |sum, number| {
-        *sum += number;
+        *sum = number.saturating_add(*sum);
         Some(*sum)
     });
     sums.collect()

@@ -57,8 +57,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         let left = self.num_partitions();
         let right = other.num_partitions();
         let mut lineage = self.context.lineage(operation, left, parents);
-        lineage.problem = two_contexts(operation, &self.context, &other.context)
-            .or_else(|| unequal_partitions(operation, left, right));
+        lineage.set_problem(two_contexts(operation, &self.context, &other.context));
+        lineage.set_problem(unequal_partitions(operation, left, right));
         lineage
     }
 }

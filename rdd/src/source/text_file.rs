@@ -153,7 +153,7 @@ impl Context {
         let mut lineage = self.lineage(operation, partitions, Vec::new());
         // A folder without files has no partitions, which is no mistake of the caller.
         let refused = no_partitions(operation, options.partitions.unwrap_or(1));
-        lineage.problem = refused.or(problem);
+        lineage.set_problem(refused.or(problem));
         let lines = TextLines {
             input: Arc::new(input),
             partitions,

@@ -34,7 +34,7 @@ impl<K: 'static> SubPartitions<K> {
 
     /// Returns the number of sub-partitions of all partitions.
     pub fn count(&self) -> usize {
-        self.partitioning.partitions() * self.each
+        self.partitioning.partitions().saturating_mul(self.each)
     }
 
     /// Returns the number of sub-partitions of each partition.

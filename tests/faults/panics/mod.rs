@@ -1,5 +1,7 @@
 //! User code that panics where no task runs it, destructors that panic, and absurd sizes.
 //!
 //! - `methods`: each method of a row panics at each of its calls.
+//! - `sizes`: numbers of partitions, rows, bytes and seconds that cannot be meant.
 
 mod methods;
+mod sizes;
