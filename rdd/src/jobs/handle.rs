@@ -146,6 +146,13 @@ pub(super) struct Promise<T> {
     changed: Condvar,
 }
 
+/// A result that was not taken is dropped quietly, by whichever thread holds the promise last.
+impl<T> Drop for Promise<T> {
+    fn drop(&mut self) {
+        drop_quietly(self.state.get_mut().result.take());
+    }
+}
+
 struct State<T> {
     result: Option<Result<T>>,
     is_finished: bool,

@@ -98,7 +98,7 @@ const OPERATIONS: &[(&str, Sized)] = &[
     }),
 ];
 
-/// What follows an operation of too many partitions: the error is the same.
+/// Programs that continue after an operation of too many partitions. The error is the same.
 const FOLLOWERS: &[fn(&Rdd<u64>) -> Result<u64>] = &[
     |rdd| rdd.count(),
     |rdd| rdd.collect().map(|rows| rows.len() as u64),
