@@ -249,7 +249,9 @@ fn a_problem_of_an_ancestor_is_the_error_of_the_action() {
     within(DEADLINE, || {
         let engine = engine(1);
         let mut bad = LineageNode::new(RddId(0), Operation::new("text_file"), 1, vec![]);
-        bad.set_problem(Some(Error::invalid_argument("no such file").in_operation(bad.operation())));
+        bad.set_problem(Some(
+            Error::invalid_argument("no such file").in_operation(bad.operation()),
+        ));
         let parents = vec![Dependency::Narrow(Arc::new(bad))];
         let node = Arc::new(LineageNode::new(RddId(1), Operation::new("map"), 1, parents));
         let error = engine.run_job(request(&node, |_| Ok(()))).unwrap_err();
