@@ -156,15 +156,22 @@ pub fn compressed(path: PathBuf, compression: &str) -> Error {
 
 /// Refuses pipes, devices and kernel files, which have no length that could be split.
 fn refuse_unmeasured(path: &Path, found: &Metadata) -> Result<()> {
-    let has_bytes = || super::open(path).and_then(|mut file| file.read(&mut [0]));
-    let is_measured = found.is_file() && (found.len() > 0 || !has_bytes().is_ok_and(|n| n > 0));
-    match is_measured {
-        true => Ok(()),
-        false => {
-            let what =
-                "not a regular file with a length (a pipe or a device?); copy it to a file first";
-            Err(invalid(path.to_path_buf(), what.into()))
-        }
+    let unmeasured = || {
+        let what =
+            "not a regular file with a length (a pipe or a device?); copy it to a file first";
+        Err(invalid(path.to_path_buf(), what.into()))
+    };
+    if !found.is_file() {
+        return unmeasured();
+    }
+    if found.len() > 0 {
+        return Ok(());
+    }
+    match super::open(path).and_then(|mut file| file.read(&mut [0])) {
+        Ok(0) => Ok(()),
+        Ok(_) => unmeasured(),
+        Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => unmeasured(),
+        Err(cause) => Err(unreadable(path, cause)),
     }
 }
 

@@ -34,20 +34,35 @@ impl ListedFile {
         Ok(reader)
     }
 
-    /// Returns the error of a failed read. A file that ends before its listed length has changed.
+    /// Returns the error of a failed read. A file that ends before its listed length has changed,
+    /// unless its length is still the same: that of a kernel file is not the number of its bytes.
     pub fn read_error(&self, cause: io::Error) -> Error {
         let kind = cause.kind();
         let has_ended = kind == io::ErrorKind::UnexpectedEof;
+        if has_ended && !self.has_changed() {
+            let length = self.identity.length();
+            let what = format!(
+                "it ends before its length of {length} bytes (a kernel file?); copy it to a file first"
+            );
+            let path = self.path.clone();
+            return Error::new(ErrorKind::InvalidInput { path, what }).caused_by(cause);
+        }
         if has_ended || is_changed(&cause) || kind == io::ErrorKind::StaleNetworkFileHandle {
             return self.changed(cause);
         }
         Error::io(format!("reading `{}` failed", self.path.display()), cause)
     }
 
+    /// Returns true if the path names another file than the one that was listed, or a changed one.
+    fn has_changed(&self) -> bool {
+        match std::fs::metadata(&self.path) {
+            Ok(found) => FileIdentity::of(&found) != self.identity,
+            Err(cause) => is_no_file(&cause),
+        }
+    }
+
     fn not_opened(&self, cause: io::Error) -> Error {
-        let found = std::fs::metadata(&self.path);
-        let has_changed = || found.is_ok_and(|found| FileIdentity::of(&found) != self.identity);
-        if is_no_file(&cause) || has_changed() {
+        if is_no_file(&cause) || self.has_changed() {
             return self.changed(cause);
         }
         Error::io(format!("opening `{}` failed", self.path.display()), cause)

@@ -98,7 +98,8 @@ impl Part {
         match self {
             Part::Name(wanted) => wanted == name,
             Part::Wild { pattern, names_hidden } => {
-                (*names_hidden || !is_hidden(name)) && pattern.matches(&name.to_string_lossy())
+                let is_visible = !is_hidden(name) || (*names_hidden && name != "..");
+                is_visible && pattern.matches(&name.to_string_lossy())
             }
             Part::Folders => false,
         }
@@ -109,10 +110,11 @@ fn has_wildcard(name: &OsStr) -> bool {
     name.as_encoded_bytes().iter().any(|byte| b"*?[".contains(byte))
 }
 
-/// Returns true for marker files such as `_SUCCESS` and for dot files, which are not data.
+/// Returns true for marker files such as `_SUCCESS` and for dot files, which are not data, and for
+/// `..`, which no wildcard matches.
 fn is_hidden(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
-    name.starts_with(b"_") || (name.starts_with(b".") && name != b"..")
+    name.starts_with(b"_") || name.starts_with(b".")
 }
 
 /// A folder that will be visited.
@@ -181,7 +183,13 @@ impl Folder<'_> {
             return paths.into_iter().try_for_each(|path| self.add_named(path, listing));
         }
         let entries = listing.read_folder(self.path)?;
-        entries.iter().try_for_each(|entry| self.add_entry(entry, listing))
+        entries.iter().try_for_each(|entry| self.add_entry(entry, listing))?;
+        // A folder does not list its parent.
+        let parent = OsStr::new("..");
+        match self.new.iter().any(|it| self.name_at(*it).is_some_and(|name| name == parent)) {
+            true => self.add_named(self.path.join(parent), listing),
+            false => Ok(()),
+        }
     }
 
     /// Returns the name that a position asks for, if it asks for one.

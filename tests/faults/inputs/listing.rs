@@ -7,6 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::thread;
 use tempfile::TempDir;
 use testkit::{DEADLINE, scaled, within};
 
@@ -34,11 +35,15 @@ fn each_row_of_the_table_of_patterns_holds() {
             "run3/y.txt",
             "star*/z",
             "star2/w",
+            "x]",
+            "{a,b}",
+            "new\nline",
+            "Ä/ü",
         ];
         let folder = folder_of(&names);
         let ctx = Context::local().unwrap();
         let saved = ["2024-01/part-0", "2024-01/part-1", "2024-02/part-0", "2024-03.txt"];
-        let wanted: [(&str, &[&str]); 22] = [
+        let wanted: [(&str, &[&str]); 34] = [
             ("2024-*", &saved),
             ("2024-0[12]", &saved[..3]),
             ("2024-0[!12]*", &saved[3..]),
@@ -61,9 +66,28 @@ fn each_row_of_the_table_of_patterns_holds() {
             ("star[*]/*", &["star*/z"]),
             ("star*/*", &["star*/z", "star2/w"]),
             ("**/[yz]*", &["run3/y.txt", "star*/z"]),
+            ("./d//*/", &["d/a"]),
+            ("2024-02/*/../part-1", &[]),
+            ("d/../2024-0[1]/part-1", &["2024-01/part-1"]),
+            ("e/*/../../d/*", &["d/a"]),
+            ("e/**/../d/*", &["d/a"]),
+            ("e/.*/a", &[]),
+            ("x[]]", &["x]"]),
+            ("[!a-w]]", &["x]"]),
+            ("{a,b}", &["{a,b}"]),
+            ("{*}", &["{a,b}"]),
+            ("new*", &["new", "line"]),
+            ("?/?", &["d/a", "e/f/g", "Ä/ü"]),
         ];
         for (path, files) in wanted {
-            assert_eq!(read(&ctx, folder.path(), path).unwrap(), files, "{path}");
+            let found = read(&ctx, folder.path(), path);
+            match files {
+                [] => assert!(
+                    matches!(found.unwrap_err().kind(), ErrorKind::InputNotFound { .. }),
+                    "{path}"
+                ),
+                files => assert_eq!(found.unwrap(), *files, "{path}"),
+            }
         }
         for path in ["e/_*/[!y]", "none*", "**/none", "d/[_]b", "run[3", "a**"] {
             let error = read(&ctx, folder.path(), path).unwrap_err();
@@ -99,7 +123,7 @@ fn links_in_a_circle_list_each_folder_once() {
 
 // Case R-A3 of tests/PROMISES.md.
 #[test]
-fn a_listing_inside_a_cancelled_job_ends() {
+fn a_listing_ends_when_its_context_or_its_job_is_cancelled() {
     within(DEADLINE, || {
         let folder = folder_of(&["a"]);
         let ctx = Context::local().unwrap();
@@ -109,6 +133,26 @@ fn a_listing_inside_a_cancelled_job_ends() {
             in_group.text_file(folder.path()).count()
         });
         let error = outcome.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Cancelled { .. }), "{error}");
+
+        // A tree that takes a while, listed on a thread that no job belongs to.
+        for number in 0..20_000 {
+            fs::write(folder.path().join(number.to_string()), "").unwrap();
+        }
+        let lister = ctx.clone();
+        let path = folder.path().to_path_buf();
+        let listing = thread::spawn(move || {
+            loop {
+                let lines = lister.text_file(&path);
+                if let Err(error) = lines.take(1) {
+                    return error;
+                }
+            }
+        });
+        while !listing.is_finished() {
+            ctx.cancel_all("enough");
+        }
+        let error = listing.join().unwrap();
         assert!(matches!(error.kind(), ErrorKind::Cancelled { .. }), "{error}");
     });
 }

@@ -280,3 +280,32 @@ fn a_staging_directory_that_is_replaced_while_it_is_written_is_an_error() {
         }
     });
 }
+
+// Case R-B1 of tests/PROMISES.md.
+#[test]
+fn kernel_files_are_refused_and_not_read_as_empty() {
+    within(DEADLINE, || {
+        let ctx = Context::local().unwrap();
+        let files = [
+            "/proc/kmsg",
+            "/proc/self/status",
+            "/proc/self/mem",
+            "/proc/self/fd/0",
+            "/sys/kernel/mm/transparent_hugepage/enabled",
+            "/dev/full",
+            "/dev/tty",
+            "/dev/ptmx",
+        ];
+        for file in files.into_iter().filter(|file| Path::new(file).exists()) {
+            let outcome = ctx.text_file(file).count();
+            let error = match outcome {
+                Err(error) => error,
+                // The test may run with an input that is a file.
+                Ok(_) if file.ends_with("/fd/0") => continue,
+                Ok(rows) => panic!("{file}: {rows} rows"),
+            };
+            assert!(error.to_string().contains(file), "{file}: {error}");
+            assert!(!matches!(error.kind(), ErrorKind::InputChanged { .. }), "{file}: {error}");
+        }
+    });
+}
