@@ -3,8 +3,8 @@
 use std::fs::Metadata;
 use std::time::{Duration, SystemTime};
 
-/// The time within which two changes of a file may get the same time stamp: Linux stamps files with
-/// the time of the last timer interrupt, which is at most 10 ms old.
+/// The time within which two changes of a file may get the same time stamp: before version 6.13,
+/// Linux stamps files with the time of the last timer interrupt, which is at most 10 ms old.
 const MAX_CLOCK_TICK: Duration = Duration::from_millis(20);
 
 /// The identity of a file. Two equal identities mean the same bytes.

@@ -52,9 +52,12 @@ enum Change {
     ReplacedByAFolder,
     Deleted,
     Touched,
+    RenamedAndBack,
+    GivenOtherRights,
+    GivenAnotherName,
 }
 
-const CHANGES: [Change; 11] = [
+const CHANGES: [Change; 14] = [
     Change::Overwritten,
     Change::OverwrittenWithItsOldTime,
     Change::LastRowOverwritten,
@@ -66,6 +69,9 @@ const CHANGES: [Change; 11] = [
     Change::ReplacedByAFolder,
     Change::Deleted,
     Change::Touched,
+    Change::RenamedAndBack,
+    Change::GivenOtherRights,
+    Change::GivenAnotherName,
 ];
 
 fn apply(change: Change, path: &Path) {
@@ -102,6 +108,16 @@ fn apply(change: Change, path: &Path) {
             fs::create_dir(path).unwrap();
         }
         Change::Deleted => fs::remove_file(path).unwrap(),
+        Change::RenamedAndBack => {
+            fs::rename(path, &other).unwrap();
+            fs::rename(&other, path).unwrap();
+        }
+        Change::GivenOtherRights => {
+            let mut rights = fs::metadata(path).unwrap().permissions();
+            rights.set_readonly(true);
+            fs::set_permissions(path, rights).unwrap();
+        }
+        Change::GivenAnotherName => fs::hard_link(path, &other).unwrap(),
         Change::Touched => file.set_modified(modified + Duration::from_secs(1)).unwrap(),
     }
 }
@@ -151,7 +167,7 @@ fn a_file_that_changes_in_any_way_between_its_listing_and_its_last_row_is_an_err
     within(DEADLINE, || {
         for threads in [1, 4] {
             let ctx = Context::builder().threads(threads).build().unwrap();
-            for (number, change) in CHANGES.into_iter().cycle().take(scaled(11)).enumerate() {
+            for (number, change) in CHANGES.into_iter().cycle().take(scaled(14)).enumerate() {
                 let partitions = [1, 2, 5][number % 3];
                 let input = Input::new();
                 let lines = ctx.text_file_with(Text::new().partitions(partitions), input.path());
