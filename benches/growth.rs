@@ -1,12 +1,16 @@
 //! The cost of eight times the rows, in memory and with a memory limit below both sizes: a narrow
 //! chain, the hash operations with eight times the keys, and a sort. No time may grow quadratically.
 //!
+//! Also the cost of four times the length: partitions of a checkpoint that is read, and unions one on
+//! another.
+//!
 //! Prints for each case both times, their ratio (`growth`), and its limit (`max_growth`). `-- --case
 //! sort` runs one of them.
 
 mod support;
 
 use emberline::prelude::*;
+use std::path::Path;
 use support::generate::{congruential, middle_bits, random, three_in_four};
 use support::{Options, Time, median, timed};
 
@@ -36,6 +40,35 @@ const CASES: [Case; 6] = [
     Case { name: "sort", max_growth: 10.5, rows: 1, run: sort },
 ];
 
+/// A workload whose size is not a number of rows.
+struct Length {
+    name: &'static str,
+    /// The larger size; the smaller one is a quarter of it.
+    large: u64,
+    /// Prepares the workload in a folder, which is not timed.
+    prepare: fn(&Context, &Path, u64) -> emberline::Result<()>,
+    run: fn(&Context, &Path, u64) -> emberline::Result<u64>,
+}
+
+/// The ratio of the sizes of a [`Length`], and the largest allowed ratio of its times.
+const LENGTH_TIMES: u64 = 4;
+const MAX_LENGTH_GROWTH: f64 = 5.0;
+
+const LENGTHS: [Length; 2] = [
+    Length {
+        name: "read_checkpoint",
+        large: 100_000,
+        prepare: write_checkpoint,
+        run: |ctx, path, _| ctx.read_checkpoint::<u64>(path).count(),
+    },
+    Length {
+        name: "unions",
+        large: 10_000,
+        prepare: |_, _, _| Ok(()),
+        run: |ctx, _, unions| boxed_unions(ctx, unions),
+    },
+];
+
 fn main() -> Result<(), BoxError> {
     let options = Options::widest(LAPTOP_ROWS, FULL_ROWS)?;
     let small_limit = 2 * options.rows; // an eighth of the bytes of the smaller size, with 16 bytes per row
@@ -48,7 +81,54 @@ fn main() -> Result<(), BoxError> {
             grow(case, "disk", &options, &ctx)?;
         }
     }
+    for length in LENGTHS.iter().filter(|it| wanted.as_ref().is_none_or(|name| name == it.name)) {
+        grow_length(length, &options)?;
+    }
     Ok(())
+}
+
+/// Times both lengths alternately.
+fn grow_length(length: &Length, options: &Options) -> Result<(), BoxError> {
+    let Length { name, large, prepare, run } = length;
+    let ctx = options.context()?;
+    let folder = tempfile::tempdir()?;
+    let sizes = [large / LENGTH_TIMES, *large];
+    let paths = sizes.map(|size| folder.path().join(size.to_string()));
+    for (size, path) in sizes.iter().zip(&paths) {
+        prepare(&ctx, path, *size)?;
+    }
+    let time = |at: usize| -> Result<Time, BoxError> {
+        let (found, time) = timed(|| run(&ctx, &paths[at], sizes[at]))?;
+        assert_eq!(found, sizes[at], "{name}");
+        Ok(time)
+    };
+    time(0)?;
+    let mut pairs = Vec::with_capacity(options.pairs);
+    for _ in 0..options.pairs {
+        pairs.push((time(0)?, time(1)?));
+    }
+    let small = median(pairs.iter().map(|pair| pair.0.wall));
+    let large = median(pairs.iter().map(|pair| pair.1.wall));
+    let growth = median(pairs.iter().map(|pair| pair.1.wall / pair.0.wall));
+    println!(
+        "bench=growth_{name} size={} times={LENGTH_TIMES} threads={} small_s={small:.4} \
+         large_s={large:.4} growth={growth:.2} max_growth={MAX_LENGTH_GROWTH}",
+        sizes[0], options.threads
+    );
+    Ok(())
+}
+
+/// Writes a checkpoint of as many rows as partitions.
+fn write_checkpoint(ctx: &Context, path: &Path, partitions: u64) -> emberline::Result<()> {
+    ctx.range_with(partitions as usize, 0..partitions).checkpoint(path).map(drop)
+}
+
+/// Counts the rows of unions one on another, each boxed, after a plan of them was made.
+fn boxed_unions(ctx: &Context, unions: u64) -> emberline::Result<u64> {
+    let one = |n: u64| ctx.range_with(1, n..n + 1);
+    let rows = (1..unions).fold(one(0).boxed(), |all, n| all.union(&one(n)).boxed());
+    assert!(rows.explain().to_string().len() as u64 > unions);
+    rows.count()
 }
 
 /// Times both sizes alternately, so that other load affects both.

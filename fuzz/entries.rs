@@ -94,7 +94,9 @@ pub fn manifest(data: &[u8]) {
     let read = Manifest::read(&Memory(bytes.clone()), most_parts).expect("bytes in memory");
     if let Ok(manifest) = read {
         assert!(manifest.parts.len() <= most_parts);
-        assert_eq!(manifest.encode(), bytes);
+        // An older version, or a shape with longer numbers, is written in other bytes.
+        let again = Manifest::read(&Memory(manifest.encode()), most_parts);
+        assert_eq!(again.expect("bytes in memory"), Ok(manifest));
     }
 }
 

@@ -35,6 +35,8 @@
 //! - [`disk`]: all file system access, real or with injected faults.
 //! - [`codec`]: encoding of rows to bytes.
 //! - [`size`]: estimates of the memory size of rows.
+//! - [`shape`]: the shape of a row type, for files that outlive the program.
+//! - [`nesting`]: the maximum depth of values in rows.
 //!
 //! # Report: what users see, and settings
 //!
@@ -66,11 +68,13 @@ pub mod ids;
 pub mod job;
 pub mod lineage;
 pub mod memory;
+pub mod nesting;
 pub mod operation;
 pub mod quiet;
 pub mod runner;
 pub mod scheduler;
 pub mod scratch;
+pub mod shape;
 pub mod size;
 pub mod sync;
 pub mod task;

@@ -14,11 +14,17 @@
 //!   visited;
 //! - `#[serde(skip)]` hides a field, and `#[serde(with = ..)]` shows what it serializes.
 //!
+//! It counts the levels of nested values, since it recurses with them (see [`nesting`](crate::nesting)).
+//!
 //! Every row is measured, because one row may be as large as all others together and samples miss
 //! oversized rows. A row that needs no drop owns no heap memory, so measuring it adds a constant; a
 //! string costs one or two nanoseconds.
 
+use crate::codec::row_type_name;
+use crate::nesting::{MAX_LEVELS, SHALLOW_LEVELS, on_deep_stack, too_deep};
+use crate::unwind::raise;
 use serde::ser::{self, Serialize, Serializer};
+use std::any::type_name;
 
 /// The overhead of the allocator for each allocation, in bytes.
 const ALLOCATION_OVERHEAD_BYTES: u64 = 16;
@@ -35,17 +41,32 @@ pub struct RowSize {
     pub values_visited: u64,
 }
 
-/// Measures `row`. The size of a row that fails to serialize is zero.
+/// Measures `row`. The size of a row that fails to serialize is zero. A row that is too deep for
+/// the codec raises `NotEncodable`.
 pub fn measure<T: Serialize>(row: &T) -> RowSize {
     if const { !owns_heap::<T>() } {
         return RowSize::default();
     }
-    let mut counter = SizeCounter { heap: 0, values_visited: 0 };
+    measure_levels(row, SHALLOW_LEVELS).unwrap_or_else(|| measure_deep(row))
+}
+
+/// Measures a row of at most `max_levels` levels.
+#[inline]
+fn measure_levels<T: Serialize>(row: &T, max_levels: u32) -> Option<RowSize> {
+    let mut counter =
+        SizeCounter { heap: 0, values_visited: 0, levels_left: max_levels, is_too_deep: false };
     let has_failed = row.serialize(&mut counter).is_err();
-    RowSize {
-        heap_bytes: if has_failed { 0 } else { counter.heap },
-        values_visited: counter.values_visited,
+    if has_failed && counter.is_too_deep {
+        return None;
     }
+    let heap_bytes = if has_failed { 0 } else { counter.heap };
+    Some(RowSize { heap_bytes, values_visited: counter.values_visited })
+}
+
+#[cold]
+fn measure_deep<T: Serialize>(row: &T) -> RowSize {
+    on_deep_stack(|| measure_levels(row, MAX_LEVELS))
+        .unwrap_or_else(|| raise(too_deep(row_type_name(type_name::<T>()))))
 }
 
 /// Returns true if a row of this type may own heap memory, which is the case if it needs drop.
@@ -119,6 +140,8 @@ impl Width {
 struct SizeCounter {
     heap: u64,
     values_visited: u64,
+    levels_left: u32,
+    is_too_deep: bool,
 }
 
 impl SizeCounter {
@@ -128,20 +151,51 @@ impl SizeCounter {
         }
     }
 
-    fn elements(&mut self, own: Width) -> Elements<'_> {
+    /// Opens a level, which the caller closes.
+    #[inline]
+    fn open(&mut self) -> Result<(), SerializationFailed> {
+        match self.levels_left.checked_sub(1) {
+            Some(levels_left) => {
+                self.levels_left = levels_left;
+                Ok(())
+            }
+            None => {
+                self.is_too_deep = true;
+                Err(std::fmt::Error)
+            }
+        }
+    }
+
+    #[inline]
+    fn close(&mut self) {
+        self.levels_left += 1;
+    }
+
+    /// Visits the only value of a level.
+    #[inline]
+    fn single<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<Width, SerializationFailed> {
+        self.open()?;
+        let width = value.serialize(&mut *self)?;
+        self.close();
+        Ok(width)
+    }
+
+    fn elements(&mut self, own: Width) -> Result<Elements<'_>, SerializationFailed> {
+        self.open()?;
         let heap_before = self.heap;
-        Elements {
+        Ok(Elements {
             counter: self,
             own,
             heap_before,
             count: 0,
             widest: Width::ZERO,
             key: Width::ZERO,
-        }
+        })
     }
 
-    fn fields(&mut self, is_variant: bool) -> Fields<'_> {
-        Fields { counter: self, sum: Width::ZERO, is_variant }
+    fn fields(&mut self, is_variant: bool) -> Result<Fields<'_>, SerializationFailed> {
+        self.open()?;
+        Ok(Fields { counter: self, sum: Width::ZERO, is_variant })
     }
 }
 
@@ -183,6 +237,7 @@ impl Elements<'_> {
     }
 
     fn finish(self) -> Width {
+        self.counter.close();
         self.counter.allocate(self.count.saturating_mul(self.widest.padded().bytes));
         self.own
     }
@@ -204,6 +259,7 @@ impl Fields<'_> {
     }
 
     fn finish(self) -> Width {
+        self.counter.close();
         let width = self.sum.padded();
         if self.is_variant { width.tagged() } else { width }
     }
@@ -271,7 +327,7 @@ impl<'a> Serializer for &'a mut SizeCounter {
         self,
         value: &T,
     ) -> Result<Width, SerializationFailed> {
-        Ok(value.serialize(self)?.tagged())
+        Ok(self.single(value)?.tagged())
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
@@ -279,7 +335,7 @@ impl<'a> Serializer for &'a mut SizeCounter {
         _: Name,
         value: &T,
     ) -> Result<Width, SerializationFailed> {
-        value.serialize(self)
+        self.single(value)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -293,23 +349,23 @@ impl<'a> Serializer for &'a mut SizeCounter {
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Elements<'a>, SerializationFailed> {
-        Ok(self.elements(Width::SEQUENCE))
+        self.elements(Width::SEQUENCE)
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Elements<'a>, SerializationFailed> {
-        Ok(self.elements(Width::MAP))
+        self.elements(Width::MAP)
     }
 
     fn serialize_tuple(self, _: usize) -> Result<Fields<'a>, SerializationFailed> {
-        Ok(self.fields(false))
+        self.fields(false)
     }
 
     fn serialize_tuple_struct(self, _: Name, _: usize) -> Result<Fields<'a>, SerializationFailed> {
-        Ok(self.fields(false))
+        self.fields(false)
     }
 
     fn serialize_struct(self, _: Name, _: usize) -> Result<Fields<'a>, SerializationFailed> {
-        Ok(self.fields(false))
+        self.fields(false)
     }
 
     fn serialize_tuple_variant(
@@ -319,7 +375,7 @@ impl<'a> Serializer for &'a mut SizeCounter {
         _: Name,
         _: usize,
     ) -> Result<Fields<'a>, SerializationFailed> {
-        Ok(self.fields(true))
+        self.fields(true)
     }
 
     fn serialize_struct_variant(
@@ -329,7 +385,7 @@ impl<'a> Serializer for &'a mut SizeCounter {
         _: Name,
         _: usize,
     ) -> Result<Fields<'a>, SerializationFailed> {
-        Ok(self.fields(true))
+        self.fields(true)
     }
 
     /// Returns false, as the binary codec does, so that types such as `IpAddr` are seen as their

@@ -2,7 +2,7 @@
 //! that is written last. See `FORMAT.md` of this crate.
 //!
 //! It outlives the program that wrote it. So it has no type names and no hashes of keys, and it
-//! records the versions of the manifest, the frames and the codec.
+//! records the versions of the manifest, the frames and the codec, and the shape of the row type.
 
 use crate::format::{FRAME_VERSION, FileIndex, FileWriter, FrameReader, OpenFile, SegmentLocation};
 use crate::memory::row_sizes::RowSizes;
@@ -11,14 +11,21 @@ use emberline_core::codec::{CODEC_ID, encode_into};
 use emberline_core::config::Config;
 use emberline_core::disk::{DiskReader, DiskWriter};
 use emberline_core::error::{Error, Result};
+use emberline_core::shape::Shape;
+use std::io;
 use std::path::Path;
 
 /// The name of the manifest in its directory.
 pub const MANIFEST_NAME: &str = "_manifest";
 
 const MAGIC: [u8; 8] = *b"EMBRCKPT";
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
+/// The version before rows had a shape.
+const VERSION_WITHOUT_SHAPE: u16 = 2;
+/// The fields that all versions have: magic, versions, and the number of partitions.
 const HEADER_BYTES: usize = 20;
+/// The length of the shape, which follows the header since version 3.
+const SHAPE_LENGTH_BYTES: usize = 4;
 const PART_BYTES: usize = 32;
 const CRC_BYTES: usize = 4;
 /// The number of first rows of a partition that its tag covers.
@@ -27,6 +34,8 @@ const TAG_ROWS: usize = 64;
 /// The content of a checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
+    /// The shape of the row type; unknown in manifests of version 2.
+    pub shape: Shape,
     /// The partitions, in order.
     pub parts: Vec<Part>,
 }
@@ -54,11 +63,14 @@ pub type Refusal = String;
 impl Manifest {
     /// Returns the manifest as bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(Manifest::length_of(self.parts.len() as u64) as usize);
+        let shape = self.shape.encode();
+        let mut bytes = Vec::new();
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_le_bytes());
         bytes.extend([FRAME_VERSION, CODEC_ID]);
         bytes.extend((self.parts.len() as u64).to_le_bytes());
+        bytes.extend((shape.len() as u32).to_le_bytes());
+        bytes.extend(shape);
         for Part { rows, bytes: length, frames, tag, digest } in &self.parts {
             [rows, length, frames].iter().for_each(|field| bytes.extend(field.to_le_bytes()));
             [tag, digest].iter().for_each(|field| bytes.extend(field.to_le_bytes()));
@@ -68,64 +80,110 @@ impl Manifest {
         bytes
     }
 
-    /// Returns the length of a manifest of `parts` partitions.
-    fn length_of(parts: u64) -> u64 {
-        parts.saturating_mul(PART_BYTES as u64).saturating_add((HEADER_BYTES + CRC_BYTES) as u64)
+    /// Reads the number of partitions of a manifest, in a few bytes.
+    pub fn read_partitions(file: &dyn DiskReader) -> io::Result<Result<u64, Refusal>> {
+        Ok(Header::read(file)?.map(|header| header.parts))
     }
 
-    /// Reads a manifest of at most `max_parts` partitions. It allocates no more than these need.
-    pub fn read(file: &dyn DiskReader, max_parts: usize) -> std::io::Result<Result<Self, Refusal>> {
-        let length = file.len()?;
-        if length < Manifest::length_of(0) {
-            return Ok(Err(format!("its manifest has only {length} bytes")));
-        }
-        let mut header = [0; HEADER_BYTES];
-        file.read_at(0, &mut header)?;
-        let parts = match parts_of(&header) {
-            Ok(parts) => parts,
+    /// Reads a manifest of at most `max_parts` partitions. It allocates no more than the file has
+    /// bytes, and refuses more partitions before.
+    pub fn read(file: &dyn DiskReader, max_parts: usize) -> io::Result<Result<Self, Refusal>> {
+        let header = match Header::read(file)? {
+            Ok(header) => header,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if Manifest::length_of(parts) != length {
-            let what = format!("its manifest of {parts} partitions has {length} bytes");
-            return Ok(Err(what));
-        }
-        if parts > max_parts as u64 {
+        if header.parts > max_parts as u64 {
+            let parts = header.parts;
             let what = format!("{parts} partitions were written, but there are {max_parts} files");
             return Ok(Err(what));
         }
-        let mut bytes = vec![0; length as usize];
+        let mut bytes = vec![0; file.len()? as usize];
         file.read_at(0, &mut bytes)?;
-        Ok(Manifest::decode(&bytes))
+        Ok(header.decode(&bytes))
+    }
+}
+
+/// The first fields of a manifest, which agree with the length of its file.
+struct Header {
+    parts: u64,
+    /// The position of the first partition.
+    parts_at: usize,
+    shape_bytes: usize,
+}
+
+impl Header {
+    fn read(file: &dyn DiskReader) -> io::Result<Result<Header, Refusal>> {
+        let length = file.len()?;
+        if length < (HEADER_BYTES + CRC_BYTES) as u64 {
+            return Ok(Err(format!("its manifest has only {length} bytes")));
+        }
+        let mut fields = [0; HEADER_BYTES];
+        file.read_at(0, &mut fields)?;
+        let version = match version_of(&fields) {
+            Ok(version) => version,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let mut header =
+            Header { parts: u64_at(&fields, 12), parts_at: HEADER_BYTES, shape_bytes: 0 };
+        if version > VERSION_WITHOUT_SHAPE {
+            let mut shape_bytes = [0; SHAPE_LENGTH_BYTES];
+            file.read_at(HEADER_BYTES as u64, &mut shape_bytes)?;
+            header.shape_bytes = u32::from_le_bytes(shape_bytes) as usize;
+            header.parts_at += SHAPE_LENGTH_BYTES + header.shape_bytes;
+        }
+        let wanted = header.parts.saturating_mul(PART_BYTES as u64);
+        if wanted.saturating_add((header.parts_at + CRC_BYTES) as u64) != length {
+            let parts = header.parts;
+            return Ok(Err(format!("its manifest of {parts} partitions has {length} bytes")));
+        }
+        Ok(Ok(header))
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
+    /// Decodes the bytes of the whole manifest.
+    fn decode(&self, bytes: &[u8]) -> Result<Manifest, Refusal> {
         let (fields, crc) = bytes.split_at(bytes.len() - CRC_BYTES);
         if crc32fast::hash(fields).to_le_bytes() != crc {
             return Err("the checksum of its manifest does not match".into());
         }
+        let shape = &fields[self.parts_at - self.shape_bytes..self.parts_at];
+        let shape = match shape {
+            [] => Shape::default(),
+            bytes => Shape::decode(bytes).map_err(|error| {
+                format!("its manifest has no valid shape of the rows ({})", error.kind())
+            })?,
+        };
         let part = |fields: &[u8]| {
             let [rows, bytes, frames, both] = [0, 8, 16, 24].map(|at| u64_at(fields, at));
             Part { rows, bytes, frames, tag: both as u32, digest: (both >> 32) as u32 }
         };
-        let parts = fields[HEADER_BYTES..].chunks_exact(PART_BYTES).map(part).collect();
-        Ok(Manifest { parts })
+        let parts = fields[self.parts_at..].chunks_exact(PART_BYTES).map(part).collect();
+        Ok(Manifest { shape, parts })
     }
 }
 
-/// Returns the number of partitions in the first bytes of a manifest.
-fn parts_of(header: &[u8; HEADER_BYTES]) -> Result<u64, Refusal> {
+/// Returns the version of a manifest that this build reads.
+fn version_of(header: &[u8; HEADER_BYTES]) -> Result<u16, Refusal> {
     if !header.starts_with(&MAGIC) {
         return Err("its manifest does not begin as one does".into());
     }
-    let found = (u16::from_le_bytes([header[8], header[9]]), header[10], header[11]);
-    let own = (VERSION, FRAME_VERSION, CODEC_ID);
-    if found != own {
+    let version = u16::from_le_bytes([header[8], header[9]]);
+    let advice = "read it with the emberline that wrote it";
+    if ![VERSION_WITHOUT_SHAPE, VERSION].contains(&version) {
         return Err(format!(
-            "it was written in the format {found:?}, and this build reads {own:?}: read it with the \
-             emberline that wrote it"
+            "its manifest has version {version}, and this build reads versions \
+             {VERSION_WITHOUT_SHAPE} and {VERSION}: {advice}"
         ));
     }
-    Ok(u64_at(header, 12))
+    let found = (header[10], header[11]);
+    let own = (FRAME_VERSION, CODEC_ID);
+    if found != own {
+        return Err(format!(
+            "its frames have version {} and codec {}, and this build reads version {} and codec {}: \
+             {advice}",
+            found.0, found.1, own.0, own.1
+        ));
+    }
+    Ok(version)
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
@@ -198,7 +256,6 @@ impl<T: Stored> PartReader<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io;
 
     struct Bytes(Vec<u8>);
 
@@ -220,7 +277,24 @@ mod tests {
 
     fn manifest(parts: u64) -> Manifest {
         let part = |n| Part { rows: n, bytes: n * 100, frames: n / 2, tag: 7, digest: n as u32 };
-        Manifest { parts: (0..parts).map(part).collect() }
+        Manifest { shape: Shape::of::<(u8, String)>(), parts: (0..parts).map(part).collect() }
+    }
+
+    /// Returns the bytes of a manifest of version 2.
+    fn without_shape(manifest: &Manifest) -> Vec<u8> {
+        let mut bytes = manifest.encode();
+        let shape_bytes = manifest.shape.encode().len();
+        bytes.drain(HEADER_BYTES..HEADER_BYTES + SHAPE_LENGTH_BYTES + shape_bytes);
+        bytes[8..10].copy_from_slice(&VERSION_WITHOUT_SHAPE.to_le_bytes());
+        sealed(bytes)
+    }
+
+    /// Returns a manifest with a new checksum.
+    fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes.truncate(bytes.len() - CRC_BYTES);
+        let crc = crc32fast::hash(&bytes);
+        bytes.extend(crc.to_le_bytes());
+        bytes
     }
 
     #[test]
@@ -254,9 +328,39 @@ mod tests {
     }
 
     #[test]
+    fn a_manifest_of_the_version_without_a_shape_is_read() {
+        for parts in [0, 1, 7] {
+            let manifest = manifest(parts);
+            let want = Manifest { shape: Shape::default(), parts: manifest.parts.clone() };
+            assert_eq!(read(&without_shape(&manifest), parts as usize), Ok(want));
+        }
+    }
+
+    #[test]
     fn another_version_is_named() {
-        let mut bytes = manifest(1).encode();
-        bytes[8] = 9;
-        assert!(read(&bytes, 1).unwrap_err().contains("format (9, "));
+        for (at, text) in [(8, "has version 9"), (10, "have version 9"), (11, "codec 9")] {
+            let mut bytes = manifest(1).encode();
+            bytes[at] = 9;
+            let refusal = read(&bytes, 1).unwrap_err();
+            assert!(refusal.contains(text), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_shape_that_is_none_is_refused() {
+        let whole = manifest(2).encode();
+        let shape_bytes = manifest(2).shape.encode().len();
+        let shape_at = HEADER_BYTES + SHAPE_LENGTH_BYTES;
+        for at in shape_at..shape_at + shape_bytes {
+            for byte in 0..=u8::MAX {
+                let mut wrong = whole.clone();
+                wrong[at] = byte;
+                // Some changes are another shape, and none of them panics.
+                let _ = read(&sealed(wrong), 2);
+            }
+        }
+        let mut long = whole.clone();
+        long[HEADER_BYTES..shape_at].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert!(read(&sealed(long), 2).is_err());
     }
 }

@@ -87,10 +87,10 @@ fn engine_locks_are_those_of_one_file_that_counts_them() {
 }
 
 #[test]
-fn one_file_names_the_codec() {
+fn one_folder_names_the_codec() {
     for (name, text) in sources(&["core/src", "shuffle/src", "rdd/src", "src"]) {
         let named = lines_with(&text, &["bincode"]);
-        assert!(named.is_empty() || name == "core/src/codec.rs", "{name}: {named:?}");
+        assert!(named.is_empty() || name.starts_with("core/src/codec/"), "{name}: {named:?}");
     }
 }
 

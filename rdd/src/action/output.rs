@@ -11,8 +11,20 @@ use emberline_core::task::TaskContext;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(crate) fn part_name(partition: usize) -> String {
-    format!("part-{partition:05}")
+/// The digits of the numbers in the names of files, unless there are more partitions.
+const MIN_PART_DIGITS: usize = 5;
+
+/// Returns the name of the file of a partition. All names of an output of `partitions` have the same
+/// length, so that they are in order when they are sorted as texts.
+pub(crate) fn part_name(partition: usize, partitions: usize) -> String {
+    let digits = partitions.saturating_sub(1).to_string().len().max(MIN_PART_DIGITS);
+    format!("part-{partition:0digits$}")
+}
+
+/// Returns the name of the file of a partition in checkpoints of version 2, which differs from
+/// [`part_name`] if there are more than 100,000 partitions.
+pub(crate) fn old_part_name(partition: usize) -> String {
+    format!("part-{partition:0MIN_PART_DIGITS$}")
 }
 
 /// The file of one attempt at one partition. It is deleted when the attempt fails or unwinds.
@@ -26,12 +38,14 @@ pub(crate) struct AttemptFile {
 }
 
 impl AttemptFile {
-    /// Creates the file in the staging directory of an output, which must not be committed yet.
+    /// Creates the file in the staging directory of an output of `partitions`, which must not be
+    /// committed yet.
     pub(crate) fn create(
         staging: &Path,
+        partitions: usize,
         task: &TaskContext,
     ) -> Result<(Box<dyn DiskWriter>, AttemptFile)> {
-        let name = part_name(task.attempt_id.partition);
+        let name = part_name(task.attempt_id.partition, partitions);
         let attempt = task.attempt_id.attempt;
         let attempt_file = AttemptFile {
             path: attempts_dir(staging).join(format!("{name}-attempt-{attempt}")),
@@ -172,4 +186,25 @@ fn refuse_existing(path: &Path) -> Result<()> {
 
 fn cannot_create(path: &Path, cause: std::io::Error) -> Error {
     Error::io(format!("creating `{}` failed", path.display()), cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_any_number_of_partitions_are_in_order() {
+        for partitions in [1, 2, 99_999, 100_000, 100_001, 1_000_000, 1_000_001] {
+            let near_powers = (0..7).map(|power| 10_usize.pow(power));
+            let mut numbers: Vec<usize> = near_powers.flat_map(|n| [n - 1, n, n + 1]).collect();
+            numbers.retain(|number| *number < partitions);
+            numbers.sort_unstable();
+            numbers.dedup();
+            let names: Vec<String> =
+                numbers.into_iter().map(|number| part_name(number, partitions)).collect();
+            assert!(names.is_sorted_by(|left, right| left < right), "{partitions}: {names:?}");
+        }
+        assert_eq!(part_name(7, 100_000), "part-00007");
+        assert_eq!(part_name(7, 100_001), "part-000007");
+    }
 }

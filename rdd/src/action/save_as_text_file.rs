@@ -4,6 +4,7 @@ use super::output::{AttemptFile, Output};
 use crate::driver::run_action;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
+use emberline_core::disk::DiskWriter;
 use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
@@ -21,7 +22,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// A row is written with [`Display`]. Pairs have no `Display`: map them to a `String` first,
     /// such as with `map(|(k, v)| format!("{k},{v}"))`.
     ///
-    /// There is one file for each partition (`part-00000` and up), and an empty `_SUCCESS`. The
+    /// There is one file for each partition (`part-00000` and up; the numbers are longer if there
+    /// are more than 100,000), and an empty `_SUCCESS`. The
     /// output is written into a hidden staging directory, synced and renamed, so readers see all of
     /// it or none, also after a crash. Missing parent directories are created. Staging directories
     /// of killed processes are removed. A task holds a buffer of 1 MiB.
@@ -53,9 +55,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         run_action(action, |frame| {
             let output = Output::begin(path.as_ref(), self.context.engine.config())?;
             let staging = output.staging().to_path_buf();
-            let work =
-                move |rows: P::Rows, task: &TaskContext| write_part(action, rows, &staging, task);
-            self.run(frame, 0..self.num_partitions(), work)?;
+            let partitions = self.num_partitions();
+            let work = move |rows: P::Rows, task: &TaskContext| {
+                let created = AttemptFile::create(&staging, partitions, task)?;
+                write_part(action, rows, created, task)
+            };
+            self.run(frame, 0..partitions, work)?;
             frame.publish_at_end(move || output.commit("_SUCCESS", &[]));
             Ok(())
         })
@@ -66,10 +71,9 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
 fn write_part<T: Display>(
     action: Operation,
     rows: impl Iterator<Item = T>,
-    staging: &Path,
+    (mut file, attempt_file): (Box<dyn DiskWriter>, AttemptFile),
     task: &TaskContext,
 ) -> Result<()> {
-    let (mut file, attempt_file) = AttemptFile::create(staging, task)?;
     let writing =
         |cause| Error::io(format!("writing `{}` failed", attempt_file.part().display()), cause);
     let mut block = String::with_capacity(BUFFER_BYTES);

@@ -4,7 +4,8 @@ use super::chained::{ChainedRows, ParentPartition, chained, materialized_single}
 use crate::context::{Context, two_contexts};
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::materialized::MaterializedRows;
-use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use crate::pipeline::parents::{Layout, Parents};
+use crate::pipeline::{Boxed, Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
 use emberline_core::lineage::Dependency;
 use emberline_core::operation::Operation;
@@ -43,8 +44,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         ];
         let shared = shared_partitioner(inputs.into_iter());
         let by_index = shared.is_some() && left_partitions > 0 && right_partitions > 0;
-        let layout =
-            if by_index { Layout::ByIndex } else { Layout::Consecutive { left_partitions } };
+        let layout = if by_index { Layout::ByIndex } else { Layout::Consecutive };
         let partitions = if by_index {
             left_partitions
         } else {
@@ -54,7 +54,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         lineage.set_problem(two_contexts(operation, &self.context, &other.context));
         let left = self.pipeline.clone();
         let right = other.pipeline.clone();
-        Rdd::partitioned(&self.context, lineage, Union { left, right, layout }, shared)
+        let union = Union { left, right, layout, left_partitions, right_partitions };
+        Rdd::partitioned(&self.context, lineage, union, shared)
     }
 }
 
@@ -63,15 +64,8 @@ struct Union<P, Q> {
     left: P,
     right: Q,
     layout: Layout,
-}
-
-/// The partitions of the union of two parents.
-#[derive(Clone, Copy)]
-enum Layout {
-    /// Each partition has the rows of both parents' partitions with its index.
-    ByIndex,
-    /// The partitions of the right parent follow those of the left one.
-    Consecutive { left_partitions: usize },
+    left_partitions: usize,
+    right_partitions: usize,
 }
 
 impl<P, Q> Sealed for Union<P, Q> {}
@@ -82,8 +76,7 @@ impl<P, Q> Union<P, Q> {
     fn parts(&self, partition: usize) -> (Option<usize>, Option<usize>) {
         match self.layout {
             Layout::ByIndex => (Some(partition), Some(partition)),
-            Layout::Consecutive { left_partitions } => match partition.checked_sub(left_partitions)
-            {
+            Layout::Consecutive => match partition.checked_sub(self.left_partitions) {
                 None => (Some(partition), None),
                 Some(right) => (None, Some(right)),
             },
@@ -117,6 +110,12 @@ impl<P: Pipeline, Q: Pipeline<Item = P::Item>> Pipeline for Union<P, Q> {
 
     fn depth(&self) -> usize {
         self.left.depth().max(self.right.depth())
+    }
+
+    fn to_boxed(&self) -> Boxed<P::Item> {
+        let left = (self.left.to_boxed(), self.left_partitions);
+        let right = (self.right.to_boxed(), self.right_partitions);
+        Parents::union(self.layout, vec![left, right])
     }
 }
 
@@ -254,5 +253,20 @@ impl<P: Pipeline> Pipeline for UnionAll<P> {
 
     fn depth(&self) -> usize {
         self.parents.iter().map(P::depth).max().unwrap_or(0)
+    }
+
+    fn to_boxed(&self) -> Boxed<P::Item> {
+        if self.parents.is_empty() {
+            return Boxed::new(self.clone());
+        }
+        let layout = if self.ends.is_some() { Layout::Consecutive } else { Layout::ByIndex };
+        let mut before = 0;
+        let parents = self.parents.iter().enumerate().map(|(at, parent)| {
+            let end = self.ends.as_ref().map_or(before, |ends| ends[at]);
+            let partitions = end - before;
+            before = end;
+            (parent.to_boxed(), partitions)
+        });
+        Parents::union(layout, parents.collect())
     }
 }

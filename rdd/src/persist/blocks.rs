@@ -11,8 +11,9 @@ use emberline_core::error::{Error, ErrorKind};
 use emberline_core::event::Event;
 use emberline_core::faults::{Damage, damage_to_block};
 use emberline_core::ids::RddId;
-use emberline_core::lineage::{StorageStats, StoredBlocks, Updates};
+use emberline_core::lineage::{LineageNode, StorageStats, StoredBlocks, Updates};
 use emberline_core::memory::Reservation;
+use emberline_core::operation::Operation;
 use emberline_core::sync::Mutex;
 use emberline_core::task::TaskContext;
 use emberline_core::unwind::raise;
@@ -28,6 +29,8 @@ const MAX_DISK_FAULTS: usize = 2;
 pub(crate) struct Blocks {
     pub(super) context: Context,
     pub(super) rdd: RddId,
+    /// The operation that stores them.
+    operation: Operation,
     pub(super) level: StorageLevel,
     /// True if the lineage can recompute a lost block.
     can_recompute: bool,
@@ -40,13 +43,14 @@ pub(crate) struct Blocks {
 impl Blocks {
     pub(super) fn new(
         context: &Context,
-        rdd: RddId,
+        lineage: &LineageNode,
         level: StorageLevel,
         can_recompute: bool,
     ) -> Arc<Self> {
         Arc::new(Blocks {
             context: context.for_lineage(),
-            rdd,
+            rdd: lineage.id(),
+            operation: lineage.operation(),
             level,
             can_recompute,
             is_persisted: AtomicBool::new(true),
@@ -61,6 +65,7 @@ impl Blocks {
     }
 
     /// Returns the rows of a stored partition; `None` if it is not stored or its file is missing.
+    /// Raises `BlockLost` if the file of a local checkpoint is missing.
     pub(super) fn find<T: Stored>(
         self: &Arc<Self>,
         partition: usize,
@@ -72,6 +77,9 @@ impl Blocks {
             && let Err(error) = file.check()
         {
             self.forget(partition, &stored, &error);
+            if !self.can_recompute {
+                raise(self.lost(partition).caused_by(error));
+            }
             return None;
         }
         Some(self.read(partition, format, stored, true, task))
@@ -93,7 +101,7 @@ impl Blocks {
         let on_damage = move |error: Error| {
             blocks.forget(partition, &damaged, &error);
             match blocks.can_recompute {
-                true => raise(error),
+                true => raise(error.in_operation(blocks.operation)),
                 false => raise(blocks.lost(partition).caused_by(error)),
             }
         };
@@ -191,13 +199,14 @@ impl Blocks {
     /// like other disk errors, since later attempts may succeed without the disk.
     pub(super) fn not_written(&self, partition: usize, error: Error) -> Error {
         self.record_disk_fault(partition);
-        match error.kind() {
+        let error = match error.kind() {
             ErrorKind::ScratchQuotaExceeded { .. } if self.can_recompute => {
                 let what = format!("storing partition {partition} on disk failed");
                 Error::io(what, std::io::Error::other(error))
             }
             _ => error,
-        }
+        };
+        error.in_operation(self.operation)
     }
 
     pub(super) fn can_recompute(&self) -> bool {
@@ -205,7 +214,8 @@ impl Blocks {
     }
 
     pub(super) fn lost(&self, partition: usize) -> Error {
-        Error::new(ErrorKind::BlockLost { rdd: self.rdd, partition })
+        let error = Error::new(ErrorKind::BlockLost { rdd: self.rdd, partition });
+        error.in_operation(self.operation)
     }
 
     fn drop_all(&self) {

@@ -47,7 +47,7 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
     pub fn local_checkpoint(&self) -> Result<Rdd<T>> {
         let operation = Operation::new("local_checkpoint");
         let mut lineage = self.context.lineage(operation, self.num_partitions(), Vec::new());
-        let blocks = Blocks::new(&self.context, lineage.id(), StorageLevel::MemoryAndDisk, false);
+        let blocks = Blocks::new(&self.context, &lineage, StorageLevel::MemoryAndDisk, false);
         let filled = Arc::clone(&blocks);
         let work = move |rows: P::Rows, task: &TaskContext| {
             let partition = task.attempt_id.partition;
@@ -61,7 +61,7 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
             missing.map_or(Ok(()), |partition| Err(blocks.lost(partition)))
         })?;
         lineage.blocks = Some(Arc::clone(&blocks) as Arc<dyn StoredBlocks>);
-        let pipeline = Boxed::from_node(Checkpointed { blocks, operation }, 0);
+        let pipeline = Boxed::from_node(Checkpointed { blocks }, 0);
         Ok(Rdd::partitioned(&self.context, lineage, pipeline, self.partitioner.clone()))
     }
 }
@@ -69,7 +69,6 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
 /// A local checkpoint as a pipeline: stored partitions that cannot be recomputed.
 struct Checkpointed {
     blocks: Arc<Blocks>,
-    operation: Operation,
 }
 
 impl<T: Stored> Node<T> for Checkpointed {
@@ -86,7 +85,7 @@ impl Checkpointed {
     fn read<T: Stored>(&self, partition: usize, task: &TaskContext) -> MaterializedRows<T> {
         match self.blocks.find(partition, task) {
             Some(rows) => rows,
-            None => raise(self.blocks.lost(partition).in_operation(self.operation)),
+            None => raise(self.blocks.lost(partition)),
         }
     }
 }

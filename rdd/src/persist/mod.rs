@@ -89,7 +89,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     {
         let parent = vec![Dependency::Narrow(Arc::clone(&self.lineage))];
         let mut lineage = self.context.lineage(operation, self.num_partitions(), parent);
-        let blocks = Blocks::new(&self.context, lineage.id(), level, true);
+        let blocks = Blocks::new(&self.context, &lineage, level, true);
         lineage.blocks = Some(Arc::clone(&blocks) as Arc<dyn StoredBlocks>);
         let depth = self.pipeline.depth();
         let node = Persisted { parent: self.pipeline.clone(), blocks, operation };

@@ -2,6 +2,7 @@
 //! and after a shuffle also in the heap memory that rows own.
 
 use crate::pipeline::materialized::MaterializedRows;
+use crate::pipeline::parents::Parents;
 use crate::pipeline::{Element, Pipeline, sealed::Sealed};
 use emberline_core::lineage::drop_later;
 use emberline_core::size::owns_heap;
@@ -20,6 +21,11 @@ pub(crate) trait Node<T>: Send + Sync {
     fn open_chunks(&self, partition: usize, task: &TaskContext) -> Box<dyn Chunks<T>>;
 
     fn materialized(&self, _partition: usize, _task: &TaskContext) -> Option<MaterializedRows<T>> {
+        None
+    }
+
+    /// Returns the parents of a union.
+    fn parents(&self) -> Option<&Parents<T>> {
         None
     }
 }
@@ -69,6 +75,11 @@ impl<T: Element> Boxed<T> {
         Boxed { node: Some(Arc::new(Erased(pipeline))), depth }
     }
 
+    /// Returns the parents of a boxed union.
+    pub(crate) fn parents(&self) -> Option<&Parents<T>> {
+        self.node.as_ref()?.parents()
+    }
+
     /// Returns a boxed pipeline of a node, such as the reduce side of a shuffle.
     pub(crate) fn from_node(node: impl Node<T> + 'static, depth: usize) -> Self {
         Boxed { node: Some(Arc::new(node)), depth: depth + 1 }
@@ -98,6 +109,9 @@ impl<T: Element> Pipeline for Boxed<T> {
     type Rows = BoxedRows<T>;
 
     fn open(&self, partition: usize, task: &TaskContext) -> BoxedRows<T> {
+        if let Some((parent, partition)) = self.parents().and_then(|it| it.single(partition)) {
+            return parent.open(partition, task);
+        }
         let node = self.node.clone().expect("a boxed pipeline has its node until it is dropped");
         let max = if owns_heap::<T>() { MAX_CHUNK_ROWS_WITH_HEAP } else { MAX_CHUNK_ROWS };
         let limit = (max / self.depth).max(MIN_CHUNK_ROWS);

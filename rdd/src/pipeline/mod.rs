@@ -5,9 +5,11 @@
 //! Full scans end in `fold`, which every adaptor forwards; `take` and `zip` pull with `next`.
 //! - `boxed`: a pipeline without its type, which passes rows in chunks through a virtual call.
 //! - `materialized`: rows of a partition that are in memory or in the frames of a block.
+//! - `parents`: boxed unions, which pass no rows through themselves.
 
 pub(crate) mod boxed;
 pub(crate) mod materialized;
+pub(crate) mod parents;
 
 pub use self::boxed::Boxed;
 pub use crate::narrow::{Out, Refs, RefsWith, With};

@@ -17,14 +17,25 @@ use std::sync::{Arc, OnceLock};
 pub struct OpenFile {
     reader: Arc<dyn DiskReader>,
     name: Arc<str>,
+    is_durable: bool,
     /// The length, read once: if the file is truncated later, a read fails.
     bytes: Arc<OnceLock<u64>>,
 }
 
 impl OpenFile {
-    /// Makes an open file of `reader`.
+    /// Makes an open scratch file of `reader`.
     pub fn new(reader: Box<dyn DiskReader>, name: impl Into<String>) -> Self {
-        OpenFile { reader: reader.into(), name: name.into().into(), bytes: Arc::default() }
+        OpenFile {
+            reader: reader.into(),
+            name: name.into().into(),
+            is_durable: false,
+            bytes: Arc::default(),
+        }
+    }
+
+    /// Makes an open file of a checkpoint, whose path is `name`.
+    pub fn durable(reader: Box<dyn DiskReader>, name: impl Into<String>) -> Self {
+        OpenFile { is_durable: true, ..OpenFile::new(reader, name) }
     }
 
     /// Returns the same file for a reader of many small consecutive parts, which reads `bytes` at
@@ -73,11 +84,17 @@ impl OpenFile {
     }
 
     fn io(&self, cause: io::Error) -> Error {
-        Error::io(format!("reading the scratch file `{}` failed", self.name), cause)
+        let kind = if self.is_durable { "checkpoint" } else { "scratch" };
+        Error::io(format!("reading the {kind} file `{}` failed", self.name), cause)
     }
 
+    /// Returns the error of a damaged file. The reader of a checkpoint adds the name of its file to
+    /// all such errors.
     fn corrupt(&self, what: impl std::fmt::Display) -> Error {
-        Error::corrupt(format!("`{}`: {what}", self.name))
+        match self.is_durable {
+            true => Error::corrupt(what.to_string()),
+            false => Error::corrupt(format!("`{}`: {what}", self.name)),
+        }
     }
 }
 

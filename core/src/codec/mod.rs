@@ -1,12 +1,22 @@
-//! The row codec: encodes rows to bytes and decodes them. No other file names bincode. The encoding
-//! is the scratch format of one build, identified by [`CODEC_ID`], so a better codec changes
-//! nothing else.
+//! The row codec: encodes rows to bytes and decodes them. No other folder names bincode. The
+//! encoding is the scratch format of one build, identified by [`CODEC_ID`], so a better codec
+//! changes nothing else.
+//!
+//! - `encoder`, `decoder`: a serializer and a deserializer of the format of `bincode::serde`, which
+//!   count the nesting of a row.
+
+mod decoder;
+mod encoder;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::nesting::{MAX_LEVELS, SHALLOW_LEVELS, on_deep_stack, too_deep};
 use bincode::config::{Configuration, Limit};
 use bincode::de::read::Reader;
-use bincode::error::DecodeError;
-use bincode::serde::OwnedSerdeDecoder;
+use bincode::de::{Decoder, DecoderImpl};
+use bincode::enc::EncoderImpl;
+use bincode::error::{DecodeError, EncodeError};
+use decoder::RowDecoder;
+use encoder::RowEncoder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::type_name;
@@ -24,18 +34,54 @@ pub const MAX_ROW_BYTES: usize = 1 << 30;
 /// counts the width of a value in memory, so a `u128` that is encoded in one byte counts 16.
 const MAX_COUNTED_PER_BYTE: usize = 16;
 
+/// The message of the encoder and the decoder for a value with too many levels.
+const TOO_DEEP: &str = "too many levels";
+
 /// Appends the encoded `row` to `out`. On failure `out` is unchanged.
 pub fn encode_into<T: Serialize>(row: &T, out: &mut Vec<u8>) -> Result<()> {
     let before = out.len();
-    let encoded =
-        bincode::serde::encode_into_writer(row, VecWriter(out), bincode::config::standard());
-    let error = match encoded {
-        Err(error) => unsupported::<T>(&error.to_string()),
+    let error = match encode_levels(row, out, SHALLOW_LEVELS) {
+        Err(error) => match encode_again(row, out, before, error) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        },
         Ok(()) if out.len() - before > MAX_ROW_BYTES => not_encodable::<T>(too_large()),
         Ok(()) => return Ok(()),
     };
     out.truncate(before);
     Err(error)
+}
+
+/// Appends an encoded row of at most `max_levels` levels.
+#[inline]
+fn encode_levels<T: Serialize>(
+    row: &T,
+    out: &mut Vec<u8>,
+    max_levels: u32,
+) -> Result<(), EncodeError> {
+    let mut encoder = EncoderImpl::new(VecWriter(out), bincode::config::standard());
+    row.serialize(RowEncoder::new(&mut encoder, max_levels))
+}
+
+/// Encodes a row again that failed with `error`, if it is only deeper than most rows.
+#[cold]
+fn encode_again<T: Serialize>(
+    row: &T,
+    out: &mut Vec<u8>,
+    before: usize,
+    error: EncodeError,
+) -> Result<()> {
+    let mut outcome = Err(error);
+    if matches!(outcome, Err(EncodeError::Other(TOO_DEEP))) {
+        out.truncate(before);
+        outcome = on_deep_stack(|| encode_levels(row, out, MAX_LEVELS));
+    }
+    match outcome {
+        Ok(()) if out.len() - before > MAX_ROW_BYTES => Err(not_encodable::<T>(too_large())),
+        Ok(()) => Ok(()),
+        Err(EncodeError::Other(TOO_DEEP)) => Err(too_deep(row_type_name(type_name::<T>()))),
+        Err(error) => Err(unsupported::<T>(&error.to_string())),
+    }
 }
 
 /// Decodes exactly `count` rows, which must use all of `bytes`.
@@ -67,18 +113,37 @@ fn decode_with_limit<T: DeserializeOwned, const LIMIT: usize>(
     // then the vector grows.
     let accounted = bytes.len().saturating_mul(MAX_COUNTED_PER_BYTE) / size_of::<T>().max(1);
     let mut rows = Vec::with_capacity(count.min(bytes.len()).min(accounted));
-    let mut rest = SliceReader(bytes);
     // One decoder for all rows, so that they share the limit, which is derived from all bytes.
-    let mut decoder = OwnedSerdeDecoder::from_reader(&mut rest, config);
+    let mut decoder = DecoderImpl::new(SliceReader(bytes), config, ());
     for index in 0..count {
-        let row = T::deserialize(decoder.as_deserializer());
+        let unread = decoder.reader().0;
+        let row = T::deserialize(RowDecoder::new(&mut decoder, SHALLOW_LEVELS));
+        let row = row.or_else(|error| decode_again::<T, _>(&mut decoder, unread, error, config));
         rows.push(row.map_err(|error| undecodable::<T>(&error, index, bytes.len()))?);
     }
-    if !rest.0.is_empty() {
-        let left = rest.0.len();
+    let left = decoder.reader().0.len();
+    if left > 0 {
         return Err(asymmetric::<T>(format!("{left} bytes follow the last of {count} rows")));
     }
     Ok(rows)
+}
+
+/// Decodes the row at the start of `unread` again, which failed with `error`, if it is only deeper
+/// than most rows. It has the limit of all rows for itself.
+#[cold]
+fn decode_again<'a, T: DeserializeOwned, C: bincode::config::Config>(
+    decoder: &mut DecoderImpl<SliceReader<'a>, C, ()>,
+    unread: &'a [u8],
+    error: DecodeError,
+    config: C,
+) -> Result<T, DecodeError> {
+    if !matches!(error, DecodeError::Other(TOO_DEEP)) {
+        return Err(error);
+    }
+    let mut again = DecoderImpl::new(SliceReader(unread), config, ());
+    let row = on_deep_stack(|| T::deserialize(RowDecoder::new(&mut again, MAX_LEVELS)))?;
+    decoder.reader().0 = again.reader().0;
+    Ok(row)
 }
 
 /// Returns the error of a row that does not decode.
@@ -89,6 +154,7 @@ fn undecodable<T>(error: &DecodeError, index: usize, bytes: usize) -> Error {
     match error {
         DecodeError::Serde(error) => unsupported::<T>(&format!("{error:?}")),
         DecodeError::LimitExceeded if can_be_too_large => not_encodable::<T>(too_large()),
+        DecodeError::Other(TOO_DEEP) => too_deep(row_type_name(type_name::<T>())),
         error => asymmetric::<T>(format!("row {index} does not decode ({})", describe(error))),
     }
 }
@@ -139,7 +205,7 @@ fn not_encodable<T>(what: String) -> Error {
 
 /// Returns the name of a row type as the user wrote it. Pairs are stored in a generic struct of the
 /// engine, whose arguments are the types of the key and the value.
-fn row_type_name(name: &str) -> String {
+pub(crate) fn row_type_name(name: &str) -> String {
     let wrapper = name.strip_prefix("emberline_").and_then(|it| it.strip_suffix('>'));
     match wrapper.and_then(|it| it.split_once('<')) {
         Some((path, arguments)) if path.ends_with("::Hashed") => format!("({arguments})"),

@@ -1,1 +1,7 @@
 //! Checkpoints say which rows they hold, and errors name the part that is damaged.
+
+mod damage;
+mod depth;
+mod many_parts;
+mod shapes;
+mod unions;
