@@ -9,6 +9,7 @@
 //! A destructor that panics while the same value is already unwinding aborts the process: that is a
 //! rule of Rust (see `docs/limits.md`).
 
+use std::fmt::Display;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -35,6 +36,15 @@ impl<T> Drop for Quiet<T> {
     fn drop(&mut self) {
         drop_quietly(self.0.take());
     }
+}
+
+/// Returns the text of a value of the user, or a remark if its `Display` implementation panics or
+/// returns an error.
+pub fn text_of(value: &(impl Display + ?Sized)) -> String {
+    catch_unwind(AssertUnwindSafe(|| value.to_string())).unwrap_or_else(|payload| {
+        drop_quietly(payload);
+        "(its Display implementation panicked)".into()
+    })
 }
 
 /// Drops a value of the user, whose destructor may panic.

@@ -2,6 +2,7 @@
 
 use crate::ids::{JobId, RddId, ShuffleId, StageId};
 use crate::operation::Operation;
+use crate::quiet::{Quiet, text_of};
 use std::error::Error as StdError;
 use std::fmt;
 use std::path::PathBuf;
@@ -27,7 +28,9 @@ struct Inner {
     task: Option<TaskAttemptId>,
     attempts: usize,
     earlier: Vec<Error>,
-    cause: Option<Arc<dyn StdError + Send + Sync + 'static>>,
+    /// An error of the user, or of the system. Threads of the engine format and drop it, so its
+    /// methods may panic without an effect.
+    cause: Option<Arc<Quiet<BoxError>>>,
     /// True if another attempt of the task committed first.
     is_superseded: bool,
 }
@@ -325,7 +328,7 @@ impl Error {
 
     /// Sets the cause.
     pub fn caused_by(self, cause: impl Into<BoxError>) -> Self {
-        self.edit(|inner| inner.cause = Some(Arc::from(cause.into())))
+        self.edit(|inner| inner.cause = Some(Arc::new(Quiet::new(cause.into()))))
     }
 
     /// Sets the operation unless one is already set.
@@ -416,7 +419,7 @@ impl Inner {
     /// Formats the kind and the cause, without operation and task.
     fn reason(&self) -> String {
         match &self.cause {
-            Some(cause) => format!("{}: {cause}", self.kind),
+            Some(cause) => format!("{}: {}", self.kind, text_of(&***cause)),
             None => self.kind.to_string(),
         }
     }
@@ -458,7 +461,7 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.cause.as_ref().map(|cause| cause.as_ref() as &(dyn StdError + 'static))
+        self.0.cause.as_ref().map(|cause| &****cause as &(dyn StdError + 'static))
     }
 }
 
