@@ -10,7 +10,7 @@
 use crate::error::{Result, superseded};
 use crate::ids::TaskId;
 use crate::sync::{Condvar, Mutex};
-use crate::unwind::raised;
+use crate::unwind::failure;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -92,10 +92,10 @@ impl Attempt {
     }
 
     /// Calls `publish`, unless another attempt has committed, this one was cancelled, or it has
-    /// raised an error that its closures caught. If `publish` fails, the right is free again.
+    /// failed in a way that its closures caught. If `publish` fails, the right is free again.
     pub fn commit<R>(&self, publish: impl FnOnce() -> Result<R>) -> Result<R> {
         let mut publishing = self.right.take(self.id, || self.is_cancelled())?;
-        if let Some(error) = raised() {
+        if let Some(error) = failure() {
             return Err(error);
         }
         let published = publish()?;

@@ -332,10 +332,15 @@ fn run_caught(task: &Task, context: &TaskContext) -> Result<()> {
         }?;
         faults::end_task(context.config.faults.as_ref(), &task.attempt_id)
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| run_as_task_of(task.owner, work)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| run_as_task_of(task.owner, context, work)));
     let failure = take_failure();
-    let outcome = outcome.unwrap_or_else(|payload| Err(error_of(payload, failure.blamed)));
-    let outcome = failure.raised.map_or(outcome, Err);
+    let outcome = match outcome {
+        Ok(returned) => failure.into_caught().map_or(returned, Err),
+        Err(payload) => {
+            let error = error_of(payload, failure.blamed);
+            Err(failure.raised.unwrap_or(error))
+        }
+    };
     outcome.map_err(|error| error.in_operation(task.owner))
 }
 

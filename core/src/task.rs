@@ -6,9 +6,9 @@
 //! it. That costs a few reference counts for each partition.
 //!
 //! Cancellation is checked where rows come from: in sources, in shuffle reads, and in iterators of
-//! closures ([`CancelCheck`]), which may be endless. An iterator whose `size_hint` is bounded by a
-//! small number (an array, an option, a short list) is not counted, so its rows cost nothing more
-//! (6.8 instructions for each row, callgrind); rows of other iterators cost two instructions more.
+//! closures ([`CancelCheck`]), which may be endless. An array, an option or a short `Vec` is not
+//! counted, so its rows cost nothing more (6.8 instructions for each row, callgrind); rows of other
+//! iterators cost two instructions more, since their `size_hint` may be wrong.
 //! `map` and `filter` count nothing.
 
 use crate::attempt::Attempt;
@@ -20,10 +20,12 @@ use crate::memory::MemoryPool;
 use crate::operation::Operation;
 use crate::scratch::Scratch;
 use crate::unwind::{raise, record_raised};
-use std::cell::Cell;
+use std::any::TypeId;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::{array, iter, option, vec};
 
 /// The context of one task attempt. It is made on the thread of the task and stays there; a clone
 /// is another handle to the same context.
@@ -32,6 +34,8 @@ pub struct TaskContext {
     state: Rc<TaskState>,
     /// The operation that uses this handle and those before it in its stage.
     operators: usize,
+    /// True if a boxed pipeline computes no row before it is pulled.
+    pulls_single_rows: bool,
 }
 
 /// The state that all handles to one task share; it is read through [`TaskContext`].
@@ -74,14 +78,25 @@ impl TaskContext {
     ) -> Self {
         let counters = Counters::new();
         let state = TaskState { attempt_id, config, memory, scratch, attempt, counters };
-        TaskContext { state: Rc::new(state), operators: 1 }
+        TaskContext { state: Rc::new(state), operators: 1, pulls_single_rows: false }
     }
 
     /// Returns a handle for the last of `operators` operations of the stage that hold rows at the
     /// same time, whose memory limit is smaller. The number must depend only on the lineage before
     /// the operation, so that runs are always cut at the same rows.
     pub fn with_operators(&self, operators: usize) -> Self {
-        TaskContext { state: Rc::clone(&self.state), operators }
+        TaskContext { operators, ..self.clone() }
+    }
+
+    /// Returns a handle for an action that may stop after any row. A partition that is opened with
+    /// it computes no row before it is pulled, also through boxed pipelines.
+    pub fn with_single_rows(&self, pulls_single_rows: bool) -> Self {
+        TaskContext { pulls_single_rows, ..self.clone() }
+    }
+
+    /// Returns true if rows must not be computed before they are pulled.
+    pub fn pulls_single_rows(&self) -> bool {
+        self.pulls_single_rows
     }
 
     /// Returns the memory limit of the rows of this operation, at which they are flushed as a run:
@@ -175,6 +190,19 @@ impl TaskState {
     }
 }
 
+/// Returns true if `I` iterates an option, a `Vec` or a short array. The compiler knows the result.
+#[inline(always)]
+fn is_list<I: Iterator + 'static>() -> bool {
+    macro_rules! is_any_of {
+        ($($list:ty),*) => { $(TypeId::of::<I>() == TypeId::of::<$list>())||* };
+    }
+    macro_rules! is_array {
+        ($($len:literal)*) => { is_any_of!($(array::IntoIter<I::Item, $len>),*) };
+    }
+    is_any_of!(option::IntoIter<I::Item>, vec::IntoIter<I::Item>, iter::Once<I::Item>)
+        || is_array!(0 1 2 3 4 5 6 7 8)
+}
+
 /// Checks for cancellation every few thousand rows of an iterator of the user, which may be
 /// endless. A row costs two instructions; rows of a bounded iterator are counted together.
 pub struct CancelCheck {
@@ -188,11 +216,15 @@ impl CancelCheck {
         CancelCheck { rows_until_check: ROWS_PER_CHECK, task: task.clone() }
     }
 
-    /// Returns true if the rows of an iterator must be counted, because its size hint does not
-    /// limit it to `max_rows`. For arrays and options the compiler knows the result.
+    /// Returns true if the rows of an iterator `I` must be counted: if it is not a list of std,
+    /// whose size hint is right, or may have more than `max_rows`. For arrays and options the
+    /// compiler knows the result.
     #[inline(always)]
-    pub fn is_needed(size_hint: (usize, Option<usize>), max_rows: usize) -> bool {
-        size_hint.1.is_none_or(|bound| bound > max_rows)
+    pub fn is_needed<I: Iterator + 'static>(
+        size_hint: (usize, Option<usize>),
+        max_rows: usize,
+    ) -> bool {
+        !is_list::<I>() || size_hint.1.is_none_or(|bound| bound > max_rows)
     }
 
     /// Counts a row.
@@ -245,18 +277,71 @@ impl Drop for OperatorMemory {
 thread_local! {
     /// The operation or action whose task runs on this thread.
     static RUNNING: Cell<Option<Operation>> = const { Cell::new(None) };
+    /// The attempt that runs on this thread.
+    static ATTEMPT: RefCell<Option<Arc<Attempt>>> = const { RefCell::new(None) };
 }
 
 /// Runs `work` as a task of `owner` on this thread.
-pub fn run_as_task_of<R>(owner: Operation, work: impl FnOnce() -> R) -> R {
-    struct Restore(Option<Operation>);
+pub fn run_as_task_of<R>(owner: Operation, task: &TaskContext, work: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Operation>, Option<Arc<Attempt>>);
     impl Drop for Restore {
         fn drop(&mut self) {
-            RUNNING.with(|running| running.set(self.0));
+            RUNNING.set(self.0);
+            ATTEMPT.set(self.1.take());
         }
     }
-    let _restore = Restore(RUNNING.with(|running| running.replace(Some(owner))));
+    let attempt = ATTEMPT.replace(Some(Arc::clone(&task.attempt)));
+    let _restore = Restore(RUNNING.replace(Some(owner)), attempt);
     work()
+}
+
+/// Raises an error if the task that runs on this thread was cancelled. For loops that have no
+/// [`TaskContext`], once for many iterations; it does nothing outside of tasks.
+#[cold]
+pub fn check_running_task() {
+    let is_cancelled = ATTEMPT.with_borrow(|attempt| {
+        let attempt = attempt.as_ref();
+        attempt.is_some_and(|attempt| attempt.is_cancelled())
+    });
+    if is_cancelled {
+        raise(Error::cancelled("the job has ended"));
+    }
+}
+
+thread_local! {
+    static COLLISIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts a comparison of two keys of one hash, and checks the task that runs on this thread for
+/// cancellation now and then: with a poor `Hash`, a row may take many.
+#[cold]
+pub fn count_collision() {
+    let collisions = COLLISIONS.get() + 1;
+    COLLISIONS.set(collisions % ITERATIONS_PER_CHECK);
+    if collisions == ITERATIONS_PER_CHECK {
+        check_running_task();
+    }
+}
+
+/// The number of iterations of a loop between two cancellation checks, if the loop passes on no rows
+/// and may call closures of the user.
+pub const ITERATIONS_PER_CHECK: usize = 256;
+
+/// Checks the task that runs on this thread for cancellation, once for [`ITERATIONS_PER_CHECK`]
+/// iterations of a loop that may be long and passes on no rows.
+#[derive(Default)]
+pub struct LoopCheck(usize);
+
+impl LoopCheck {
+    /// Counts `iterations` of the loop.
+    #[inline]
+    pub fn tick(&mut self, iterations: usize) {
+        self.0 += iterations;
+        if self.0 >= ITERATIONS_PER_CHECK {
+            self.0 = 0;
+            check_running_task();
+        }
+    }
 }
 
 /// Returns true if this thread runs a task.

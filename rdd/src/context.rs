@@ -1,5 +1,6 @@
 //! The context: settings, threads and memory that its RDDs use, and its builder.
 
+use crate::pipeline::gather;
 use crate::report::History;
 use emberline_core::config::{Compression, Config, Speculation};
 use emberline_core::disk::Disk;
@@ -241,7 +242,7 @@ impl ContextBuilder {
     #[doc(alias = "spark.local.dir")]
     pub fn scratch_dirs<D: Into<PathBuf>>(mut self, folders: impl IntoIterator<Item = D>) -> Self {
         let absolute = |folder: PathBuf| files::absolute(&folder).unwrap_or(folder);
-        self.config.scratch_dirs = folders.into_iter().map(Into::into).map(absolute).collect();
+        self.config.scratch_dirs = gather(folders.into_iter().map(Into::into).map(absolute));
         self
     }
 

@@ -1,7 +1,7 @@
 //! `for_each` and `for_each_partition`: side effects.
 
 use crate::driver::run_action;
-use crate::pipeline::{Element, Pipeline};
+use crate::pipeline::{Element, PartitionRows, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
 use emberline_core::operation::Operation;
@@ -40,7 +40,8 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Calls `f` once for each partition with an iterator of its rows, also for empty partitions.
     ///
     /// Use it to open a resource, such as a connection, once for many rows. Rows that `f` does not
-    /// take are not computed. A retried task calls `f` again.
+    /// take are not computed. A retried task calls `f` again. A panic of the rows fails the action,
+    /// also if `f` catches it.
     ///
     /// # Examples
     ///
@@ -57,11 +58,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     #[track_caller]
     pub fn for_each_partition<F>(&self, f: F) -> Result<()>
     where
-        F: Fn(P::Rows) + Send + Sync + 'static,
+        F: Fn(PartitionRows<P::Rows>) + Send + Sync + 'static,
     {
         let action = Operation::new("for_each_partition");
         run_action(action, move |frame| {
-            self.run_all(frame, move |rows| blame(&action, || f(rows)))?;
+            let work = move |rows| blame(&action, || f(PartitionRows::new(rows, action)));
+            self.run_all(frame, work)?;
             Ok(())
         })
     }

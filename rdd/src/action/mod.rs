@@ -46,9 +46,25 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         R: Send + 'static,
         F: Fn(P::Rows, &TaskContext) -> Result<R> + Send + Sync + 'static,
     {
+        let open =
+            |pipeline: &P, task: &TaskContext| pipeline.open(task.attempt_id.partition, task);
+        self.run_opening(frame, partitions, move |pipeline, task| work(open(pipeline, task), task))
+    }
+
+    /// Runs a job like [`run`](Rdd::run) of `work` that opens its partition itself.
+    fn run_opening<R, F>(
+        &self,
+        frame: &ActionFrame,
+        partitions: Range<usize>,
+        work: F,
+    ) -> Result<Vec<R>>
+    where
+        R: Send + 'static,
+        F: Fn(&P, &TaskContext) -> Result<R> + Send + Sync + 'static,
+    {
         let pipeline = self.pipeline.clone();
-        let work = move |partition, task: &TaskContext| {
-            let result: AnyResult = Box::new(work(pipeline.open(partition, task), task)?);
+        let work = move |_, task: &TaskContext| {
+            let result: AnyResult = Box::new(work(&pipeline, task)?);
             Ok(result)
         };
         let results = run_tasks(&self.context, &self.lineage, frame, partitions, Box::new(work))?;

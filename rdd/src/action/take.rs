@@ -5,13 +5,15 @@ use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
 use emberline_core::operation::Operation;
+use emberline_core::task::TaskContext;
 
 /// # Actions
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Returns the first `n` rows, or all rows if there are fewer.
     ///
     /// Runs a job on the first partition, and further jobs until there are enough rows. Each
-    /// computes at most four times as many partitions as all jobs before it.
+    /// computes at most four times as many partitions as all jobs before it. No row of a partition
+    /// after the last one that is needed is computed, except by operations that need all rows.
     ///
     /// # Examples
     ///
@@ -79,10 +81,12 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
             let batch = next_batch(scanned, found, n).min(max_partitions);
             let next = scanned.saturating_add(batch).min(self.num_partitions());
             let task_limit = limit.clone();
-            let work = move |rows: P::Rows, _: &_| {
+            let work = move |pipeline: &P, task: &TaskContext| {
+                let partition = task.attempt_id.partition;
+                let rows = pipeline.open(partition, &task.with_single_rows(true));
                 Ok(task_limit.reserve(row_bytes, found).gather(rows.take(left)).into_rows())
             };
-            for part in self.run(frame, scanned..next, work)? {
+            for part in self.run_opening(frame, scanned..next, work)? {
                 rows.extend(part);
             }
             scanned = next;

@@ -2,7 +2,7 @@
 
 use emberline_core::bounds::Stored;
 use emberline_core::operation::Operation;
-use emberline_core::task::TaskContext;
+use emberline_core::task::{LoopCheck, TaskContext};
 use emberline_core::unwind::blame;
 use emberline_shuffle::{ExternalSort, RowOrder, SortedRows};
 use std::cmp::Ordering;
@@ -51,6 +51,15 @@ impl<T: Stored, O: RowOrder<T>> Iterator for SortedPartition<T, O> {
     }
 }
 
+/// Returns a comparator that checks the task for cancellation: a sort in memory may be long.
+fn checked<T>(compare: impl Fn(&T, &T) -> Ordering) -> impl FnMut(&T, &T) -> Ordering {
+    let mut check = LoopCheck::default();
+    move |a, b| {
+        check.tick(1);
+        compare(a, b)
+    }
+}
+
 /// Orders rows by the key that a closure computes, once for each row and pass.
 pub(super) struct ByKeyOf<F>(pub(super) F);
 
@@ -58,7 +67,11 @@ impl<T, K: Ord, F: Fn(&T) -> K> RowOrder<T> for ByKeyOf<F> {
     type Head = (K, T);
 
     fn sort(&self, rows: &mut Vec<T>) {
-        rows.sort_by_cached_key(&self.0);
+        let mut check = LoopCheck::default();
+        rows.sort_by_cached_key(|row| {
+            check.tick(1);
+            self.0(row)
+        });
     }
 
     fn head(&self, row: T) -> (K, T) {
@@ -81,7 +94,7 @@ impl<T, F: Fn(&T, &T) -> Ordering> RowOrder<T> for ByCompare<F> {
     type Head = T;
 
     fn sort(&self, rows: &mut Vec<T>) {
-        rows.sort_by(&self.0);
+        rows.sort_by(checked(&self.0));
     }
 
     fn head(&self, row: T) -> T {
@@ -105,7 +118,7 @@ impl<K: Ord, V> RowOrder<(K, V)> for ByPairKey {
     type Head = (K, V);
 
     fn sort(&self, rows: &mut Vec<(K, V)>) {
-        rows.sort_by(|a, b| a.0.cmp(&b.0));
+        rows.sort_by(checked(|a: &(K, V), b: &(K, V)| a.0.cmp(&b.0)));
     }
 
     fn head(&self, row: (K, V)) -> (K, V) {

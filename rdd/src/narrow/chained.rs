@@ -49,6 +49,8 @@ impl<P: Pipeline> Iterator for Opening<P> {
     type Item = P::Rows;
 
     fn next(&mut self) -> Option<P::Rows> {
+        // Many partitions may be empty.
+        self.task.check_cancelled();
         let ParentPartition { parent, partition } = self.left.next()?;
         Some(self.parents[parent].open(partition, &self.task))
     }

@@ -80,7 +80,7 @@ pub(super) struct FlatMappedRows<R, J, F> {
 impl<R, I, F> Iterator for FlatMappedRows<R, I::IntoIter, F>
 where
     R: Iterator,
-    I: IntoIterator,
+    I: IntoIterator + 'static,
     F: Fn(R::Item) -> I,
 {
     type Item = I::Item;
@@ -88,11 +88,13 @@ where
     #[inline]
     fn next(&mut self) -> Option<I::Item> {
         loop {
-            if let Some(inner) = &mut self.inner
-                && let Some(row) = blame(&self.operation, || inner.next())
-            {
-                self.cancel_check.tick();
-                return Some(row);
+            if let Some(inner) = &mut self.inner {
+                if let Some(row) = blame(&self.operation, || inner.next()) {
+                    self.cancel_check.tick();
+                    return Some(row);
+                }
+                // An iterator of the user's may return rows after its end.
+                blame(&self.operation, || self.inner = None);
             }
             let row = self.rows.next()?;
             self.inner = Some(blame(&self.operation, || (self.f)(row).into_iter()));
@@ -108,7 +110,7 @@ where
         let mut cancel_check = self.cancel_check;
         let mut each = |inner: I::IntoIter, accumulated| {
             let hint = inner.size_hint();
-            let counts = CancelCheck::is_needed(hint, MAX_ROWS_COUNTED_TOGETHER);
+            let counts = CancelCheck::is_needed::<I::IntoIter>(hint, MAX_ROWS_COUNTED_TOGETHER);
             if !counts {
                 cancel_check.tick_rows(hint.1.unwrap_or(0));
             }

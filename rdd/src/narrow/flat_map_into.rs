@@ -5,7 +5,7 @@ use crate::pipeline::{Element, Fused, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::operation::Operation;
 use emberline_core::task::CancelCheck;
-use emberline_core::unwind::blame;
+use emberline_core::unwind::{blame, raise_caught_panic};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -129,7 +129,7 @@ where
                 slot = slot.take().map(|value| g(value, emitted));
             };
             blame(operation, || f(row, &mut Out { emit: &mut emit }));
-            slot.expect("each push returns the accumulated value")
+            slot.unwrap_or_else(|| raise_caught_panic())
         })
     }
 }

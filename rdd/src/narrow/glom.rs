@@ -1,7 +1,7 @@
 //! `glom`: each partition as one row.
 
 use super::map_partitions::MapPartitions;
-use crate::pipeline::{Element, Fused, Pipeline, gather};
+use crate::pipeline::{Element, Fused, PartitionRows, Pipeline, gather};
 use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::operation::Operation;
 use std::iter::once_with;
@@ -23,7 +23,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     #[track_caller]
     pub fn glom(&self) -> Rdd<Vec<T>, impl Fused<Item = Vec<T>> + use<T, P>> {
         // Collected when the list is pulled, not when the partition is opened.
-        let list = |rows: P::Rows| once_with(move || gather(rows));
+        let list = |rows: PartitionRows<P::Rows>| once_with(move || gather(rows));
         self.adapted::<_, MapPartitions>(Operation::new("glom"), 0, KeyEffect::Changed, list)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::adapted::{Adaptor, At};
 use super::map_partitions::BlamedRows;
-use crate::pipeline::{Element, Fused, Pipeline};
+use crate::pipeline::{Element, Fused, PartitionRows, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::operation::Operation;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     where
         U: Element,
         I: IntoIterator<Item = U> + 'static,
-        F: Fn(usize, P::Rows) -> I + Send + Sync + 'static,
+        F: Fn(usize, PartitionRows<P::Rows>) -> I + Send + Sync + 'static,
     {
         let operation = Operation::new("map_partitions_with_index");
         self.adapted::<F, MapPartitionsWithIndex>(operation, size_of::<F>(), KeyEffect::Changed, f)
@@ -43,13 +43,14 @@ enum MapPartitionsWithIndex {}
 
 impl<R, I, F> Adaptor<R, F> for MapPartitionsWithIndex
 where
+    R: Iterator,
     I: IntoIterator<Item: Element> + 'static,
-    F: Fn(usize, R) -> I,
+    F: Fn(usize, PartitionRows<R>) -> I,
 {
     type Item = I::Item;
     type Rows = BlamedRows<I::IntoIter>;
 
     fn adapt(rows: R, f: Arc<F>, operation: Operation, at: At<'_>) -> Self::Rows {
-        BlamedRows::of(operation, at.task, || f(at.partition, rows))
+        BlamedRows::of(operation, at.task, || f(at.partition, PartitionRows::new(rows, operation)))
     }
 }

@@ -7,6 +7,7 @@ use crate::random::Random;
 use crate::rdd::Rdd;
 use emberline_core::error::Error;
 use emberline_core::operation::Operation;
+use emberline_core::task::CancelCheck;
 use std::iter::{RepeatN, repeat_n};
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ impl<T: Element + Clone, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// The draw depends only on `seed` and on the position of a row, so it is the same in every
     /// run. Copies of a row are adjacent. Keeps the partitioner.
-    /// The action fails with `InvalidArgument` if `rate` is not 0 to 1,000,000.
+    /// The action fails with `InvalidArgument` unless `rate` is from 0 to 1,000,000.
     ///
     /// # Examples
     ///
@@ -36,7 +37,12 @@ impl<T: Element + Clone, P: Pipeline<Item = T>> Rdd<T, P> {
         seed: u64,
     ) -> Rdd<T, impl Fused<Item = T> + use<T, P>> {
         let operation = Operation::new("sample_with_replacement");
-        let what = || format!("the rate is {rate}, but must be 0 to {MAX_RATE}");
+        let what = || {
+            format!(
+                "the rate is {rate}, but must be from 0 to {MAX_RATE}: make copies of a row with \
+                 `flat_map` if there must be more"
+            )
+        };
         let wrong = !(0.0..=MAX_RATE).contains(&rate);
         let problem = wrong.then(|| Error::invalid_argument(what()).in_operation(operation));
         self.sampled::<Poisson>(operation, Sampling { rate, seed }, problem)
@@ -53,10 +59,11 @@ impl<R: Iterator<Item: Element + Clone> + 'static> Adaptor<R, Sampling> for Pois
         rows: R,
         sampling: Arc<Sampling>,
         _: Operation,
-        At { partition, .. }: At<'_>,
+        At { partition, task }: At<'_>,
     ) -> Self::Rows {
         let random = Random::of_partition(sampling.seed, partition);
-        DrawnRows { rows, copies: None, random, rate: sampling.rate }
+        let cancel_check = CancelCheck::new(task);
+        DrawnRows { rows, copies: None, random, rate: sampling.rate, cancel_check }
     }
 }
 
@@ -65,6 +72,8 @@ struct DrawnRows<R: Iterator> {
     copies: Option<RepeatN<R::Item>>,
     random: Random,
     rate: f64,
+    /// One row may have many copies.
+    cancel_check: CancelCheck,
 }
 
 impl<R: Iterator<Item: Clone>> Iterator for DrawnRows<R> {
@@ -74,6 +83,7 @@ impl<R: Iterator<Item: Clone>> Iterator for DrawnRows<R> {
     fn next(&mut self) -> Option<R::Item> {
         loop {
             if let Some(row) = self.copies.as_mut().and_then(Iterator::next) {
+                self.cancel_check.tick();
                 return Some(row);
             }
             let row = self.rows.next()?;
@@ -83,11 +93,14 @@ impl<R: Iterator<Item: Clone>> Iterator for DrawnRows<R> {
 
     #[inline]
     fn fold<B, G: FnMut(B, R::Item) -> B>(self, init: B, mut g: G) -> B {
-        let mut random = self.random;
-        let rate = self.rate;
-        let accumulated = self.copies.into_iter().flatten().fold(init, &mut g);
-        self.rows.fold(accumulated, |accumulated, row| {
-            repeat_n(row, poisson(rate, &mut random)).fold(accumulated, &mut g)
+        let DrawnRows { rows, copies, mut random, rate, mut cancel_check } = self;
+        let mut each = |accumulated, row| {
+            cancel_check.tick();
+            g(accumulated, row)
+        };
+        let accumulated = copies.into_iter().flatten().fold(init, &mut each);
+        rows.fold(accumulated, |accumulated, row| {
+            repeat_n(row, poisson(rate, &mut random)).fold(accumulated, &mut each)
         })
     }
 }

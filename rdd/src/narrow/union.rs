@@ -5,7 +5,7 @@ use crate::context::{Context, two_contexts};
 use crate::partitioner::KnownPartitioner;
 use crate::pipeline::materialized::MaterializedRows;
 use crate::pipeline::parents::{Layout, Parents};
-use crate::pipeline::{Boxed, Element, Fused, Pipeline, sealed::Sealed};
+use crate::pipeline::{Boxed, Element, Fused, Pipeline, gather, sealed::Sealed};
 use crate::rdd::Rdd;
 use emberline_core::lineage::Dependency;
 use emberline_core::operation::Operation;
@@ -169,7 +169,7 @@ impl Context {
         I: IntoIterator<Item = Rdd<T, P>>,
     {
         let operation = Operation::new("union");
-        let rdds: Vec<_> = rdds.into_iter().collect();
+        let rdds = gather(rdds.into_iter());
         let inputs = rdds.iter().map(|rdd| (rdd.num_partitions(), rdd.partitioner.as_ref()));
         let shared = shared_partitioner(inputs);
         let non_empty = || rdds.iter().filter(|rdd| rdd.num_partitions() > 0);

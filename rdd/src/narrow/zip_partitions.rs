@@ -1,7 +1,7 @@
 //! `zip_partitions`: a closure over the iterators of two partitions.
 
 use super::map_partitions::BlamedRows;
-use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use crate::pipeline::{Element, Fused, PartitionRows, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
 use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
@@ -13,6 +13,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     ///
     /// The action fails with `InvalidArgument` if the numbers of partitions differ; those of
     /// rows may. `f` runs once for each pair, also for empty ones, and may return a lazy iterator.
+    /// A panic of the rows fails the action, also if `f` catches it.
     ///
     /// # Examples
     ///
@@ -37,7 +38,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         V: Element,
         Q: Pipeline<Item = U>,
         I: IntoIterator<Item = V> + 'static,
-        F: Fn(P::Rows, Q::Rows) -> I + Send + Sync + 'static,
+        F: Fn(PartitionRows<P::Rows>, PartitionRows<Q::Rows>) -> I + Send + Sync + 'static,
     {
         let operation = Operation::new("zip_partitions");
         let mut lineage = self.zipped_lineage(operation, other);
@@ -77,7 +78,7 @@ where
     P: Pipeline,
     Q: Pipeline,
     I: IntoIterator<Item: Element> + 'static,
-    F: Fn(P::Rows, Q::Rows) -> I + Send + Sync + 'static,
+    F: Fn(PartitionRows<P::Rows>, PartitionRows<Q::Rows>) -> I + Send + Sync + 'static,
 {
 }
 
@@ -86,14 +87,14 @@ where
     P: Pipeline,
     Q: Pipeline,
     I: IntoIterator<Item: Element> + 'static,
-    F: Fn(P::Rows, Q::Rows) -> I + Send + Sync + 'static,
+    F: Fn(PartitionRows<P::Rows>, PartitionRows<Q::Rows>) -> I + Send + Sync + 'static,
 {
     type Item = I::Item;
     type Rows = BlamedRows<I::IntoIter>;
 
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
-        let left = self.left.open(partition, task);
-        let right = self.right.open(partition, task);
+        let left = PartitionRows::new(self.left.open(partition, task), self.operation);
+        let right = PartitionRows::new(self.right.open(partition, task), self.operation);
         BlamedRows::of(self.operation, task, || (self.f)(left, right))
     }
 

@@ -10,7 +10,7 @@ use emberline_core::memory::Reservation;
 use emberline_core::operation::Operation;
 use emberline_core::size::{heap_bytes, owns_heap};
 use emberline_core::task::TaskContext;
-use emberline_core::unwind::{blame, has_raised, or_raise};
+use emberline_core::unwind::{blame, has_failed, or_raise};
 use emberline_shuffle::{Batches, RowSizes, RunFile, SerializedRows};
 use std::cell::Cell;
 use std::iter;
@@ -175,7 +175,7 @@ impl<'a> PartitionCacher<'a> {
         format: BlockFormat<T>,
         reservation: Option<Reservation>,
     ) -> MaterializedRows<T> {
-        if has_raised() || !self.blocks.is_persisted() {
+        if has_failed() || !self.blocks.is_persisted() {
             let rows = format.read(self.task, false, |error| or_raise(Err(error)));
             return rows.with_pin(reservation);
         }

@@ -142,6 +142,8 @@ impl<T: Stored, P: Pipeline<Item = T>> Node<T> for Persisted<P> {
             return Some(rows);
         }
         let cacher = PartitionCacher::new(blocks, partition, task, operation);
+        // All rows are stored, also if an action needs only a few.
+        let task = &task.with_single_rows(false);
         blocks.is_persisted().then(|| {
             let (rows, deltas) = with_accumulators(|| cacher.store(parent.open(partition, task)));
             if !cacher.is_stored() {

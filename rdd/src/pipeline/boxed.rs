@@ -34,6 +34,8 @@ pub(crate) trait Node<T>: Send + Sync {
 pub(crate) trait Chunks<T> {
     /// Adds up to `limit` rows to the empty `chunk`; adds none at the end.
     fn next_chunk(&mut self, chunk: &mut Vec<T>, limit: usize);
+    /// Returns the next row, and computes no row after it.
+    fn next_row(&mut self) -> Option<T>;
     /// Returns the number of rows, and computes no more than that needs.
     fn count(self: Box<Self>) -> usize;
     /// Passes all rows to `each` in chunks; `each` must empty the chunk.
@@ -217,6 +219,10 @@ impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> Chunks<T> for RowChunks<R, W> {
         }
     }
 
+    fn next_row(&mut self) -> Option<T> {
+        self.rows.next()
+    }
+
     fn count(self: Box<Self>) -> usize {
         self.rows.count()
     }
@@ -239,7 +245,8 @@ impl<T, R: Iterator<Item = T>, W: Fn(&T) -> u64> Chunks<T> for RowChunks<R, W> {
     }
 }
 
-/// The rows of a boxed partition. Chunks grow from one row, so that `take(1)` computes one.
+/// The rows of a boxed partition. Chunks grow from one row, for closures that pull a few. An action
+/// such as `take` pulls single rows.
 pub struct BoxedRows<T: 'static> {
     source: Source<T>,
     chunk: vec::IntoIter<T>,
@@ -272,6 +279,9 @@ impl<T: 'static> BoxedRows<T> {
     fn refill(&mut self) -> Option<T> {
         self.task.check_cancelled();
         let mut chunks = std::mem::replace(&mut self.source, Source::Ended).open(&self.task)?;
+        if self.task.pulls_single_rows() {
+            return self.pull(chunks);
+        }
         let mut chunk = Vec::with_capacity(self.next_limit);
         on_enough_stack(|| chunks.next_chunk(&mut chunk, self.next_limit));
         if chunk.is_empty() {
@@ -282,6 +292,16 @@ impl<T: 'static> BoxedRows<T> {
         self.next_limit = (self.next_limit * 2).min(self.limit);
         self.chunk = chunk.into_iter();
         self.chunk.next()
+    }
+
+    /// Returns the next row of `chunks`, without a chunk.
+    fn pull(&mut self, mut chunks: Box<dyn Chunks<T>>) -> Option<T> {
+        let row = on_enough_stack(|| chunks.next_row());
+        match row.is_some() {
+            true => self.source = Source::Open(chunks),
+            false => on_enough_stack(|| drop(chunks)),
+        }
+        row
     }
 }
 

@@ -6,12 +6,17 @@
 //! - `boxed`: a pipeline without its type, which passes rows in chunks through a virtual call.
 //! - `materialized`: rows of a partition that are in memory or in the frames of a block.
 //! - `parents`: boxed unions, which pass no rows through themselves.
+//! - `partition_rows`: rows that a closure pulls, which may catch their panics.
+//! - `user_rows`: iterators that closures return, which end once.
 
 pub(crate) mod boxed;
 pub(crate) mod materialized;
 pub(crate) mod parents;
+mod partition_rows;
+pub(crate) mod user_rows;
 
 pub use self::boxed::Boxed;
+pub use self::partition_rows::PartitionRows;
 pub use crate::narrow::{Out, Refs, RefsWith, With};
 
 use self::materialized::MaterializedRows;
@@ -60,12 +65,13 @@ pub trait Pipeline: sealed::Sealed + Clone + Send + Sync + 'static {
 /// A pipeline whose operations are part of its type: any but [`Boxed`].
 pub trait Fused: Pipeline {}
 
-/// Maximum number of rows for which memory is reserved from a size hint.
-const MAX_HINTED_ROWS: usize = 1 << 20;
+/// Maximum memory that is reserved for rows from a size hint, which may be wrong.
+const MAX_HINTED_BYTES: usize = 16 << 20;
 
-/// Collects the rows of an iterator with `fold`; `Vec::extend` would pull them.
+/// Collects the rows of an iterator with `fold`; `Vec::extend` would pull them, and would trust
+/// their size hint.
 pub(crate) fn gather<T>(rows: impl Iterator<Item = T>) -> Vec<T> {
-    let hinted = rows.size_hint().0.min(MAX_HINTED_ROWS);
+    let hinted = rows.size_hint().0.min(MAX_HINTED_BYTES / size_of::<T>().max(1));
     rows.fold(Vec::with_capacity(hinted), |mut gathered, row| {
         gathered.push(row);
         gathered

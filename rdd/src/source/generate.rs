@@ -1,6 +1,7 @@
 //! `generate`: rows that a closure makes for each partition.
 
 use crate::context::Context;
+use crate::pipeline::user_rows::UserRows;
 use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
 use crate::rdd::Rdd;
 use emberline_core::operation::Operation;
@@ -13,7 +14,7 @@ impl Context {
     /// Creates an RDD from a closure that makes the rows of a partition.
     ///
     /// `f` runs in the task, lazily. It must return the same rows for a partition each time, since
-    /// a lost partition is computed again.
+    /// a lost partition is computed again. The first `None` of its iterator is the end.
     ///
     /// # Examples
     ///
@@ -75,7 +76,7 @@ where
     fn open(&self, partition: usize, task: &TaskContext) -> Self::Rows {
         let rows = blame(&self.operation, || (self.f)(partition).into_iter());
         GeneratedRows {
-            rows,
+            rows: UserRows::new(rows),
             counter: RowCounter { rows: 0, task: task.clone() },
             operation: self.operation,
         }
@@ -87,7 +88,7 @@ where
 }
 
 struct GeneratedRows<R> {
-    rows: R,
+    rows: UserRows<R>,
     counter: RowCounter,
     operation: Operation,
 }

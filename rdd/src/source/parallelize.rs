@@ -3,11 +3,13 @@
 use super::split_range;
 use crate::context::Context;
 use crate::pipeline::materialized::MaterializedRows;
-use crate::pipeline::{Element, Fused, Pipeline, sealed::Sealed};
+use crate::pipeline::{Element, Fused, Pipeline, gather, sealed::Sealed};
 use crate::rdd::Rdd;
 use emberline_core::operation::Operation;
 use emberline_core::task::TaskContext;
+use std::any::type_name;
 use std::sync::Arc;
+use std::vec;
 
 /// # Sources
 impl Context {
@@ -30,7 +32,7 @@ impl Context {
         T: Element + Clone + Sync,
         I: IntoIterator<Item = T>,
     {
-        let rows: Vec<T> = rows.into_iter().collect();
+        let rows = collected(rows);
         let partitions = self.default_partitions().min(rows.len().max(1));
         self.parallelized(Operation::new("parallelize"), partitions, rows)
     }
@@ -60,7 +62,7 @@ impl Context {
         T: Element + Clone + Sync,
         I: IntoIterator<Item = T>,
     {
-        self.parallelized(Operation::new("parallelize"), partitions, rows.into_iter().collect())
+        self.parallelized(Operation::new("parallelize"), partitions, collected(rows))
     }
 
     fn parallelized<T: Element + Clone + Sync>(
@@ -72,6 +74,15 @@ impl Context {
         let pipeline = Parallelized { rows: Arc::new(rows), partitions };
         Rdd::new(self, self.source_lineage(operation, partitions), pipeline)
     }
+}
+
+/// Collects a collection of the user's, whose size hint may be wrong. A `Vec` is not copied.
+fn collected<T, I: IntoIterator<Item = T>>(rows: I) -> Vec<T> {
+    let rows = rows.into_iter();
+    if type_name::<I::IntoIter>() == type_name::<vec::IntoIter<T>>() {
+        return rows.collect();
+    }
+    gather(rows)
 }
 
 struct Parallelized<T> {

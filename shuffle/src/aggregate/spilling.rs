@@ -7,7 +7,7 @@ use crate::sort::by_hash::ByHash;
 use crate::sort::external::{ExternalSort, SortedRows};
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::counters::Phase;
-use emberline_core::task::TaskContext;
+use emberline_core::task::{ITERATIONS_PER_CHECK, TaskContext};
 use std::vec;
 
 /// A [`CombineTable`] that becomes a sorted run each time it reaches the memory limit.
@@ -56,6 +56,13 @@ impl<K: Key, C: Stored> SpillingCombiner<K, C> {
 
     /// Adds clones of combiners that other tasks may read too.
     pub fn merge_shared(&mut self, entries: &[Hashed<K, C>], merge: &impl Fn(C, C) -> C) {
+        for some in entries.chunks(ITERATIONS_PER_CHECK) {
+            self.task.check_cancelled();
+            self.merge_some(some, merge);
+        }
+    }
+
+    fn merge_some(&mut self, entries: &[Hashed<K, C>], merge: &impl Fn(C, C) -> C) {
         let mut entries = entries.iter();
         while entries.len() > 0 {
             if self.table.is_worth_batches() {

@@ -18,7 +18,7 @@ use crate::sort::external::{ExternalSort, SortedRows};
 use crate::sort::hash_order::sort_stable_by_hash;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::size::{estimate_rows, heap_bytes};
-use emberline_core::task::TaskContext;
+use emberline_core::task::{LoopCheck, TaskContext};
 use std::collections::HashMap;
 use std::iter::Peekable;
 use std::vec;
@@ -133,7 +133,9 @@ impl<K: Key, V: Stored> GroupStream<K, V> {
         // The runs have the rows that were added before the hash became skewed; they are only
         // counted here.
         let mut all = SkewedKeys::new();
+        let mut check = LoopCheck::default();
         while let Some(row) = self.groups.rows.next_if(|row| row.hash == hash) {
+            check.tick(all.len() + 1);
             count(&mut all, &row.key, 1);
         }
         keys.iter().for_each(|(key, rows)| count(&mut all, key, *rows));
@@ -238,7 +240,11 @@ impl<K: Key, V: Stored> Sorting<K, V> {
             if self.is_skewed(some) {
                 is_any_skewed = true;
                 let mut keys = SkewedKeys::new();
-                some.iter().for_each(|row| count(&mut keys, &row.key, 1));
+                let mut check = LoopCheck::default();
+                for row in some {
+                    check.tick(keys.len());
+                    count(&mut keys, &row.key, 1);
+                }
                 self.skewed.push((some[0].hash, keys));
             }
         }

@@ -7,6 +7,7 @@ use crate::keys::hash::Hashed;
 use crate::map_output::reader::Chunk;
 use crate::sort::hash_order::{HashOrder, HashRange};
 use emberline_core::size::owns_heap;
+use emberline_core::task::LoopCheck;
 use std::{mem, vec};
 
 /// Groups of rows: all values in one `Vec`, so that a group costs no allocation.
@@ -101,7 +102,9 @@ impl<K: Eq + Clone, V: Clone> Groups<K, V> {
     #[cold]
     fn push_mixed(&mut self, rows: &mut Vec<&Hashed<K, V>>) {
         let mut by_key: Vec<Vec<&Hashed<K, V>>> = Vec::new();
+        let mut check = LoopCheck::default();
         for row in rows.drain(..) {
+            check.tick(by_key.len());
             match by_key.iter_mut().find(|group| group[0].key == row.key) {
                 Some(group) => group.push(row),
                 None => by_key.push(vec![row]),

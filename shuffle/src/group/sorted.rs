@@ -8,7 +8,7 @@ use crate::sort::run::RunFile;
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::error::Error;
 use emberline_core::size::heap_bytes;
-use emberline_core::task::TaskContext;
+use emberline_core::task::{LoopCheck, TaskContext};
 use emberline_core::unwind::{or_raise, raise};
 use std::collections::VecDeque;
 use std::iter::Peekable;
@@ -76,8 +76,10 @@ impl<K: Key, V: Stored, I: Iterator<Item = Hashed<K, V>>> SortedGroups<K, V, I> 
         // There is nearly always no other key of this hash.
         let mut others: Vec<Gathered<K, V>> = Vec::new();
         let mut meter = MemoryMeter::new(self.task.operator_memory_limit());
+        let mut check = LoopCheck::default();
         let mut next = Some((None, value));
         while let Some((other, value)) = next {
+            check.tick(others.len() + 1);
             let heap = heap_bytes(&value);
             let is_full = meter.add_bytes((size_of::<V>() as u64).saturating_add(heap));
             match other {

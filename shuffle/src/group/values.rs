@@ -3,6 +3,8 @@
 use crate::sort::run::RunFile;
 use emberline_core::bounds::Stored;
 use emberline_core::size::{estimate_rows, heap_bytes};
+use emberline_core::task::check_running_task;
+use emberline_core::unwind::watch;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::cmp::Ordering;
 use std::convert::Infallible;
@@ -74,7 +76,8 @@ impl<V> Iterator for FileValues<V> {
                 self.left = self.left.saturating_sub(1);
                 return Some(value);
             }
-            self.chunk = self.chunks.next()?.into_iter();
+            check_running_task();
+            self.chunk = watch(|| self.chunks.next())?.into_iter();
         }
     }
 
@@ -83,8 +86,13 @@ impl<V> Iterator for FileValues<V> {
     }
 
     fn fold<B, G: FnMut(B, V) -> B>(self, init: B, mut g: G) -> B {
-        let begun = self.chunk.fold(init, &mut g);
-        self.chunks.fold(begun, |sum, chunk| chunk.into_iter().fold(sum, &mut g))
+        let FileValues { mut chunks, chunk, .. } = self;
+        let mut accumulated = chunk.fold(init, &mut g);
+        while let Some(chunk) = watch(|| chunks.next()) {
+            check_running_task();
+            accumulated = chunk.into_iter().fold(accumulated, &mut g);
+        }
+        accumulated
     }
 }
 
@@ -170,7 +178,7 @@ impl<V: Clone> Iterator for GroupIter<'_, V> {
     #[inline]
     fn next(&mut self) -> Option<V> {
         match &mut self.0 {
-            Iter::InMemory(values) => values.next().cloned(),
+            Iter::InMemory(values) => watch(|| values.next().cloned()),
             Iter::InFile(values) => values.next(),
         }
     }

@@ -1,5 +1,6 @@
 //! Pairs the groups of two inputs: the basis of joins and cogroups.
 
+use emberline_core::task::LoopCheck;
 use std::collections::VecDeque;
 use std::iter::Peekable;
 
@@ -63,7 +64,9 @@ where
             self.waiting.push_back((key, a, B::default()));
         }
         let mut right = Some(first_right);
+        let mut check = LoopCheck::default();
         while let Some((key, b)) = right {
+            check.tick(self.waiting.len());
             match self.waiting.iter_mut().find(|(known, ..)| *known == key) {
                 Some((_, _, values)) => *values = b,
                 None => self.waiting.push_back((key, A::default(), b)),

@@ -1,6 +1,7 @@
 //! An inner join of two sides that are grouped in memory.
 
 use crate::group::in_memory::Groups;
+use emberline_core::task::LoopCheck;
 
 /// Pairs every left value with every right value of its key: in the order of the hash, then of the
 /// left keys, then of the left values. A key costs no allocation.
@@ -15,6 +16,8 @@ pub struct HashJoin<K, V, W> {
     /// The current group of the right side, and its next value.
     right_group: usize,
     right_value: usize,
+    /// Many keys of one hash may have no pair.
+    check: LoopCheck,
 }
 
 impl<K, V, W> HashJoin<K, V, W> {
@@ -28,6 +31,7 @@ impl<K, V, W> HashJoin<K, V, W> {
             right_start: 0,
             right_group: 0,
             right_value: 0,
+            check: LoopCheck::default(),
         }
     }
 }
@@ -47,6 +51,7 @@ impl<K: Eq + Clone, V: Clone, W: Clone> HashJoin<K, V, W> {
                     if other_key == key && self.left_value < values.len() {
                         return Some(());
                     }
+                    self.check.tick(1);
                     self.right_group += 1;
                     if other_key == key {
                         self.next_left();
@@ -93,7 +98,15 @@ impl<K: Eq + Clone, V: Clone, W: Clone> Iterator for HashJoin<K, V, W> {
         for (hash, key, values) in self.left.iter_from(self.left_group) {
             while rest.next_if(|(other, ..)| *other < hash).is_some() {}
             let mut same_hash = rest.clone().take_while(|(other, ..)| *other == hash);
-            let Some((_, _, others)) = same_hash.find(|(_, other, _)| *other == key) else {
+            let check = &mut self.check;
+            let mut is_same = |other: &K| {
+                let is_same = other == key;
+                if !is_same {
+                    check.tick(1);
+                }
+                is_same
+            };
+            let Some((_, _, others)) = same_hash.find(|(_, other, _)| is_same(other)) else {
                 continue;
             };
             for value in values {

@@ -6,6 +6,7 @@ use crate::group::values::{Group, GroupValues};
 use crate::join::cross_product::{CrossProduct, GroupRewind};
 use crate::keys::hash::Hashed;
 use emberline_core::bounds::{Key, Stored};
+use emberline_core::task::LoopCheck;
 use std::collections::VecDeque;
 
 /// Pairs every left value with every right value of its key: in the order of the hash, then of the
@@ -51,7 +52,9 @@ where
     #[cold]
     fn join_groups(&mut self, left: Hashed<K, V>, right: Hashed<K, W>) {
         let mut others: Vec<(K, Group<W>)> = self.right.groups_from(right).collect();
+        let mut check = LoopCheck::default();
         for (key, values) in self.left.groups_from(left) {
+            check.tick(others.len());
             if let Some(at) = others.iter().position(|(other, _)| *other == key) {
                 self.waiting.push_back(CrossProduct::new(key, values, others.swap_remove(at).1));
             }

@@ -13,7 +13,7 @@ use emberline_core::faults::Damage;
 use emberline_core::memory::Reservation;
 use emberline_core::scratch::{Scratch, ScratchFile};
 use emberline_core::size::heap_bytes;
-use emberline_core::task::{TaskContext, is_task_thread};
+use emberline_core::task::{TaskContext, check_running_task, is_task_thread};
 use emberline_core::unwind::raise;
 use std::iter;
 use std::marker::PhantomData;
@@ -280,6 +280,7 @@ impl<T: Stored> FileRows<T> {
             Some(frames) => frames,
             none => none.insert(self.file.frames()?),
         };
+        check_running_task();
         frames.next_rows()
     }
 }

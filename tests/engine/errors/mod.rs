@@ -341,14 +341,19 @@ fn a_closure_that_catches_a_raised_error_still_fails_the_action() {
 }
 
 #[test]
-fn a_caught_panic_is_not_blamed_for_a_later_one() {
-    breaks("filter", |ctx| {
-        let caught = numbers(ctx).map(not_25).map_partitions(|rows| {
+fn a_panic_that_a_closure_caught_is_the_error_of_its_action_and_of_no_later_one() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(1).build().unwrap();
+        let caught = numbers(&ctx).map(not_25).map_partitions(|rows| {
             let mut seen = Vec::new();
             let _ = catch_unwind(AssertUnwindSafe(|| rows.for_each(|row| seen.push(row))));
             seen
         });
-        caught.filter(|n| if *n == 24 { panic!("boom") } else { true }).count()
+        let of_24 = |n: &u64| if *n == 24 { panic!("boom") } else { true };
+        let error = caught.filter(of_24).count().unwrap_err();
+        assert_eq!(error.operation().unwrap().name, "map", "{error}");
+        let later = numbers(&ctx).filter(of_24).count().unwrap_err();
+        assert_eq!(later.operation().unwrap().name, "filter", "{later}");
     });
 }
 
