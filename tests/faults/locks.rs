@@ -35,7 +35,7 @@ use testkit::{DEADLINE, scaled, within};
 /// The places at which user code ran under an engine lock.
 type Found = Arc<Mutex<Vec<String>>>;
 
-/// Notes that user code runs under an engine lock, with the stack of the first time.
+/// Records that user code runs under an engine lock, with the stack of the first time.
 fn check(found: &Found, what: impl fmt::Debug) {
     let locks = held_locks();
     if locks > 0 {
@@ -419,7 +419,7 @@ struct Setting {
     retries: bool,
     speculates: bool,
     faults: Vec<Injected>,
-    /// Cancels the program after so many calls of methods.
+    /// Cancels the program after this number of calls of methods.
     cancelled_after: Option<usize>,
 }
 
@@ -432,10 +432,10 @@ enum Injected {
 
 fn setting() -> impl Strategy<Value = Setting> {
     let damage = prop_oneof![Just(Damage::Lost), Just(Damage::Truncated), Just(Damage::Corrupted)];
-    let place = (0..4_u64, 0..3_usize, damage);
+    let output = (0..4_u64, 0..3_usize, damage);
     let injected = prop_oneof![
-        place.clone().prop_map(|(of, at, damage)| Injected::Output(of, at, damage)),
-        place.prop_map(|(of, at, damage)| Injected::Block(of, at, damage)),
+        output.clone().prop_map(|(of, at, damage)| Injected::Output(of, at, damage)),
+        output.prop_map(|(of, at, damage)| Injected::Block(of, at, damage)),
         (0..40_u64).prop_map(Injected::DiskOperation),
     ];
     let faults = proptest::collection::vec(injected, 0..3);
