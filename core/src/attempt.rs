@@ -17,8 +17,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The right to publish the result of one slot. It belongs to the attempt that used it first.
 #[derive(Default)]
 pub struct CommitRight {
-    owner: Mutex<Owner>,
+    state: Mutex<RightState>,
     changed: Condvar,
+}
+
+#[derive(Default)]
+struct RightState {
+    owner: Owner,
+    /// True if an attempt waits: without one, waking them would be a system call for each task.
+    has_waiting: bool,
 }
 
 /// The owner of a [`CommitRight`].
@@ -35,16 +42,17 @@ impl CommitRight {
     /// Returns the right to publish, unless another attempt has committed, or `is_cancelled`
     /// returns true.
     fn take(&self, attempt: TaskId, is_cancelled: impl FnOnce() -> bool) -> Result<Publishing<'_>> {
-        let mut owner = self.owner.lock();
-        while matches!(*owner, Owner::Publishing) {
-            owner = self.changed.wait(owner);
+        let mut state = self.state.lock();
+        while matches!(state.owner, Owner::Publishing) {
+            state.has_waiting = true;
+            state = self.changed.wait(state);
         }
-        match *owner {
+        match state.owner {
             Owner::Committed(other) if other != attempt => return Err(superseded()),
             Owner::Free if is_cancelled() => return Err(superseded()),
             _ => {}
         }
-        let before = std::mem::replace(&mut *owner, Owner::Publishing);
+        let before = std::mem::replace(&mut state.owner, Owner::Publishing);
         Ok(Publishing { right: self, after: before })
     }
 }
@@ -57,8 +65,13 @@ struct Publishing<'a> {
 
 impl Drop for Publishing<'_> {
     fn drop(&mut self) {
-        *self.right.owner.lock() = self.after;
-        self.right.changed.notify_all();
+        let mut state = self.right.state.lock();
+        state.owner = self.after;
+        let has_waiting = std::mem::take(&mut state.has_waiting);
+        drop(state);
+        if has_waiting {
+            self.right.changed.notify_all();
+        }
     }
 }
 
@@ -148,6 +161,33 @@ mod tests {
         first.cancel();
         assert!(is_superseded(first.commit(|| Ok(()))));
         second.commit(|| Ok(())).unwrap();
+    }
+
+    #[test]
+    fn an_attempt_waits_without_a_lock_while_another_one_publishes() {
+        testkit::within(testkit::DEADLINE, || {
+            for first_fails in [false, true] {
+                let (first, second) = two_attempts();
+                let may_end = AtomicBool::new(false);
+                std::thread::scope(|scope| {
+                    let publishing = scope.spawn(|| {
+                        first.commit(|| {
+                            assert_eq!(crate::sync::held_locks(), 0);
+                            while !may_end.load(Ordering::SeqCst) {
+                                std::thread::yield_now();
+                            }
+                            if first_fails { Err(Error::corrupt("test")) } else { Ok(()) }
+                        })
+                    });
+                    let waiting = scope.spawn(|| second.commit(|| Ok(())));
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                    may_end.store(true, Ordering::SeqCst);
+                    let ended =
+                        [publishing, waiting].map(|attempt| attempt.join().unwrap().is_ok());
+                    assert_eq!(ended.into_iter().filter(|is_ok| *is_ok).count(), 1);
+                });
+            }
+        });
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The request that an action passes to the engine, and the progress of its job.
 
 use crate::error::Result;
-use crate::lineage::{LineageNode, Prerequisite, ShuffleDependency, StoredBlocks, Updates};
+use crate::lineage::{
+    Dependency, LineageNode, Prerequisite, ShuffleDependency, StoredBlocks, Updates,
+};
 use crate::operation::Operation;
 use crate::quiet::Quiet;
 use crate::task::TaskContext;
@@ -52,9 +54,17 @@ pub struct JobDependencies {
     pub shuffles: Vec<Arc<dyn ShuffleDependency>>,
     /// The blocks of the persisted nodes.
     pub blocks: Vec<Arc<dyn StoredBlocks>>,
+    /// The nodes that were stored before the job, and whose ancestors may have updates that have
+    /// not counted.
+    pub(crate) stored: Vec<Arc<LineageNode>>,
 }
 
 impl JobDependencies {
+    /// Records that all of these updates have counted, so that later jobs need not look for them.
+    pub fn set_counted(&self) {
+        self.stored.iter().for_each(|node| node.set_counted());
+    }
+
     /// Returns the accumulator updates that are stored with them.
     pub fn updates(&self) -> impl Iterator<Item = Arc<Updates>> {
         let prerequisites = self.prerequisites.iter().map(|prerequisite| prerequisite.updates());

@@ -20,6 +20,7 @@ use std::cell::RefCell;
 use std::iter::Sum;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One node of the lineage.
 pub struct LineageNode {
@@ -34,6 +35,9 @@ pub struct LineageNode {
     /// Work that must be done before the stage of the node can run, such as sampling for a sort.
     pub prerequisite: Option<Arc<dyn Prerequisite>>,
     problem: Option<Error>,
+    /// True if an action has counted the accumulator updates of all ancestors. It is set only while
+    /// the node is stored.
+    has_counted: AtomicBool,
     /// Facts about the node that the scheduler does not use.
     pub info: NodeInfo,
 }
@@ -179,6 +183,7 @@ impl LineageNode {
             blocks: None,
             prerequisite: None,
             problem,
+            has_counted: AtomicBool::new(false),
             info: NodeInfo { fingerprint, ..NodeInfo::default() },
         }
     }
@@ -263,6 +268,17 @@ impl LineageNode {
             (0..self.partitions).all(|partition| blocks.is_stored(partition))
         };
         self.partitions > 0 && self.blocks.as_ref().is_some_and(all)
+    }
+
+    /// Returns true if the ancestors may have accumulator updates that no action has counted,
+    /// although this node may be stored: the action that stored it has failed.
+    pub(crate) fn may_hide_updates(&self) -> bool {
+        self.blocks.is_some() && !self.has_counted.load(Ordering::Relaxed)
+    }
+
+    /// Records that an action has counted the accumulator updates of all ancestors.
+    pub(crate) fn set_counted(&self) {
+        self.has_counted.store(true, Ordering::Relaxed);
     }
 
     /// Returns a number that is the same in every run of one binary. It depends on the operation,

@@ -119,6 +119,9 @@ fn commit(frame: ActionFrame) -> Result<()> {
         true => until_done(|| try_to_commit(action, &pending, &mut publish)),
         false => publish(),
     };
+    if committed.is_ok() {
+        pending.iter().for_each(|job| job.ran.set_counted());
+    }
     drop_quietly(pending);
     committed
 }

@@ -1,10 +1,14 @@
 //! Accumulators: all additions of an action count together, or none does, in any nesting of actions.
 
 use emberline::accumulator::{Accumulate, Accumulator, RunningStats};
+use emberline::event::{Event, EventRecord, Listener};
+use emberline::fault::{Damage, FaultPlan};
+use emberline::id::{RddId, ShuffleId};
 use emberline::prelude::*;
 use emberline::{ErrorKind, StorageLevel};
 use proptest::prelude::*;
 use std::collections::HashSet;
+use std::iter::successors;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
@@ -89,12 +93,16 @@ fn additions_of_the_sample_of_a_sort_count_with_the_first_action_that_succeeds()
         let (count, small) = (ctx.accumulator(0_u64), ctx.accumulator(0_u8));
         let counter = count.clone();
         let rows = ctx.range_with(3, 0..300_u32).inspect(move |_| counter.add(1));
-        let sorted = rows.sort_by_key(|n| *n);
-        let overflows = small.clone();
-        assert!(is_panic(sorted.for_each(move |_| overflows.add(1))));
-        assert_eq!((count.value(), small.value()), (0, 0));
-        assert_eq!(sorted.count()?, 300);
-        assert_eq!(count.value(), 600, "the sample and the sort");
+        for (expected, is_stored) in [(600, false), (1_200, true)] {
+            let sorted = rows.sort_by_key(|n| *n);
+            let sorted = if is_stored { sorted.cache() } else { sorted };
+            let overflows = small.clone();
+            let before = count.value();
+            assert!(is_panic(sorted.for_each(move |_| overflows.add(1))));
+            assert_eq!((count.value(), small.value()), (before, 0));
+            assert_eq!(sorted.count()?, 300);
+            assert_eq!(count.value(), expected, "the sample and the sort");
+        }
         Ok(())
     });
 }
@@ -265,6 +273,211 @@ fn the_program_adds_to_a_long_list_in_constant_time() {
         (0..100_000_u64).for_each(|n| list.add(n));
         assert!(list.value().into_iter().eq(0..100_000));
         assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        Ok(())
+    });
+}
+
+#[test]
+fn of_concurrent_actions_that_overflow_together_as_many_count_as_fit() {
+    test(|| {
+        for _ in 0..scaled(5) {
+            let ctx = Context::builder().threads(4).build()?;
+            let (small, large) = (ctx.accumulator(0_u8), ctx.accumulator(0_u64));
+            let actions = (0..8).map(|_| {
+                let (ctx, small, large) = (ctx.clone(), small.clone(), large.clone());
+                thread::spawn(move || {
+                    let rows = ctx.range_with(2, 0..50_u32);
+                    let add = move |_| {
+                        small.add(1);
+                        large.add(1);
+                    };
+                    rows.for_each(add).is_ok()
+                })
+            });
+            let actions: Vec<_> = actions.collect();
+            let counted = actions.into_iter().map(|action| action.join().unwrap());
+            assert_eq!(counted.filter(|is_counted| *is_counted).count(), 5);
+            assert_eq!((small.value(), large.value()), (250, 250));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn an_action_with_ten_thousand_accumulators_counts_in_all_or_in_none() {
+    test(|| {
+        let ctx = context();
+        let many: Arc<[Accumulator<u8>]> = (0..10_000).map(|_| ctx.accumulator(0_u8)).collect();
+        for is_first in [true, false] {
+            let counters = Arc::clone(&many);
+            let added = ctx.range_with(2, 0..100_u32).for_each(move |_| {
+                counters.iter().for_each(|counter| counter.add(2));
+            });
+            assert_eq!(added.is_ok(), is_first);
+            assert!(many.iter().all(|counter| counter.value() == 200));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn lost_outputs_between_a_failed_and_a_successful_action_count_once() {
+    test(|| {
+        for damage in [Damage::Lost, Damage::Truncated, Damage::Corrupted] {
+            let faults = FaultPlan::new().damage_map_output(ShuffleId(0), 1, damage);
+            let faults = faults.damage_map_output(ShuffleId(0), 1, damage);
+            let faults = faults.damage_block(RddId(5), 0, damage);
+            let ctx = Context::builder().threads(2).force_spill(true).faults(faults).build()?;
+            let (count, small) = (ctx.accumulator(0_u64), ctx.accumulator(0_u8));
+            let (first, second, overflows) = (count.clone(), count.clone(), small.clone());
+            let rows = ctx.range_with(3, 0..300_u32).inspect(move |_| first.add(1));
+            let summed = rows.map(|n| (n, 1_u64)).reduce_by_key(|a, b| a + b);
+            let stored = summed.inspect(move |_| second.add(1_000)).persist(StorageLevel::Disk);
+            assert!(is_panic(stored.inspect(move |_| overflows.add(1)).count()));
+            assert_eq!((count.value(), small.value()), (0, 0));
+            for _ in 0..2 {
+                assert_eq!(stored.count()?, 300);
+                assert_eq!(count.value(), 300_300, "{damage:?}");
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn one_stored_rdd_that_an_action_reads_twice_counts_once() {
+    test(|| {
+        let ctx = context();
+        let (count, small) = (ctx.accumulator(0_u64), ctx.accumulator(0_u8));
+        let counter = count.clone();
+        let rows = ctx.range_with(3, 0..30_u32).inspect(move |_| counter.add(1)).cache();
+        let both = rows
+            .union(&rows)
+            .zip(&rows.union(&rows))
+            .map(|(a, _)| (a, 1))
+            .reduce_by_key(|a, b| a + b);
+        let joined = both.join(&both);
+        let overflows = small.clone();
+        assert!(is_panic(joined.for_each(move |_| overflows.add(100))));
+        assert_eq!(count.value(), 0);
+        assert_eq!(joined.count()?, 30);
+        assert_eq!(count.value(), 30);
+        Ok(())
+    });
+}
+
+#[test]
+fn each_partition_that_a_local_iterator_reaches_counts() {
+    test(|| {
+        let ctx = context();
+        let count = ctx.accumulator(0_u64);
+        let counter = count.clone();
+        let rows = ctx.range_with(3, 0..30_u32).map(move |n| {
+            counter.add(1);
+            assert!(n < 25, "row {n}");
+            n
+        });
+        let mut rows = rows.to_local_iterator();
+        for expected in [10, 10, 20] {
+            assert!(rows.next().is_some_and(|row| row.is_ok()));
+            assert_eq!(count.value(), expected);
+            (0..5).for_each(|_| drop(rows.next()));
+        }
+        assert!(rows.any(|row| row.is_err()));
+        assert_eq!(count.value(), 20);
+        Ok(())
+    });
+}
+
+/// A sum whose destructor panics while `PANICS` is true.
+#[derive(Clone)]
+struct Mortal(u64);
+
+static PANICS: AtomicBool = AtomicBool::new(false);
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        assert!(!PANICS.load(Ordering::SeqCst) || thread::panicking(), "a value is dropped");
+    }
+}
+
+impl Accumulate for Mortal {
+    type Input = u64;
+
+    fn zero(&self) -> Self {
+        Mortal(0)
+    }
+
+    fn add(&mut self, n: u64) {
+        self.0 += n;
+    }
+
+    fn merge(&mut self, later: Self) {
+        self.0 += later.0;
+        std::mem::forget(later);
+    }
+}
+
+#[test]
+fn a_value_whose_destructor_panics_leaves_all_values_or_none_changed() {
+    test(|| {
+        let ctx = context();
+        let (mortal, count) = (ctx.accumulator(Mortal(0)), ctx.accumulator(0_u64));
+        let (adder, counter) = (mortal.clone(), count.clone());
+        PANICS.store(true, Ordering::SeqCst);
+        let added = ctx.range_with(2, 0..10_u32).for_each(move |_| {
+            adder.add(1);
+            counter.add(1);
+        });
+        PANICS.store(false, Ordering::SeqCst);
+        let expected = if added.is_ok() { 10 } else { 0 };
+        assert_eq!((mortal.value().0, count.value()), (expected, expected));
+        Ok(())
+    });
+}
+
+#[test]
+fn an_accumulator_of_another_context_counts_with_the_action() {
+    test(|| {
+        let (ctx, other) = (context(), context());
+        let (here, there) = (ctx.accumulator(0_u8), other.accumulator(0_u64));
+        let (small, large) = (here.clone(), there.clone());
+        let rows = ctx.range_with(3, 0..200_u32).inspect(move |_| {
+            small.add(1);
+            large.add(1);
+        });
+        drop(other);
+        assert_eq!(rows.count()?, 200);
+        assert!(rows.count().is_err());
+        assert_eq!((here.value(), there.value()), (200, 200));
+        Ok(())
+    });
+}
+
+#[test]
+fn additions_of_listeners_and_of_threads_of_closures_count_at_once() {
+    struct Counting(Accumulator<u64>);
+    impl Listener for Counting {
+        fn on_event(&mut self, record: &EventRecord) {
+            if matches!(record.event, Event::JobFinished { .. }) {
+                assert!(self.0.value() < 1_000);
+                self.0.add(1);
+            }
+        }
+    }
+    test(|| {
+        let count = context().accumulator(0_u64);
+        let listener = Counting(count.clone());
+        let ctx = Context::builder().threads(2).listener(listener).build()?;
+        let counter = count.clone();
+        let merge = move |a: u32, b: u32| {
+            let counter = counter.clone();
+            thread::spawn(move || counter.add(100)).join().unwrap();
+            if b > 0 { panic!("merging") } else { a }
+        };
+        assert!(ctx.range_with(1, 0..3_u32).aggregate(0, |a, n| a + n, merge).is_err());
+        ctx.flush_listeners();
+        assert_eq!(count.value(), 101);
         Ok(())
     });
 }
@@ -562,7 +775,12 @@ struct Action {
 }
 
 const ROWS: u32 = 6;
-const STORED: usize = 7;
+/// The sources that store each row with one addition.
+const FIRST_STORED: usize = 7;
+/// All sources that are stored. Each one after the first ones reads another, with more additions.
+const STORED: usize = 12;
+/// The sources that they read.
+const PARENTS: [usize; STORED - FIRST_STORED] = [5, 7, 0, 9, 8];
 
 fn action() -> impl Strategy<Value = Action> {
     let source = prop_oneof![Just(Source::Plain), (0..STORED).prop_map(Source::Stored)];
@@ -613,6 +831,11 @@ struct Values {
     list: Vec<u32>,
 }
 
+/// Returns the number that a stored source adds for each row.
+fn adds_of(source: usize) -> u64 {
+    if source < FIRST_STORED { 1 } else { 10 + source as u64 }
+}
+
 /// The values that a program must leave, computed without the engine.
 #[derive(Default)]
 struct Model {
@@ -630,6 +853,17 @@ impl Model {
         }
     }
 
+    /// Returns the sources whose additions count with the next action that reads `source`.
+    fn uncounted(&self, source: Source) -> Vec<usize> {
+        let parent = |source: &usize| Some(PARENTS[source.checked_sub(FIRST_STORED)?]);
+        let first = match source {
+            Source::Stored(number) => Some(number),
+            Source::Plain => None,
+        };
+        let sources = successors(first, parent);
+        sources.filter(|source| !self.has_counted[*source]).collect()
+    }
+
     /// Runs an action, and returns true if it succeeds.
     fn run(&mut self, action: &Action) -> bool {
         if action.failing_row.is_some() {
@@ -643,18 +877,18 @@ impl Model {
             self.run_all(&action.in_accumulator);
         }
         let mut next = self.values.clone();
-        let uncounted = match action.source {
-            Source::Stored(number) => Some(number).filter(|number| !self.has_counted[*number]),
-            Source::Plain => None,
-        };
+        let uncounted = self.uncounted(action.source);
         let rows = u64::from(ROWS);
         let (large, small, hooked) = action.adds;
         // A shuffled or stored source adds one, and its rows, for each row.
-        next.large += rows * large + if uncounted.is_some() { rows } else { 0 };
-        next.hooked += rows * hooked;
-        if uncounted.is_some() {
-            next.list.extend(0..ROWS);
+        next.large += rows * large;
+        for source in &uncounted {
+            next.large += rows * adds_of(*source);
+            if *source < FIRST_STORED {
+                next.list.extend(0..ROWS);
+            }
         }
+        next.hooked += rows * hooked;
         let small = rows as u32 * u32::from(small) + u32::from(action.driver_add);
         let Some(small) = u8::try_from(small).ok().and_then(|small| next.small.checked_add(small))
         else {
@@ -662,9 +896,7 @@ impl Model {
         };
         next.small = small;
         self.values = next;
-        if let Some(number) = uncounted {
-            self.has_counted[number] = true;
-        }
+        uncounted.into_iter().for_each(|source| self.has_counted[source] = true);
         true
     }
 }
@@ -707,8 +939,18 @@ impl World {
             let stored = LEVELS.map(|level| rows().persist(level));
             let combined = rows().map(|n| (n, n)).reduce_by_key(|a, _| a).keys().boxed();
             let moved = rows().repartition(2).boxed();
+            let mut sources: Vec<_> = stored.into_iter().chain([combined, moved]).collect();
+            for (number, parent) in PARENTS.into_iter().enumerate() {
+                let counter = large.clone();
+                let adds = adds_of(FIRST_STORED + number);
+                let rows = sources[parent].inspect(move |_| counter.add(adds));
+                sources.push(match number % 2 {
+                    0 => rows.persist(LEVELS[number]),
+                    _ => rows.map(|n| (n, n)).reduce_by_key(|a, _| a).keys().boxed(),
+                });
+            }
             World {
-                stored: stored.into_iter().chain([combined, moved]).collect(),
+                stored: sources,
                 small: ctx.accumulator(0),
                 in_accumulator: Mutex::default(),
                 merged: Mutex::default(),

@@ -516,6 +516,14 @@ impl Caller {
         }
     }
 
+    /// Calls `work` with the rows of the program.
+    fn with_rows(&self, work: impl FnOnce(&Rdd<Row>)) {
+        let rows = self.rows.lock().unwrap().clone();
+        if let Some(rows) = rows {
+            work(&rows);
+        }
+    }
+
     /// Makes one call, on every 7th call of a method. Methods that this calls do nothing.
     fn call(&self) {
         let number = self.calls.fetch_add(1, SeqCst);
@@ -524,7 +532,7 @@ impl Caller {
         }
         let is_task_thread =
             thread::current().name().is_some_and(|name| name.starts_with("emberline"));
-        match number / 7 % 13 {
+        match number / 7 % 16 {
             0 => drop(self.count.value()),
             1 => drop(self.list.take()),
             2 => drop(format!("{:?} {:?}", self.list, self.cached)),
@@ -534,14 +542,14 @@ impl Caller {
             6 => self.cached.unpersist(),
             7 => drop(self.ctx.spawn(|| Ok(()))),
             8 => self.ctx.cancel_group("none", "a test"),
-            9 => {
-                let rows = self.rows.lock().unwrap().clone();
-                drop(rows.map(|rows| rows.explain().to_string()));
-            }
-            10 => drop(self.ctx.memory_used_bytes()),
+            9 => self.with_rows(|rows| drop(rows.explain().to_string())),
+            10 => self.with_rows(|rows| drop(rows.cache())),
+            11 => self.with_rows(Rdd::unpersist),
+            12 => drop(self.ctx.memory_used_bytes()),
             // An action in a task is an error of the task.
-            11 if !is_task_thread => drop(self.cached.count()),
-            12 if !is_task_thread => self.list.add(1),
+            13 if !is_task_thread => drop(self.cached.count()),
+            14 if !is_task_thread => self.list.add(1),
+            15 if !is_task_thread => self.with_rows(|rows| drop(rows.take(1))),
             _ => drop(self.ctx.accumulator(1_u64)),
         }
         IS_CALLING.set(false);

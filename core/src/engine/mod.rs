@@ -9,8 +9,10 @@
 //! - `scope`: cancellation scopes of spawned closures and job groups.
 //! - `spawner`: the threads of spawned closures.
 //! - `bus`: delivers events to listeners on a separate thread.
+//! - `dependencies`: finds the accumulator updates that a job must count.
 
 mod bus;
+mod dependencies;
 mod event_loop;
 mod scope;
 mod spawner;
@@ -25,7 +27,6 @@ use crate::error::{Error, ErrorKind, Result, internal};
 use crate::event::{Event, Listener};
 use crate::ids::{IdCounter, JobId, RddId, ShuffleId};
 use crate::job::{JobDependencies, JobRequest, Progress};
-use crate::lineage::Dependency;
 use crate::memory::MemoryPool;
 use crate::operation::Operation;
 use crate::runner::{
@@ -38,6 +39,7 @@ use crate::task::refuse_nested;
 use crate::threads::start_thread;
 use bus::Emitter;
 use crossbeam::channel::{Sender, bounded, unbounded};
+use dependencies::dependencies_of;
 use event_loop::{EventLoop, reporter};
 use scope::{CancelScopes, current_scopes};
 use spawner::Spawner;
@@ -310,20 +312,16 @@ impl Engine {
         Err(Error::new(kind).in_action(action))
     }
 
-    /// Fails if a node can never be computed, then runs the prerequisites of all nodes. Returns
-    /// them with the shuffles and blocks of the lineage.
+    /// Fails if a node can never be computed, then runs the prerequisites of all nodes. Returns the
+    /// dependencies of the job.
     fn run_prerequisites(&self, request: &JobRequest) -> Result<JobDependencies> {
         let nodes = parents_first(&request.lineage);
         if let Some(problem) = nodes.iter().find_map(|node| node.problem()) {
             return Err(problem.clone());
         }
-        let prerequisites: Vec<_> =
-            nodes.iter().filter_map(|node| node.prerequisite.clone()).collect();
-        prerequisites.iter().try_for_each(|prerequisite| prerequisite.prepare())?;
-        let edges = nodes.iter().flat_map(|node| node.dependencies());
-        let shuffles = edges.filter_map(Dependency::shuffle).cloned().collect();
-        let blocks = nodes.iter().filter_map(|node| node.blocks.clone()).collect();
-        Ok(JobDependencies { prerequisites, shuffles, blocks })
+        let mut prerequisites = nodes.iter().filter_map(|node| node.prerequisite.as_ref());
+        prerequisites.try_for_each(|prerequisite| prerequisite.prepare())?;
+        Ok(dependencies_of(&request.lineage, nodes))
     }
 
     /// Returns true if this thread runs tasks or the rayon work of their closures.

@@ -14,7 +14,7 @@ mod graph;
 mod plan;
 mod stage;
 
-pub(crate) use plan::parents_first;
+pub(crate) use plan::{ancestors_first, parents_first};
 
 use crate::attempt::CommitRight;
 use crate::config::{Config, Speculation};

@@ -90,15 +90,21 @@ pub(super) fn parents_first_shuffles(
 
 /// Returns `root` and its ancestors across narrow and shuffle dependencies, parents first, without
 /// the ancestors of stored nodes.
-pub(crate) fn parents_first(root: &Arc<LineageNode>) -> Vec<&LineageNode> {
-    walk_parents_first(
-        vec![root],
-        |node| Arc::as_ptr(node),
-        |node| {
-            let parents = || node.dependencies().iter().map(Dependency::parent).collect();
-            Some((&**node, if node.is_stored() { Vec::new() } else { parents() }))
-        },
-    )
+pub(crate) fn parents_first(root: &Arc<LineageNode>) -> Vec<&Arc<LineageNode>> {
+    ancestors_first(root, |node| node.is_stored())
+}
+
+/// Returns `root` and its ancestors, parents first, without the ancestors of nodes for which
+/// `is_first` returns true.
+pub(crate) fn ancestors_first<'a>(
+    root: &'a Arc<LineageNode>,
+    mut is_first: impl FnMut(&'a Arc<LineageNode>) -> bool,
+) -> Vec<&'a Arc<LineageNode>> {
+    let open = |node: &'a Arc<LineageNode>| {
+        let parents = || node.dependencies().iter().map(Dependency::parent).collect();
+        Some((node, if is_first(node) { Vec::new() } else { parents() }))
+    };
+    walk_parents_first(vec![root], |node| Arc::as_ptr(node), open)
 }
 
 /// Visits `roots` and their ancestors once each, and returns the results of `open`, parents first.
