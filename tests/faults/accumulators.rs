@@ -169,8 +169,8 @@ fn a_spawned_closure_counts_at_once_also_while_a_closure_on_the_driver_waits_for
         let ctx = context();
         let count = ctx.accumulator(0_u64);
         let counter = count.clone();
-        let spawner = ctx.clone();
-        let outer = ctx.clone().spawn(move || {
+        let (spawner, numbers) = (ctx.clone(), ctx.range_with(1, 1..30_u32));
+        let outer = ctx.spawn(move || {
             let merge = move |a: u32, b: u32| {
                 let added = counter.clone();
                 let work = move || {
@@ -181,7 +181,7 @@ fn a_spawned_closure_counts_at_once_also_while_a_closure_on_the_driver_waits_for
                 assert_eq!(counter.value(), 1);
                 if a == b { 0 } else { panic!("merging") }
             };
-            ctx.range_with(1, 1..30_u32).aggregate(0, |sum, n| sum + n, merge)
+            numbers.aggregate(0, |sum, n| sum + n, merge)
         });
         assert!(is_panic(outer.wait()));
         assert_eq!(count.value(), 1);
