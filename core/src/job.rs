@@ -1,9 +1,7 @@
 //! The request that an action passes to the engine, and the progress of its job.
 
 use crate::error::Result;
-use crate::lineage::{
-    Dependency, LineageNode, Prerequisite, ShuffleDependency, StoredBlocks, Updates,
-};
+use crate::lineage::{LineageNode, Prerequisite, ShuffleDependency, StoredBlocks, Updates};
 use crate::operation::Operation;
 use crate::quiet::Quiet;
 use crate::task::TaskContext;
