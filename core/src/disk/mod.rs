@@ -1,7 +1,7 @@
 //! File system access. Every file of the engine is created, read and deleted through [`Disk`], so
 //! that a test can wrap it in a [`FaultyDisk`] and fail any single operation. The only exception is
 //! the creation of scratch directories, where tempfile chooses the name. Files are opened only if
-//! they are regular, and without waiting ([`crate::files::open`]).
+//! they are regular, and without waiting ([`crate::files::open()`]).
 //!
 //! - `real`: the file system of the operating system.
 //! - `faulty`: a wrapper that injects faults.

@@ -79,13 +79,10 @@ impl Listing<'_> {
         (self.check)()?;
         let path = absolute(given).map_err(|cause| not_found(given, "no path").caused_by(cause))?;
         match fs::metadata(&path) {
-            Ok(found) if found.is_dir() => {
-                walk(&Pattern::of_folder(path), self)?;
-                return Ok(());
-            }
-            Ok(found) => return self.add_file(path, &found),
+            Ok(found) if found.is_dir() => walk(&Pattern::of_folder(path), self).map(drop),
+            Ok(found) => self.add_file(path, &found),
             Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => {
-                return Err(unreadable(&path, cause));
+                Err(unreadable(&path, cause))
             }
             Err(cause) => {
                 let Some(pattern) = Pattern::parse(given, &path)? else {

@@ -4,8 +4,8 @@
 //! | function | promise |
 //! |---|---|
 //! | [`absolute`] | a path means the same file in every task, wherever the program changes its directory to |
-//! | [`list`] | patterns, hidden names, folders and links follow one table; each folder is visited once; the listing is bounded and can be cancelled |
-//! | [`open`] | opens regular files only, and never waits for another process |
+//! | [`list()`] | patterns, hidden names, folders and links follow one table; each folder is visited once; the listing is bounded and can be cancelled |
+//! | [`open()`] | opens regular files only, and never waits for another process |
 //! | [`FileIdentity`] | distinguishes a file from its replacement, and from itself with other bytes |
 //! | [`ListedFile::open`] | reads the bytes that were listed, or fails |
 //! | [`compression_of`] | recognizes compressed files by name, [`compression_of_bytes`] by their first bytes |

@@ -142,10 +142,7 @@ fn lines_that_change(
 }
 
 fn assert_changed<T: std::fmt::Debug>(outcome: Result<T>, case: &str) {
-    let error = match outcome {
-        Err(error) => error,
-        Ok(_) => panic!("{case}: the change was not noticed"),
-    };
+    let Err(error) = outcome else { panic!("{case}: the change was not noticed") };
     assert!(matches!(error.kind(), ErrorKind::InputChanged { .. }), "{case}: {error}");
     assert!(error.to_string().contains("input.txt"), "{case}: {error}");
 }
