@@ -1,8 +1,8 @@
 //! The cost of eight times the rows, in memory and with a memory limit below both sizes: a narrow
 //! chain, the hash operations with eight times the keys, and a sort. No time may grow quadratically.
 //!
-//! Also the cost of four times the length: partitions of a checkpoint that is read, and unions one on
-//! another.
+//! Also the cost of four times the length: partitions of a checkpoint that is read, unions one on
+//! another, and text files in as many partitions.
 //!
 //! Prints for each case both times, their ratio (`growth`), and its limit (`max_growth`). `-- --case
 //! sort` runs one of them.
@@ -10,6 +10,7 @@
 mod support;
 
 use emberline::prelude::*;
+use std::fs;
 use std::path::Path;
 use support::generate::{congruential, middle_bits, random, three_in_four};
 use support::{Options, Time, median, timed};
@@ -54,7 +55,7 @@ struct Length {
 const LENGTH_TIMES: u64 = 4;
 const MAX_LENGTH_GROWTH: f64 = 5.0;
 
-const LENGTHS: [Length; 2] = [
+const LENGTHS: [Length; 3] = [
     Length {
         name: "read_checkpoint",
         large: 100_000,
@@ -67,6 +68,7 @@ const LENGTHS: [Length; 2] = [
         prepare: |_, _, _| Ok(()),
         run: |ctx, _, unions| boxed_unions(ctx, unions),
     },
+    Length { name: "text_files", large: 40_000, prepare: write_files, run: read_files },
 ];
 
 fn main() -> Result<(), BoxError> {
@@ -197,4 +199,17 @@ fn join(ctx: &Context, rows: u64) -> emberline::Result<u64> {
 fn sort(ctx: &Context, rows: u64) -> emberline::Result<u64> {
     let sorted = ctx.range(0..rows).map(|n| (random(6, n), n)).sort_pairs();
     sum(sorted.map(|(key, n)| key.wrapping_mul(n)))
+}
+
+/// Writes files of one line.
+fn write_files(_ctx: &Context, path: &Path, files: u64) -> emberline::Result<()> {
+    let writing = |cause| Error::io("writing the files failed", cause);
+    fs::create_dir(path).map_err(writing)?;
+    let write = |number: u64| fs::write(path.join(format!("{number:05}")), "a line\n");
+    (0..files).try_for_each(write).map_err(writing)
+}
+
+/// Counts the lines of files, in as many partitions.
+fn read_files(ctx: &Context, path: &Path, files: u64) -> emberline::Result<u64> {
+    ctx.text_file_with(Text::new().partitions(files as usize), path).count()
 }
