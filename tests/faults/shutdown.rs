@@ -23,7 +23,7 @@ fn names_in(folder: &Path) -> Vec<String> {
 }
 
 /// The ends of a program after which tasks may still run.
-const ENDS: [&str; 10] = [
+const ENDS: [&str; 14] = [
     "error in a map task",
     "error in a reduce task",
     "error after a sort",
@@ -34,6 +34,10 @@ const ENDS: [&str; 10] = [
     "speculation",
     "dropped while spawned",
     "take",
+    "cancel of an output",
+    "error of a checkpoint",
+    "rows read half",
+    "two contexts",
 ];
 
 /// The environment variables with the folder of the child process and how it ends.
@@ -124,6 +128,33 @@ fn program(folder: &Path, end: &str) {
         "take" => {
             let pairs = slow.map(|n| (n, n)).group_by_key();
             assert_eq!(pairs.take(1).unwrap().len(), 1);
+        }
+        "cancel of an output" => {
+            let output = folder.join("out");
+            let handle = ctx.spawn(move || slow.save_as_text_file(output));
+            thread::sleep(Duration::from_millis(20));
+            handle.cancel("enough");
+            handle.wait().unwrap_err();
+        }
+        "error of a checkpoint" => {
+            let fails = slow.inspect(move |n| fails_at(5)(*n));
+            fails.checkpoint(folder.join("out")).unwrap_err();
+        }
+        "rows read half" => {
+            let mut rows = slow.map(|n| (n, n)).group_by_key().to_local_iterator();
+            assert!(rows.next().unwrap().is_ok());
+        }
+        "two contexts" => {
+            let other = on_disk(folder).build().unwrap();
+            let pairs = other.range_with(8, 0..400_u64).map(slowly).map(|n| (n, n));
+            let handle = other.spawn(move || pairs.group_by_key().count());
+            thread::sleep(Duration::from_millis(20));
+            slow.inspect(move |n| fails_at(0)(*n))
+                .map(|n| (n, n))
+                .group_by_key()
+                .count()
+                .unwrap_err();
+            handle.cancel("enough");
         }
         other => panic!("{other} is not an end"),
     }

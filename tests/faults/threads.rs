@@ -192,6 +192,125 @@ fn no_task_begins_inside_a_task_that_waits_for_any_rayon_work() {
     });
 }
 
+/// Runs rayon work with a lock held, and checks that no task begins meanwhile on this thread.
+fn rayon_work_with_a_lock(lock: &Mutex<()>) {
+    let inside = TASKS_ON_THIS_THREAD.replace(1);
+    assert_eq!(inside, 0, "a task began inside a task");
+    let held = lock.lock().unwrap();
+    assert_eq!((0..60_u64).into_par_iter().map(|i| i * 2).sum::<u64>(), 60 * 59);
+    drop(held);
+    TASKS_ON_THIS_THREAD.set(0);
+}
+
+// Case R-B4 of tests/PROMISES.md.
+#[test]
+fn no_task_begins_inside_any_closure_of_any_operation_that_uses_rayon() {
+    within(DEADLINE * scaled(1) as u32, || {
+        for round in 0..scaled(4) {
+            let builder = Context::builder().threads(1 + round % 4).force_spill(round % 2 == 0);
+            let ctx = builder.build().unwrap();
+            let lock = Arc::new(Mutex::new(()));
+            let work = move || rayon_work_with_a_lock(&lock);
+            let rows = ctx.range_with(16, 0..64_u64);
+            let pairs = rows.map(|n| (n % 8, n));
+            let new = || work.clone();
+            let counts = [
+                rows.map({
+                    let work = new();
+                    move |n| {
+                        work();
+                        n
+                    }
+                })
+                .count(),
+                rows.filter({
+                    let work = new();
+                    move |_| {
+                        work();
+                        true
+                    }
+                })
+                .count(),
+                rows.flat_map({
+                    let work = new();
+                    move |n| {
+                        work();
+                        [n]
+                    }
+                })
+                .count(),
+                rows.map_partitions({
+                    let work = new();
+                    move |rows| {
+                        rows.inspect({
+                            let work = work.clone();
+                            move |_| work()
+                        })
+                    }
+                })
+                .count(),
+                pairs
+                    .reduce_by_key({
+                        let work = new();
+                        move |a, b| {
+                            work();
+                            a + b
+                        }
+                    })
+                    .count(),
+                pairs
+                    .aggregate_by_key(
+                        0,
+                        {
+                            let work = new();
+                            move |sum, n| {
+                                work();
+                                sum + n
+                            }
+                        },
+                        |a, b| a + b,
+                    )
+                    .count(),
+                rows.sort_by({
+                    let work = new();
+                    move |a, b| {
+                        work();
+                        a.cmp(b)
+                    }
+                })
+                .count(),
+                rows.sort_by_key({
+                    let work = new();
+                    move |n| {
+                        work();
+                        *n
+                    }
+                })
+                .count(),
+                rows.boxed()
+                    .inspect({
+                        let work = new();
+                        move |_| work()
+                    })
+                    .persist(emberline::StorageLevel::Disk)
+                    .count(),
+                pairs
+                    .join(&pairs)
+                    .map({
+                        let work = new();
+                        move |pair| {
+                            work();
+                            pair
+                        }
+                    })
+                    .count(),
+            ];
+            let expected = [64, 64, 64, 64, 8, 8, 64, 64, 64, 512];
+            assert_eq!(counts.map(Result::unwrap), expected);
+        }
+    });
+}
+
 // Case R-B4 of tests/PROMISES.md.
 #[test]
 fn rayon_work_of_one_task_never_waits_for_that_of_another() {
