@@ -15,9 +15,9 @@ use crate::scratch::Scratch;
 use crate::sync::Mutex;
 use crate::task::{TaskContext, run_as_task_of};
 use crate::threads::RETRY_INTERVAL;
-use crate::unwind::{Raised, take_failure};
+use crate::unwind::{Raised, take_failure, take_failure_of_rayon_work};
+pub use crate::workers::PoolId;
 use crate::workers::Workers;
-pub use crate::workers::{PoolId, is_pool_thread_of_any_context};
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -323,7 +323,7 @@ fn run(task: Task, env: &TaskEnv, attempt: &Arc<Attempt>) -> Result<TaskMetrics>
 /// value: an error that user code caught still fails the task.
 fn run_caught(task: &Task, context: &TaskContext) -> Result<()> {
     // Destructors of an earlier task may have left one.
-    let _ = take_failure();
+    let _ = (take_failure(), take_failure_of_rayon_work());
     let work = || {
         faults::begin_task(context.config.faults.as_ref(), &task.attempt_id);
         match &task.work {
@@ -334,11 +334,12 @@ fn run_caught(task: &Task, context: &TaskContext) -> Result<()> {
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| run_as_task_of(task.owner, context, work)));
     let failure = take_failure();
+    let of_rayon_work = take_failure_of_rayon_work();
     let outcome = match outcome {
-        Ok(returned) => failure.into_caught().map_or(returned, Err),
+        Ok(returned) => failure.into_caught().or(of_rayon_work).map_or(returned, Err),
         Err(payload) => {
             let error = error_of(payload, failure.blamed);
-            Err(failure.raised.unwrap_or(error))
+            Err(failure.raised.or(of_rayon_work).unwrap_or(error))
         }
     };
     outcome.map_err(|error| error.in_operation(task.owner))

@@ -19,7 +19,7 @@ use crate::event::TaskMetrics;
 use crate::memory::MemoryPool;
 use crate::operation::Operation;
 use crate::scratch::Scratch;
-use crate::unwind::{raise, record_raised};
+use crate::unwind::{raise, record_in_rayon_work, record_raised, shares_failures};
 use std::any::TypeId;
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
@@ -349,12 +349,21 @@ pub fn is_task_thread() -> bool {
     RUNNING.with(Cell::get).is_some()
 }
 
-/// Refuses an action on a thread that runs a task, because the task would wait for itself. The task
-/// fails even if its closure handles the error, since the value it computes would be wrong.
+/// Refuses an action on a thread that runs a task or the rayon work of its closure, because the
+/// task would wait for itself. The task fails even if its closure handles the error, since the
+/// value it computes would be wrong.
 pub fn refuse_nested(action: Operation) -> Result<()> {
-    let Some(owner) = RUNNING.with(Cell::get) else { return Ok(()) };
-    let kind = ErrorKind::NestedAction { inner: action.to_string(), outer: owner.to_string() };
+    let owner = RUNNING.with(Cell::get);
+    if owner.is_none() && !shares_failures() {
+        return Ok(());
+    }
+    let by_rayon = || "an operation whose closure uses rayon".into();
+    let outer = owner.map_or_else(by_rayon, |owner| owner.to_string());
+    let kind = ErrorKind::NestedAction { inner: action.to_string(), outer };
     let refused = Error::new(kind).in_action(action);
-    record_raised(&refused);
+    match owner {
+        Some(_) => record_raised(&refused),
+        None => record_in_rayon_work(&refused),
+    }
     Err(refused)
 }

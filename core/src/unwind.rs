@@ -14,7 +14,9 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::operation::Operation;
+use crate::sync::Mutex;
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 thread_local! {
     /// The innermost operation whose closure is unwinding on this thread.
@@ -23,6 +25,37 @@ thread_local! {
     static HAS_UNWOUND: Cell<bool> = const { Cell::new(false) };
     /// The first error raised on this thread since the last [`take_failure`].
     static RAISED: RefCell<Option<Error>> = const { RefCell::new(None) };
+    /// The error of rayon work, shared by a thread that runs tasks and its helper.
+    static IN_RAYON_WORK: RefCell<Option<SharedFailure>> = const { RefCell::new(None) };
+}
+
+/// The first error in the rayon work of a task, which fails the task even if its closures ignore it.
+pub type SharedFailure = Arc<Mutex<Option<Error>>>;
+
+/// Shares the errors of rayon work between the threads that call this with the same value.
+pub fn share_failures(shared: SharedFailure) {
+    IN_RAYON_WORK.set(Some(shared));
+}
+
+/// Returns true if this thread runs tasks or their rayon work.
+pub fn shares_failures() -> bool {
+    IN_RAYON_WORK.with_borrow(Option::is_some)
+}
+
+/// Records an error of rayon work on a helper, which fails the task that waits for it.
+pub fn record_in_rayon_work(error: &Error) {
+    if let Some(shared) = shared_failure() {
+        shared.lock().get_or_insert_with(|| error.clone());
+    }
+}
+
+/// Takes the error that the helper of this thread recorded.
+pub fn take_failure_of_rayon_work() -> Option<Error> {
+    shared_failure().and_then(|shared| shared.lock().take())
+}
+
+fn shared_failure() -> Option<SharedFailure> {
+    IN_RAYON_WORK.with_borrow(Clone::clone)
 }
 
 /// Runs a closure of the user and records `operation` if it unwinds.
@@ -109,11 +142,12 @@ pub fn has_failed() -> bool {
     HAS_UNWOUND.get() || RAISED.with(|raised| raised.borrow().is_some())
 }
 
-/// Returns the error that was raised on this thread since the last [`take_failure`], or that of a
-/// panic that a closure caught, and leaves it recorded.
+/// Returns the error that was raised on this thread since the last [`take_failure`], that of a
+/// panic that a closure caught, or that of rayon work of the task, and leaves it recorded.
 pub fn failure() -> Option<Error> {
     let raised = RAISED.with(|raised| raised.borrow().clone());
-    raised.or_else(|| HAS_UNWOUND.get().then(|| caught_panic(BLAMED.get())))
+    let own = raised.or_else(|| HAS_UNWOUND.get().then(|| caught_panic(BLAMED.get())));
+    own.or_else(|| shared_failure().and_then(|shared| shared.lock().clone()))
 }
 
 /// Unwraps a result inside an iteration, and raises its error; see [`raise`].

@@ -9,6 +9,7 @@ use crate::error::{Result, internal};
 use crate::faults::Faults;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::threads::start_thread;
+use crate::unwind::{SharedFailure, share_failures};
 use rayon::{ThreadBuilder, ThreadPool, ThreadPoolBuilder};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -66,11 +67,6 @@ pub struct PoolId(Arc<()>);
 thread_local! {
     /// The context whose tasks, or their rayon work, this thread runs.
     static POOL_ID: RefCell<Option<PoolId>> = const { RefCell::new(None) };
-}
-
-/// Returns true if this thread runs tasks of some context, or their rayon work.
-pub fn is_pool_thread_of_any_context() -> bool {
-    POOL_ID.with_borrow(Option::is_some)
 }
 
 impl PoolId {
@@ -206,11 +202,14 @@ impl<T: Send + 'static> Shared<T> {
     /// Builds the pool of one thread for tasks and its helper.
     fn build_pool(&self, number: usize) -> Result<Arc<ThreadPool>> {
         let mut failure = None;
+        let shared = SharedFailure::default();
         let start = |thread: ThreadBuilder| {
             let name = format!("emberline-{number}{}", if thread.index() == 0 { "" } else { "r" });
             let builder = thread::Builder::new().name(name).stack_size(STACK_BYTES);
             let id = self.id.clone();
+            let shared = Arc::clone(&shared);
             let body = move || {
+                share_failures(shared);
                 POOL_ID.set(Some(id));
                 thread.run();
             };

@@ -382,6 +382,40 @@ fn an_action_in_any_rayon_work_of_a_closure_is_refused() {
 
 // Case R-B4 of tests/PROMISES.md.
 #[test]
+fn what_a_closure_ignores_in_its_rayon_work_fails_the_task() {
+    within(DEADLINE, || {
+        let ctx = context(2);
+        let inner = ctx.range(0..5_u64).boxed();
+        let count = ctx.accumulator(0_u64);
+        let ignored: [fn(&Context, &Rdd<u64>, &Accumulator<u64>); 3] = [
+            |_, inner, _| drop(inner.count()),
+            |ctx, _, _| drop(ctx.spawn(|| Ok(1)).wait()),
+            |_, _, count| {
+                let add = std::panic::AssertUnwindSafe(|| count.add(1));
+                drop(std::panic::catch_unwind(add));
+            },
+        ];
+        for ignore in ignored {
+            let (own, inner, counter) = (ctx.clone(), inner.clone(), count.clone());
+            let job = ctx.range_with(3, 0..3_u64).for_each(move |_| {
+                // The second piece runs on the helper, because the first waits for it.
+                let both = Barrier::new(2);
+                let first = || drop(both.wait());
+                let second = || {
+                    both.wait();
+                    ignore(&own, &inner, &counter);
+                };
+                rayon::join(first, second);
+            });
+            job.unwrap_err();
+            assert_eq!(count.value(), 0);
+            assert_eq!(ctx.range(0..9_u64).count().unwrap(), 9);
+        }
+    });
+}
+
+// Case R-B4 of tests/PROMISES.md.
+#[test]
 fn an_accumulator_in_rayon_work_of_a_closure_counts_exactly_or_is_an_error() {
     within(DEADLINE, || {
         let mut errors = 0;

@@ -29,9 +29,7 @@ use crate::ids::{IdCounter, JobId, RddId, ShuffleId};
 use crate::job::{JobDependencies, JobRequest, Progress};
 use crate::memory::MemoryPool;
 use crate::operation::Operation;
-use crate::runner::{
-    AbandonedTask, AbandonedTasks, PoolId, Runner, TaskEnv, is_pool_thread_of_any_context,
-};
+use crate::runner::{AbandonedTask, AbandonedTasks, PoolId, Runner, TaskEnv};
 use crate::scheduler::{Input, Limits, parents_first};
 use crate::scratch::Scratch;
 use crate::sync::Mutex;
@@ -300,14 +298,14 @@ impl Engine {
         Err(Error::new(kind).in_action(action))
     }
 
-    /// Refuses an action on a thread that must not wait for a job. The first check detects a task
-    /// of any context; the second also detects the helper of a task, which runs its rayon work.
+    /// Refuses an action on a thread that must not wait for a job: one that runs a task of any
+    /// context or its rayon work, or the scheduler.
     fn refuse_own_threads(&self, action: Operation) -> Result<()> {
         refuse_nested(action)?;
-        if !is_pool_thread_of_any_context() && !self.is_scheduler_thread() {
+        if !self.is_scheduler_thread() {
             return Ok(());
         }
-        let outer = "rayon work of a closure".to_string();
+        let outer = "the scheduler".to_string();
         let kind = ErrorKind::NestedAction { inner: action.to_string(), outer };
         Err(Error::new(kind).in_action(action))
     }

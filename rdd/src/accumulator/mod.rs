@@ -30,7 +30,7 @@ use self::value::Value;
 use crate::context::Context;
 use emberline_core::engine::Engine;
 use emberline_core::error::{Error, Result};
-use emberline_core::unwind::raise;
+use emberline_core::unwind::{raise, record_in_rayon_work};
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -150,7 +150,9 @@ impl<A: Accumulate> Accumulator<A> {
         if self.engine.upgrade().is_some_and(|engine| engine.is_pool_thread()) {
             let message = "accumulator updated from rayon work inside a closure; accumulate locally and add \
                            once, in the closure itself";
-            raise(Error::invalid_argument(message));
+            let error = Error::invalid_argument(message);
+            record_in_rayon_work(&error);
+            raise(error);
         }
     }
 
