@@ -3,6 +3,7 @@
 use super::compressed::compression_of;
 use super::identity::FileIdentity;
 use super::listed::ListedFile;
+use super::order::{SortedName, compare_paths};
 use super::resolve::absolute;
 use super::walk::{Pattern, walk};
 use crate::error::{Error, ErrorKind, Result};
@@ -17,7 +18,7 @@ pub const MAX_LISTED_NAMES: usize = 4_000_000;
 const NAMES_PER_CHECK: usize = 1024;
 
 /// Lists the files of `paths`, in the order of the list, and those of one folder or pattern in the
-/// order of their paths, compared component by component.
+/// order of their paths, compared component by component; the numbers of `part-N` count as numbers.
 ///
 /// A path that exists is read as named, whatever its characters. Any other path with `*`, `?` or
 /// `[` is a pattern:
@@ -113,7 +114,7 @@ impl Listing<'_> {
 
     /// Sorts the files from `first` on by their paths.
     pub(super) fn sort_from(&mut self, first: usize) {
-        self.files[first..].sort_by(|one, other| one.path.cmp(&other.path));
+        self.files[first..].sort_by(|one, other| compare_paths(&one.path, &other.path));
     }
 
     /// Returns the paths in a folder, sorted. Counts them, and ends the listing if it was
@@ -125,7 +126,7 @@ impl Listing<'_> {
             entries.push(entry.map_err(|cause| unreadable(folder, cause))?);
             self.count_name(folder)?;
         }
-        entries.sort_by_cached_key(fs::DirEntry::file_name);
+        entries.sort_by_cached_key(|entry| SortedName(entry.file_name()));
         Ok(entries)
     }
 

@@ -15,6 +15,7 @@ mod identity;
 mod list;
 mod listed;
 mod open;
+mod order;
 mod resolve;
 mod walk;
 

@@ -66,3 +66,28 @@ fn a_checkpoint_of_more_than_a_hundred_thousand_partitions_is_read_with_names_of
         }
     });
 }
+
+// Case R-A6 of tests/PROMISES.md.
+#[test]
+fn parts_of_text_are_read_by_number_whatever_the_length_of_their_names() {
+    within(DEADLINE, || {
+        let ctx = Context::builder().threads(2).build().unwrap();
+        let near = |power: u32| (10_u64.pow(power) - 2)..(10_u64.pow(power) + 2);
+        let numbers: Vec<u64> = (1..9).flat_map(near).collect();
+        for digits in 1..8 {
+            for ending in ["", ".txt", "-x"] {
+                let folder = tempfile::tempdir().unwrap();
+                for number in numbers.iter().rev() {
+                    let name = format!("part-{number:0digits$}{ending}");
+                    fs::write(folder.path().join(name), format!("{number}\n")).unwrap();
+                }
+                let lines = |path: &Path| -> Vec<u64> {
+                    let lines = ctx.text_file(path).collect().unwrap();
+                    lines.iter().map(|line| line.parse().unwrap()).collect()
+                };
+                assert_eq!(lines(folder.path()), numbers, "{digits}, {ending}");
+                assert_eq!(lines(&folder.path().join("part-*")), numbers, "{digits}, {ending}");
+            }
+        }
+    });
+}

@@ -3,5 +3,6 @@
 mod damage;
 mod depth;
 mod many_parts;
+mod new_inputs;
 mod shapes;
 mod unions;
