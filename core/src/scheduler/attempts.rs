@@ -7,7 +7,6 @@ use crate::error::TaskAttemptId;
 use crate::event::Event;
 use crate::ids::{StageId, TaskId};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// The run times that decide whether a task is a straggler, in microseconds.
 struct Threshold {
@@ -27,16 +26,8 @@ impl Scheduler {
         let owner = stage.owner();
         let work = stage.work();
         let stage_attempt = stage.attempts;
-        let state = &mut stage.slots[slot];
-        let attempt_id =
-            TaskAttemptId { job, stage: id, partition, attempt: state.launches as usize };
-        state.launches += 1;
-        if state.live.is_empty() {
-            // A cancelled attempt that still runs has another right, and cannot commit.
-            state.right = None;
-        }
-        state.live.push(task);
-        let right = Arc::clone(state.right.get_or_insert_default());
+        let (attempt, right) = stage.slots.launch(slot, task);
+        let attempt_id = TaskAttemptId { job, stage: id, partition, attempt };
         let live = RunningAttempt {
             attempt_id,
             slot,
@@ -71,8 +62,8 @@ impl Scheduler {
         for (id, running) in by_stage {
             let Some(threshold) = self.threshold(id, &speculation) else { continue };
             for (slot, ran_us) in running {
-                let live = self.stages.get(&id).map_or(0, |it| it.slots[slot].live.len());
-                if live == 1 && ran_us > threshold.straggler_us {
+                let has_one = self.stages.get(&id).is_some_and(|it| it.slots.has_one_attempt(slot));
+                if has_one && ran_us > threshold.straggler_us {
                     self.launch_speculative(id, slot, ran_us, threshold.median_us);
                 }
             }
@@ -84,7 +75,7 @@ impl Scheduler {
     fn threshold(&mut self, id: StageId, speculation: &Speculation) -> Option<Threshold> {
         let stage = self.stages.get_mut(&id)?;
         let min_done = (speculation.quantile * stage.slots.len() as f64) as usize;
-        if stage.run_times_us.is_empty() || stage.slots_done() < min_done.max(1) {
+        if stage.run_times_us.is_empty() || stage.slots.done() < min_done.max(1) {
             return None;
         }
         let middle = stage.run_times_us.len() / 2;

@@ -30,9 +30,6 @@ impl Scheduler {
     /// changes nothing.
     pub(super) fn task_ended(&mut self, task: TaskId, result: Result<TaskMetrics>) {
         let Some(ended) = self.tasks.remove(&task) else { return };
-        if let Some(stage) = self.stages.get_mut(&ended.attempt_id.stage) {
-            stage.slots[ended.slot].live.retain(|live| *live != task);
-        }
         match result {
             Ok(metrics) => self.task_succeeded(task, &ended, metrics),
             Err(error) => self.task_failed(task, &ended, error),
@@ -44,19 +41,22 @@ impl Scheduler {
         let partition = ended.attempt_id.partition;
         self.emit(Event::TaskFinished { task, stage: id, partition, metrics });
         let Some(stage) = self.stages.get_mut(&id) else { return };
-        let slot = &mut stage.slots[ended.slot];
-        slot.reset_failures();
-        let other_attempts = std::mem::take(&mut slot.live);
+        let other_attempt = stage.slots.succeed(ended.slot, task);
         if self.limits.speculation.is_some() {
             stage.run_times_us.push(metrics.run_us);
         }
-        other_attempts.into_iter().for_each(|other| self.cancel_attempt(other));
+        let may_launch = stage.may_launch(self.limits.window);
+        if let Some(other) = other_attempt {
+            self.cancel_attempt(other);
+        }
         let Some(stage) = self.stages.get_mut(&id) else { return };
         let Some(shuffle) = stage.shuffle() else {
             stage.unfinished -= 1;
             if stage.unfinished == 0 {
                 self.emit(Event::StageFinished { stage: id });
                 self.finish_job(ended.attempt_id.job, Ok(()));
+            } else if may_launch {
+                self.launch(id);
             }
             return;
         };
@@ -66,6 +66,8 @@ impl Scheduler {
             stage.reset_fetch_failures();
             self.emit(Event::StageFinished { stage: id });
             self.launch_ready_readers(shuffle);
+        } else if may_launch {
+            self.launch(id);
         }
     }
 
@@ -83,9 +85,7 @@ impl Scheduler {
             },
         });
         let Some(stage) = self.stages.get_mut(&attempt_id.stage) else { return };
-        if stage.slots[ended.slot].live.is_empty() {
-            stage.pending.push(ended.slot);
-        }
+        stage.slots.fail(ended.slot, task);
         if is_superseded {
             // The other attempt has committed and is about to report, or failed after its commit.
             self.advance(attempt_id.stage);
@@ -97,7 +97,7 @@ impl Scheduler {
             self.fetch_failed(ended, *shuffle, &lost, error);
             return;
         }
-        match stage.slots[ended.slot].count_failure(error, &self.limits) {
+        match stage.slots.count_failure(ended.slot, error, &self.limits) {
             Some(last) => self.fail_stage(attempt_id.stage, &last),
             None => self.advance(attempt_id.stage),
         }
@@ -128,6 +128,7 @@ impl Scheduler {
             .for_each(|map_partition| self.mark_lost(&input, *map_partition, ended.started_at));
         let limit = self.limits.stage_attempts;
         let Some(stage) = self.stages.get_mut(&id) else { return };
+        stage.is_ready = false;
         let attempt = ended.stage_attempt;
         if let Some(last) = stage.count_fetch_failure(attempt, shuffle, lost, error, limit) {
             self.fail_stage(id, &last);
@@ -170,9 +171,10 @@ impl Scheduler {
         }
         outputs.mark_lost(map_partition);
         if let Some(stage) = outputs.stage.and_then(|id| self.stages.get_mut(&id)) {
-            stage.pending.push(map_partition);
+            stage.slots.set_pending(map_partition);
             stage.starts_new_attempt = true;
         }
+        self.stop_launching_readers(shuffle.id());
         self.emit(Event::OutputLost { shuffle: shuffle.id(), map_partition });
     }
 

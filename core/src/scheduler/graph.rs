@@ -45,8 +45,8 @@ impl Scheduler {
         if let Some(stage) = outputs.stage {
             return stage;
         }
-        let missing = outputs.missing_partitions();
-        let id = self.add_stage(Stage::new(StageKind::Map(Arc::clone(shuffle)), missing));
+        let stage = Stage::new(StageKind::Map(Arc::clone(shuffle)), outputs.missing_partitions());
+        let id = self.add_stage(stage);
         self.outputs_of(shuffle).stage = Some(id);
         id
     }
@@ -83,7 +83,7 @@ impl Scheduler {
         let mut stack = vec![first];
         while let Some(id) = stack.pop() {
             let Some(stage) = self.stages.get_mut(&id) else { continue };
-            if !seen.insert(id) || stage.pending.is_empty() {
+            if !seen.insert(id) || stage.slots.pending() == 0 {
                 continue;
             }
             stage.parked = false;
@@ -138,24 +138,38 @@ impl Scheduler {
     pub(super) fn waiting_readers(&self, shuffle: ShuffleId) -> Vec<StageId> {
         let readers = self.outputs.get(&shuffle).into_iter().flat_map(|it| &it.readers);
         let waits = |id: &&StageId| {
-            self.stages.get(id).is_some_and(|stage| !stage.pending.is_empty() && !stage.parked)
+            self.stages.get(id).is_some_and(|stage| stage.slots.pending() > 0 && !stage.parked)
         };
         readers.filter(waits).copied().collect()
     }
 
-    /// Launches the pending tasks of a stage.
-    fn launch(&mut self, id: StageId) {
+    /// Launches the first pending tasks of a stage, whose inputs are all stored. The others are
+    /// launched when some of these have ended.
+    pub(super) fn launch(&mut self, id: StageId) {
+        let window = self.limits.window;
         let Some(stage) = self.stages.get_mut(&id) else { return };
-        let mut pending = std::mem::take(&mut stage.pending);
-        pending.sort_unstable();
+        stage.is_ready = true;
         if std::mem::take(&mut stage.starts_new_attempt) {
             stage.attempts += 1;
             let attempt = stage.attempts - 1;
-            let started = Event::StageStarted { stage: id, attempt, tasks: pending.len() };
+            let tasks = stage.slots.pending();
+            let started = Event::StageStarted { stage: id, attempt, tasks };
             self.commands.push(Command::Emit(started));
         }
-        for slot in pending {
+        while let Some(stage) = self.stages.get_mut(&id)
+            && stage.slots.live() < window
+            && let Some(slot) = stage.slots.pop_pending()
+        {
             self.launch_attempt(id, slot);
+        }
+    }
+
+    /// Launches no more tasks of the stages that read a shuffle, until all its outputs are stored.
+    pub(super) fn stop_launching_readers(&mut self, shuffle: ShuffleId) {
+        for id in self.outputs.get(&shuffle).into_iter().flat_map(|outputs| &outputs.readers) {
+            if let Some(stage) = self.stages.get_mut(id) {
+                stage.is_ready = false;
+            }
         }
     }
 
@@ -201,14 +215,7 @@ impl Scheduler {
     /// Cancels the tasks of a stage and returns them to its pending slots.
     pub(super) fn park(&mut self, id: StageId) {
         let Some(stage) = self.stages.get_mut(&id) else { return };
-        stage.park();
-        let mut live = Vec::new();
-        for (slot, state) in stage.slots.iter_mut().enumerate() {
-            if !state.live.is_empty() {
-                stage.pending.push(slot);
-                live.append(&mut state.live);
-            }
-        }
+        let live = stage.park();
         live.into_iter().for_each(|task| self.cancel_attempt(task));
     }
 

@@ -3,7 +3,8 @@
 //! commands. See the README of this directory.
 //!
 //! - `plan`: walks over the lineage.
-//! - `stage`: the state: jobs, stages, slots, map outputs.
+//! - `stage`: the state: jobs, stages, map outputs.
+//! - `slots`: the partitions of a stage: pending, live or done.
 //! - `graph`: the graph of running stages.
 //! - `attempts`: starts and cancels attempts, and speculates.
 //! - `completion`: handles task start and completion.
@@ -12,6 +13,7 @@ mod attempts;
 mod completion;
 mod graph;
 mod plan;
+mod slots;
 mod stage;
 
 pub(crate) use plan::{ancestors_first, parents_first};
@@ -34,6 +36,12 @@ const MIN_TRANSIENT_ATTEMPTS: usize = 4;
 /// among them that the stage had not found lost before.
 const MAX_STAGE_ATTEMPTS: usize = 4;
 
+/// The tasks that a stage launches ahead, for each thread.
+const TASKS_PER_THREAD: usize = 4;
+/// The tasks that a stage launches at least, if it has as many. A launched task takes about a
+/// kilobyte until it ends, and a stage may have a million.
+const MIN_WINDOW: usize = 256;
+
 /// The limits of retries, and the rule of speculation.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -43,6 +51,8 @@ pub struct Limits {
     pub transient_attempts: usize,
     /// The consecutive attempts of a stage that may find inputs lost without progress.
     pub stage_attempts: usize,
+    /// The tasks of a stage that are launched at most, whether they run or wait for a thread.
+    pub window: usize,
     /// The rule for speculative attempts, if enabled.
     pub speculation: Option<Speculation>,
 }
@@ -54,6 +64,7 @@ impl Limits {
             closure_attempts: config.max_attempts,
             transient_attempts: config.max_attempts.max(MIN_TRANSIENT_ATTEMPTS),
             stage_attempts: MAX_STAGE_ATTEMPTS,
+            window: MIN_WINDOW.max(TASKS_PER_THREAD.saturating_mul(config.threads)),
             speculation: config.speculation,
         }
     }
@@ -196,7 +207,7 @@ impl Scheduler {
         let stages = self.jobs.get(&job).into_iter().flat_map(|job| &job.stages);
         let mut all = Progress::default();
         for stage in stages.filter_map(|id| self.stages.get(id)) {
-            all.add(stage.progress());
+            all.add(stage.slots.progress());
         }
         all
     }
@@ -239,7 +250,7 @@ impl Scheduler {
             infos.push(self.stages[&id].info(id, parents.unwrap_or_default()));
             attached.push(id);
         }
-        let slots = (0..request.partitions.len()).collect();
+        let slots = 0..request.partitions.len();
         let result_stage = self.add_stage(Stage::new(StageKind::Result(request), slots));
         let parents = self.stage_ids(&inputs);
         infos.push(self.stages[&result_stage].info(result_stage, parents));
@@ -293,9 +304,10 @@ impl Scheduler {
         let stored: Vec<usize> = stored.collect();
         stored.iter().for_each(|partition| outputs.mark_lost(*partition));
         if let Some(stage) = stage.and_then(|id| self.stages.get_mut(&id)) {
-            stage.pending.extend(stored);
+            stored.iter().for_each(|partition| stage.slots.set_pending(*partition));
             stage.starts_new_attempt = true;
         }
+        self.stop_launching_readers(shuffle);
         for reader in self.waiting_readers(shuffle) {
             self.advance(reader);
         }

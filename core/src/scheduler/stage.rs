@@ -1,14 +1,14 @@
 //! The state of the scheduler: jobs, stages while a job needs them, and map outputs until their
 //! shuffle is dropped.
 
-use crate::attempt::CommitRight;
 use crate::error::{Error, TaskAttemptId};
 use crate::event::StageInfo;
 use crate::ids::{JobId, ShuffleId, StageId, TaskId};
-use crate::job::{JobRequest, Progress};
+use crate::job::JobRequest;
 use crate::lineage::{LineageNode, ShuffleDependency};
 use crate::operation::Operation;
-use crate::scheduler::{Limits, Work};
+use crate::scheduler::Work;
+use crate::scheduler::slots::Slots;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -24,15 +24,12 @@ pub(super) struct Job {
 }
 
 /// The tasks that run one pipeline, while at least one job is attached.
-///
-/// Each slot (one partition) is in exactly one of three states: in `pending`, live, or done.
 pub(super) struct Stage {
     pub kind: StageKind,
     pub jobs: BTreeSet<JobId>,
     /// The shuffles that its tasks read, once they have been determined.
     pub inputs: Option<Vec<Arc<dyn ShuffleDependency>>>,
-    pub slots: Vec<Slot>,
-    pub pending: Vec<usize>,
+    pub slots: Slots,
     /// The slots of a result stage that are not done. Those of a map stage are in [`Outputs`].
     pub unfinished: usize,
     /// The attempts of the stage started so far.
@@ -41,6 +38,8 @@ pub(super) struct Stage {
     pub starts_new_attempt: bool,
     /// The attempts that found inputs lost.
     fetch_failures: FetchFailures,
+    /// True from a launch until an input is found lost: then pending slots may be launched.
+    pub is_ready: bool,
     /// True if it was stopped because no job needs it at the moment.
     pub parked: bool,
     /// The run times of its finished tasks in microseconds, recorded only if speculation is
@@ -52,21 +51,6 @@ pub(super) struct Stage {
 pub(super) enum StageKind {
     Map(Arc<dyn ShuffleDependency>),
     Result(Arc<JobRequest>),
-}
-
-/// One partition of a stage.
-#[derive(Clone, Default)]
-pub(super) struct Slot {
-    /// The running attempt, and its speculative attempt if there is one.
-    pub live: Vec<TaskId>,
-    /// The attempts launched so far.
-    pub launches: u32,
-    /// The commit right that the live attempts share.
-    pub right: Option<Arc<CommitRight>>,
-    transient_failures: u32,
-    closure_failures: u32,
-    /// The errors of the failed attempts.
-    failures: Vec<Error>,
 }
 
 /// A launched attempt whose end has not been reported.
@@ -111,21 +95,23 @@ pub(super) struct Outputs {
 }
 
 impl Stage {
-    pub fn new(kind: StageKind, pending: Vec<usize>) -> Self {
+    /// Returns a stage whose slots are done, except for `pending`.
+    pub fn new(kind: StageKind, pending: impl IntoIterator<Item = usize>) -> Self {
         let slots = match &kind {
             StageKind::Map(shuffle) => shuffle.parent().partitions(),
             StageKind::Result(request) => request.partitions.len(),
         };
+        let slots = Slots::new(slots, pending);
         Stage {
             kind,
             jobs: BTreeSet::new(),
             inputs: None,
-            unfinished: pending.len(),
-            slots: vec![Slot::default(); slots],
-            pending,
+            unfinished: slots.pending(),
+            slots,
             attempts: 0,
             starts_new_attempt: true,
             fetch_failures: FetchFailures::default(),
+            is_ready: false,
             parked: false,
             run_times_us: Vec::new(),
         }
@@ -180,6 +166,12 @@ impl Stage {
         }
     }
 
+    /// Returns true if half of `window` has ended, more tasks wait, and no input is missing. Tasks
+    /// are launched in groups, since a thread that finds no task sleeps and has to be woken.
+    pub fn may_launch(&self, window: usize) -> bool {
+        self.is_ready && self.slots.pending() > 0 && self.slots.live() <= window / 2
+    }
+
     /// Counts an attempt that found outputs of `shuffle` lost, and returns the last error if it is
     /// the `limit`th in a row without progress. All such tasks of one attempt count as one failure,
     /// and late ones of an older attempt do not count.
@@ -215,23 +207,6 @@ impl Stage {
         Some(error.after_attempts(failed.attempts, std::mem::take(&mut failed.failures)))
     }
 
-    /// Returns the number of slots that are done.
-    pub fn slots_done(&self) -> usize {
-        let live = self.slots.iter().filter(|slot| !slot.live.is_empty()).count();
-        self.slots.len() - self.pending.len() - live
-    }
-
-    /// Returns the progress of the slots that were launched or wait to be launched, without those
-    /// that were done before.
-    pub fn progress(&self) -> Progress {
-        let launched = self.slots.iter().filter(|slot| slot.launches > 0).count();
-        let never_launched =
-            self.pending.iter().filter(|slot| self.slots[**slot].launches == 0).count();
-        let live = self.slots.iter().filter(|slot| !slot.live.is_empty()).count();
-        let tasks = launched + never_launched;
-        Progress { tasks_done: tasks - self.pending.len() - live, tasks }
-    }
-
     /// Resets the count of fetch failures, because the stage has succeeded. The outputs that were
     /// found lost stay known, so that successes in between do not make a lost output new again.
     pub fn reset_fetch_failures(&mut self) {
@@ -239,40 +214,14 @@ impl Stage {
         self.fetch_failures = FetchFailures { found, ..FetchFailures::default() };
     }
 
-    /// Parks the stage and resets all counts of failures, because no job needs it any more.
-    pub fn park(&mut self) {
+    /// Parks the stage and resets all counts of failures, because no job needs it any more. Returns
+    /// the attempts that were live.
+    pub fn park(&mut self) -> Vec<TaskId> {
         self.parked = true;
+        self.is_ready = false;
         self.starts_new_attempt = true;
         self.fetch_failures = FetchFailures::default();
-        for slot in &mut self.slots {
-            slot.reset_failures();
-        }
-    }
-}
-
-impl Slot {
-    /// Counts a failed attempt, and returns the last error if no further attempt is allowed.
-    pub fn count_failure(&mut self, error: Error, limits: &Limits) -> Option<Error> {
-        let is_last = if error.is_transient() {
-            self.transient_failures += 1;
-            self.transient_failures as usize >= limits.transient_attempts
-        } else {
-            self.closure_failures += 1;
-            self.closure_failures as usize >= limits.closure_attempts
-        };
-        if is_last || error.is_final() {
-            let attempts = self.failures.len() + 1;
-            return Some(error.after_attempts(attempts, std::mem::take(&mut self.failures)));
-        }
-        self.failures.push(error);
-        None
-    }
-
-    /// Resets the counts of failures.
-    pub fn reset_failures(&mut self) {
-        self.transient_failures = 0;
-        self.closure_failures = 0;
-        self.failures.clear();
+        self.slots.stop()
     }
 }
 
@@ -291,12 +240,9 @@ impl Outputs {
         self.finished_at.len()
     }
 
-    pub fn missing_partitions(&self) -> Vec<usize> {
+    pub fn missing_partitions(&self) -> impl Iterator<Item = usize> {
         let numbered = self.finished_at.iter().enumerate();
-        numbered
-            .filter(|(_, finished_at)| **finished_at == 0)
-            .map(|(partition, _)| partition)
-            .collect()
+        numbered.filter(|(_, finished_at)| **finished_at == 0).map(|(partition, _)| partition)
     }
 
     /// Returns the time when the output was finished, if there is one.

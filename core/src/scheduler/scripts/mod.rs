@@ -5,6 +5,7 @@
 //! - `faults`: failed tasks and lost outputs.
 //! - `sharing`: jobs that run at the same time.
 //! - `speculation`: stragglers.
+//! - `windows`: stages with more tasks than are launched at a time.
 //! - `random`: random graphs, orders and losses.
 
 mod faults;
@@ -12,6 +13,7 @@ mod graphs;
 mod random;
 mod sharing;
 mod speculation;
+mod windows;
 
 use super::{Command, Input, Limits, Scheduler};
 use crate::attempt::CommitRight;

@@ -167,10 +167,11 @@ proptest! {
         cancel in prop::option::of(1_usize..40),
         speculates in any::<bool>(),
         allows_many_losses in any::<bool>(),
+        window in 1_usize..6,
     ) {
         let speculation = speculates.then_some(EAGER);
         let stage_attempts = if allows_many_losses { 1_000 } else { limits(1).stage_attempts };
-        let limits = Limits { stage_attempts, speculation, ..limits(1) };
+        let limits = Limits { stage_attempts, speculation, window, ..limits(1) };
         let shuffles = build(&graph);
         let mut simulation = Simulation {
             it: Script::with(limits),
