@@ -23,20 +23,53 @@ pub(crate) struct ResultLimit {
 #[derive(Default)]
 struct Counted {
     bytes: u64,
-    attempts: HashMap<usize, Vec<u64>>,
+    attempts: HashMap<usize, Attempts>,
+}
+
+/// The bytes of each attempt at a partition that holds rows.
+enum Attempts {
+    One(u64),
+    Many(Vec<u64>),
+}
+
+impl Attempts {
+    fn largest(&self) -> u64 {
+        match self {
+            Attempts::One(bytes) => *bytes,
+            Attempts::Many(held) => held.iter().copied().max().unwrap_or(0),
+        }
+    }
+
+    fn change(self, before: u64, now: u64) -> Option<Attempts> {
+        let mut held = match self {
+            Attempts::One(bytes) if bytes == before => {
+                return (now > 0).then_some(Attempts::One(now));
+            }
+            Attempts::One(bytes) => vec![bytes],
+            Attempts::Many(held) => held,
+        };
+        if let Some(at) = held.iter().position(|bytes| *bytes == before) {
+            held.swap_remove(at);
+        }
+        held.extend(Some(now).filter(|now| *now > 0));
+        match held[..] {
+            [] => None,
+            [bytes] => Some(Attempts::One(bytes)),
+            _ => Some(Attempts::Many(held)),
+        }
+    }
 }
 
 impl Counted {
     /// Records that an attempt holds `now` instead of `before` bytes, and returns what counts.
     fn change(&mut self, partition: usize, before: u64, now: u64) -> u64 {
-        let largest = |held: &[u64]| held.iter().copied().max().unwrap_or(0);
-        let held = self.attempts.entry(partition).or_default();
-        let counted = largest(held);
-        if let Some(at) = held.iter().position(|bytes| *bytes == before) {
-            held.swap_remove(at);
+        let held = self.attempts.remove(&partition).unwrap_or(Attempts::One(0));
+        let counted = held.largest();
+        let held = held.change(before, now);
+        self.bytes = self.bytes - counted + held.as_ref().map_or(0, Attempts::largest);
+        if let Some(held) = held {
+            self.attempts.insert(partition, held);
         }
-        held.push(now);
-        self.bytes = self.bytes - counted + largest(held);
         self.bytes
     }
 }

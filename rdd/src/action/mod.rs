@@ -26,13 +26,14 @@ mod top;
 pub use stats::{RunningStats, Stats};
 
 use self::limit::{Gathered, ResultLimit};
-use self::results::{AnyResult, lost_result, run_tasks};
+use self::results::{ResultTable, run_tasks};
 use crate::driver::ActionFrame;
 use crate::pipeline::{Element, Pipeline};
 use crate::rdd::Rdd;
 use emberline_core::error::Result;
 use emberline_core::task::TaskContext;
 use std::ops::Range;
+use std::sync::Arc;
 
 impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
     /// Runs a job of `work` on some partitions, and returns the results in partition order.
@@ -63,17 +64,14 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         F: Fn(&P, &TaskContext) -> Result<R> + Send + Sync + 'static,
     {
         let pipeline = self.pipeline.clone();
-        let work = move |_, task: &TaskContext| {
-            let result: AnyResult = Box::new(work(&pipeline, task)?);
-            Ok(result)
+        let results = ResultTable::new(&partitions);
+        let table = Arc::clone(&results);
+        let work = move |partition, task: &TaskContext| {
+            let result = work(&pipeline, task)?;
+            Ok(table.store(partition, result))
         };
-        let results = run_tasks(&self.context, &self.lineage, frame, partitions, Box::new(work))?;
-        let mut typed = Vec::with_capacity(results.len());
-        for result in results {
-            let result = result.downcast().map_err(|_| lost_result(frame.action()))?;
-            typed.push(*result);
-        }
-        Ok(typed)
+        run_tasks(&self.context, &self.lineage, frame, partitions, Box::new(work))?;
+        results.take(frame.action())
     }
 
     /// Runs a job of `work` on all partitions; `work` can fail only by unwinding.

@@ -1,6 +1,8 @@
 //! Runs the tasks of an action and collects their results.
 //!
-//! Nothing here depends on the type of the results, so it is compiled once.
+//! An action may have a million tasks, so a result takes no more than its own size in one table, and
+//! only tasks that changed accumulators take more. What does not depend on the type of the results
+//! is compiled once.
 
 use crate::accumulator::{TaskDeltas, with_accumulators};
 use crate::context::Context;
@@ -13,44 +15,89 @@ use emberline_core::quiet::Quiet;
 use emberline_core::sync::Mutex;
 use emberline_core::task::TaskContext;
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The result of a task, of a type that its action knows.
-pub(super) type AnyResult = Box<dyn Any + Send>;
+/// Computes the result of the task of a partition, and returns the function that stores it.
+pub(super) type Work = dyn Fn(usize, &TaskContext) -> Result<Store> + Send + Sync;
 
-/// Computes the result of the task of a partition.
-pub(super) type Work = dyn Fn(usize, &TaskContext) -> Result<AnyResult> + Send + Sync;
+/// Stores a result in the table of its action. Returns an older result, to be dropped without a
+/// lock.
+pub(super) type Store = Box<dyn FnOnce() -> Option<Box<dyn Any>>>;
 
-/// The result of a task, and what it counted.
-struct TaskResult {
-    result: AnyResult,
-    deltas: TaskDeltas,
-    rows_read: u64,
+/// The results of the tasks of an action.
+pub(super) struct ResultTable<R> {
+    first: usize,
+    results: Mutex<Vec<Option<R>>>,
 }
 
-type Slot = Mutex<Option<TaskResult>>;
+impl<R: Send + 'static> ResultTable<R> {
+    /// Returns a table of a result for each of `partitions`.
+    pub(super) fn new(partitions: &Range<usize>) -> Arc<Self> {
+        let results = partitions.clone().map(|_| None).collect();
+        Arc::new(ResultTable { first: partitions.start, results: Mutex::new(results) })
+    }
 
-/// Runs a task for each of `partitions`, and returns their results in order.
+    /// Returns the function that stores the result of a partition.
+    pub(super) fn store(self: &Arc<Self>, partition: usize, result: R) -> Store {
+        let table = Arc::clone(self);
+        Box::new(move || {
+            let older = table.results.lock()[partition - table.first].replace(result);
+            older.map(|older| Box::new(older) as Box<dyn Any>)
+        })
+    }
+
+    /// Takes all results.
+    pub(super) fn take(&self, action: Operation) -> Result<Vec<R>> {
+        let results = std::mem::take(&mut *self.results.lock());
+        results.into_iter().collect::<Option<_>>().ok_or_else(|| lost_result(action))
+    }
+}
+
+/// What the tasks of an action counted.
+#[derive(Default)]
+struct Counted {
+    rows_read: Vec<u64>,
+    /// The accumulator updates of the tasks that have any.
+    deltas: BTreeMap<usize, TaskDeltas>,
+}
+
+impl Counted {
+    /// Stores what a task counted. Returns the updates of an older attempt, to be dropped without a
+    /// lock.
+    fn store(&mut self, slot: usize, rows_read: u64, deltas: TaskDeltas) -> Option<TaskDeltas> {
+        self.rows_read[slot] = rows_read;
+        match deltas.is_empty() {
+            true => self.deltas.remove(&slot),
+            false => self.deltas.insert(slot, deltas),
+        }
+    }
+}
+
+/// Runs a task for each of `partitions`, which stores its result.
 pub(super) fn run_tasks(
     context: &Context,
     lineage: &Arc<LineageNode>,
     frame: &ActionFrame,
     partitions: Range<usize>,
     work: Box<Work>,
-) -> Result<Vec<AnyResult>> {
+) -> Result<()> {
     let action = frame.action();
-    let slots: Arc<[Slot]> = partitions.clone().map(|_| Mutex::new(None)).collect();
-    let results = Arc::clone(&slots);
+    let rows_read = vec![0; partitions.len()];
+    let counted = Arc::new(Mutex::new(Counted { rows_read, ..Counted::default() }));
+    let all = Arc::clone(&counted);
     let first = partitions.start;
     let task = move |task: &TaskContext| {
         let partition = task.attempt_id.partition;
-        let (result, deltas) = with_accumulators(|| work(partition, task));
-        let result = result?;
+        let (store, deltas) = with_accumulators(|| work(partition, task));
+        let store = store?;
         let rows_read = task.metrics().rows_read;
-        let done = TaskResult { result, deltas, rows_read };
-        // An older result is dropped after the lock is released.
-        let older = task.commit(|| Ok(results[partition - first].lock().replace(done)))?;
+        // What an older attempt stored is dropped after the lock is released.
+        let older = task.commit(|| {
+            let older = store();
+            Ok((older, all.lock().store(partition - first, rows_read, deltas)))
+        })?;
         drop(older);
         Ok(())
     };
@@ -61,19 +108,14 @@ pub(super) fn run_tasks(
         task: Quiet::new(Arc::new(task)),
     };
     let ran = context.engine.run_job(request)?;
-    let taken: Option<Vec<TaskResult>> = slots.iter().map(|slot| slot.lock().take()).collect();
-    let done = taken.ok_or_else(|| lost_result(action))?;
-    let rows_read = done.iter().map(|done| done.rows_read).sum();
-    lineage.record_job(action, &partitions, rows_read);
-    let (results, deltas): (_, Vec<TaskDeltas>) =
-        done.into_iter().map(|done| (done.result, done.deltas)).unzip();
-    let deltas = deltas.into_iter().filter(|deltas| !deltas.is_empty()).collect();
-    frame.defer(Pending { ran, deltas });
-    Ok(results)
+    let Counted { rows_read, deltas } = std::mem::take(&mut *counted.lock());
+    lineage.record_job(action, &partitions, rows_read.iter().sum());
+    frame.defer(Pending { ran, deltas: deltas.into_values().collect() });
+    Ok(())
 }
 
-/// Returns the error of an action whose task has no result, or one of another type.
+/// Returns the error of an action whose task has no result.
 #[cold]
-pub(super) fn lost_result(action: Operation) -> Error {
+fn lost_result(action: Operation) -> Error {
     internal("a job succeeded but a task result is missing").in_action(action)
 }

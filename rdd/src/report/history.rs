@@ -47,16 +47,17 @@ struct ReportBuilder {
     history: History,
 }
 
-/// The report of a running job, and the task times of each stage for median and maximum.
+/// The report of a running job, and the task times of each stage for the median.
 struct Running {
     began_us: u64,
     report: JobReport,
-    times: Vec<Vec<u64>>,
+    /// Four bytes for each task: times above an hour count as one hour and a few minutes.
+    times: Vec<Vec<u32>>,
 }
 
 impl Running {
     /// Updates the report of a stage, if it belongs to this job.
-    fn change(&mut self, stage: StageId, change: impl FnOnce(&mut StageReport, &mut Vec<u64>)) {
+    fn change(&mut self, stage: StageId, change: impl FnOnce(&mut StageReport, &mut Vec<u32>)) {
         let mut stages = self.report.stages.iter_mut().zip(&mut self.times);
         if let Some((report, times)) = stages.find(|(report, _)| report.stage == stage) {
             change(report, times);
@@ -68,8 +69,7 @@ impl Running {
         self.report.wall_us = at_us.saturating_sub(self.began_us);
         for (stage, times) in self.report.stages.iter_mut().zip(&mut self.times) {
             times.sort_unstable();
-            stage.slowest_us = times.last().copied().unwrap_or(0);
-            stage.median_us = times.get(times.len() / 2).copied().unwrap_or(0);
+            stage.median_us = times.get(times.len() / 2).copied().unwrap_or(0).into();
         }
         self.report
     }
@@ -77,7 +77,7 @@ impl Running {
 
 impl ReportBuilder {
     /// Updates a stage in every running job that has it: jobs may share a stage.
-    fn change(&mut self, stage: StageId, change: impl Fn(&mut StageReport, &mut Vec<u64>)) {
+    fn change(&mut self, stage: StageId, change: impl Fn(&mut StageReport, &mut Vec<u32>)) {
         self.running.values_mut().for_each(|running| running.change(stage, &change));
     }
 
@@ -85,7 +85,8 @@ impl ReportBuilder {
         self.change(stage, |report, times| {
             report.tasks += 1;
             report.totals.add(metrics);
-            times.push(metrics.run_us);
+            report.slowest_us = report.slowest_us.max(metrics.run_us);
+            times.push(u32::try_from(metrics.run_us).unwrap_or(u32::MAX));
         });
     }
 }
