@@ -7,8 +7,11 @@
 use crate::format::{FileWriter, OpenFile, SegmentFrames};
 use crate::keys::hash::hash_of;
 use crate::map_output::buffers::SegmentRows;
-use crate::map_output::output::{FileRun, MapOutput, MapRun, RowsInMemory, UntypedOutput};
+use crate::map_output::output::{
+    FileRun, MapOutput, MapRun, RowsInMemory, SegmentsInMemory, UntypedOutput,
+};
 use crate::map_output::segment_index::SegmentIndex;
+use crate::map_output::segment_sizes::SegmentSizes;
 use crate::sort::run::Batches;
 use emberline_core::bounds::Stored;
 use emberline_core::counters::{Phase, SpilledFile};
@@ -31,6 +34,8 @@ pub(crate) struct MapOutputBuilder<R> {
 /// A map output that is not complete, of rows whose type only its caller knows.
 struct UntypedBuilder {
     output: UntypedOutput,
+    /// The estimated memory of the rows of each segment.
+    bytes: Vec<u64>,
     file: Option<TaskFile>,
     /// The estimated memory of the rows in the file.
     file_estimate: u64,
@@ -53,8 +58,14 @@ struct RunSize {
     estimated_bytes: u64,
 }
 
-/// The memory of a segment without its rows: the list, its counters and the pointer to it.
-const SEGMENT_BYTES: usize = 64;
+/// The memory of a segment without its rows: the list, its counters, the pointer to it, and what
+/// the allocator adds.
+const SEGMENT_BYTES: usize = 112;
+/// The memory of a map output without its rows, segments and indexes: itself, its file and name.
+pub(super) const OUTPUT_BYTES: usize = 512;
+/// Buffers of which no more than one part in this many is used are made smaller before a run is
+/// stored in memory: most segments of a small input have a row or two.
+const MAX_UNUSED: usize = 4;
 /// The fraction of the task memory limit that the segment indexes of a map output may take: one in
 /// this many.
 const INDEX_FRACTION: u64 = 16;
@@ -71,8 +82,9 @@ type Concatenate = fn(&mut FileWriter, Vec<SegmentFrames>, u64) -> Result<()>;
 impl<R: Stored> MapOutputBuilder<R> {
     /// Makes an output without rows.
     pub(crate) fn new(segments: usize) -> Self {
-        let output = UntypedOutput::new(segments);
-        let untyped = UntypedBuilder { output, file: None, file_estimate: 0 };
+        let output = UntypedOutput::new();
+        let bytes = vec![0; segments];
+        let untyped = UntypedBuilder { output, bytes, file: None, file_estimate: 0 };
         MapOutputBuilder { untyped, row: PhantomData }
     }
 
@@ -88,12 +100,15 @@ impl<R: Stored> MapOutputBuilder<R> {
     /// If the run does not fit in memory and the disk fails.
     pub(crate) fn add_run(
         &mut self,
-        segments: Vec<SegmentRows<R>>,
+        mut segments: Vec<SegmentRows<R>>,
         task: &TaskContext,
     ) -> Result<()> {
         task.check_cancelled();
         let mut run = RunSize::default();
-        for SegmentRows { rows, sizes } in &segments {
+        for SegmentRows { rows, sizes } in &mut segments {
+            if rows.capacity() / MAX_UNUSED > rows.len() {
+                rows.shrink_to_fit();
+            }
             let row_bytes = size_of::<R>();
             let capacity = rows.capacity();
             self.untyped.count_segment(&mut run, rows.len(), capacity, row_bytes, sizes.heap_bytes);
@@ -113,15 +128,15 @@ impl<R: Stored> MapOutputBuilder<R> {
     }
 
     fn add_in_memory(&mut self, segments: Vec<SegmentRows<R>>, reservation: Reservation) {
-        let empty = RowsInMemory::empty();
-        let mut shared = Vec::with_capacity(segments.len());
-        for segment in segments {
-            shared.push(match segment.rows.is_empty() {
-                true => empty.clone(),
-                false => RowsInMemory::new(segment.rows),
-            });
+        let used = segments.iter().filter(|segment| !segment.rows.is_empty()).count();
+        let mut shared = Vec::with_capacity(used);
+        for (number, segment) in (0..).zip(segments) {
+            if !segment.rows.is_empty() {
+                shared.push((number, RowsInMemory::new(segment.rows)));
+            }
         }
-        self.untyped.output.runs.push(MapRun::InMemory { segments: shared, reservation });
+        let segments = SegmentsInMemory(shared);
+        self.untyped.output.runs.push(MapRun::InMemory { segments, reservation });
     }
 
     fn write_run(
@@ -229,17 +244,18 @@ impl UntypedBuilder {
     ) {
         let number = run.segments;
         debug_assert!(
-            number < self.output.bytes.len(),
+            number < self.bytes.len(),
             "a run has more segments than its output, which has {}",
-            self.output.bytes.len()
+            self.bytes.len()
         );
         let added = hash_of(&number).wrapping_mul(rows as u64);
         self.output.digest = self.output.digest.wrapping_add(added);
         let bytes = ((rows * row_bytes) as u64).saturating_add(heap_bytes);
-        self.output.bytes[number] = self.output.bytes[number].saturating_add(bytes);
+        self.bytes[number] = self.bytes[number].saturating_add(bytes);
         run.segments += 1;
         run.rows += rows as u64;
-        run.unused_bytes += ((capacity - rows).saturating_mul(row_bytes) + SEGMENT_BYTES) as u64;
+        let own_bytes = if capacity > 0 { SEGMENT_BYTES } else { 0 };
+        run.unused_bytes += ((capacity - rows).saturating_mul(row_bytes) + own_bytes) as u64;
         run.estimated_bytes = run.estimated_bytes.saturating_add(bytes);
     }
 
@@ -299,7 +315,7 @@ impl UntypedBuilder {
                 indexes.push(run.index);
             }
         }
-        let index = file.merge(indexes, self.output.bytes.len(), concatenate, task)?;
+        let index = file.merge(indexes, self.bytes.len(), concatenate, task)?;
         self.output.runs.push(MapRun::File(FileRun { index, level }));
         Ok(())
     }
@@ -317,9 +333,11 @@ impl UntypedBuilder {
             self.output.file = Some((file, index));
         }
         self.output.runs.shrink_to_fit();
-        // Without a reservation the indexes stay in memory too: rows cannot be found without them.
-        self.output.index_reservation =
-            task.memory.try_reserve(index_bytes(&self.output.runs) as u64);
+        self.output.sizes = SegmentSizes::of(&self.bytes);
+        self.output.bytes = self.bytes.iter().copied().fold(0, u64::saturating_add);
+        let own_bytes = OUTPUT_BYTES + self.bytes.len() + index_bytes(&self.output.runs);
+        // Rows cannot be found without them, so they are in memory even if it is full.
+        self.output.own_reservation = Some(task.memory.reserve_needed(own_bytes as u64));
         Ok(self.output)
     }
 

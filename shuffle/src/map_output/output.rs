@@ -6,6 +6,7 @@
 
 use super::reader::SegmentReader;
 use super::segment_index::SegmentIndex;
+use super::segment_sizes::SegmentSizes;
 use crate::format::{FileIndex, OpenFile, SegmentFrames};
 use emberline_core::bounds::Stored;
 use emberline_core::error::{Error, ErrorKind, Result, internal};
@@ -38,12 +39,14 @@ pub(crate) struct UntypedOutput {
     /// The file of the runs that did not fit in memory.
     pub(crate) file: Option<(Arc<ScratchFile>, FileIndex)>,
     /// The estimated memory of the rows of each segment, over the runs in memory and in the file.
-    pub(crate) bytes: Vec<u64>,
+    pub(crate) sizes: SegmentSizes,
+    /// The estimated memory of all rows.
+    pub(crate) bytes: u64,
     pub(crate) rows: u64,
     /// The number of rows that the map task read from its own inputs.
     pub(crate) rows_read: u64,
-    /// The memory of the segment indexes of runs in the file.
-    pub(crate) index_reservation: Option<Reservation>,
+    /// The memory of everything but the rows: sizes, segment indexes, and the output itself.
+    pub(crate) own_reservation: Option<Reservation>,
     /// The sum of the hashes of its keys, if these choose the segments, and of the number of rows
     /// of each segment. An output that is recomputed has the same digest unless the program is not
     /// deterministic. It does not cover values.
@@ -73,8 +76,25 @@ pub struct Changed {
 /// Rows of a map task that were flushed together when they had reached a size. A run stays in
 /// memory if the memory limit allows, else it is in the task's file.
 pub(crate) enum MapRun {
-    InMemory { segments: Vec<RowsInMemory>, reservation: Reservation },
+    InMemory { segments: SegmentsInMemory, reservation: Reservation },
     File(FileRun),
+}
+
+/// The segments of a run that have rows, with their numbers, in order.
+pub(crate) struct SegmentsInMemory(pub(crate) Vec<(u32, RowsInMemory)>);
+
+impl SegmentsInMemory {
+    /// Returns the rows of a segment, if it has any.
+    fn find(&self, segment: usize) -> Option<&RowsInMemory> {
+        // In most runs of few partitions all segments have rows.
+        if let Some((number, rows)) = self.0.get(segment)
+            && *number as usize == segment
+        {
+            return Some(rows);
+        }
+        let at = self.0.binary_search_by_key(&segment, |(number, _)| *number as usize).ok()?;
+        Some(&self.0[at].1)
+    }
 }
 
 /// A run in the task's file.
@@ -93,11 +113,6 @@ pub(crate) struct RowsInMemory {
 }
 
 impl RowsInMemory {
-    /// Returns a segment without rows.
-    pub(crate) fn empty() -> Self {
-        RowsInMemory { rows: Arc::new(()), count: 0 }
-    }
-
     /// Returns a segment of `rows`.
     pub(crate) fn new<R: Send + Sync + 'static>(rows: Vec<R>) -> Self {
         RowsInMemory { count: rows.len(), rows: Arc::new(rows) }
@@ -127,7 +142,7 @@ impl<R> MapOutput<R> {
 
     /// Returns the estimated memory of all rows, as if those in the file were in memory too.
     pub fn bytes(&self) -> u64 {
-        self.untyped.total_bytes()
+        self.untyped.bytes
     }
 
     /// Returns the path of its file, if not all of it is in memory.
@@ -138,24 +153,21 @@ impl<R> MapOutput<R> {
 
 impl UntypedOutput {
     /// Makes an output without rows.
-    pub(crate) fn new(segments: usize) -> Self {
+    pub(crate) fn new() -> Self {
         UntypedOutput {
             runs: Vec::new(),
             file: None,
-            bytes: vec![0; segments],
+            sizes: SegmentSizes::default(),
+            bytes: 0,
             rows: 0,
             rows_read: 0,
-            index_reservation: None,
+            own_reservation: None,
             digest: 0,
             was_read: AtomicBool::default(),
             was_refused: AtomicBool::default(),
             was_verified: AtomicBool::default(),
             lost: OnceLock::new(),
         }
-    }
-
-    fn total_bytes(&self) -> u64 {
-        self.bytes.iter().copied().fold(0, u64::saturating_add)
     }
 
     fn path(&self) -> Option<&Path> {
@@ -234,7 +246,9 @@ impl UntypedOutput {
     /// Returns the number of rows in memory.
     pub(super) fn rows_in_memory(&self) -> usize {
         let of_run = |run: &MapRun| match run {
-            MapRun::InMemory { segments, .. } => segments.iter().map(|rows| rows.count).sum(),
+            MapRun::InMemory { segments, .. } => {
+                segments.0.iter().map(|(_, rows)| rows.count).sum()
+            }
             MapRun::File(_) => 0,
         };
         self.runs.iter().map(of_run).sum()
@@ -264,12 +278,14 @@ impl UntypedOutput {
     ) -> Result<Option<Segment>> {
         let run = match run {
             MapRun::InMemory { segments, .. } => {
-                let rows = segments.get(segment).ok_or_else(|| no_segment(segment))?;
-                return Ok((rows.count > 0).then(|| Segment::InMemory(rows.clone())));
+                if segment >= self.sizes.len() {
+                    return Err(no_segment(segment));
+                }
+                return Ok(segments.find(segment).cloned().map(Segment::InMemory));
             }
             MapRun::File(run) => run,
         };
-        let file = self.file.as_ref().filter(|_| segment < self.bytes.len());
+        let file = self.file.as_ref().filter(|_| segment < self.sizes.len());
         let (file, index) = file.ok_or_else(|| no_segment(segment))?;
         let Some(location) = run.index.find(segment)? else { return Ok(None) };
         let open = match open {
@@ -341,7 +357,8 @@ impl<R> MapOutputs<R> {
         self.table.storage_stats()
     }
 
-    /// Returns the estimated memory of one segment of all outputs: the same in memory and in files.
+    /// Returns the estimated memory of one segment of all outputs, rounded up by at most an eighth:
+    /// the same in memory and in files.
     pub fn segment_bytes(&self, segment: usize) -> u64 {
         self.table.segment_bytes(segment)
     }
@@ -421,7 +438,8 @@ impl OutputTable {
     }
 
     fn segment_bytes(&self, segment: usize) -> u64 {
-        let bytes = |slot: &Slot| lock(slot).as_ref().map_or(0, |output| output.bytes[segment]);
+        let bytes =
+            |slot: &Slot| lock(slot).as_ref().map_or(0, |output| output.sizes.bytes(segment));
         self.slots.iter().map(bytes).fold(0, u64::saturating_add)
     }
 }
