@@ -5,7 +5,7 @@
 //! another, and text files in as many partitions.
 //!
 //! Prints for each case both times, their ratio (`growth`), and its limit (`max_growth`). `-- --case
-//! sort` runs one of them.
+//! sort` runs one of them. `-- --case partitions` counts a million partitions, and a quarter of them.
 
 mod support;
 
@@ -18,6 +18,8 @@ use support::{Options, Time, median, timed};
 const LAPTOP_ROWS: u64 = 1 << 20;
 const FULL_ROWS: u64 = 5 << 19;
 const TIMES: u64 = 8;
+/// The partitions of the largest job that is counted.
+const PARTITIONS: u64 = 1_000_000;
 /// Rows of one key. Only a join has as many keys as rows.
 const ROWS_OF_KEY: u64 = 16;
 
@@ -75,6 +77,10 @@ fn main() -> Result<(), BoxError> {
     let options = Options::widest(LAPTOP_ROWS, FULL_ROWS)?;
     let small_limit = 2 * options.rows; // an eighth of the bytes of the smaller size, with 16 bytes per row
     let wanted = support::options::setting("case");
+    if wanted.as_ref().is_none_or(|wanted| wanted == "partitions") {
+        // First, since it reports the peak memory of the process.
+        grow_partitions(&options, &options.context()?)?;
+    }
     for case in CASES.iter().filter(|case| wanted.as_ref().is_none_or(|it| it == case.name)) {
         grow(case, "memory", &options, &options.context()?)?;
         if case.name != "narrow_chain" {
@@ -116,6 +122,26 @@ fn grow_length(length: &Length, options: &Options) -> Result<(), BoxError> {
         "bench=growth_{name} size={} times={LENGTH_TIMES} threads={} small_s={small:.4} \
          large_s={large:.4} growth={growth:.2} max_growth={MAX_LENGTH_GROWTH}",
         sizes[0], options.threads
+    );
+    Ok(())
+}
+
+/// Counts a quarter of a million partitions, and a million, and reports the peak memory.
+fn grow_partitions(options: &Options, ctx: &Context) -> Result<(), BoxError> {
+    let run = |tasks: u64| timed(|| ctx.range_with(tasks as usize, 0..tasks).count());
+    let mut pairs = Vec::with_capacity(options.pairs);
+    for _ in 0..options.pairs {
+        pairs.push((run(PARTITIONS / 4)?.1.wall, run(PARTITIONS)?.1.wall));
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("?").trim();
+    let growth = median(pairs.iter().map(|(small, large)| large / small));
+    println!(
+        "bench=growth_partitions partitions={PARTITIONS} times=4 threads={} large_s={:.4} \
+         growth={growth:.2} max_growth=5 peak={} max_peak=102400kB",
+        options.threads,
+        median(pairs.iter().map(|pair| pair.1)),
+        peak.replace(' ', ""),
     );
     Ok(())
 }

@@ -27,7 +27,7 @@ use crate::error::{Error, ErrorKind, Result, internal};
 use crate::event::{Event, Listener};
 use crate::ids::{IdCounter, JobId, RddId, ShuffleId};
 use crate::job::{JobDependencies, JobRequest, Progress};
-use crate::memory::MemoryPool;
+use crate::memory::{MemoryPool, Reservation};
 use crate::operation::Operation;
 use crate::runner::{AbandonedTask, AbandonedTasks, PoolId, Runner, TaskEnv};
 use crate::scheduler::{Input, Limits, parents_first};
@@ -45,6 +45,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
+
+/// The memory of a task that is not running: its slots in the scheduler, its result, its place in
+/// the job report.
+const TASK_BYTES: u64 = 48;
+/// The fewest tasks whose memory is counted.
+const MIN_COUNTED_TASKS: usize = 8192;
+/// The memory for tasks that a context may take beyond its memory limit: half of the 64 MiB that a
+/// process may take in addition to 1.25 times the limit.
+const FIXED_BYTES: u64 = 32 << 20;
 
 /// Everything that runs in one context. The threads end when it drops.
 pub struct Engine {
@@ -207,6 +216,8 @@ impl Engine {
         }
         let dependencies =
             self.run_prerequisites(&request).map_err(|error| error.in_action(action))?;
+        let maps = dependencies.shuffles.iter().map(|shuffle| shuffle.parent().partitions());
+        let _bookkeeping = self.reserve_tasks(maps.fold(0, usize::saturating_add))?;
         let job = JobId(self.jobs.next());
         // This handle outlives the job, so that the values captured by closures are dropped here
         // and not on a thread of the engine.
@@ -223,6 +234,27 @@ impl Engine {
         let progress = ended.as_ref().map_or(Progress::default(), |(_, progress)| *progress);
         scopes.iter().for_each(|scope| scope.leave(job, &self.messages, progress));
         ended?.0.map(|()| dependencies)
+    }
+
+    /// Reserves the memory that the engine needs to schedule `tasks` tasks and to hold their
+    /// results, while a job runs. A few tasks need next to nothing, and are not counted.
+    ///
+    /// # Errors
+    ///
+    /// If so many tasks cannot fit in the memory limit.
+    pub fn reserve_tasks(&self, tasks: usize) -> Result<Option<Reservation>> {
+        if tasks < MIN_COUNTED_TASKS {
+            return Ok(None);
+        }
+        let bytes = (tasks as u64).saturating_mul(TASK_BYTES);
+        let limit_bytes = self.config.memory_limit_bytes;
+        if bytes > limit_bytes.saturating_add(FIXED_BYTES) {
+            return Err(Error::invalid_argument(format!(
+                "a job of {tasks} tasks needs about {bytes} bytes of memory to schedule them, and \
+                 memory_limit_bytes is {limit_bytes}: use fewer partitions, or a larger memory limit"
+            )));
+        }
+        Ok(Some(self.memory.reserve_needed(bytes)))
     }
 
     /// Opens a scope inside those of this thread, as a member of the group `name` if one is given.

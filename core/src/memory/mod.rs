@@ -63,6 +63,17 @@ impl MemoryPool {
         Some(Reservation { pool: Arc::clone(self), bytes })
     }
 
+    /// Reserves `bytes` that cannot be written to disk, even beyond the limit. Blocks are evicted
+    /// for them, and running work gets less.
+    ///
+    /// The caller must hold no lock, because eviction runs code of the user.
+    pub fn reserve_needed(self: &Arc<Self>, bytes: u64) -> Reservation {
+        self.try_reserve(bytes).unwrap_or_else(|| {
+            self.used.fetch_add(bytes, Ordering::AcqRel);
+            Reservation { pool: Arc::clone(self), bytes }
+        })
+    }
+
     /// Returns the size of the pool in bytes.
     pub fn limit_bytes(&self) -> u64 {
         self.limit
@@ -126,6 +137,16 @@ mod tests {
         assert_eq!((held.bytes(), pool.used_bytes()), (5, 5));
         drop(held);
         assert_eq!(pool.used_bytes(), 0);
+    }
+
+    #[test]
+    fn needed_bytes_are_reserved_beyond_the_limit_and_then_nothing_else_is() {
+        let pool = Arc::new(MemoryPool::new(10));
+        let needed = pool.reserve_needed(25);
+        assert!(pool.try_reserve(1).is_none());
+        assert_eq!((needed.bytes(), pool.used_bytes()), (25, 25));
+        drop(needed);
+        assert!(pool.try_reserve(10).is_some());
     }
 
     #[test]

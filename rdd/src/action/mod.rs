@@ -63,6 +63,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
         R: Send + 'static,
         F: Fn(&P, &TaskContext) -> Result<R> + Send + Sync + 'static,
     {
+        let _bookkeeping = self.context.engine.reserve_tasks(partitions.len())?;
         let pipeline = self.pipeline.clone();
         let results = ResultTable::new(&partitions);
         let table = Arc::clone(&results);
