@@ -17,8 +17,8 @@ const WITH_HEADINGS: [&str; 2] = ["Rdd", "Context"];
 /// The number of lines of documentation in rdd that may not be reached. The guide explains what many operations have
 /// in common, so that each of them need not repeat it. The protocol by which accumulators are committed takes 90 lines,
 /// the table of paths and patterns 10, the shape of rows in a checkpoint and boxed unions 50, and the iterators of users
-/// 30.
-const RDD_DOC_LINES_LIMIT: usize = 3210;
+/// 30, and the table of results 20.
+const RDD_DOC_LINES_LIMIT: usize = 3230;
 
 /// Returns the number of lines of documentation in a file.
 fn doc_lines(text: &str) -> usize {

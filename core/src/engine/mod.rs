@@ -241,7 +241,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// If so many tasks cannot fit in the memory limit.
+    /// If the tasks alone cannot fit in the memory limit.
     pub fn reserve_tasks(&self, tasks: usize) -> Result<Option<Reservation>> {
         if tasks < MIN_COUNTED_TASKS {
             return Ok(None);

@@ -197,7 +197,8 @@ impl SlotSet {
 
     /// Adds a slot. Returns true if it was not in the set.
     fn insert(&mut self, slot: usize) -> bool {
-        let (word, bit) = (slot / BITS, 1 << (slot % BITS));
+        let word = slot / BITS;
+        let bit = 1 << (slot % BITS);
         let is_new = self.words[word] & bit == 0;
         self.words[word] |= bit;
         self.len += usize::from(is_new);

@@ -55,7 +55,7 @@ impl<R: Send + 'static> ResultTable<R> {
     }
 }
 
-/// What the tasks of an action counted.
+/// The counts of the tasks of an action.
 #[derive(Default)]
 struct Counted {
     rows_read: Vec<u64>,
