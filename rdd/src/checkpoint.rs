@@ -66,7 +66,7 @@ impl<T: Stored, P: Pipeline<Item = T>> Rdd<T, P> {
             let parts = self.run(frame, 0..partitions, work)?;
             let manifest = Manifest { shape: Shape::of::<T>(), parts };
             let encoded = manifest.encode();
-            frame.publish_at_end(move || output.commit(MANIFEST_NAME, &encoded));
+            frame.publish_at_end(move || output.commit(partitions, MANIFEST_NAME, &encoded));
             Ok(manifest)
         })?;
         let lineage = self.context.lineage(operation, self.num_partitions(), Vec::new());

@@ -128,13 +128,32 @@ impl Output {
     }
 
     /// Writes the last file and renames the output to its path, unless the job was cancelled. After
-    /// that the output survives a power failure, and cancelling has no effect.
-    pub(crate) fn commit(self, last: &str, bytes: &[u8]) -> Result<()> {
+    /// that the output survives a power failure, and cancelling has no effect. Fails if a file of
+    /// one of the `partitions` is missing: another program removed it.
+    pub(crate) fn commit(self, partitions: usize, last: &str, bytes: &[u8]) -> Result<()> {
+        self.check_parts(partitions)?;
         let last = self.staging.output().join(last);
         self.hit(FailPoint::BeforeSuccessFile);
         self.write_last(&last, bytes).map_err(|cause| cannot_create(&last, cause))?;
         refuse_existing(&self.path)?;
         commit_point(|| self.rename())
+    }
+
+    fn check_parts(&self, partitions: usize) -> Result<()> {
+        let output = self.staging.output();
+        let listed = self.config.disk.list(&output);
+        let mut found = listed.map_err(|cause| cannot_create(&self.path, cause))?;
+        found.sort_unstable();
+        let mut expected = (0..partitions).map(|it| output.join(part_name(it, partitions)));
+        let Some(missing) = expected.find(|part| found.binary_search(part).is_err()) else {
+            return Ok(());
+        };
+        let what = format!(
+            "creating `{}` failed: another program removed `{}` (exclude the directory from programs that clean up)",
+            self.path.display(),
+            missing.display()
+        );
+        Err(Error::io(what, std::io::ErrorKind::NotFound.into()))
     }
 
     fn write_last(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {

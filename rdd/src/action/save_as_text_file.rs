@@ -61,7 +61,7 @@ impl<T: Element, P: Pipeline<Item = T>> Rdd<T, P> {
                 write_part(action, rows, created, task)
             };
             self.run(frame, 0..partitions, work)?;
-            frame.publish_at_end(move || output.commit("_SUCCESS", &[]));
+            frame.publish_at_end(move || output.commit(partitions, "_SUCCESS", &[]));
             Ok(())
         })
     }
