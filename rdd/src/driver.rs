@@ -12,7 +12,7 @@
 use crate::accumulator::{
     CommittedDeltas, TaskDeltas, Transaction, until_done, with_accumulators, without_accumulators,
 };
-use emberline_core::error::Result;
+use emberline_core::error::{Error, ErrorKind, Result};
 use emberline_core::job::JobDependencies;
 use emberline_core::operation::Operation;
 use emberline_core::quiet::drop_quietly;
@@ -75,7 +75,7 @@ pub(crate) fn run_action<R>(
         Ok(()) => Ok(result),
         Err(error) => {
             drop_quietly(result);
-            Err(error.in_operation(action).in_action(action))
+            Err(of_action(action, error))
         }
     }
 }
@@ -104,8 +104,17 @@ fn run_body<R>(frame: &ActionFrame, body: impl FnOnce(&ActionFrame) -> Result<R>
     });
     result.map_err(|error| {
         drop_quietly((frame.pending.take(), frame.publish.take()));
-        error.in_operation(action).in_action(action)
+        of_action(action, error)
     })
+}
+
+/// Returns an error with its action. An error without an operation belongs to the action, unless the
+/// program ended the action from outside.
+fn of_action(action: Operation, error: Error) -> Error {
+    let is_from_outside =
+        matches!(error.kind(), ErrorKind::Cancelled { .. } | ErrorKind::TimedOut { .. });
+    let error = if is_from_outside { error } else { error.in_operation(action) };
+    error.in_action(action)
 }
 
 /// Ends an action: publishes its output, and makes its updates visible in one step. If it fails,

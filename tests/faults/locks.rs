@@ -412,6 +412,7 @@ const ACTIONS: [(&str, Action); 24] = [
 
 /// The way to run a program.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 struct Setting {
     threads: usize,
     force_spill: bool,
@@ -527,7 +528,7 @@ impl Caller {
     /// Makes one call, on every 7th call of a method. Methods that this calls do nothing.
     fn call(&self) {
         let number = self.calls.fetch_add(1, SeqCst);
-        if number % 7 != 0 || IS_CALLING.replace(true) {
+        if !number.is_multiple_of(7) || IS_CALLING.replace(true) {
             return;
         }
         let is_task_thread =

@@ -43,7 +43,7 @@ fn spilling(scratch: &Path, threads: usize, plan: FaultPlan) -> (Context, Seen) 
     let listener = move |record: &emberline::event::EventRecord| {
         events.0.lock().unwrap().push(record.event.clone());
     };
-    (builder.faults(&plan.arm()).listener(listener).build().unwrap(), seen)
+    (builder.faults(plan.arm()).listener(listener).build().unwrap(), seen)
 }
 
 fn is_loss(event: &Event) -> bool {

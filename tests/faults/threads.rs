@@ -108,7 +108,7 @@ impl Construct {
                 let parts = rayon::broadcast(|part| (part.index(), part.num_threads()));
                 parts.iter().for_each(|(index, _)| {
                     if *index == 0 {
-                        add(0, 60)
+                        add(0, 60);
                     }
                 });
             }
@@ -203,6 +203,7 @@ fn rayon_work_with_a_lock(lock: &Mutex<()>) {
 }
 
 // Case R-B4 of tests/PROMISES.md.
+#[expect(clippy::too_many_lines, reason = "one table of operations")]
 #[test]
 fn no_task_begins_inside_any_closure_of_any_operation_that_uses_rayon() {
     within(DEADLINE * scaled(1) as u32, || {
@@ -400,7 +401,9 @@ fn what_a_closure_ignores_in_its_rayon_work_fails_the_task() {
             let job = ctx.range_with(3, 0..3_u64).for_each(move |_| {
                 // The second piece runs on the helper, because the first waits for it.
                 let both = Barrier::new(2);
-                let first = || drop(both.wait());
+                let first = || {
+                    both.wait();
+                };
                 let second = || {
                     both.wait();
                     ignore(&own, &inner, &counter);
@@ -490,7 +493,9 @@ fn jobs_fail_while_stuck_threads_cannot_be_replaced_and_succeed_afterwards() {
             eventually("the limit is lifted", works);
             assert!(faults.fired() >= 4, "{}", faults.fired());
             let all_meet = Arc::new(Barrier::new(threads));
-            let meet = move |_| drop(all_meet.wait());
+            let meet = move |_| {
+                all_meet.wait();
+            };
             ctx.range_with(threads, 0..threads as u64).for_each(meet).unwrap();
             drop(release);
         }

@@ -87,7 +87,7 @@ impl Listing<'_> {
             }
             Err(cause) => {
                 let Some(pattern) = Pattern::parse(given, &path)? else {
-                    return Err(not_found(given, &cause_of(&cause)).caused_by(cause));
+                    return Err(not_found(given, &cause_of(&cause)));
                 };
                 match walk(&pattern, self)? {
                     true => Ok(()),

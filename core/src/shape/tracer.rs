@@ -81,7 +81,7 @@ struct Tracer<'a> {
     levels_left: u32,
 }
 
-impl<'a> Tracer<'a> {
+impl Tracer<'_> {
     fn nested(self) -> Result<Self, Refused> {
         let levels_left = self.levels_left.checked_sub(1).ok_or(Refused)?;
         if !self.drafts.count_value() {

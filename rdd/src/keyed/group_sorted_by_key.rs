@@ -4,6 +4,7 @@ use crate::pipeline::{Element, Pipeline};
 use crate::rdd::{KeyEffect, Rdd};
 use emberline_core::bounds::{Key, Stored};
 use emberline_core::operation::Operation;
+use emberline_core::task::LoopCheck;
 use emberline_shuffle::Partitioning;
 
 /// # Grouping
@@ -60,7 +61,11 @@ impl<K: Element, V: Element, P: Pipeline<Item = (K, V)>> Rdd<(K, V), P> {
     {
         let groups = self.grouped_lists(operation, partitioning);
         let sort = move |(key, mut values): (K, Vec<V>)| {
-            values.sort_by_cached_key(&sort_key_of);
+            let mut check = LoopCheck::default();
+            values.sort_by_cached_key(|value| {
+                check.tick(1);
+                sort_key_of(value)
+            });
             (key, values)
         };
         groups.mapped(operation, size_of::<F>(), KeyEffect::Preserved, sort).boxed()

@@ -59,6 +59,6 @@ mod tests {
             [rows.next(), rows.next(), rows.next(), rows.next()],
             [Some(1), None, None, None]
         );
-        assert_eq!((rows.claimed_size(), rows.fold(0, |sum, n| sum + n)), ((0, Some(0)), 0));
+        assert_eq!((rows.claimed_size(), rows.sum::<i32>()), ((0, Some(0)), 0));
     }
 }

@@ -28,7 +28,7 @@ pub enum SubPartitionGroups<K: Key, V: Stored> {
     /// Groups in memory.
     InMemory(Groups<K, V>),
     /// Groups that are sorted in runs, one at a time.
-    Streamed(GroupStream<K, V>),
+    Streamed(Box<GroupStream<K, V>>),
     /// Groups of several sub-partitions.
     Whole(Box<dyn Iterator<Item = (u64, K, Group<V>)>>),
     /// Groups of rows that are already in order.
@@ -44,7 +44,7 @@ impl<K: Key, V: Stored> SubPartitionGroups<K, V> {
     pub fn read(source: SegmentSource<Hashed<K, V>>, task: &TaskContext) -> Self {
         let bytes = source.outputs.segment_bytes(source.segment);
         if Groups::<K, V>::grouping_bytes(bytes) > task.table_memory_limit() {
-            return SubPartitionGroups::Streamed(GroupStream::new(source, task));
+            return SubPartitionGroups::Streamed(Box::new(GroupStream::new(source, task)));
         }
         let chunks: Vec<_> = source.chunks(Some(task)).collect();
         SubPartitionGroups::InMemory(Groups::of_chunks(&chunks))
@@ -68,7 +68,7 @@ pub enum SubPartitionGroupsIter<K: Key, V: Stored> {
     /// All groups are in memory.
     InMemory(GroupVecs<K, V>),
     /// One group is in memory.
-    Streamed(GroupStream<K, V>),
+    Streamed(Box<GroupStream<K, V>>),
     /// One group is in memory, of several sub-partitions.
     Whole(Box<dyn Iterator<Item = (u64, K, Group<V>)>>),
     /// One group is in memory, of rows that are already in order.

@@ -269,7 +269,7 @@ fn cases() -> Vec<Case> {
         { u128: vec![0, u128::MAX]; }
         { f64: vec![0.5]; Feet: vec![Feet { value: 1.0 }]; }
         { char: vec!['a', '\u{10ffff}']; }
-        { String: vec!["".into(), "tea".into()]; Arc<str>: vec!["x".into()]; PathBuf: vec!["/a/b".into()];
+        { String: vec![String::new(), "tea".into()]; Arc<str>: vec!["x".into()]; PathBuf: vec!["/a/b".into()];
           AsText: vec![AsText(12), AsText(0)]; }
         { (): vec![(), ()]; }
         { Option<Option<u64>>: vec![None, Some(None), Some(Some(2))]; }

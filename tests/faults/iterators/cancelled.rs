@@ -173,7 +173,7 @@ const JOBS: &[Job] = &[
     ("group read again and again", |ctx| {
         let groups = skewed(ctx, 300_000).group_by_key_iter();
         groups
-            .map(|(_, group)| (0..).map(|_| group.iter().count()).filter(|n| *n == 1).count())
+            .map(|(_, group)| (0..u64::MAX).map(|_| group.iter().count()).filter(|n| *n == 1).count())
             .count()
     }),
     ("group pulled again and again", |ctx| {
@@ -187,7 +187,7 @@ const JOBS: &[Job] = &[
             count
         };
         groups
-            .map(move |(_, group)| (0..).map(|_| read(&group)).filter(|n| *n == 1).count())
+            .map(move |(_, group)| (0..u64::MAX).map(|_| read(&group)).filter(|n| *n == 1).count())
             .count()
     }),
     ("distinct keys of one hash", |ctx| alike(ctx, 200_000).keys().distinct().count()),
@@ -232,7 +232,7 @@ fn cancel(name: &str, job: fn(&Context) -> Result<u64>, pause: Duration) {
 // Case R-B5 of tests/PROMISES.md.
 #[test]
 fn every_loop_ends_soon_after_its_job_is_cancelled() {
-    within(Duration::from_secs(120), || {
+    within(Duration::from_mins(2), || {
         let mut jobs = JOBS.to_vec();
         for round in 1..scaled(1) {
             jobs.extend(JOBS.iter().skip(round % 3).step_by(3));

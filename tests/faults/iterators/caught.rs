@@ -336,13 +336,13 @@ fn panics_that_a_closure_catches_of_its_own_code_are_its_own() {
     test(|| {
         let ctx = context();
         let rows = ctx.range_with(2, 0..6_u64);
-        let odd = |n: u64| caught(move || if n % 2 == 0 { boom() } else { n });
+        let odd = |n: u64| caught(move || if n.is_multiple_of(2) { boom() } else { n });
         assert_eq!(rows.filter_map(odd).collect()?, [1, 3, 5]);
         let pulled = rows.map_partitions(move |rows| rows.filter_map(odd).collect::<Vec<_>>());
         assert_eq!(pulled.persist(StorageLevel::Disk).collect()?, [1, 3, 5]);
         let each = rows.boxed().map_partitions(move |mut rows| {
             let mut seen = Vec::new();
-            while let Some(n) = rows.next() {
+            for n in rows.by_ref() {
                 seen.extend(odd(n));
             }
             seen

@@ -176,7 +176,7 @@ fn a_second_reader_of_the_same_attempt_may_report_the_new_lost_output() {
     it.succeed([result(0, 2)]);
     for round in 0..6 {
         for partition in 0..2 {
-            let found = if (round, partition) == (2, 1) { 1 } else { 0 };
+            let found = usize::from((round, partition) == (2, 1));
             if it.finished.is_empty() {
                 it.fail(result(0, partition), lost(1, found));
             }

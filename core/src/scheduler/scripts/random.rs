@@ -171,7 +171,7 @@ proptest! {
     ) {
         let speculation = speculates.then_some(EAGER);
         let stage_attempts = if allows_many_losses { 1_000 } else { limits(1).stage_attempts };
-        let limits = Limits { stage_attempts, speculation, window, ..limits(1) };
+        let limits = Limits { stage_attempts, window, speculation, ..limits(1) };
         let shuffles = build(&graph);
         let mut simulation = Simulation {
             it: Script::with(limits),
