@@ -2,6 +2,7 @@
 //!
 //! - `ends`: iterators that return rows, panic or never end after their end, and that claim a wrong size.
 //! - `caught`: closures that catch a panic of the rows that they pull.
+//! - `more`: further inputs of each kind.
 //! - `first_rows`: `take`, `first` and `is_empty` compute no row that they do not need.
 //! - `cancelled`: endless and huge loops are cancelled, and rates have a range.
 
@@ -9,6 +10,7 @@ mod cancelled;
 mod caught;
 mod ends;
 mod first_rows;
+mod more;
 
 use emberline::prelude::*;
 use emberline::{Result, StorageLevel};
