@@ -5,7 +5,6 @@ use crate::memory::row_sizes::RowSizes;
 use crate::sort::hash_order::sort_stable_by_hash;
 use emberline_core::error::Error;
 use emberline_core::size::{heap_bytes, measure, owns_heap};
-use emberline_core::task::count_collision;
 use emberline_core::unwind::raise;
 use hashbrown::HashTable;
 use serde::Serialize;
@@ -295,16 +294,8 @@ impl<K: Eq + Serialize, C: Clone + Serialize> CombineTable<K, C> {
     fn find_or_index(&mut self, hash: u64, key: &K) -> Option<usize> {
         let low = hash as u32;
         let entries = &self.entries;
-        let is_same = |entry: &IndexEntry| {
-            if entry.hash != low {
-                return false;
-            }
-            let is_same = entries[entry.position as usize].key == *key;
-            if !is_same {
-                count_collision();
-            }
-            is_same
-        };
+        let is_same =
+            |entry: &IndexEntry| entry.hash == low && entries[entry.position as usize].key == *key;
         match self.index.find(table_bits(low), is_same) {
             Some(entry) => Some(entry.position as usize),
             None => {
