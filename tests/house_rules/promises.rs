@@ -8,6 +8,9 @@ use std::fs;
 /// The lists of `tests/PROMISES.md`: their letter, the digits of a number, and the last number.
 const LISTS: [(&str, usize, usize); 2] = [("F", 3, 106), ("E", 2, 64)];
 
+/// The kinds of faults that public reports show: a letter for the section, and the last number in it.
+const KINDS: [(&str, usize); 4] = [("A", 11), ("B", 6), ("C", 4), ("D", 6)];
+
 /// The beginning of a row that waits for a feature and names no test.
 const NOT_BUILT: &str = "not built: ";
 
@@ -40,6 +43,25 @@ fn every_promise_about_faults_names_an_existing_test_or_a_missing_feature() {
 }
 
 #[test]
+fn every_kind_of_fault_that_reports_show_names_its_tests() {
+    let text = fs::read_to_string(root().join("tests/PROMISES.md")).unwrap();
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| R-")).collect();
+    let numbers: Vec<&str> = rows.iter().map(|row| row.split(' ').nth(1).unwrap()).collect();
+    let all = KINDS
+        .iter()
+        .flat_map(|(section, last)| (1..=*last).map(move |number| format!("R-{section}{number}")));
+    assert_eq!(numbers, all.collect::<Vec<_>>(), "each kind once and in order");
+    let tests = all_tests();
+    let mut wrong = Vec::new();
+    for (number, row) in numbers.iter().zip(&rows) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        assert_eq!(cells.len(), 3, "{number} has not three cells");
+        wrong.extend(wrong_names(number, cells[2].trim_end_matches(" |"), &tests));
+    }
+    assert_eq!(wrong, [""; 0]);
+}
+
+#[test]
 fn every_case_of_spark_and_its_tests_name_each_other() {
     let text = fs::read_to_string(root().join("tests/spark_cases.md")).unwrap();
     let tests = all_tests();
@@ -64,7 +86,7 @@ fn every_case_of_spark_and_its_tests_name_each_other() {
 #[test]
 fn every_case_that_a_test_names_is_a_promise() {
     let text = fs::read_to_string(root().join("tests/PROMISES.md")).unwrap();
-    for (number, test) in named_cases(&["E", "F"]) {
+    for (number, test) in named_cases(&["E", "F", "R"]) {
         let row = text.lines().find(|line| line.starts_with(&format!("| {number} ")));
         let names_it = row.is_some_and(|row| row.contains(&format!("`{test}`")));
         assert!(names_it, "{test} names {number}, and that row of tests/PROMISES.md not the test");
@@ -136,9 +158,14 @@ fn named_cases(letters: &[&str]) -> Vec<(String, String)> {
     cases
 }
 
-/// Returns true if a word is a letter and digits.
+/// Returns true if a word is a letter and digits, or `R-` and such a word.
 fn is_number(word: &str) -> bool {
-    word.len() > 2 && word[..1].chars().all(char::is_uppercase) && word[1..].parse::<u16>().is_ok()
+    let (letter, digits) = match word.strip_prefix("R-") {
+        Some(kind) if kind.is_ascii() && kind.len() > 1 => kind.split_at(1),
+        None if word.is_ascii() && word.len() > 2 => word.split_at(1),
+        _ => return false,
+    };
+    letter.chars().all(char::is_uppercase) && digits.parse::<u16>().is_ok()
 }
 
 /// Returns the names of all tests of the workspace.
@@ -179,5 +206,11 @@ fn names_without_a_test_and_repeated_names_are_found() {
     for cell in ["`sort`", "sorts", "`sorts`, `sorts`", ""] {
         assert_eq!(wrong_names("F001", cell, &tests).len(), 1, "{cell}");
     }
-    assert!(is_number("F001") && !is_number("F") && !is_number("Fast"));
+    assert!(
+        is_number("F001")
+            && is_number("R-A1")
+            && !is_number("R-")
+            && !is_number("F")
+            && !is_number("Fast")
+    );
 }
