@@ -30,7 +30,7 @@ fn types_of_std_have_the_shape_of_their_bytes() {
     assert_eq!(text::<Vec<Option<Box<[u8]>>>>(), "[Option<[u8]>]");
     assert_eq!(text::<HashSet<u8>>(), "[u8]");
     assert_eq!(text::<HashMap<String, Vec<u8>>>(), "map<string, [u8]>");
-    assert_eq!(text::<BTreeMap<u8, ()>>(), "map<u8, ()>");
+    assert_eq!(text::<BTreeMap<u8, bool>>(), "map<u8, bool>");
     assert_eq!(text::<Duration>(), "{secs: u64, nanos: u32}");
     assert_eq!(text::<SystemTime>(), "{secs_since_epoch: u64, nanos_since_epoch: u32}");
     assert_eq!(text::<IpAddr>(), "enum {V4[u8; 4], V6[u8; 16]}");

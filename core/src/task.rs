@@ -308,21 +308,6 @@ pub fn check_running_task() {
     }
 }
 
-thread_local! {
-    static COLLISIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Counts a comparison of two keys of one hash, and checks the task that runs on this thread for
-/// cancellation now and then: with a poor `Hash`, a row may take many.
-#[cold]
-pub fn count_collision() {
-    let collisions = COLLISIONS.get() + 1;
-    COLLISIONS.set(collisions % ITERATIONS_PER_CHECK);
-    if collisions == ITERATIONS_PER_CHECK {
-        check_running_task();
-    }
-}
-
 /// The number of iterations of a loop between two cancellation checks, if the loop passes on no rows
 /// and may call closures of the user.
 pub const ITERATIONS_PER_CHECK: usize = 256;

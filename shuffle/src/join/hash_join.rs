@@ -51,10 +51,10 @@ impl<K: Eq + Clone, V: Clone, W: Clone> HashJoin<K, V, W> {
                     if other_key == key && self.left_value < values.len() {
                         return Some(());
                     }
-                    self.check.tick(1);
                     self.right_group += 1;
-                    if other_key == key {
-                        self.next_left();
+                    match other_key == key {
+                        true => self.next_left(),
+                        false => self.check.tick(1),
                     }
                 }
                 _ => self.next_left(),
@@ -67,6 +67,22 @@ impl<K: Eq + Clone, V: Clone, W: Clone> HashJoin<K, V, W> {
         (self.left_value, self.right_value) = (0, 0);
         self.right_group = self.right_start;
     }
+}
+
+/// Returns the values of `key`, if it is among the groups of one hash whose first one has another key.
+#[cold]
+fn find_after_collision<'a, K: Eq + 'a, W>(
+    groups: impl Iterator<Item = (u64, &'a K, &'a [W])>,
+    key: &K,
+    check: &mut LoopCheck,
+) -> Option<&'a [W]> {
+    for (_, other, others) in groups {
+        check.tick(1);
+        if other == key {
+            return Some(others);
+        }
+    }
+    None
 }
 
 impl<K: Eq + Clone, V: Clone, W: Clone> Iterator for HashJoin<K, V, W> {
@@ -98,16 +114,13 @@ impl<K: Eq + Clone, V: Clone, W: Clone> Iterator for HashJoin<K, V, W> {
         for (hash, key, values) in self.left.iter_from(self.left_group) {
             while rest.next_if(|(other, ..)| *other < hash).is_some() {}
             let mut same_hash = rest.clone().take_while(|(other, ..)| *other == hash);
-            let check = &mut self.check;
-            let mut is_same = |other: &K| {
-                let is_same = other == key;
-                if !is_same {
-                    check.tick(1);
-                }
-                is_same
-            };
-            let Some((_, _, others)) = same_hash.find(|(_, other, _)| is_same(other)) else {
-                continue;
+            let others = match same_hash.next() {
+                Some((_, other, others)) if other == key => others,
+                Some(_) => match find_after_collision(same_hash, key, &mut self.check) {
+                    Some(others) => others,
+                    None => continue,
+                },
+                None => continue,
             };
             for value in values {
                 for other in others {

@@ -173,7 +173,9 @@ const JOBS: &[Job] = &[
     ("group read again and again", |ctx| {
         let groups = skewed(ctx, 300_000).group_by_key_iter();
         groups
-            .map(|(_, group)| (0..u64::MAX).map(|_| group.iter().count()).filter(|n| *n == 1).count())
+            .map(|(_, group)| {
+                (0..u64::MAX).map(|_| group.iter().count()).filter(|n| *n == 1).count()
+            })
             .count()
     }),
     ("group pulled again and again", |ctx| {

@@ -69,7 +69,7 @@ impl Iterator for Hostile {
         }
         match self.after {
             AfterEnd::End => None,
-            AfterEnd::Resume => (self.at % 3 > 0).then_some(LATE + self.at as u64),
+            AfterEnd::Resume => (!self.at.is_multiple_of(3)).then_some(LATE + self.at as u64),
             AfterEnd::Endless => Some(LATE),
             AfterEnd::Panic => panic!("pulled after the end"),
         }

@@ -97,7 +97,7 @@ fn first_rows_of_unions_flat_maps_and_groups_need_no_later_row() {
         assert!(union.first().is_err());
         assert_eq!(bad(2).boxed().union(&bad(0).boxed()).take(2)?, [0, 1]);
         assert_eq!(bad(1).boxed().flat_map(|n| [n; 3]).boxed().take(3)?, [0, 0, 0]);
-        assert_eq!(bad(2).boxed().map_partitions(|rows| rows.map(|n| n)).boxed().take(2)?, [0, 1]);
+        assert_eq!(bad(2).boxed().map_partitions(|rows| rows).boxed().take(2)?, [0, 1]);
         let keyed = ctx.range_with(1, 0..9_u64).map(|n| (n, n)).group_by_key();
         let first = keyed.map_partitions(|mut rows| {
             let mut calls = 0;

@@ -319,7 +319,7 @@ fn child_process_in_which_two_destructors_of_one_vec_panic() {
     }
 }
 
-// Case R-C2 of tests/PROMISES.md: a limit.
+// Case R-C2 of tests/PROMISES.md.
 #[test]
 fn a_destructor_that_panics_while_another_one_unwinds_ends_the_process_as_in_any_program() {
     within(DEADLINE, || {

@@ -155,7 +155,7 @@ fn whatever_follows_an_operation_with_too_many_partitions_reports_it() {
             let rdd = ctx.range_with(number, 0..9_u64).boxed();
             let shuffled = pairs(&ctx).partition_by(number).keys().boxed();
             assert!(rdd.explain().to_string().contains("set at most"), "{}", rdd.explain());
-            assert!(shuffled.explain().svg().to_string().len() > 10);
+            assert!(shuffled.explain().svg().len() > 10);
             for (index, follow) in FOLLOWERS.iter().enumerate() {
                 for (name, refused) in [("range", &rdd), ("partition_by", &shuffled)] {
                     match follow(refused) {
