@@ -6,7 +6,7 @@
 //! variant with fields. So a node of a linked list (`struct Node { next: Option<Box<Node>> }`) takes
 //! two. `Box` and `Arc` are not seen.
 //!
-//! A row is first read with a limit of [`SHALLOW_LEVELS`], for which any stack has room. A deeper
+//! A row is first read with a limit of `SHALLOW_LEVELS`, for which any stack has room. A deeper
 //! row fails, and is read again on a stack of its own, where [`MAX_LEVELS`] have room in a debug
 //! build too. So a row of ordinary depth never pays for a look at the stack.
 

@@ -3,7 +3,7 @@
 //! a `u64` or as an `i64`.
 //!
 //! The shape follows from the type alone: [`Shape::of`] deserializes a few sample values of it, one
-//! for each variant of its enums, and records what the type asks for ([`tracer`]). So it is the
+//! for each variant of its enums, and records what the type asks for (`tracer`). So it is the
 //! same for rows with and without `None`, and for no rows. A part that asks for nothing in
 //! particular, or that refuses every sample, is *unknown*, and equals everything.
 //!
