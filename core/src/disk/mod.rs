@@ -5,6 +5,7 @@
 //!
 //! - `real`: the file system of the operating system.
 //! - `faulty`: a wrapper that injects faults.
+//! - `never_locked`: directories of processes that were killed before they locked them.
 //!
 //! A disk error is retried by running the task again, since disks may recover. A file that cannot
 //! be read twice counts as lost and is recomputed, since a bad sector stays bad. Running out of
@@ -12,9 +13,11 @@
 //! ([`is_resource_exhaustion`]).
 
 mod faulty;
+mod never_locked;
 mod real;
 
 pub use faulty::FaultyDisk;
+pub use never_locked::{MAX_CREATE_ATTEMPTS, is_taken_for_abandoned, remove_if_never_locked};
 pub use real::RealDisk;
 
 use std::io;

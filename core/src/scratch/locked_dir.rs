@@ -1,7 +1,7 @@
 //! One scratch directory of a context, with the lock that marks it as in use.
 
 use super::closing::ScratchClosed;
-use crate::disk::{Access, Disk, DiskLock};
+use crate::disk::{Access, Disk, DiskLock, MAX_CREATE_ATTEMPTS, is_taken_for_abandoned};
 use crate::exclusive::Exclusive;
 use crate::faults::{FailPoint, Faults, hit};
 use crate::sync::Mutex;
@@ -15,10 +15,6 @@ pub(super) const DIR_PREFIX: &str = "emberline-";
 const RANDOM_LETTERS: usize = 12;
 /// The lock file in every scratch directory. It is locked as long as its owner lives.
 pub(super) const LOCK_FILE: &str = "emberline-scratch.lock";
-
-/// The number of attempts to create a directory, if cleaners of other processes delete it before it
-/// is locked.
-const MAX_ATTEMPTS: u32 = 100;
 
 /// A private directory, until it is deleted.
 pub(super) struct LockedDir {
@@ -44,7 +40,9 @@ impl LockedDir {
         let mut attempt = 1;
         loop {
             match LockedDir::create_once(parent, disk, faults) {
-                Err(cause) if is_taken_for_orphan(&cause) && attempt < MAX_ATTEMPTS => attempt += 1,
+                Err(cause) if is_taken_for_abandoned(&cause) && attempt < MAX_CREATE_ATTEMPTS => {
+                    attempt += 1;
+                }
                 created => return created,
             }
         }
@@ -112,11 +110,6 @@ pub(super) fn lock_path(dir: &Path) -> PathBuf {
     dir.join(LOCK_FILE)
 }
 
-/// Returns the path of the lock file before it is locked.
-pub(super) fn unlocked_path(dir: &Path) -> PathBuf {
-    lock_path(dir).with_added_extension("new")
-}
-
 /// Returns true if a name is one that [`create_dir`] chooses. One in 30,000 of them has lower-case
 /// letters only and is refused, since a user may have chosen it.
 pub(super) fn is_random_name(name: &str) -> bool {
@@ -124,11 +117,6 @@ pub(super) fn is_random_name(name: &str) -> bool {
     random.len() == RANDOM_LETTERS
         && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
         && !random.bytes().all(|byte| byte.is_ascii_lowercase())
-}
-
-/// Returns true if a new directory, or its lock file, was deleted or locked by a cleaner.
-fn is_taken_for_orphan(cause: &io::Error) -> bool {
-    matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::WouldBlock)
 }
 
 /// Creates a directory in `parent` and deletes it, unless a cleaner is faster.

@@ -6,8 +6,8 @@
 //! owner died before it created the lock, or the owner is about to create it, finds the directory
 //! missing, and creates another one.
 
-use super::locked_dir::{DIR_PREFIX, is_random_name, lock_path, unlocked_path};
-use crate::disk::Disk;
+use super::locked_dir::{DIR_PREFIX, is_random_name, lock_path};
+use crate::disk::{Disk, remove_if_never_locked};
 use crate::event::Event;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,11 @@ fn has_dir_prefix(path: &Path) -> bool {
     name.is_some_and(|name| name.starts_with(DIR_PREFIX))
 }
 
+fn has_random_name(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(is_random_name)
+}
+
 /// Deletes a directory if it is an orphan.
 fn remove(dir: &Path, disk: &dyn Disk) -> Option<Event> {
     match remove_if_orphan(dir, disk) {
@@ -56,7 +61,7 @@ fn remove_if_orphan(dir: &Path, disk: &dyn Disk) -> io::Result<bool> {
     let lock = lock_path(dir);
     let locked = match disk.try_lock(&lock) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-            return remove_if_never_locked(dir, disk);
+            return Ok(has_random_name(dir) && remove_if_never_locked(dir, &lock, disk)?);
         }
         locked => locked?,
     };
@@ -69,26 +74,4 @@ fn remove_if_orphan(dir: &Path, disk: &dyn Disk) -> io::Result<bool> {
     }
     disk.remove_dir_all(dir)?;
     Ok(true)
-}
-
-/// Deletes a directory whose owner died before it had a lock file: it is empty, or it has a lock file
-/// that was not renamed yet. Only an empty directory is removed, so files are never lost.
-fn remove_if_never_locked(dir: &Path, disk: &dyn Disk) -> io::Result<bool> {
-    let name = dir.file_name().and_then(|name| name.to_str());
-    if !name.is_some_and(is_random_name) {
-        return Ok(false);
-    }
-    let unlocked = unlocked_path(dir);
-    let files = disk.list(dir)?;
-    if files == [unlocked.clone()] {
-        let Some(_held) = disk.try_lock(&unlocked)? else { return Ok(false) };
-        disk.remove_file(&unlocked)?;
-    } else if !files.is_empty() {
-        return Ok(false);
-    }
-    match disk.remove_dir(dir) {
-        // Its owner has just created the lock file.
-        Err(cause) if cause.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
-        removed => removed.map(|()| true),
-    }
 }

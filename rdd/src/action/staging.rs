@@ -1,7 +1,9 @@
 //! The staging directory of an output. It holds the output, the files of attempts that have not
 //! committed, and a lock file. See the README of this folder.
 
-use emberline_core::disk::{Access, Disk, DiskLock};
+use emberline_core::disk::{
+    Access, Disk, DiskLock, MAX_CREATE_ATTEMPTS, is_taken_for_abandoned, remove_if_never_locked,
+};
 use std::ffi::OsStr;
 use std::hash::BuildHasher;
 use std::io;
@@ -28,13 +30,30 @@ pub(super) struct StagingDir {
 }
 
 impl StagingDir {
-    /// Creates the staging directory of the output `name` in `parent`.
+    /// Creates the staging directory of the output `name` in `parent`. Another process that writes
+    /// the same output may take it for abandoned before it is locked, and delete it; then another one
+    /// is created.
     pub fn create(parent: &Path, name: &OsStr, disk: &Arc<dyn Disk>) -> io::Result<StagingDir> {
-        // A random suffix, since two runs may write the same output at the same time.
-        let unique = std::hash::RandomState::new().hash_one(std::process::id());
-        let path = parent.join(format!("{}{unique:016x}", prefix(name)));
-        disk.create_dir(&path, Access::Shared)?;
-        let lock = disk.create_lock(&path.join(LOCK)).ok();
+        let mut attempt = 1;
+        loop {
+            // A random suffix, since two runs may write the same output at the same time.
+            let unique = std::hash::RandomState::new().hash_one(std::process::id());
+            let path = parent.join(format!("{}{unique:016x}", prefix(name)));
+            disk.create_dir(&path, Access::Shared)?;
+            match disk.create_lock(&path.join(LOCK)) {
+                Err(cause) if is_taken_for_abandoned(&cause) && attempt < MAX_CREATE_ATTEMPTS => {
+                    attempt += 1;
+                }
+                lock => return StagingDir::locked(path, lock.ok(), disk),
+            }
+        }
+    }
+
+    fn locked(
+        path: PathBuf,
+        lock: Option<Box<dyn DiskLock>>,
+        disk: &Arc<dyn Disk>,
+    ) -> io::Result<StagingDir> {
         let staging = StagingDir { path, disk: Arc::clone(disk), _lock: lock };
         disk.create_dir(&output_dir(&staging.path), Access::Shared)?;
         disk.create_dir(&attempts_dir(&staging.path), Access::Shared)?;
@@ -68,10 +87,16 @@ pub(super) fn attempts_dir(staging: &Path) -> PathBuf {
 pub(super) fn remove_stale(parent: &Path, name: &OsStr, disk: &dyn Disk) {
     let entries = disk.list(parent).unwrap_or_default();
     for staging in entries.iter().filter(|path| is_staging_dir_of(path, name)) {
-        if disk.is_own_dir(staging).unwrap_or(false)
-            && let Ok(Some(_lock)) = disk.try_lock(&staging.join(LOCK))
-        {
-            remove(staging, disk);
+        if !disk.is_own_dir(staging).unwrap_or(false) {
+            continue;
+        }
+        let lock = staging.join(LOCK);
+        match disk.try_lock(&lock) {
+            Ok(Some(_held)) => remove(staging, disk),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                let _ = remove_if_never_locked(staging, &lock, disk);
+            }
+            _ => {}
         }
     }
 }
