@@ -49,7 +49,16 @@ pub fn text_of(value: &(impl Display + ?Sized)) -> String {
 
 /// Drops a value of the user, whose destructor may panic.
 pub fn drop_quietly<T>(value: T) {
-    let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) else { return };
+    if std::mem::needs_drop::<T>() {
+        let mut value = Some(value);
+        catch_drop(&mut || drop(value.take()));
+    }
+}
+
+/// Calls `drop_value` and ignores a panic. It is not generic, since it would be compiled again for
+/// each type of a program.
+fn catch_drop(drop_value: &mut dyn FnMut()) {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(drop_value)) else { return };
     // The payload is a value of the user as well.
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);

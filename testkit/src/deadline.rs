@@ -1,5 +1,6 @@
 //! Time limits of tests.
 
+use crate::scale::scaled;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -11,9 +12,10 @@ pub const DEADLINE: Duration = Duration::from_mins(1);
 /// The exit status of a test process that [`deadline`] ends, the one that `cargo test` uses.
 const FAILED: i32 = 101;
 
-/// Runs `body` on its own thread and panics, with the name of the test, if it takes longer than `limit`.
+/// Runs `body` on its own thread and panics, with the name of the test, if it takes longer than `limit`,
+/// which is multiplied by the scale of the generators ([`scaled`]).
 pub fn within<R: Send + 'static>(limit: Duration, body: impl FnOnce() -> R + Send + 'static) -> R {
-    run_limited(limit, thread::Builder::new(), body)
+    run_limited(limit * scaled(1) as u32, thread::Builder::new(), body)
 }
 
 /// Runs `body` on a thread with a stack of `bytes` and panics if it takes longer than [`DEADLINE`].

@@ -173,7 +173,7 @@ fn child_process_that_exits_at_once() {
 // Case R-D2 of tests/PROMISES.md.
 #[test]
 fn programs_that_return_from_main_with_running_tasks_leave_no_file() {
-    within(DEADLINE * scaled(1) as u32, || {
+    within(DEADLINE, || {
         thread::scope(|scope| {
             let (even, odd): (Vec<_>, Vec<_>) = (0..scaled(100)).partition(|round| round % 2 == 0);
             for rounds in [even, odd] {
@@ -257,7 +257,7 @@ fn run_stopping(
 // Case R-D2 of tests/PROMISES.md.
 #[test]
 fn a_task_that_does_not_return_finds_its_files_closed_and_makes_no_new_ones() {
-    within(DEADLINE * scaled(1) as u32, || {
+    within(DEADLINE, || {
         for phase in PHASES {
             for round in 0..scaled(2) {
                 let folder = tempfile::tempdir().unwrap();

@@ -206,7 +206,7 @@ fn rayon_work_with_a_lock(lock: &Mutex<()>) {
 #[expect(clippy::too_many_lines, reason = "one table of operations")]
 #[test]
 fn no_task_begins_inside_any_closure_of_any_operation_that_uses_rayon() {
-    within(DEADLINE * scaled(1) as u32, || {
+    within(DEADLINE, || {
         for round in 0..scaled(4) {
             let builder = Context::builder().threads(1 + round % 4).force_spill(round % 2 == 0);
             let ctx = builder.build().unwrap();
@@ -580,7 +580,7 @@ fn a_spawned_closure_for_which_there_is_no_thread_gets_the_error_of_the_system()
 // Case R-B2 of tests/PROMISES.md.
 #[test]
 fn whatever_threads_are_refused_every_job_and_closure_ends() {
-    within(DEADLINE * scaled(1) as u32, || {
+    within(DEADLINE, || {
         let mut failed = 0;
         for round in 0..scaled(12) as u64 {
             let threads = 1 + round as usize % 3;
