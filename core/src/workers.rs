@@ -7,6 +7,7 @@
 
 use crate::error::{Result, internal};
 use crate::faults::Faults;
+use crate::quiet::drop_quietly;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::threads::start_thread;
 use crate::unwind::{SharedFailure, share_failures};
@@ -221,7 +222,7 @@ impl<T: Send + 'static> Shared<T> {
         };
         let builder = ThreadPoolBuilder::new().num_threads(1 + HELPERS);
         // Tasks catch panics themselves; one of a `rayon::spawn` would end the process.
-        let pool = builder.panic_handler(drop).spawn_handler(start).build();
+        let pool = builder.panic_handler(drop_quietly).spawn_handler(start).build();
         match (pool, failure) {
             (Ok(pool), _) => Ok(Arc::new(pool)),
             (Err(_), Some(error)) => Err(error),

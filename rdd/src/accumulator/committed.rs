@@ -2,6 +2,7 @@
 
 use super::TaskDeltas;
 use super::transaction::{Locked, Part};
+use emberline_core::quiet::drop_quietly;
 use emberline_core::sync::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ impl CommittedDeltas {
         };
         // Dropped after the lock: dropping a partial value may run user code.
         drop(committed);
-        drop(unused);
+        drop_quietly(unused);
         (published, is_first)
     }
 
