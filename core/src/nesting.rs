@@ -21,6 +21,9 @@ pub const MAX_LEVELS: u32 = 2048;
 /// The number of levels for which the stack of any caller has room.
 pub(crate) const SHALLOW_LEVELS: u32 = 64;
 
+/// The stack that a caller leaves to code that measures, encodes or decodes rows.
+pub const MIN_STACK_BYTES: usize = 256 << 10;
+
 /// The stack for [`MAX_LEVELS`] levels of 32 KiB. Its pages are allocated when they are used.
 const DEEP_STACK_BYTES: usize = 64 << 20;
 
@@ -38,4 +41,59 @@ pub(crate) fn too_deep(type_name: String) -> Error {
          of them and indexes into it"
     );
     Error::new(ErrorKind::NotEncodable { type_name, what })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{codec, size};
+    use serde::de::DeserializeOwned;
+    use serde::{Deserialize, Serialize};
+    use std::collections::BTreeMap;
+    use std::fmt::Debug;
+
+    #[derive(Debug, Deserialize, PartialEq, Serialize)]
+    struct List {
+        name: String,
+        number: u128,
+        next: Option<Box<List>>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq, Serialize)]
+    enum Tree {
+        Leaf(String),
+        Branch { name: String, children: Vec<Tree> },
+        Named(BTreeMap<String, Tree>),
+    }
+
+    fn list(levels: u32) -> List {
+        (0..levels / 2).fold(List { name: "end".into(), number: 0, next: None }, |next, number| {
+            List { name: "node".into(), number: number.into(), next: Some(Box::new(next)) }
+        })
+    }
+
+    fn tree(levels: u32) -> Tree {
+        (0..levels / 2).fold(Tree::Leaf("leaf".into()), |child, number| match number % 2 {
+            0 => Tree::Branch { name: "branch".into(), children: vec![child] },
+            _ => Tree::Named(BTreeMap::from([("name".into(), child)])),
+        })
+    }
+
+    fn comes_back<T: Serialize + DeserializeOwned + Debug + PartialEq>(row: &T) {
+        assert!(size::measure(row).heap_bytes > 0);
+        let mut bytes = Vec::new();
+        codec::encode_into(row, &mut bytes).unwrap();
+        assert_eq!(&codec::decode_rows::<T>(&bytes, 1).unwrap()[0], row);
+    }
+
+    #[test]
+    fn rows_of_shallow_levels_need_half_of_the_stack_that_boxed_pipelines_leave() {
+        // The other half is for frames between the pipeline and the row, and for larger rows.
+        testkit::on_stack(MIN_STACK_BYTES / 2, || {
+            for levels in [2, SHALLOW_LEVELS / 2, SHALLOW_LEVELS, SHALLOW_LEVELS + 2] {
+                comes_back(&list(levels));
+                comes_back(&tree(levels));
+            }
+        });
+    }
 }

@@ -26,7 +26,8 @@ const HELPERS: usize = 1;
 /// The stack size of a thread: 8 MiB as for main threads, because closures may recurse.
 const STACK_BYTES: usize = 8 << 20;
 
-/// The maximum time that a context which could not be started waits for its threads.
+/// The maximum time for which threads that nothing has stopped are waited for when they are dropped:
+/// those of a context that failed to start after them.
 const MAX_UNSTARTED_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs a task. Returns false if the task was abandoned, so that its thread must end.

@@ -5,6 +5,7 @@
 //! multiplies the number of generated cases.
 //!
 //! - `hooked`: a row type that calls a hook in every method.
+//! - `support`: what several modules use.
 
 mod accumulators;
 mod bookkeeping;
@@ -16,4 +17,5 @@ mod locks;
 mod panics;
 mod recovery;
 mod shutdown;
+mod support;
 mod threads;

@@ -5,6 +5,7 @@ use crate::pipeline::materialized::MaterializedRows;
 use crate::pipeline::parents::Parents;
 use crate::pipeline::{Element, Pipeline, sealed::Sealed};
 use emberline_core::lineage::drop_later;
+use emberline_core::nesting::MIN_STACK_BYTES;
 use emberline_core::size::owns_heap;
 use emberline_core::task::TaskContext;
 use std::sync::Arc;
@@ -54,8 +55,7 @@ const MAX_CHUNK_BYTES: usize = 64 << 10;
 const SMALL_ROW_BYTES: u64 = (MAX_CHUNK_BYTES / MAX_CHUNK_ROWS_WITH_HEAP) as u64;
 /// Sampling interval for small rows: after several of them one row in this many is measured.
 const MAX_SAMPLE_INTERVAL: usize = 4;
-/// Free stack below which a new segment is allocated, and the size of the segment.
-const MIN_STACK_BYTES: usize = 128 << 10;
+/// Size of a segment of the stack. One is allocated when less than [`MIN_STACK_BYTES`] are free.
 const STACK_SEGMENT_BYTES: usize = 2 << 20;
 
 /// Runs a call into a boxed pipeline on enough stack, since chains may have any length.

@@ -12,22 +12,8 @@ mod ends;
 mod first_rows;
 mod more;
 
+use crate::support::{LEVELS, test};
 use emberline::prelude::*;
-use emberline::{Result, StorageLevel};
-use testkit::{DEADLINE, within};
-
-const LEVELS: [StorageLevel; 5] = [
-    StorageLevel::Memory,
-    StorageLevel::MemoryAndDisk,
-    StorageLevel::Disk,
-    StorageLevel::SerializedMemory,
-    StorageLevel::SerializedMemoryAndDisk,
-];
-
-/// Runs a test under the deadline.
-fn test(body: impl FnOnce() -> Result<()> + Send + 'static) {
-    within(DEADLINE, || body().unwrap());
-}
 
 fn context() -> Context {
     Context::builder().threads(2).default_partitions(3).build().unwrap()
